@@ -1,0 +1,13 @@
+"""Sameboat: a prompt, its model and its service, provably in the same boat.
+
+The rooms of this package, from the ground up; each imports only from the floors below it:
+
+    0  errors, settings
+    1  resources, models
+    2  engine
+    3  prompts
+    4  evaluation, builds
+    5  http, workbench, cli
+"""
+
+__version__ = "0.1.0"

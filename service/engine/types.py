@@ -1,0 +1,222 @@
+"""What goes into an engine and what comes out of it: values without behaviour, shared by every floor above.
+
+An engine knows nothing of prompts, files or HTTP. It gets a `Request` that is complete (nothing is filled in later from
+a default that lives elsewhere) and gives an `Answer`. Times are seconds, sizes are tokens, log-probabilities are
+natural logarithms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
+Mode: TypeAlias = Literal["fast", "exact"]
+Priority: TypeAlias = Literal["interactive", "background"]
+State: TypeAlias = Literal["starting", "loading", "ready", "failed", "draining", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `tool_calls` and `tool_call_id` follow OpenAI's chat format, as plain JSON values."""
+
+    role: Role
+    content: str
+    name: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. The defaults are greedy decoding: the same request gives the same tokens.
+
+    The order in which they apply is llama.cpp's: logit bias, penalties, top-k, top-p, min-p, temperature, draw.
+    `temperature` 0 is greedy, and then top-k, top-p, min-p and seed decide nothing.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0  # 0: off
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int = 0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, added to its logit)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that decides one answer, and how urgent it is.
+
+    Exactly one of `messages` and `text` is given: a conversation, which gets the model's chat template, or raw text.
+    At most one of `schema` and `choices` is given.
+    """
+
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    schema: str | None = None  # a JSON Schema as canonical JSON text; the answer is enforced to match it
+    any_json: bool = False  # response_format json_object: any JSON object
+    choices: tuple[str, ...] = ()  # a closed set of labels, scored and not sampled
+    calibrate: bool = False  # divide out the labels' probabilities on a content-free input (Zhao et al. 2021)
+    neutral: tuple[Message, ...] = ()  # with `calibrate`: the same conversation around a content-free input
+    tools: tuple[Mapping[str, Any], ...] = ()  # OpenAI tool definitions, passed to the chat template
+    logprobs: int | None = None  # None: none; k >= 0: the chosen token's and the k best alternatives'
+    mode: Mode = "fast"
+    # What follows does not decide the answer and is not part of the fingerprint.
+    fingerprint: str | None = None  # set by prompts.run; the key under which an exact answer may be used again
+    reuse: bool = True  # a deterministic answer that was given before may be given again
+    priority: Priority = "interactive"
+    deadline_s: float | None = None  # from admission
+
+
+@dataclass(frozen=True, slots=True)
+class Logprob:
+    """A token that was chosen, its log-probability, and the best alternatives as (token id, text, logprob)."""
+
+    token: int
+    text: str
+    logprob: float
+    top: tuple[tuple[int, str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens counted as they were spent. `cached` prompt tokens were not computed; `forced` ones were not sampled."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    forced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds from admission: until the first step, until the first token, until the last."""
+
+    queued_s: float
+    first_token_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an answer while it is being made. Its text is whole characters that no stop string can still retract."""
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer.
+
+    `tokens` are the ids that were generated, without the end-of-turn token. `probabilities` has one entry per label
+    when the request gave `choices`, summing to 1. `constrained` says that a grammar was enforced while decoding.
+    `reused` says that nothing was computed: the same fingerprint had been answered before.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    logprobs: tuple[Logprob, ...] | None = None
+    probabilities: Mapping[str, float] | None = None
+    constrained: bool = False
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What decodes, as far as it decides tokens. Two engines with equal identities give equal answers in `exact` mode.
+
+    `settings` holds only what can change a token (key-value type, flash attention, micro-batch), never thread counts
+    or sizes that cannot. For a remote engine the digests are None: it does not tell them.
+    """
+
+    engine: Literal["local", "remote", "scripted"]
+    version: str
+    model: str
+    model_sha256: str | None
+    template_sha256: str | None
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What this engine can honestly do. What is False is refused with `NotSupported`, never quietly dropped."""
+
+    seed: bool
+    schema: bool
+    logprobs: bool
+    choices: bool
+    tokens: bool  # answers carry token ids
+    embeddings: bool
+    tools: bool
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Where the engine is. `progress` is 0..1 while loading; `reason` is a sentence for a person."""
+
+    state: State
+    reason: str
+    progress: float | None = None
+    restarts: int = 0
+
+
+class Engine(Protocol):
+    """What turns a request into tokens. All methods are safe to call from one event loop, many at a time."""
+
+    @property
+    def identity(self) -> Identity:
+        """What decodes. Known before the weights are loaded."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do."""
+
+    @property
+    def n_ctx(self) -> int | None:
+        """The effective context of one request in tokens, prompt and answer together; None if a remote does not tell."""
+
+    def health(self) -> Health:
+        """Where it is; never waits."""
+
+    def stats(self) -> Mapping[str, float]:
+        """Counters and gauges by name, for `/metrics`; never waits."""
+
+    async def start(self) -> None:
+        """Begin loading and return at once; `health` shows how far it is."""
+
+    async def ready(self) -> None:
+        """Wait until it can answer. Raises EngineUnavailable with the reason when it never will."""
+
+    def stream(self, request: Request) -> AsyncIterator[Chunk | Answer]:
+        """Chunks as they are made, then one Answer, whose text is the chunks' texts joined.
+
+        Closing the iterator (or cancelling the task that reads it) withdraws the request: it leaves the queue at once
+        and frees its sequence within one decode step. Raises RequestError, EngineBusy, EngineUnavailable,
+        DeadlineExceeded.
+        """
+
+    async def answer(self, request: Request) -> Answer:
+        """The last item of `stream`."""
+
+    async def count(self, request: Request) -> int:
+        """Prompt tokens of the request as the model will see it."""
+
+    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+        """One vector per text, of unit length. Raises NotSupported."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse what is new, let what runs end for up to `grace_s`, then stop."""

@@ -1,0 +1,165 @@
+"""The one exception tree. Every error names what is wrong, and where it can, the key, and what to do.
+
+    SameboatError
+    ├── SettingsError            a setting is missing or unusable
+    ├── ModelError               a model cannot be used
+    │   ├── UnknownModel         the catalog has no such name
+    │   ├── ModelMissing         it is in the catalog but not in the cache
+    │   ├── ModelFetchError      no source could deliver it
+    │   ├── ModelCorrupt         the bytes do not have the digest that the catalog pins
+    │   ├── LicenceNotAccepted   its licence must be accepted first
+    │   └── ModelDoesNotFit      it needs more memory than this container may use
+    ├── PromptError              a prompt file cannot be used
+    │   ├── UnknownPrompt        no promoted prompt has this name
+    │   └── LockMismatch         what is here is not what the lock says was promoted
+    ├── RequestError             a request cannot be answered as asked
+    │   ├── InputsError          the inputs do not match the prompt's schema
+    │   ├── SchemaUnsupported    an output schema holds a keyword that cannot be enforced
+    │   ├── PromptTooLong        the rendered prompt and its answer exceed the context
+    │   └── NotSupported         this engine or model has no such ability
+    ├── EngineError              the engine did not answer
+    │   ├── EngineBusy           the queue is full: come back after `retry_after_s`
+    │   ├── EngineUnavailable    loading, restarting, draining or failed
+    │   ├── DeadlineExceeded     the request's own deadline passed
+    │   └── RemoteError          the remote engine refused or broke
+    ├── EvaluationError          cases, checks or a recording cannot be used
+    └── BuildError               a build cannot be accepted or go on
+
+`http/problems.py` is the only place that turns these into status codes.
+"""
+
+from __future__ import annotations
+
+
+class SameboatError(Exception):
+    """Base of everything Sameboat raises on purpose. `str(error)` is one clear sentence for a person.
+
+    `key` is the setting, field or JSON pointer at fault; `remedy` says what to do about it.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.key = key
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The message, with the remedy behind it when there is one."""
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+
+class SettingsError(SameboatError):
+    """A setting is missing or unusable."""
+
+
+class ModelError(SameboatError):
+    """A model cannot be used."""
+
+
+class UnknownModel(ModelError):
+    """The catalog has no model of this name."""
+
+
+class ModelMissing(ModelError):
+    """The catalog lists the model, but the cache does not hold it."""
+
+
+class ModelFetchError(ModelError):
+    """No source could deliver the model; the message lists what each one said."""
+
+
+class ModelCorrupt(ModelError):
+    """The file's bytes do not have the digest that the catalog pins."""
+
+
+class LicenceNotAccepted(ModelError):
+    """The model's licence has to be accepted before it is fetched."""
+
+
+class ModelDoesNotFit(ModelError):
+    """The model needs more memory than this container may use."""
+
+
+class PromptError(SameboatError):
+    """A prompt file cannot be used. The message says where (file and line), what, and what to do."""
+
+
+class UnknownPrompt(PromptError):
+    """No promoted prompt has this name."""
+
+
+class LockMismatch(PromptError):
+    """A promoted prompt, its cases or its model differ from what its lock pins; the message names what differs."""
+
+
+class RequestError(SameboatError):
+    """A request cannot be answered as it was asked. The caller must change it."""
+
+
+class InputsError(RequestError):
+    """Inputs do not match the prompt's schema. `problems` holds (JSON pointer, message) pairs, without the values."""
+
+    def __init__(self, message: str, problems: list[tuple[str, str]], *, remedy: str | None = None) -> None:
+        super().__init__(message, key=problems[0][0] if problems else None, remedy=remedy)
+        self.problems = problems
+
+
+class SchemaUnsupported(RequestError):
+    """An output schema holds a keyword that cannot be enforced. `key` is its JSON pointer, `keyword` its name."""
+
+    def __init__(self, message: str, *, pointer: str, keyword: str, remedy: str | None = None) -> None:
+        super().__init__(message, key=pointer, remedy=remedy)
+        self.keyword = keyword
+
+
+class PromptTooLong(RequestError):
+    """The prompt's tokens do not leave room for an answer. `limit` and `count` are in tokens."""
+
+    def __init__(self, message: str, *, limit: int, count: int, remedy: str | None = None) -> None:
+        super().__init__(message, key="messages", remedy=remedy)
+        self.limit = limit
+        self.count = count
+
+
+class NotSupported(RequestError):
+    """This engine or this model does not have the ability that the request needs."""
+
+
+class EngineError(SameboatError):
+    """The engine did not answer. The same request may succeed later."""
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, key: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, key=key, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class EngineBusy(EngineError):
+    """The queue is full. `retry_after_s` is computed from the work that is queued."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine is loading, restarting after a crash, draining, or has failed; the message says which."""
+
+
+class DeadlineExceeded(EngineError):
+    """The deadline that the request itself set has passed."""
+
+
+class RemoteError(EngineError):
+    """The remote engine refused or broke. `status` is its HTTP status, or None when it could not be reached."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after_s: float | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, remedy=remedy)
+        self.status = status
+
+
+class EvaluationError(SameboatError):
+    """Cases, checks or a recording cannot be used; never a silent pass."""
+
+
+class BuildError(SameboatError):
+    """A build cannot be accepted, or cannot go on."""

@@ -1,0 +1,177 @@
+"""Every setting, in one place, from the environment and `.env`. Nothing is read at import: call `load()`.
+
+What comes in: environment variables named `SAMEBOAT_<FIELD>` (and the two that every platform sets by their plain names,
+`DATABASE_URL` and `ROLE`), a `.env` file in the working directory, and for secrets also a file named by
+`SAMEBOAT_<FIELD>_FILE`, the way compose and Kubernetes mount them.
+What goes out: one frozen `Settings`. What it does not know: what any of it is used for.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+
+PREFIX = "SAMEBOAT_"
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    """The user's directory for this purpose (XDG Base Directory Specification 0.8), ours inside it."""
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "sameboat"
+
+
+class Settings(BaseSettings):
+    """All settings. The description of each field is also its entry in `.env.example`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    # The service
+    host: str = Field("127.0.0.1", description="Address to listen on. Containers listen on 0.0.0.0.")
+    port: int = Field(7860, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    role: Literal["all", "api", "worker"] = Field(
+        "all",
+        validation_alias=AliasChoices("SAMEBOAT_ROLE", "ROLE"),
+        description="all: answer and build. api: answer, enqueue builds. worker: only build.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much to log.")
+    shutdown_grace_s: float = Field(20, ge=0, description="Seconds that running answers may take to end on SIGTERM.")
+
+    # Places
+    data_dir: Path = Field(
+        default_factory=lambda: REPOSITORY / "data", description="Where models.toml and prompts/ are. Default: ./data"
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
+        description="Verified model files and saved prefixes; can be deleted at any time. Default: ~/.cache/sameboat",
+    )
+    state_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"),
+        description="Builds, local repositories and published sites. Default: ~/.local/state/sameboat",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SAMEBOAT_DATABASE_URL", "DATABASE_URL"),
+        description="Postgres for builds, any number of workers. Unset: one SQLite file in the state directory.",
+    )
+
+    # Models and the engine
+    model: str | None = Field(None, description="Model for requests that name none. Default: the catalog's default.")
+    accept_licences: str = Field("", description="Comma-separated licences that you accept, for example: gemma.")
+    offline: bool = Field(False, description="Never fetch a model; only use what the cache holds.")
+    engine: Literal["local", "remote"] = Field(
+        "local", description="local: llama.cpp here. remote: an OpenAI-compatible URL."
+    )
+    remote_base_url: str | None = Field(None, description="Remote engine: base URL that ends in /v1.")
+    remote_api_key: SecretStr | None = Field(None, description="Remote engine: key, sent as a bearer token.")
+    remote_model: str | None = Field(None, description="Remote engine: its name for the model. Default: the prompt's.")
+    remote_timeout_s: float = Field(120, gt=0, description="Remote engine: seconds to wait for the next byte.")
+    remote_retries: int = Field(3, ge=0, le=10, description="Remote engine: tries after the first, on 429 and 5xx.")
+    remote_concurrency: int = Field(8, ge=1, description="Remote engine: requests at a time.")
+    mode: Literal["fast", "exact"] = Field(
+        "fast", description="For callers who do not say: fast, or exact (bit-identical under any load, slower)."
+    )
+    context: int = Field(2048, ge=256, description="Tokens per request, prompt and answer together.")
+    parallel: int = Field(8, ge=1, le=64, description="Requests that decode at the same time.")
+    threads: int | None = Field(None, ge=1, description="Threads. Default: from CPU affinity and quota, rounded down.")
+    memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")
+    reuse_answers: int = Field(2048, ge=0, description="Deterministic answers to keep for exact reuse; 0 keeps none.")
+    prefix_cache_bytes: int = Field(268_435_456, ge=0, description="Memory for prefixes decoded once and shared.")
+
+    # Admission
+    queue_requests: int = Field(64, ge=1, description="Requests that may wait. One more is answered 429.")
+    queue_tokens: int = Field(65_536, ge=1, description="Prompt tokens that may wait. More are answered 429.")
+    max_body_bytes: int = Field(16_777_216, ge=1024, description="Largest request body. More is answered 413.")
+
+    # Builds
+    secret: SecretStr | None = Field(
+        None, description="Shared secret of /api-endpoint. Unset: builds are switched off."
+    )
+    build_deadline_s: float = Field(600, gt=0, description="From a brief's arrival to its callback.")
+    build_concurrency: int = Field(2, ge=1, description="Builds that one worker runs at a time.")
+    build_retention_days: float = Field(30, gt=0, description="Finished builds are deleted after this many days.")
+    maker: Literal["auto", "plan", "files"] = Field(
+        "auto", description="plan: the model plans, templates render. files: it writes files. auto: by what it can do."
+    )
+    maker_model: str | None = Field(None, description="Model for builds. Default: the model of the build prompts.")
+    forge: Literal["local", "github"] = Field("local", description="Where built apps go: repositories here, or GitHub.")
+    forge_token: SecretStr | None = Field(None, description="Local forge: token for git over HTTP. Unset: read-only.")
+    pages_port: int = Field(7861, ge=0, le=65535, description="Local forge: port of the published sites' own origin.")
+    public_url: str | None = Field(
+        None, description="URL under which others reach this service. Default: host and port."
+    )
+    pages_url: str | None = Field(None, description="URL under which others reach the published sites.")
+    github_token: SecretStr | None = Field(
+        None, description="GitHub: token with contents, workflows, administration, pages."
+    )
+    github_owner: str | None = Field(None, description="GitHub: user or organisation that owns the repositories.")
+    github_api_url: str = Field(
+        "https://api.github.com", description="GitHub: API base URL (Enterprise Server: its own)."
+    )
+    callback_allow: str = Field(
+        "", description="Comma-separated host:port or CIDR that callbacks may reach although they are not public."
+    )
+    callback_signing_key: SecretStr | None = Field(
+        None, description="Key of the callbacks' Standard Webhooks signature."
+    )
+    browser: str | None = Field(
+        None, description="Chromium's path. Default: the first of chromium, google-chrome found."
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any, info: Any) -> Any:
+        """`NAME=` in a .env file or in compose means "not set", as in a shell script, never the empty string."""
+        if value == "" and info.field_name is not None:
+            return cls.model_fields[info.field_name].get_default(call_default_factory=True)
+        return value
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process; `overrides` win over the environment, by field name.
+
+    Raises SettingsError that names the variable, what is wrong with it and what it is for. A secret is never echoed.
+    """
+    values: dict[str, Any] = {}
+    for name, info in Settings.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}_FILE"
+        if "SecretStr" in str(info.annotation) and (path := os.environ.get(variable)):
+            try:
+                values[name] = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise SettingsError(
+                    f"{variable} names a file that cannot be read: {error.strerror}.", key=variable
+                ) from None
+    values.update(overrides)
+    for name in list(values):  # pydantic-settings takes aliased fields by alias
+        alias = Settings.model_fields[name].validation_alias
+        if isinstance(alias, AliasChoices):
+            values[str(alias.choices[0])] = values.pop(name)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        field = Settings.model_fields.get(name)
+        variable = name if name.isupper() else PREFIX + name.upper()
+        about = f" It is: {field.description}" if field and field.description else ""
+        raise SettingsError(f"{variable} is unusable: {problem['msg']}.{about}", key=variable) from None
+
+
+def env_example() -> str:
+    """The text of `.env.example`: every variable, what it does and its default, all commented out."""
+    lines = [
+        "# Every setting of Sameboat. Copy to .env and uncomment what you change; .env is never committed.",
+        "# A secret can also come from a file: set SAMEBOAT_<NAME>_FILE to its path.",
+    ]
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        variable = str(alias.choices[-1]) if isinstance(alias, AliasChoices) else PREFIX + name.upper()
+        default = "" if field.default_factory is not None or field.default is None else str(field.default)
+        lines += ["", f"# {field.description}", f"# {variable}={default}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,98 @@
+"""A scripted engine: answers come from a function, so tests of the floors above need no model.
+
+It keeps the `Engine` contract (streams, abilities, cancellation is visible in `withdrawn`) and records every request in
+`asked`. It stands in only where a test is not about tokens; what is about tokens runs on the real starter model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from service.engine.types import Abilities, Answer, Chunk, Health, Identity, Request, Timings, Usage
+from service.errors import NotSupported
+
+
+class ScriptedEngine:
+    """Answers `reply(request)`, one chunk per word."""
+
+    def __init__(self, reply: Callable[[Request], str | Answer | Exception], *, name: str = "scripted") -> None:
+        self.reply = reply
+        self.asked: list[Request] = []
+        self.withdrawn = 0
+        self.state: Health = Health("ready", "scripted")
+        self._identity = Identity("scripted", "1", name, "0" * 64, "1" * 64)
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(
+            seed=True, schema=True, logprobs=False, choices=True, tokens=True, embeddings=False, tools=True, exact=True
+        )
+
+    @property
+    def n_ctx(self) -> int | None:
+        return 2048
+
+    def health(self) -> Health:
+        return self.state
+
+    def stats(self) -> Mapping[str, float]:
+        return {"requests_total": float(len(self.asked))}
+
+    async def start(self) -> None:
+        return None
+
+    async def ready(self) -> None:
+        return None
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk | Answer]:
+        self.asked.append(request)
+        said = self.reply(request)
+        if isinstance(said, Exception):
+            raise said
+        answer = said if isinstance(said, Answer) else self._answer(request, said)
+        words = answer.text.split(" ")
+        try:
+            for index, word in enumerate(words):
+                yield Chunk(word + (" " if index < len(words) - 1 else ""))
+        except GeneratorExit:
+            self.withdrawn += 1
+            raise
+        yield answer
+
+    @staticmethod
+    def _answer(request: Request, text: str) -> Answer:
+        probabilities = None
+        if request.choices:
+            rest = 0.1 / max(1, len(request.choices) - 1)
+            probabilities = {label: 0.9 if label == text else rest for label in request.choices}
+        tokens = tuple(text.encode())
+        prompt = sum(len(message.content.split()) for message in request.messages) or len((request.text or "").split())
+        return Answer(
+            text=text,
+            tokens=tokens,
+            finish_reason="stop",
+            usage=Usage(prompt=prompt, completion=len(tokens)),
+            timings=Timings(0.0, 0.0, 0.0),
+            probabilities=probabilities,
+            constrained=request.schema is not None,
+        )
+
+    async def answer(self, request: Request) -> Answer:
+        last: Chunk | Answer | None = None
+        async for last in self.stream(request):
+            pass
+        assert isinstance(last, Answer)
+        return last
+
+    async def count(self, request: Request) -> int:
+        return self._answer(request, "").usage.prompt
+
+    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+        raise NotSupported("The scripted engine has no embeddings.")
+
+    async def stop(self, grace_s: float) -> None:
+        self.state = Health("stopped", "stopped")
