@@ -1,6 +1,6 @@
 """Every setting, in one place, from the environment and `.env`. Nothing is read at import: call `load()`.
 
-What comes in: environment variables named `SAMEBOAT_<FIELD>` (and the two that every platform sets by their plain names,
+What comes in: environment variables named `SAMEBOAT_<FIELD>` (and the two that every platform sets by plain names,
 `DATABASE_URL` and `ROLE`), a `.env` file in the working directory, and for secrets also a file named by
 `SAMEBOAT_<FIELD>_FILE`, the way compose and Kubernetes mount them.
 What goes out: one frozen `Settings`. What it does not know: what any of it is used for.

@@ -82,9 +82,7 @@ class ScriptedEngine:
         )
 
     async def answer(self, request: Request) -> Answer:
-        last: Chunk | Answer | None = None
-        async for last in self.stream(request):
-            pass
+        *_, last = [item async for item in self.stream(request)]
         assert isinstance(last, Answer)
         return last
 

@@ -107,7 +107,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an answer while it is being made. Its text is whole characters that no stop string can still retract."""
+    """A piece of an answer while it is made: whole characters only, and none that a stop string could still retract."""
 
     text: str
     tokens: tuple[int, ...] = ()
@@ -187,7 +187,7 @@ class Engine(Protocol):
 
     @property
     def n_ctx(self) -> int | None:
-        """The effective context of one request in tokens, prompt and answer together; None if a remote does not tell."""
+        """The effective context of one request in tokens, prompt and answer together; None if a remote tells none."""
 
     def health(self) -> Health:
         """Where it is; never waits."""

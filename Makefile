@@ -1,0 +1,48 @@
+# Everything a person or a workflow does here is a target of this file. Needed: python3, a C/C++ compiler, make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+RUN_EXTRAS := --extra local --no-default-groups
+ALL_EXTRAS := --all-extras --all-groups
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## the environment for development, exactly as uv.lock pins it
+	@python3 .ci/bootstrap.py $(ALL_EXTRAS)
+
+.PHONY: run
+run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:7860
+	@python3 .ci/bootstrap.py $(RUN_EXTRAS)
+	@exec $(BIN)/sameboat serve
+
+.PHONY: test
+test: setup models ## set up and run every test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: models
+models: setup ## fetch and verify the starter model
+	@$(BIN)/sameboat model pull --quiet
+
+.PHONY: lint
+lint: setup ## formatting, lint, types, secrets, workflows, containers, shell
+	@bash .ci/lint
+
+.PHONY: format
+format: setup ## let ruff fix what it can
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+.PHONY: notebook
+notebook: setup models ## JupyterLab on the notebooks
+	@exec $(BIN)/jupyter lab --notebook-dir=. notebooks/1-first-words.ipynb
+
+.PHONY: bench
+bench: setup models ## measure, side by side with peers, into docs/bench.json and docs/bench.md
+	@$(BIN)/python -m tests.bench
+
+.PHONY: clean
+clean: ## remove what can be made again inside this folder (never the model cache)
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,60 @@
+"""Settings: read when asked, wrong ones named, secrets never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service import settings
+from service.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_example_lists_every_setting() -> None:
+    """`.env.example` is what the settings themselves say; a new setting has to be in it."""
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == settings.env_example()
+
+
+def test_a_wrong_value_names_the_variable_and_its_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMEBOAT_PORT", "seventy")
+    with pytest.raises(SettingsError, match=r"SAMEBOAT_PORT is unusable.*Port to listen on") as caught:
+        settings.load()
+    assert caught.value.key == "SAMEBOAT_PORT"
+
+
+def test_an_empty_variable_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMEBOAT_PORT", "")
+    monkeypatch.setenv("DATABASE_URL", "")
+    loaded = settings.load()
+    assert (loaded.port, loaded.database_url) == (7860, None)
+
+
+def test_plain_platform_names_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLE", "worker")
+    assert settings.load().role == "worker"
+    assert settings.load(role="api").role == "api"
+
+
+def test_a_secret_comes_from_a_file_and_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hunter2-canary\n", encoding="utf-8")
+    monkeypatch.setenv("SAMEBOAT_SECRET_FILE", str(path))
+    loaded = settings.load()
+    assert loaded.secret is not None
+    assert loaded.secret.get_secret_value() == "hunter2-canary"
+    assert "hunter2-canary" not in repr(loaded) + str(loaded) + str(loaded.model_dump())
+
+
+def test_a_secret_file_that_is_missing_is_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SAMEBOAT_SECRET_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="SAMEBOAT_SECRET_FILE names a file that cannot be read"):
+        settings.load()
+
+
+def test_a_wrong_secret_is_not_echoed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMEBOAT_REMOTE_TIMEOUT_S", "hunter2-canary")
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert "hunter2-canary" not in str(caught.value)
