@@ -1,0 +1,182 @@
+"""The servers that are compared, each started as a person would start it, one at a time.
+
+What comes in: a GGUF file and a thread count. What goes out: a base URL that ends in /v1, and a process to measure.
+The peers are built on request from the source distribution of llama-cpp-python that `uv.lock` pins, so both sides run
+the same llama.cpp commit with the same instruction set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = "0.3.36"
+CMAKE = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_OPENSSL=OFF",
+    "-DGGML_NATIVE=OFF",
+    *(f"-DGGML_{name}=ON" for name in ("SSE42", "AVX", "AVX2", "FMA", "F16C", "BMI2")),
+    "-DGGML_CPU_ARM_ARCH=armv8.2-a+dotprod",
+]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers. `pid` is the root of its process tree; `started_s` from spawn to the first answer."""
+
+    name: str
+    url: str
+    pid: int
+    started_s: float
+
+    def memory_mib(self) -> float:
+        """Proportional set size of the whole process tree, so that shared pages count once."""
+        pids, total = [self.pid], 0
+        while pids:
+            pid = pids.pop()
+            with contextlib.suppress(OSError):
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1])
+                for task in Path(f"/proc/{pid}/task").iterdir():
+                    pids += [int(child) for child in (task / "children").read_text().split()]
+        return total / 1024
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def workshop() -> Path:
+    """Where peers are kept between runs; safe to delete."""
+    base = Path(os.environ.get("SAMEBOAT_BENCH_DIR") or Path.home() / ".cache" / "sameboat" / "bench")
+    base.mkdir(parents=True, exist_ok=True)
+    return base
+
+
+def source() -> Path:
+    """The unpacked source distribution, fetched with the package client."""
+    base = workshop()
+    target = base / f"llama_cpp_python-{VERSION}"
+    if not target.exists():
+        print(f"bench: fetching the source of llama-cpp-python {VERSION} (77 MB)")
+        client = base / "pip"
+        subprocess.run([sys.executable, "-m", "venv", client], check=True)
+        pip = [client / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "scikit-build-core", "cmake", "ninja"], check=True)
+        subprocess.run(
+            [*pip, "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", base,
+             f"llama-cpp-python=={VERSION}"], check=True, env={**os.environ, "PATH": f"{client / 'bin'}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        with tarfile.open(base / f"llama_cpp_python-{VERSION}.tar.gz") as archive:
+            archive.extractall(base, filter="data")
+    return target
+
+
+def llama_server() -> Path:
+    """The llama-server binary; the first call compiles it (about ten minutes on two cores)."""
+    given = os.environ.get("SAMEBOAT_BENCH_LLAMA_SERVER")
+    if given:
+        return Path(given)
+    build = workshop() / f"llama-server-{VERSION}"
+    binary = build / "bin" / "llama-server"
+    if not binary.exists():
+        print("bench: compiling llama-server from the same source, about ten minutes, once")
+        tools = workshop() / "pip" / "bin"
+        tree = source() / "vendor" / "llama.cpp"
+        path = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", build, *CMAKE], check=True, env=path)
+        subprocess.run(["cmake", "--build", build, "--target", "llama-server"], check=True, env=path)
+    return binary
+
+
+def python_server() -> Path:
+    """A Python whose llama_cpp is ours (the same compiled library) and that has the bundled server's extra packages."""
+    venv = workshop() / f"python-server-{VERSION}"
+    python = venv / "bin" / "python"
+    if not python.exists():
+        print("bench: preparing llama_cpp.server")
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uvicorn", "fastapi",
+             "pydantic-settings", "sse-starlette", "starlette-context>=0.3.6,<0.4", "PyYAML", "numpy", "jinja2",
+             "diskcache", "typing-extensions"], check=True,
+        )  # fmt: skip
+        import llama_cpp
+
+        library = Path(llama_cpp.__file__).parent
+        site = next((venv / "lib").glob("python3*/site-packages"))
+        shutil.copytree(library, site / "llama_cpp")
+    return python
+
+
+@contextlib.contextmanager
+def serve(name: str, model: Path, *, threads: int, parallel: int, context: int = 2048) -> Iterator[Running]:
+    """Start the server `name` on `model`, wait for its first answer, and stop it at the end."""
+    port = free_port()
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    probe = "/v1/models"
+    if name == "sameboat":
+        environment |= {
+            "SAMEBOAT_PORT": str(port),
+            "SAMEBOAT_THREADS": str(threads),
+            "SAMEBOAT_PARALLEL": str(parallel),
+            "SAMEBOAT_CONTEXT": str(context),
+            "SAMEBOAT_QUEUE_REQUESTS": "512",
+            "SAMEBOAT_QUEUE_TOKENS": "1000000",
+        }
+        command = [str(Path(sys.executable).parent / "sameboat"), "serve"]
+        probe = "/readyz"
+    elif name == "llama-server":
+        command = [str(llama_server()), "-m", str(model), "--port", str(port), "-t", str(threads), "-tb", str(threads),
+                   "-np", str(parallel), "-c", str(context * parallel), "--no-webui"]  # fmt: skip
+        probe = "/health"
+    elif name == "llama_cpp.server":
+        command = [str(python_server()), "-m", "llama_cpp.server", "--model", str(model), "--port", str(port),
+                   "--n_threads", str(threads), "--n_threads_batch", str(threads), "--n_ctx", str(context),
+                   "--interrupt_requests", "false"]  # fmt: skip
+    else:
+        raise ValueError(f"no server is called {name!r}")
+    log = (workshop() / f"{name}.log").open("w")
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True
+    )
+    try:
+        deadline = began + 180
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"http://127.0.0.1:{port}{probe}", timeout=2).status_code == 200:
+                    break
+            if process.poll() is not None or time.perf_counter() > deadline:
+                raise RuntimeError(f"{name} did not start; see {log.name}")
+            time.sleep(0.02)
+        yield Running(name, f"http://127.0.0.1:{port}", process.pid, time.perf_counter() - began)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.close()
