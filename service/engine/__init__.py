@@ -1,0 +1,1 @@
+"""What turns a request into tokens: `local` (llama.cpp in its own process) or `remote` (an OpenAI-compatible URL)."""

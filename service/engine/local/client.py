@@ -1,0 +1,554 @@
+"""The local engine as the service holds it: a queue, a worker process, and the answers on their way.
+
+What comes in: `Request`. What goes out: chunks and one `Answer`. It starts the worker, restarts it after a crash
+(answers on their way get a clear EngineUnavailable, what waits is kept), and never imports llama_cpp itself.
+
+Who is sent to the worker next, when it has room:
+1. what was withdrawn or ran out of time is gone;
+2. interactive requests in order of arrival;
+3. background requests in order of arrival, while at least one place stays free for a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+from service import resources
+from service.engine.local.protocol import Decoder, Pieces, encode
+from service.engine.local.template import ChatTemplate
+from service.engine.schema import any_json, compile_schema
+from service.engine.types import (
+    Abilities,
+    Answer,
+    Chunk,
+    Health,
+    Identity,
+    Logprob,
+    Request,
+    Timings,
+    Usage,
+)  # fmt: skip
+from service.errors import (
+    DeadlineExceeded,
+    EngineBusy,
+    EngineUnavailable,
+    NotSupported,
+    PromptTooLong,
+    RequestError,
+    SameboatError,
+    SchemaUnsupported,
+)  # fmt: skip
+from service.models import fit
+from service.models.cache import Cache
+from service.models.catalog import Model
+from service.models.gguf import Metadata, read_metadata
+from service.settings import Settings
+
+BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
+MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
+TOKENS = {"kv": "f16", "flash_attention": False, "kv_unified": False, "chunk": 64}
+"""What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """One request between admission and its last token."""
+
+    id: int
+    request: Request
+    message: dict[str, Any]
+    tokens: int  # estimated prompt tokens
+    arrived: float
+    events: asyncio.Queue[dict[str, Any] | SameboatError] = field(default_factory=asyncio.Queue)
+    begun: float | None = None
+    prompt: int = 0
+    cached: int = 0
+
+
+class LocalEngine:
+    """llama.cpp in a process of its own. See `service.engine.types.Engine` for the contract."""
+
+    def __init__(
+        self, model: Model, settings: Settings, *, beside: Callable[[], int] = lambda: 0, force: bool = True
+    ) -> None:
+        self.model = model
+        self._settings = settings
+        self._cache = Cache(settings.cache_dir)
+        self._beside = beside  # bytes that other engines of this process take
+        self._force = force  # False only to show that forcing tokens changes nothing
+        self._metadata: Metadata | None = None
+        self._template: ChatTemplate | None = None
+        self._health = Health("starting", "not started yet")
+        self._queue: deque[_Ticket] = deque()
+        self._running: dict[int, _Ticket] = {}
+        self._counts: dict[int, asyncio.Future[int]] = {}
+        self._next = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._worker: dict[str, float] = {}
+        self._counters = dict.fromkeys(
+            ("requests", "reused", "rejected", "withdrawn", "failed", "completion_tokens", "reused_tokens"), 0.0
+        )
+        self.observe: Callable[[str, float], None] = lambda name, seconds: None
+        """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""
+
+    # --- what it is ---
+
+    @property
+    def metadata(self) -> Metadata:
+        """The model file's header. Raises ModelMissing when there is no file."""
+        if self._metadata is None:
+            path = self._cache.path(self.model)
+            if not path.exists():
+                self._cache.require(self.model)
+            self._metadata = read_metadata(path)
+        return self._metadata
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The model's chat template."""
+        if self._template is None:
+            known = self.metadata
+            self._template = ChatTemplate(
+                known.chat_template, special=known.special_tokens, bos=known.bos_token, eos=known.eos_token
+            )
+        return self._template
+
+    @property
+    def identity(self) -> Identity:
+        """What decodes."""
+        version = f"llama-cpp-python {packages.version('llama-cpp-python')}"
+        return Identity("local", version, self.model.name, self.model.sha256, self.metadata.template_sha256, TOKENS)
+
+    @property
+    def abilities(self) -> Abilities:
+        """Everything but embeddings, which these generative models do not give."""
+        return Abilities(
+            seed=True, schema=True, logprobs=True, choices=True, tokens=True, embeddings=False,
+            tools=self.template.takes_tools, exact=True,
+        )  # fmt: skip
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of one request, as configured and never more than the model was trained for."""
+        return min(self._settings.context, self.model.context)
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    def health(self) -> Health:
+        """Where it is."""
+        return self._health
+
+    def stats(self) -> Mapping[str, float]:
+        """Counters and gauges, the worker's among them."""
+        return {
+            **self._counters,
+            **self._worker,
+            "queue_requests": float(len(self._queue)),
+            "queue_tokens": float(sum(ticket.tokens for ticket in self._queue)),
+            "running": float(len(self._running)),
+            "kept_answers": float(len(self._answers)),
+            "restarts": float(self._health.restarts),
+        }
+
+    def memory_bytes(self) -> int:
+        """What it is estimated to need."""
+        tokens = self.n_ctx * self._settings.parallel
+        return fit.estimate(self.metadata, self.model.size_bytes, tokens=tokens).total
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Begin loading, once."""
+        if self._task is None:
+            self._set(Health("loading", f"starting the worker for {self.model.name}", 0.0))
+            self._task = asyncio.create_task(self._supervise(), name=f"engine {self.model.name}")
+
+    async def ready(self) -> None:
+        """Wait until it answers, or raise EngineUnavailable with why it never will."""
+        await self.start()
+        while self._health.state not in ("ready", "failed", "stopped", "draining"):
+            self._changed.clear()
+            await self._changed.wait()
+        if self._health.state != "ready":
+            raise EngineUnavailable(self._health.reason)
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse what is new, wait for what is admitted up to `grace_s`, then end the worker."""
+        if self._task is None:
+            self._set(Health("stopped", "stopped before it was started"))
+            return
+        self._set(replace(self._health, state="draining", reason="shutting down", progress=None))
+        deadline = time.monotonic() + grace_s
+        while (self._queue or self._running) and time.monotonic() < deadline:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), max(0.01, deadline - time.monotonic()))
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._fail_all(EngineUnavailable("The service is shutting down."), queued=True)
+        self._set(Health("stopped", "stopped", restarts=self._health.restarts))
+
+    def _set(self, health: Health) -> None:
+        self._health = health
+        self._changed.set()
+
+    async def _supervise(self) -> None:
+        """Keep one worker alive. Ends only when starting fails for a reason that will not pass by itself."""
+        failed_starts = 0
+        try:
+            while True:
+                try:
+                    path = await asyncio.to_thread(self._cache.require, self.model)
+                    self._check_fit()
+                except SameboatError as error:
+                    self._give_up(str(error))
+                    return
+                reason = await self._run_worker(path)
+                if self._health.state == "draining":
+                    return
+                failed_starts = 0 if self._health.state == "ready" else failed_starts + 1
+                restarts = self._health.restarts + 1
+                if failed_starts >= MAX_FAILED_STARTS:
+                    self._give_up(f"The worker could not be started {failed_starts} times in a row: {reason}")
+                    return
+                self._set(Health("loading", f"restarting the worker: {reason}", 0.0, restarts))
+                lost = EngineUnavailable(
+                    f"The engine stopped in the middle of this answer ({reason}).", retry_after_s=2
+                )
+                self._fail_all(lost, queued=False)
+                await asyncio.sleep(min(5.0, 0.2 * 2**failed_starts))
+        finally:
+            await self._end_process()
+
+    def _check_fit(self) -> None:
+        needed = fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
+        fit.check(self.model.name, needed, resources.memory_bytes(self._settings), beside=self._beside())
+
+    def _give_up(self, reason: str) -> None:
+        self._set(Health("failed", reason, restarts=self._health.restarts))
+        self._fail_all(EngineUnavailable(reason), queued=True)
+
+    async def _run_worker(self, path: Path) -> str:
+        """One worker, from its start to its end; why it ended."""
+        ours, theirs = socket.socketpair()
+        threads, _ = resources.threads(self._settings)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno()),
+                pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            )  # fmt: skip
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        load = {"path": str(path), "n_ctx": self.n_ctx, "slots": self._settings.parallel, "threads": threads}
+        self._send(load)
+        decoder = Decoder()
+        reason = ""
+        while data := await self._read(reader):
+            for message in decoder.feed(data):
+                if message["op"] == "failed":
+                    reason = message["reason"]
+                else:
+                    self._on(message)
+        await self._end_process()
+        return reason or f"the worker ended with code {self._process.returncode}"
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.read(1 << 16)
+        except ConnectionError:
+            return b""
+
+    async def _end_process(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()  # it holds nothing that is not in the cache or here
+            await self._process.wait()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(encode(message))
+
+    # --- what the worker says ---
+
+    def _on(self, message: dict[str, Any]) -> None:
+        kind = message["op"]
+        if kind == "loading":
+            self._set(replace(self._health, reason=f"loading {self.model.name}", progress=message["progress"]))
+        elif kind == "ready":
+            if self._health.state != "draining":
+                threads, why = resources.threads(self._settings)
+                reason = f"{self.model.name}, {message['slots']} x {message['n_ctx']} tokens, {threads} threads ({why})"
+                self._set(Health("ready", reason, restarts=self._health.restarts))
+            self._pump()
+        elif kind == "stats":
+            self._worker = {**message["counters"], "kv_tokens": float(message["kv_tokens"])}
+        elif kind == "counted":
+            waiting = self._counts.pop(message["id"], None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message["tokens"])
+        elif (ticket := self._running.get(message["id"])) is not None:
+            ticket.events.put_nowait(message)
+            if kind in ("done", "refused"):
+                self._leave(ticket)
+
+    def _pump(self) -> None:
+        """Send the worker what it has room for."""
+        while self._queue and self._writer is not None and self._health.state in ("ready", "draining"):
+            room = self._settings.parallel - len(self._running)
+            ticket = next((each for each in self._queue if each.request.priority == "interactive"), None)
+            if ticket is None and (room > 1 or self._settings.parallel == 1):
+                ticket = self._queue[0]
+            if room <= 0 or ticket is None:
+                return
+            self._queue.remove(ticket)
+            self._running[ticket.id] = ticket
+            ticket.begun = time.monotonic()
+            self.observe("queue_s", ticket.begun - ticket.arrived)
+            self._send(ticket.message)
+
+    def _leave(self, ticket: _Ticket) -> None:
+        """The ticket is over, for whatever reason: its place is free at once."""
+        if self._running.pop(ticket.id, None) is None:
+            with contextlib.suppress(ValueError):
+                self._queue.remove(ticket)
+        self._pump()
+        self._changed.set()
+
+    def _fail_all(self, error: EngineUnavailable, *, queued: bool) -> None:
+        tickets = list(self._running.values()) + (list(self._queue) if queued else [])
+        self._running.clear()
+        if queued:
+            self._queue.clear()
+        for ticket in tickets:
+            self._counters["failed"] += 1
+            ticket.events.put_nowait(error)
+        for waiting in self._counts.values():
+            if not waiting.done():
+                waiting.set_exception(error)
+        self._counts.clear()
+
+    # --- answers ---
+
+    async def answer(self, request: Request) -> Answer:
+        """The last item of `stream`."""
+        async with contextlib.aclosing(self.stream(request)) as items:
+            async for item in items:
+                if isinstance(item, Answer):
+                    return item
+        raise AssertionError("a stream ends with an answer or an error")
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk | Answer]:
+        """Chunks, then the answer. Closing it withdraws the request at once."""
+        self._counters["requests"] += 1
+        reused = self._reusable(request)
+        if reused is not None:
+            self._counters["reused"] += 1
+            self._counters["reused_tokens"] += reused.usage.completion
+            yield Chunk(reused.text, reused.tokens, reused.logprobs or ())
+            yield reused
+            return
+        ticket = self._admit(request)
+        try:
+            async for item in self._follow(ticket):
+                yield item
+        finally:
+            if ticket.id in self._running or ticket in self._queue:
+                self._counters["withdrawn"] += 1
+                if ticket.id in self._running:
+                    self._send({"op": "cancel", "id": ticket.id})
+                self._leave(ticket)
+
+    async def _follow(self, ticket: _Ticket) -> AsyncIterator[Chunk | Answer]:
+        """The events of one ticket as chunks and an answer."""
+        request = ticket.request
+        deadline = ticket.arrived + request.deadline_s if request.deadline_s is not None else None
+        text: list[str] = []
+        tokens: list[int] = []
+        logprobs: list[Logprob] = []
+        first: float | None = None
+        latest = 0.0
+        while True:
+            event = await self._event(ticket, deadline)
+            if isinstance(event, SameboatError):
+                raise event
+            now = time.monotonic()
+            if event["op"] == "begun":
+                ticket.prompt, ticket.cached = event["prompt"], event["cached"]
+            elif event["op"] == "tokens":
+                if first is None:
+                    first = now
+                    self.observe("first_token_s", now - ticket.arrived)
+                else:
+                    self.observe("inter_token_s", (now - latest) / max(1, len(event["tokens"])))
+                latest = now
+                fresh = tuple(_logprob(each) for each in event["logprobs"])
+                text.append(event["text"])
+                tokens += event["tokens"]
+                logprobs += fresh
+                yield Chunk(event["text"], tuple(event["tokens"]), fresh)
+            elif event["op"] == "refused":
+                raise _refusal(event)
+            else:
+                probabilities = None
+                if request.choices:
+                    probabilities = dict(zip(request.choices, event["probabilities"], strict=True))
+                    text, tokens = [request.choices[event["best"]]], event["tokens"]
+                    yield Chunk(text[0], tuple(tokens))
+                answer = Answer(
+                    text="".join(text),
+                    tokens=tuple(tokens),
+                    finish_reason=event["finish"],
+                    usage=Usage(ticket.prompt, len(tokens), ticket.cached, event["forced"]),
+                    timings=Timings(
+                        (ticket.begun or now) - ticket.arrived, (first or now) - ticket.arrived, now - ticket.arrived
+                    ),
+                    logprobs=tuple(logprobs) if request.logprobs is not None else None,
+                    probabilities=probabilities,
+                    constrained=ticket.message["lark"] is not None or bool(request.choices),
+                )
+                self._counters["completion_tokens"] += len(tokens)
+                self._keep(request, answer)
+                yield answer
+                return
+
+    @staticmethod
+    async def _event(ticket: _Ticket, deadline: float | None) -> dict[str, Any] | SameboatError:
+        try:
+            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                return await ticket.events.get()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"No answer within the {ticket.request.deadline_s:g} s that the request allows."
+            ) from None
+
+    async def count(self, request: Request) -> int:
+        """Prompt tokens, counted by the worker itself."""
+        await self.ready()
+        self._next += 1
+        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._counts[self._next] = waiting
+        self._send({"op": "count", "id": self._next, "pieces": self._pieces(request)})
+        return await waiting
+
+    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+        """Not for generative models."""
+        raise NotSupported(f"{self.model.name} gives no embeddings.", key="model", remedy="Use an embedding model.")
+
+    # --- admission ---
+
+    def _admit(self, request: Request) -> _Ticket:
+        """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
+        if self._health.state in ("failed", "stopped", "draining"):
+            retry = 5.0 if self._health.state == "draining" else None
+            raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
+        message = self._message(request)
+        size = sum(len(text.encode(errors="replace")) for text, _ in message["pieces"])
+        tokens = 1 + size // BYTES_PER_TOKEN
+        waiting = sum(ticket.tokens for ticket in self._queue)
+        settings = self._settings
+        if self._queue and (len(self._queue) >= settings.queue_requests or waiting + tokens > settings.queue_tokens):
+            self._counters["rejected"] += 1
+            raise EngineBusy(
+                f"{len(self._queue)} requests with about {waiting} tokens are waiting already.",
+                retry_after_s=self._wait_s(waiting),
+                key="queue",
+            )
+        ticket = _Ticket(message["id"], request, message, tokens, time.monotonic())
+        self._queue.append(ticket)
+        self._pump()
+        return ticket
+
+    def _wait_s(self, tokens: int) -> float:
+        """Seconds until the queue has room again: half of what is queued, at the rates measured so far."""
+        worker = self._worker
+        prompts = worker.get("prompt_tokens", 0) / max(worker.get("prompt_seconds", 0), 1e-9) or 200.0
+        answers = worker.get("answer_tokens", 0) / max(worker.get("answer_seconds", 0), 1e-9) or 50.0
+        made = sum(ticket.request.sampling.max_tokens for ticket in self._queue)
+        return round(min(120.0, max(1.0, 0.5 * (tokens / prompts + made / answers))), 1)
+
+    def _pieces(self, request: Request) -> Pieces:
+        if request.text is not None:
+            return self.template.raw(request.text)
+        return self.template.pieces(request.messages, request.tools)
+
+    def _message(self, request: Request) -> dict[str, Any]:
+        """What the worker is told."""
+        lark = None
+        if request.schema is not None:
+            lark = compile_schema(json.loads(request.schema)).lark
+        elif request.any_json:
+            lark = any_json().lark
+        if request.choices and len(set(request.choices)) != len(request.choices):
+            raise RequestError("Two choices are the same.", key="choices")
+        if request.sampling.max_tokens < 1:
+            raise RequestError("max_tokens must be at least 1.", key="max_tokens")
+        self._next += 1
+        neutral = self.template.pieces(request.neutral) if request.calibrate and request.neutral else []
+        return {
+            "op": "submit",
+            "id": self._next,
+            "pieces": self._pieces(request),
+            "sampling": asdict(request.sampling),
+            "lark": lark,
+            "labels": list(request.choices),
+            "neutral": neutral,
+            "logprobs": request.logprobs,
+            "exact": request.mode == "exact",
+            "background": request.priority == "background",
+            "force": self._force,
+        }
+
+    # --- exact reuse ---
+
+    def _reusable(self, request: Request) -> Answer | None:
+        if not request.reuse or request.fingerprint is None:
+            return None
+        known = self._answers.get(request.fingerprint)
+        if known is None:
+            return None
+        self._answers.move_to_end(request.fingerprint)
+        return replace(known, reused=True, timings=Timings(0.0, 0.0, 0.0))
+
+    def _keep(self, request: Request, answer: Answer) -> None:
+        """Remember an answer that asking again would give again: greedy, or exact with its seed."""
+        deterministic = request.sampling.temperature <= 0 or request.choices or request.mode == "exact"
+        if request.fingerprint is None or not deterministic or not self._settings.reuse_answers:
+            return
+        self._answers[request.fingerprint] = answer
+        while len(self._answers) > self._settings.reuse_answers:
+            self._answers.popitem(last=False)
+
+
+def _logprob(raw: Mapping[str, Any]) -> Logprob:
+    top = tuple((int(token), str(text), float(value)) for token, text, value in raw["top"])
+    return Logprob(raw["token"], raw["text"], raw["logprob"], top)
+
+
+def _refusal(event: Mapping[str, Any]) -> RequestError:
+    if event["kind"] == "too_long":
+        return PromptTooLong(event["message"], limit=event["limit"], count=event["count"])
+    return SchemaUnsupported(event["message"], pointer=event["pointer"], keyword=event["keyword"])

@@ -1,0 +1,75 @@
+"""Keep an answer inside a grammar while it is decoded, and find the tokens that have no alternative.
+
+What comes in: our Lark text, logits. What goes out: allowed tokens, forced tokens. llguidance does the parsing; if it
+cannot take the grammar the request is refused, never decoded freely.
+
+Forced tokens: where only one continuation of bytes is possible, its canonical tokenization is appended without
+sampling. The definition holds with and without batching them (`force=False` takes the same tokens one step at a time),
+so forcing changes the time an answer takes and not the answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import llama_cpp as llama
+import llguidance
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local.context import Context
+from service.errors import SchemaUnsupported
+
+
+def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
+    """llguidance's view of the vocabulary; half a second for 49,000 tokens, so it is made once."""
+    buffer = ctypes.create_string_buffer(512)
+    pieces: list[bytes] = []
+    for token in range(context.vocab_size):
+        size = llama.llama_token_to_piece(context.vocab, token, buffer, len(buffer), 0, True)
+        data = buffer.raw[: max(0, size)]
+        control = llama.llama_vocab_get_attr(context.vocab, token) & llama.LLAMA_TOKEN_ATTR_CONTROL
+        # llguidance's convention: a leading 0xFF byte marks what text can never spell.
+        pieces.append(b"\xff" + data if control or token in context.endings else data)
+    function = ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value
+    return llguidance.LLTokenizer.from_llamacpp(
+        tokens=pieces, vocab_ptr=context.vocab, tokenize_fptr=function, eos_token=context.eos, slices=None
+    )
+
+
+class Constraint:
+    """The grammar's state within one answer. Raises SchemaUnsupported when the grammar cannot be enforced."""
+
+    def __init__(self, tokenizer: llguidance.LLTokenizer, lark: str) -> None:
+        self._matcher = llguidance.LLMatcher(tokenizer, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
+        self._size = tokenizer.vocab_size
+        self._mask = np.zeros((self._size + 31) // 32, dtype=np.uint32)
+        if self._matcher.is_error():
+            raise SchemaUnsupported(
+                f"The grammar cannot be enforced: {self._matcher.get_error().splitlines()[0]}",
+                pointer="",
+                keyword="schema",
+            )
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing may follow."""
+        return bool(self._matcher.is_stopped())
+
+    def allows(self, token: int) -> bool:
+        """Whether this token may be next: cheaper than the mask, so it is asked first."""
+        return int(self._matcher.validate_tokens([token])) == 1
+
+    def mask(self, logits: npt.NDArray[np.float32]) -> None:
+        """Set the logits of every token that may not be next to minus infinity, in place."""
+        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        allowed = np.unpackbits(self._mask.view(np.uint8), bitorder="little")[: len(logits)]
+        logits[allowed == 0] = -np.inf
+
+    def take(self, token: int) -> None:
+        """The token was chosen or forced."""
+        self._matcher.consume_token(token)
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next; empty where there is a choice."""
+        return list(self._matcher.compute_ff_tokens())

@@ -1,0 +1,140 @@
+"""llama.cpp's model and context, as few plain operations. Every call happens on the one thread that made it.
+
+What comes in: a path, sizes, a thread count; later token ids. What goes out: token ids, logits. What it does not know:
+requests, text, policy. libgomp throttles itself when two threads of a process call in (17 instead of 11 ms per token),
+so load, warm-up and decoding share a thread, and one thread count serves prompts and answers.
+
+The context is the one that exact answers need, for everybody: a key-value stream per sequence (`kv_unified` off) and no
+flash attention, so that what a sequence computes alone depends on nothing but itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import llama_cpp as llama
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import ModelError
+
+UBATCH = 512
+SETTINGS: dict[str, str | int | float | bool] = {"kv": "f16", "flash_attention": False, "kv_unified": False}
+"""What of the context can change a token; part of every fingerprint."""
+
+
+def version() -> str:
+    """The binding's version, which fixes the llama.cpp commit."""
+    return f"llama-cpp-python {llama.__version__}"
+
+
+@llama.llama_log_callback
+def _quiet(level: int, text: bytes, data: int) -> None:
+    """llama.cpp's own log is for its developers; what a person needs is in our errors."""
+
+
+class Context:
+    """A loaded model with `slots` sequences of `n_ctx` tokens each."""
+
+    def __init__(
+        self, path: Path, *, n_ctx: int, slots: int, threads: int, progress: Callable[[float], None] = lambda _: None
+    ) -> None:
+        llama.llama_log_set(_quiet, ctypes.c_void_p(0))
+        llama.llama_backend_init()
+
+        @llama.llama_progress_callback
+        def on_progress(done: float, data: int) -> bool:
+            progress(done)
+            return True
+
+        model_parameters = llama.llama_model_default_params()
+        model_parameters.n_gpu_layers = 0
+        model_parameters.progress_callback = on_progress
+        self._keep = (on_progress, _quiet)
+        self._model = llama.llama_model_load_from_file(str(path).encode(), model_parameters)
+        if not self._model:
+            raise ModelError(f"llama.cpp cannot load {path}.", key="model")
+        parameters = llama.llama_context_default_params()
+        parameters.n_ctx = n_ctx * slots
+        parameters.n_batch = max(UBATCH, slots)
+        parameters.n_ubatch = UBATCH
+        parameters.n_seq_max = slots
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.kv_unified = False
+        parameters.no_perf = True
+        self._context = llama.llama_init_from_model(self._model, parameters)
+        if not self._context:
+            raise ModelError(
+                f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens.", key="SAMEBOAT_CONTEXT"
+            )
+        self._memory = llama.llama_get_memory(self._context)
+        self.vocab = llama.llama_model_get_vocab(self._model)
+        self.vocab_size: int = llama.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx: int = llama.llama_n_ctx_seq(self._context)
+        self.add_bos: bool = llama.llama_vocab_get_add_bos(self.vocab)
+        self.bos: int = llama.llama_vocab_bos(self.vocab)
+        self.eos: int = llama.llama_vocab_eos(self.vocab)
+        self.endings = frozenset(t for t in range(self.vocab_size) if llama.llama_vocab_is_eog(self.vocab, t))
+        self._batch = llama.llama_batch_init(max(UBATCH, slots), 0, 1)
+        self._pieces: list[bytes] = []
+
+    @property
+    def handle(self) -> object:
+        """llama.cpp's context, for the sampler chain."""
+        return self._context
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; control tokens have none."""
+        if not self._pieces:
+            buffer = ctypes.create_string_buffer(512)
+            for each in range(self.vocab_size):
+                size = llama.llama_token_to_piece(self.vocab, each, buffer, len(buffer), 0, False)
+                self._pieces.append(buffer.raw[:size] if size > 0 else b"")
+        return self._pieces[token]
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids of a text, without a beginning-of-sequence token; control tokens only if `special`."""
+        data = text.encode("utf-8", errors="surrogatepass")
+        size = len(data) + 8
+        while True:
+            buffer = (llama.llama_token * size)()
+            count = llama.llama_tokenize(self.vocab, data, len(data), buffer, size, False, special)
+            if count >= 0:
+                return list(buffer[:count])
+            size = -count
+
+    def decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
+        """Compute one batch of (token, position, slot, wants logits). Raises ModelError when llama.cpp gives up."""
+        batch = self._batch
+        batch.n_tokens = len(rows)
+        for row, (token, position, slot, wants) in enumerate(rows):
+            batch.token[row] = token
+            batch.pos[row] = position
+            batch.n_seq_id[row] = 1
+            batch.seq_id[row][0] = slot
+            batch.logits[row] = wants
+        code = llama.llama_decode(self._context, batch)
+        if code != 0:
+            raise ModelError(f"llama_decode answered {code} on a batch of {len(rows)} tokens.")
+
+    def logits(self, row: int) -> npt.NDArray[np.float32]:
+        """The logits of a row of the last batch, shape (vocab_size,); a view that the next decode overwrites."""
+        return np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, row), shape=(self.vocab_size,))
+
+    def copy(self, source: int, target: int) -> None:
+        """Make `target` hold what `source` holds. Streams are copied whole: about 10 ms for 2,048 tokens."""
+        llama.llama_memory_seq_rm(self._memory, target, -1, -1)
+        llama.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def cut(self, slot: int, size: int) -> None:
+        """Forget everything from position `size` on."""
+        llama.llama_memory_seq_rm(self._memory, slot, size, -1)
+
+    def close(self) -> None:
+        """Free what llama.cpp holds."""
+        llama.llama_batch_free(self._batch)
+        llama.llama_free(self._context)
+        llama.llama_model_free(self._model)

@@ -1,0 +1,118 @@
+"""One answer while it is made: which tokens are known to come, which are done, when it ends.
+
+What comes in: rows of logits, one at a time. What goes out: tokens to compute next, text that is final, an end.
+What it does not know: slots, batches, other requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local.constraint import Constraint
+from service.engine.local.context import Context
+from service.engine.local.sampling import Chain, best, log_softmax
+from service.engine.local.tokens import Text
+
+
+@dataclass
+class Generation:
+    """The state of one sampled answer. `pending` tokens are decided but not yet in the context's memory."""
+
+    context: Context
+    chain: Chain
+    constraint: Constraint | None
+    text: Text
+    limit: int
+    logprobs: int | None
+    force: bool
+    tokens: list[int] = field(default_factory=list)
+    pending: list[int] = field(default_factory=list)
+    forced: int = 0
+    finish: str | None = None
+    fresh_text: str = ""
+    fresh_tokens: list[int] = field(default_factory=list)
+    fresh_logprobs: list[dict[str, Any]] = field(default_factory=list)
+
+    def step(self, row: int, logits: npt.NDArray[np.float32]) -> None:
+        """Choose the next token from these logits, and append what then has no alternative."""
+        wanted = log_softmax(logits) if self.logprobs is not None else None
+        self.pending = []
+        token = self._known()
+        if token is None:
+            token = self._choose(row, logits)
+        self._take(token, wanted)
+        while self.force and self.finish is None and self.constraint is not None:
+            forced = self.constraint.forced()
+            if not forced:
+                break
+            for each in forced:
+                if self.finish is None:
+                    self.forced += 1
+                    self.chain.force(each)
+                    self._take(each, None)
+
+    def _known(self) -> int | None:
+        """The token that must come next, when there is no alternative."""
+        forced = self.constraint.forced() if self.constraint is not None else []
+        if not forced:
+            return None
+        self.forced += 1
+        self.chain.force(forced[0])
+        return forced[0]
+
+    def _choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
+        """Choose freely and ask the grammar; only when it says no, compute its mask and choose again.
+
+        For greedy choices both give the same token. For drawn ones too, in distribution: what is allowed keeps its
+        share, and what was refused is drawn again among the allowed (rejection sampling); but the generator would then
+        have advanced twice, so drawn choices use the mask at once.
+        """
+        if self.constraint is None:
+            return self.chain.choose(row, logits)
+        if self.chain.plain:
+            token = self.chain.choose(row, logits)
+            if self.constraint.allows(token):
+                return token
+        self.constraint.mask(logits)
+        return self.chain.choose(row, logits)
+
+    def _take(self, token: int, logprobs: npt.NDArray[np.float64] | None) -> None:
+        """Record a token, and see whether it ends the answer."""
+        if token in self.context.endings:
+            self.finish = "stop"
+            self.fresh_text += self.text.end()
+            return
+        self.tokens.append(token)
+        self.pending.append(token)
+        self.fresh_tokens.append(token)
+        if self.logprobs is not None:
+            self.fresh_logprobs.append(self._logprob(token, logprobs))
+        self.fresh_text += self.text.add(self.context.piece(token))
+        if self.constraint is not None:
+            self.constraint.take(token)
+        if self.text.stopped is not None or (self.constraint is not None and self.constraint.complete):
+            self.finish = "stop"
+        elif len(self.tokens) >= self.limit:
+            self.finish = "length"
+        if self.finish is not None:
+            self.fresh_text += self.text.end()
+
+    def _logprob(self, token: int, logprobs: npt.NDArray[np.float64] | None) -> dict[str, Any]:
+        """The model's own log-probability, before any sampler; a forced token had no alternative, hence 0."""
+        if logprobs is None:
+            return {"token": token, "text": self._shown(token), "logprob": 0.0, "top": []}
+        top = [[each, self._shown(each), float(logprobs[each])] for each in best(logprobs, self.logprobs or 0)]
+        return {"token": token, "text": self._shown(token), "logprob": float(logprobs[token]), "top": top}
+
+    def _shown(self, token: int) -> str:
+        return self.context.piece(token).decode(errors="replace")
+
+    def take_fresh(self) -> tuple[str, list[int], list[dict[str, Any]]]:
+        """What is new since the last call."""
+        fresh = (self.fresh_text, self.fresh_tokens, self.fresh_logprobs)
+        self.fresh_text, self.fresh_tokens, self.fresh_logprobs = "", [], []
+        return fresh

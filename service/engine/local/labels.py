@@ -1,0 +1,58 @@
+"""Score a closed set of labels: the exact probability of each label's token sequence, without sampling.
+
+What comes in: the logits behind a prompt, the labels. What goes out: probabilities that sum to 1 over the labels.
+
+A label's probability is the product of its tokens' probabilities. Where one label's tokens begin another's ("in",
+"in stock"), the shorter would win by being shorter, so every label then also has to end the turn.
+Contextual calibration divides by the labels' probabilities on a content-free input and renormalizes: W =
+diag(p_cf)^-1, b = 0 in Zhao et al. 2021, "Calibrate Before Use", section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local.context import Context
+from service.engine.local.sampling import log_softmax
+
+
+def sequences(context: Context, labels: Sequence[str]) -> list[list[int]]:
+    """The tokens of each label, with the end of the turn where the labels would not be told apart without it."""
+    found = [context.tokenize(label, special=False) for label in labels]
+    nested = any(
+        left is not right and left == right[: len(left)] for left in found for right in found if len(left) <= len(right)
+    )
+    return [[*tokens, context.eos] for tokens in found] if nested else found
+
+
+def score(
+    context: Context,
+    logits: npt.NDArray[np.float32],
+    labels: Sequence[Sequence[int]],
+    more: Callable[[Sequence[int]], npt.NDArray[np.float32]],
+) -> list[float]:
+    """Log-probability of each label's tokens. `more(tokens)` gives the rows of logits behind prompt + tokens, all of
+    them, shape (len(tokens), vocab_size), and forgets the tokens again."""
+    first = log_softmax(logits)
+    found: list[float] = []
+    for tokens in labels:
+        total = float(first[tokens[0]])
+        if len(tokens) > 1:
+            rows = more(tokens[:-1])
+            total += sum(float(log_softmax(rows[at])[token]) for at, token in enumerate(tokens[1:]))
+        found.append(total)
+    return found
+
+
+def normalize(logs: Sequence[float], neutral: Sequence[float] | None = None) -> list[float]:
+    """Probabilities that sum to 1, calibrated when the log-probabilities on a content-free input are given."""
+    values = np.asarray(logs, dtype=np.float64)
+    values = values - np.log(np.exp(values - values.max()).sum()) - values.max()
+    if neutral is not None:
+        reference = np.asarray(neutral, dtype=np.float64)
+        values = values - (reference - np.log(np.exp(reference - reference.max()).sum()) - reference.max())
+    values = np.exp(values - values.max())
+    return [float(value) for value in values / values.sum()]

@@ -1,0 +1,90 @@
+"""Choose one token from one row of logits, with llama.cpp's own samplers in C.
+
+What comes in: `Sampling` as a dict, logits. What goes out: a token id. A chain belongs to one request: its penalties
+and its generator remember what was chosen. Order of the chain: `service.engine.types.Sampling`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llama_cpp as llama
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local.context import Context
+
+PENALTY_WINDOW = 64  # tokens that penalties look back over, llama.cpp's default
+RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws a seed of its own for this value (llama.h: LLAMA_DEFAULT_SEED)
+
+
+class Chain:
+    """The samplers of one request. Greedy requests without penalties or bias need none: the largest logit wins."""
+
+    def __init__(self, context: Context, sampling: dict[str, Any]) -> None:
+        self._context = context
+        self._keep: Any = None
+        penalties = (sampling["repeat_penalty"], sampling["frequency_penalty"], sampling["presence_penalty"])
+        self.greedy = sampling["temperature"] <= 0
+        self.plain = self.greedy and penalties == (1.0, 0.0, 0.0) and not sampling["logit_bias"]
+        self._chain = None
+        if self.plain:
+            return
+        self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        if sampling["logit_bias"]:
+            pairs = [(int(token), float(bias)) for token, bias in sampling["logit_bias"]]
+            biases = (llama.llama_logit_bias * len(pairs))(*pairs)
+            self._keep = biases
+            self._add(llama.llama_sampler_init_logit_bias(context.vocab_size, len(pairs), biases))
+        if penalties != (1.0, 0.0, 0.0):
+            self._add(llama.llama_sampler_init_penalties(PENALTY_WINDOW, *penalties))
+        if self.greedy:
+            self._add(llama.llama_sampler_init_greedy())
+            return
+        if sampling["top_k"] > 0:
+            self._add(llama.llama_sampler_init_top_k(sampling["top_k"]))
+        if sampling["top_p"] < 1:
+            self._add(llama.llama_sampler_init_top_p(sampling["top_p"], 1))
+        if sampling["min_p"] > 0:
+            self._add(llama.llama_sampler_init_min_p(sampling["min_p"], 1))
+        self._add(llama.llama_sampler_init_temp(sampling["temperature"]))
+        self._add(llama.llama_sampler_init_dist(sampling["seed"] % RANDOM_SEED))
+
+    def _add(self, sampler: Any) -> None:
+        llama.llama_sampler_chain_add(self._chain, sampler)
+
+    def choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
+        """The next token from row `row` of the last batch, whose logits these are (perhaps masked in place)."""
+        if self._chain is None:
+            return int(np.argmax(logits))
+        return int(
+            llama.llama_sampler_sample(self._chain, ctypes.cast(self._context.handle, ctypes.c_void_p).value, row)
+        )
+
+    def force(self, token: int) -> None:
+        """Tell penalties about a token that was not chosen but had no alternative."""
+        if self._chain is not None:
+            llama.llama_sampler_accept(self._chain, token)
+
+    def close(self) -> None:
+        """Free the chain and its samplers."""
+        if self._chain is not None:
+            llama.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Natural logarithms of the probabilities, shape as given; in double precision, shifted by the maximum."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max()
+    return wide - np.log(np.exp(wide).sum())
+
+
+def best(logprobs: npt.NDArray[np.float64], count: int) -> list[int]:
+    """The `count` most probable tokens, best first; equals by token id."""
+    count = min(count, len(logprobs))
+    if count == 0:
+        return []
+    found = np.argpartition(-logprobs, count - 1)[:count]
+    return [int(token) for token in sorted(found, key=lambda token: (-logprobs[token], token))]

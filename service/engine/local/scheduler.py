@@ -1,0 +1,147 @@
+"""Who is computed next. Pure policy: no I/O, no clock, no llama.cpp; it sees sequences and says what to do.
+
+One step of the worker, decided in this order:
+
+1. A sequence that was cancelled is gone before anything else is decided.
+2. A waiting request takes the free slot that already holds the longest beginning of its prompt, and among equals the
+   lowest, because llama.cpp batches only neighbouring sequences. Interactive requests go first; a background one may
+   not take the last free slot, so a person never waits for a build to end.
+3. If nobody is answering yet, the oldest prompt goes on by one chunk.
+4. If somebody is answering, prompts get one chunk after every answer step, so that inter-token times stay level and
+   first tokens still come; interactive prompts before background ones, then the one with the least left to do.
+5. All fast sequences that are answering take their next token in one batch.
+6. Each exact sequence takes its next token in a batch of its own: its arithmetic never depends on who else is there.
+
+Prompts are always computed alone and in chunks cut at multiples of `CHUNK` from the prompt's beginning, in both modes.
+A prefix that ends at such a cut therefore holds the same bits whoever computed it, and exact requests may share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+CHUNK = 64  # tokens; one chunk is also how long a cancellation may have to wait
+
+
+@dataclass
+class Slot:
+    """One sequence of the context. `tokens` are in its memory; the first `canonical` were computed in whole chunks."""
+
+    number: int
+    tokens: list[int] = field(default_factory=list)
+    canonical: int = 0
+    owner: int | None = None
+    used: int = 0  # step of the last use, for eviction
+
+
+@dataclass
+class Active:
+    """A request that has, or waits for, a slot."""
+
+    id: int
+    prompt: list[int]
+    exact: bool
+    background: bool
+    slot: Slot | None = None
+    done: int = 0  # prompt tokens that are in the slot's memory
+    answering: bool = False
+
+    @property
+    def left(self) -> int:
+        """Prompt tokens still to compute."""
+        return len(self.prompt) - self.done
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to compute now: one chunk of one prompt, one batch of fast sequences, or one exact sequence."""
+
+    kind: Literal["prompt", "answer"]
+    sequences: tuple[Active, ...]
+    tokens: int = 0  # for a prompt: how many
+
+
+def common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    size = min(len(left), len(right))
+    if left[:size] == right[:size]:
+        return size
+    low, high = 0, size
+    while low < high:  # the longest equal beginning, by bisection over slices (they compare in C)
+        middle = (low + high + 1) // 2
+        if left[:middle] == right[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def reusable(slot: Slot, prompt: Sequence[int], *, exact: bool) -> int:
+    """Prompt tokens that need not be computed if this request starts from what `slot` holds.
+
+    The last prompt token is always computed, since its logits are needed. An exact request takes only whole chunks.
+    """
+    size = min(common(slot.tokens, prompt), len(prompt) - 1)
+    if exact:
+        size = min(size, slot.canonical)
+        size -= size % CHUNK
+    return size
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a request goes, and from which slot's memory (perhaps its own) it takes `reuse` tokens."""
+
+    slot: Slot
+    source: Slot
+    reuse: int
+
+
+def place(slots: Sequence[Slot], prompt: Sequence[int], *, exact: bool, background: bool) -> Placement | None:
+    """Rule 2. None when no slot is free for this request."""
+    free = [slot for slot in slots if slot.owner is None]
+    if not free or (background and len(free) == 1 and len(slots) > 1):
+        return None
+    best = max(slots, key=lambda slot: (reusable(slot, prompt, exact=exact), slot.owner is None, -slot.number))
+    reuse = reusable(best, prompt, exact=exact)
+    if reuse == 0:
+        target = min(free, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))
+        return Placement(target, target, 0)
+    if best.owner is None and reuse * 2 >= len(best.tokens):
+        return Placement(best, best, reuse)  # its rest is worth less than what a copy costs
+    others = [slot for slot in free if slot is not best] or [best]
+    target = min(others, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))
+    return Placement(target, best, reuse)
+
+
+class Scheduler:
+    """Rules 3 to 6 over the sequences that have a slot."""
+
+    def __init__(self) -> None:
+        self._prompt_is_next = True
+
+    def next(self, sequences: Iterable[Active]) -> list[Step]:
+        """The steps to compute now, in order; empty when there is nothing to do."""
+        running = [sequence for sequence in sequences if sequence.slot is not None]
+        prompts = sorted(
+            (sequence for sequence in running if not sequence.answering),
+            key=lambda sequence: (sequence.background, sequence.left, sequence.id),
+        )
+        answering = [sequence for sequence in running if sequence.answering]
+        if prompts and (not answering or self._prompt_is_next):
+            self._prompt_is_next = False
+            first = prompts[0]
+            return [Step("prompt", (first,), chunk_size(first.done, first.left))]
+        self._prompt_is_next = True
+        if not answering:
+            return []
+        fast = sorted((s for s in answering if not s.exact), key=lambda s: s.slot.number if s.slot else 0)
+        steps = [Step("answer", tuple(fast))] if fast else []
+        return steps + [Step("answer", (sequence,)) for sequence in answering if sequence.exact]
+
+
+def chunk_size(done: int, left: int) -> int:
+    """Tokens of the next chunk: up to the next multiple of CHUNK from the prompt's beginning."""
+    return min(left, CHUNK - done % CHUNK)

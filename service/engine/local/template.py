@@ -1,0 +1,131 @@
+"""A conversation to the pieces of a prompt, by the chat template that the model file itself carries.
+
+What comes in: messages, tools. What goes out: pieces (text, special). The template's own text may become control
+tokens; what a caller wrote never does: a message that contains `<|im_end|>` is a message about `<|im_end|>`.
+The sandbox is jinja2's immutable one, with the helpers that templates expect (transformers, chat_template_utils).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from service.engine.local.protocol import Pieces
+from service.engine.types import Message
+from service.errors import NotSupported, RequestError
+
+FIRST_MARK = 0xF0000  # Supplementary Private Use Area-A: a mark stands for a control token's text inside a message
+
+
+class ChatTemplate:
+    """One model's template."""
+
+    def __init__(self, source: str | None, *, special: Sequence[str], bos: str, eos: str) -> None:
+        self._source = source
+        self._special = (
+            re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True)))) if special else None
+        )
+        self._bos, self._eos = bos, eos
+        self._template = None
+        if source is not None:
+            environment = ImmutableSandboxedEnvironment(
+                trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], autoescape=False
+            )
+            environment.filters["tojson"] = _tojson
+            environment.globals["raise_exception"] = _raise
+            try:
+                self._template = environment.from_string(source)
+            except TemplateError as error:
+                raise NotSupported(f"The model's chat template cannot be used: {error}.", key="chat_template") from None
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the template does anything with tools."""
+        return self._source is not None and "tools" in self._source
+
+    def pieces(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Pieces:
+        """The prompt, up to where the assistant's answer begins. Raises NotSupported, RequestError."""
+        if self._template is None:
+            raise NotSupported(
+                "This model has no chat template, so it cannot answer messages.",
+                key="messages",
+                remedy="Use /v1/completions with raw text, or an instruction-tuned model.",
+            )
+        marks: dict[str, str] = {}
+        plain = [self._plain(message, marks, messages) for message in messages]
+        try:
+            text = self._template.render(
+                messages=plain,
+                tools=[dict(tool) for tool in tools] or None,
+                add_generation_prompt=True,
+                bos_token=self._bos,
+                eos_token=self._eos,
+            )
+        except TemplateError as error:
+            raise RequestError(f"The model's chat template refuses these messages: {error}.", key="messages") from None
+        except TypeError as error:
+            raise RequestError(
+                f"The model's chat template cannot render these messages: {error}.", key="messages"
+            ) from None
+        return split(text, marks)
+
+    def raw(self, text: str) -> Pieces:
+        """Raw text as one piece in which nothing is a control token."""
+        return [(text, False)]
+
+    def _plain(self, message: Message, marks: dict[str, str], messages: Sequence[Message]) -> dict[str, Any]:
+        """The message as templates expect it, control tokens' texts replaced by marks."""
+        used = {character for other in messages for character in other.content if ord(character) >= FIRST_MARK}
+
+        def mark(match: re.Match[str]) -> str:
+            for sign, text in marks.items():
+                if text == match[0]:
+                    return sign
+            code = FIRST_MARK
+            while chr(code) in marks or chr(code) in used:
+                code += 1
+            marks[chr(code)] = match[0]
+            return chr(code)
+
+        def clean(value: Any) -> Any:
+            if isinstance(value, str):
+                return self._special.sub(mark, value) if self._special else value
+            if isinstance(value, Mapping):
+                return {key: clean(item) for key, item in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [clean(item) for item in value]
+            return value
+
+        plain: dict[str, Any] = {"role": message.role, "content": clean(message.content)}
+        if message.name:
+            plain["name"] = clean(message.name)
+        if message.tool_calls:
+            plain["tool_calls"] = clean(message.tool_calls)
+        if message.tool_call_id:
+            plain["tool_call_id"] = message.tool_call_id
+        return plain
+
+
+def split(text: str, marks: Mapping[str, str]) -> Pieces:
+    """Cut rendered text at its marks: what they stand for is plain, the rest may hold control tokens."""
+    if not marks:
+        return [(text, True)]
+    found: Pieces = []
+    for part in re.split(f"([{''.join(marks)}])", text):
+        if part:
+            found.append((marks[part], False) if part in marks else (part, True))
+    return found
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)

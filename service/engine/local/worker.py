@@ -1,0 +1,366 @@
+"""The process that owns the weights: `python -m service.engine.local.worker FD`, started by `client`.
+
+What comes in: frames on the socket FD (`protocol`), the first of which says what to load. What goes out: frames.
+One thread reads the socket and never touches llama.cpp; the main thread loads, decides (`scheduler`) and computes.
+When the parent goes away, so does this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llguidance
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local import labels as label_scores
+from service.engine.local.constraint import Constraint, tokenizer_of
+from service.engine.local.context import Context
+from service.engine.local.generation import Generation
+from service.engine.local.protocol import Decoder, Pieces, encode
+from service.engine.local.sampling import Chain
+from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, Step, place
+from service.engine.local.tokens import Text
+from service.errors import PromptTooLong, SameboatError, SchemaUnsupported
+
+MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
+
+
+@dataclass
+class Request:
+    """What the parent submitted, and what has become of it."""
+
+    message: dict[str, Any]
+    active: Active
+    generation: Generation | None = None
+    labels: list[list[int]] | None = None
+    scores: list[float] | None = None
+    cached: int = 0
+    begun: bool = False
+
+    @property
+    def id(self) -> int:
+        """The parent's id."""
+        return self.active.id
+
+
+class Worker:
+    """The main loop and what it needs."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._scheduler = Scheduler()
+        self._requests: dict[int, Request] = {}
+        self._tokenizer: llguidance.LLTokenizer | None = None
+        self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
+        self._counters: dict[str, float] = dict.fromkeys(
+            ("prompt_tokens", "prompt_seconds", "answer_tokens", "answer_seconds", "steps", "cached_tokens",
+             "forced_tokens", "prefix_hits", "cancelled"), 0.0,
+        )  # fmt: skip
+        self._step = 0
+        self._draining = False
+
+    def send(self, message: dict[str, Any]) -> None:
+        """One frame to the parent; without a parent there is no reason to live."""
+        try:
+            self._connection.sendall(encode(message))
+        except OSError:
+            os._exit(0)
+
+    def run(self) -> None:
+        """Load, then serve until told to stop."""
+        threading.Thread(target=self._read, daemon=True).start()
+        first = self._inbox.get()
+        if first is None:
+            return
+        self._load(first)
+        while True:
+            self._receive(wait=not self._requests)
+            if self._draining and not self._requests:
+                self.send({"op": "stopped"})
+                return
+            self._admit()
+            for step in self._scheduler.next(request.active for request in self._requests.values()):
+                self._compute(step)
+
+    def _read(self) -> None:
+        decoder = Decoder()
+        while True:
+            try:
+                data = self._connection.recv(1 << 16)
+            except OSError:
+                data = b""
+            if not data:
+                os._exit(0)  # the parent is gone; the kernel frees the weights
+            for message in decoder.feed(data):
+                self._inbox.put(message)
+
+    def _load(self, message: dict[str, Any]) -> None:
+        shown = [0.0]
+
+        def progress(done: float) -> None:
+            if done - shown[0] >= 0.02 or done >= 1:
+                shown[0] = done
+                self.send({"op": "loading", "progress": round(done, 3)})
+
+        try:
+            self.context = Context(
+                Path(message["path"]),
+                n_ctx=message["n_ctx"],
+                slots=message["slots"],
+                threads=message["threads"],
+                progress=progress,
+            )
+        except SameboatError as error:
+            self.send({"op": "failed", "reason": str(error)})
+            sys.exit(1)
+        self._slots = [Slot(number) for number in range(message["slots"])]
+        self.context.piece(0)
+        self.context.decode([(self.context.eos, 0, 0, True)])  # pages the weights in, and makes the thread pool
+        self.context.cut(0, 0)
+        self.send({"op": "ready", "n_ctx": self.context.n_ctx, "slots": len(self._slots)})
+
+    def _receive(self, *, wait: bool) -> None:
+        while True:
+            try:
+                message = self._inbox.get(block=wait)
+            except queue.Empty:
+                return
+            wait = False
+            if message is None:
+                return
+            if message["op"] == "submit":
+                self._submit(message)
+            elif message["op"] == "cancel":
+                self._forget(message["id"])
+                self._counters["cancelled"] += 1
+            elif message["op"] == "count":
+                self.send({"op": "counted", "id": message["id"], "tokens": len(self._tokens(message["pieces"]))})
+            elif message["op"] == "stop":
+                self._draining = True
+
+    def _tokens(self, pieces: Pieces) -> list[int]:
+        found = [self.context.bos] if self.context.add_bos else []
+        for text, special in pieces:
+            found += self.context.tokenize(text, special=special)
+        if len(found) > 1 and self.context.add_bos and found[1] == self.context.bos:
+            del found[0]  # the template writes it too
+        return found
+
+    def _submit(self, message: dict[str, Any]) -> None:
+        try:
+            request = self._prepare(message)
+        except PromptTooLong as error:
+            refused = {"kind": "too_long", "limit": error.limit, "count": error.count}
+            self.send({"op": "refused", "id": message["id"], "message": str(error), **refused})
+            return
+        except SchemaUnsupported as error:
+            refused = {"kind": "schema", "pointer": error.key or "", "keyword": error.keyword}
+            self.send({"op": "refused", "id": message["id"], "message": str(error), **refused})
+            return
+        self._requests[request.id] = request
+
+    def _prepare(self, message: dict[str, Any]) -> Request:
+        prompt = self._tokens(message["pieces"]) or [self.context.bos if self.context.bos >= 0 else self.context.eos]
+        if len(prompt) >= self.context.n_ctx:
+            raise PromptTooLong(
+                f"The prompt has {len(prompt)} tokens, and the context holds {self.context.n_ctx} with the answer.",
+                limit=self.context.n_ctx,
+                count=len(prompt),
+                remedy="Shorten the prompt or raise SAMEBOAT_CONTEXT.",
+            )
+        active = Active(message["id"], prompt, message["exact"], message["background"])
+        if message["labels"]:
+            found = label_scores.sequences(self.context, message["labels"])
+            return Request(message, active, labels=found)
+        constraint = None
+        if message["lark"] is not None:
+            if self._tokenizer is None:
+                self._tokenizer = tokenizer_of(self.context)
+            constraint = Constraint(self._tokenizer, message["lark"])
+        sampling = message["sampling"]
+        generation = Generation(
+            self.context,
+            Chain(self.context, sampling),
+            constraint,
+            Text(tuple(sampling["stop"])),
+            min(sampling["max_tokens"], self.context.n_ctx - len(prompt)),
+            message["logprobs"],
+            message["force"],
+        )
+        return Request(message, active, generation)
+
+    def _admit(self) -> None:
+        waiting = [request for request in self._requests.values() if request.active.slot is None]
+        for request in sorted(waiting, key=lambda request: (request.active.background, request.id)):
+            active = request.active
+            placed = place(self._slots, active.prompt, exact=active.exact, background=active.background)
+            if placed is None:
+                continue
+            slot, source = placed.slot, placed.source
+            self._move(slot, source, placed.reuse)
+            slot.owner, slot.used = active.id, self._step
+            active.slot, active.done = slot, placed.reuse
+            self._counters["cached_tokens"] += placed.reuse
+            self._counters["prefix_hits"] += placed.reuse > 0
+            if not request.begun:
+                request.begun, request.cached = True, placed.reuse
+                begun = {"prompt": len(active.prompt), "cached": placed.reuse}
+                self.send({"op": "begun", "id": active.id, **begun})
+
+    def _move(self, slot: Slot, source: Slot, reuse: int) -> None:
+        """Make `slot` hold the first `reuse` tokens of what `source` holds, and nothing else."""
+        if source is not slot and reuse:
+            self.context.copy(source.number, slot.number)
+            slot.tokens = source.tokens[:reuse]
+        self.context.cut(slot.number, reuse)
+        slot.canonical = min(source.canonical, reuse) if reuse else 0
+        del slot.tokens[reuse:]
+
+    def _forget(self, identifier: int) -> None:
+        """The request is over: its slot is free, and keeps what it computed for whoever begins the same way."""
+        request = self._requests.pop(identifier, None)
+        if request is None:
+            return
+        if request.generation is not None:
+            request.generation.chain.close()
+        if request.active.slot is not None:
+            request.active.slot.owner = None
+            request.active.slot.used = self._step
+
+    def _compute(self, step: Step) -> None:
+        self._step += 1
+        self._counters["steps"] += 1
+        began = time.perf_counter()
+        if step.kind == "prompt":
+            self._prompt(step)
+            self._counters["prompt_seconds"] += time.perf_counter() - began
+        else:
+            self._answer(step.sequences)
+            self._counters["answer_seconds"] += time.perf_counter() - began
+
+    def _prompt(self, step: Step) -> None:
+        active = step.sequences[0]
+        slot = active.slot
+        assert slot is not None
+        chunk = active.prompt[active.done : active.done + step.tokens]
+        last = active.left == len(chunk)
+        start = active.done
+        self.context.decode(
+            [(token, start + at, slot.number, last and at == len(chunk) - 1) for at, token in enumerate(chunk)]
+        )
+        self._counters["prompt_tokens"] += len(chunk)
+        if slot.canonical == start and (start + len(chunk)) % CHUNK == 0:
+            slot.canonical = start + len(chunk)
+        slot.tokens += chunk
+        active.done += len(chunk)
+        if last:
+            self._first(self._requests[active.id], len(chunk) - 1)
+
+    def _first(self, request: Request, row: int) -> None:
+        """The prompt is whole: its last logits are there."""
+        logits = self.context.logits(row)
+        if request.labels is not None:
+            self._score(request, logits)
+            return
+        assert request.generation is not None
+        request.active.answering = True
+        request.generation.step(row, logits)
+        self._report(request)
+
+    def _answer(self, sequences: Sequence[Active]) -> None:
+        """Compute what each of these has pending, in one batch, and choose what comes next."""
+        rows: list[tuple[int, int, int, bool]] = []
+        ends: list[tuple[Request, int]] = []
+        for active in sequences:
+            request = self._requests[active.id]
+            slot, generation = active.slot, request.generation
+            assert slot is not None
+            assert generation is not None
+            pending = generation.pending
+            at = len(slot.tokens)
+            rows += [(token, at + index, slot.number, index == len(pending) - 1) for index, token in enumerate(pending)]
+            slot.tokens += pending
+            ends.append((request, len(rows) - 1))
+        self.context.decode(rows)
+        self._counters["answer_tokens"] += len(rows)
+        for request, row in ends:
+            assert request.generation is not None
+            request.generation.step(row, self.context.logits(row))
+            self._report(request)
+
+    def _report(self, request: Request) -> None:
+        generation = request.generation
+        assert generation is not None
+        text, tokens, logprobs = generation.take_fresh()
+        if text or tokens:
+            self.send({"op": "tokens", "id": request.id, "text": text, "tokens": tokens, "logprobs": logprobs})
+        if generation.finish is not None:
+            self._counters["forced_tokens"] += generation.forced
+            self._finish(request, finish=generation.finish, forced=generation.forced)
+
+    def _finish(self, request: Request, **fields: Any) -> None:
+        self._forget(request.id)
+        self.send({"op": "done", "id": request.id, "cached": request.cached, **fields})
+        self.send({"op": "stats", "counters": self._counters, "kv_tokens": sum(len(s.tokens) for s in self._slots)})
+
+    def _score(self, request: Request, logits: npt.NDArray[np.float32]) -> None:
+        """Labels: score them behind this prompt, and when calibrating also behind the content-free one."""
+        active, slot = request.active, request.active.slot
+        assert slot is not None
+        assert request.labels is not None
+        size = len(slot.tokens)
+
+        def more(tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+            self.context.decode([(token, size + at, slot.number, True) for at, token in enumerate(tokens)])
+            rows = np.stack([self.context.logits(at) for at in range(len(tokens))])
+            self.context.cut(slot.number, size)
+            self._counters["answer_tokens"] += len(tokens)
+            return rows
+
+        scores = label_scores.score(self.context, logits, request.labels, more)
+        neutral = request.message["neutral"]
+        if not neutral:
+            self._label(request, scores, None)
+            return
+        key = (json.dumps([neutral, request.labels]), active.exact)
+        if request.scores is not None:  # this was the content-free round
+            self._neutral[key] = scores
+            while len(self._neutral) > MAX_NEUTRAL:
+                self._neutral.popitem(last=False)
+            self._label(request, request.scores, scores)
+        elif key in self._neutral:
+            self._label(request, scores, self._neutral[key])
+        else:  # once more with the content-free prompt, in whichever slot is free; this one keeps what it holds
+            request.scores = scores
+            slot.owner, slot.used = None, self._step
+            request.active = Active(request.id, self._tokens(neutral), active.exact, active.background)
+
+    def _label(self, request: Request, scores: list[float], neutral: list[float] | None) -> None:
+        assert request.labels is not None
+        probabilities = label_scores.normalize(scores, neutral)
+        best = int(np.argmax(probabilities))
+        tokens = [token for token in request.labels[best] if token not in self.context.endings]
+        self._finish(request, finish="stop", forced=0, probabilities=probabilities, best=best, tokens=tokens)
+
+
+def main() -> None:
+    """Serve on the socket whose file descriptor is the only argument."""
+    worker = Worker(socket.socket(fileno=int(sys.argv[1])))
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The engines of this process, one per model, made on first use.
+
+What comes in: settings, model names. What goes out: engines. Which kind they are is one setting; with a remote engine
+nothing of the local one is imported, so llama_cpp need not be installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from service.engine.types import Engine
+from service.models.catalog import Catalog
+from service.settings import Settings
+
+
+class Engines:
+    """Engines by model name."""
+
+    def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
+        self.settings = settings
+        self.catalog = catalog or Catalog.load(settings.data_dir / "models.toml")
+        self._engines: dict[str, Engine] = {}
+
+    @property
+    def default(self) -> str:
+        """The model for requests that name none."""
+        return self.settings.model or self.catalog.default
+
+    def get(self, name: str | None = None) -> Engine:
+        """The engine of this model, not necessarily started. Raises UnknownModel when it is local and not listed."""
+        name = name or self.default
+        if name not in self._engines:
+            self._engines[name] = self._make(name)
+        return self._engines[name]
+
+    def all(self) -> Mapping[str, Engine]:
+        """Every engine that was asked for so far."""
+        return dict(self._engines)
+
+    async def start(self, name: str | None = None) -> Engine:
+        """The engine of this model, loading or ready."""
+        engine = self.get(name)
+        await engine.start()
+        return engine
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop all of them at the same time."""
+        await asyncio.gather(*(engine.stop(grace_s) for engine in self._engines.values()))
+
+    def _make(self, name: str) -> Engine:
+        if self.settings.engine == "remote":
+            from service.engine.remote import RemoteEngine
+
+            return RemoteEngine(self.settings, name)
+        from service.engine.local.client import LocalEngine
+
+        model = self.catalog[name]
+
+        def beside() -> int:
+            """Bytes of the other local engines that are loaded or loading."""
+            others = [
+                engine for key, engine in self._engines.items() if key != name and isinstance(engine, LocalEngine)
+            ]
+            return sum(each.memory_bytes() for each in others if each.health().state in ("loading", "ready"))
+
+        return LocalEngine(model, self.settings, beside=beside)
