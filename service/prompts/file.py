@@ -1,0 +1,306 @@
+"""Read a prompt file, check all of it, and write it back without losing a comment.
+
+What comes in: YAML text. What goes out: `Prompt`, or PromptError that says file, line, key and what to do. What it does
+not know: engines, locks, where promoted prompts live. Nothing in a file is executed; YAML tags are refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from service.engine.schema import Grammar, compile_schema
+from service.engine.types import Message
+from service.errors import InputsError, PromptError, SchemaUnsupported
+from service.prompts import render
+from service.prompts.spec import Evaluator, ModelParameters, Spec
+
+MAX_BYTES = 1_000_000
+NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file that passed every check."""
+
+    spec: Spec
+    text: str
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.spec.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file's text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """The placeholders' names, sorted."""
+        return tuple(sorted(render.variables(self.spec.messages)))
+
+    @cached_property
+    def inputs_schema(self) -> dict[str, Any]:
+        """JSON Schema of the inputs: the file's, or strings for every placeholder."""
+        if self.spec.inputs is None:
+            properties = {name: {"type": "string"} for name in self.variables}
+            return {"type": "object", "properties": properties, "required": list(self.variables),
+                    "additionalProperties": False}  # fmt: skip
+        return {"type": "object", "additionalProperties": False, **self.spec.inputs}
+
+    @cached_property
+    def schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the answer, out of OpenAI's wrapper (`name`, `strict`, `schema`) if it was in one."""
+        raw = self.spec.jsonSchema
+        value = json.loads(raw) if isinstance(raw, str) else raw
+        if isinstance(value, dict) and "schema" in value and "name" in value:
+            value = value["schema"]
+        return value
+
+    @cached_property
+    def grammar(self) -> Grammar | None:
+        """What is enforced while decoding."""
+        return compile_schema(self.schema) if self.schema is not None else None
+
+    @property
+    def coverage(self) -> str:
+        """One line: what of the answer is enforced while decoding, and what is checked after."""
+        if self.spec.choices:
+            return f"enforced: one of {len(self.spec.choices)} choices"
+        return self.grammar.coverage if self.grammar is not None else "free text"
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Raises InputsError with JSON pointers, and without the values, which may be private."""
+        problems: list[tuple[str, str]] = []
+        for error in jsonschema.Draft202012Validator(self.inputs_schema).iter_errors(dict(inputs)):
+            pointer = "".join(f"/{part}" for part in error.absolute_path)
+            if error.validator == "required":
+                missing = [name for name in error.validator_value if name not in error.instance]
+                problems += [(f"{pointer}/{name}", "this input is missing") for name in missing]
+            elif error.validator == "additionalProperties":
+                known = error.schema.get("properties", {})
+                for name in sorted(set(error.instance) - set(known)):
+                    near = difflib.get_close_matches(name, known, 1)
+                    problems.append((f"{pointer}/{name}", "unknown" + (f"; did you mean {near[0]!r}?" if near else "")))
+            else:
+                problems.append((pointer, f"does not satisfy {error.validator}: {error.validator_value!r}"))
+        if problems:
+            said = "; ".join(f"{pointer or '/'} {message}" for pointer, message in sorted(set(problems)))
+            raise InputsError(f"The inputs of {self.name} are wrong: {said}.", sorted(set(problems)))
+
+    def messages(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The conversation with the inputs filled in. Raises InputsError."""
+        self.check_inputs(inputs)
+        values = {**{name: prop["default"] for name, prop in self._properties.items() if "default" in prop}, **inputs}
+        return render.render(self.spec.messages, values)
+
+    def neutral(self) -> tuple[Message, ...]:
+        """The conversation around a content-free input, for calibration."""
+        return render.render(self.spec.messages, dict.fromkeys(self.variables, NEUTRAL))
+
+    @property
+    def _properties(self) -> dict[str, Any]:
+        return dict(self.inputs_schema.get("properties", {}))
+
+
+def load(path: Path) -> Prompt:
+    """Read and check a file. Raises PromptError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PromptError(f"{path}: cannot be read: {error.strerror}.", key=str(path)) from None
+    try:
+        return loads(data.decode(), path)
+    except UnicodeDecodeError:
+        raise PromptError(f"{path}: not UTF-8 text.", key=str(path)) from None
+
+
+def loads(text: str, path: Path | None = None) -> Prompt:
+    """Check a file's text; `path` is for messages. Raises PromptError."""
+    where = str(path) if path else "<text>"
+    tree = _tree(text, where)
+    try:
+        spec = Spec.model_validate(_plain(tree))
+    except ValidationError as error:
+        raise _told(error, tree, where) from None
+    prompt = Prompt(spec, text, path)
+    _check_variables(prompt, tree, where)
+    for key, schema in (("inputs", spec.inputs), ("jsonSchema", _schema(prompt, tree, where))):
+        if schema is None:
+            continue
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            at = "".join(f"/{part}" for part in error.absolute_path)
+            raise PromptError(f"{where}:{_line(tree, (key,))}: {key}{at}: {error.message}", key=key) from None
+    try:
+        _ = prompt.grammar
+    except SchemaUnsupported as error:
+        raise PromptError(
+            f"{where}:{_line(tree, ('jsonSchema',))}: jsonSchema{error.key}: {error}", key="jsonSchema"
+        ) from None
+    return prompt
+
+
+def dumps(prompt: Prompt, changes: Mapping[str, Any] | None = None) -> str:
+    """The file's text with top-level keys replaced; comments and order of everything else stay. Raises PromptError."""
+    tree = _tree(prompt.text, str(prompt.path or "<text>"))
+    for key, value in (changes or {}).items():
+        tree[key] = value
+    stream = io.StringIO()
+    _yaml().dump(tree, stream)
+    return stream.getvalue()
+
+
+def save(prompt: Prompt, path: Path) -> Prompt:
+    """Write a prompt. Where a file is already there, its comments stay and only keys that differ change."""
+    text = prompt.text
+    if path.exists():
+        old = load(path)
+        new, current = _plain(_tree(prompt.text, str(path))), _plain(_tree(old.text, str(path)))
+        if set(current) <= set(new):
+            text = dumps(old, {key: value for key, value in new.items() if current.get(key) != value})
+    checked = loads(text, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return checked
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    yaml.allow_duplicate_keys = False
+    return yaml
+
+
+def _tree(text: str, where: str) -> CommentedMap:
+    """The YAML tree with line numbers. Raises PromptError."""
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise PromptError(f"{where}: larger than {MAX_BYTES} bytes.", remedy="Put the cases into a testDataFile.")
+    try:
+        tree = _yaml().load(text)
+    except (
+        YAMLError,
+        ValueError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AssertionError,
+    ) as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        line = mark.line + 1 if mark is not None else 1
+        said = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines() or ["cannot be read"]
+        raise PromptError(f"{where}:{line}: not valid YAML: {said[0]}.") from None
+    if not isinstance(tree, CommentedMap):
+        raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
+    return tree
+
+
+def _plain(node: Any, depth: int = 0) -> Any:
+    """YAML's own types as plain values; keys must be strings, so that a pointer to each exists."""
+    if depth > 64:
+        raise PromptError("A prompt file is nested at most 64 levels deep.")
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value, depth + 1) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_plain(value, depth + 1) for value in node]
+    if isinstance(node, str):
+        return str(node)
+    if node is None or isinstance(node, bool):
+        return node
+    if isinstance(node, int):
+        return int(node)
+    return float(node) if isinstance(node, float) else str(node)
+
+
+def _line(tree: Any, path: tuple[Any, ...]) -> int:
+    """The line of the deepest part of `path` that exists, from 1."""
+    line, node = 1, tree
+    for part in path:
+        if not isinstance(node, (CommentedMap, CommentedSeq)):
+            break
+        try:
+            spot = node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part)
+            line, node = spot[0] + 1, node[part]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return line
+
+
+def _known_keys(path: tuple[Any, ...]) -> list[str]:
+    """The keys that are allowed where an unknown one was found."""
+    model: type[BaseModel] = Spec
+    for part in path[:-1]:
+        if part == "modelParameters":
+            model = ModelParameters
+        elif part == "evaluators":
+            model = Evaluator
+        elif isinstance(part, str) and part in model.model_fields:
+            kind = model.model_fields[part].annotation
+            options = [kind, *getattr(kind, "__args__", ())]
+            model = next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), model)
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _told(error: ValidationError, tree: CommentedMap, where: str) -> PromptError:
+    """The first problem, for a person."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    path = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
+    line, key = _line(tree, path), ".".join(map(str, path))
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(path[-1]), _known_keys(path), 1, 0.5)
+        inside = f" in {'.'.join(map(str, path[:-1]))}" if len(path) > 1 else ""
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(_known_keys(path))}"
+        return PromptError(f"{where}:{line}: unknown key {path[-1]!r}{inside}{hint}", key=key)
+    if problem["type"] == "missing":
+        return PromptError(f"{where}:{line}: {key} is missing.", key=key)
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return PromptError(f"{where}:{line}: {key + ': ' if key else ''}{said}.", key=key or None)
+
+
+def _schema(prompt: Prompt, tree: CommentedMap, where: str) -> dict[str, Any] | None:
+    try:
+        value = prompt.schema
+    except ValueError as error:
+        raise PromptError(
+            f"{where}:{_line(tree, ('jsonSchema',))}: jsonSchema is not JSON: {error}.", key="jsonSchema"
+        ) from None
+    if value is not None and not isinstance(value, dict):
+        raise PromptError(f"{where}:{_line(tree, ('jsonSchema',))}: jsonSchema must be an object.", key="jsonSchema")
+    return value
+
+
+def _check_variables(prompt: Prompt, tree: CommentedMap, where: str) -> None:
+    """Every placeholder is declared, and every declared input is used."""
+    if prompt.spec.inputs is None:
+        return
+    declared = set(prompt.inputs_schema.get("properties", {}))
+    for name in sorted(set(prompt.variables) - declared):
+        near = difflib.get_close_matches(name, declared, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; declare it or remove it"
+        line = _line(tree, ("messages",))
+        raise PromptError(
+            f"{where}:{line}: {{{{{name}}}}} is not among the inputs{hint}", key=f"inputs.properties.{name}"
+        )
+    for name in sorted(declared - set(prompt.variables)):
+        line = _line(tree, ("inputs", "properties", name))
+        raise PromptError(f"{where}:{line}: input {name!r} is never used in messages.", key=f"inputs.properties.{name}")

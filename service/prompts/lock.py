@@ -1,0 +1,94 @@
+"""`lock.json` beside a promoted prompt: the digests of everything that decided its recorded answers.
+
+What comes in: a prompt, its cases, what decodes. What goes out: a lock, or what differs from one. A lock is written by
+a promotion and by nothing else; the service verifies it before it serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.engine.types import Identity
+from service.errors import LockMismatch
+from service.prompts.file import Prompt
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Digests are sha256 in hexadecimal; `engine` is name, version and the settings that decide tokens."""
+
+    prompt_sha256: str
+    cases_sha256: str
+    recording_sha256: str
+    model: str
+    model_sha256: str | None
+    template_sha256: str | None
+    grammar_sha256: str | None
+    engine: str
+    engine_version: str
+    engine_settings: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+    def digest(self) -> str:
+        """One digest for all of it; `/version` and the image's labels carry it."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def text(self) -> str:
+        """The file's text: stable order, one key a line, so that a diff is readable."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a file, or of nothing when there is none: an absent file is a state like any other."""
+    return hashlib.sha256(path.read_bytes() if path.exists() else b"").hexdigest()
+
+
+def make(prompt: Prompt, folder: Path, identity: Identity) -> Lock:
+    """The lock of the prompt in `folder` as it is now."""
+    return Lock(
+        prompt_sha256=prompt.sha256,
+        cases_sha256=file_sha256(folder / "cases.jsonl"),
+        recording_sha256=file_sha256(folder / "recording.jsonl"),
+        model=identity.model,
+        model_sha256=identity.model_sha256,
+        template_sha256=identity.template_sha256,
+        grammar_sha256=prompt.grammar.digest if prompt.grammar is not None else None,
+        engine=identity.engine,
+        engine_version=identity.version,
+        engine_settings=dict(identity.settings),
+    )
+
+
+def read(path: Path) -> Lock:
+    """Read a lock. Raises LockMismatch when it is none."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        lock = Lock(**raw)
+    except OSError as error:
+        raise LockMismatch(
+            f"{path}: cannot be read: {error.strerror}.", key="lock", remedy="Promote the prompt: sameboat promote"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise LockMismatch(f"{path}: not a lock: {error}.", key="lock") from None
+    if lock.version != VERSION:
+        raise LockMismatch(f"{path}: lock version {lock.version}, and this Sameboat writes {VERSION}.", key="version")
+    return lock
+
+
+def differences(lock: Lock, found: Lock) -> list[str]:
+    """What differs, each as "what: locked x, found y"."""
+    mine, theirs = asdict(lock), asdict(found)
+    return [
+        f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}" for key in mine if mine[key] != theirs[key]
+    ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text

@@ -1,0 +1,171 @@
+"""The prompt file's shape: every key it may hold, typed. `file.py` reads files into it.
+
+GitHub's `.prompt.yml` (github/gh-models pkg/prompt/prompt.go) plus our keys. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.engine.types import Sampling
+
+Roles = Literal["system", "user", "assistant"]
+KINDS = ("string", "regex", "notContains", "oneOf", "json_", "similarity", "python", "llm")
+"""The fields of `Evaluator` of which each check has exactly one."""
+
+
+class Strict(BaseModel):
+    """A mapping in which every key is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelParameters(Strict):
+    """How the next token is chosen; see `service.engine.types.Sampling`. The defaults are greedy."""
+
+    maxTokens: int = Field(256, ge=1, le=32768)  # noqa: N815
+    temperature: float = Field(0.0, ge=0, le=2)
+    topP: float = Field(1.0, gt=0, le=1)  # noqa: N815
+    topK: int = Field(0, ge=0)  # noqa: N815
+    minP: float = Field(0.0, ge=0, lt=1)  # noqa: N815
+    repeatPenalty: float = Field(1.0, gt=0, le=2)  # noqa: N815
+    frequencyPenalty: float = Field(0.0, ge=-2, le=2)  # noqa: N815
+    presencePenalty: float = Field(0.0, ge=-2, le=2)  # noqa: N815
+    seed: int = Field(0, ge=0, lt=2**32 - 1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=16)
+
+    def sampling(self, *, seed: int | None = None) -> Sampling:
+        """As the engine takes it; `seed` wins over the file's."""
+        return Sampling(
+            temperature=self.temperature,
+            top_k=self.topK,
+            top_p=self.topP,
+            min_p=self.minP,
+            repeat_penalty=self.repeatPenalty,
+            frequency_penalty=self.frequencyPenalty,
+            presence_penalty=self.presencePenalty,
+            seed=self.seed if seed is None else seed,
+            max_tokens=self.maxTokens,
+            stop=self.stop,
+        )
+
+
+class MessageTemplate(Strict):
+    """One turn; `content` may hold `{{variable}}` placeholders."""
+
+    role: Roles
+    content: str
+
+
+class StringCheck(Strict):
+    """GitHub's: `equals` is exact on the trimmed answer, the others ignore case. Exactly one is given."""
+
+    equals: str | None = None
+    contains: str | None = None
+    startsWith: str | None = None  # noqa: N815
+    endsWith: str | None = None  # noqa: N815
+
+    @model_validator(mode="after")
+    def _one(self) -> StringCheck:
+        if sum(value is not None for value in (self.equals, self.contains, self.startsWith, self.endsWith)) != 1:
+            raise ValueError("give exactly one of equals, contains, startsWith, endsWith")
+        return self
+
+
+class JsonCheck(Strict):
+    """The answer is JSON; it matches `schema` if given; the value at each pointer (RFC 6901) equals what is listed."""
+
+    valid: Literal[True] = True
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    equals: dict[str, Any] = {}
+
+
+class SimilarityCheck(Strict):
+    """How alike answer and `to` are, 0..1, by a deterministic metric."""
+
+    to: str
+    metric: Literal["ratio", "tokenSet", "chrf"] = "ratio"
+    threshold: float = Field(ge=0, le=1)
+
+
+class JudgeChoice(Strict):
+    """A reply that the judge may give, and its score."""
+
+    choice: str
+    score: float = Field(ge=0, le=1)
+
+
+class JudgeCheck(Strict):
+    """A model judges; its reply is constrained to the listed choices, so it can always be read."""
+
+    modelId: str  # noqa: N815
+    systemPrompt: str | None = None  # noqa: N815
+    prompt: str
+    choices: tuple[JudgeChoice, ...] = Field(min_length=2)
+    threshold: float = Field(0.5, ge=0, le=1)
+
+
+class Evaluator(Strict):
+    """One check, applied to every case. Strings in it are templated with the case's values."""
+
+    name: str = Field(min_length=1)
+    string: StringCheck | None = None
+    regex: str | None = None
+    notContains: str | None = None  # noqa: N815
+    oneOf: tuple[str, ...] | None = None  # noqa: N815
+    json_: JsonCheck | None = Field(None, alias="json")
+    similarity: SimilarityCheck | None = None
+    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    llm: JudgeCheck | None = None
+    uses: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The one key that says what to check."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Evaluator:
+        if self.uses is not None:
+            raise ValueError(
+                f"{self.uses} needs a hosted judge; use `similarity`, or `llm` with a model of data/models.toml"
+            )
+        given = [kind.rstrip("_") for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            kinds = ", ".join(kind.rstrip("_") for kind in KINDS)
+            raise ValueError(f"give exactly one of {kinds}" + (f", not {' and '.join(given)}" if given else ""))
+        return self
+
+
+class Spec(Strict):
+    """A whole prompt file."""
+
+    schemaVersion: Literal[1] = 1  # noqa: N815
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
+    description: str = ""
+    model: str | None = None
+    modelParameters: ModelParameters = ModelParameters()  # noqa: N815
+    inputs: dict[str, Any] | None = None
+    responseFormat: Literal["text", "json_object", "json_schema", "choice"] = "text"  # noqa: N815
+    jsonSchema: dict[str, Any] | str | None = None  # noqa: N815
+    choices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    calibration: Literal["none", "contextual"] = "none"
+    messages: tuple[MessageTemplate, ...] = Field(min_length=1)
+    testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
+    testDataFile: str | None = None  # noqa: N815
+    evaluators: tuple[Evaluator, ...] = ()
+    repeats: int = Field(1, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _together(self) -> Spec:
+        if (self.responseFormat == "json_schema") != (self.jsonSchema is not None):
+            raise ValueError("responseFormat: json_schema and jsonSchema belong together")
+        if (self.responseFormat == "choice") != bool(self.choices):
+            raise ValueError("responseFormat: choice and choices belong together")
+        if self.choices and (len(self.choices) < 2 or len(set(self.choices)) != len(self.choices)):
+            raise ValueError("choices: give at least two different ones")
+        if self.calibration != "none" and not self.choices:
+            raise ValueError("calibration is for responseFormat: choice")
+        return self
