@@ -7,7 +7,7 @@ natural logarithms.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -201,7 +201,7 @@ class Engine(Protocol):
     async def ready(self) -> None:
         """Wait until it can answer. Raises EngineUnavailable with the reason when it never will."""
 
-    def stream(self, request: Request) -> AsyncIterator[Chunk | Answer]:
+    def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks as they are made, then one Answer, whose text is the chunks' texts joined.
 
         Closing the iterator (or cancelling the task that reads it) withdraws the request: it leaves the queue at once

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -86,7 +86,7 @@ async def run(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, **optio
 
 async def stream(
     prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, **options: Any
-) -> AsyncIterator[Chunk | Result]:
+) -> AsyncGenerator[Chunk | Result, None]:
     """`run`, with the chunks before the result. Closing it withdraws the request."""
     async with contextlib.aclosing(ask_stream(build_request(prompt, inputs, **options), engine)) as items:
         async for item in items:
@@ -102,12 +102,12 @@ async def ask(request: Request, engine: Engine) -> Result:
     raise AssertionError("a stream ends with a result or an error")
 
 
-async def ask_stream(request: Request, engine: Engine) -> AsyncIterator[Chunk | Result]:
+async def ask_stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
     """Chunks, then the result. Raises NotSupported for what the engine cannot honestly do."""
     _check_abilities(request, engine)
     identity = engine.identity
     mark = fingerprint(request, identity)
-    async with contextlib.aclosing(engine.stream(replace(request, fingerprint=mark))) as items:  # type: ignore[type-var]
+    async with contextlib.aclosing(engine.stream(replace(request, fingerprint=mark))) as items:
         async for item in items:
             yield _result(item, request, mark, identity) if isinstance(item, Answer) else item
 

@@ -19,7 +19,7 @@ import socket
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata as packages
 from pathlib import Path
@@ -58,7 +58,7 @@ from service.settings import Settings
 
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
-TOKENS = {"kv": "f16", "flash_attention": False, "kv_unified": False, "chunk": 64}
+TOKENS: dict[str, str | int | float | bool] = {"kv": "f16", "flash_attention": False, "kv_unified": False, "chunk": 64}
 """What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
 
 
@@ -361,7 +361,7 @@ class LocalEngine:
                     return item
         raise AssertionError("a stream ends with an answer or an error")
 
-    async def stream(self, request: Request) -> AsyncIterator[Chunk | Answer]:
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Closing it withdraws the request at once."""
         self._counters["requests"] += 1
         reused = self._reusable(request)
@@ -382,7 +382,7 @@ class LocalEngine:
                     self._send({"op": "cancel", "id": ticket.id})
                 self._leave(ticket)
 
-    async def _follow(self, ticket: _Ticket) -> AsyncIterator[Chunk | Answer]:
+    async def _follow(self, ticket: _Ticket) -> AsyncGenerator[Chunk | Answer, None]:
         """The events of one ticket as chunks and an answer."""
         request = ticket.request
         deadline = ticket.arrived + request.deadline_s if request.deadline_s is not None else None

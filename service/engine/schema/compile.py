@@ -1,0 +1,405 @@
+"""JSON Schema to a grammar, fail closed: a keyword is enforced, or checked afterwards, or refused. Never dropped.
+
+In: a schema of the draft 2020-12 subset in `keywords.py`. Out: a `Grammar`. It knows no model, no tokenizer and no
+engine, and imports none.
+
+The text of an answer is exactly what `json.dumps(value, ensure_ascii=False)` writes: one line, `", "` and `": "`
+between things, keys in the order of `properties`. One form only, so that whatever has no alternative is forced and need
+not be decoded; this one, because it is what Python writes into few-shot examples and what models write on one line.
+
+Three narrowings, each valid under the schema: an object without `additionalProperties` gets only the properties it
+names; integers have at most 19 digits where no bound asks for more; a number with bounds has no exponent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from math import ceil, floor
+from typing import Any
+
+from service.engine.schema import numbers, patterns, strings
+from service.engine.schema.disjoint import overlap
+from service.engine.schema.formats import CHECKS, SHAPES
+from service.engine.schema.grammar import Grammar, pointer_of, validator_for
+from service.engine.schema.keywords import ANNOTATIONS, OF_TYPE, TYPES, check_keywords, refuse
+from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, quoted, sequence
+
+MAX_DEPTH = 48  # of the schema itself, references not counted
+MAX_GRAMMAR_BYTES = 400_000
+MAX_REPEAT = 4096  # of items or characters; a larger limit is checked afterwards, the token limit comes first
+ANY: Mapping[str, Any] = {}
+
+
+def compile_schema(schema: Mapping[str, Any] | bool) -> Grammar:
+    """The grammar of a JSON Schema. Raises SchemaUnsupported with the JSON pointer, the keyword and a remedy."""
+    try:
+        json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise refuse("", "schema", "is not plain JSON (text, finite numbers, lists, mappings)") from None
+    return _Compiler(schema).grammar()
+
+
+class _Compiler:
+    """One walk over one schema; `value` turns a subschema into a node."""
+
+    def __init__(self, root: Mapping[str, Any] | bool) -> None:
+        self.root = root
+        self.book = Book()
+        self.enforced: set[str] = set()
+        self.after: list[str] = []
+        self.referenced: dict[str, Name] = {}
+
+    def grammar(self) -> Grammar:
+        lark = self.book.text(self.value(self.root, (), 0))
+        if endless := self.book.endless():
+            at = next((ref for ref, name in self.referenced.items() if name.name == endless), "#")
+            raise refuse(at.removeprefix("#"), "$ref", "needs itself again without end", "Make one property optional.")
+        if len(lark.encode()) > MAX_GRAMMAR_BYTES:
+            raise refuse("", "schema", f"needs a grammar of more than {MAX_GRAMMAR_BYTES} bytes", "Make it smaller.")
+        return Grammar(lark, tuple(sorted(self.enforced)), tuple(sorted(set(self.after))), self.root)
+
+    # One subschema
+
+    def value(self, schema: Any, path: tuple[str | int, ...], depth: int) -> Node:
+        """The node for every value of this schema; `path` is where it stands in the root."""
+        pointer = pointer_of(path)
+        if depth > MAX_DEPTH:
+            raise refuse(
+                pointer, "schema", f"is nested deeper than {MAX_DEPTH} levels", "Use $ref, or make it flatter."
+            )
+        if schema is True:
+            schema = ANY
+        if schema is False:
+            raise refuse(pointer, "false", "allows no value at all", "Remove it.")
+        if not isinstance(schema, Mapping):
+            raise refuse(pointer, str(path[-1]) if path else "schema", "is not a schema (an object, true or false)")
+        check_keywords(schema, pointer)
+        constraints = [keyword for keyword in schema if keyword not in ANNOTATIONS]
+        if not constraints:
+            return self.anything()
+        for keyword in ("$ref", "anyOf", "oneOf", "allOf"):
+            if keyword in schema:
+                if len(constraints) > 1:
+                    other = next(name for name in constraints if name != keyword)
+                    raise refuse(pointer, other, f"beside {keyword} is not supported", f"Move it into the {keyword}.")
+                self.enforced.add(keyword)
+                return self.reference(schema, path) if keyword == "$ref" else self.any_of(schema, keyword, path, depth)
+        if "const" in schema or "enum" in schema:
+            return self.literals(schema, pointer)
+        return either([self.of_type(kind, schema, path, depth) for kind in self.types(schema, pointer)])
+
+    def types(self, schema: Mapping[str, Any], pointer: str) -> tuple[str, ...]:
+        """The types that it names; without `type`, the one that its keywords speak of."""
+        named = schema.get("type")
+        if named is None:
+            spoken = [kind for kind, words in OF_TYPE.items() if any(word in schema for word in words)]
+            if len(spoken) != 1:
+                raise refuse(pointer, "type", "is missing, and the keywords speak of several types", "Add type.")
+            return (spoken[0],)
+        listed = (named,) if isinstance(named, str) else named
+        if not isinstance(listed, (list, tuple)) or not listed or any(kind not in TYPES for kind in listed):
+            raise refuse(pointer, "type", f"must be one or several of {', '.join(TYPES)}")
+        self.enforced.add("type")
+        return tuple(dict.fromkeys(listed))
+
+    def of_type(self, kind: str, schema: Mapping[str, Any], path: tuple[str | int, ...], depth: int) -> Node:
+        match kind:
+            case "object":
+                return self.object(schema, path, depth)
+            case "array":
+                return self.array(schema, path, depth)
+            case "string":
+                return self.string(schema, pointer_of(path))
+            case "integer":
+                return self.integer(schema, pointer_of(path))
+            case "number":
+                return self.number(schema, pointer_of(path))
+            case "boolean":
+                return either(sequence(text) for text in ("true", "false"))
+            case _:
+                return sequence("null")
+
+    def reference(self, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> Node:
+        """A rule per target, so that references may be recursive."""
+        reference, pointer = schema["$ref"], pointer_of(path)
+        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+            raise refuse(pointer, "$ref", "must point into this schema", "Use #/$defs/NAME.")
+        if reference in self.referenced:
+            return self.referenced[reference]
+        target: Any = self.root
+        steps: list[str | int] = []
+        for part in reference.split("/")[1:]:
+            part = part.replace("~1", "/").replace("~0", "~")
+            try:
+                step: str | int = int(part) if isinstance(target, list) else part
+                target = target[step]
+            except (KeyError, IndexError, ValueError, TypeError):
+                raise refuse(pointer, "$ref", f"points to {reference}, which is not there") from None
+            steps.append(step)
+        name = self.book.reserve("ref")
+        self.referenced[reference] = name
+        return self.book.define(name, self.value(target, tuple(steps), 0))
+
+    def any_of(self, schema: Mapping[str, Any], keyword: str, path: tuple[str | int, ...], depth: int) -> Node:
+        options, pointer = schema[keyword], pointer_of(path)
+        if not isinstance(options, list) or not options:
+            raise refuse(pointer, keyword, "must be a list of schemas")
+        if keyword == "allOf" and len(options) > 1:
+            raise refuse(pointer, keyword, "with several schemas is not supported", "Write them as one schema.")
+        if keyword == "oneOf" and (pair := overlap(options, self.root)):
+            why = f"may match {pair[0]} and {pair[1]} at once"
+            raise refuse(pointer, keyword, why, "Use anyOf, or give each a required property with a const of its own.")
+        return either([self.value(option, (*path, keyword, at), depth + 1) for at, option in enumerate(options)])
+
+    def literals(self, schema: Mapping[str, Any], pointer: str) -> Node:
+        """The values of `const` or `enum` that the keywords beside it allow."""
+        keyword = "const" if "const" in schema else "enum"
+        values = [schema["const"]] if keyword == "const" else schema["enum"]
+        if not isinstance(values, list) or not values:
+            raise refuse(pointer, keyword, "must be a list of values")
+        allowed = [value for value in values if validator_for(schema).is_valid(value)]
+        if not allowed:
+            raise refuse(pointer, keyword, "allows no value together with the keywords beside it")
+        self.enforced.update(set(schema) - ANNOTATIONS)
+        return either(sequence(json.dumps(value, ensure_ascii=False)) for value in allowed)
+
+    # Objects
+
+    def object(self, schema: Mapping[str, Any], path: tuple[str | int, ...], depth: int) -> Node:
+        """Named properties in their order, optional ones left out or not, then additional ones where allowed."""
+        pointer = pointer_of(path)
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        if not isinstance(properties, Mapping):
+            raise refuse(pointer, "properties", "must be an object")
+        if not isinstance(required, list):
+            raise refuse(pointer, "required", "must be a list of names")
+        bare = "properties" not in schema and "required" not in schema
+        more = schema.get("additionalProperties", bare)
+        missing = [name for name in required if name not in properties]
+        if missing:
+            raise refuse(
+                pointer, "required", f"names {missing[0]!r}, which properties does not", "Add it to properties."
+            )
+        low, high = self.count(schema, "minProperties", pointer), self.count(schema, "maxProperties", pointer)
+        if properties or more is not False:
+            self.enforced.update(key for key in ("properties", "required", "additionalProperties") if key in schema)
+        if more is False and (low is not None or high is not None):
+            self.after += [
+                f"{word} at {pointer or '/'}" for word in ("minProperties", "maxProperties") if word in schema
+            ]
+        if high is not None and (low or 0) > high:
+            raise refuse(pointer, "maxProperties", "is smaller than minProperties")
+        pairs = [
+            (sequence(quoted(name) + ": ", self.value(inner, (*path, "properties", name), depth + 1)), name in required)
+            for name, inner in properties.items()
+        ]
+        extra = None if more is False else self.additional(more, properties, path, depth)
+        return sequence("{", self.members(pairs, extra, low, high, schema, pointer), "}")
+
+    def additional(self, more: Any, properties: Mapping[str, Any], path: tuple[str | int, ...], depth: int) -> Node:
+        """One additional property: any key but the named ones."""
+        body = f"/{strings.KEY}/"
+        if properties:
+            named = "|".join(patterns.literal(name) for name in properties)
+            body += f' & ~/"(?:{named})"/'
+        key = self.book.terminal("KEY", body)
+        return sequence(key, ": ", self.value(more, (*path, "additionalProperties"), depth + 1))
+
+    def members(
+        self,
+        pairs: list[tuple[Node, bool]],
+        extra: Node | None,
+        low: int | None,
+        high: int | None,
+        schema: Mapping[str, Any],
+        pointer: str,
+    ) -> Node:
+        """What stands between the braces. Optional pairs share the rule of what may follow them."""
+        if not pairs:
+            if extra is None:
+                return Sequence(())
+            self.enforced.update(word for word in ("minProperties", "maxProperties") if word in schema)
+            return _listed(extra, low or 0, high)
+        if extra is not None:
+            counted = [word for word in ("minProperties", "maxProperties") if word in schema]
+            self.after += [f"{word} at {pointer or '/'}" for word in counted]
+        after: Node = Sequence(()) if extra is None else Repeat(sequence(", ", extra), 0, None)
+        first: Node = Sequence(()) if extra is None else _listed(extra, 0, None)
+        for at in range(len(pairs) - 1, -1, -1):
+            pair, required = pairs[at]
+            whole = sequence(pair, after)
+            if required:
+                first = whole
+            elif first == Sequence(()):
+                first = Repeat(whole, 0, 1)
+            else:
+                first = either([whole, first])
+            if at:
+                after = (
+                    sequence(Text(", "), pair, after)
+                    if required
+                    else sequence(Repeat(sequence(", ", pair), 0, 1), after)
+                )
+                if any(not needed for _, needed in pairs[:at]):
+                    after = self.book.define(self.book.reserve("more"), after)
+        return first
+
+    def count(self, schema: Mapping[str, Any], keyword: str, pointer: str) -> int | None:
+        """A count keyword's value, or None without it."""
+        value = schema.get(keyword)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
+            raise refuse(pointer, keyword, "must be a whole number of 0 or more")
+        return int(value)
+
+    # Arrays
+
+    def array(self, schema: Mapping[str, Any], path: tuple[str | int, ...], depth: int) -> Node:
+        """`prefixItems` in their places, then `items`, as many as the counts allow."""
+        pointer = pointer_of(path)
+        low, high = self.count(schema, "minItems", pointer) or 0, self.count(schema, "maxItems", pointer)
+        if high is not None and high < low:
+            raise refuse(pointer, "maxItems", "is smaller than minItems")
+        prefix = schema.get("prefixItems", [])
+        if not isinstance(prefix, list):
+            raise refuse(pointer, "prefixItems", "must be a list of schemas")
+        if schema.get("uniqueItems"):
+            self.after.append(f"uniqueItems at {pointer or '/'}")
+        for keyword, value in (("minItems", low), ("maxItems", high)):
+            if keyword in schema:
+                if (value or 0) > MAX_REPEAT:
+                    self.after.append(f"{keyword} at {pointer or '/'}")
+                else:
+                    self.enforced.add(keyword)
+        self.enforced.update(word for word in ("items", "prefixItems") if word in schema)
+        places = [self.value(item, (*path, "prefixItems", at), depth + 1) for at, item in enumerate(prefix)]
+        if high is not None:
+            places = places[:high]
+        rest = schema.get("items", True)
+        least, most = max(0, low - len(places)), None if high is None else high - len(places)
+        if rest is False and least:
+            raise refuse(pointer, "items", "is false, and minItems asks for more than prefixItems has")
+        tail: Node = Sequence(())
+        if rest is not False and most != 0:
+            item = self.value(rest, (*path, "items"), depth + 1)
+            least, most = min(least, MAX_REPEAT), None if most is None or most > MAX_REPEAT else most
+            tail = Repeat(sequence(", ", item), least, most) if places else _listed(item, least, most)
+        for at in range(len(places) - 1, -1, -1):
+            tail = sequence(Text(", " if at else ""), places[at], tail)
+            if at >= low:
+                tail = Repeat(tail, 0, 1)
+        return sequence("[", tail, "]")
+
+    # Scalars
+
+    def string(self, schema: Mapping[str, Any], pointer: str) -> Node:
+        """Lengths, a pattern and a format's shape hold at the same time: terminals are intersected."""
+        low, high = self.count(schema, "minLength", pointer) or 0, self.count(schema, "maxLength", pointer)
+        if high is not None and high < low:
+            raise refuse(pointer, "maxLength", "is smaller than minLength")
+        for keyword, value in (("minLength", low), ("maxLength", high)):
+            if keyword in schema:
+                if (value or 0) > MAX_REPEAT:
+                    self.after.append(f"{keyword} at {pointer or '/'}")
+                else:
+                    self.enforced.add(keyword)
+        bodies = []
+        shape = schema.get("format")
+        if shape is not None:
+            if shape not in CHECKS:
+                raise refuse(pointer, "format", f"is {shape!r}, which is not checked", f"Known: {', '.join(CHECKS)}.")
+            if shape in SHAPES:
+                bodies.append(patterns.translate(SHAPES[shape], pointer))
+            self.after.append(f"format at {pointer or '/'}")
+        if "pattern" in schema:
+            bodies.append(patterns.translate(schema["pattern"], pointer))
+            self.enforced.add("pattern")
+        least, most = min(low, MAX_REPEAT), None if high is None or high > MAX_REPEAT else high
+        if not bodies or (least, most) != (0, None):
+            bodies.append(strings.free(least, most))
+        return self.book.terminal("STRING", " & ".join(f"/{body}/" for body in bodies))
+
+    def bounds(self, schema: Mapping[str, Any], pointer: str) -> dict[str, Decimal]:
+        """The number keywords' values."""
+        found = {}
+        for keyword in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
+            value = schema.get(keyword)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise refuse(pointer, keyword, "must be a number")
+            if abs(value) >= 10**numbers.BOUND_DIGITS:
+                raise refuse(pointer, keyword, "is too large to be enforced")
+            found[keyword] = Decimal(str(value))
+        if "multipleOf" in found:
+            if found["multipleOf"] <= 0:
+                raise refuse(pointer, "multipleOf", "must be greater than 0")
+            self.after.append(f"multipleOf at {pointer or '/'}")
+        self.enforced.update(set(found) - {"multipleOf"})
+        return found
+
+    def integer(self, schema: Mapping[str, Any], pointer: str) -> Node:
+        """Exactly the integers within the bounds."""
+        found = self.bounds(schema, pointer)
+        lows = [ceil(found["minimum"])] if "minimum" in found else []
+        lows += [floor(found["exclusiveMinimum"]) + 1] if "exclusiveMinimum" in found else []
+        highs = [floor(found["maximum"])] if "maximum" in found else []
+        highs += [ceil(found["exclusiveMaximum"]) - 1] if "exclusiveMaximum" in found else []
+        low, high = max(lows, default=None), min(highs, default=None)
+        if low is not None and high is not None and low > high:
+            raise refuse(pointer, "maximum", "leaves no integer")
+        return self.book.terminal("INTEGER", f"/{numbers.integers(low, high)}/")
+
+    def number(self, schema: Mapping[str, Any], pointer: str) -> Node:
+        """Exactly the numbers within the bounds."""
+        found = self.bounds(schema, pointer)
+        bodies = []
+        lows = [(found[word], word != "minimum") for word in ("minimum", "exclusiveMinimum") if word in found]
+        highs = [(found[word], word != "maximum") for word in ("maximum", "exclusiveMaximum") if word in found]
+        for bound, strict in lows:
+            if any(bound > top or (bound == top and (strict or open_)) for top, open_ in highs):
+                raise refuse(pointer, "maximum", "leaves no number")
+            bodies.append(numbers.at_least(bound, strict=strict))
+        bodies += [numbers.at_most(bound, strict=strict) for bound, strict in highs]
+        return self.book.terminal("NUMBER", " & ".join(f"/{body}/" for body in bodies or [numbers.NUMBER]))
+
+    def anything(self) -> Node:
+        """Any JSON value."""
+        if "any" not in self.referenced:
+            name = self.book.reserve("any")
+            self.referenced["any"] = name
+            self.book.define(name, either([any_object(self.book, name), _array_of(name), *_scalars(self.book)]))
+        return self.referenced["any"]
+
+
+def any_object(book: Book, value: Node) -> Node:
+    """Any object whose values are `value`."""
+    pair = sequence(book.terminal("KEY", f"/{strings.KEY}/"), ": ", value)
+    return sequence("{", _listed(pair, 0, None), "}")
+
+
+def any_json() -> Grammar:
+    """The grammar of any JSON object: OpenAI's `response_format: {"type": "json_object"}`."""
+    compiler = _Compiler({"type": "object"})
+    return compiler.grammar()
+
+
+def _array_of(value: Node) -> Node:
+    return sequence("[", _listed(value, 0, None), "]")
+
+
+def _scalars(book: Book) -> list[Node]:
+    free, number = book.terminal("STRING", f"/{strings.free()}/"), book.terminal("NUMBER", f"/{numbers.NUMBER}/")
+    return [free, number, Text("true"), Text("false"), Text("null")]
+
+
+def _listed(item: Node, low: int, high: int | None) -> Node:
+    """`low` to `high` items with ", " between them."""
+    if high == 0:
+        return Sequence(())
+    more = Repeat(sequence(", ", item), max(0, low - 1), None if high is None else high - 1)
+    whole = item if high == 1 else sequence(item, more)
+    return whole if low else Repeat(whole, 0, 1)

@@ -1,0 +1,141 @@
+"""What compiling a schema gives: the grammar's text, and the part of the schema that is checked afterwards.
+
+In: a finished answer's text. Out: its value, or what is wrong with it, told without the values themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+
+from service.engine.schema.formats import checker
+
+JSON_DEPTH = 128  # deeper values are refused before a recursive parser or validator meets them
+
+
+def pointer_of(path: Any) -> str:
+    """A JSON pointer (RFC 6901) from path elements."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A grammar in llguidance's dialect of Lark, and how much of the schema it enforces.
+
+    `enforced` holds keywords that every text of the grammar obeys. `checked_after` holds `keyword at pointer` for those
+    that only the finished value can show; `check` decides them. Nothing of the schema is in neither.
+    """
+
+    lark: str
+    enforced: tuple[str, ...] = ()
+    checked_after: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | bool | None = field(default=None, compare=False)  # None: not JSON, or any JSON
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the grammar's text, in hexadecimal."""
+        return hashlib.sha256(self.lark.encode()).hexdigest()
+
+    @property
+    def coverage(self) -> str:
+        """One line for people: what is enforced while decoding, and what is checked afterwards."""
+        enforced = ", ".join(self.enforced) or "nothing"
+        return f"enforced: {enforced}; checked after: {', '.join(self.checked_after) or 'nothing'}"
+
+    def check(self, text: str) -> tuple[Any, tuple[str, ...]]:
+        """The JSON value of a finished answer and what is wrong with it; no problem means that it obeys the schema.
+
+        The whole schema is checked, not only `checked_after`: an answer from a remote engine was constrained by others.
+        Problems name the place and the keyword, never the value.
+        """
+        try:
+            value = json.loads(text, parse_constant=_not_json)
+        except (ValueError, RecursionError) as error:
+            return None, (f"the answer is not JSON: {_where(error)}",)
+        if not _shallow(value):
+            return None, (f"the answer is nested deeper than {JSON_DEPTH} levels",)
+        if self.schema is None:
+            return value, ()
+        found = self._validator.iter_errors(value)
+        problems = [f"{pointer_of(error.absolute_path) or 'the answer'} breaks {error.validator!r}" for error in found]
+        return value, tuple(problems[:5])
+
+    @cached_property
+    def _validator(self) -> Draft202012Validator:
+        return validator_for(self.schema)
+
+
+def validator_for(schema: Any) -> Draft202012Validator:
+    """A validator of this schema with our formats and ECMA's reading of patterns."""
+    made: Draft202012Validator = _Validator(schema, format_checker=checker())
+    return made
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """`pattern` as ECMA-262 reads it: \\d and \\w are ASCII, and $ is only the end, not also before a last newline."""
+    if validator.is_type(instance, "string") and not re.search(_ecma(pattern), instance):
+        yield ValidationError("does not match the pattern")
+
+
+def _ecma(pattern: str) -> str:
+    """The same pattern for Python's `re`: named groups renamed, `$` as `\\Z`, ASCII classes."""
+    out, in_class, at = [], False, 0
+    while at < len(pattern):
+        char = pattern[at]
+        if char == "\\":
+            pair = pattern[at : at + 2]
+            out.append({"\\d": "[0-9]", "\\w": "[A-Za-z0-9_]"}.get(pair, pair) if not in_class else _in_class(pair))
+            at += 2
+            continue
+        if in_class:
+            in_class = char != "]"
+        elif char == "[":
+            in_class = True
+        elif char == "$":
+            char = r"\Z"
+        elif char == "." and not in_class:
+            char = "[^\\n\\r\\u2028\\u2029]"
+        elif pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
+            char, at = "(?P<", at + 2
+        out.append(char)
+        at += 1
+    return "".join(out)
+
+
+def _in_class(pair: str) -> str:
+    return {"\\d": "0-9", "\\w": "A-Za-z0-9_"}.get(pair, pair)
+
+
+_Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+
+
+def _not_json(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _where(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "a number in it is out of range"
+
+
+def _shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(JSON_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False

@@ -1,0 +1,201 @@
+"""ECMA-262 patterns, the subset that JSON Schema recommends, as regular expressions over JSON string texts.
+
+In: a pattern. Out: an expression of Rust's regex crate that matches the string's JSON text, quotes included: a quote,
+a backslash and control characters stand escaped there, so every atom is rewritten. What is outside the subset is
+refused: look-around, back-references, named groups, word boundaries, lazy quantifiers, Unicode properties.
+"""
+
+from __future__ import annotations
+
+import re
+
+from service.engine.schema.keywords import refuse
+from service.engine.schema.strings import ESCAPES
+
+TOP = 0x10FFFF
+Ranges = list[tuple[int, int]]
+_DIGIT: Ranges = [(0x30, 0x39)]
+_WORD: Ranges = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
+_SPACE: Ranges = [(9, 13), (32, 32), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029),
+                  (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)]  # fmt: skip
+_LINE_ENDS: Ranges = [(10, 10), (13, 13), (0x2028, 0x2029)]
+_CONTROL = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "0": 0}
+_QUANTIFIER = re.compile(r"[*+?]|\{(\d+)(,(\d*))?\}")
+MAX_REPEAT = 1000
+SURROGATES: Ranges = [(0xD800, 0xDFFF)]
+
+
+def literal(text: str) -> str:
+    """An expression for exactly this text, as `json.dumps(ensure_ascii=False)` writes it, without quotes."""
+    return "".join(_atom([(ord(character), ord(character))]) for character in text)
+
+
+def translate(pattern: object, pointer: str) -> str:
+    """The expression for a whole JSON string, with its quotes. Raises SchemaUnsupported."""
+    if not isinstance(pattern, str):
+        raise refuse(pointer, "pattern", "must be a string")
+    return f'"{_Parser(pattern, pointer).parse()}"'
+
+
+def complement(ranges: Ranges) -> Ranges:
+    """Every character that is not in `ranges`."""
+    found, at = [], 0
+    for low, high in sorted(ranges):
+        if low > at:
+            found.append((at, low - 1))
+        at = max(at, high + 1)
+    return [*found, (at, TOP)] if at <= TOP else found
+
+
+def _atom(ranges: Ranges) -> str:
+    """One character of these, as it stands in JSON text."""
+    plain, escaped = [], []
+    for low, high in sorted(ranges):
+        for code in range(low, min(high, 0x5C) + 1):
+            if code in ESCAPES:
+                escaped.append("\\\\" + ("\\\\" if code == 0x5C else ESCAPES[code]))
+            elif code < 0x20:
+                escaped.append(f"\\\\u{code:04x}")
+        for start, end in _without(low, high):
+            plain.append(_char(start) if start == end else f"{_char(start)}-{_char(end)}")
+    options = ([f"[{''.join(plain)}]"] if plain else []) + escaped
+    if not options:
+        return "[^\\x00-\\x{10ffff}]"  # no character at all
+    return options[0] if len(options) == 1 else f"(?:{'|'.join(options)})"
+
+
+def _without(low: int, high: int) -> Ranges:
+    """The range without what JSON has to escape and without surrogates."""
+    cut = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), *SURROGATES]
+    return [(max(low, a), min(high, b)) for a, b in complement(cut) if max(low, a) <= min(high, b)]
+
+
+def _char(code: int) -> str:
+    return chr(code) if chr(code).isascii() and chr(code).isalnum() else f"\\x{{{code:x}}}"
+
+
+class _Parser:
+    """Recursive descent over one pattern."""
+
+    def __init__(self, pattern: str, pointer: str) -> None:
+        self.pattern, self.pointer, self.at = pattern, pointer, 0
+
+    def refuse(self, why: str) -> Exception:
+        return refuse(self.pointer, "pattern", f"{why} (character {self.at + 1})", "Use a simpler pattern.")
+
+    def peek(self) -> str:
+        return self.pattern[self.at : self.at + 1]
+
+    def parse(self) -> str:
+        """The whole pattern; where it is not anchored, anything may stand before or behind it."""
+        options = self.options(top=True)
+        if self.at < len(self.pattern):
+            raise self.refuse("has an unmatched parenthesis")
+        return f"(?:{'|'.join(options)})"
+
+    def options(self, *, top: bool) -> list[str]:
+        found = [self.branch(top=top)]
+        while self.peek() == "|":
+            self.at += 1
+            found.append(self.branch(top=top))
+        return found
+
+    def branch(self, *, top: bool) -> str:
+        anything = _atom([(0, TOP)]) + "*"
+        start = end = not top
+        if top and self.peek() == "^":
+            start, self.at = True, self.at + 1
+        parts: list[str] = []
+        while self.peek() not in ("", "|", ")"):
+            if self.peek() == "$" and top and self.pattern[self.at + 1 : self.at + 2] in ("", "|"):
+                end, self.at = True, self.at + 1
+                break
+            parts.append(self.quantified())
+        return ("" if start else anything) + "".join(parts) + ("" if end else anything)
+
+    def quantified(self) -> str:
+        atom = self.atom()
+        found = _QUANTIFIER.match(self.pattern, self.at)
+        if found is None:
+            return atom
+        self.at = found.end()
+        if self.peek() in ("?", "+", "*"):
+            raise self.refuse("has a lazy or doubled quantifier")
+        limits = [int(number) for number in (found[1], found[3]) if number]
+        if any(limit > MAX_REPEAT for limit in limits) or (len(limits) == 2 and limits[0] > limits[1]):
+            raise self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
+        return f"(?:{atom}){found[0]}"
+
+    def atom(self) -> str:
+        character = self.peek()
+        self.at += 1
+        if character == "(":
+            return self.group()
+        if character == "[":
+            return _atom(self.character_class())
+        if character == ".":
+            return _atom(complement(_LINE_ENDS))
+        if character == "\\":
+            return _atom(self.escape())
+        if character in "^$*+?{}":
+            raise self.refuse(f"has {character!r} where it is not supported")
+        return _atom([(ord(character), ord(character))])
+
+    def group(self) -> str:
+        if self.peek() == "?":
+            if self.pattern[self.at : self.at + 2] != "?:":
+                raise self.refuse("has a look-around or a named group")
+            self.at += 2
+        options = self.options(top=False)
+        if self.peek() != ")":
+            raise self.refuse("has an unmatched parenthesis")
+        self.at += 1
+        return f"(?:{'|'.join(options)})"
+
+    def escape(self) -> Ranges:
+        character = self.peek()
+        self.at += 1
+        classes = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
+        if character in classes:
+            return classes[character]
+        if character.lower() in classes:
+            return complement(classes[character.lower()])
+        if character in _CONTROL and not (character == "0" and self.peek().isdigit()):
+            return [(_CONTROL[character], _CONTROL[character])]
+        for letter, digits in (("x", 2), ("u", 4)):
+            if character == letter:
+                text = self.pattern[self.at : self.at + digits]
+                if not re.fullmatch(f"[0-9a-fA-F]{{{digits}}}", text):
+                    raise self.refuse("has a broken escape")
+                self.at += digits
+                return [(int(text, 16), int(text, 16))]
+        if character.isalnum() or not character:
+            raise self.refuse(f"has the escape \\{character}, which is not supported")
+        return [(ord(character), ord(character))]
+
+    def character_class(self) -> Ranges:
+        negated = self.peek() == "^"
+        self.at += negated
+        found: Ranges = []
+        while self.peek() != "]":
+            if not self.peek():
+                raise self.refuse("has a class without an end")
+            low = self.member()
+            if self.peek() == "-" and self.pattern[self.at + 1 : self.at + 2] not in ("]", ""):
+                self.at += 1
+                high = self.member()
+                if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or low[0][0] > high[0][0]:
+                    raise self.refuse("has a broken range")
+                low = [(low[0][0], high[0][1])]
+            found += low
+        self.at += 1
+        return complement(found) if negated else found
+
+    def member(self) -> Ranges:
+        character = self.peek()
+        self.at += 1
+        if character == "\\":
+            if self.peek() == "b":
+                raise self.refuse("has \\b in a class")
+            return self.escape()
+        return [(ord(character), ord(character))]
