@@ -58,7 +58,13 @@ from service.settings import Settings
 
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
-TOKENS: dict[str, str | int | float | bool] = {"kv": "f16", "flash_attention": False, "kv_unified": False, "chunk": 64}
+TOKENS: dict[str, str | int | float | bool] = {
+    "kv": "f16",
+    "flash_attention": False,
+    "kv_unified": False,
+    "chunk": 64,
+    "forced": True,
+}
 """What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
 
 
@@ -133,7 +139,8 @@ class LocalEngine:
     def identity(self) -> Identity:
         """What decodes."""
         version = f"llama-cpp-python {packages.version('llama-cpp-python')}"
-        return Identity("local", version, self.model.name, self.model.sha256, self.metadata.template_sha256, TOKENS)
+        settings = {**TOKENS, "forced": self._force}
+        return Identity("local", version, self.model.name, self.model.sha256, self.metadata.template_sha256, settings)
 
     @property
     def abilities(self) -> Abilities:
