@@ -6,7 +6,7 @@ It keeps the `Engine` contract (streams, abilities, cancellation is visible in `
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from service.engine.types import Abilities, Answer, Chunk, Health, Identity, Request, Timings, Usage
 from service.errors import NotSupported
@@ -48,7 +48,7 @@ class ScriptedEngine:
     async def ready(self) -> None:
         return None
 
-    async def stream(self, request: Request) -> AsyncIterator[Chunk | Answer]:
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         self.asked.append(request)
         said = self.reply(request)
         if isinstance(said, Exception):

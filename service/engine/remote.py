@@ -72,7 +72,8 @@ class RemoteEngine:
     def abilities(self) -> Abilities:
         """What can be asked for and relied on."""
         return Abilities(
-            seed=False, schema=True, logprobs=False, choices=False, tokens=False, embeddings=True, tools=True, exact=False
+            seed=False, schema=True, logprobs=False, choices=False, tokens=False, embeddings=True, tools=True,
+            exact=False,
         )  # fmt: skip
 
     @property
@@ -189,7 +190,7 @@ class RemoteEngine:
         try:
             if "text/event-stream" not in response.headers.get("content-type", ""):
                 raise RemoteError(
-                    f"The server answered {response.headers.get('content-type', 'nothing')!r} instead of an event stream.",
+                    f"The server sent {response.headers.get('content-type', 'nothing')!r} and not an event stream.",
                     status=response.status_code,
                     remedy="Check that SAMEBOAT_REMOTE_BASE_URL ends in /v1.",
                 )

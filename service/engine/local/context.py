@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import llama_cpp as llama
 import numpy as np
@@ -30,7 +31,7 @@ def version() -> str:
     return f"llama-cpp-python {llama.__version__}"
 
 
-@llama.llama_log_callback
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _quiet(level: int, text: bytes, data: int) -> None:
     """llama.cpp's own log is for its developers; what a person needs is in our errors."""
 
@@ -44,7 +45,7 @@ class Context:
         llama.llama_log_set(_quiet, ctypes.c_void_p(0))
         llama.llama_backend_init()
 
-        @llama.llama_progress_callback
+        @llama.llama_progress_callback  # type: ignore[untyped-decorator]
         def on_progress(done: float, data: int) -> bool:
             progress(done)
             return True
@@ -82,7 +83,7 @@ class Context:
         self._pieces: list[bytes] = []
 
     @property
-    def handle(self) -> object:
+    def handle(self) -> Any:
         """llama.cpp's context, for the sampler chain."""
         return self._context
 

@@ -78,7 +78,8 @@ def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Natural logarithms of the probabilities, shape as given; in double precision, shifted by the maximum."""
     wide = logits.astype(np.float64)
     wide -= wide.max()
-    return wide - np.log(np.exp(wide).sum())
+    logs: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum())
+    return logs
 
 
 def best(logprobs: npt.NDArray[np.float64], count: int) -> list[int]:

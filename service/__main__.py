@@ -1,0 +1,5 @@
+"""`python -m service` is `sameboat`."""
+
+from service.cli import main
+
+main()

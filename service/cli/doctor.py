@@ -1,0 +1,183 @@
+"""`sameboat doctor`: everything that would stop a person on this machine, each with its remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service import resources
+from service import settings as settings_module
+from service.errors import SameboatError
+from service.models import fit
+from service.models.cache import Cache
+from service.models.catalog import Catalog
+from service.models.gguf import read_metadata
+from service.prompts.library import Library
+from service.settings import Settings
+
+SIMD = {"avx2", "fma", "f16c", "bmi2"}  # what the compiled engine needs on x86-64; pyproject.toml, config-settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `stop` would stop a person, `note` is worth knowing."""
+
+    what: str
+    level: Literal["ok", "note", "stop"]
+    found: str
+    remedy: str = ""
+
+
+def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look for everything that would stop you; exits with 1 if anything does."""
+    findings = list(examine())
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        table = Table(show_header=False, box=None)
+        signs = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "stop": "[red]stop[/]"}
+        for finding in findings:
+            said = finding.found + (f"\n[bold]{finding.remedy}[/]" if finding.remedy else "")
+            table.add_row(signs[finding.level], finding.what, said)
+        Console().print(table)
+    if any(finding.level == "stop" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in the order in which a person meets the problems."""
+    version = platform.python_version()
+    good = sys.version_info >= (3, 11)
+    yield Finding("python", "ok" if good else "stop", version, "" if good else "Python 3.11 or newer is needed.")
+    try:
+        settings = settings_module.load()
+    except SameboatError as error:
+        yield Finding("settings", "stop", str(error))
+        return
+    yield Finding("settings", "ok", f"engine {settings.engine}, mode {settings.mode}")
+    looks: list[Callable[[Settings], Iterator[Finding]]] = [
+        _engine,
+        _resources,
+        _cache,
+        _model,
+        _prompts,
+        _port,
+        _browser,
+    ]
+    for look in looks:
+        try:
+            yield from look(settings)
+        except SameboatError as error:
+            yield Finding(look.__name__.strip("_"), "stop", error.message, error.remedy or "")
+
+
+def _engine(settings: Settings) -> Iterator[Finding]:
+    if settings.engine == "remote":
+        url = settings.remote_base_url
+        remedy = "" if url else "Set SAMEBOAT_REMOTE_BASE_URL."
+        yield Finding("engine", "ok" if url else "stop", f"remote at {url}", remedy)
+        return
+    for module in ("llama_cpp", "llguidance"):
+        if importlib.util.find_spec(module) is None:
+            compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+            remedy = (
+                "make setup" if compiler else "Install a C/C++ compiler (Debian: build-essential), then: make setup"
+            )
+            yield Finding("engine", "stop", f"{module} is not installed", remedy)
+            return
+    missing = SIMD - cpu_flags() if platform.machine() in ("x86_64", "AMD64") else set()
+    if missing:
+        remedy = "Change the GGML_* lines in pyproject.toml and run: make setup"
+        yield Finding("engine", "stop", f"this CPU lacks {', '.join(sorted(missing))}, which the engine uses", remedy)
+        return
+    yield Finding("engine", "ok", "llama.cpp is compiled, and this CPU can run it")
+
+
+def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """The CPU's features; where they cannot be read, those that are needed, since only running it will tell."""
+    try:
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("flags"):
+                return set(line.partition(":")[2].split())
+    except OSError:
+        return set(SIMD)
+    return set(SIMD)
+
+
+def _resources(settings: Settings) -> Iterator[Finding]:
+    threads, why = resources.threads(settings)
+    yield Finding("threads", "ok", f"{threads}: {why}")
+    limit, reason = resources.memory_bytes(settings)
+    yield Finding("memory", "ok", f"{fit.mib(limit)} MiB: {reason}")
+
+
+def _cache(settings: Settings) -> Iterator[Finding]:
+    for what, folder in (("cache", settings.cache_dir), ("state", settings.state_dir)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            remedy = f"Make {folder} writable for uid {os.getuid()}, or set SAMEBOAT_{what.upper()}_DIR."
+            yield Finding(what, "stop", f"{folder} cannot be written: {error.strerror}", remedy)
+        else:
+            free = shutil.disk_usage(folder).free
+            level: Literal["ok", "note"] = "ok" if free > 2e9 else "note"
+            yield Finding(what, level, f"{folder}, {free / 1e9:.1f} GB free")
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    if settings.engine == "remote":
+        return
+    catalog = Catalog.load(settings.data_dir / "models.toml")
+    model = catalog[settings.model or catalog.default]
+    cache = Cache(settings.cache_dir)
+    checked = cache.verify(model)
+    if checked.state != "ok":
+        found = f"{model.name} is {checked.state} in the cache"
+        level: Literal["note", "stop"] = "stop" if settings.offline or checked.state == "corrupt" else "note"
+        yield Finding("model", level, found, f"sameboat model pull {model.name} ({model.size_bytes / 1e6:.0f} MB)")
+        return
+    tokens = min(settings.context, model.context) * settings.parallel
+    needed = fit.estimate(read_metadata(cache.path(model)), model.size_bytes, tokens=tokens)
+    fit.check(model.name, needed, resources.memory_bytes(settings))
+    yield Finding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
+
+
+def _prompts(settings: Settings) -> Iterator[Finding]:
+    library = Library(settings.data_dir)
+    names = [prompt.name for prompt in library]
+    yield Finding("prompts", "ok" if names else "note", ", ".join(names) or "none is promoted")
+
+
+def _port(settings: Settings) -> Iterator[Finding]:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            remedy = "Stop what uses it, or set SAMEBOAT_PORT."
+            yield Finding("port", "stop", f"{settings.host}:{settings.port}: {error.strerror}", remedy)
+        else:
+            yield Finding("port", "ok", f"{settings.host}:{settings.port} is free")
+
+
+def _browser(settings: Settings) -> Iterator[Finding]:
+    names = [settings.browser] if settings.browser else ["chromium", "chromium-browser", "google-chrome"]
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    remedy = "" if path else "Only tests of the page need it. Debian: apt-get install chromium"
+    yield Finding("browser", "ok" if path else "note", path or "no Chromium found", remedy)

@@ -1,0 +1,105 @@
+"""`sameboat model list | pull | verify | remove`: the catalog and the cache, for people and scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from service import settings as settings_module
+from service.models.cache import Cache, quiet
+from service.models.cache import Progress as Report
+from service.models.catalog import Catalog, Model
+from service.settings import Settings
+
+app = typer.Typer(help="The models: what there is, what is here, whether it is whole.", no_args_is_help=True)
+Name = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing unless it fails.")]
+
+
+def opened() -> tuple[Settings, Catalog, Cache]:
+    """Settings, catalog and cache of this process."""
+    settings = settings_module.load()
+    return settings, Catalog.load(settings.data_dir / "models.toml"), Cache(settings.cache_dir)
+
+
+@contextmanager
+def bar(model: Model, *, silent: bool = False) -> Iterator[Report]:
+    """A progress bar on stderr for one model, as the callback that the cache takes."""
+    if silent:
+        yield quiet
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=False) as shown:
+        task = shown.add_task(model.name, total=model.size_bytes)
+        yield lambda done, total, what: shown.update(
+            task, completed=done, total=total, description=f"{model.name}: {what}"
+        )
+
+
+def pull_model(settings: Settings, catalog: Catalog, name: str | None, *, silent: bool = False) -> str:
+    """Fetch and verify one model, with a bar; the path of its file."""
+    model = catalog[name or settings.model or catalog.default]
+    cache = Cache(settings.cache_dir)
+    with bar(model, silent=silent) as report:
+        accept, base = settings.accept_licences, catalog.path.parent
+        return str(cache.pull(model, report, offline=settings.offline, accept=accept, base=base))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Every model of the catalog, and whether the cache holds it."""
+    _, catalog, cache = opened()
+    if as_json:
+        rows = [{**model.model_dump(mode="json"), "cached": cache.holds(model)} for model in catalog]
+        typer.echo(json.dumps({"default": catalog.default, "cache": str(cache.root), "models": rows}, indent=2))
+        return
+    table = Table(title=f"cache: {cache.root}", title_justify="left")
+    for heading in ("model", "here", "MB", "licence", "context", "good for"):
+        table.add_column(heading)
+    for model in catalog:
+        mark = model.name + (" (default)" if model.name == catalog.default else "")
+        size = f"{model.size_bytes / 1e6:.0f}"
+        table.add_row(
+            mark, "yes" if cache.holds(model) else "", size, model.licence, str(model.context), model.good_for
+        )
+    Console().print(table)
+
+
+@app.command()
+def pull(name: Name = None, silent: Quiet = False) -> None:
+    """Fetch a model from the first of its sources that delivers it, and verify it. A cut download goes on."""
+    settings, catalog, _ = opened()
+    path = pull_model(settings, catalog, name, silent=silent)
+    if not silent:
+        typer.echo(f"verified: {path}")
+
+
+@app.command()
+def verify(name: Name = None, every: Annotated[bool, typer.Option("--all", help="All that are here.")] = False) -> None:
+    """Hash a model's file and compare. Changes nothing; exits with 1 when a file is missing or corrupt."""
+    settings, catalog, cache = opened()
+    models = [model for model in catalog if cache.path(model).exists()] if every else []
+    bad = 0
+    for model in models or [catalog[name or settings.model or catalog.default]]:
+        with bar(model) as report:
+            checked = cache.verify(model, report)
+        typer.echo(f"{model.name}: {checked.state}" + (f", hashes to {checked.found}" if checked.found else ""))
+        bad += checked.state != "ok"
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(help="A model of data/models.toml.")]) -> None:
+    """Delete a model's file and its partial downloads from the cache."""
+    _, catalog, cache = opened()
+    gone = cache.remove(catalog[name])
+    typer.echo(f"{name}: {'removed' if gone else 'was not there'}")

@@ -1,0 +1,121 @@
+"""`sameboat prompt list | validate | show | run`: prompt files and promoted prompts in a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service import settings as settings_module
+from service.engine.pool import Engines
+from service.errors import InputsError, PromptError
+from service.prompts import run as prompts
+from service.prompts.file import Prompt, load
+from service.prompts.library import Library
+from service.prompts.run import Result
+
+app = typer.Typer(help="Prompts: list, check and run them.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def found(name: str) -> Prompt:
+    """A promoted prompt by its name, or a prompt file by its path."""
+    if name.endswith((".yml", ".yaml")) or "/" in name:
+        return load(Path(name))
+    return Library(settings_module.load().data_dir)[name]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """The promoted prompts."""
+    library = Library(settings_module.load().data_dir)
+    rows = [(prompt, library.lock(prompt.name)) for prompt in library]
+    if as_json:
+        typer.echo(
+            json.dumps([{"name": p.name, "model": lock.model, "sha256": p.sha256} for p, lock in rows], indent=2)
+        )
+        return
+    table = Table()
+    for heading in ("prompt", "model", "inputs", "answer", "description"):
+        table.add_column(heading)
+    for prompt, lock in rows:
+        inputs = ", ".join(prompt.variables)
+        table.add_row(prompt.name, lock.model, inputs, prompt.coverage, prompt.spec.description)
+    Console().print(table)
+
+
+@app.command()
+def validate(paths: Annotated[list[Path], typer.Argument(help="Prompt files.")]) -> None:
+    """Check prompt files; says file, line, key and remedy for each that cannot be used."""
+    failed = 0
+    for path in paths:
+        try:
+            prompt = load(path)
+        except PromptError as error:
+            typer.echo(f"{error}", err=True)
+            failed += 1
+        else:
+            typer.echo(f"{path}: ok, {prompt.coverage}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")]) -> None:
+    """The file's text."""
+    typer.echo(found(name).text, nl=False)
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")],
+    given: Annotated[list[str] | None, typer.Option("--input", "-i", help="NAME=VALUE, or NAME=@FILE.")] = None,
+    mode: Annotated[str, typer.Option(help="fast or exact.")] = "fast",
+    as_json: Json = False,
+) -> None:
+    """Answer one input, the way the service does."""
+    if mode not in ("fast", "exact"):
+        raise typer.BadParameter("fast or exact", param_hint="--mode")
+    prompt = found(name)
+    result = asyncio.run(_run(prompt, parsed(prompt, given or []), mode))
+    if as_json:
+        usage = {"prompt": result.answer.usage.prompt, "completion": result.answer.usage.completion}
+        typer.echo(json.dumps({"value": result.value, "text": result.text, "fingerprint": result.fingerprint,
+                               "problem": result.problem, "usage": usage}, ensure_ascii=False))  # fmt: skip
+    else:
+        typer.echo(result.text)
+    if result.problem is not None:
+        typer.echo(f"sameboat: the answer cannot be used: {result.problem}", err=True)
+        raise typer.Exit(1)
+
+
+def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs as inputs; what is not a string in the schema is read as JSON."""
+    inputs: dict[str, Any] = {}
+    for pair in given:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise InputsError(f"{pair!r} is not NAME=VALUE.", [(f"/{pair}", "has no value")])
+        if value.startswith("@"):
+            value = Path(value[1:]).read_text(encoding="utf-8")
+        kind = prompt.inputs_schema.get("properties", {}).get(name, {}).get("type", "string")
+        try:
+            inputs[name] = value if kind == "string" else json.loads(value)
+        except ValueError:
+            raise InputsError(f"{name} must be JSON ({kind}).", [(f"/{name}", "is not JSON")]) from None
+    return inputs
+
+
+async def _run(prompt: Prompt, inputs: dict[str, Any], mode: str) -> Result:
+    engines = Engines(settings_module.load())
+    try:
+        engine = await engines.start(prompt.spec.model)
+        await engine.ready()
+        return await prompts.run(prompt, inputs, engine, mode=mode)
+    finally:
+        await engines.stop(0)

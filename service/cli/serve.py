@@ -1,0 +1,121 @@
+"""`sameboat serve`: fetch what is missing, start, say what to try, leave with grace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from service import settings as settings_module
+from service.cli.model import pull_model
+from service.errors import SameboatError
+from service.http.app import create_app
+from service.http.state import Service
+from service.models.catalog import Catalog
+from service.settings import Settings
+
+STARTUP_FAILED = 3  # what uvicorn itself exits with when an application does not start
+
+
+def command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Serve the promoted prompts and the OpenAI-compatible API."""
+    given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    try:
+        settings = settings_module.load(**given)
+        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        if settings.engine == "local":
+            pull_model(settings, Catalog.load(settings.data_dir / "models.toml"), None)
+        app = create_app(settings)
+    except SameboatError as error:
+        sys.stderr.write(f"sameboat: cannot start: {error}\n")
+        raise typer.Exit(STARTUP_FAILED) from None
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5,
+    )  # fmt: skip
+    server = Server(config, app.state.service)
+    server.run()
+    if not server.started or server.failed:
+        raise typer.Exit(STARTUP_FAILED)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a greeting when the model is ready, and engines that hear of a shutdown before the streams end."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+        self.failed = False
+        self._leaving: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Start, then watch the engines load."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            self._greeting = asyncio.create_task(self._greet())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM, SIGINT: `/readyz` says draining at once, and answers get their grace to end."""
+        self.service.draining.set()
+        if self._leaving is None:
+            with contextlib.suppress(RuntimeError):
+                self._leaving = asyncio.get_running_loop().create_task(
+                    self.service.engines.stop(self.service.settings.shutdown_grace_s)
+                )
+        super().handle_exit(sig, frame)
+
+    async def _greet(self) -> None:
+        """Show loading, then say what to try; an engine that fails ends the service with its reason."""
+        settings = self.service.settings
+        engine = self.service.engines.get(None)
+        began = time.monotonic()
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True
+        ) as bar:
+            task = bar.add_task("loading the model", total=1.0)
+            while (health := engine.health()).state in ("starting", "loading"):
+                bar.update(task, completed=health.progress or 0.0, description=health.reason)
+                await asyncio.sleep(0.05)
+        if health.state != "ready":
+            sys.stderr.write(f"sameboat: cannot start: {health.reason}\n")
+            self.failed = True
+            self.should_exit = True
+            return
+        sys.stdout.write(greeting(settings, self.port(), health.reason, time.monotonic() - began, self.names()) + "\n")
+        sys.stdout.flush()
+
+    def port(self) -> int:
+        """The port that is really listened on."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+    def names(self) -> list[str]:
+        """The promoted prompts."""
+        return self.service.library.names()
+
+
+def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
+    """The lines that a person reads first; the first says what to try."""
+    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"  # noqa: S104
+    if "sentiment" in prompts:
+        data = '{"inputs": {"text": "The battery died after two days."}}'
+        line = f"curl --json '{data}' {url}/prompts/sentiment"
+    else:
+        data = '{"messages": [{"role": "user", "content": "Say hello."}]}'
+        line = f"curl --json '{data}' {url}/v1/chat/completions"
+    return (
+        f"Sameboat is ready on {url}. Try:\n\n  {line}\n\n"
+        f"or open {url}/ and {url}/docs. Loaded in {seconds:.1f} s: {what}"
+    )

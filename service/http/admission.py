@@ -1,0 +1,80 @@
+"""The door: how large a request may be, and how many are inside. Pure ASGI, so that disconnects stay visible.
+
+Probes pass always: alive and ready must be told most of all when the service is full. The engine's own queue bounds
+what waits for tokens; this bounds everything else a client could pile up.
+"""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http import problems
+
+PROBES = {"/healthz", "/readyz", "/metrics", "/version"}
+
+
+class TooLarge(Exception):
+    """A body grew past the limit while it was read."""
+
+
+class Admission:
+    """Refuses bodies over `max_body_bytes` (413) and requests beyond `max_inside` at a time (503)."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_inside: int) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        self.max_inside = max_inside
+        self.inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in, or say why not."""
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.max_body_bytes:
+            await self._refuse_size(scope, receive, send)
+            return
+        if self.inside >= self.max_inside:
+            detail = f"{self.inside} requests are inside already."
+            await self._refuse(scope, receive, send, 503, "full", detail, {"retry-after": "2"})
+            return
+        self.inside += 1
+        started = False
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > self.max_body_bytes:
+                    raise TooLarge
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, counted, watched)
+        except TooLarge:
+            if not started:
+                await self._refuse_size(scope, receive, send)
+        finally:
+            self.inside -= 1
+
+    async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
+        detail = f"The body may have {self.max_body_bytes} bytes (SAMEBOAT_MAX_BODY_BYTES)."
+        await self._refuse(scope, receive, send, 413, "too-large", detail, {"connection": "close"})
+
+    @staticmethod
+    async def _refuse(
+        scope: Scope, receive: Receive, send: Send, status: int, kind: str, detail: str, headers: dict[str, str]
+    ) -> None:
+        if scope["path"].startswith("/v1/"):
+            body = problems.openai_error(status, kind, detail, None)
+        else:
+            body = problems.problem(status, kind, kind, detail)
+        await problems.respond(scope["path"], status, body, headers)(scope, receive, send)

@@ -1,0 +1,95 @@
+"""The application, put together: `create_app(settings)`. Read top to bottom, it is the list of what the service does.
+
+What comes in: settings; for tests also engines and prompts of their own. What goes out: an ASGI application whose
+lifespan starts the engines of the promoted prompts and stops them with grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+
+from service import __version__
+from service.engine.pool import Engines
+from service.errors import SameboatError
+from service.http import docs, meta, openai, problems, prompts
+from service.http.admission import Admission
+from service.http.metrics import Metrics
+from service.http.pages import router as pages
+from service.http.state import Service
+from service.prompts.library import Library
+from service.settings import Settings
+
+log = logging.getLogger("sameboat")
+
+
+def create_app(settings: Settings, *, engines: Engines | None = None, library: Library | None = None) -> FastAPI:
+    """The service as an ASGI application. Raises LockMismatch when a prompt's files are not what was promoted."""
+    service = Service(
+        settings=settings,
+        engines=engines or Engines(settings),
+        library=library or Library(settings.data_dir),
+        metrics=Metrics(),
+    )
+    app = FastAPI(
+        title="Sameboat",
+        version=__version__,
+        summary="A prompt, its model and its service, provably in the same boat",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.service = service
+    typed = APIRouter(tags=["prompts"])
+    for prompt in service.library:
+        prompts.add_typed(prompt, typed)
+    prompts.add_unknown(typed)
+    for router in (pages, meta.router, prompts.router, typed, openai.router, docs.router):
+        app.include_router(router)
+    problems.install(app)
+    inside = 2 * (settings.queue_requests + settings.parallel)
+    app.add_middleware(Admission, max_body_bytes=settings.max_body_bytes, max_inside=inside)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start what is served, serve, and let it end."""
+    service: Service = app.state.service
+    for name in models_to_start(service):
+        await service.engines.start(name)
+    service.metrics.watch(service.engines)
+    checks = asyncio.create_task(_verify(service))
+    try:
+        yield
+    finally:
+        checks.cancel()
+        service.draining.set()
+        await service.engines.stop(0.0)
+
+
+def models_to_start(service: Service) -> list[str]:
+    """The default model, and those of promoted prompts that the cache holds: the others answer when they are pulled."""
+    wanted = {service.engines.default}
+    if service.settings.engine == "local":
+        from service.models.cache import Cache
+
+        cache = Cache(service.settings.cache_dir)
+        named = {prompt.spec.model for prompt in service.library if prompt.spec.model}
+        wanted |= {
+            name for name in named if name in service.engines.catalog and cache.holds(service.engines.catalog[name])
+        }
+    return sorted(wanted)
+
+
+async def _verify(service: Service) -> None:
+    """Say early, in the log, which prompts will be refused; every call of one says it again."""
+    for name in service.library.names():
+        try:
+            service.engine_for(service.library[name])
+        except SameboatError as error:
+            log.warning("%s is not served: %s", name, error)

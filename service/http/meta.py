@@ -1,0 +1,80 @@
+"""Alive, ready, measured, versioned. Never blocked by admission, never waiting for an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from service import __version__, resources
+from service.engine.types import Health
+from service.errors import SameboatError
+from service.http.metrics import Metrics
+from service.http.state import Service, ServiceDep
+from service.prompts.library import Library
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz", summary="Alive: this process answers")
+async def healthz() -> dict[str, str]:
+    """Says nothing about models: a long load must not read as a hung process."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Ready: every engine can answer")
+async def readyz(service: ServiceDep) -> JSONResponse:
+    """200 when every engine is ready; 503 with state, progress and reason while loading, failed or draining."""
+    threads, why_threads = resources.threads(service.settings)
+    memory, why_memory = resources.memory_bytes(service.settings)
+    engines = {name: _shown(engine.health()) for name, engine in service.engines.all().items()}
+    ready = bool(engines) and all(engine["state"] == "ready" for engine in engines.values())
+    state = "draining" if service.draining.is_set() else "ready" if ready else "not ready"
+    body = {
+        "state": state,
+        "engines": engines,
+        "threads": {"value": threads, "reason": why_threads},
+        "memory_bytes": {"value": memory, "reason": why_memory},
+    }
+    done = ready and not service.draining.is_set()
+    return JSONResponse(body, 200 if done else 503, headers=None if done else {"retry-after": "2"})
+
+
+def _shown(health: Health) -> dict[str, Any]:
+    return {"state": health.state, "reason": health.reason, "progress": health.progress, "restarts": health.restarts}
+
+
+@router.get("/version", summary="What is served, by digest")
+async def version(service: ServiceDep) -> dict[str, Any]:
+    """Version, models and promoted prompts with their digests; the image's labels say the same."""
+    return {"version": __version__, "models": _models(service), "prompts": prompt_digests(service.library)}
+
+
+def _models(service: Service) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, engine in service.engines.all().items():
+        try:
+            identity = engine.identity
+        except SameboatError as error:
+            found[name] = {"error": str(error)}
+            continue
+        found[name] = {
+            "engine": identity.engine,
+            "engine_version": identity.version,
+            "sha256": identity.model_sha256,
+            "template_sha256": identity.template_sha256,
+        }
+    return found
+
+
+def prompt_digests(library: Library) -> dict[str, dict[str, str]]:
+    """Of every promoted prompt: the digest of its file and of its lock."""
+    return {name: {"prompt": library[name].sha256, "lock": library.lock(name).digest()} for name in library.names()}
+
+
+@router.get("/metrics", summary="Prometheus metrics")
+async def metrics(service: ServiceDep) -> Response:
+    """Counters, gauges and histograms in Prometheus' text format."""
+    collected: Metrics = service.metrics
+    return Response(collected.text(service.engines), media_type=collected.media_type)

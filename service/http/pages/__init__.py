@@ -1,0 +1,34 @@
+"""The page for people: try a promoted prompt in a browser. Three static files, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter, Response
+
+router = APIRouter(include_in_schema=False)
+FILES = {"app.js": "text/javascript", "app.css": "text/css"}
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+@router.get("/")
+async def index() -> Response:
+    """The page itself."""
+    return Response(_read("index.html"), media_type="text/html", headers=HEADERS)
+
+
+@router.get("/assets/{name}")
+async def asset(name: str) -> Response:
+    """Its script and its style."""
+    if name not in FILES:
+        return Response(status_code=404)
+    return Response(_read(name), media_type=FILES[name], headers={**HEADERS, "cache-control": "no-cache"})
+
+
+def _read(name: str) -> bytes:
+    return (files(__package__) / name).read_bytes()

@@ -1,0 +1,108 @@
+// The page's behaviour: list the prompts, build a form from an input schema, stream an answer, show where it came from.
+const $ = (id) => document.getElementById(id);
+const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
+let prompts = [];
+
+async function refreshState() {
+  const answer = await fetch("readyz");
+  const ready = await answer.json();
+  const engines = Object.entries(ready.engines).map(([name, engine]) =>
+    engine.state === "ready" ? engine.reason : `${name}: ${engine.state}, ${engine.reason}`);
+  $("state").textContent = `${ready.state} · ${engines.join(" · ")}`;
+  if (!answer.ok) setTimeout(refreshState, 1000);
+}
+
+function showForm() {
+  const prompt = prompts.find((each) => each.name === $("prompt").value);
+  $("about").textContent = prompt ? `${prompt.description} (${prompt.coverage})` : "No prompt has been promoted yet.";
+  $("inputs").replaceChildren();
+  for (const [name, schema] of Object.entries(prompt?.inputs.properties ?? {})) {
+    const field = make(schema.type === "string" ? "textarea" : "input", { id: `input-${name}`, name });
+    const value = prompt.example?.[name] ?? "";
+    field.value = typeof value === "string" ? value : JSON.stringify(value);
+    $("inputs").append(make("label", { htmlFor: field.id, textContent: schema.title ?? name }), field);
+  }
+}
+
+function showAnswer(answer) {
+  const value = answer.value;
+  $("answer").textContent = typeof value === "object" && value !== null ? JSON.stringify(value, null, 2) : answer.text;
+  if (answer.problem) $("answer").append(make("p", { className: "bad", textContent: answer.problem }));
+  $("bars").replaceChildren();
+  for (const [label, share] of Object.entries(answer.probabilities ?? {})) {
+    const bar = make("div", { className: "bar" });
+    const meter = make("meter", { min: 0, max: 1, value: share });
+    meter.setAttribute("aria-label", label);
+    bar.append(make("span", { textContent: label }), meter, make("span", { textContent: `${(100 * share).toFixed(1)} %` }));
+    $("bars").append(bar);
+  }
+  const { usage, timings } = answer;
+  const facts = {
+    fingerprint: answer.fingerprint,
+    model: `${answer.model.name} (${(answer.model.sha256 ?? "remote").slice(0, 12)})`,
+    tokens: `${usage.prompt} in (${usage.cached} cached), ${usage.completion} out (${usage.forced} forced)`,
+    time: answer.reused ? "reused" : `${timings.total_s.toFixed(2)} s, first token after ${timings.first_token_s.toFixed(2)} s`,
+  };
+  $("facts").replaceChildren(...Object.entries(facts).flatMap(([key, text]) =>
+    [make("dt", { textContent: key }), make("dd", { textContent: text })]));
+}
+
+function showProblem(problem) {
+  const pointers = (problem.errors ?? []).map((error) => `${error.pointer}: ${error.detail}`);
+  $("answer").replaceChildren(make("span", { className: "bad", textContent: [problem.detail, ...pointers].join("\n") }));
+}
+
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const frames = (rest + value).split("\n\n");
+    rest = frames.pop();
+    for (const frame of frames) {
+      const [, kind] = /^event: (.*)$/m.exec(frame) ?? [];
+      yield [kind, JSON.parse(/^data: (.*)$/m.exec(frame)[1])];
+    }
+  }
+}
+
+async function ask(event) {
+  event.preventDefault();
+  const prompt = prompts.find((each) => each.name === $("prompt").value);
+  const inputs = {};
+  for (const field of $("inputs").querySelectorAll("[name]")) {
+    const type = prompt.inputs.properties[field.name].type;
+    try { inputs[field.name] = type === "string" ? field.value : JSON.parse(field.value); }
+    catch { return showProblem({ detail: `${field.name} must be JSON (${type}).` }); }
+  }
+  $("ask").disabled = true;
+  $("answer").textContent = "…";
+  $("facts").replaceChildren();
+  $("bars").replaceChildren();
+  try {
+    const response = await fetch(`prompts/${prompt.name}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "text/event-stream" },
+      body: JSON.stringify({ inputs }),
+    });
+    if (!response.ok) return showProblem(await response.json());
+    let text = "";
+    for await (const [kind, data] of events(response)) {
+      if (kind === "chunk") $("answer").textContent = text += data.text;
+      else if (kind === "answer") showAnswer(data);
+      else showProblem(data);
+    }
+  } catch (error) {
+    showProblem({ detail: `The service cannot be reached: ${error.message}` });
+  } finally {
+    $("ask").disabled = false;
+  }
+}
+
+prompts = await (await fetch("prompts")).json();
+$("prompt").replaceChildren(...prompts.map((each) => make("option", { value: each.name, textContent: each.name })));
+$("prompt").addEventListener("change", showForm);
+$("form").addEventListener("submit", ask);
+showForm();
+await refreshState();

@@ -1,0 +1,133 @@
+"""Errors to status codes, in one place: RFC 9457 problems, and OpenAI's shape under /v1.
+
+What comes in: any exception. What goes out: a response that says what is wrong, where, and what to do, and never
+repeats what the caller sent, which may hold a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service import errors
+
+log = logging.getLogger("sameboat.http")
+
+STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
+    (errors.InputsError, 422, "inputs-wrong"),
+    (errors.SchemaUnsupported, 400, "schema-unsupported"),
+    (errors.PromptTooLong, 400, "prompt-too-long"),
+    (errors.NotSupported, 400, "not-supported"),
+    (errors.RequestError, 400, "request-wrong"),
+    (errors.UnknownPrompt, 404, "unknown-prompt"),
+    (errors.UnknownModel, 404, "unknown-model"),
+    (errors.LockMismatch, 503, "not-what-was-promoted"),
+    (errors.ModelError, 503, "model-unusable"),
+    (errors.EngineBusy, 429, "busy"),
+    (errors.DeadlineExceeded, 504, "deadline-exceeded"),
+    (errors.RemoteError, 502, "remote-engine"),
+    (errors.EngineError, 503, "engine-unavailable"),
+    (errors.BuildError, 409, "build"),
+    (errors.SameboatError, 500, "internal"),
+]
+OPENAI_CODES = {
+    "prompt-too-long": "context_length_exceeded",
+    "unknown-model": "model_not_found",
+    "busy": "rate_limit_exceeded",
+    "schema-unsupported": "invalid_schema",
+}
+
+
+def classify(error: errors.SameboatError) -> tuple[int, str]:
+    """Status and kind of one of our errors."""
+    return next((status, kind) for known, status, kind in STATUS if isinstance(error, known))
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """`Retry-After` in whole seconds, where the error knows when to come back."""
+    after = getattr(error, "retry_after_s", None)
+    return {"retry-after": str(max(1, math.ceil(after)))} if after is not None else {}
+
+
+def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
+    """An RFC 9457 problem."""
+    return {"type": f"urn:sameboat:{kind}", "title": title, "status": status, "detail": detail, **more}
+
+
+def openai_error(status: int, kind: str, message: str, param: str | None) -> dict[str, Any]:
+    """OpenAI's error object, as its clients parse it."""
+    family = "invalid_request_error" if status < 500 and status != 429 else "server_error"
+    if status == 429:
+        family = "rate_limit_error"
+    return {"error": {"message": message, "type": family, "param": param, "code": OPENAI_CODES.get(kind, kind)}}
+
+
+def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str, Any]]:
+    """Status and JSON body for one of our errors; also what a stream ends with when it breaks."""
+    status, kind = classify(error)
+    if openai:
+        return status, openai_error(status, kind, str(error), error.key)
+    more: dict[str, Any] = {}
+    if isinstance(error, errors.InputsError):
+        more["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in error.problems]
+    elif error.key is not None:
+        more["errors"] = [{"pointer": error.key, "detail": error.message}]
+    if isinstance(error, errors.PromptTooLong):
+        more |= {"limit": error.limit, "count": error.count}
+    if isinstance(error, errors.SchemaUnsupported):
+        more["keyword"] = error.keyword
+    return status, problem(status, kind, type(error).__name__, str(error), **more)
+
+
+def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
+    """The body with the media type that belongs to it."""
+    media = "application/json" if path.startswith("/v1/") else "application/problem+json"
+    return JSONResponse(body, status, headers=headers, media_type=media)
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every error this way."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, errors.SameboatError)
+        status, body = body_of(error, openai=request.url.path.startswith("/v1/"))
+        return respond(request.url.path, status, body, headers_of(error))
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        found = [
+            {"pointer": "".join(f"/{part}" for part in item["loc"][1:]), "detail": str(item["msg"])}
+            for item in error.errors()
+        ]
+        said = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in found)
+        if request.url.path.startswith("/v1/"):
+            param = found[0]["pointer"].strip("/").replace("/", ".") or None
+            return respond(request.url.path, 400, openai_error(400, "invalid_value", said, param))
+        return respond(request.url.path, 422, problem(422, "invalid", "The request is invalid", said, errors=found))
+
+    async def http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        detail = str(error.detail)
+        if request.url.path.startswith("/v1/"):
+            body = openai_error(error.status_code, "http", detail, None)
+        else:
+            body = problem(error.status_code, "http", detail, f"{detail}: {request.method} {request.url.path}")
+        return respond(request.url.path, error.status_code, body, dict(error.headers or {}))
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+        detail = "Something broke here; the service's log says what."
+        if request.url.path.startswith("/v1/"):
+            return respond(request.url.path, 500, openai_error(500, "internal", detail, None))
+        return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail))
+
+    app.add_exception_handler(errors.SameboatError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)

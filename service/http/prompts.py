@@ -1,0 +1,179 @@
+"""Promoted prompts over HTTP: one typed route each, so that `/docs` shows what goes in and what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from service.errors import RequestError, UnknownPrompt
+from service.http import problems, sse
+from service.http.state import Service, ServiceDep, options_of, unless_gone
+from service.prompts import run as prompts
+from service.prompts.file import Prompt
+from service.prompts.run import Result
+
+router = APIRouter(tags=["prompts"])
+
+
+@router.get("/prompts", summary="The promoted prompts")
+async def listed(service: ServiceDep) -> list[dict[str, Any]]:
+    """Name, description, model and the schemas of inputs and answer."""
+    return [described(service.library[name]) for name in service.library.names()]
+
+
+def described(prompt: Prompt) -> dict[str, Any]:
+    """A prompt for people and programs that want to call it."""
+    return {
+        "name": prompt.name,
+        "description": prompt.spec.description,
+        "model": prompt.spec.model,
+        "inputs": prompt.inputs_schema,
+        "answer": answer_schema(prompt),
+        "coverage": prompt.coverage,
+        "example": dict(prompt.spec.testData[0]) if prompt.spec.testData else None,
+        "sha256": prompt.sha256,
+    }
+
+
+def answer_schema(prompt: Prompt) -> dict[str, Any]:
+    """JSON Schema of `value` in an answer."""
+    if prompt.spec.choices:
+        return {"enum": list(prompt.spec.choices)}
+    return prompt.schema if prompt.schema is not None else {"type": ["object", "null"]}
+
+
+def shown(result: Result) -> dict[str, Any]:
+    """An answer as JSON."""
+    answer = result.answer
+    return {
+        "prompt": result.prompt,
+        "value": result.value,
+        "text": answer.text,
+        "tokens": list(answer.tokens),
+        "finish_reason": answer.finish_reason,
+        "probabilities": dict(answer.probabilities) if answer.probabilities is not None else None,
+        "fingerprint": result.fingerprint,
+        "model": {"name": result.identity.model, "sha256": result.identity.model_sha256},
+        "usage": {
+            "prompt": answer.usage.prompt,
+            "completion": answer.usage.completion,
+            "cached": answer.usage.cached,
+            "forced": answer.usage.forced,
+        },
+        "timings": {
+            "queued_s": round(answer.timings.queued_s, 4),
+            "first_token_s": round(answer.timings.first_token_s, 4),
+            "total_s": round(answer.timings.total_s, 4),
+        },
+        "constrained": answer.constrained,
+        "reused": answer.reused,
+    }
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent. Raises RequestError, without repeating it."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RequestError("Send JSON with Content-Type: application/json (curl --json).", key="Content-Type")
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise RequestError("The body is not JSON.", key="") from None
+    if not isinstance(body, dict):
+        raise RequestError("The body must be a JSON object with `inputs`.", key="")
+    return body
+
+
+async def answered(name: str, request: Request, service: Service) -> Response:
+    """One call of one prompt, streamed or whole."""
+    prompt = service.library[name]
+    body = await body_of(request)
+    unknown = sorted(set(body) - {"inputs", "seed", "stream"})
+    if unknown:
+        raise RequestError(f"Unknown key {unknown[0]!r}; known are inputs, seed, stream.", key=f"/{unknown[0]}")
+    inputs, seed = body.get("inputs", {}), body.get("seed")
+    if not isinstance(inputs, Mapping):
+        raise RequestError("inputs must be an object.", key="/inputs")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32 - 1):
+        raise RequestError("seed must be an integer from 0 to 4294967294.", key="/seed")
+    engine = service.engine_for(prompt)
+    options = options_of(request, service.settings)
+    if body.get("stream") or "text/event-stream" in request.headers.get("accept", ""):
+        items = prompts.stream(prompt, inputs, engine, seed=seed, **options)
+
+        async def events() -> AsyncGenerator[str, None]:
+            async for item in items:
+                if isinstance(item, Result):
+                    yield sse.frame({**shown(item), "problem": item.problem}, "answer")
+                else:
+                    yield sse.frame({"text": item.text}, "chunk")
+
+        head = await unless_gone(request, sse.first_then(events()))
+        return sse.Events(head, openai=False, headers={}) if head is not None else Response(status_code=499)
+    result = await unless_gone(request, prompts.run(prompt, inputs, engine, seed=seed, **options))
+    if result is None:
+        return Response(status_code=499)
+    headers = {"x-sameboat-fingerprint": result.fingerprint}
+    if result.problem is not None:
+        detail = f"The model's answer cannot be used: {result.problem}."
+        body = problems.problem(502, "answer-unusable", "The answer is unusable", detail, answer=shown(result))
+        return problems.respond(request.url.path, 502, body, headers)
+    return JSONResponse(shown(result), headers=headers)
+
+
+def add_typed(prompt: Prompt, into: APIRouter) -> None:
+    """A route of its own for one prompt, with its schemas in the OpenAPI document."""
+
+    async def endpoint(request: Request, service: ServiceDep) -> Response:
+        return await answered(prompt.name, request, service)
+
+    example = {"inputs": {key: value for key, value in (prompt.spec.testData or ({},))[0].items()
+                          if key in prompt.inputs_schema.get("properties", {})}}  # fmt: skip
+    body = {
+        "type": "object",
+        "required": ["inputs"],
+        "additionalProperties": False,
+        "properties": {
+            "inputs": prompt.inputs_schema,
+            "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 2},
+            "stream": {"type": "boolean", "default": False},
+        },
+    }
+    answer = {
+        "type": "object",
+        "properties": {
+            "value": answer_schema(prompt),
+            "text": {"type": "string"},
+            "fingerprint": {"type": "string"},
+            "probabilities": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
+        },
+    }
+    into.add_api_route(
+        f"/prompts/{prompt.name}",
+        endpoint,
+        methods=["POST"],
+        name=f"run_{prompt.name.replace('-', '_')}",
+        summary=prompt.spec.description or prompt.name,
+        response_class=JSONResponse,
+        responses={200: {"content": {"application/json": {"schema": answer}, "text/event-stream": {}}}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}}
+        },
+    )
+
+
+def add_unknown(into: APIRouter) -> None:
+    """What every other name gets; added last."""
+
+    @into.post("/prompts/{name}", include_in_schema=False)
+    async def unknown(name: str, service: ServiceDep) -> Response:
+        service.library[name]
+        raise UnknownPrompt(f"{name!r} was promoted after this service started.", remedy="Restart the service.")
+
+    @into.get("/prompts/{name}", summary="One promoted prompt")
+    async def one(name: str, service: ServiceDep) -> dict[str, Any]:
+        return described(service.library[name])

@@ -1,0 +1,114 @@
+"""What the routes share: settings, engines, the promoted prompts, and whether the service is leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+
+from service.engine.pool import Engines
+from service.engine.types import Engine, Mode, Priority
+from service.errors import RequestError
+from service.http.metrics import Metrics
+from service.prompts.file import Prompt
+from service.prompts.library import Library
+from service.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass
+class Service:
+    """One running service."""
+
+    settings: Settings
+    engines: Engines
+    library: Library
+    metrics: Metrics
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def engine_for(self, prompt: Prompt) -> Engine:
+        """The engine of the prompt's model, after checking that it is what the prompt was promoted with."""
+        engine = self.engines.get(prompt.spec.model)
+        self.library.verify(prompt.name, engine.identity)
+        return engine
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(_service)]
+
+
+def options_of(request: Request, settings: Settings) -> dict[str, Any]:
+    """What headers say about how to answer: mode, reuse, priority. Raises RequestError for an unknown word."""
+    mode: Mode = settings.mode
+    said = request.headers.get("x-sameboat-mode")
+    if said is not None:
+        if said not in ("fast", "exact"):
+            raise RequestError("X-Sameboat-Mode must be fast or exact.", key="X-Sameboat-Mode")
+        mode = "exact" if said == "exact" else "fast"
+    priority: Priority = "background" if request.headers.get("x-sameboat-priority") == "background" else "interactive"
+    control = request.headers.get("cache-control", "").lower()
+    return {"mode": mode, "priority": priority, "reuse": "no-cache" not in control and "no-store" not in control}
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T | None:
+    """The work's result, or None when the client left first; the work is then cancelled, and with it its sequence."""
+    task = asyncio.ensure_future(work)
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    watch = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for each in (task, watch):
+            if not each.done():
+                each.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await each
+
+
+async def merged(streams: list[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
+    """The items of several streams as they come, each with its stream's number. Closing it closes all of them."""
+    if len(streams) == 1:
+        async with contextlib.aclosing(streams[0]) as only:
+            async for each in only:
+                yield 0, each
+        return
+    queue: asyncio.Queue[tuple[int, T] | Exception | None] = asyncio.Queue()
+
+    async def pump(number: int, stream: AsyncGenerator[T, None]) -> None:
+        try:
+            async with contextlib.aclosing(stream) as items:
+                async for item in items:
+                    await queue.put((number, item))
+            await queue.put(None)
+        except Exception as error:  # noqa: BLE001  (handed to the reader, who raises it)
+            await queue.put(error)
+
+    tasks = [asyncio.create_task(pump(number, stream)) for number, stream in enumerate(streams)]
+    try:
+        left = len(tasks)
+        while left:
+            item = await queue.get()
+            if item is None:
+                left -= 1
+            elif isinstance(item, Exception):
+                raise item
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
