@@ -24,7 +24,7 @@ from service.engine.schema.disjoint import overlap
 from service.engine.schema.formats import CHECKS, SHAPES
 from service.engine.schema.grammar import Grammar, pointer_of, validator_for
 from service.engine.schema.keywords import ANNOTATIONS, OF_TYPE, TYPES, check_keywords, refuse
-from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, quoted, sequence
+from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, sequence
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_GRAMMAR_BYTES = 400_000
@@ -163,7 +163,7 @@ class _Compiler:
         if not allowed:
             raise refuse(pointer, keyword, "allows no value together with the keywords beside it")
         self.enforced.update(set(schema) - ANNOTATIONS)
-        return either(sequence(json.dumps(value, ensure_ascii=False)) for value in allowed)
+        return either(_constant(value) for value in allowed)
 
     # Objects
 
@@ -191,10 +191,12 @@ class _Compiler:
             ]
         if high is not None and (low or 0) > high:
             raise refuse(pointer, "maxProperties", "is smaller than minProperties")
-        pairs = [
-            (sequence(quoted(name) + ": ", self.value(inner, (*path, "properties", name), depth + 1)), name in required)
-            for name, inner in properties.items()
-        ]
+        pairs = []
+        for name, inner in properties.items():
+            pair = sequence(_json(name), ": ", self.value(inner, (*path, "properties", name), depth + 1))
+            if name not in required:  # it stands in two places below: a rule of its own keeps the text linear
+                pair = self.book.define(self.book.reserve("member"), pair)
+            pairs.append((pair, name in required))
         extra = None if more is False else self.additional(more, properties, path, depth)
         return sequence("{", self.members(pairs, extra, low, high, schema, pointer), "}")
 
@@ -220,11 +222,16 @@ class _Compiler:
         if not pairs:
             if extra is None:
                 return Sequence(())
-            self.enforced.update(word for word in ("minProperties", "maxProperties") if word in schema)
+            self.enforced.update({"maxProperties"} & set(schema))
+            if low:  # counted here too, but a key may be written twice
+                self.after.append(f"minProperties at {pointer or '/'}")
+            extra = self.book.define(self.book.reserve("member"), extra)
             return _listed(extra, low or 0, high)
         if extra is not None:
             counted = [word for word in ("minProperties", "maxProperties") if word in schema]
             self.after += [f"{word} at {pointer or '/'}" for word in counted]
+        if extra is not None:
+            extra = self.book.define(self.book.reserve("member"), extra)
         after: Node = Sequence(()) if extra is None else Repeat(sequence(", ", extra), 0, None)
         first: Node = Sequence(()) if extra is None else _listed(extra, 0, None)
         for at in range(len(pairs) - 1, -1, -1):
@@ -284,7 +291,7 @@ class _Compiler:
             raise refuse(pointer, "items", "is false, and minItems asks for more than prefixItems has")
         tail: Node = Sequence(())
         if rest is not False and most != 0:
-            item = self.value(rest, (*path, "items"), depth + 1)
+            item = self.book.define(self.book.reserve("item"), self.value(rest, (*path, "items"), depth + 1))
             least, most = min(least, MAX_REPEAT), None if most is None or most > MAX_REPEAT else most
             tail = Repeat(sequence(", ", item), least, most) if places else _listed(item, least, most)
         for at in range(len(places) - 1, -1, -1):
@@ -331,9 +338,15 @@ class _Compiler:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise refuse(pointer, keyword, "must be a number")
-            if abs(value) >= 10**numbers.BOUND_DIGITS:
-                raise refuse(pointer, keyword, "is too large to be enforced")
-            found[keyword] = Decimal(str(value))
+            exact = Decimal(str(value))
+            if keyword != "multipleOf" and (
+                abs(exact) > numbers.LARGEST or len(f"{exact:f}".partition(".")[2]) > numbers.FRACTION_DIGITS
+            ):
+                raise refuse(
+                    pointer, keyword,
+                    f"has more than {numbers.INTEGER_DIGITS} digits, or {numbers.FRACTION_DIGITS} behind the point",
+                )  # fmt: skip
+            found[keyword] = exact
         if "multipleOf" in found:
             if found["multipleOf"] <= 0:
                 raise refuse(pointer, "multipleOf", "must be greater than 0")
@@ -364,6 +377,9 @@ class _Compiler:
                 raise refuse(pointer, "maximum", "leaves no number")
             bodies.append(numbers.at_least(bound, strict=strict))
         bodies += [numbers.at_most(bound, strict=strict) for bound, strict in highs]
+        for word in ("exclusiveMinimum", "exclusiveMaximum"):
+            if word in found:  # a decimal close to the bound can round to it when it becomes a double
+                self.after.append(f"{word} at {pointer or '/'}")
         return self.book.terminal("NUMBER", " & ".join(f"/{body}/" for body in bodies or [numbers.NUMBER]))
 
     def anything(self) -> Node:
@@ -403,3 +419,20 @@ def _listed(item: Node, low: int, high: int | None) -> Node:
     more = Repeat(sequence(", ", item), max(0, low - 1), None if high is None else high - 1)
     whole = item if high == 1 else sequence(item, more)
     return whole if low else Repeat(whole, 0, 1)
+
+
+def _json(value: Any) -> str:
+    """The canonical text of a scalar or a key."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _constant(value: Any) -> Node:
+    """Exactly this value, in the same lexemes as everything else."""
+    if isinstance(value, Mapping):
+        pairs = [(_json(name), ": ", _constant(inner)) for name, inner in value.items()]
+    elif isinstance(value, list):
+        pairs = [(_constant(inner),) for inner in value]
+    else:
+        return Text(_json(value))
+    inside = [part for at, pair in enumerate(pairs) for part in ((", ", *pair) if at else pair)]
+    return sequence(*("{", *inside, "}") if isinstance(value, Mapping) else ("[", *inside, "]"))

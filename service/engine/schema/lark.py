@@ -57,15 +57,16 @@ Node: TypeAlias = Text | Name | Sequence | Either | Repeat
 
 
 def sequence(*parts: Node | str) -> Node:
-    """The parts in order, with nested sequences opened and neighbouring literals joined into one."""
+    """The parts in order, with nested sequences opened.
+
+    Neighbouring literals stay apart: llguidance's lexer is greedy and looks one byte ahead, so a literal that begins
+    like a longer one (`", "` and `", \\"name\\": "`) would be lost in it. Every piece of JSON punctuation, every key and
+    every scalar is a lexeme of its own, in every grammar.
+    """
     flat: list[Node] = []
     for part in parts:
         node: Node = Text(part) if isinstance(part, str) else part
-        for inner in node.parts if isinstance(node, Sequence) else (node,):
-            if isinstance(inner, Text) and flat and isinstance(flat[-1], Text):
-                flat[-1] = Text(flat[-1].text + inner.text)
-            elif inner != Text(""):
-                flat.append(inner)
+        flat += node.parts if isinstance(node, Sequence) else (node,)
     return flat[0] if len(flat) == 1 else Sequence(tuple(flat))
 
 
@@ -128,8 +129,9 @@ class Book:
 
 
 def quoted(text: str) -> str:
-    """A Lark string literal."""
-    return json.dumps(text, ensure_ascii=False)
+    """A Lark string literal; the lexer takes no unprintable characters raw."""
+    whole = json.dumps(text, ensure_ascii=False)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in whole)
 
 
 def _ends(node: Node, finite: Iterable[str] | Mapping[str, object]) -> bool:

@@ -13,7 +13,6 @@ from decimal import Decimal
 
 INTEGER_DIGITS = 19  # every 64-bit integer
 FRACTION_DIGITS = 20  # more than the 17 that identify a double (IEEE 754), for leading zeros
-BOUND_DIGITS = 40  # larger bounds than this are refused by the compiler
 LARGEST = 10**INTEGER_DIGITS - 1
 
 _FRACTION = rf"(?:\.[0-9]{{1,{FRACTION_DIGITS}}})?"
