@@ -1,0 +1,238 @@
+"""What each keyword does: enforced while decoding, checked after, or refused with its pointer and a remedy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from service.engine.schema import any_json, canonical, choices, compile_schema, unwrap
+from service.errors import RequestError, SchemaUnsupported
+from tests.engine.schema.byte_tokens import accepts, forced, matcher, walk
+
+OBJECT = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a"]}
+TREE = {
+    "$ref": "#/$defs/node",
+    "$defs": {
+        "node": {
+            "type": "object",
+            "properties": {"v": {"type": "integer"}, "kids": {"type": "array", "items": {"$ref": "#/$defs/node"}}},
+            "required": ["v", "kids"],
+        }
+    },
+}
+SHAPES = {
+    "oneOf": [
+        {"type": "object", "properties": {"kind": {"const": kind}, "n": {"type": "integer"}}, "required": ["kind", "n"]}
+        for kind in ("circle", "square")
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        (OBJECT, ['{"a": 1}', '{"a": 1, "b": "x"}'], ['{"b": "x", "a": 1}', '{"a":1}', '{"a": 1, "c": 2}', '{"a": 1.0}', "{}"]),
+        ({**OBJECT, "required": []}, ["{}", '{"b": ""}', '{"a": 0, "b": ""}'], ['{"a": 0,}', '{, "b": ""}']),
+        ({**OBJECT, "additionalProperties": {"type": "null"}}, ['{"a": 1, "z": null}', '{"a": 1, "b": "", "y": null, "z": null}'], ['{"a": 1, "a": null}', '{"a": 1, "z": 1}']),
+        ({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2}, ["{}", '{"x": 1, "y": 2}'], ['{"x": 1, "y": 2, "z": 3}']),
+        ({"type": "object", "additionalProperties": False}, ["{}"], ['{"a": 1}']),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2}, ["[true]", "[true, false]"], ["[]", "[true,false]", "[true, true, true]"]),
+        ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}, ["[]", "[1]", '[1, "x"]'], ['["x"]', '[1, "x", 1]']),
+        ({"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 1}, ["[1]", '[1, {"any": [null]}]'], ["[]"]),
+        ({"type": ["string", "null"], "maxLength": 2}, ['"ab"', "null", '"\\n\\u00e9"'], ['"abc"', "1"]),
+        ({"enum": ["a", "ab", 1, 12, None, [1, 2], {"k": [1]}, "é\n\x7f"]}, ['"a"', '"ab"', "1", "12", "[1, 2]", '{"k": [1]}', '"é\\n\x7f"'], ['"b"', "2", "[1]"]),
+        ({"anyOf": [{"const": [1]}, {"type": "array", "items": {"type": "integer"}}, OBJECT, {"type": "object"}]}, ["[1]", "[1, 2]", '{"a": 1}', '{"q": 1}'], ['["x"]']),
+        ({"type": "string", "enum": ["a", 1]}, ['"a"'], ["1"]),
+        ({"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]}, ["1", "1.5", '"x"', "1e-07", "1e+300"], ["01", "+1", ".5", "1.", "NaN", "1e999"]),
+        (TREE, ['{"v": 1, "kids": []}', '{"v": 1, "kids": [{"v": 2, "kids": []}]}'], ['{"v": 1}']),
+        (SHAPES, ['{"kind": "circle", "n": 1}', '{"kind": "square", "n": 1}'], ['{"kind": "line", "n": 1}']),
+        (True, ["null", '{"a": [1, 2.5, "x", true]}'], ["{a: 1}"]),
+        ({"type": "integer", "minimum": 1.5, "exclusiveMaximum": 4}, ["2", "3"], ["1", "4", "02"]),
+        ({"type": "number", "minimum": 0, "maximum": 1}, ["0", "1", "0.5", "1.0", "0.05"], ["1.1", "-0.1", "2", "1.01"]),
+        ({"type": "string", "format": "date"}, ['"2026-02-28"'], ['"2026-13-01"', '"yesterday"']),
+        ({"type": "string", "format": "uuid"}, ['"123e4567-e89b-12d3-a456-426614174000"'], ['"123"']),
+    ],
+)  # fmt: skip
+def test_enforced(schema: Any, right: list[str], wrong: list[str]) -> None:
+    """The right texts are in the grammar and obey the schema; the wrong ones are not in the grammar."""
+    grammar = compile_schema(schema)
+    for text in right:
+        assert accepts(grammar.lark, text), text
+        assert grammar.check(text)[1] == (), text
+    for text in wrong:
+        assert not accepts(grammar.lark, text), text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right", "wrong"),
+    [
+        (r"^[A-Z]{2}-\d+$", ["AB-1", "XY-123"], ["AB-", "ab-1", "AB-1x", "AB-٣"]),
+        (r"\d", ["1", "a1b", '"1\\'], ["", "abc"]),
+        (r"^(?:a|b)*$|^\w+\s\w+$", ["", "abba", "so it"], ["c d e", "abc"]),
+        (r'^["\\/\n]+$', ['"', "\\", "/", "\n", '"\\/\n'], ["a"]),
+        (r"^[^a-z\x00-\x1f]+$", ["AÉ😀", '"'], ["a", "\n"]),
+        (r"^.{2,3}$", ["ab", "é😀", "abc"], ["a", "abcd", "a\n"]),
+        (r"^\S+@\S+$", ["a@b"], ["a @b", "@"]),
+        ("^\u00e9\\u00e8+$", ["éè", "éèè"], ["e"]),
+    ],
+)
+def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
+    """A pattern holds over the string's characters, however JSON has to escape them."""
+    grammar = compile_schema({"type": "string", "pattern": pattern})
+    for value in right:
+        assert accepts(grammar.lark, canonical(value)), value
+        assert grammar.check(canonical(value))[1] == (), value
+    for value in wrong:
+        assert not accepts(grammar.lark, canonical(value)), value
+        assert grammar.check(canonical(value))[1] != (), value
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer", "keyword"),
+    [
+        ({"type": "object", "properties": {"a": {"not": {}}}}, "/properties/a", "not"),
+        ({"type": "string", "maxlength": 3}, "", "maxlength"),
+        ({"type": "array", "contains": {"type": "null"}}, "", "contains"),
+        ({"type": "object", "patternProperties": {"^a": {}}}, "", "patternProperties"),
+        ({"oneOf": [{"type": "string"}, {"type": "string", "maxLength": 3}]}, "", "oneOf"),
+        ({"oneOf": [{"properties": {"a": {}}}, {"type": "string"}]}, "", "oneOf"),
+        ({"allOf": [{"type": "string"}, {"maxLength": 3}]}, "", "allOf"),
+        ({"$ref": "https://example.org/schema"}, "", "$ref"),
+        ({"$ref": "#/$defs/none"}, "", "$ref"),
+        ({"$ref": "#"}, "", "$ref"),
+        ({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}, "", "$ref"),
+        ({"type": "string", "pattern": "(?=a)"}, "", "pattern"),
+        ({"type": "string", "pattern": r"(a)\1"}, "", "pattern"),
+        ({"type": "string", "pattern": "a^"}, "", "pattern"),
+        ({"type": "string", "format": "semver"}, "", "format"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "", "maximum"),
+        ({"type": "integer", "exclusiveMinimum": 0.5, "exclusiveMaximum": 1}, "", "maximum"),
+        ({"type": "text"}, "", "type"),
+        ({"type": "string", "minLength": -1}, "", "minLength"),
+        ({"enum": []}, "", "enum"),
+        ({"type": "string", "enum": [1]}, "", "enum"),
+        ({"type": "object", "properties": {}, "required": ["a"]}, "", "required"),
+        ({"anyOf": [{"type": "string"}], "minLength": 3}, "", "minLength"),
+        ({"type": "array", "items": False, "minItems": 1}, "", "items"),
+        (False, "", "false"),
+        ({"const": float("nan")}, "", "schema"),
+        ({"const": "\ud800"}, "", "schema"),
+    ],
+)  # fmt: skip
+def test_refused(schema: Any, pointer: str, keyword: str) -> None:
+    """What cannot be enforced is refused, and the error says which keyword and where."""
+    with pytest.raises(SchemaUnsupported) as caught:
+        compile_schema(schema)
+    assert (caught.value.key, caught.value.keyword) == (pointer, keyword)
+
+
+def test_a_misspelt_keyword_names_the_nearest() -> None:
+    """The remedy of an unknown keyword is the known one that it resembles."""
+    with pytest.raises(SchemaUnsupported, match="Did you mean 'maxLength'"):
+        compile_schema({"type": "string", "maxlength": 3})
+
+
+@pytest.mark.parametrize(
+    ("schema", "named", "wrong"),
+    [
+        ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "uniqueItems at /", "[1, 1]"),
+        ({"type": "integer", "multipleOf": 5}, "multipleOf at /", "7"),
+        ({"type": "string", "format": "date"}, "format at /", '"2026-02-31"'),
+        ({"type": "string", "format": "email"}, "format at /", '"nobody"'),
+        ({**OBJECT, "additionalProperties": False, "minProperties": 2}, "minProperties at /", '{"a": 1}'),
+        ({"type": "string", "maxLength": 5000}, "maxLength at /", json.dumps("x" * 5001)),
+    ],
+)  # fmt: skip
+def test_checked_after(schema: Any, named: str, wrong: str) -> None:
+    """What the grammar lets through is named in `checked_after`, and the check finds it."""
+    grammar = compile_schema(schema)
+    assert grammar.checked_after == (named,)
+    assert named in grammar.coverage
+    assert accepts(grammar.lark, wrong)
+    assert grammar.check(wrong)[1]
+
+
+def test_no_problem_tells_the_value() -> None:
+    """What is wrong with an answer is told without the answer: it may hold somebody's data."""
+    _, problems = compile_schema(OBJECT).check('{"a": "secret-value"}')
+    assert problems == ("/a breaks 'type'",)
+    assert compile_schema(OBJECT).check('{"a": ')[1][0].startswith("the answer is not JSON")
+    assert "deep" in compile_schema(True).check("[" * 100_000)[1][0]
+
+
+def test_what_has_no_alternative_is_forced() -> None:
+    """Everything up to the first choice is known without a model, keys and punctuation included."""
+    schema = {"type": "object", "properties": {"name": {"type": "string"}, "ok": {"type": "boolean"}}, "required": ["name", "ok"]}
+    made = matcher(compile_schema(schema).lark)
+    assert made.compute_ff_bytes() == b'{"name": "'
+    assert made.consume_tokens(list(b'{"name": "x"'))
+    assert made.compute_ff_bytes() == b', "ok": '
+
+
+def test_the_same_schema_has_the_same_digest_and_another_order_another() -> None:
+    """The digest names the language and the order of keys, not the object that held them."""
+    turned = {**OBJECT, "properties": dict(reversed(OBJECT["properties"].items()))}
+    assert compile_schema(OBJECT).digest == compile_schema(json.loads(json.dumps(OBJECT))).digest
+    assert compile_schema(OBJECT).digest != compile_schema(turned).digest
+
+
+def test_the_grammar_grows_with_the_schema_and_not_faster() -> None:
+    """Optional objects inside optional objects are written once each, and hostile sizes are refused."""
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(20):
+        schema = {"type": "object", "properties": {"a": schema, "b": {"type": "null"}}}
+    assert len(compile_schema(schema).lark) < 20_000
+    for _ in range(40):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(SchemaUnsupported, match="nested deeper"):
+        compile_schema(schema)
+    with pytest.raises(SchemaUnsupported, match="bytes"):
+        compile_schema({"enum": [str(number) * 20 for number in range(10_000)]})
+
+
+def test_any_json_is_an_object_of_anything() -> None:
+    """json_object: an object and nothing else, nested as deep as it likes."""
+    grammar = any_json()
+    assert forced(grammar.lark) == "{"
+    assert accepts(grammar.lark, '{"a": {"b": [1, "x", null, {}]}, "c": []}')
+    assert not accepts(grammar.lark, "[]")
+
+
+def test_choices_are_exactly_the_labels() -> None:
+    """A label is a text as it is; one may begin another; duplicates are refused."""
+    lark = choices(("yes", "yes, but", 'n"o\n')).lark
+    assert [accepts(lark, text) for text in ("yes", "yes, but", 'n"o\n', "no", "")] == [True, True, True, False, False]
+    with pytest.raises(RequestError):
+        choices(("a", "a"))
+
+
+def test_unwrap_takes_the_schema_out_of_openais_wrapper() -> None:
+    """The wrapper without a schema is a request error that names the key."""
+    assert unwrap({"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": OBJECT}}) == OBJECT
+    with pytest.raises(RequestError, match="/response_format/json_schema/schema"):
+        unwrap({"type": "json_schema", "json_schema": {"name": "x"}})
+
+
+def test_a_large_realistic_schema_is_read() -> None:
+    """Twenty fields of every kind, nested and optional, compile, load and walk to valid JSON."""
+    fields = {
+        "text": {"type": "string", "maxLength": 80},
+        "mail": {"type": "string", "format": "email"},
+        "price": {"type": "number", "minimum": 0, "exclusiveMaximum": 10000},
+        "tags": {"type": "array", "items": {"enum": ["a", "b", "c"]}, "maxItems": 8},
+        "when": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+    }
+    schema = {
+        "type": "object",
+        "properties": {f"{name}{number}": inner for number in range(4) for name, inner in fields.items()},
+        "required": ["text0", "price0", "when0"],
+        "additionalProperties": False,
+    }
+    grammar = compile_schema(schema)
+    import random
+
+    source = random.Random(7)
+    texts = [walk(grammar.lark, source.choice, limit=3000) for _ in range(3)]
+    assert any(text is None or json.loads(text) for text in texts)
