@@ -14,12 +14,15 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
+from service.engine import toolcalls
 from service.engine.schema import any_json, compile_schema
 from service.engine.types import (
     Abilities,
@@ -54,13 +57,13 @@ class RemoteEngine:
         self._model = settings.remote_model or model
         key = settings.remote_api_key
         self._client = httpx.AsyncClient(
-            base_url=settings.remote_base_url.rstrip("/") + "/",
+            base_url=_base(settings.remote_base_url),
             headers={"authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
             timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
             transport=transport,
         )
         self._places = asyncio.Semaphore(settings.remote_concurrency)
-        self._health = Health("ready", f"{self._model} at {settings.remote_base_url}")
+        self._health = Health("ready", f"{self._model} at {self._client.base_url}")
         self._counters = dict.fromkeys(("requests", "retries", "failed", "completion_tokens", "running"), 0.0)
 
     @property
@@ -149,9 +152,26 @@ class RemoteEngine:
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of one request."""
-        if request.choices:
-            raise NotSupported("Labels can only be scored by a local engine.", key="choices")
         sampling = request.sampling
+        refused = {
+            "choices": (bool(request.choices), "Labels can only be scored by a local engine."),
+            "mode": (request.mode == "exact", "Nobody can promise exact answers of a remote engine."),
+            "logprobs": (
+                request.logprobs is not None,
+                "Log-probabilities come without token ids from a remote engine.",
+            ),
+            "top_k": (bool(sampling.top_k), "OpenAI's API has no top-k."),
+            "min_p": (bool(sampling.min_p), "OpenAI's API has no min-p."),
+            "repeat_penalty": (sampling.repeat_penalty != 1.0, "OpenAI's API has no repeat penalty."),
+            "logit_bias": (bool(sampling.logit_bias), "Token ids of a remote engine are not known here."),
+            "text": (
+                request.text is not None and (request.schema is not None or request.any_json),
+                "A remote engine enforces schemas only in conversations, not on raw text.",
+            ),
+        }
+        for name, (asked, why) in refused.items():
+            if asked:
+                raise NotSupported(why, key=name, remedy="Leave it out, or use the local engine.")
         body: dict[str, Any] = {
             "model": self._model,
             "max_tokens": sampling.max_tokens,
@@ -187,6 +207,7 @@ class RemoteEngine:
         finish: str | None = None
         usage: Mapping[str, Any] = {}
         first: float | None = None
+        calls: dict[int, dict[str, Any]] = {}
         try:
             if "text/event-stream" not in response.headers.get("content-type", ""):
                 raise RemoteError(
@@ -200,9 +221,11 @@ class RemoteEngine:
                 event = _event(line[5:])
                 usage = event.get("usage") or usage
                 for choice in event.get("choices") or []:
-                    said = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
-                    if (choice.get("delta") or {}).get("refusal"):
+                    delta = choice.get("delta") or {}
+                    said = choice.get("text") or delta.get("content") or ""
+                    if delta.get("refusal"):
                         raise RemoteError("The model refused to answer.")
+                    _collect(calls, delta.get("tool_calls") or [])
                     finish = choice.get("finish_reason") or finish
                     if said:
                         first = first or time.monotonic()
@@ -216,12 +239,16 @@ class RemoteEngine:
             raise RemoteError("The stream ended in the middle of the answer.")
         if finish == "content_filter":
             raise RemoteError("The server's content filter stopped the answer.")
+        if calls:  # in the form that models themselves write, which `toolcalls.parse` reads
+            said = toolcalls.write([calls[index] for index in sorted(calls)])
+            text.append(said)
+            yield Chunk(said)
         whole = "".join(text)
         self._check(whole, finish, request)
         now = time.monotonic()
         made = int(usage.get("completion_tokens") or 0)
         self._counters["completion_tokens"] += made
-        kind: FinishReason = "length" if finish == "length" else "stop"
+        kind: FinishReason = "length" if finish == "length" else "tool_calls" if calls else "stop"
         cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
         yield Answer(
             text=whole,
@@ -235,7 +262,7 @@ class RemoteEngine:
     @staticmethod
     def _check(text: str, finish: str, request: Request) -> None:
         """Servers fail open, so what was asked for is checked here. A cut answer is told by its finish reason."""
-        if finish == "length" or not (request.schema is not None or request.any_json):
+        if finish in ("length", "tool_calls") or not (request.schema is not None or request.any_json):
             return
         grammar = compile_schema(json.loads(request.schema)) if request.schema is not None else any_json()
         _, problems = grammar.check(text)
@@ -250,7 +277,7 @@ class RemoteEngine:
             try:
                 request = self._client.build_request("POST", path, json=body)
                 response = await self._client.send(request, stream=True)
-            except httpx.HTTPError as error:
+            except (httpx.TransportError, httpx.InvalidURL) as error:
                 if last:
                     raise RemoteError(
                         f"{self._client.base_url} cannot be reached: {type(error).__name__}.", retry_after_s=5.0
@@ -266,6 +293,21 @@ class RemoteEngine:
             self._counters["retries"] += 1
             await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
+
+
+def _base(url: str) -> str:
+    """The base URL with one slash at its end. Raises SettingsError for what is none, or holds a password."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query:
+        raise SettingsError(
+            "SAMEBOAT_REMOTE_BASE_URL is not a plain http or https URL.",
+            key="SAMEBOAT_REMOTE_BASE_URL",
+            remedy="Write it like https://host/v1; the key goes into SAMEBOAT_REMOTE_API_KEY.",
+        )
+    return url.rstrip("/") + "/"
 
 
 def _backoff(number: int, asked_s: float | None) -> float:
@@ -288,7 +330,6 @@ async def _failure(response: httpx.Response) -> RemoteError:
         await response.aclose()
     sent = response.request.headers.get("authorization", "").removeprefix("Bearer ")
     said = said.replace(sent, "[key]") if sent else said
-    after = response.headers.get("retry-after", "")
     hint = {
         401: "Check SAMEBOAT_REMOTE_API_KEY.",
         402: "The account has no credit left.",
@@ -297,9 +338,29 @@ async def _failure(response: httpx.Response) -> RemoteError:
     return RemoteError(
         f"The server answered {response.status_code}" + (f": {said[:300]}" if said else "."),
         status=response.status_code,
-        retry_after_s=float(after) if after.replace(".", "", 1).isdigit() else None,
+        retry_after_s=_retry_after(response.headers.get("retry-after", "")),
         remedy=hint,
     )
+
+
+def _retry_after(header: str) -> float | None:
+    """Seconds to wait, from either form of RFC 9110 section 10.2.3: a number, or a date."""
+    if re.fullmatch(r"\d+(\.\d+)?", header):
+        return float(header)
+    try:
+        then = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, then.timestamp() - time.time())
+
+
+def _collect(calls: dict[int, dict[str, Any]], parts: list[Mapping[str, Any]]) -> None:
+    """Add the pieces of tool calls in one event to what came before: the name once, the arguments bit by bit."""
+    for part in parts:
+        call = calls.setdefault(int(part.get("index") or 0), {"name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call["name"] = function.get("name") or call["name"]
+        call["arguments"] += function.get("arguments") or ""
 
 
 def _event(data: str) -> dict[str, Any]:

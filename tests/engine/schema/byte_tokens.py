@@ -6,7 +6,9 @@ from functools import cache
 
 import pytest
 
-llguidance = pytest.importorskip("llguidance", reason="the grammars are tried on llguidance, which the local engine brings")
+llguidance = pytest.importorskip(
+    "llguidance", reason="the grammars are tried on llguidance, which the local engine brings"
+)
 
 
 class _Bytes:

@@ -164,7 +164,11 @@ def test_no_problem_tells_the_value() -> None:
 
 def test_what_has_no_alternative_is_forced() -> None:
     """Everything up to the first choice is known without a model, keys and punctuation included."""
-    schema = {"type": "object", "properties": {"name": {"type": "string"}, "ok": {"type": "boolean"}}, "required": ["name", "ok"]}
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "ok": {"type": "boolean"}},
+        "required": ["name", "ok"],
+    }
     made = matcher(compile_schema(schema).lark)
     assert made.compute_ff_bytes() == b'{"name": "'
     assert made.consume_tokens(list(b'{"name": "x"'))

@@ -64,7 +64,11 @@ def enums(draw: st.DrawFn) -> Pair:
 
 
 LEAVES = st.one_of(
-    strings(), integers(), numbers(), enums(), st.sampled_from([({"type": "boolean"}, st.booleans()), ({"type": "null"}, st.none())])
+    strings(),
+    integers(),
+    numbers(),
+    enums(),
+    st.sampled_from([({"type": "boolean"}, st.booleans()), ({"type": "null"}, st.none())]),
 )
 
 
@@ -92,7 +96,9 @@ def arrays(draw: st.DrawFn, inner: st.SearchStrategy[Pair]) -> Pair:
     schema, values = draw(inner)
     low = draw(st.integers(0, 2))
     high = low + draw(st.integers(0, 2))
-    return {"type": "array", "items": schema, "minItems": low, "maxItems": high}, st.lists(values, min_size=low, max_size=high)
+    return {"type": "array", "items": schema, "minItems": low, "maxItems": high}, st.lists(
+        values, min_size=low, max_size=high
+    )
 
 
 @st.composite
@@ -122,7 +128,9 @@ def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObjec
     schema, _ = data.draw(PAIRS)
     grammar = compile_schema(schema)
     random = data.draw(st.randoms(use_true_random=False))
-    text = walk(grammar.lark, lambda allowed: 256 if 256 in allowed and random.random() < 0.5 else random.choice(allowed))
+    text = walk(
+        grammar.lark, lambda allowed: 256 if 256 in allowed and random.random() < 0.5 else random.choice(allowed)
+    )
     if text is not None:
         assert grammar.check(text)[1] == (), f"{text}\n{grammar.lark}"
 
@@ -138,7 +146,9 @@ def test_integer_bounds_are_exact(low: int, size: int, probe: int) -> None:
 
 @RELAXED
 @given(
-    bound=st.decimals(-50, 50, places=3), probe=st.decimals(-60, 60, places=4), word=st.sampled_from(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
+    bound=st.decimals(-50, 50, places=3),
+    probe=st.decimals(-60, 60, places=4),
+    word=st.sampled_from(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]),
 )
 def test_number_bounds_are_exact(bound: Any, probe: Any, word: str) -> None:
     """A decimal is in the grammar exactly when it is on the right side of the bound."""

@@ -1,0 +1,168 @@
+"""Tool calls whose arguments are enforced: a grammar for them, and the way back into OpenAI's shape.
+
+What comes in: OpenAI tool definitions and `tool_choice`; later the text of an answer. What goes out: a `Grammar` whose
+texts are calls in the form that Qwen2.5 and Hermes models are trained on, one per line,
+
+    <tool_call>
+    {"name": "weather", "arguments": {"city": "Bern"}}
+    </tool_call>
+
+and `tool_calls` as OpenAI's clients expect them. Each call's arguments obey their function's own schema, by the same
+compiler as every output schema. Pure functions: they know no model, no engine, no HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from service.engine.schema import Grammar, compile_schema
+from service.engine.schema.keywords import refuse
+from service.errors import RequestError, SchemaUnsupported
+
+OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
+_CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # OpenAI's rule for function names
+ToolChoice = str | Mapping[str, Any] | None
+
+
+def template_has_tools(template: str) -> bool:
+    """Whether a chat template shows the model its tools and asks for calls in the form above."""
+    return bool(re.search(r"\btools\b", template)) and "<tool_call>" in template
+
+
+def allowed(tools: Sequence[Mapping[str, Any]], choice: ToolChoice) -> tuple[dict[str, Mapping[str, Any]], bool]:
+    """The functions that may be called, by name, and whether one has to be. Raises RequestError for a bad definition.
+
+    `choice` is OpenAI's: None or "auto" may call, "required" must, "none" must not, a named function must be that one.
+    """
+    functions: dict[str, Mapping[str, Any]] = {}
+    for at, tool in enumerate(tools):
+        function = tool.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if tool.get("type") != "function" or not isinstance(function, Mapping) or not isinstance(name, str):
+            raise RequestError(f"/tools/{at} is not a function with a name.", key=f"/tools/{at}")
+        if not _NAME.fullmatch(name) or name in functions:
+            raise RequestError(
+                f"/tools/{at}/function/name must be new, of letters, digits, _ and -, and at most 64 long.",
+                key=f"/tools/{at}/function/name",
+            )
+        functions[name] = function
+    match choice:
+        case None | "auto":
+            return functions, False
+        case "none":
+            return {}, False
+        case "required":
+            if functions:
+                return functions, True
+        case Mapping():
+            inner = choice.get("function")
+            named = inner.get("name") if isinstance(inner, Mapping) else None
+            if choice.get("type") == "function" and named in functions:
+                return {named: functions[named]}, True
+    raise RequestError(
+        "/tool_choice must be none, auto, required or a function that tools defines.", key="/tool_choice"
+    )
+
+
+def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, parallel: bool = True) -> Grammar | None:
+    """The grammar of an answer that may or must call tools; None when it may call none.
+
+    With "auto" the answer is either plain text, which then holds no `<tool_call>`, or one or more calls.
+    Raises SchemaUnsupported with the pointer into `tools` when the parameters of a function cannot be enforced.
+    """
+    functions, must = allowed(tools, choice)
+    if not functions:
+        return None
+    places = [tool["function"]["name"] for tool in tools]
+    bodies, names, enforced, after = [], [], set(), []
+    for number, (name, function) in enumerate(functions.items()):
+        pointer = f"/tools/{places.index(name)}/function/parameters"
+        made = _arguments(function.get("parameters"), pointer)
+        prefix = f"f{number}"
+        bodies.append(_renamed(made.lark, prefix))
+        opening = json.dumps(json.dumps(name))
+        names.append(f'"{{" "\\"name\\"" ": " {opening} ", " "\\"arguments\\"" ": " {prefix}_start "}}"')
+        enforced.update(made.enforced)
+        after += [f"{item} of {name}" for item in made.checked_after]
+    calls = f"call ({json.dumps(chr(10))} call)*" if parallel else "call"
+    lines = [f"start: {calls}" if must else f"start: {calls} | PLAIN"]
+    lines.append(f"call: {json.dumps(OPEN)} ({' | '.join(names)}) {json.dumps(CLOSE)}")
+    if not must:  # a plain answer begins with anything but the "<" of a call, after any white space
+        lines.append(r"PLAIN: /(?s:[^<].*)/ & ~/(?s:.*)<tool_call>(?s:.*)/")
+    return Grammar("\n".join([*lines, *bodies]), tuple(sorted(enforced | {"tools"})), tuple(after))
+
+
+def _arguments(parameters: Any, pointer: str) -> Grammar:
+    """The grammar of one function's arguments, which are an object."""
+    schema = {"type": "object", "properties": {}, "additionalProperties": False} if parameters is None else parameters
+    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
+        raise refuse(pointer, "type", "of a function's parameters must be object")
+    try:
+        return compile_schema({"type": "object", **schema} if "$ref" not in schema else schema)
+    except SchemaUnsupported as error:
+        raise SchemaUnsupported(
+            f"{error.message.rstrip('.')} (in {pointer}).",
+            pointer=pointer + (error.key or ""), keyword=error.keyword, remedy=error.remedy,
+        ) from None  # fmt: skip
+
+
+def _renamed(lark: str, prefix: str) -> str:
+    """The same grammar with its own names, so that several stand in one text. Literals and expressions stay."""
+    lines = []
+    for line in lark.splitlines():
+        name, body = line.split(": ", 1)
+        terminal = name.isupper()
+        pieces = re.split(r'("(?:[^"\\]|\\.)*"|/(?:[^/\\\[]|\\.|\[(?:[^\]\\]|\\.)*\])*/)', body)
+        pieces[::2] = [
+            re.sub(r"[A-Za-z_][A-Za-z0-9_]*", lambda found: _own(found[0], prefix), piece) for piece in pieces[::2]
+        ]
+        lines.append(f"{_own(name, prefix)}: {''.join(pieces) if not terminal else body}")
+    return "\n".join(lines)
+
+
+def _own(name: str, prefix: str) -> str:
+    return f"{prefix.upper()}_{name}" if name.isupper() else f"{prefix}_{name}"
+
+
+def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """The text outside the calls, and the calls in OpenAI's shape; ids follow from the content, so they repeat.
+
+    Raises RequestError when a call is not readable, names no tool, or its arguments break the function's schema.
+    A text without a whole call comes back unchanged.
+    """
+    functions, _ = allowed(tools, None)
+    found = []
+    for at, body in enumerate(_CALL.findall(text)):
+        try:
+            call = json.loads(body)
+            name, arguments = call["name"], call["arguments"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise RequestError("A tool call of the model is not readable JSON.", key="tool_calls") from None
+        if functions:
+            if name not in functions:
+                raise RequestError("The model called a tool that was not given.", key="tool_calls")
+            _, problems = _arguments(functions[name].get("parameters"), "/tools").check(json.dumps(arguments))
+            if problems:
+                raise RequestError(f"The arguments of {name} are not valid: {problems[0]}.", key="tool_calls")
+        written = json.dumps(arguments, ensure_ascii=False)
+        identity = hashlib.sha256(f"{at}\0{name}\0{written}".encode()).hexdigest()[:24]
+        found.append({"id": f"call_{identity}", "type": "function", "function": {"name": name, "arguments": written}})
+    return (_CALL.sub("", text) if found else text), tuple(found)
+
+
+def write(calls: Iterable[Mapping[str, Any]]) -> str:
+    """Calls as text, from their names and arguments (JSON texts); `parse` reads them back. Raises RequestError."""
+    lines = []
+    for call in calls:
+        try:
+            arguments = json.loads(call["arguments"] or "{}")
+        except ValueError:
+            raise RequestError("The arguments of a tool call are not JSON.", key="tool_calls") from None
+        body = json.dumps({"name": call["name"], "arguments": arguments}, ensure_ascii=False)
+        lines.append(f"{OPEN}{body}{CLOSE}")
+    return "\n".join(lines)

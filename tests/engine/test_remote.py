@@ -1,0 +1,290 @@
+"""The remote engine against a scripted OpenAI-compatible server, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from service.engine import remote, toolcalls
+from service.engine.remote import RemoteEngine
+from service.engine.types import Answer, Chunk, Message, Request, Sampling
+from service.errors import DeadlineExceeded, NotSupported, RemoteError, SettingsError
+from service.settings import load
+from tests.servers.openai_server import OpenAIServer
+
+KEY = "sk-very-secret-000"
+ASK = Request(messages=(Message("user", "Hi"),), sampling=Sampling(max_tokens=16, stop=("END",), seed=5))
+SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer("hello, wörld 😀") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once; how long they would wait is tested on the function that decides it."""
+    monkeypatch.setattr(remote, "_backoff", lambda number, asked_s: 0.0)
+
+
+@asynccontextmanager
+async def engine(url: str, **values: Any) -> AsyncIterator[RemoteEngine]:
+    made = RemoteEngine(load(engine="remote", remote_base_url=url, remote_api_key=KEY, **values), "small")
+    try:
+        yield made
+    finally:
+        await made.stop(0)
+
+
+def ask(server: OpenAIServer, request: Request = ASK, **values: Any) -> Answer:
+    async def main() -> Answer:
+        async with engine(server.base_url, **values) as made:
+            return await made.answer(request)
+
+    return asyncio.run(main())
+
+
+def test_an_answer_is_the_chunks_joined_with_usage(server: OpenAIServer) -> None:
+    """Chunks, then one answer, with the server's own count of tokens, and the request as OpenAI's API has it."""
+
+    async def main() -> list[Chunk | Answer]:
+        async with engine(server.base_url, remote_model="their-name") as made:
+            return [item async for item in made.stream(ASK)]
+
+    *chunks, answer = asyncio.run(main())
+    assert isinstance(answer, Answer)
+    assert "".join(chunk.text for chunk in chunks) == answer.text == "hello, wörld 😀"
+    assert (answer.usage.prompt, answer.usage.completion, answer.usage.cached) == (7, 3, 4)
+    assert (answer.finish_reason, answer.tokens, answer.constrained) == ("stop", (), False)
+    path, headers, body = server.asked[0]
+    assert (path, headers["authorization"]) == ("/v1/chat/completions", f"Bearer {KEY}")
+    assert (body["model"], body["stop"], body["seed"], body["max_tokens"]) == ("their-name", ["END"], 5, 16)
+    assert body["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+def test_raw_text_goes_to_completions(server: OpenAIServer) -> None:
+    """A request with text has no conversation and no chat template."""
+    assert ask(server, Request(text="Once")).text == "hello, wörld 😀"
+    assert server.asked[0][0] == "/v1/completions"
+    assert server.asked[0][2]["prompt"] == "Once"
+    assert server.asked[0][2]["model"] == "small"
+
+
+@pytest.mark.parametrize("mode", ["429", "500", "503", "outage"])
+def test_what_may_pass_is_tried_again(server: OpenAIServer, mode: str) -> None:
+    """Errors before the first byte of an answer are retried, as often as the setting says and not once more."""
+    server.script(mode, mode, "normal")
+    assert ask(server, remote_retries=2).text == "hello, wörld 😀"
+    server.script(mode)
+    server.asked.clear()
+    with pytest.raises(RemoteError):
+        ask(server, remote_retries=1)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("unauthorized", "SAMEBOAT_REMOTE_API_KEY"),
+        ("credit", "no credit"),
+        ("wrong_model", "SAMEBOAT_REMOTE_MODEL"),
+        ("not_found", "/v1"),
+        ("html", "not an event stream"),
+        ("truncated", "ended in the middle"),
+        ("broken", "broke"),
+        ("bad_json", "not JSON"),
+        ("error_event", "The worker crashed"),
+        ("refusal", "refused"),
+        ("filtered", "content filter"),
+    ],
+)
+def test_what_will_not_pass_is_told_at_once(server: OpenAIServer, mode: str, words: str) -> None:
+    """One try, one clear error, and the key in none of it."""
+    server.script(mode)
+    with pytest.raises(RemoteError) as caught:
+        ask(server)
+    assert words in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert len(server.asked) == 1, "never retried after the first byte, or for what a retry cannot mend"
+
+
+def test_the_status_and_retry_after_are_passed_on(server: OpenAIServer) -> None:
+    """The floors above can tell their own callers when to come back."""
+    server.script("429")
+    server.retry_after = "17"
+    with pytest.raises(RemoteError) as caught:
+        ask(server, remote_retries=0)
+    assert (caught.value.status, caught.value.retry_after_s) == (429, 17.0)
+
+
+def test_retry_after_has_two_forms() -> None:
+    """A number of seconds, or a date (RFC 9110); anything else is no advice."""
+    assert remote._retry_after("3") == 3.0
+    assert remote._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert remote._retry_after("soon") is None
+
+
+def test_nobody_there_is_told_with_the_address() -> None:
+    """A refused connection names the base URL."""
+
+    async def main() -> None:
+        async with engine("http://127.0.0.1:9/v1", remote_retries=1) as made:
+            await made.answer(ASK)
+
+    with pytest.raises(RemoteError, match=r"127\.0\.0\.1:9"):
+        asyncio.run(main())
+
+
+def test_a_schema_is_asked_for_and_then_checked(server: OpenAIServer) -> None:
+    """The strict schema is sent; an answer that breaks it is an error, and so is a schema that we could not check."""
+    request = Request(messages=ASK.messages, schema=SCHEMA)
+    server.reply = '{"n": 3}'
+    answer = ask(server, request)
+    assert (answer.text, answer.constrained) == ('{"n": 3}', True)
+    sent = server.asked[0][2]["response_format"]["json_schema"]
+    assert (sent["strict"], sent["schema"]) == (True, json.loads(SCHEMA))
+    for wrong in ('{"n": "three"}', "Sure! {", ""):
+        server.reply = wrong
+        with pytest.raises(RemoteError, match="did not enforce"):
+            ask(server, request)
+
+
+def test_a_cut_answer_is_told_by_its_finish_reason(server: OpenAIServer) -> None:
+    """`length` is not an invalid answer but an unfinished one."""
+    server.script("length")
+    server.reply = '{"n": 3}'
+    answer = ask(server, Request(messages=ASK.messages, schema=SCHEMA))
+    assert answer.finish_reason == "length"
+
+
+def test_any_json_is_asked_for_and_checked(server: OpenAIServer) -> None:
+    """json_object means an object."""
+    request = Request(messages=ASK.messages, any_json=True)
+    server.reply = '{"a": 1}'
+    assert ask(server, request).text == '{"a": 1}'
+    server.reply = "[1]"
+    with pytest.raises(RemoteError):
+        ask(server, request)
+
+
+def test_tool_calls_come_in_the_form_that_toolcalls_reads(server: OpenAIServer) -> None:
+    """Calls that arrive in pieces are put together and parse back into OpenAI's shape."""
+    server.script("tool_calls")
+    answer = ask(server, Request(messages=ASK.messages, tools=(TOOL,)))
+    assert answer.finish_reason == "tool_calls"
+    _, calls = toolcalls.parse(answer.text, [TOOL])
+    assert [call["function"] for call in calls] == [{"name": "weather", "arguments": '{"city": "Bern"}'}]
+
+
+@pytest.mark.parametrize(
+    ("request_", "key"),
+    [
+        (Request(messages=ASK.messages, choices=("a", "b")), "choices"),
+        (Request(messages=ASK.messages, logprobs=2), "logprobs"),
+        (Request(messages=ASK.messages, mode="exact"), "mode"),
+        (Request(messages=ASK.messages, sampling=Sampling(top_k=5)), "top_k"),
+        (Request(messages=ASK.messages, sampling=Sampling(min_p=0.1)), "min_p"),
+        (Request(messages=ASK.messages, sampling=Sampling(repeat_penalty=1.1)), "repeat_penalty"),
+        (Request(messages=ASK.messages, sampling=Sampling(logit_bias=((1, 2.0),))), "logit_bias"),
+        (Request(text="x", schema=SCHEMA), "text"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_sent(
+    server: OpenAIServer, request_: Request, key: str
+) -> None:
+    """Nothing that would change the answer is quietly dropped."""
+    with pytest.raises(NotSupported) as caught:
+        ask(server, request_)
+    assert caught.value.key == key
+    assert server.asked == []
+
+
+def test_concurrency_is_bounded(server: OpenAIServer) -> None:
+    """Twelve requests through two places: all are answered, never more than two at once."""
+
+    async def main() -> list[Answer]:
+        async with engine(server.base_url, remote_concurrency=2) as made:
+            return await asyncio.gather(*(made.answer(ASK) for _ in range(12)))
+
+    assert len(asyncio.run(main())) == 12
+    assert server.most_at_once <= 2
+
+
+def test_a_deadline_ends_a_slow_answer(server: OpenAIServer) -> None:
+    """The request's own deadline wins over the server's silence."""
+    server.script("slow")
+    with pytest.raises(DeadlineExceeded):
+        ask(server, Request(messages=ASK.messages, deadline_s=0.3))
+
+
+def test_silence_longer_than_the_timeout_is_an_error(server: OpenAIServer) -> None:
+    """Between two bytes at most the set time may pass."""
+    server.script("slow")
+    with pytest.raises(RemoteError, match="ReadTimeout"):
+        ask(server, remote_timeout_s=0.3)
+
+
+def test_leaving_a_stream_closes_the_connection_and_frees_the_place(server: OpenAIServer) -> None:
+    """A reader that leaves after one chunk: the next request gets the only place."""
+    server.reply = "word " * 2000
+
+    async def main() -> str:
+        async with engine(server.base_url, remote_concurrency=1) as made:
+            async with aclosing(made.stream(ASK)) as items:
+                async for _ in items:
+                    break
+            server.reply = "next"
+            return (await made.answer(ASK)).text
+
+    assert asyncio.run(main()) == "next"
+
+
+def test_embeddings_have_unit_length_and_their_order(server: OpenAIServer) -> None:
+    """Vectors come back in the order of the texts, whatever order the server has."""
+
+    async def main() -> tuple[tuple[float, ...], ...]:
+        async with engine(server.base_url) as made:
+            return await made.embed(("a", "b"))
+
+    first, second = asyncio.run(main())
+    assert first == pytest.approx((0.6, 0.8))
+    assert sum(value * value for value in second) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "url", ["host:8000/v1", "ftp://host/v1", "https://me:pass@host/v1", "not a url", "https://h/v1?key=1"]
+)
+def test_a_base_url_that_is_none_is_told_at_once(url: str) -> None:
+    """The error names the variable and not what may be a password."""
+    with pytest.raises(SettingsError, match="SAMEBOAT_REMOTE_BASE_URL") as caught:
+        RemoteEngine(load(engine="remote", remote_base_url=url), "small")
+    assert "pass" not in str(caught.value)
+
+
+def test_the_remote_engine_imports_without_the_native_libraries() -> None:
+    """Schemas, tool calls and the remote engine work where llama_cpp and llguidance cannot be imported."""
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('llama_cpp', 'llguidance'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "import service.engine.remote, service.engine.schema, service.engine.toolcalls, service.engine.pool\n"
+        "from service.settings import load\n"
+        "service.engine.remote.RemoteEngine(load(engine='remote', remote_base_url='http://localhost/v1'), 'm')\n"
+        "service.engine.schema.compile_schema({'type': 'integer'})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
