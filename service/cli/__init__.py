@@ -40,7 +40,7 @@ def _root(
     """Options that come before a command."""
 
 
-COMMANDS = ("serve", "doctor")
+COMMANDS = ("serve", "evaluate", "promote", "doctor")
 GROUPS = ("model", "prompt")
 
 

@@ -1,0 +1,54 @@
+"""`sameboat promote DRAFT`: a draft, or a promoted prompt that was edited in place, becomes what is served."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import settings as settings_module
+from service.cli.evaluate import bar
+from service.engine.pool import Engines
+from service.evaluation import promote as promotions
+from service.prompts.file import Prompt, load
+from service.settings import Settings
+
+
+def command(
+    draft: Annotated[str, typer.Argument(help="A prompt file, or the name of a folder in data/prompts.")],
+    accept: Annotated[str | None, typer.Option(help="Promote whatever the verdict, with this reason.")] = None,
+) -> None:
+    """Run the cases, compare with the promoted prompt's recording, and on PASS rewrite prompt, recording and lock."""
+    settings = settings_module.load()
+    folder = settings.data_dir / "prompts" / draft
+    prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else _path(draft))
+    done = asyncio.run(_promote(settings, prompt, accept))
+    typer.echo(done.text)
+    if not done.written:
+        typer.echo(f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"written: {settings.data_dir / 'prompts' / prompt.name}")
+
+
+def _path(draft: str) -> Path:
+    return Path(draft)
+
+
+async def _promote(settings: Settings, prompt: Prompt, accept: str | None) -> promotions.Promotion:
+    engines = Engines(settings)
+    engine = engines.get(prompt.spec.model)
+    try:
+        await engine.ready()
+        with bar() as shown:
+            task = shown.add_task(prompt.name, total=None)
+            return await promotions.promote(
+                prompt,
+                settings.data_dir / "prompts" / prompt.name,
+                engine,
+                accept=accept,
+                progress=lambda done, total: shown.update(task, completed=done, total=total),
+            )
+    finally:
+        await engines.stop(0)

@@ -1,0 +1,83 @@
+"""Cases: input rows with an id and what is expected. From the prompt file and from the JSONL file that it names.
+
+What comes in: a prompt. What goes out: cases with unique ids. No cases, or a case that does not fit the prompt's
+inputs, is an error: an evaluation of nothing proves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.errors import EvaluationError, InputsError
+from service.prompts.file import Prompt
+
+DEFAULT_FILE = "cases.jsonl"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row. `values` is the whole row, of which the prompt takes its inputs and the checks what they compare with."""
+
+    id: str
+    values: Mapping[str, Any]
+    slice: str = "all"
+
+    def inputs(self, prompt: Prompt) -> dict[str, Any]:
+        """The row's part that the prompt takes."""
+        wanted = prompt.inputs_schema.get("properties", {})
+        return {name: value for name, value in self.values.items() if name in wanted}
+
+
+def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
+    """The prompt's cases, in file order. Raises EvaluationError."""
+    base = folder or (prompt.path.parent if prompt.path is not None else Path.cwd())
+    rows: list[tuple[str, Mapping[str, Any]]] = [
+        (f"{prompt.path or prompt.name}: testData {number}", row) for number, row in enumerate(prompt.spec.testData, 1)
+    ]
+    if prompt.spec.testDataFile is not None:
+        rows += _lines(base / prompt.spec.testDataFile)
+    if not rows:
+        raise EvaluationError(f"{prompt.name} has no cases.", key="testData", remedy="Add testData or testDataFile.")
+    found: dict[str, Case] = {}
+    for where, row in rows:
+        case = Case(_id(row), row, str(row.get("slice", "all")))
+        if case.id in found:
+            raise EvaluationError(f"{where}: the id {case.id!r} is there twice.", key="id")
+        try:
+            prompt.check_inputs(case.inputs(prompt))
+        except InputsError as error:
+            raise EvaluationError(f"{where}: {error}", key=error.key) from None
+        found[case.id] = case
+    return tuple(found.values())
+
+
+def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", key="testDataFile") from None
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise EvaluationError(f"{path}:{number}: not JSON: {error}.", key="testDataFile") from None
+        if not isinstance(row, dict):
+            raise EvaluationError(f"{path}:{number}: a case is a JSON object.", key="testDataFile")
+        rows.append((f"{path}:{number}", row))
+    return rows
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    """The row's id, or a digest of its values: pairing two runs depends on it."""
+    if "id" in row:
+        return str(row["id"])
+    text = json.dumps(row, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,230 @@
+"""Checks: pure functions of a case and its answer, to pass or fail with a reason.
+
+What comes in: an evaluator of the prompt file, a case, a result. What goes out: a `Checked`. An answer that was cut or
+cannot be used fails every check. Strings in evaluators are templated with the case's values, once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+from rapidfuzz import fuzz
+
+from service.errors import EvaluationError, InputsError
+from service.evaluation.cases import Case
+from service.prompts.render import substitute
+from service.prompts.spec import Evaluator, JsonCheck, SimilarityCheck, StringCheck
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome of one check on one case."""
+
+    name: str
+    passed: bool
+    reason: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a check looks at: the text, the parsed value if there is one, and why it cannot be used, if so."""
+
+    text: str
+    value: Any
+    problem: str | None
+
+
+def check(evaluator: Evaluator, case: Case, answered: Answered) -> Checked:
+    """Apply one evaluator. Raises EvaluationError when it cannot be applied, which is never a pass."""
+    if answered.problem is not None:
+        return Checked(evaluator.name, False, answered.problem, 0.0)
+    kind = evaluator.kind
+    if kind == "llm":
+        raise EvaluationError(
+            f"{evaluator.name}: a judge needs an engine, and this evaluation has none for it.",
+            key="llm",
+            remedy="Use similarity, json or python checks.",
+        )
+    passed, reason, score = _KINDS[kind](evaluator, case, answered)
+    return Checked(evaluator.name, passed, reason, score)
+
+
+def filled(template: str, case: Case) -> str:
+    """An evaluator's string with the case's values. Raises EvaluationError for an unknown name."""
+    try:
+        return substitute(template, case.values)
+    except InputsError as error:
+        raise EvaluationError(f"case {case.id}: {error}", key=error.key) from None
+
+
+Outcome = tuple[bool, str, float]
+
+
+def _plain(passed: bool, reason: str) -> Outcome:
+    return passed, reason, float(passed)
+
+
+def _string(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    """GitHub's semantics (gh-models cmd/eval): equals is exact on the trimmed answer, the others ignore case."""
+    spec = evaluator.string
+    assert isinstance(spec, StringCheck)
+    text = answered.text
+    if spec.equals is not None:
+        wanted = filled(spec.equals, case)
+        return _plain(text.strip() == wanted, f"expected {wanted!r}, got {text.strip()!r}")
+    folded = text.lower()
+    for name, wanted_, passes in (
+        ("contains", spec.contains, lambda wanted: wanted in folded),
+        ("startsWith", spec.startsWith, lambda wanted: folded.startswith(wanted)),
+        ("endsWith", spec.endsWith, lambda wanted: folded.endswith(wanted)),
+    ):
+        if wanted_ is not None:
+            wanted = filled(wanted_, case)
+            return _plain(passes(wanted.lower()), f"{name} {wanted!r}")
+    raise AssertionError("the file's validation lets exactly one through")
+
+
+def _regex(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    try:
+        found = re.search(filled(evaluator.regex or "", case), answered.text)
+    except re.error as error:
+        raise EvaluationError(f"{evaluator.name}: not a regular expression: {error}.", key="regex") from None
+    return _plain(found is not None, f"matches {evaluator.regex!r}")
+
+
+def _not_contains(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    wanted = filled(evaluator.notContains or "", case)
+    return _plain(wanted.lower() not in answered.text.lower(), f"must not contain {wanted!r}")
+
+
+def _one_of(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    allowed = [filled(option, case) for option in evaluator.oneOf or ()]
+    return _plain(answered.text.strip() in allowed, f"one of {allowed}, got {answered.text.strip()!r}")
+
+
+def _json(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    """Valid JSON, the schema, and the values at pointers; the score is the share of pointers that are equal."""
+    spec = evaluator.json_
+    assert isinstance(spec, JsonCheck)
+    try:
+        value = answered.value if answered.value is not None else json.loads(answered.text)
+    except ValueError as error:
+        return _plain(False, f"not JSON: {error}")
+    if spec.schema_ is not None:
+        problem = next(iter(jsonschema.Draft202012Validator(spec.schema_).iter_errors(value)), None)
+        if problem is not None:
+            return _plain(False, f"schema: {problem.message}")
+    wrong = []
+    for pointer, wanted in spec.equals.items():
+        expected = _expected(wanted, case)
+        found = at_pointer(value, pointer)
+        if found != expected or isinstance(found, bool) != isinstance(expected, bool):
+            wrong.append(f"{pointer}: expected {expected!r}, got {found!r}")
+    score = 1 - len(wrong) / len(spec.equals) if spec.equals else 1.0
+    return not wrong, "; ".join(wrong) or "as expected", score
+
+
+def _expected(wanted: Any, case: Case) -> Any:
+    """A string that is one placeholder stands for the case's value itself, whatever its type."""
+    if isinstance(wanted, str):
+        whole = re.fullmatch(r"\{\{\s*([\w.-]+)\s*\}\}", wanted)
+        if whole:
+            if whole[1] not in case.values:
+                raise EvaluationError(f"case {case.id} has no {whole[1]!r}.", key=whole[1])
+            return case.values[whole[1]]
+        return filled(wanted, case)
+    return wanted
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
+
+
+def at_pointer(value: Any, pointer: str) -> Any:
+    """The value at a JSON pointer (RFC 6901), or ABSENT."""
+    for part in pointer.split("/")[1:]:
+        part = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
+            return ABSENT
+    return value
+
+
+def _similarity(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    spec = evaluator.similarity
+    assert isinstance(spec, SimilarityCheck)
+    wanted = filled(spec.to, case)
+    metrics: dict[str, Callable[[str, str], float]] = {
+        "ratio": lambda a, b: float(fuzz.ratio(a, b)) / 100,
+        "tokenSet": lambda a, b: float(fuzz.token_set_ratio(a, b)) / 100,
+        "chrf": chrf,
+    }
+    score = metrics[spec.metric](answered.text, wanted)
+    return score >= spec.threshold, f"{spec.metric} {score:.3f}, needs {spec.threshold:g}", score
+
+
+def chrf(answer: str, reference: str, *, order: int = 6, beta: float = 2.0) -> float:
+    """chrF: the F-score of character n-grams, n = 1..6, spaces left out; 0..1.
+
+    M. Popović, "chrF: character n-gram F-score for automatic MT evaluation", WMT 2015: precision and recall averaged
+    over n, then combined with beta = 2.
+    """
+    left, right = "".join(answer.split()), "".join(reference.split())
+    precisions, recalls = [], []
+    for size in range(1, order + 1):
+        mine = Counter(left[at : at + size] for at in range(len(left) - size + 1))
+        theirs = Counter(right[at : at + size] for at in range(len(right) - size + 1))
+        if not mine or not theirs:
+            continue
+        shared = sum((mine & theirs).values())
+        precisions.append(shared / sum(mine.values()))
+        recalls.append(shared / sum(theirs.values()))
+    if not precisions:
+        return float(left == right)
+    precision, recall = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
+    if precision + recall == 0:
+        return 0.0
+    return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+
+
+def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    """`module:function`, called with (values, text, value); it returns a bool, or a score of 0..1 that passes at 1."""
+    module, _, name = (evaluator.python or "").partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise EvaluationError(
+            f"{evaluator.name}: {evaluator.python} cannot be imported: {error}.", key="python"
+        ) from None
+    found = function(dict(case.values), answered.text, answered.value)
+    if isinstance(found, bool):
+        return _plain(found, f"{evaluator.python} says {found}")
+    if isinstance(found, (int, float)) and 0 <= found <= 1:
+        return found >= 1, f"{evaluator.python} says {found:g}", float(found)
+    raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1.", key="python")
+
+
+_KINDS: dict[str, Callable[[Evaluator, Case, Answered], Outcome]] = {
+    "string": _string,
+    "regex": _regex,
+    "notContains": _not_contains,
+    "oneOf": _one_of,
+    "json_": _json,
+    "similarity": _similarity,
+    "python": _python,
+}
