@@ -79,7 +79,10 @@ def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, pa
     if not functions:
         return None
     places = [tool["function"]["name"] for tool in tools]
-    bodies, names, enforced, after = [], [], set(), []
+    bodies: list[str] = []
+    names: list[str] = []
+    after: list[str] = []
+    enforced: set[str] = set()
     for number, (name, function) in enumerate(functions.items()):
         pointer = f"/tools/{places.index(name)}/function/parameters"
         made = _arguments(function.get("parameters"), pointer)

@@ -33,11 +33,23 @@ def called(name: str, arguments: Any) -> str:
 @pytest.mark.parametrize(
     ("choice", "right", "wrong"),
     [
-        ("required", [called("weather", {"city": "Bern", "days": 3}), called("clock", {})], ["Hello.", called("weather", {"days": 3}), called("weather", {"city": "x", "days": 8}), called("map", {})]),
-        ("auto", ["Hello.", "a < b", called("clock", {}), called("clock", {}) + "\n" + called("weather", {"city": "é"})], ["Hi <tool_call>", called("clock", {}) + " and so on"]),
-        ({"type": "function", "function": {"name": "clock"}}, [called("clock", {})], [called("weather", {"city": "Bern"})]),
+        (
+            "required",
+            [called("weather", {"city": "Bern", "days": 3}), called("clock", {})],
+            ["Hello.", called("weather", {"days": 3}), called("weather", {"city": "x", "days": 8}), called("map", {})],
+        ),
+        (
+            "auto",
+            ["Hello.", "a < b", called("clock", {}), called("clock", {}) + "\n" + called("weather", {"city": "é"})],
+            ["Hi <tool_call>", called("clock", {}) + " and so on"],
+        ),
+        (
+            {"type": "function", "function": {"name": "clock"}},
+            [called("clock", {})],
+            [called("weather", {"city": "Bern"})],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_grammar_takes_exactly_valid_calls(choice: Any, right: list[str], wrong: list[str]) -> None:
     """Required, automatic and named choices let through what they say, with arguments that obey the schema."""
     made = toolcalls.grammar(TOOLS, choice)

@@ -11,13 +11,13 @@ never through `sort_keys`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from service.engine.schema.compile import any_json, compile_schema
 from service.engine.schema.grammar import Grammar
 from service.engine.schema.lark import Book, either, sequence
+from service.engine.schema.values import canonical
 from service.errors import RequestError
 
 __all__ = ["Grammar", "any_json", "canonical", "choices", "compile_schema", "unwrap"]
@@ -44,8 +44,3 @@ def unwrap(response_format: Mapping[str, Any], *, key: str = "/response_format")
         )
     schema: Mapping[str, Any] | bool = inner["schema"]
     return schema
-
-
-def canonical(value: Any) -> str:
-    """The one text that a grammar of ours accepts for this value."""
-    return json.dumps(value, ensure_ascii=False)

@@ -25,6 +25,7 @@ from service.engine.schema.formats import CHECKS, SHAPES
 from service.engine.schema.grammar import Grammar, pointer_of, validator_for
 from service.engine.schema.keywords import ANNOTATIONS, OF_TYPE, TYPES, check_keywords, refuse
 from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, sequence
+from service.engine.schema.values import any_object, array_of, canonical, constant, listed, scalars
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_GRAMMAR_BYTES = 400_000
@@ -163,7 +164,7 @@ class _Compiler:
         if not allowed:
             raise refuse(pointer, keyword, "allows no value together with the keywords beside it")
         self.enforced.update(set(schema) - ANNOTATIONS)
-        return either(_constant(value) for value in allowed)
+        return either(constant(value) for value in allowed)
 
     # Objects
 
@@ -193,7 +194,7 @@ class _Compiler:
             raise refuse(pointer, "maxProperties", "is smaller than minProperties")
         pairs = []
         for name, inner in properties.items():
-            pair = sequence(_json(name), ": ", self.value(inner, (*path, "properties", name), depth + 1))
+            pair = sequence(canonical(name), ": ", self.value(inner, (*path, "properties", name), depth + 1))
             if name not in required:  # it stands in two places below: a rule of its own keeps the text linear
                 pair = self.book.define(self.book.reserve("member"), pair)
             pairs.append((pair, name in required))
@@ -226,14 +227,14 @@ class _Compiler:
             if low:  # counted here too, but a key may be written twice
                 self.after.append(f"minProperties at {pointer or '/'}")
             extra = self.book.define(self.book.reserve("member"), extra)
-            return _listed(extra, low or 0, high)
+            return listed(extra, low or 0, high)
         if extra is not None:
             counted = [word for word in ("minProperties", "maxProperties") if word in schema]
             self.after += [f"{word} at {pointer or '/'}" for word in counted]
         if extra is not None:
             extra = self.book.define(self.book.reserve("member"), extra)
         after: Node = Sequence(()) if extra is None else Repeat(sequence(", ", extra), 0, None)
-        first: Node = Sequence(()) if extra is None else _listed(extra, 0, None)
+        first: Node = Sequence(()) if extra is None else listed(extra, 0, None)
         for at in range(len(pairs) - 1, -1, -1):
             pair, required = pairs[at]
             whole = sequence(pair, after)
@@ -293,7 +294,7 @@ class _Compiler:
         if rest is not False and most != 0:
             item = self.book.define(self.book.reserve("item"), self.value(rest, (*path, "items"), depth + 1))
             least, most = min(least, MAX_REPEAT), None if most is None or most > MAX_REPEAT else most
-            tail = Repeat(sequence(", ", item), least, most) if places else _listed(item, least, most)
+            tail = Repeat(sequence(", ", item), least, most) if places else listed(item, least, most)
         for at in range(len(places) - 1, -1, -1):
             tail = sequence(Text(", " if at else ""), places[at], tail)
             if at >= low:
@@ -387,52 +388,11 @@ class _Compiler:
         if "any" not in self.referenced:
             name = self.book.reserve("any")
             self.referenced["any"] = name
-            self.book.define(name, either([any_object(self.book, name), _array_of(name), *_scalars(self.book)]))
+            self.book.define(name, either([any_object(self.book, name), array_of(name), *scalars(self.book)]))
         return self.referenced["any"]
-
-
-def any_object(book: Book, value: Node) -> Node:
-    """Any object whose values are `value`."""
-    pair = sequence(book.terminal("KEY", f"/{strings.KEY}/"), ": ", value)
-    return sequence("{", _listed(pair, 0, None), "}")
 
 
 def any_json() -> Grammar:
     """The grammar of any JSON object: OpenAI's `response_format: {"type": "json_object"}`."""
     compiler = _Compiler({"type": "object"})
     return compiler.grammar()
-
-
-def _array_of(value: Node) -> Node:
-    return sequence("[", _listed(value, 0, None), "]")
-
-
-def _scalars(book: Book) -> list[Node]:
-    free, number = book.terminal("STRING", f"/{strings.free()}/"), book.terminal("NUMBER", f"/{numbers.NUMBER}/")
-    return [free, number, Text("true"), Text("false"), Text("null")]
-
-
-def _listed(item: Node, low: int, high: int | None) -> Node:
-    """`low` to `high` items with ", " between them."""
-    if high == 0:
-        return Sequence(())
-    more = Repeat(sequence(", ", item), max(0, low - 1), None if high is None else high - 1)
-    whole = item if high == 1 else sequence(item, more)
-    return whole if low else Repeat(whole, 0, 1)
-
-
-def _json(value: Any) -> str:
-    """The canonical text of a scalar or a key."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _constant(value: Any) -> Node:
-    """Exactly this value, in the same lexemes as everything else."""
-    if isinstance(value, Mapping):
-        pairs = [(_json(name), ": ", _constant(inner)) for name, inner in value.items()]
-    elif isinstance(value, list):
-        pairs = [(_constant(inner),) for inner in value]
-    else:
-        return Text(_json(value))
-    inside = [part for at, pair in enumerate(pairs) for part in ((", ", *pair) if at else pair)]
-    return sequence(*("{", *inside, "}") if isinstance(value, Mapping) else ("[", *inside, "]"))

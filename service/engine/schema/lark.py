@@ -60,8 +60,8 @@ def sequence(*parts: Node | str) -> Node:
     """The parts in order, with nested sequences opened.
 
     Neighbouring literals stay apart: llguidance's lexer is greedy and looks one byte ahead, so a literal that begins
-    like a longer one (`", "` and `", \\"name\\": "`) would be lost in it. Every piece of JSON punctuation, every key and
-    every scalar is a lexeme of its own, in every grammar.
+    like a longer one (a comma, and a comma with the next key) would be lost in it. Every piece of JSON punctuation,
+    every key and every scalar is a lexeme of its own, in every grammar.
     """
     flat: list[Node] = []
     for part in parts:

@@ -14,7 +14,7 @@ llguidance = pytest.importorskip(
 class _Bytes:
     eos_token_id = 256
     bos_token_id = None
-    tokens = tuple(bytes([byte]) for byte in range(256)) + (b"\xff<end>",)
+    tokens = (*(bytes([byte]) for byte in range(256)), b"\xff<end>")
     special_token_ids = (256,)
 
     def __call__(self, text: bytes | str) -> list[int]:
@@ -22,11 +22,11 @@ class _Bytes:
 
 
 @cache
-def tokenizer():  # noqa: ANN201
+def tokenizer():
     return llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Bytes()))
 
 
-def matcher(lark: str):  # noqa: ANN201
+def matcher(lark: str):
     """A fresh matcher; a grammar that llguidance cannot read fails the test with its words."""
     made = llguidance.LLMatcher(tokenizer(), llguidance.LLMatcher.grammar_from_lark(lark))
     assert not made.is_error(), f"{made.get_error()}\n{lark}"
@@ -44,7 +44,7 @@ def forced(lark: str) -> str:
     return matcher(lark).compute_ff_bytes().decode()
 
 
-def walk(lark: str, draw, limit: int = 400) -> str | None:  # noqa: ANN001
+def walk(lark: str, draw, limit: int = 400) -> str | None:
     """A text of the grammar, made by drawing among the bytes that its mask allows; None when `limit` cuts it."""
     made, out = matcher(lark), bytearray()
     while len(out) < limit:

@@ -33,28 +33,68 @@ SHAPES = {
 @pytest.mark.parametrize(
     ("schema", "right", "wrong"),
     [
-        (OBJECT, ['{"a": 1}', '{"a": 1, "b": "x"}'], ['{"b": "x", "a": 1}', '{"a":1}', '{"a": 1, "c": 2}', '{"a": 1.0}', "{}"]),
+        (
+            OBJECT,
+            ['{"a": 1}', '{"a": 1, "b": "x"}'],
+            ['{"b": "x", "a": 1}', '{"a":1}', '{"a": 1, "c": 2}', '{"a": 1.0}', "{}"],
+        ),
         ({**OBJECT, "required": []}, ["{}", '{"b": ""}', '{"a": 0, "b": ""}'], ['{"a": 0,}', '{, "b": ""}']),
-        ({**OBJECT, "additionalProperties": {"type": "null"}}, ['{"a": 1, "z": null}', '{"a": 1, "b": "", "y": null, "z": null}'], ['{"a": 1, "a": null}', '{"a": 1, "z": 1}']),
-        ({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2}, ["{}", '{"x": 1, "y": 2}'], ['{"x": 1, "y": 2, "z": 3}']),
+        (
+            {**OBJECT, "additionalProperties": {"type": "null"}},
+            ['{"a": 1, "z": null}', '{"a": 1, "b": "", "y": null, "z": null}'],
+            ['{"a": 1, "a": null}', '{"a": 1, "z": 1}'],
+        ),
+        (
+            {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
+            ["{}", '{"x": 1, "y": 2}'],
+            ['{"x": 1, "y": 2, "z": 3}'],
+        ),
         ({"type": "object", "additionalProperties": False}, ["{}"], ['{"a": 1}']),
-        ({"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2}, ["[true]", "[true, false]"], ["[]", "[true,false]", "[true, true, true]"]),
-        ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}, ["[]", "[1]", '[1, "x"]'], ['["x"]', '[1, "x", 1]']),
-        ({"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 1}, ["[1]", '[1, {"any": [null]}]'], ["[]"]),
+        (
+            {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2},
+            ["[true]", "[true, false]"],
+            ["[]", "[true,false]", "[true, true, true]"],
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False},
+            ["[]", "[1]", '[1, "x"]'],
+            ['["x"]', '[1, "x", 1]'],
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 1},
+            ["[1]", '[1, {"any": [null]}]'],
+            ["[]"],
+        ),
         ({"type": ["string", "null"], "maxLength": 2}, ['"ab"', "null", '"\\n\\u00e9"'], ['"abc"', "1"]),
-        ({"enum": ["a", "ab", 1, 12, None, [1, 2], {"k": [1]}, "é\n\x7f"]}, ['"a"', '"ab"', "1", "12", "[1, 2]", '{"k": [1]}', '"é\\n\x7f"'], ['"b"', "2", "[1]"]),
-        ({"anyOf": [{"const": [1]}, {"type": "array", "items": {"type": "integer"}}, OBJECT, {"type": "object"}]}, ["[1]", "[1, 2]", '{"a": 1}', '{"q": 1}'], ['["x"]']),
+        (
+            {"enum": ["a", "ab", 1, 12, None, [1, 2], {"k": [1]}, "é\n\x7f"]},
+            ['"a"', '"ab"', "1", "12", "[1, 2]", '{"k": [1]}', '"é\\n\x7f"'],
+            ['"b"', "2", "[1]"],
+        ),
+        (
+            {"anyOf": [{"const": [1]}, {"type": "array", "items": {"type": "integer"}}, OBJECT, {"type": "object"}]},
+            ["[1]", "[1, 2]", '{"a": 1}', '{"q": 1}'],
+            ['["x"]'],
+        ),
         ({"type": "string", "enum": ["a", 1]}, ['"a"'], ["1"]),
-        ({"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]}, ["1", "1.5", '"x"', "1e-07", "1e+300"], ["01", "+1", ".5", "1.", "NaN", "1e999"]),
+        (
+            {"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]},
+            ["1", "1.5", '"x"', "1e-07", "1e+300"],
+            ["01", "+1", ".5", "1.", "NaN", "1e999"],
+        ),
         (TREE, ['{"v": 1, "kids": []}', '{"v": 1, "kids": [{"v": 2, "kids": []}]}'], ['{"v": 1}']),
         (SHAPES, ['{"kind": "circle", "n": 1}', '{"kind": "square", "n": 1}'], ['{"kind": "line", "n": 1}']),
         (True, ["null", '{"a": [1, 2.5, "x", true]}'], ["{a: 1}"]),
         ({"type": "integer", "minimum": 1.5, "exclusiveMaximum": 4}, ["2", "3"], ["1", "4", "02"]),
-        ({"type": "number", "minimum": 0, "maximum": 1}, ["0", "1", "0.5", "1.0", "0.05"], ["1.1", "-0.1", "2", "1.01"]),
+        (
+            {"type": "number", "minimum": 0, "maximum": 1},
+            ["0", "1", "0.5", "1.0", "0.05"],
+            ["1.1", "-0.1", "2", "1.01"],
+        ),
         ({"type": "string", "format": "date"}, ['"2026-02-28"'], ['"2026-13-01"', '"yesterday"']),
         ({"type": "string", "format": "uuid"}, ['"123e4567-e89b-12d3-a456-426614174000"'], ['"123"']),
     ],
-)  # fmt: skip
+)
 def test_enforced(schema: Any, right: list[str], wrong: list[str]) -> None:
     """The right texts are in the grammar and obey the schema; the wrong ones are not in the grammar."""
     grammar = compile_schema(schema)
@@ -120,7 +160,7 @@ def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
         ({"const": float("nan")}, "", "schema"),
         ({"const": "\ud800"}, "", "schema"),
     ],
-)  # fmt: skip
+)
 def test_refused(schema: Any, pointer: str, keyword: str) -> None:
     """What cannot be enforced is refused, and the error says which keyword and where."""
     with pytest.raises(SchemaUnsupported) as caught:
@@ -144,7 +184,7 @@ def test_a_misspelt_keyword_names_the_nearest() -> None:
         ({**OBJECT, "additionalProperties": False, "minProperties": 2}, "minProperties at /", '{"a": 1}'),
         ({"type": "string", "maxLength": 5000}, "maxLength at /", json.dumps("x" * 5001)),
     ],
-)  # fmt: skip
+)
 def test_checked_after(schema: Any, named: str, wrong: str) -> None:
     """What the grammar lets through is named in `checked_after`, and the check finds it."""
     grammar = compile_schema(schema)

@@ -113,7 +113,7 @@ PAIRS = st.recursive(LEAVES, lambda inner: st.one_of(objects(inner), arrays(inne
 @RELAXED
 @given(st.data())
 def test_what_is_valid_is_accepted(data: st.DataObject) -> None:
-    """Every value of a random schema, written as json.dumps writes it, is a text of the grammar and passes the check."""
+    """Every value of a random schema, written as json.dumps writes it, is in the grammar and passes the check."""
     schema, values = data.draw(PAIRS)
     grammar = compile_schema(schema)
     text = json.dumps(data.draw(values), ensure_ascii=False)
@@ -128,9 +128,7 @@ def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObjec
     schema, _ = data.draw(PAIRS)
     grammar = compile_schema(schema)
     random = data.draw(st.randoms(use_true_random=False))
-    text = walk(
-        grammar.lark, lambda allowed: 256 if 256 in allowed and random.random() < 0.5 else random.choice(allowed)
-    )
+    text = walk(grammar.lark, lambda allowed: 256 if 256 in allowed else random.choice(allowed))
     if text is not None:
         assert grammar.check(text)[1] == (), f"{text}\n{grammar.lark}"
 
@@ -138,7 +136,7 @@ def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObjec
 @RELAXED
 @given(low=st.integers(-2000, 2000), size=st.integers(0, 3000), probe=st.integers(-6000, 6000))
 def test_integer_bounds_are_exact(low: int, size: int, probe: int) -> None:
-    """An integer is in the grammar exactly when it is within the bounds; both bounds are, and their neighbours are not."""
+    """An integer is in the grammar exactly when it is within the bounds; the bounds are, their neighbours are not."""
     lark = compile_schema({"type": "integer", "minimum": low, "maximum": low + size}).lark
     for value in (probe, low - 1, low, low + size, low + size + 1):
         assert accepts(lark, str(value)) == (low <= value <= low + size), value
@@ -157,15 +155,18 @@ def test_number_bounds_are_exact(bound: Any, probe: Any, word: str) -> None:
         if value == 0:
             value = abs(value)
         right = {
-            "minimum": value >= bound, "maximum": value <= bound, "exclusiveMinimum": value > bound, "exclusiveMaximum": value < bound,
-        }[word]  # fmt: skip
+            "minimum": value >= bound,
+            "maximum": value <= bound,
+            "exclusiveMinimum": value > bound,
+            "exclusiveMaximum": value < bound,
+        }[word]
         assert accepts(lark, f"{value:f}") == right, (value, lark)
 
 
 @RELAXED
 @given(st.text(max_size=20))
 def test_hostile_strings(text: str) -> None:
-    """Quotes, backslashes, control characters and every plane pass as themselves; a lone surrogate cannot be written."""
+    """Quotes, backslashes, control characters and every plane pass as themselves; lone surrogates never."""
     lark = compile_schema({"type": "string", "maxLength": len(text)}).lark
     try:
         text.encode()
