@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -175,3 +176,28 @@ def test_hostile_strings(text: str) -> None:
         return
     assert accepts(lark, json.dumps(text, ensure_ascii=False))
     assert accepts(lark, json.dumps(text)), "the escaped spelling counts the same characters"
+
+
+WALKED = [
+    {
+        "type": "object",
+        "properties": {"a": {"type": "null"}},
+        "additionalProperties": {"type": "integer", "maximum": 9},
+    },
+    {"type": "array", "prefixItems": [{"enum": [1, [1], {"k": 2}]}, {"type": "boolean"}], "minItems": 1, "maxItems": 3},
+    {"type": "string", "pattern": r"^[a-c\"\\\n]+(x|yz)?$", "minLength": 2, "maxLength": 4},
+    {"type": "string", "pattern": r"\d-\d", "maxLength": 12},
+    {"type": "string", "format": "ipv4"},
+    {"type": "number", "exclusiveMinimum": -1.25, "exclusiveMaximum": 0.5},
+    {"anyOf": [{"const": {"a": [1, "x"]}}, {"type": "object", "properties": {"a": {"type": "null"}}}]},
+]
+
+
+@settings(max_examples=20, deadline=None)
+@given(random=st.randoms(use_true_random=False))
+@pytest.mark.parametrize("schema", WALKED, ids=str)
+def test_walks_through_every_feature_end_valid(schema: Any, random: Any) -> None:
+    """Additional properties, prefix items, patterns with lengths, shapes of formats, exclusive bounds, constants."""
+    grammar = compile_schema(schema)
+    text = walk(grammar.lark, lambda allowed: 256 if 256 in allowed else random.choice(allowed))
+    assert text is None or grammar.check(text)[1] == (), f"{text}\n{grammar.lark}"
