@@ -31,7 +31,7 @@ FULL = [
     "Hi,\n\nthanks for the call. My details: {name}, {firm}, {email}, {phone}.\n\nBest,\n{first}",
     "{name}\n{firm}\nTel. {phone}\n{email}",
     "Hello team, please send the invoice to {email}. You can also ring me on {phone}.\n-- \n{name} | {firm}",
-    "Sehr geehrte Damen und Herren,\nbitte rufen Sie mich unter {phone} an.\nMit freundlichen Grüßen\n{name}\n{firm}\n{email}",
+    "Guten Tag,\nbitte rufen Sie mich unter {phone} an.\nMit freundlichen Grüßen\n{name}\n{firm}\n{email}",
     "Bonjour, je suis {name} de {firm}. Mon adresse : {email}, mon téléphone : {phone}. Merci !",
     "From: {name} <{email}>\nSubject: delivery\n\nThe crates for {firm} arrived late. Call {phone}.",
 ]
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "prompts" / "extract-contact")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    chance, seen, made = random.Random(SEED), set[str](), list[dict[str, object]]()  # noqa: S311
+    chance, seen, made = random.Random(SEED), set[str](), list[dict[str, object]]()
     while len(made) < CASES + DEV:
         one = case(len(made), chance)
         if one["text"] not in seen:

@@ -10,11 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
+from service.engine.schema import Grammar, any_json, compile_schema
 from service.engine.types import Identity, Request
 
 VERSION = 1  # raise it when the meaning of a field changes, so that old recordings miss instead of lying
+
+
+@lru_cache(maxsize=256)
+def compiled(schema: str | None) -> Grammar:
+    """The grammar of a schema's text, or of any JSON object; the same text is compiled once."""
+    return any_json() if schema is None else compile_schema(json.loads(schema))
 
 
 def canonical(value: Any) -> str:
@@ -31,6 +39,7 @@ def parts(request: Request, identity: Identity) -> dict[str, Any]:
         "text": request.text,
         "sampling": asdict(request.sampling),
         "schema": request.schema,
+        "grammar_sha256": compiled(request.schema).digest if request.schema is not None else None,
         "any_json": request.any_json,
         "choices": list(request.choices),
         "neutral": [asdict(message) for message in request.neutral] if request.calibrate else None,

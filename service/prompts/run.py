@@ -10,14 +10,12 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
-from service.engine.schema import Grammar, any_json, compile_schema
 from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority, Request
 from service.errors import NotSupported
 from service.prompts.file import Prompt
-from service.prompts.fingerprint import canonical, fingerprint
+from service.prompts.fingerprint import canonical, compiled, fingerprint
 
 
 @dataclass(frozen=True)
@@ -139,12 +137,6 @@ def _result(answer: Answer, request: Request, mark: str, identity: Identity) -> 
         else:
             value, problem = _parsed(answer.text, request.schema)
     return Result(answer, mark, identity, value=value, problem=problem)
-
-
-@lru_cache(maxsize=256)
-def compiled(schema: str | None) -> Grammar:
-    """The grammar of a schema's text, or of any JSON object; the same text is compiled once."""
-    return any_json() if schema is None else compile_schema(json.loads(schema))
 
 
 def _parsed(text: str, schema: str | None) -> tuple[Any, str | None]:

@@ -1,0 +1,253 @@
+"""The notebook's bench: thin, with displays; everything it computes is a room's below.
+
+    from service import workbench as bench
+    bench.ask("Say hello.")                     # one question to the model
+    draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
+    results = bench.try_(draft, cases=20)       # table, failures first; results.plot()
+    bench.compare(draft, "sentiment")           # the verdict against the promoted prompt
+    bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
+    bench.promote(draft)                        # what the pull request will say
+
+The engine runs on an event loop in a thread of its own, so cells are plain calls, in a notebook and in a terminal.
+Displays fall back to text and leave no progress bar behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import threading
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service import settings as settings_module
+from service.engine.pool import Engines
+from service.engine.types import Engine, Message, Request, Sampling
+from service.evaluation import cases as case_files
+from service.evaluation import promote as promotions
+from service.evaluation import recording, report, runner
+from service.evaluation.cases import Case
+from service.evaluation.runner import Outcome
+from service.evaluation.statistics import wilson
+from service.evaluation.verdict import Verdict, decide
+from service.prompts import file as files
+from service.prompts import run as prompts
+from service.prompts.file import Prompt
+from service.prompts.library import Library
+from service.prompts.run import Result
+
+T = TypeVar("T")
+
+
+class _Bench:
+    """The event loop in its thread, and the engines that live on it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, name="workbench", daemon=True).start()
+        self.settings = settings_module.load()
+        self.engines = Engines(self.settings)
+        self.library = Library(self.settings.data_dir)
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the bench's loop and wait; an interrupted cell cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+_benches: list[_Bench] = []
+
+
+def _bench() -> _Bench:
+    """The one bench of this process, made on first use."""
+    if not _benches:
+        _benches.append(_Bench())
+    return _benches[0]
+
+
+def engine(model: str | None = None) -> Engine:
+    """The engine of a model, loaded and ready."""
+    bench = _bench()
+    found = bench.engines.get(model)
+    bench.wait(found.ready())
+    return found
+
+
+def ask(text: str, *, model: str | None = None, max_tokens: int = 128, logprobs: int | None = None) -> Result:
+    """One greedy answer to one question, with fingerprint, tokens and timings."""
+    request = Request(
+        messages=(Message("user", text),), sampling=Sampling(max_tokens=max_tokens), logprobs=logprobs, mode="exact"
+    )
+    return _bench().wait(prompts.ask(request, engine(model)))
+
+
+def draft(text: str) -> Prompt:
+    """A prompt from its text. Raises PromptError with line, key and remedy."""
+    return files.loads(text)
+
+
+def promoted(name: str) -> Prompt:
+    """A promoted prompt."""
+    return _bench().library[name]
+
+
+def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: str = "exact", **more: Any) -> Result:
+    """The answer of a prompt to inputs, the way the service gives it."""
+    chosen = promoted(prompt) if isinstance(prompt, str) else prompt
+    work = prompts.run(chosen, {**(inputs or {}), **more}, engine(chosen.spec.model), mode=mode)
+    return _bench().wait(work)
+
+
+def cases(name: str, limit: int | None = None, *, file: str = case_files.DEFAULT_FILE) -> list[Case]:
+    """The cases of a promoted prompt, or those of another file in its folder (dev.jsonl); the first `limit` of them."""
+    bench = _bench()
+    prompt = promoted(name)
+    spec = prompt.spec.model_copy(update={"testDataFile": file})
+    found = case_files.load(Prompt(spec, prompt.text, prompt.path), bench.library.folder(name))
+    return list(found[:limit])
+
+
+def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
+    """Run a prompt on cases, with a progress bar that goes away."""
+    from tqdm.auto import tqdm
+
+    chosen = engine(model or prompt.spec.model)
+    with tqdm(total=len(on), desc=prompt.name, leave=False) as bar:
+        work = runner.run(prompt, on, chosen, progress=lambda done, total: bar.update(done - bar.n))
+        outcomes = _bench().wait(work)
+    return Results(prompt, outcomes)
+
+
+def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
+    """A draft beside the promoted prompt's recording on the same cases."""
+    folder = _bench().library.folder(name)
+    known = recording.read(folder / "recording.jsonl")
+    mine = try_(prompt, [case for case in on if case.id in known])
+    before = {outcome.case.id: runner.judge(prompt, outcome.case, known[outcome.case.id]) for outcome in mine.outcomes}
+    verdict = decide(
+        {outcome.case.id: outcome.passed for outcome in mine.outcomes},
+        {identifier: outcome.passed for identifier, outcome in before.items()},
+    )
+    return Comparison(mine, before, verdict)
+
+
+def save(prompt: Prompt, path: str | Path) -> Prompt:
+    """Write a draft to a file; comments of a file that is there stay."""
+    return files.save(prompt, Path(path))
+
+
+def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:
+    """Promote a draft: on PASS its files under data/prompts/ change, and their diff is the pull request."""
+    target = _bench().library.folder(prompt.name)
+    return _bench().wait(promotions.promote(prompt, target, engine(prompt.spec.model), accept=accept))
+
+
+class Results:
+    """What a prompt did on cases. Displays as a table, failures first."""
+
+    SHOWN = 12
+
+    def __init__(self, prompt: Prompt, outcomes: Sequence[Outcome]) -> None:
+        self.prompt = prompt
+        self.outcomes = list(outcomes)
+
+    @property
+    def passed(self) -> int:
+        """Cases that pass every check."""
+        return sum(outcome.passed for outcome in self.outcomes)
+
+    @property
+    def rate(self) -> str:
+        """The pass rate with its Wilson interval."""
+        return report.rate(self.passed, len(self.outcomes))
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """(id, ok or the reason, the answer, the input's beginning), failures first."""
+        ordered = sorted(self.outcomes, key=lambda outcome: outcome.passed)
+        return [
+            (
+                each.case.id,
+                "ok" if each.passed else next(one.reason for one in each.checks if not one.passed),
+                each.record.text,
+                " ".join(str(value) for value in each.case.inputs(self.prompt).values())[:80],
+            )
+            for each in ordered
+        ]
+
+    def __str__(self) -> str:
+        """For a terminal."""
+        return "\n".join([f"{self.prompt.name}: {self.rate}", *("  ".join(row) for row in self.rows()[: self.SHOWN])])
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self) -> str:
+        return report.markdown(self.prompt, self.outcomes)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("case", "check", "answer", "input"))
+        body = "".join(
+            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.rows()[: self.SHOWN]
+        )
+        more = len(self.outcomes) - self.SHOWN
+        rest = f"<p>and {more} more</p>" if more > 0 else ""
+        title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(self.rate)}</p>"
+        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
+    def plot(self) -> Any:
+        """Pass rate per slice with 95 % Wilson intervals, as a matplotlib figure."""
+        from matplotlib.figure import Figure
+
+        names = sorted({outcome.case.slice for outcome in self.outcomes})
+        figure = Figure(figsize=(6, 0.9 + 0.5 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        for row, name in enumerate(names):
+            chosen = [outcome.passed for outcome in self.outcomes if outcome.case.slice == name]
+            share = sum(chosen) / len(chosen)
+            low, high = wilson(sum(chosen), len(chosen))
+            axes.errorbar(share, row, xerr=[[share - low], [high - share]], fmt="o", capsize=4, color="#0b6176")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"cases that pass every check of {self.prompt.name}, with 95 % Wilson intervals")
+        return figure
+
+
+class Comparison:
+    """A draft beside the promoted prompt: the verdict, and each answer that changed."""
+
+    def __init__(self, results: Results, before: dict[str, Outcome], verdict: Verdict) -> None:
+        self.results, self.before, self.verdict = results, before, verdict
+
+    def changed(self) -> list[tuple[str, str, str, str]]:
+        """(id, what happened, the answer before, the answer now)."""
+        words = {(True, False): "lost", (False, True): "gained"}
+        return [
+            (
+                each.case.id,
+                words.get((self.before[each.case.id].passed, each.passed), "changed"),
+                self.before[each.case.id].record.text,
+                each.record.text,
+            )
+            for each in self.results.outcomes
+            if self.before[each.case.id].record.text != each.record.text
+        ]
+
+    def __str__(self) -> str:
+        """For a terminal."""
+        lines = [f"{self.verdict.word}: {self.verdict.reason}", f"now {self.results.rate}"]
+        return "\n".join([*lines, *("  ".join(row) for row in self.changed())])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.changed()
+        )
+        said = html.escape(f"{self.verdict.reason}; now {self.results.rate}")
+        return f"<p><b>{self.verdict.word}</b>: {said}</p><table><tbody>{body}</tbody></table>"
