@@ -1,0 +1,164 @@
+"""The brief: what a sender may post, exactly, and what identifies it.
+
+What comes in: JSON as the public contract has it. What goes out: a checked `Brief` without its secret, the attachments
+as bytes, and the build's id. Attachments are `data:` URIs (RFC 2397) only, so nothing is ever fetched for a sender.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import urllib.parse
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
+
+from service.errors import InputsError
+
+MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
+RESERVED = {"license", "readme.md", "build.json", ".nojekyll", ".git"}  # names that a build writes itself
+# RFC 2397; parameters may hold anything but a comma, as browsers write them.
+DATA_URI = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<base64>;base64)?,(?P<data>.*)", re.DOTALL)
+NO_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Sentence = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class JsCheck(BaseModel):
+    """A check given as a JavaScript expression that is truthy in the page when it passes."""
+
+    model_config = ConfigDict(extra="forbid")
+    js: Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class AttachmentUri(BaseModel):
+    """An attachment as it is posted."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    url: str
+
+
+class Brief(BaseModel):
+    """What `/api-endpoint` takes. Unknown keys are let be: senders add their own."""
+
+    model_config = ConfigDict(extra="ignore")
+    email: Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
+    secret: SecretStr
+    task: Annotated[str, Field(min_length=1, max_length=200)]
+    round: Annotated[int, Field(ge=1, le=1000)]
+    nonce: Annotated[str, Field(min_length=1, max_length=200)]
+    brief: Annotated[str, Field(min_length=1, max_length=50_000)]
+    checks: Annotated[list[Sentence | JsCheck], Field(max_length=100)] = []
+    evaluation_url: HttpUrl
+    attachments: Annotated[list[AttachmentUri], Field(max_length=50)] = []
+
+    @field_validator("task", "nonce", "email")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if NO_CONTROL.search(value):
+            raise ValueError("must not hold control characters")
+        return value
+
+    @property
+    def id(self) -> str:
+        """The build's id: the same email, task, round and nonce are the same build."""
+        key = json.dumps([self.email, self.task, self.round, self.nonce], ensure_ascii=True, separators=(",", ":"))
+        return "build-" + hashlib.sha256(key.encode()).hexdigest()[:32]
+
+    @property
+    def repository(self) -> str:
+        """The repository's name: from the task, and unique to (email, task), so that every round finds the same one."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.task.lower()).strip("-")[:60] or "app"
+        mark = hashlib.sha256(json.dumps([self.email, self.task]).encode()).hexdigest()[:8]
+        return f"{slug}-{mark}"
+
+    def public(self) -> dict[str, Any]:
+        """What is remembered: everything but the secret and the attachments' contents."""
+        return {
+            "email": self.email,
+            "task": self.task,
+            "round": self.round,
+            "nonce": self.nonce,
+            "brief": self.brief,
+            "checks": [check if isinstance(check, str) else {"js": check.js} for check in self.checks],
+            "evaluation_url": str(self.evaluation_url),
+        }
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that came with the brief, as the bytes that were meant."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Its digest."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def text(self) -> str | None:
+        """Its text, if it is text."""
+        try:
+            return None if b"\0" in self.data else self.data.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+
+
+def attachments(brief: Brief) -> list[Attachment]:
+    """The attachments, decoded. Raises InputsError with a JSON pointer for each that cannot be used."""
+    found: list[Attachment] = []
+    problems: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for index, given in enumerate(brief.attachments):
+        where = f"/attachments/{index}"
+        if wrong := _wrong_name(given.name, seen):
+            problems.append((f"{where}/name", wrong))
+            continue
+        seen.add(given.name.lower())
+        try:
+            found.append(decode(given.name, given.url))
+        except ValueError as error:
+            problems.append((f"{where}/url", str(error)))
+    if problems:
+        raise InputsError("; ".join(f"{pointer}: {said}" for pointer, said in problems), problems)
+    return found
+
+
+def decode(name: str, url: str) -> Attachment:
+    """One `data:` URI. Raises ValueError with a sentence that does not repeat it."""
+    match = DATA_URI.fullmatch(url)
+    if match is None:
+        raise ValueError("must be a data: URI; nothing is fetched")
+    if match["base64"]:
+        raw = re.sub(r"\s+", "", urllib.parse.unquote(match["data"])).replace("-", "+").replace("_", "/")
+        try:
+            data = base64.b64decode(raw + "=" * (-len(raw) % 4), validate=True)
+        except binascii.Error:
+            raise ValueError("is not valid base64") from None
+    else:
+        data = urllib.parse.unquote_to_bytes(match["data"])
+    if len(data) > MAX_ATTACHMENT_BYTES:
+        raise ValueError(f"is larger than {MAX_ATTACHMENT_BYTES} bytes")
+    return Attachment(name, match["type"].strip().lower() or "text/plain", data)
+
+
+def _wrong_name(name: str, seen: set[str]) -> str | None:
+    """Why a name cannot be a path in a repository, or None. Folders are fine; ways out of the repository are not."""
+    parts = name.split("/")
+    if NO_CONTROL.search(name) or "\\" in name or ":" in name:
+        return "must be a plain file name"
+    if any(part in ("", ".", "..") or part.lower() == ".git" or part != part.strip() for part in parts):
+        return "must not leave the repository"
+    if name.lower() in RESERVED:
+        return "is a name that the build writes itself"
+    if name.lower() in seen:
+        return "is given twice"
+    return None

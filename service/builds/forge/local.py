@@ -1,0 +1,146 @@
+"""The local forge: bare repositories by dulwich, and for each the commit that is published.
+
+What comes in: a directory and the two public URLs. What goes out: commits and URLs. The published commit is a ref,
+`refs/sameboat/published`, so publishing is atomic and the site is always a whole commit. Serving is `serve.py`'s work.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from dulwich.errors import NotGitRepository
+from dulwich.objects import Blob, ObjectID, Tree
+from dulwich.objects import Commit as GitCommit
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from service.builds.forge import BRANCH, Commit, Files, ForgeError, Repository
+from service.builds.locks import held
+
+HEAD = Ref(f"refs/heads/{BRANCH}".encode())
+PUBLISHED = Ref(b"refs/sameboat/published")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+
+
+class LocalForge:
+    """Repositories in `root`, cloned from `git_url`, published under `pages_url`."""
+
+    def __init__(self, root: Path, git_url: str, pages_url: str) -> None:
+        self.root = root
+        self.git_url = git_url.rstrip("/")
+        self.pages_url = pages_url.rstrip("/")
+
+    def path(self, name: str) -> Path:
+        """The bare repository's directory. Raises ForgeError for a name that is none."""
+        if not NAME.fullmatch(name):
+            raise ForgeError(f"{name!r} is not a repository's name.")
+        return self.root / f"{name}.git"
+
+    def open(self, name: str) -> Repo:
+        """The repository. Raises ForgeError when there is none."""
+        try:
+            return Repo(str(self.path(name)))
+        except NotGitRepository:
+            raise ForgeError(f"There is no repository {name!r}.") from None
+
+    def ensure(self, name: str, description: str) -> Repository:
+        """Make it if it is missing; two workers at a time make one."""
+        path = self.path(name)
+        self.root.mkdir(parents=True, exist_ok=True)
+        with held(path.with_suffix(".lock")):
+            if not (path / "HEAD").exists():
+                path.mkdir(exist_ok=True)  # it exists when a worker died in between
+                Repo.init_bare(str(path), default_branch=BRANCH.encode()).close()
+                (path / "description").write_text(description, encoding="utf-8")
+        with self.open(name) as repo:
+            head = repo.refs.read_ref(HEAD)
+        return Repository(name, f"{self.git_url}/{name}.git", head.decode() if head else None)
+
+    def read(self, name: str, sha: str) -> Files:
+        """Every file of a commit."""
+        with self.open(name) as repo:
+            commit = repo[ObjectID(sha.encode())]
+            assert isinstance(commit, GitCommit)
+            return {
+                (entry.path or b"").decode(): repo[entry.sha].data
+                for entry in repo.object_store.iter_tree_contents(commit.tree)
+                if entry.sha is not None
+            }
+
+    def push(self, name: str, commit: Commit) -> str:
+        """Write the commit and move the branch forward to it. A commit that is already there is left alone."""
+        path = self.path(name)
+        with held(path.with_suffix(".lock")), self.open(name) as repo:
+            made = _commit(repo, commit)
+            head = repo.refs.read_ref(HEAD)
+            if head == made.id:
+                return str(made.id.decode())
+            expected = commit.parent.encode() if commit.parent else None
+            if head != expected:
+                raise ForgeError(
+                    f"The branch of {name} moved to {head.decode()[:12] if head else 'nothing'} while "
+                    f"{commit.parent or 'nothing'} was edited; history is never rewritten."
+                )
+            repo.object_store.add_object(made)
+            refs = repo.refs
+            moved = refs.set_if_equals(HEAD, expected, made.id) if expected else refs.add_if_new(HEAD, made.id)
+            if not moved:
+                raise ForgeError(f"The branch of {name} moved during the push.", wait_s=1.0)
+            return str(made.id.decode())
+
+    def publish(self, name: str, sha: str, timeout_s: float) -> str:
+        """Serve this commit from now on."""
+        with self.open(name) as repo:
+            repo.refs.set_if_equals(PUBLISHED, None, ObjectID(sha.encode()))
+        return f"{self.pages_url}/{name}/"
+
+    def published(self, name: str, path: str) -> bytes | None:
+        """A published file, or None; a folder's is its `index.html`."""
+        with self.open(name) as repo:
+            sha = repo.refs.read_ref(PUBLISHED)
+            if sha is None:
+                return None
+            commit = repo[ObjectID(sha)]
+            assert isinstance(commit, GitCommit)
+            for candidate in (path, f"{path}/index.html") if path.strip("/") else ("index.html",):
+                try:
+                    mode, found = repo.object_store[commit.tree].lookup_path(
+                        repo.object_store.__getitem__, candidate.strip("/").encode()
+                    )
+                except (KeyError, NotADirectoryError):
+                    continue
+                if stat.S_ISREG(mode):
+                    data: bytes = repo[found].data
+                    return data
+            return None
+
+
+def _commit(repo: Repo, commit: Commit) -> GitCommit:
+    """The commit's object, its blobs and trees stored. Nothing in it depends on when or where this runs."""
+    made = GitCommit()
+    made.tree = _tree(repo, {tuple(path.split("/")): data for path, data in commit.files.items()})
+    made.parents = [ObjectID(commit.parent.encode())] if commit.parent else []
+    made.author = made.committer = f"{commit.author} <{commit.email}>".encode()
+    made.author_time = made.commit_time = commit.when_s
+    made.author_timezone = made.commit_timezone = 0
+    made.encoding = b"UTF-8"
+    made.message = commit.message.encode()
+    return made
+
+
+def _tree(repo: Repo, files: dict[tuple[str, ...], bytes]) -> ObjectID:
+    tree = Tree()
+    folders: dict[str, dict[tuple[str, ...], bytes]] = {}
+    for path, data in files.items():
+        if len(path) > 1:
+            folders.setdefault(path[0], {})[path[1:]] = data
+            continue
+        blob = Blob.from_string(data)
+        repo.object_store.add_object(blob)
+        tree.add(path[0].encode(), 0o100644, blob.id)
+    for name, inner in folders.items():
+        tree.add(name.encode(), 0o040000, _tree(repo, inner))
+    repo.object_store.add_object(tree)
+    return tree.id

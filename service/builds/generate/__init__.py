@@ -1,0 +1,68 @@
+"""Makers: what turns a brief into files. Two behind one protocol, and a way to edit what is there.
+
+`plan` lets the model fill a typed plan and renders it with our templates; even the smallest model yields a valid site.
+`write` lets a capable model write whole files, or edits. A maker knows the brief, the files so far and what failed;
+it asks through a function that it is given, and knows nothing of engines, forges or workflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from service.builds.brief import Attachment
+from service.errors import BuildError
+from service.prompts.run import Result
+
+
+class Unusable(BuildError):
+    """The model's answer cannot be used; the message says why, and may be shown to it."""
+
+
+class Ask(Protocol):
+    """Run a promoted prompt by name. Raises SameboatErrors."""
+
+    def __call__(self, prompt: str, inputs: Mapping[str, Any]) -> Result:
+        """The result; it may have a `problem`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made. `previous` are the files of the round before, or of the attempt that is being repaired."""
+
+    title: str
+    brief: str
+    checks: tuple[str, ...]
+    attachments: tuple[Attachment, ...]
+    author: str
+    year: int
+    previous: Mapping[str, bytes] | None = None
+    failures: tuple[str, ...] = ()
+
+
+class Maker(Protocol):
+    """One way of making files."""
+
+    def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
+        """The site's own files. Raises Unusable for an answer that is no good, EngineError for none."""
+
+
+def cut(text: str, characters: int) -> str:
+    """At most so many characters, and where some are left out, the text says so."""
+    if len(text) <= characters:
+        return text
+    return f"{text[:characters]}\n[{len(text) - characters} more characters are left out here]"
+
+
+def offered(attachments: tuple[Attachment, ...], characters: int) -> str:
+    """The attachments as a model is told of them: name, type, size, and of text the beginning."""
+    if not attachments:
+        return "none"
+    share = characters // len(attachments)
+    lines = []
+    for each in attachments:
+        lines.append(f"- {each.name} ({each.media_type}, {len(each.data)} bytes), at ./{each.name}")
+        if each.text is not None:
+            lines.append(cut(each.text, share))
+    return "\n".join(lines)

@@ -1,0 +1,48 @@
+"""What every repository holds whoever wrote the app: licence, README, attachments, and the stamp of its build."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from service.builds.forge import STAMP
+from service.builds.generate import Job
+
+README_SECTIONS = ("Summary", "Setup", "Usage", "Code explanation", "License")
+
+
+@cache
+def templates() -> Environment:
+    """Our templates; HTML is escaped, for everything in it comes from a stranger or a model."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(["html.j2", "html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def framed(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
+    """The maker's files with everything that a repository needs; attachments win over anything that was written."""
+    files = dict(job.previous or {})
+    files.update(made)
+    files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
+    files["README.md"] = readme(files, job, maker)
+    files[".nojekyll"] = b""  # GitHub Pages would drop _files and choke on {{ }} otherwise
+    files.update({each.name: each.data for each in job.attachments})
+    files[STAMP] = (json.dumps({"build": build, "round": round_}, sort_keys=True) + "\n").encode()
+    return files
+
+
+def readme(files: Mapping[str, bytes], job: Job, maker: str) -> bytes:
+    """The maker's README if it has every section, else ours."""
+    written = files.get("README.md", b"").decode("utf-8", "replace")
+    if maker != "plan" and all(f"# {section.lower()}" in written.lower() for section in README_SECTIONS):
+        return written.encode()
+    shown = sorted(path for path in files if path not in (".nojekyll", STAMP))
+    return templates().get_template("README.md.j2").render(job=job, files=shown).encode()

@@ -1,0 +1,64 @@
+"""Plan and render: the model fills a small typed plan under a grammar, our template makes the page.
+
+The grammar makes the plan valid whatever the model; the template makes the page accessible and responsive. The page
+says what it is and shows the attachments. It does not pretend to be an app that computes: for that a model must write.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from service.builds.generate import Ask, Job, Unusable, cut, offered
+from service.builds.generate.frame import templates
+
+TABLE_ROWS = 200
+BRIEF_CHARACTERS = 2000
+
+
+class Plan:
+    """The maker for every model."""
+
+    def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
+        """One page from the model's plan."""
+        inputs = {"brief": cut(job.brief, BRIEF_CHARACTERS), "attachments": cut(offered(job.attachments, 600), 800)}
+        result = ask("build-plan", inputs)
+        if result.problem is not None or not isinstance(result.value, dict):
+            raise Unusable(f"The plan cannot be used: {result.problem or 'it is no object'}.")
+        return {"index.html": page(job, result.value)}
+
+
+def without_model(job: Job) -> dict[str, bytes]:
+    """The page when no model answered: the brief itself, and that it is all there is."""
+    plan = {
+        "title": job.title,
+        "summary": "This page could not be generated in time. It shows what was asked for.",
+        "sections": [],
+        "language": "en",
+    }
+    return {"index.html": page(job, plan)}
+
+
+def page(job: Job, plan: dict[str, Any]) -> bytes:
+    """The plan as HTML."""
+    shown = [
+        {
+            "name": each.name,
+            "rows": _rows(each.text) if each.text and each.name.lower().endswith(".csv") else None,
+            "image": each.media_type.startswith("image/"),
+            "text": cut(each.text, 4000) if each.text else None,
+        }
+        for each in job.attachments
+    ]
+    plan = {"language": "en", **plan}
+    return templates().get_template("page.html.j2").render(plan=plan, job=job, attachments=shown).encode()
+
+
+def _rows(text: str) -> list[list[str]] | None:
+    """A CSV's first rows, header included, or None when it is none."""
+    try:
+        rows = [row for row, _ in zip(csv.reader(io.StringIO(text)), range(TABLE_ROWS + 1), strict=False) if row]
+    except csv.Error:
+        return None
+    return rows or None

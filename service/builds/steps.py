@@ -1,0 +1,386 @@
+"""What each step of a build does. Everything is idempotent by looking first; everything returned is small plain JSON.
+
+What comes in: a build's id and what earlier steps returned. What goes out: ids, digests, words. It knows store, forge,
+makers, verification and callback; it does not know how steps are recorded or resumed, which is `workflow.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from service.builds import callback as callbacks
+from service.builds import secrets_scan
+from service.builds.brief import Attachment
+from service.builds.budget import Budget
+from service.builds.forge import STAMP, Commit, Forge, ForgeError
+from service.builds.generate import Job, Maker, Unusable
+from service.builds.generate.asking import Asking
+from service.builds.generate.frame import framed
+from service.builds.generate.plan import without_model
+from service.builds.store import Store
+from service.builds.verify import Check, about_the_repository, verify
+from service.errors import BuildError, EngineError, SameboatError
+from service.settings import Settings
+
+Candidate = dict[str, Any]  # files: path to sha256; maker; passed; failed
+AUTHOR, EMAIL = "Sameboat", "builds@sameboat.invalid"
+TRIES = 3  # of one maker, when its answer is unusable
+
+
+class Steps:
+    """The hands of the workflow. All methods block and run in worker threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        forge: Forge,
+        asking: Asking,
+        makers: Mapping[str, Maker],
+        *,
+        secrets: tuple[str, ...],
+        browser: str | None,
+        allowed: callbacks.Allowed,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.forge = forge
+        self.asking = asking
+        self.makers = makers  # in the order in which they are tried
+        self.secrets = secrets
+        self.browser = browser
+        self.allowed = allowed
+
+    # The brief
+
+    def begin(self, build: str) -> bool:
+        """Whether the build is wanted."""
+        if self.store.move(build, "running", only_from=("accepted", "running")):
+            self.store.event(build, "running", "A worker has begun.")
+            return True
+        self.store.move(build, "cancelled", only_from=("cancelling",), finished_s=time.time())
+        return False
+
+    def repository(self, build: str) -> dict[str, Any]:
+        """The repository, and the commit that this round edits."""
+        row = self._wanted(build)
+        repo = self.forge.ensure(row["repository"], describe(row["brief"]["task"]))
+        self.store.event(build, "repository", f"The repository is {repo.url}.", url=repo.url)
+        return {"url": repo.url, "head": repo.head}
+
+    def checks(self, build: str) -> list[dict[str, Any]]:
+        """The checks; sentences about the page are translated to code, once, where a model here is able to."""
+        row = self._wanted(build)
+        found: list[dict[str, Any]] = []
+        for given in row["brief"]["checks"]:
+            if isinstance(given, dict):
+                found.append({"said": given["js"], "js": given["js"], "translated": False})
+            elif "files" in self.makers and not about_the_repository(given):
+                code = self._translated(build, given)
+                found.append({"said": given, "js": code, "translated": code is not None})
+            else:
+                found.append({"said": given, "js": None, "translated": False})
+        self.store.event(build, "checks", f"{len(found)} checks are given.", checks=found)
+        return found
+
+    def _translated(self, build: str, said: str) -> str | None:
+        try:
+            result = self.asking.ask(build, "check-to-js", {"check": said}, self._budget(build))
+        except SameboatError as error:
+            self.store.event(build, "check", f"A check could not be translated: {error}", check=said)
+            return None
+        return str(result.value["js"]) if result.problem is None and isinstance(result.value, dict) else None
+
+    # Making
+
+    def make(self, build: str, base: Mapping[str, Any]) -> Candidate:
+        """The first version: by the first maker that gives a usable one, else the brief itself as a page."""
+        row = self._wanted(build)
+        previous = self.forge.read(row["repository"], base["head"]) if base["head"] else None
+        job = self._job(row, previous)
+        for name in self.makers:
+            made = self._try(build, name, job)
+            if made is not None:
+                return self._kept(row, job, made, name)
+        self.store.event(build, "degraded", "No model gave a usable answer; what was asked for is published as it is.")
+        made = {} if previous and "index.html" in previous else without_model(job)
+        return self._kept(row, job, made, "none")
+
+    def repair(self, build: str, best: Candidate) -> Candidate | None:
+        """The best version with its failures shown to the maker that made it; None when nothing usable came."""
+        row = self._wanted(build)
+        name = best["maker"]
+        previous = self.store.files(build, best["files"])
+        job = self._job(row, previous, failures=tuple(best["failed"]))
+        made = self._try(build, name, job)
+        return None if made is None else self._kept(row, job, made, name)
+
+    def _try(self, build: str, name: str, job: Job) -> dict[str, bytes] | None:
+        """Files by this maker, or None with the reason as an event."""
+        budget = self._budget(build)
+        for number in range(1, TRIES + 1):
+            if budget.for_generation(time.time()) <= 0:
+                self.store.event(build, "budget", "The time for making is used up.")
+                return None
+            self._wanted(build)
+            self.store.event(build, "making", f"Maker {name!r} works, try {number}.")
+
+            def ask(prompt: str, inputs: Mapping[str, Any], number: int = number) -> Any:
+                return self.asking.ask(build, prompt, inputs, budget, attempt=number)
+
+            try:
+                return self.makers[name].make(job, ask)
+            except Unusable as error:
+                self.store.event(build, "unusable", str(error), maker=name)
+            except EngineError as error:
+                self.store.event(build, "model", str(error), maker=name)
+                wait_s = min(error.retry_after_s or 2.0**number, budget.for_generation(time.time()))
+                time.sleep(min(wait_s, 30.0))
+            except SameboatError as error:  # the request itself is refused: trying it again changes nothing
+                self.store.event(build, "model", str(error), maker=name)
+                return None
+        return None
+
+    def _kept(self, row: Mapping[str, Any], job: Job, made: dict[str, bytes], maker: str) -> Candidate:
+        files = framed(made, job, row["id"], row["brief"]["round"], maker)
+        return {"files": self.store.keep(row["id"], files), "maker": maker, "passed": 0, "failed": []}
+
+    # Checking
+
+    def verify(self, build: str, candidate: Candidate, checks: list[dict[str, Any]]) -> Candidate:
+        """The candidate with its report."""
+        row = self._wanted(build)
+        files = self.store.files(build, candidate["files"])
+        report = verify(
+            files,
+            [Check(**check) for check in checks],
+            self._attachments(row),
+            browser=self.browser,
+            timeout_s=max(5.0, self._budget(build).for_publishing(time.time()) / 4),
+        )
+        failed = list(report.failures)
+        leaks = secrets_scan.scan(files, self.secrets)
+        failed += [f"must hold no secret: {leak}" for leak in leaks]
+        shots = self.store.keep(build, {"screenshot.png": report.screenshot}) if report.screenshot else {}
+        text = f"{report.passed} checks passed, {len(failed)} failed."
+        self.store.event(build, "verified", text, report=report.plain(), screenshot=shots.get("screenshot.png"))
+        return {**candidate, "passed": report.passed, "failed": failed, "leaks": len(leaks), "report": report.plain()}
+
+    def go_on(self, build: str, best: Candidate, seen: list[list[str]]) -> bool:
+        """Whether another repair is worth it; the reason to stop is an event."""
+        if not best["failed"]:
+            reason = "every check that could be judged passes"
+        elif best["maker"] not in self.makers or best["maker"] == "plan":
+            reason = "this maker has no way to repair"  # the same plan would be rendered the same way
+        elif len(seen) >= 2 and seen[-1] == seen[-2]:
+            reason = "the same checks failed twice"
+        elif self._budget(build).for_generation(time.time()) <= 0:
+            reason = "the time for making is used up"
+        else:
+            return True
+        self.store.event(build, "settled", f"No further repair: {reason}.")
+        return False
+
+    def choose(self, build: str, best: Candidate, tried: Candidate) -> Candidate:
+        """The better one: a repair is accepted only when it passes more."""
+        better = (not tried["leaks"], tried["passed"]) > (not best["leaks"], best["passed"])
+        text = f"The repair passes {tried['passed']} and the best so far {best['passed']}: "
+        self.store.event(build, "chosen", text + ("it is kept." if better else "it is dropped."))
+        return tried if better else best
+
+    def scan(self, build: str, best: Candidate) -> Candidate:
+        """The best version, if it holds no secret; a version that does is replaced by one without a model's hand."""
+        row = self._wanted(build)
+        found = secrets_scan.scan(self.store.files(build, best["files"]), self.secrets)
+        if not found:
+            return best
+        self.store.event(build, "secret", f"Not published as it was: {', '.join(map(str, found))}.")
+        job = self._job(row, None)
+        clean = self._kept(row, job, without_model(job), "none")
+        if still := secrets_scan.scan(self.store.files(build, clean["files"]), self.secrets):
+            raise BuildError(
+                f"What came with the brief holds secrets: {', '.join(map(str, still))}.",
+                remedy="Remove them and send the brief again with a new nonce.",
+            )
+        return {**clean, "leaks": 0}
+
+    # Publishing
+
+    def push(self, build: str, base: Mapping[str, Any], best: Candidate) -> dict[str, Any]:
+        """One commit with the build's own time: the same build gives the same SHA, and finds it when it runs again."""
+        row = self._wanted(build)
+        said = row["brief"]
+        commit = Commit(
+            files=self.store.files(build, best["files"]),
+            parent=base["head"],
+            message=f"Round {said['round']}: {said['brief'].splitlines()[0][:100]}\n",
+            when_s=int(row["received_s"]),
+            author=AUTHOR,
+            email=EMAIL,
+        )
+        sha = patiently(lambda: self.forge.push(row["repository"], commit), self._budget(build))
+        self.store.event(build, "pushed", f"Commit {sha[:12]} is pushed.", commit_sha=sha)
+        return {"repo_url": base["url"], "commit_sha": sha}
+
+    def publish(self, build: str, pushed: Mapping[str, Any]) -> dict[str, Any]:
+        """The site's URL."""
+        row = self._wanted(build)
+        budget = self._budget(build)
+        url = patiently(
+            lambda: self.forge.publish(row["repository"], pushed["commit_sha"], budget.for_publishing(time.time())),
+            budget,
+        )
+        self.store.event(build, "published", f"The site is {url}.", pages_url=url)
+        return {"pages_url": url}
+
+    def live(self, build: str, pushed: Mapping[str, Any], published: Mapping[str, Any]) -> bool:
+        """Whether this very build is served: its stamp is compared, for an old site answers 200 as well."""
+        row = self._wanted(build)
+        budget = self._budget(build)
+        url, wait_s = f"{published['pages_url']}{STAMP}", 0.25
+        with httpx.Client(timeout=10.0, follow_redirects=True) as client:
+            while True:
+                seen = _stamp(client, f"{url}?{pushed['commit_sha']}-{int(time.time())}")
+                if seen == {"build": build, "round": row["brief"]["round"]}:
+                    self.store.event(build, "live", "The site serves this build.")
+                    return True
+                if budget.for_publishing(time.time()) <= wait_s:
+                    self.store.event(build, "unconfirmed", "The site does not serve this build yet; time is up.")
+                    return False
+                time.sleep(wait_s)
+                wait_s = min(5.0, wait_s * 1.5)
+
+    def finish(
+        self, build: str, best: Candidate, pushed: Mapping[str, Any], published: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The outcome, remembered; from here on only the callback is left."""
+        outcome = {
+            **pushed,
+            **published,
+            "maker": best["maker"],
+            "passed": best["passed"],
+            "failed": best["failed"],
+            "report": best.get("report"),
+            "files": best["files"],
+        }
+        self.store.update(build, status="done", outcome=outcome, delivery="pending", finished_s=time.time())
+        self.store.event(build, "done", "The build is done; its callback follows.")
+        return {}
+
+    def failed(self, build: str, why: str) -> str:
+        """The build is over without a site, and says why."""
+        if self.store.move(build, "cancelled", only_from=("cancelling", "cancelled"), finished_s=time.time()):
+            self.store.event(build, "cancelled", "The build was cancelled.")
+            return "cancelled"
+        self.store.update(build, status="failed", outcome={"error": why}, finished_s=time.time())
+        self.store.event(build, "failed", why)
+        return "failed"
+
+    # The callback
+
+    def callback(self, build: str, number: int) -> dict[str, Any]:
+        """One attempt."""
+        row = self._row(build)
+        key = self.settings.callback_signing_key
+        signing = callbacks.key_of(key.get_secret_value()) if key is not None else None
+        answer = callbacks.post(row["brief"]["evaluation_url"], payload(row), build, signing, self.allowed)
+        self.store.attempt(build, answer.status, answer.verdict, answer.said)
+        self.store.event(
+            build,
+            "callback",
+            f"Callback attempt {number}: {answer.status or 'no answer'}, {answer.verdict}.",
+            status=answer.status,
+            verdict=answer.verdict,
+            said=answer.said[:500],
+        )
+        delivery = {"delivered": "delivered", "never": "dead"}.get(answer.verdict, "pending")
+        self.store.update(build, delivery=delivery)
+        return {"verdict": answer.verdict, "retry_after_s": answer.retry_after_s}
+
+    def wait(self, build: str, number: int, answer: Mapping[str, Any]) -> float | None:
+        """Seconds until the next attempt, None when there is none; slower when the deadline has passed."""
+        if answer["verdict"] != "again":
+            return None
+        if self._budget(build).left(time.time()) > 0:
+            return callbacks.gap_s(number, answer["retry_after_s"])
+        late = sum(each["at_s"] > self._budget(build).ends_s for each in self.store.attempts(build)) - 1
+        if late < len(callbacks.LATE_GAPS_S):
+            return callbacks.LATE_GAPS_S[max(0, late)]
+        self.store.update(build, delivery="dead")
+        self.store.event(build, "undelivered", "The callback is given up; deliver it again by hand.")
+        return None
+
+    # What they share
+
+    def _row(self, build: str) -> dict[str, Any]:
+        row = self.store.build(build)
+        if row is None:
+            raise BuildError(f"There is no build {build!r} any more.")
+        return row
+
+    def _wanted(self, build: str) -> dict[str, Any]:
+        """The build's row. Raises BuildError when it is cancelled, so no side effect begins after that."""
+        row = self._row(build)
+        if row["status"] not in ("accepted", "running"):
+            raise BuildError("The build was cancelled.")
+        return row
+
+    def _budget(self, build: str) -> Budget:
+        row = self._row(build)
+        return Budget(row["received_s"], row["deadline_s"])
+
+    def _attachments(self, row: Mapping[str, Any]) -> tuple[Attachment, ...]:
+        data = self.store.files(row["id"], {each["name"]: each["sha256"] for each in row["attachments"]})
+        return tuple(Attachment(each["name"], each["type"], data[each["name"]]) for each in row["attachments"])
+
+    def _job(self, row: Mapping[str, Any], previous: Mapping[str, bytes] | None, failures: tuple[str, ...] = ()) -> Job:
+        said = row["brief"]
+        return Job(
+            title=said["task"].replace("-", " ").replace("_", " ").strip().capitalize(),
+            brief=said["brief"],
+            checks=tuple(check if isinstance(check, str) else check["js"] for check in said["checks"]),
+            attachments=self._attachments(row),
+            author=said["email"].split("@")[0],
+            year=datetime.fromtimestamp(row["received_s"], UTC).year,
+            previous=previous,
+            failures=failures,
+        )
+
+
+def payload(row: Mapping[str, Any]) -> bytes:
+    """The callback's body: exactly the seven fields, and the same bytes at every attempt."""
+    said, outcome = row["brief"], row["outcome"]
+    body = {key: said[key] for key in ("email", "task", "round", "nonce")}
+    body |= {key: outcome[key] for key in ("repo_url", "commit_sha", "pages_url")}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def describe(task: str) -> str:
+    """A repository's description: one line, printable, at most 350 characters (GitHub's limit)."""
+    return "".join(each if each.isprintable() else " " for each in f"Built from a brief: {task}")[:350]
+
+
+def patiently(act: Any, budget: Budget) -> str:
+    """Do it, again after each wait that the forge asks for, while there is time."""
+    while True:
+        try:
+            return str(act())
+        except ForgeError as error:
+            if error.wait_s is None or error.wait_s > budget.for_publishing(time.time()):
+                raise
+            time.sleep(error.wait_s)
+
+
+def _stamp(client: httpx.Client, url: str) -> Any:
+    """The stamp that is served now, or None."""
+    try:
+        response = client.get(url)
+        return response.json() if response.status_code == 200 else None
+    except (httpx.HTTPError, ValueError):
+        return None

@@ -1,0 +1,231 @@
+"""What is remembered about builds, for people and for the steps: briefs, files, events, callback attempts, workers.
+
+What comes in: an SQLAlchemy engine on SQLite or Postgres. What goes out: plain values. File contents are kept once,
+by their sha256, so that a workflow's own records hold only ids. It does not know what a step does; and it never holds
+a secret: the brief's is dropped before anything is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+BUILDS = sa.Table(
+    "sameboat_builds",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("received_s", sa.Float, nullable=False, index=True),
+    sa.Column("deadline_s", sa.Float, nullable=False),
+    sa.Column("brief", sa.JSON, nullable=False),
+    sa.Column("payload_sha256", sa.String, nullable=False),
+    sa.Column("attachments", sa.JSON, nullable=False),
+    sa.Column("repository", sa.String, nullable=False, index=True),
+    sa.Column("enqueued", sa.Boolean, nullable=False, default=False),
+    sa.Column("status", sa.String, nullable=False, index=True),
+    sa.Column("outcome", sa.JSON),
+    sa.Column("delivery", sa.String, nullable=False, default="none"),
+    sa.Column("finished_s", sa.Float),
+)
+EVENTS = sa.Table(
+    "sameboat_events",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("build", sa.String, nullable=False, index=True),
+    sa.Column("at_s", sa.Float, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+)
+BLOBS = sa.Table(
+    "sameboat_blobs",
+    METADATA,
+    sa.Column("build", sa.String, primary_key=True),
+    sa.Column("sha256", sa.String, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+ATTEMPTS = sa.Table(
+    "sameboat_attempts",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("build", sa.String, nullable=False, index=True),
+    sa.Column("at_s", sa.Float, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("said", sa.Text, nullable=False),
+)
+WORKERS = sa.Table(
+    "sameboat_workers",
+    METADATA,
+    sa.Column("executor", sa.String, primary_key=True),
+    sa.Column("seen_s", sa.Float, nullable=False),
+)
+OPEN = ("accepted", "running")
+
+
+class Store:
+    """All methods are blocking and safe in any thread."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._writing = engine.execution_options(write=True)  # SQLite: takes the write lock when it begins
+
+    def create(self) -> None:
+        """Make the tables that are missing."""
+        METADATA.create_all(self.engine)
+
+    # Briefs
+
+    def accept(self, row: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+        """Remember a brief, once; whoever comes second gets the first one's row. Committed when this returns."""
+        with self._writing.begin() as connection:
+            found = self._one(connection, row["id"])
+            if found is not None:
+                return found
+            try:
+                with connection.begin_nested():
+                    connection.execute(BUILDS.insert().values(**row))
+                    self._keep(connection, row["id"], files.values())
+                    self._event(connection, row["id"], "accepted", "The brief is stored.", {})
+            except sa.exc.IntegrityError:  # a duplicate was quicker, on Postgres; SQLite admits one writer at a time
+                pass
+            again = self._one(connection, row["id"])
+        if again is None:
+            raise LookupError(row["id"])
+        return again
+
+    def build(self, build: str) -> dict[str, Any] | None:
+        """The build's row, or None."""
+        with self.engine.connect() as connection:
+            return self._one(connection, build)
+
+    def builds(self, *, limit: int = 50, before_s: float | None = None) -> list[dict[str, Any]]:
+        """The newest builds."""
+        query = sa.select(BUILDS).order_by(BUILDS.c.received_s.desc()).limit(limit)
+        if before_s is not None:
+            query = query.where(BUILDS.c.received_s < before_s)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def update(self, build: str, **values: Any) -> None:
+        """Change columns of the build."""
+        with self._writing.begin() as connection:
+            connection.execute(BUILDS.update().where(BUILDS.c.id == build).values(**values))
+
+    def move(self, build: str, status: str, *, only_from: Iterable[str], **values: Any) -> bool:
+        """Change the status if it is one of `only_from`; whether it was."""
+        where = (BUILDS.c.id == build) & BUILDS.c.status.in_(tuple(only_from))
+        with self._writing.begin() as connection:
+            return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
+
+    def not_enqueued(self) -> list[dict[str, Any]]:
+        """Briefs whose row was committed when the process died before their workflow was."""
+        with self.engine.connect() as connection:
+            query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN))
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    @staticmethod
+    def _one(connection: sa.Connection, build: str) -> dict[str, Any] | None:
+        row = connection.execute(sa.select(BUILDS).where(BUILDS.c.id == build)).mappings().first()
+        return dict(row) if row is not None else None
+
+    # Files, by digest
+
+    def keep(self, build: str, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Keep the files' bytes; path to sha256."""
+        with self._writing.begin() as connection:
+            self._keep(connection, build, files.values())
+        return {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+
+    def files(self, build: str, digests: Mapping[str, str]) -> dict[str, bytes]:
+        """The bytes of a path-to-sha256 mapping. Raises LookupError for what is not kept."""
+        with self.engine.connect() as connection:
+            query = sa.select(BLOBS.c.sha256, BLOBS.c.data).where(
+                (BLOBS.c.build == build) & BLOBS.c.sha256.in_(set(digests.values()))
+            )
+            found = {row.sha256: bytes(row.data) for row in connection.execute(query)}
+        return {path: found[digest] for path, digest in digests.items()}
+
+    @staticmethod
+    def _keep(connection: sa.Connection, build: str, contents: Iterable[bytes]) -> None:
+        by_digest = {hashlib.sha256(data).hexdigest(): data for data in contents}
+        if not by_digest:
+            return
+        query = sa.select(BLOBS.c.sha256).where((BLOBS.c.build == build) & BLOBS.c.sha256.in_(set(by_digest)))
+        held = set(connection.execute(query).scalars())
+        rows = [{"build": build, "sha256": key, "data": data} for key, data in by_digest.items() if key not in held]
+        if rows:
+            connection.execute(BLOBS.insert(), rows)
+
+    # What happened
+
+    def event(self, build: str, kind: str, text: str, **data: Any) -> None:
+        """Something worth showing happened. A step that runs again after a crash does not show it twice."""
+        with self._writing.begin() as connection:
+            self._event(connection, build, kind, text, data)
+
+    @staticmethod
+    def _event(connection: sa.Connection, build: str, kind: str, text: str, data: Mapping[str, Any]) -> None:
+        last = connection.execute(
+            sa.select(EVENTS.c.kind, EVENTS.c.text, EVENTS.c.data)
+            .where(EVENTS.c.build == build)
+            .order_by(EVENTS.c.number.desc())
+            .limit(1)
+        ).first()
+        plain = json.loads(json.dumps(data))
+        if last is None or (last.kind, last.text, last.data) != (kind, text, plain):
+            connection.execute(EVENTS.insert().values(build=build, at_s=time.time(), kind=kind, text=text, data=plain))
+
+    def events(self, build: str, *, after: int = 0) -> list[dict[str, Any]]:
+        """The events with a number above `after`, in order."""
+        query = sa.select(EVENTS).where((EVENTS.c.build == build) & (EVENTS.c.number > after)).order_by(EVENTS.c.number)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def attempt(self, build: str, status: int | None, verdict: str, said: str) -> None:
+        """A callback was tried."""
+        with self._writing.begin() as connection:
+            connection.execute(
+                ATTEMPTS.insert().values(build=build, at_s=time.time(), status=status, verdict=verdict, said=said)
+            )
+
+    def attempts(self, build: str) -> list[dict[str, Any]]:
+        """Every callback attempt, in order."""
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.build == build).order_by(ATTEMPTS.c.number)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    # Workers
+
+    def beat(self, executor: str, now_s: float) -> None:
+        """This worker is alive."""
+        with self._writing.begin() as connection:
+            changed = connection.execute(
+                WORKERS.update().where(WORKERS.c.executor == executor).values(seen_s=now_s)
+            ).rowcount
+            if not changed:
+                connection.execute(WORKERS.insert().values(executor=executor, seen_s=now_s))
+
+    def alive(self, since_s: float) -> set[str]:
+        """The workers seen since then."""
+        with self.engine.connect() as connection:
+            query = sa.select(WORKERS.c.executor).where(WORKERS.c.seen_s >= since_s)
+            return set(connection.execute(query).scalars())
+
+    # Retention
+
+    def forget(self, before_s: float) -> list[str]:
+        """Delete finished builds older than that, with everything kept for them; their ids."""
+        with self._writing.begin() as connection:
+            where = BUILDS.c.finished_s < before_s
+            ids = list(connection.execute(sa.select(BUILDS.c.id).where(where)).scalars())
+            for table in (EVENTS, ATTEMPTS, BLOBS):
+                connection.execute(table.delete().where(table.c.build.in_(ids)))
+            connection.execute(BUILDS.delete().where(BUILDS.c.id.in_(ids)))
+        return ids

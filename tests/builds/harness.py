@@ -1,0 +1,190 @@
+"""What the tests of builds share: an evaluator that checks the contract, an application around builds, a brief."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from service import settings as settings_module
+from service.engine.pool import Engines
+from service.engine.types import Engine, Identity, Request
+from service.http import builds as routes
+from service.http import problems
+from service.prompts.file import Prompt, load
+from service.prompts.library import Library
+from service.settings import Settings
+from tests.scripted import ScriptedEngine
+
+SECRET = "canary-secret-7f3a"
+PLAN = {
+    "title": "Sum of sales",
+    "summary": "What was sold.",
+    "sections": [{"heading": "Sales", "text": "All of them."}],
+}
+
+
+class Unlocked(Library):
+    """The prompts of the repository as they are now, promoted or not: these tests are not about locks."""
+
+    def __getitem__(self, name: str) -> Prompt:
+        return load(self.folder(name) / f"{name}.prompt.yml")
+
+    def verify(self, name: str, identity: Identity) -> None:
+        return None
+
+
+class OneEngine(Engines):
+    """Every model is this engine."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        super().__init__(settings)
+        self.engine = engine
+
+    def get(self, name: str | None = None) -> Engine:
+        return self.engine
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def settings_for(state: Path, **more: Any) -> Settings:
+    port, pages = more.pop("port", None) or free_port(), more.pop("pages_port", None) or free_port()
+    values = {
+        "secret": SECRET,
+        "state_dir": state,
+        "port": port,
+        "pages_port": pages,
+        "shutdown_grace_s": 5.0,
+        "callback_allow": "127.0.0.0/8",
+        "callback_signing_key": "whsec_c2lnbmluZyBrZXk=",
+        "maker": "plan",
+    }
+    return settings_module.load(**(values | more))
+
+
+def app_for(settings: Settings, engine: Engine) -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with routes.running(app, settings, Unlocked(settings.data_dir), OneEngine(settings, engine)):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(routes.router)
+    problems.install(app)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    return app
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, engine: Engine) -> Iterator[httpx.Client]:
+    """The application on real ports in a thread; a client for it."""
+    server = uvicorn.Server(
+        uvicorn.Config(app_for(settings, engine), host="127.0.0.1", port=settings.port, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.02)
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def plans(_: Request) -> str:
+    """A scripted model that always plans."""
+    return json.dumps(PLAN)
+
+
+def planner() -> ScriptedEngine:
+    return ScriptedEngine(plans)
+
+
+def brief(evaluator: str, **changes: Any) -> dict[str, Any]:
+    """A brief as a sender posts it."""
+    sample = base64.b64encode(b"product,sales\nA,1.5\nB,2.5\n").decode()
+    return {
+        "email": "student@example.com",
+        "secret": SECRET,
+        "task": "sum-of-sales-1a2b3",
+        "round": 1,
+        "nonce": "ab12-1",
+        "brief": "Publish a page that shows the sales.",
+        "checks": ["Repo has MIT license", {"js": "!!document.title"}],
+        "evaluation_url": evaluator,
+        "attachments": [{"name": "data.csv", "url": f"data:text/csv;base64,{sample}"}],
+    } | changes
+
+
+def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
+    """Wait for something to become true; the limit only ends a test that would hang."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it never became true")
+
+
+def finished(client: httpx.Client, build: str) -> dict[str, Any]:
+    """The build when it and its callback are over."""
+
+    def over() -> dict[str, Any] | None:
+        shown: dict[str, Any] = client.get(f"/builds/{build}").json()
+        ended = shown["status"] in ("done", "failed", "cancelled") and shown["delivery"] != "pending"
+        return shown if ended else None
+
+    found: dict[str, Any] = until(over)
+    return found
+
+
+def posted(client: httpx.Client, body: Mapping[str, Any]) -> dict[str, Any]:
+    response = client.post("/api-endpoint", json=body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+@dataclass
+class Heard:
+    """One request at the evaluator."""
+
+    at_s: float
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.raw)
+        return value
+
+
+@dataclass
+class Memory:
+    """What the evaluator heard, and what it says next."""
+
+    url: str
+    heard: list[Heard] = field(default_factory=list)
+    says: list[tuple[int, str]] = field(default_factory=list)

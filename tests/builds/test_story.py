@@ -1,0 +1,91 @@
+"""The main path, on real ports: a brief in, a checked and published site and a signed callback out."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for
+from tests.servers.evaluator import evaluator
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def test_a_brief_becomes_a_site_and_a_callback(tmp_path: Path) -> None:
+    """From the POST to the callback, `git clone` of the result included, attachments byte for byte."""
+    settings = settings_for(tmp_path / "state")
+    with evaluator() as judge, serving(settings, planner()) as client:
+        said = brief(judge.url)
+        answer = posted(client, said)
+        shown = finished(client, answer["job_id"])
+        assert shown["status"] == "done", client.get(f"/builds/{answer['job_id']}/events").text
+        assert shown["outcome"]["failed"] == []
+        assert [each["verdict"] for each in shown["callbacks"]] == ["delivered"]
+        body = judge.heard[0].body
+        assert {key: body[key] for key in ("email", "task", "round", "nonce")} == {
+            key: said[key] for key in ("email", "task", "round", "nonce")
+        }
+        git("clone", "-q", body["repo_url"], str(tmp_path / "clone"))
+        assert git("-C", str(tmp_path / "clone"), "rev-parse", "HEAD") == body["commit_sha"]
+        assert (tmp_path / "clone" / "data.csv").read_bytes() == b"product,sales\nA,1.5\nB,2.5\n"
+        assert "MIT License" in (tmp_path / "clone" / "LICENSE").read_text()
+        page = httpx.get(body["pages_url"])
+        assert page.status_code == 200
+        assert "Sum of sales" in page.text
+        assert "content-security-policy" in page.headers
+        assert httpx.get(body["pages_url"] + "build.json").json() == {"build": answer["job_id"], "round": 1}
+
+
+def test_twenty_duplicates_at_once_are_one_build(tmp_path: Path) -> None:
+    """Twenty senders of the same brief get 200 and the same id; one model answer, one commit, one callback."""
+    engine = planner()
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), engine) as client:
+        said = brief(judge.url)
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: posted(client, said), range(20)))
+        assert len({each["job_id"] for each in answers}) == 1
+        finished(client, answers[0]["job_id"])
+        assert posted(client, said)["build_status"] == "done"
+        assert len(engine.asked) == 1
+        assert len(judge.heard) == 1
+        [repository] = (tmp_path / "state" / "repositories").glob("*.git")
+        assert git("--git-dir", str(repository), "rev-list", "--count", "main") == "1"
+
+
+def test_a_second_round_edits_the_same_repository_forward(tmp_path: Path) -> None:
+    """Round 2 has round 1's commit as its parent, keeps its files, and is what the site serves."""
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        first = finished(client, posted(client, brief(judge.url))["job_id"])
+        again = brief(judge.url, round=2, nonce="ab12-2", brief="Add a note.", attachments=[])
+        second = finished(client, posted(client, again)["job_id"])
+        assert second["outcome"]["repo_url"] == first["outcome"]["repo_url"]
+        git("clone", "-q", second["outcome"]["repo_url"], str(tmp_path / "clone"))
+        log = git("-C", str(tmp_path / "clone"), "rev-list", "HEAD").split()
+        assert log == [second["outcome"]["commit_sha"], first["outcome"]["commit_sha"]]
+        assert (tmp_path / "clone" / "data.csv").exists()
+        assert httpx.get(second["outcome"]["pages_url"] + "build.json").json()["round"] == 2
+
+
+def test_a_wrong_secret_is_403_and_stores_nothing(tmp_path: Path) -> None:
+    """The refusal says nothing about the secret, and no build exists afterwards."""
+    with serving(settings_for(tmp_path / "state"), planner()) as client:
+        refused = client.post("/api-endpoint", json=brief("http://127.0.0.1:9/", secret="wrong"))
+        assert refused.status_code == 403
+        assert 'wrong"' not in refused.text.replace("The secret is wrong.", "")
+        listed = client.get("/builds", headers={"authorization": f"Bearer {SECRET}"})
+        assert listed.json() == {"builds": []}
+        assert client.get("/builds").status_code == 403
+
+
+def test_an_invalid_brief_is_422_with_pointers_and_without_its_input(tmp_path: Path) -> None:
+    """What was sent, the secret above all, is not repeated."""
+    with serving(settings_for(tmp_path / "state"), planner()) as client:
+        refused = client.post("/api-endpoint", json=brief("http://127.0.0.1:9/", round=0, email=3))
+        assert refused.status_code == 422
+        assert {each["pointer"] for each in refused.json()["errors"]} == {"/email", "/round"}
+        assert SECRET not in refused.text
