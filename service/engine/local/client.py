@@ -14,42 +14,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import socket
-import sys
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 from service import resources
-from service.engine.local.protocol import Decoder, Pieces, encode
+from service.engine.local.kept import KeptAnswers
+from service.engine.local.process import WorkerProcess
+from service.engine.local.protocol import Pieces
 from service.engine.local.template import ChatTemplate
+from service.engine.local.ticket import Ticket
 from service.engine.schema import any_json, compile_schema
-from service.engine.types import (
-    Abilities,
-    Answer,
-    Chunk,
-    Health,
-    Identity,
-    Logprob,
-    Request,
-    Timings,
-    Usage,
-)  # fmt: skip
-from service.errors import (
-    DeadlineExceeded,
-    EngineBusy,
-    EngineUnavailable,
-    NotSupported,
-    PromptTooLong,
-    RequestError,
-    SameboatError,
-    SchemaUnsupported,
-)  # fmt: skip
+from service.engine.types import Abilities, Answer, Chunk, Health, Identity, Request
+from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models import fit
 from service.models.cache import Cache
 from service.models.catalog import Model
@@ -68,21 +49,6 @@ TOKENS: dict[str, str | int | float | bool] = {
 """What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
 
 
-@dataclass(eq=False)
-class _Ticket:
-    """One request between admission and its last token."""
-
-    id: int
-    request: Request
-    message: dict[str, Any]
-    tokens: int  # estimated prompt tokens
-    arrived: float
-    events: asyncio.Queue[dict[str, Any] | SameboatError] = field(default_factory=asyncio.Queue)
-    begun: float | None = None
-    prompt: int = 0
-    cached: int = 0
-
-
 class LocalEngine:
     """llama.cpp in a process of its own. See `service.engine.types.Engine` for the contract."""
 
@@ -97,15 +63,14 @@ class LocalEngine:
         self._metadata: Metadata | None = None
         self._template: ChatTemplate | None = None
         self._health = Health("starting", "not started yet")
-        self._queue: deque[_Ticket] = deque()
-        self._running: dict[int, _Ticket] = {}
+        self._queue: deque[Ticket] = deque()
+        self._running: dict[int, Ticket] = {}
         self._counts: dict[int, asyncio.Future[int]] = {}
         self._next = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._process: WorkerProcess | None = None
+        self._kept = KeptAnswers(settings.reuse_answers)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
             ("requests", "reused", "rejected", "withdrawn", "failed", "completion_tokens", "reused_tokens"), 0.0
@@ -172,8 +137,9 @@ class LocalEngine:
             "queue_requests": float(len(self._queue)),
             "queue_tokens": float(sum(ticket.tokens for ticket in self._queue)),
             "running": float(len(self._running)),
-            "kept_answers": float(len(self._answers)),
+            "kept_answers": float(len(self._kept)),
             "restarts": float(self._health.restarts),
+            "worker_rss_bytes": float(self._process.rss_bytes()) if self._process is not None else 0.0,
         }
 
     def memory_bytes(self) -> int:
@@ -247,6 +213,30 @@ class LocalEngine:
         finally:
             await self._end_process()
 
+    async def _run_worker(self, path: Path) -> str:
+        """One worker, from its start to its end; why it ended."""
+        threads, _ = resources.threads(self._settings)
+        load = {"path": str(path), "n_ctx": self.n_ctx, "slots": self._settings.parallel, "threads": threads}
+        reason = ""
+        try:
+            self._process = await WorkerProcess.start(load, threads=threads)
+            async for message in self._process.messages():
+                if message["op"] == "failed":
+                    reason = message["reason"]
+                else:
+                    self._on(message)
+            code = await self._process.end()
+        except (OSError, ValueError) as error:  # it cannot be started, or says what is not a message
+            reason, code = reason or f"{type(error).__name__}: {error}", None
+        finally:
+            await self._end_process()
+        return reason or f"the worker ended with code {code}"
+
+    async def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await process.end()
+
     def _check_fit(self) -> None:
         needed = fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
         fit.check(self.model.name, needed, resources.memory_bytes(self._settings), beside=self._beside())
@@ -255,49 +245,9 @@ class LocalEngine:
         self._set(Health("failed", reason, restarts=self._health.restarts))
         self._fail_all(EngineUnavailable(reason), queued=True)
 
-    async def _run_worker(self, path: Path) -> str:
-        """One worker, from its start to its end; why it ended."""
-        ours, theirs = socket.socketpair()
-        threads, _ = resources.threads(self._settings)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno()),
-                pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            )  # fmt: skip
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        load = {"path": str(path), "n_ctx": self.n_ctx, "slots": self._settings.parallel, "threads": threads}
-        self._send(load)
-        decoder = Decoder()
-        reason = ""
-        while data := await self._read(reader):
-            for message in decoder.feed(data):
-                if message["op"] == "failed":
-                    reason = message["reason"]
-                else:
-                    self._on(message)
-        await self._end_process()
-        return reason or f"the worker ended with code {self._process.returncode}"
-
-    @staticmethod
-    async def _read(reader: asyncio.StreamReader) -> bytes:
-        try:
-            return await reader.read(1 << 16)
-        except ConnectionError:
-            return b""
-
-    async def _end_process(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()  # it holds nothing that is not in the cache or here
-            await self._process.wait()
-
     def _send(self, message: Mapping[str, Any]) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode(message))
+        if self._process is not None:
+            self._process.send(message)
 
     # --- what the worker says ---
 
@@ -324,7 +274,7 @@ class LocalEngine:
 
     def _pump(self) -> None:
         """Send the worker what it has room for."""
-        while self._queue and self._writer is not None and self._health.state in ("ready", "draining"):
+        while self._queue and self._process is not None and self._health.state in ("ready", "draining"):
             room = self._settings.parallel - len(self._running)
             ticket = next((each for each in self._queue if each.request.priority == "interactive"), None)
             if ticket is None and (room > 1 or self._settings.parallel == 1):
@@ -337,7 +287,7 @@ class LocalEngine:
             self.observe("queue_s", ticket.begun - ticket.arrived)
             self._send(ticket.message)
 
-    def _leave(self, ticket: _Ticket) -> None:
+    def _leave(self, ticket: Ticket) -> None:
         """The ticket is over, for whatever reason: its place is free at once."""
         if self._running.pop(ticket.id, None) is None:
             with contextlib.suppress(ValueError):
@@ -371,86 +321,28 @@ class LocalEngine:
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Closing it withdraws the request at once."""
         self._counters["requests"] += 1
-        reused = self._reusable(request)
+        reused = self._kept.find(request)
         if reused is not None:
             self._counters["reused"] += 1
             self._counters["reused_tokens"] += reused.usage.completion
             yield Chunk(reused.text, reused.tokens, reused.logprobs or ())
             yield reused
             return
+        await self.start()
         ticket = self._admit(request)
         try:
-            async for item in self._follow(ticket):
-                yield item
+            async with contextlib.aclosing(ticket.follow(self.observe)) as items:
+                async for item in items:
+                    if isinstance(item, Answer):
+                        self._counters["completion_tokens"] += len(item.tokens)
+                        self._kept.keep(request, item)
+                    yield item
         finally:
             if ticket.id in self._running or ticket in self._queue:
                 self._counters["withdrawn"] += 1
                 if ticket.id in self._running:
                     self._send({"op": "cancel", "id": ticket.id})
                 self._leave(ticket)
-
-    async def _follow(self, ticket: _Ticket) -> AsyncGenerator[Chunk | Answer, None]:
-        """The events of one ticket as chunks and an answer."""
-        request = ticket.request
-        deadline = ticket.arrived + request.deadline_s if request.deadline_s is not None else None
-        text: list[str] = []
-        tokens: list[int] = []
-        logprobs: list[Logprob] = []
-        first: float | None = None
-        latest = 0.0
-        while True:
-            event = await self._event(ticket, deadline)
-            if isinstance(event, SameboatError):
-                raise event
-            now = time.monotonic()
-            if event["op"] == "begun":
-                ticket.prompt, ticket.cached = event["prompt"], event["cached"]
-            elif event["op"] == "tokens":
-                if first is None:
-                    first = now
-                    self.observe("first_token_s", now - ticket.arrived)
-                else:
-                    self.observe("inter_token_s", (now - latest) / max(1, len(event["tokens"])))
-                latest = now
-                fresh = tuple(_logprob(each) for each in event["logprobs"])
-                text.append(event["text"])
-                tokens += event["tokens"]
-                logprobs += fresh
-                yield Chunk(event["text"], tuple(event["tokens"]), fresh)
-            elif event["op"] == "refused":
-                raise _refusal(event)
-            else:
-                probabilities = None
-                if request.choices:
-                    probabilities = dict(zip(request.choices, event["probabilities"], strict=True))
-                    text, tokens = [request.choices[event["best"]]], event["tokens"]
-                    yield Chunk(text[0], tuple(tokens))
-                answer = Answer(
-                    text="".join(text),
-                    tokens=tuple(tokens),
-                    finish_reason=event["finish"],
-                    usage=Usage(ticket.prompt, len(tokens), ticket.cached, event["forced"]),
-                    timings=Timings(
-                        (ticket.begun or now) - ticket.arrived, (first or now) - ticket.arrived, now - ticket.arrived
-                    ),
-                    logprobs=tuple(logprobs) if request.logprobs is not None else None,
-                    probabilities=probabilities,
-                    constrained=ticket.message["lark"] is not None or bool(request.choices),
-                )
-                self._counters["completion_tokens"] += len(tokens)
-                self._keep(request, answer)
-                yield answer
-                return
-
-    @staticmethod
-    async def _event(ticket: _Ticket, deadline: float | None) -> dict[str, Any] | SameboatError:
-        try:
-            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                return await ticket.events.get()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"No answer within the {ticket.request.deadline_s:g} s that the request allows."
-            ) from None
 
     async def count(self, request: Request) -> int:
         """Prompt tokens, counted by the worker itself."""
@@ -467,7 +359,7 @@ class LocalEngine:
 
     # --- admission ---
 
-    def _admit(self, request: Request) -> _Ticket:
+    def _admit(self, request: Request) -> Ticket:
         """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
         if self._health.state in ("failed", "stopped", "draining"):
             retry = 5.0 if self._health.state == "draining" else None
@@ -484,7 +376,7 @@ class LocalEngine:
                 retry_after_s=self._wait_s(waiting),
                 key="queue",
             )
-        ticket = _Ticket(message["id"], request, message, tokens, time.monotonic())
+        ticket = Ticket(message["id"], request, message, tokens, time.monotonic())
         self._queue.append(ticket)
         self._pump()
         return ticket
@@ -509,8 +401,8 @@ class LocalEngine:
             lark = compile_schema(json.loads(request.schema)).lark
         elif request.any_json:
             lark = any_json().lark
-        if request.choices and len(set(request.choices)) != len(request.choices):
-            raise RequestError("Two choices are the same.", key="choices")
+        if len(set(request.choices)) != len(request.choices) or "" in request.choices:
+            raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")
         if request.sampling.max_tokens < 1:
             raise RequestError("max_tokens must be at least 1.", key="max_tokens")
         self._next += 1
@@ -528,34 +420,3 @@ class LocalEngine:
             "background": request.priority == "background",
             "force": self._force,
         }
-
-    # --- exact reuse ---
-
-    def _reusable(self, request: Request) -> Answer | None:
-        if not request.reuse or request.fingerprint is None:
-            return None
-        known = self._answers.get(request.fingerprint)
-        if known is None:
-            return None
-        self._answers.move_to_end(request.fingerprint)
-        return replace(known, reused=True, timings=Timings(0.0, 0.0, 0.0))
-
-    def _keep(self, request: Request, answer: Answer) -> None:
-        """Remember an answer that asking again would give again: greedy, or exact with its seed."""
-        deterministic = request.sampling.temperature <= 0 or request.choices or request.mode == "exact"
-        if request.fingerprint is None or not deterministic or not self._settings.reuse_answers:
-            return
-        self._answers[request.fingerprint] = answer
-        while len(self._answers) > self._settings.reuse_answers:
-            self._answers.popitem(last=False)
-
-
-def _logprob(raw: Mapping[str, Any]) -> Logprob:
-    top = tuple((int(token), str(text), float(value)) for token, text, value in raw["top"])
-    return Logprob(raw["token"], raw["text"], raw["logprob"], top)
-
-
-def _refusal(event: Mapping[str, Any]) -> RequestError:
-    if event["kind"] == "too_long":
-        return PromptTooLong(event["message"], limit=event["limit"], count=event["count"])
-    return SchemaUnsupported(event["message"], pointer=event["pointer"], keyword=event["keyword"])

@@ -43,8 +43,10 @@ class Constraint:
 
     def __init__(self, tokenizer: llguidance.LLTokenizer, lark: str) -> None:
         self._matcher = llguidance.LLMatcher(tokenizer, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
-        self._size = tokenizer.vocab_size
-        self._mask = np.zeros((self._size + 31) // 32, dtype=np.uint32)
+        self._mask = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.uint32)
+        self._check()
+
+    def _check(self) -> None:
         if self._matcher.is_error():
             raise SchemaUnsupported(
                 f"The grammar cannot be enforced: {self._matcher.get_error().splitlines()[0]}",
@@ -54,7 +56,8 @@ class Constraint:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing may follow."""
+        """Whether nothing may follow. A matcher that gave up has stopped too: that is an error, never an answer."""
+        self._check()
         return bool(self._matcher.is_stopped())
 
     def allows(self, token: int) -> bool:
@@ -64,6 +67,7 @@ class Constraint:
     def mask(self, logits: npt.NDArray[np.float32]) -> None:
         """Set the logits of every token that may not be next to minus infinity, in place."""
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        self._check()
         allowed = np.unpackbits(self._mask.view(np.uint8), bitorder="little")[: len(logits)]
         logits[allowed == 0] = -np.inf
 

@@ -3,9 +3,11 @@
 One step of the worker, decided in this order:
 
 1. A sequence that was cancelled is gone before anything else is decided.
-2. A waiting request takes the free slot that already holds the longest beginning of its prompt, and among equals the
-   lowest, because llama.cpp batches only neighbouring sequences. Interactive requests go first; a background one may
-   not take the last free slot, so a person never waits for a build to end.
+2. A waiting request takes a free slot beside those that are busy, because llama.cpp batches only neighbouring
+   sequences (a gap splits the batch, and each part reads all the weights again); among those, the one that already
+   holds the longest beginning of its prompt, else an empty one, else the one that was used longest ago. What another
+   slot holds of the prompt is copied. Interactive requests go first; a background one may not take the last free slot,
+   so a person never waits for a build to end.
 3. If nobody is answering yet, the oldest prompt goes on by one chunk.
 4. If somebody is answering, prompts get one chunk after every answer step, so that inter-token times stay level and
    first tokens still come; interactive prompts before background ones, then the one with the least left to do.
@@ -104,16 +106,25 @@ def place(slots: Sequence[Slot], prompt: Sequence[int], *, exact: bool, backgrou
     free = [slot for slot in slots if slot.owner is None]
     if not free or (background and len(free) == 1 and len(slots) > 1):
         return None
-    best = max(slots, key=lambda slot: (reusable(slot, prompt, exact=exact), slot.owner is None, -slot.number))
+    beside = neighbours(slots)
+    best = max(slots, key=lambda slot: (reusable(slot, prompt, exact=exact), slot in beside, -slot.number))
     reuse = reusable(best, prompt, exact=exact)
-    if reuse == 0:
-        target = min(free, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))
-        return Placement(target, target, 0)
-    if best.owner is None and reuse * 2 >= len(best.tokens):
+    if reuse and best in beside and reuse * 2 >= len(best.tokens):
         return Placement(best, best, reuse)  # its rest is worth less than what a copy costs
-    others = [slot for slot in free if slot is not best] or [best]
+    others = [slot for slot in beside if not reuse or slot is not best] or beside
     target = min(others, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))
-    return Placement(target, best, reuse)
+    return Placement(target, best if reuse else target, reuse)
+
+
+def neighbours(slots: Sequence[Slot]) -> list[Slot]:
+    """The free slots that keep the busy ones together: those in a gap, else those at either end, else all."""
+    free = [slot for slot in slots if slot.owner is None]
+    busy = [slot.number for slot in slots if slot.owner is not None]
+    if not busy:
+        return free
+    low, high = min(busy), max(busy)
+    gaps = [slot for slot in free if low < slot.number < high]
+    return gaps or [slot for slot in free if slot.number in (low - 1, high + 1)]
 
 
 class Scheduler:

@@ -58,11 +58,12 @@ class ChatTemplate:
                 remedy="Use /v1/completions with raw text, or an instruction-tuned model.",
             )
         marks: dict[str, str] = {}
-        plain = [self._plain(message, marks, messages) for message in messages]
+        used = {character for character in repr((messages, tools)) if ord(character) >= FIRST_MARK}
+        plain = [self._plain(message, marks, used) for message in messages]
         try:
             text = self._template.render(
                 messages=plain,
-                tools=[dict(tool) for tool in tools] or None,
+                tools=[self._clean(dict(tool), marks, used) for tool in tools] or None,
                 add_generation_prompt=True,
                 bos_token=self._bos,
                 eos_token=self._eos,
@@ -79,9 +80,8 @@ class ChatTemplate:
         """Raw text as one piece in which nothing is a control token."""
         return [(text, False)]
 
-    def _plain(self, message: Message, marks: dict[str, str], messages: Sequence[Message]) -> dict[str, Any]:
-        """The message as templates expect it, control tokens' texts replaced by marks."""
-        used = {character for other in messages for character in other.content if ord(character) >= FIRST_MARK}
+    def _clean(self, value: Any, marks: dict[str, str], used: set[str]) -> Any:
+        """A caller's value with the texts of control tokens replaced by marks, which are none of the `used` signs."""
 
         def mark(match: re.Match[str]) -> str:
             for sign, text in marks.items():
@@ -97,19 +97,24 @@ class ChatTemplate:
             if isinstance(value, str):
                 return self._special.sub(mark, value) if self._special else value
             if isinstance(value, Mapping):
-                return {key: clean(item) for key, item in value.items()}
+                return {clean(key): clean(item) for key, item in value.items()}
             if isinstance(value, (list, tuple)):
                 return [clean(item) for item in value]
             return value
 
-        plain: dict[str, Any] = {"role": message.role, "content": clean(message.content)}
+        return clean(value)
+
+    def _plain(self, message: Message, marks: dict[str, str], used: set[str]) -> dict[str, Any]:
+        """The message as templates expect it."""
+        plain: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.name:
-            plain["name"] = clean(message.name)
+            plain["name"] = message.name
         if message.tool_calls:
-            plain["tool_calls"] = clean(message.tool_calls)
+            plain["tool_calls"] = message.tool_calls
         if message.tool_call_id:
             plain["tool_call_id"] = message.tool_call_id
-        return plain
+        cleaned: dict[str, Any] = self._clean(plain, marks, used)
+        return cleaned
 
 
 def split(text: str, marks: Mapping[str, str]) -> Pieces:

@@ -34,6 +34,7 @@ from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, Step,
 from service.engine.local.tokens import Text
 from service.errors import PromptTooLong, SameboatError, SchemaUnsupported
 
+RUN = 8  # forced tokens of one sequence that share a batch with others: 64 sequences of 8 fill llama.cpp's 512
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
 
 
@@ -184,6 +185,13 @@ class Worker:
         active = Active(message["id"], prompt, message["exact"], message["background"])
         if message["labels"]:
             found = label_scores.sequences(self.context, message["labels"])
+            longest = max(len(prompt), len(self._tokens(message["neutral"]))) + max(map(len, found))
+            if longest > self.context.n_ctx:
+                raise PromptTooLong(
+                    f"The prompt and its longest choice have {longest} tokens, the context {self.context.n_ctx}.",
+                    limit=self.context.n_ctx,
+                    count=longest,
+                )
             return Request(message, active, labels=found)
         constraint = None
         if message["lark"] is not None:
@@ -226,7 +234,8 @@ class Worker:
             self.context.copy(source.number, slot.number)
             slot.tokens = source.tokens[:reuse]
         self.context.cut(slot.number, reuse)
-        slot.canonical = min(source.canonical, reuse) if reuse else 0
+        whole = min(source.canonical, reuse)
+        slot.canonical = whole - whole % CHUNK  # the rest of a cut chunk would be computed in a batch of another shape
         del slot.tokens[reuse:]
 
     def _forget(self, identifier: int) -> None:
@@ -275,10 +284,8 @@ class Worker:
         if request.labels is not None:
             self._score(request, logits)
             return
-        assert request.generation is not None
         request.active.answering = True
-        request.generation.step(row, logits)
-        self._report(request)
+        self._choose(request, row)
 
     def _answer(self, sequences: Sequence[Active]) -> None:
         """Compute what each of these has pending, in one batch, and choose what comes next."""
@@ -290,6 +297,9 @@ class Worker:
             assert slot is not None
             assert generation is not None
             pending = generation.pending
+            while len(pending) > RUN:  # a long forced run goes ahead alone: a batch stays within its bounds
+                self._ahead(slot, pending[:RUN])
+                pending = pending[RUN:]
             at = len(slot.tokens)
             rows += [(token, at + index, slot.number, index == len(pending) - 1) for index, token in enumerate(pending)]
             slot.tokens += pending
@@ -297,9 +307,25 @@ class Worker:
         self.context.decode(rows)
         self._counters["answer_tokens"] += len(rows)
         for request, row in ends:
-            assert request.generation is not None
+            self._choose(request, row)
+
+    def _ahead(self, slot: Slot, tokens: list[int]) -> None:
+        at = len(slot.tokens)
+        self.context.decode([(token, at + index, slot.number, False) for index, token in enumerate(tokens)])
+        slot.tokens += tokens
+        self._counters["answer_tokens"] += len(tokens)
+
+    def _choose(self, request: Request, row: int) -> None:
+        """Let the answer take its next token; a grammar that cannot go on refuses this request and no other."""
+        assert request.generation is not None
+        try:
             request.generation.step(row, self.context.logits(row))
-            self._report(request)
+        except SchemaUnsupported as error:
+            self._forget(request.id)
+            refused = {"kind": "schema", "pointer": error.key or "", "keyword": error.keyword}
+            self.send({"op": "refused", "id": request.id, "message": str(error), **refused})
+            return
+        self._report(request)
 
     def _report(self, request: Request) -> None:
         generation = request.generation

@@ -1,0 +1,98 @@
+"""One request between admission and its last token: the worker's events become chunks and an answer.
+
+What comes in: messages of `protocol`, or an error. What goes out: chunks, one Answer, or that error.
+What it does not know: the queue, other tickets, the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.engine.types import Answer, Chunk, Logprob, Request, Timings, Usage
+from service.errors import DeadlineExceeded, PromptTooLong, RequestError, SameboatError, SchemaUnsupported
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A request, what the worker is told of it, and what came back so far. Times are of `time.monotonic`."""
+
+    id: int
+    request: Request
+    message: dict[str, Any]
+    tokens: int  # estimated prompt tokens
+    arrived: float
+    events: asyncio.Queue[dict[str, Any] | SameboatError] = field(default_factory=asyncio.Queue)
+    begun: float | None = None
+
+    async def follow(self, observe: Callable[[str, float], None]) -> AsyncGenerator[Chunk | Answer, None]:
+        """Chunks, then the answer. Raises what went wrong, and DeadlineExceeded."""
+        text: list[str] = []
+        tokens: list[int] = []
+        logprobs: list[Logprob] = []
+        prompt = 0
+        first: float | None = None
+        latest = 0.0
+        while True:
+            event = await self._event()
+            if isinstance(event, SameboatError):
+                raise event
+            now = time.monotonic()
+            if event["op"] == "begun":
+                prompt = event["prompt"]
+            elif event["op"] == "tokens":
+                if first is None:
+                    first = now
+                    observe("first_token_s", now - self.arrived)
+                else:
+                    observe("inter_token_s", (now - latest) / max(1, len(event["tokens"])))
+                latest = now
+                fresh = tuple(_logprob(each) for each in event["logprobs"])
+                text.append(event["text"])
+                tokens += event["tokens"]
+                logprobs += fresh
+                yield Chunk(event["text"], tuple(event["tokens"]), fresh)
+            elif event["op"] == "refused":
+                raise _refusal(event)
+            else:
+                probabilities = None
+                if self.request.choices:
+                    probabilities = dict(zip(self.request.choices, event["probabilities"], strict=True))
+                    text, tokens = [self.request.choices[event["best"]]], event["tokens"]
+                    yield Chunk(text[0], tuple(tokens))
+                yield Answer(
+                    text="".join(text),
+                    tokens=tuple(tokens),
+                    finish_reason=event["finish"],
+                    usage=Usage(prompt, len(tokens), event["cached"], event["forced"]),
+                    timings=Timings(
+                        (self.begun or now) - self.arrived, (first or now) - self.arrived, now - self.arrived
+                    ),
+                    logprobs=tuple(logprobs) if self.request.logprobs is not None else None,
+                    probabilities=probabilities,
+                    constrained=self.message["lark"] is not None or bool(self.request.choices),
+                )
+                return
+
+    async def _event(self) -> dict[str, Any] | SameboatError:
+        limit = self.request.deadline_s
+        left = None if limit is None else max(0.0, self.arrived + limit - time.monotonic())
+        try:
+            async with asyncio.timeout(left):
+                return await self.events.get()
+        except TimeoutError:
+            raise DeadlineExceeded(f"No answer within the {limit:g} s that the request allows.") from None
+
+
+def _logprob(raw: Mapping[str, Any]) -> Logprob:
+    top = tuple((int(token), str(text), float(value)) for token, text, value in raw["top"])
+    return Logprob(raw["token"], raw["text"], raw["logprob"], top)
+
+
+def _refusal(event: Mapping[str, Any]) -> RequestError:
+    if event["kind"] == "too_long":
+        return PromptTooLong(event["message"], limit=event["limit"], count=event["count"])
+    return SchemaUnsupported(event["message"], pointer=event["pointer"], keyword=event["keyword"])

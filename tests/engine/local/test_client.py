@@ -1,0 +1,243 @@
+"""The engine as the service holds it, with the real starter model in its real process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+
+from service.engine.local.client import TOKENS
+from service.engine.types import Answer, Chunk, Message, Request, Sampling
+from service.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, PromptTooLong, RequestError
+from tests.engine.local.conftest import Loaded, ask, make, running
+
+pytestmark = pytest.mark.model
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}, "city": {"enum": ["Oslo", "Lima"]}},
+    "required": ["name", "age", "city"],
+    "additionalProperties": False,
+}  # fmt: skip
+LONG = "word " * 400
+
+
+def test_chunks_join_to_the_answer(loaded: Loaded) -> None:
+    async def both() -> tuple[list[Chunk], Answer]:
+        items = [item async for item in loaded.engine.stream(ask("Name three colours."))]
+        return [item for item in items if isinstance(item, Chunk)], items[-1]  # type: ignore[return-value]
+
+    chunks, answer = loaded.runner.run(both())
+    assert "".join(chunk.text for chunk in chunks) == answer.text != ""
+    assert tuple(token for chunk in chunks for token in chunk.tokens) == answer.tokens
+    assert answer.usage.completion == len(answer.tokens)
+
+
+def test_exact_answers_are_the_same_alone_in_company_and_on_a_warm_prefix(loaded: Loaded) -> None:
+    """Token for token and logit for logit: the log-probabilities are compared without tolerance."""
+    shared = "Here is a long text about boats and rivers, and the people who live beside them. " * 8
+    asked = [
+        ask(shared + f"Tell me about number {n}.", mode="exact", logprobs=0, tokens=16 + 4 * n) for n in range(4)
+    ]
+    noise = [ask(shared[: 90 * n] + f"Count to {n}", tokens=30) for n in range(3)]
+    alone = [loaded.run(each)[0] for each in asked]
+    for order in (asked + noise, noise + asked[::-1], asked[2:] + noise + asked[:2]):
+        together = {id(request): answer for request, answer in zip(order, loaded.run(*order), strict=True)}
+        for request, reference in zip(asked, alone, strict=True):
+            assert together[id(request)].tokens == reference.tokens
+            assert together[id(request)].logprobs == reference.logprobs
+    assert any(answer.usage.cached for answer in alone)
+
+
+def test_exact_answers_survive_a_new_process(loaded: Loaded) -> None:
+    request = ask("Why is the sea salty?" + LONG[:600], mode="exact", logprobs=0)
+    here = loaded.run(request)[0]
+
+    async def elsewhere() -> Answer:
+        async with running(parallel=2, threads=1) as engine:
+            return await engine.answer(request)
+
+    there = asyncio.run(elsewhere())
+    assert (there.tokens, there.logprobs) == (here.tokens, here.logprobs)
+
+
+def test_a_schema_is_enforced_and_forcing_tokens_changes_nothing(loaded: Loaded) -> None:
+    """The answer with tokens appended unsampled equals the one that takes each of them in a step of its own."""
+    request = ask("Invent a person, as JSON.", tokens=80, schema=json.dumps(SCHEMA))
+    forced = loaded.run(request)[0]
+
+    async def stepwise() -> Answer:
+        async with running(parallel=2) as engine:
+            engine._force = False
+            return await engine.answer(request)
+
+    plain = asyncio.run(stepwise())
+    assert set(json.loads(forced.text)) == {"name", "age", "city"}
+    assert forced.usage.forced > 0
+    assert (plain.text, plain.tokens) == (forced.text, forced.tokens)
+
+
+def test_a_long_forced_text_stays_within_a_batch(loaded: Loaded) -> None:
+    """Several answers that each have hundreds of forced tokens at once: llama.cpp's batch holds 512."""
+    text = " ".join(f"item {n}" for n in range(90))
+    asked = [ask(f"{n}", tokens=400, schema=json.dumps({"const": text})) for n in range(4)]
+    assert [json.loads(answer.text) for answer in loaded.run(*asked)] == [text] * 4
+
+
+def test_labels_have_probabilities_and_the_best_is_the_answer(loaded: Loaded) -> None:
+    choices = ("positive", "negative", "somewhere in between")
+    answer = loaded.run(ask("Is 'I love it' positive or negative?", choices=choices))[0]
+    assert answer.probabilities is not None
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.text == max(answer.probabilities, key=lambda label: answer.probabilities[label])  # type: ignore[index]
+
+
+def test_label_probabilities_are_those_of_decoding_them(loaded: Loaded) -> None:
+    """The ratio of two one-token labels equals the ratio of their probabilities among the next token's."""
+    top = loaded.run(ask("Say yes or no.", tokens=1, logprobs=20, mode="exact"))[0].logprobs
+    assert top is not None
+    first, second = [entry for entry in top[0].top if entry[1].isalpha() and entry[1].isascii()][:2]
+    scored = loaded.run(ask("Say yes or no.", choices=(first[1], second[1]), mode="exact"))[0].probabilities
+    assert scored is not None
+    import math
+
+    assert math.log(scored[first[1]] / scored[second[1]]) == pytest.approx(first[2] - second[2], abs=1e-6)
+
+
+def test_calibration_divides_out_what_a_content_free_input_gives(loaded: Loaded) -> None:
+    """Asked about the content-free input itself, every label is equally probable."""
+    neutral = (Message("user", "Is 'N/A' good or bad?"),)
+    request = Request(messages=neutral, choices=("good", "bad"), calibrate=True, neutral=neutral)
+    assert loaded.run(request)[0].probabilities == pytest.approx({"good": 0.5, "bad": 0.5}, abs=1e-3)
+
+
+def test_seeds_decide_and_zero_is_one_of_them(loaded: Loaded) -> None:
+    def drawn(seed: int) -> tuple[int, ...]:
+        sampling = Sampling(temperature=1.5, seed=seed, max_tokens=12)
+        return loaded.run(ask("Invent a word.", sampling=sampling, mode="exact"))[0].tokens
+
+    assert drawn(0) == drawn(0)
+    assert len({drawn(0), drawn(1), drawn(2)}) > 1
+
+
+def test_penalties_and_bias_change_the_choice(loaded: Loaded) -> None:
+    first = loaded.run(ask("Hello", tokens=1))[0].tokens[0]
+    biased = Sampling(max_tokens=1, logit_bias=((first, -100.0),))
+    assert loaded.run(ask("Hello", sampling=biased))[0].tokens[0] != first
+
+
+def test_a_prompt_that_is_too_long_names_limit_and_count(loaded: Loaded) -> None:
+    with pytest.raises(PromptTooLong) as caught:
+        loaded.run(ask(LONG * 2))
+    assert caught.value.limit == 512 < caught.value.count
+
+
+def test_an_empty_choice_is_refused(loaded: Loaded) -> None:
+    with pytest.raises(RequestError, match="empty"):
+        loaded.run(ask("x", choices=("a", "")))
+
+
+def test_control_tokens_in_a_message_are_text(loaded: Loaded) -> None:
+    """Spelled-out control tokens cost more than one token each: they were read as ordinary characters."""
+
+    async def counted(text: str) -> int:
+        return await loaded.engine.count(ask(text))
+
+    assert loaded.runner.run(counted("<|im_end|>")) > loaded.runner.run(counted("x")) + 2
+
+
+def test_closing_a_stream_frees_its_place_and_the_next_is_answered(loaded: Loaded) -> None:
+    async def leave() -> float:
+        before = loaded.engine.stats()["withdrawn"]
+        stream = loaded.engine.stream(ask("Tell a long story.", tokens=300))
+        await anext(stream)
+        await stream.aclose()
+        assert loaded.engine.stats()["running"] == 0
+        await loaded.engine.answer(ask("Hi", tokens=2))
+        return loaded.engine.stats()["withdrawn"] - before
+
+    assert loaded.runner.run(leave()) == 1
+    assert loaded.engine.stats()["cancelled"] >= 1
+
+
+def test_a_deadline_is_kept(loaded: Loaded) -> None:
+    with pytest.raises(DeadlineExceeded):
+        loaded.run(ask("Count to a thousand.", tokens=400, deadline_s=0.05))
+    assert loaded.engine.stats()["running"] == 0
+
+
+def test_the_same_fingerprint_is_answered_without_computing(loaded: Loaded) -> None:
+    request = ask("What is a boat?", fingerprint="f" * 64)
+    first, second = loaded.run(request)[0], loaded.run(request)[0]
+    fresh = loaded.run(ask("What is a boat?", fingerprint="f" * 64, reuse=False))[0]
+    assert (first.reused, second.reused, fresh.reused) == (False, True, False)
+    assert first.tokens == second.tokens
+
+
+def test_a_full_queue_is_busy_and_says_when_to_come_back() -> None:
+    async def overload() -> list[object]:
+        async with running(parallel=1, queue_requests=2) as engine:
+            asked = [engine.answer(ask(f"Story {n}", tokens=40)) for n in range(6)]
+            return list(await asyncio.gather(*asked, return_exceptions=True))
+
+    results = asyncio.run(overload())
+    refused = [each for each in results if isinstance(each, EngineBusy)]
+    assert len(refused) == 3
+    assert all(each.retry_after_s and each.retry_after_s >= 1 for each in refused)
+    assert sum(isinstance(each, Answer) for each in results) == 3
+
+
+def test_a_killed_worker_fails_what_runs_keeps_what_waits_and_comes_back() -> None:
+    async def kill() -> tuple[object, Answer, int]:
+        async with running(parallel=1) as engine:
+            stream = engine.stream(ask("Tell a long story.", tokens=400))
+            await anext(stream)
+            waiting = asyncio.create_task(engine.answer(ask("Hi", tokens=4)))
+            await asyncio.sleep(0)
+            assert engine.pid is not None
+            os.kill(engine.pid, signal.SIGKILL)
+            try:
+                async for _ in stream:
+                    pass
+                ended: object = None
+            except EngineUnavailable as error:
+                ended = error
+            return ended, await waiting, engine.health().restarts
+
+    ended, waited, restarts = asyncio.run(kill())
+    assert isinstance(ended, EngineUnavailable)
+    assert ended.retry_after_s
+    assert waited.tokens
+    assert restarts == 1
+
+
+def test_a_model_that_does_not_fit_fails_with_the_numbers() -> None:
+    async def refuse() -> str:
+        engine = make(memory_limit_bytes=50_000_000)
+        with pytest.raises(EngineUnavailable) as caught:
+            await engine.ready()
+        await engine.stop(0)
+        return str(caught.value)
+
+    assert "MB" in (said := asyncio.run(refuse())) or "bytes" in said or "MiB" in said
+
+
+def test_asking_an_engine_that_was_never_started_starts_it() -> None:
+    async def lazily() -> Answer:
+        engine = make(parallel=1)
+        try:
+            return await engine.answer(ask("Hi", tokens=2))
+        finally:
+            await engine.stop(0)
+
+    assert asyncio.run(lazily()).tokens
+
+
+def test_the_identity_tells_what_the_worker_really_does() -> None:
+    """The parent never imports llama.cpp, so it repeats these values; here they are compared."""
+    from service.engine.local import context, scheduler
+
+    assert TOKENS == {**context.SETTINGS, "chunk": scheduler.CHUNK, "forced": True}

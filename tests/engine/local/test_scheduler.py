@@ -1,0 +1,72 @@
+"""The policy alone: no model, no clock."""
+
+from __future__ import annotations
+
+from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, chunk_size, common, place, reusable
+
+
+def slots(count: int, **owners: int) -> list[Slot]:
+    made = [Slot(number) for number in range(count)]
+    for name, owner in owners.items():
+        made[int(name.removeprefix("s"))].owner = owner
+    return made
+
+
+def test_a_background_request_leaves_the_last_slot_to_a_person() -> None:
+    busy = slots(2, s0=1)
+    assert place(busy, [1, 2], exact=False, background=True) is None
+    assert place(busy, [1, 2], exact=False, background=False) is not None
+
+
+def test_busy_slots_stay_neighbours() -> None:
+    """A gap would split llama.cpp's batch, so it is filled first, then an end, whatever else was used long ago."""
+    gap = place(slots(6, s1=1, s3=2), [1], exact=False, background=False)
+    end = place(slots(6, s2=1), [1], exact=False, background=False)
+    assert gap is not None
+    assert end is not None
+    assert gap.slot.number == 2
+    assert end.slot.number in (1, 3)
+
+
+def test_a_prefix_held_by_a_busy_slot_is_copied_and_not_taken() -> None:
+    made = slots(3, s0=1)
+    made[0].tokens = [5] * 100
+    placed = place(made, [5] * 50 + [6], exact=False, background=False)
+    assert placed is not None
+    assert (placed.slot.number, placed.source.number, placed.reuse) == (1, 0, 50)
+
+
+def test_the_last_prompt_token_is_always_computed() -> None:
+    assert reusable(Slot(0, [1, 2, 3]), [1, 2, 3], exact=False) == 2
+
+
+def test_an_exact_request_takes_only_whole_canonical_chunks() -> None:
+    slot = Slot(0, [7] * (3 * CHUNK), canonical=2 * CHUNK)
+    assert reusable(slot, [7] * (3 * CHUNK), exact=True) == 2 * CHUNK
+    assert reusable(slot, [7] * (CHUNK + 5), exact=True) == CHUNK
+
+
+def test_prompts_and_answers_take_turns_and_people_come_before_builds() -> None:
+    answering = Active(1, [1], False, False, Slot(0), 1, True)
+    build = Active(2, [1] * 10, False, True, Slot(1))
+    person = Active(3, [1] * 90, False, False, Slot(2))
+    scheduler = Scheduler()
+    first, second, third = (scheduler.next([answering, build, person]) for _ in range(3))
+    assert [(step.kind, step.sequences) for step in first] == [("prompt", (person,))]
+    assert [(step.kind, step.sequences) for step in second] == [("answer", (answering,))]
+    assert third[0].kind == "prompt"
+
+
+def test_exact_sequences_are_never_batched() -> None:
+    many = [Active(number, [1], number > 1, False, Slot(number), 1, True) for number in range(4)]
+    steps = Scheduler().next(many)
+    assert [len(step.sequences) for step in steps] == [2, 1, 1]
+
+
+def test_chunks_end_at_multiples_of_the_chunk() -> None:
+    assert (chunk_size(0, 1000), chunk_size(CHUNK - 3, 1000), chunk_size(CHUNK, 5)) == (CHUNK, 3, 5)
+
+
+def test_common_finds_the_longest_common_beginning() -> None:
+    for size in (0, 1, 63, 64, 99):
+        assert common([1] * size + [2] * 5, [1] * size + [3] * 9) == size
