@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from service import settings as settings_module
+from service.models.cache import Cache
+from service.models.catalog import Catalog
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +27,19 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SAMEBOAT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setitem(settings_module.Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """The real catalog."""
+    return Catalog.load(ROOT / "data" / "models.toml")
+
+
+@pytest.fixture(scope="session")
+def starter(catalog: Catalog) -> Path:
+    """The verified starter model's file. `make test` fetches it before the tests run."""
+    cache = Cache(settings_module.load().cache_dir)
+    path = cache.find(catalog[catalog.default])
+    if path is None:
+        pytest.fail("the starter model is not in the cache; run: make models")
+    return path

@@ -96,7 +96,7 @@ def _download(url: str, partial: Path, progress: Progress, headers: dict[str, st
             note.write_text("" if fresh.startswith("W/") else fresh, encoding="ascii")
             done = have if resumed else 0
             with partial.open("ab" if resumed else "wb") as file:
-                for chunk in response.iter_bytes(CHUNK_BYTES):
+                for chunk in response.iter_bytes():  # as it comes, so that a cut loses nothing
                     file.write(chunk)
                     done += len(chunk)
                     progress(done, "resumed" if resumed else "downloading")

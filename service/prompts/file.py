@@ -140,7 +140,6 @@ def loads(text: str, path: Path | None = None) -> Prompt:
     except ValidationError as error:
         raise _told(error, tree, where) from None
     prompt = Prompt(spec, text, path)
-    _check_variables(prompt, tree, where)
     for key, schema in (("inputs", spec.inputs), ("jsonSchema", _schema(prompt, tree, where))):
         if schema is None:
             continue
@@ -149,6 +148,7 @@ def loads(text: str, path: Path | None = None) -> Prompt:
         except jsonschema.SchemaError as error:
             at = "".join(f"/{part}" for part in error.absolute_path)
             raise PromptError(f"{where}:{_line(tree, (key,))}: {key}{at}: {error.message}", key=key) from None
+    _check_variables(prompt, tree, where)
     try:
         _ = prompt.grammar
     except SchemaUnsupported as error:

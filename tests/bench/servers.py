@@ -85,7 +85,8 @@ def source() -> Path:
         subprocess.run([*pip, "install", "scikit-build-core", "cmake", "ninja"], check=True)
         subprocess.run(
             [*pip, "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", base,
-             f"llama-cpp-python=={VERSION}"], check=True, env={**os.environ, "PATH": f"{client / 'bin'}:{os.environ['PATH']}"},
+             f"llama-cpp-python=={VERSION}"], check=True,
+            env={**os.environ, "PATH": f"{client / 'bin'}:{os.environ['PATH']}"},
         )  # fmt: skip
         with tarfile.open(base / f"llama_cpp_python-{VERSION}.tar.gz") as archive:
             archive.extractall(base, filter="data")

@@ -17,9 +17,12 @@ from typing import Any
 
 import httpx
 
-SHIPS = """Heron,120,20,1998,Northhaven Gull,80,0,2004,Stonewick Osprey,240,45,2011,Westwick Curlew,60,8,1987,Littlebay
-Petrel,310,70,2019,Amber Tern,45,0,2001,Sealrock Plover,150,30,1994,Eastmere Fulmar,95,12,2007,Kettle
-Skua,200,38,2015,Longsand Avocet,130,22,1992,Millharbour Dunlin,70,6,2009,Fernisland""".split()
+SHIPS = (
+    *("Heron,120,20,1998,Northhaven", "Gull,80,0,2004,Stonewick", "Osprey,240,45,2011,Westwick"),
+    *("Curlew,60,8,1987,Littlebay", "Petrel,310,70,2019,Amber", "Tern,45,0,2001,Sealrock"),
+    *("Plover,150,30,1994,Eastmere", "Fulmar,95,12,2007,Kettle", "Skua,200,38,2015,Longsand"),
+    *("Avocet,130,22,1992,Millharbour", "Dunlin,70,6,2009,Fernisland"),
+)
 PREFIX = "You answer questions about the ships of a small ferry company, briefly and in plain words.\n" + "".join(
     "Ship {}: the {} carries {} people and {} cars, was built in {} and sails to {}.\n".format(number, *ship.split(","))
     for number, ship in enumerate(SHIPS, 1)

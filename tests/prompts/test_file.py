@@ -1,0 +1,136 @@
+"""The prompt file: every mistake is told with file, line, key and remedy; nothing crashes the parser; comments stay."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import InputsError, PromptError
+from service.prompts.file import dumps, loads, save
+
+GOOD = """\
+# a comment
+schemaVersion: 1
+name: greet
+description: Greets  # kept
+modelParameters:
+  temperature: 0
+  maxTokens: 20
+inputs:
+  type: object
+  properties:
+    who: {type: string}
+  required: [who]
+messages:
+  - {role: system, content: Be kind.}
+  - role: user
+    content: "Greet {{who}}."
+testData:
+  - {id: one, who: Ada, expected: Ada}
+evaluators:
+  - name: says
+    string: {contains: "{{expected}}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("temperature: 0", "temprature: 0", r"yml:6: unknown key 'temprature' in modelParameters; did you mean 'temperature'\?"),
+        ("description: Greets", "descripton: Greets", r"yml:4: unknown key 'descripton'; did you mean 'description'\?"),
+        ("temperature: 0", "temperature: hot", r"x\.prompt\.yml:6: modelParameters\.temperature"),
+        ("{{who}}", "{{whom}}", r"\{\{whom\}\} is not among the inputs; did you mean 'who'\?"),
+        ("Greet {{who}}", "Greet", r"x\.prompt\.yml:11: input 'who' is never used"),
+        ("name: greet", "nam: greet", r"unknown key 'nam'|name is missing"),
+        ("role: system", "role: boss", r"x\.prompt\.yml:14: messages\.0\.role"),
+        ("string: {contains", "strng: {contains", r"unknown key 'strng'.*did you mean 'string'\?"),
+        ('string: {contains: "{{expected}}"}', "uses: github/similarity", r"needs a hosted judge; use `similarity`"),
+        ("maxTokens: 20", "maxTokens: 20\nresponseFormat: json_schema", r"jsonSchema belong together"),
+        (
+            "maxTokens: 20",
+            "maxTokens: 20\nresponseFormat: json_schema\njsonSchema: {type: object, not: {}}",
+            r"x\.prompt\.yml:9: jsonSchema.*'not'",
+        ),
+        ("maxTokens: 20", "maxTokens: 20\nresponseFormat: choice\nchoices: [a]", r"at least two"),
+        ("messages:", "messages: [", r"x\.prompt\.yml:\d+: not valid YAML"),
+        ("name: greet", "name: greet\nname: twice", r"x\.prompt\.yml:\d+: not valid YAML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_where_it_is(old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(PromptError, match=said):
+        loads(GOOD.replace(old, new), Path("x.prompt.yml"))
+
+
+def test_a_good_file_is_read() -> None:
+    prompt = loads(GOOD)
+    assert (prompt.name, prompt.variables, prompt.coverage) == ("greet", ("who",), "free text")
+    assert [message.content for message in prompt.messages({"who": "Ada"})] == ["Be kind.", "Greet Ada."]
+
+
+def test_a_plain_file_of_githubs_shape_is_read() -> None:
+    """No schemaVersion, no inputs, jsonSchema as a string in OpenAI's wrapper."""
+    prompt = loads(
+        "name: s\nmodel: openai/gpt-4o-mini\nresponseFormat: json_schema\n"
+        'jsonSchema: \'{"name": "x", "strict": true, "schema": {"type": "object", '
+        '"properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false}}\'\n'
+        'messages:\n  - {role: user, content: "{{input}}"}\n'
+        "testData:\n  - {input: 1, expected: 2}\n"
+    )
+    assert prompt.schema is not None
+    assert prompt.schema["required"] == ["a"]
+    assert "enforced:" in prompt.coverage
+    assert prompt.variables == ("input",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pointer", "said"),
+    [
+        ({}, "/who", "missing"),
+        ({"who": 3}, "/who", "type"),
+        ({"who": "x", "wo": "canary"}, "/wo", "did you mean 'who'"),
+    ],
+)
+def test_wrong_inputs_are_told_by_pointer_and_without_their_values(
+    inputs: dict[str, object], pointer: str, said: str
+) -> None:
+    with pytest.raises(InputsError, match=said) as caught:
+        loads(GOOD).messages(inputs)
+    assert caught.value.problems[0][0] == pointer
+    assert "canary" not in str(caught.value)
+
+
+def test_saving_keeps_comments(tmp_path: Path) -> None:
+    path = tmp_path / "greet.prompt.yml"
+    save(loads(GOOD), path)
+    changed = loads(GOOD.replace("Be kind.", "Be brief.").replace("# a comment", "").replace("# kept", ""))
+    saved = save(changed, path)
+    assert "# a comment" in saved.text
+    assert "# kept" in saved.text
+    assert saved.spec.messages[0].content == "Be brief."
+    assert loads(path.read_text()).sha256 == saved.sha256
+
+
+def test_changing_one_key_changes_nothing_else() -> None:
+    text = dumps(loads(GOOD), {"description": "Says hello"})
+    assert "# a comment" in text
+    assert loads(text).spec.model_dump(exclude={"description"}) == loads(GOOD).spec.model_dump(exclude={"description"})
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.one_of(st.text(max_size=300), st.binary(max_size=200).map(lambda data: data.decode("latin-1"))))
+def test_random_text_never_crashes_the_parser(text: str) -> None:
+    with pytest.raises(PromptError):
+        loads(text)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.integers(0, len(GOOD) - 1), st.text(alphabet="{}[]:-#&*!|>'\"%@`, \n\tax0", max_size=6), st.integers(0, 12))
+def test_a_damaged_file_is_read_or_refused(at: int, inserted: str, removed: int) -> None:
+    damaged = GOOD[:at] + inserted + GOOD[at + removed :]
+    with contextlib.suppress(PromptError):
+        assert loads(damaged).name
