@@ -2,6 +2,10 @@
 
 The two share a socket pair, and the worker dies with its end of it. It gets a session of its own, so that a Ctrl-C in
 the terminal reaches only the service, which then stops it in order.
+
+OpenMP's threads sleep at a barrier instead of spinning, unless the environment says otherwise: with other busy processes
+on two cores, an answer that took 1 to 2 s so did not end within 20 s with spinning threads. On cores that are the
+engine's own, `OMP_WAIT_POLICY=active` is up to a third faster.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno()),
                 pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                env={"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(threads)},
             )  # fmt: skip
         reader, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, reader, writer)

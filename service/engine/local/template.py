@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from jinja2 import TemplateError
@@ -58,7 +59,8 @@ class ChatTemplate:
                 remedy="Use /v1/completions with raw text, or an instruction-tuned model.",
             )
         marks: dict[str, str] = {}
-        used = {character for character in repr((messages, tools)) if ord(character) >= FIRST_MARK}
+        written = json.dumps([[asdict(message) for message in messages], list(tools)], ensure_ascii=False, default=str)
+        used = {character for character in written if ord(character) >= FIRST_MARK}
         plain = [self._plain(message, marks, used) for message in messages]
         try:
             text = self._template.render(

@@ -39,9 +39,7 @@ def test_chunks_join_to_the_answer(loaded: Loaded) -> None:
 def test_exact_answers_are_the_same_alone_in_company_and_on_a_warm_prefix(loaded: Loaded) -> None:
     """Token for token and logit for logit: the log-probabilities are compared without tolerance."""
     shared = "Here is a long text about boats and rivers, and the people who live beside them. " * 8
-    asked = [
-        ask(shared + f"Tell me about number {n}.", mode="exact", logprobs=0, tokens=16 + 4 * n) for n in range(4)
-    ]
+    asked = [ask(shared + f"Tell me about number {n}.", mode="exact", logprobs=0, tokens=16 + 4 * n) for n in range(4)]
     noise = [ask(shared[: 90 * n] + f"Count to {n}", tokens=30) for n in range(3)]
     alone = [loaded.run(each)[0] for each in asked]
     for order in (asked + noise, noise + asked[::-1], asked[2:] + noise + asked[:2]):
