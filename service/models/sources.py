@@ -74,6 +74,7 @@ def fetch(
 
 def _download(url: str, partial: Path, progress: Progress, headers: dict[str, str], timeout_s: float) -> None:
     """GET with a range from what is there; `If-Range` restarts when the file changed in between (RFC 9110 13.1.5)."""
+    headers = {**headers, "accept-encoding": "identity"}  # ranges count the bytes that are sent, so send them plain
     note = partial.with_suffix(".etag")
     have = partial.stat().st_size if partial.exists() else 0
     etag = note.read_text(encoding="ascii") if note.exists() else ""

@@ -1,0 +1,86 @@
+"""`sameboat doctor` names what would stop a person, with the remedy, and exits with 1 only then."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from service.cli import doctor
+from service.cli.doctor import Finding
+from tests.cli.test_root import sameboat
+
+
+def findings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Finding]:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return {finding.what: finding for finding in doctor.examine()}
+
+
+def test_here_nothing_stops_the_engine_and_the_model(monkeypatch: pytest.MonkeyPatch, starter: Path) -> None:
+    found = findings(monkeypatch, SAMEBOAT_PORT="0")
+    for what in ("python", "settings", "engine", "threads", "memory", "cache", "state", "model", "port"):
+        assert found[what].level == "ok", found[what]
+    assert "llama-cpp-python" in found["engine"].found
+
+
+def test_too_little_memory_stops_with_the_numbers(monkeypatch: pytest.MonkeyPatch, starter: Path) -> None:
+    found = findings(monkeypatch, SAMEBOAT_MEMORY_LIMIT_BYTES=str(200 << 20))["model"]
+    assert found.level == "stop"
+    assert "weights 94" in found.found
+    assert "may use 200 MiB (SAMEBOAT_MEMORY_LIMIT_BYTES says so)" in found.found
+    assert "SAMEBOAT_CONTEXT" in found.remedy
+
+
+def test_a_cpu_without_the_instructions_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: {"avx", "sse4_2"})
+    found = findings(monkeypatch)["engine"]
+    assert (found.level, found.found) == ("stop", "this CPU lacks avx2, bmi2, f16c, fma, which the engine uses")
+
+
+def test_an_engine_that_is_not_there_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    found = findings(monkeypatch)
+    assert found["engine"].level == "stop"
+    assert "Install a C/C++ compiler" in found["engine"].remedy
+    assert found["git"].level == "note"
+
+
+@pytest.mark.parametrize(
+    ("environment", "level", "said"),
+    [
+        ({}, "note", "is missing in the cache, and can be fetched"),
+        ({"SAMEBOAT_OFFLINE": "true"}, "stop", "SAMEBOAT_OFFLINE forbids"),
+        ({"SAMEBOAT_MODEL": "gemma-3-270m"}, "stop", "licence is not accepted"),
+        ({"SAMEBOAT_MODEL": "gemma-3-270m", "SAMEBOAT_ACCEPT_LICENCES": "gemma"}, "note", "can be fetched"),
+        ({"SAMEBOAT_MODEL": "gemma-3-720m"}, "stop", "No model is called"),
+    ],
+)
+def test_a_model_that_is_not_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], level: str, said: str
+) -> None:
+    found = findings(monkeypatch, SAMEBOAT_CACHE_DIR=str(tmp_path), **environment)["model"]
+    assert found.level == level
+    assert said in found.found
+    assert found.remedy
+
+
+def test_a_taken_port_stops_and_the_exit_code_says_so() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = sameboat("doctor", "--json", SAMEBOAT_PORT=str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    rows = {row["what"]: row for row in json.loads(done.stdout)}
+    assert rows["port"]["level"] == "stop"
+    assert rows["port"]["remedy"] == "Stop what uses it, or set SAMEBOAT_PORT."
+
+
+def test_a_wrong_setting_stops_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = findings(monkeypatch, SAMEBOAT_PORT="seventy")
+    assert list(found) == ["python", "settings"]
+    assert "SAMEBOAT_PORT" in found["settings"].found
