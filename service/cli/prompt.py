@@ -1,4 +1,4 @@
-"""`sameboat prompt list | validate | show | run`: prompt files and promoted prompts in a terminal."""
+"""`sameboat prompt list | validate | show | export | import | run`: prompt files and promoted prompts in a terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rich.table import Table
 from service import settings as settings_module
 from service.engine.pool import Engines
 from service.errors import InputsError, PromptError
+from service.evaluation import cases
+from service.prompts import convert
 from service.prompts import run as prompts
 from service.prompts.file import Prompt, load
 from service.prompts.library import Library
@@ -50,8 +52,15 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-def validate(paths: Annotated[list[Path], typer.Argument(help="Prompt files.")]) -> None:
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="Prompt files.")],
+    profile: Annotated[
+        str, typer.Option(help="sameboat, or github: also name what GitHub's readers ignore.")
+    ] = "sameboat",
+) -> None:
     """Check prompt files; says file, line, key and remedy for each that cannot be used."""
+    if profile not in ("sameboat", "github"):
+        raise typer.BadParameter("sameboat or github", param_hint="--profile")
     failed = 0
     for path in paths:
         try:
@@ -60,7 +69,11 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="Prompt files.")])
             typer.echo(f"{error}", err=True)
             failed += 1
         else:
-            typer.echo(f"{path}: ok, {prompt.coverage}")
+            left = convert.leaves_portable(prompt) if profile == "github" else []
+            typer.echo(f"{path}: {'not portable' if left else 'ok'}, {prompt.coverage}")
+            for sentence in left:
+                typer.echo(f"{path}: {sentence}", err=True)
+            failed += bool(left)
     if failed:
         raise typer.Exit(1)
 
@@ -69,6 +82,34 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="Prompt files.")])
 def show(name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")]) -> None:
     """The file's text."""
     typer.echo(found(name).text, nl=False)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")],
+    to: Annotated[str, typer.Option("--to", help="portable, promptfoo or prompty.")] = "portable",
+) -> None:
+    """The prompt in another tool's format; what that format cannot say goes to standard error."""
+    prompt = found(name)
+    if to == "promptfoo":
+        rows = [{**case.values, "id": case.id} for case in cases.load(prompt)]
+        text, left = convert.to_promptfoo(prompt, rows)
+    elif to in ("portable", "prompty"):
+        text, left = (convert.to_portable if to == "portable" else convert.to_prompty)(prompt)
+    else:
+        raise typer.BadParameter("portable, promptfoo or prompty", param_hint="--to")
+    typer.echo(text, nl=False)
+    for sentence in left:
+        typer.echo(f"left out: {sentence}", err=True)
+
+
+@app.command("import")
+def import_(path: Annotated[Path, typer.Argument(help="A Prompty v2 file.")]) -> None:
+    """A Prompty v2 file as a prompt file; what was not read goes to standard error."""
+    prompt, left = convert.from_prompty(path.read_text(encoding="utf-8"), path)
+    typer.echo(prompt.text, nl=False)
+    for sentence in left:
+        typer.echo(f"not read: {sentence}", err=True)
 
 
 @app.command()

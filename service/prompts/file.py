@@ -10,6 +10,8 @@ import difflib
 import hashlib
 import io
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,17 +20,15 @@ from typing import Any
 
 import jsonschema
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from service.engine.schema import Grammar, compile_schema
 from service.engine.types import Message
 from service.errors import InputsError, PromptError, SchemaUnsupported
 from service.prompts import render
 from service.prompts.spec import Evaluator, ModelParameters, Spec
+from service.prompts.tree import line_of, parse, plain, yaml
 
-MAX_BYTES = 1_000_000
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
 
@@ -107,7 +107,7 @@ class Prompt:
     def messages(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The conversation with the inputs filled in. Raises InputsError."""
         self.check_inputs(inputs)
-        values = {**{name: prop["default"] for name, prop in self._properties.items() if "default" in prop}, **inputs}
+        values = {**{name: each["default"] for name, each in self._properties.items() if "default" in each}, **inputs}
         return render.render(self.spec.messages, values)
 
     def neutral(self) -> tuple[Message, ...]:
@@ -116,7 +116,8 @@ class Prompt:
 
     @property
     def _properties(self) -> dict[str, Any]:
-        return dict(self.inputs_schema.get("properties", {}))
+        found = self.inputs_schema.get("properties", {})
+        return {name: each for name, each in found.items() if isinstance(each, dict)}  # true and false are schemas too
 
 
 def load(path: Path) -> Prompt:
@@ -134,9 +135,9 @@ def load(path: Path) -> Prompt:
 def loads(text: str, path: Path | None = None) -> Prompt:
     """Check a file's text; `path` is for messages. Raises PromptError."""
     where = str(path) if path else "<text>"
-    tree = _tree(text, where)
+    tree = parse(text, where)
     try:
-        spec = Spec.model_validate(_plain(tree))
+        spec = Spec.model_validate(_named(plain(tree, where), path))
     except ValidationError as error:
         raise _told(error, tree, where) from None
     prompt = Prompt(spec, text, path)
@@ -147,24 +148,26 @@ def loads(text: str, path: Path | None = None) -> Prompt:
             jsonschema.Draft202012Validator.check_schema(schema)
         except jsonschema.SchemaError as error:
             at = "".join(f"/{part}" for part in error.absolute_path)
-            raise PromptError(f"{where}:{_line(tree, (key,))}: {key}{at}: {error.message}", key=key) from None
+            raise PromptError(f"{where}:{line_of(tree, (key,))}: {key}{at}: {error.message}", key=key) from None
     _check_variables(prompt, tree, where)
+    _check_references(spec.inputs, tree, where)
+    _check_patterns(spec, tree, where)
     try:
         _ = prompt.grammar
     except SchemaUnsupported as error:
         raise PromptError(
-            f"{where}:{_line(tree, ('jsonSchema',))}: jsonSchema{error.key}: {error}", key="jsonSchema"
+            f"{where}:{line_of(tree, ('jsonSchema',))}: jsonSchema{error.key}: {error}", key="jsonSchema"
         ) from None
     return prompt
 
 
 def dumps(prompt: Prompt, changes: Mapping[str, Any] | None = None) -> str:
     """The file's text with top-level keys replaced; comments and order of everything else stay. Raises PromptError."""
-    tree = _tree(prompt.text, str(prompt.path or "<text>"))
+    tree = parse(prompt.text, str(prompt.path or "<text>"))
     for key, value in (changes or {}).items():
         tree[key] = value
     stream = io.StringIO()
-    _yaml().dump(tree, stream)
+    yaml().dump(tree, stream)
     return stream.getvalue()
 
 
@@ -173,77 +176,15 @@ def save(prompt: Prompt, path: Path) -> Prompt:
     text = prompt.text
     if path.exists():
         old = load(path)
-        new, current = _plain(_tree(prompt.text, str(path))), _plain(_tree(old.text, str(path)))
+        new, current = plain(parse(prompt.text, str(path))), plain(parse(old.text, str(path)))
         if set(current) <= set(new):
             text = dumps(old, {key: value for key, value in new.items() if current.get(key) != value})
     checked = loads(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    part = path.with_name(f".{path.name}.{os.getpid()}")  # an interruption leaves the old file whole
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
     return checked
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    yaml.allow_duplicate_keys = False
-    return yaml
-
-
-def _tree(text: str, where: str) -> CommentedMap:
-    """The YAML tree with line numbers. Raises PromptError."""
-    if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise PromptError(f"{where}: larger than {MAX_BYTES} bytes.", remedy="Put the cases into a testDataFile.")
-    try:
-        tree = _yaml().load(text)
-    except (
-        YAMLError,
-        ValueError,
-        RecursionError,
-        AttributeError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AssertionError,
-    ) as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-        line = mark.line + 1 if mark is not None else 1
-        said = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines() or ["cannot be read"]
-        raise PromptError(f"{where}:{line}: not valid YAML: {said[0]}.") from None
-    if not isinstance(tree, CommentedMap):
-        raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
-    return tree
-
-
-def _plain(node: Any, depth: int = 0) -> Any:
-    """YAML's own types as plain values; keys must be strings, so that a pointer to each exists."""
-    if depth > 64:
-        raise PromptError("A prompt file is nested at most 64 levels deep.")
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value, depth + 1) for key, value in node.items()}
-    if isinstance(node, (list, tuple)):
-        return [_plain(value, depth + 1) for value in node]
-    if isinstance(node, str):
-        return str(node)
-    if node is None or isinstance(node, bool):
-        return node
-    if isinstance(node, int):
-        return int(node)
-    return float(node) if isinstance(node, float) else str(node)
-
-
-def _line(tree: Any, path: tuple[Any, ...]) -> int:
-    """The line of the deepest part of `path` that exists, from 1."""
-    line, node = 1, tree
-    for part in path:
-        if not isinstance(node, (CommentedMap, CommentedSeq)):
-            break
-        try:
-            spot = node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part)
-            line, node = spot[0] + 1, node[part]
-        except (KeyError, IndexError, TypeError, AttributeError):
-            break
-    return line
 
 
 def _known_keys(path: tuple[Any, ...]) -> list[str]:
@@ -265,7 +206,7 @@ def _told(error: ValidationError, tree: CommentedMap, where: str) -> PromptError
     """The first problem, for a person."""
     problem = error.errors(include_url=False, include_input=False)[0]
     path = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
-    line, key = _line(tree, path), ".".join(map(str, path))
+    line, key = line_of(tree, path), ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), _known_keys(path), 1, 0.5)
         inside = f" in {'.'.join(map(str, path[:-1]))}" if len(path) > 1 else ""
@@ -280,12 +221,12 @@ def _told(error: ValidationError, tree: CommentedMap, where: str) -> PromptError
 def _schema(prompt: Prompt, tree: CommentedMap, where: str) -> dict[str, Any] | None:
     try:
         value = prompt.schema
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PromptError(
-            f"{where}:{_line(tree, ('jsonSchema',))}: jsonSchema is not JSON: {error}.", key="jsonSchema"
+            f"{where}:{line_of(tree, ('jsonSchema',))}: jsonSchema is not JSON: {error}.", key="jsonSchema"
         ) from None
     if value is not None and not isinstance(value, dict):
-        raise PromptError(f"{where}:{_line(tree, ('jsonSchema',))}: jsonSchema must be an object.", key="jsonSchema")
+        raise PromptError(f"{where}:{line_of(tree, ('jsonSchema',))}: jsonSchema must be an object.", key="jsonSchema")
     return value
 
 
@@ -297,10 +238,72 @@ def _check_variables(prompt: Prompt, tree: CommentedMap, where: str) -> None:
     for name in sorted(set(prompt.variables) - declared):
         near = difflib.get_close_matches(name, declared, 1)
         hint = f"; did you mean {near[0]!r}?" if near else "; declare it or remove it"
-        line = _line(tree, ("messages",))
+        line = line_of(tree, ("messages",))
         raise PromptError(
             f"{where}:{line}: {{{{{name}}}}} is not among the inputs{hint}", key=f"inputs.properties.{name}"
         )
     for name in sorted(declared - set(prompt.variables)):
-        line = _line(tree, ("inputs", "properties", name))
+        line = line_of(tree, ("inputs", "properties", name))
         raise PromptError(f"{where}:{line}: input {name!r} is never used in messages.", key=f"inputs.properties.{name}")
+
+
+def _check_references(schema: Any, tree: CommentedMap, where: str) -> None:
+    """References stay inside the file: a validator must neither fetch one nor fail on it later."""
+    pending: list[Any] = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            for key in ("$ref", "$dynamicRef"):
+                target = node.get(key)
+                if isinstance(target, str) and not _resolves(schema, target):
+                    raise PromptError(
+                        f"{where}:{line_of(tree, ('inputs',))}: inputs: {key} {target!r} is nowhere in the schema",
+                        key="inputs",
+                        remedy="Use a pointer such as #/$defs/NAME.",
+                    )
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _resolves(schema: Any, reference: str) -> bool:
+    if not reference.startswith("#/"):
+        return reference == "#"
+    for part in reference[2:].split("/"):
+        part = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(schema, dict) or part not in schema:
+            return False
+        schema = schema[part]
+    return isinstance(schema, (dict, bool))
+
+
+def _check_patterns(spec: Spec, tree: CommentedMap, where: str) -> None:
+    """A regular expression that is filled from the case can only be judged then; the others are judged here."""
+    for index, evaluator in enumerate(spec.evaluators):
+        if evaluator.regex is None or render.PLACEHOLDER.search(evaluator.regex):
+            continue
+        try:
+            re.compile(evaluator.regex)
+        except (re.error, OverflowError, RecursionError) as error:
+            line = line_of(tree, ("evaluators", index, "regex"))
+            raise PromptError(f"{where}:{line}: not a regular expression: {error}.", key="regex") from None
+
+
+def _named(values: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """GitHub's own files (no schemaVersion) are named for people and write roles in any case; ours are stricter."""
+    if "schemaVersion" in values:
+        return values
+    values = dict(values)
+    title = values.get("name", path.name.split(".prompt.")[0] if path is not None else None)
+    if isinstance(title, str):
+        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64].strip("-")
+        values["name"] = slug or title
+    messages = values.get("messages")
+    if isinstance(messages, list):
+        values["messages"] = [
+            {**each, "role": each["role"].lower()}
+            if isinstance(each, dict) and isinstance(each.get("role"), str)
+            else each
+            for each in messages
+        ]
+    return values

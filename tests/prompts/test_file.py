@@ -134,3 +134,37 @@ def test_a_damaged_file_is_read_or_refused(at: int, inserted: str, removed: int)
     damaged = GOOD[:at] + inserted + GOOD[at + removed :]
     with contextlib.suppress(PromptError):
         assert loads(damaged).name
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("inputs: {properties: {a: {$ref: 'http://127.0.0.1:1/x'}}}", r":4: inputs: \$ref .* is nowhere in the schema"),
+        ("inputs: {properties: {a: {$ref: '#/$defs/no'}}}", r":4: inputs: \$ref"),
+        ("evaluators: [{name: s, regex: '('}]", r":4: not a regular expression"),
+        ("responseFormat: json_schema\njsonSchema: '" + "[" * 100_000 + "'", r":5: jsonSchema is not JSON"),
+        ("testData: [{a: " + "[" * 70 + "]" * 70 + "}]", "at most 64 levels"),
+        (
+            "testData:\n- a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+            + "".join(f"  a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9)),
+            "200000 values, with all aliases expanded",
+        ),
+    ],
+    ids=["remote-reference", "dangling-reference", "regex", "deep-json", "deep-yaml", "alias-bomb"],
+)
+def test_a_hostile_file_is_refused(added: str, said: str) -> None:
+    with pytest.raises(PromptError, match=said):
+        loads("name: x\nmessages:\n- {role: user, content: 'hi {{a}}'}\n" + added)
+
+
+def test_a_file_named_for_people_gets_a_name_for_a_folder() -> None:
+    """GitHub's files have no schemaVersion, any name and roles in any case; with schemaVersion we are strict."""
+    text = "name: Text Summarizer\nmessages: [{role: User, content: hi}]\n"
+    assert (loads(text).name, loads(text).spec.messages[0].role) == ("text-summarizer", "user")
+    with pytest.raises(PromptError, match="name"):
+        loads("schemaVersion: 1\n" + text)
+
+
+def test_an_input_may_be_declared_as_anything() -> None:
+    prompt = loads("name: x\nmessages: [{role: user, content: '{{a}}'}]\ninputs: {properties: {a: true}}\n")
+    assert prompt.messages({"a": [1]})[0].content == "[1]"

@@ -1,0 +1,56 @@
+"""Exports say the same in another format, and name whatever they leave out; Prompty comes back as it went."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from service.errors import PromptError
+from service.prompts.convert import from_prompty, leaves_portable, to_portable, to_promptfoo, to_prompty
+from service.prompts.file import loads
+
+PROMPT = loads("""
+schemaVersion: 1
+name: greet
+modelParameters: {temperature: 0, seed: 3, minP: 0.1}
+messages:
+- {role: system, content: Be kind.}
+- {role: user, content: 'Greet {{ who }}.'}
+evaluators:
+- {name: exact, string: {equals: '{{want}}'}}
+- {name: alike, similarity: {to: '{{want}}', threshold: 0.5}}
+""")
+
+
+def test_the_portable_part_is_portable_and_the_rest_is_named() -> None:
+    text, left = to_portable(PROMPT)
+    assert leaves_portable(loads(text)) == []
+    assert [message.content for message in loads(text).messages({"who": "Ada"})] == ["Be kind.", "Greet Ada."]
+    for word in ("schemaVersion", "seed", "minP", "alike"):
+        assert any(word in sentence for sentence in left), word
+
+
+def test_promptfoo_gets_values_that_it_cannot_expand_again() -> None:
+    text, left = to_promptfoo(PROMPT, [{"id": "one", "who": "Ada", "want": "{{who}} (x)"}])
+    test = YAML(typ="safe").load(text)["tests"][0]
+    pattern = test["assert"][0]["value"]
+    assert "{{" not in pattern
+    assert re.search(pattern, " {{who}} (x)\n")
+    assert not re.search(pattern, "Ada (x)")
+    assert left == ["evaluator 'alike' (similarity) has no equal there"]
+
+
+def test_prompty_comes_back_as_it_went() -> None:
+    text, left = to_prompty(PROMPT)
+    back, _ = from_prompty(text)
+    assert back.messages({"who": "Ada"}) == PROMPT.messages({"who": "Ada"})
+    assert back.spec.modelParameters.seed == 3
+    assert "modelParameters.minP is unknown there" in left
+
+
+@pytest.mark.parametrize("text", ["no front matter", "---\nname: x\n---\nuser:\n{% if a %}b{% endif %}\n"])
+def test_a_prompty_file_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(PromptError):
+        from_prompty(text)
