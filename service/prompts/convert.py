@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
     return _text(out), leaves_portable(prompt)
 
 
-def to_promptfoo(prompt: Prompt, cases: list[Mapping[str, Any]]) -> tuple[str, list[str]]:
+def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
     """A promptfoo configuration with the cases as tests; checks that it has no equal of are named."""
     messages = [{"role": each.role, "content": _tight(each.content)} for each in prompt.spec.messages]
     tests, left = [], []
@@ -133,8 +133,10 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     turns = re.split(r"^\s*(system|user|assistant):[ \t]*$", parts[2], flags=re.M)
     messages = [{"role": role, "content": body.strip()} for role, body in zip(turns[1::2], turns[2::2], strict=True)]
     known = {theirs: ours for ours, theirs in PROMPTY_OPTIONS.items()}
-    model = front.get("model") if isinstance(front.get("model"), dict) else {}
-    options = model.get("options") if isinstance(model.get("options"), dict) else {}
+    given = front.get("model")
+    model: dict[str, Any] = given if isinstance(given, dict) else {}
+    chosen = model.get("options")
+    options: dict[str, Any] = chosen if isinstance(chosen, dict) else {}
     out: dict[str, Any] = {"name": front.get("name", ""), "description": front.get("description", "")}
     if model.get("id"):
         out["model"] = model["id"]

@@ -40,7 +40,8 @@ evaluators:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("temperature: 0", "temprature: 0", r"yml:6: unknown key 'temprature' in modelParameters; did you mean 'temperature'\?"),
+        ("temperature: 0", "temprature: 0",
+         r"yml:6: unknown key 'temprature' in modelParameters; did you mean 'temperature'\?"),
         ("description: Greets", "descripton: Greets", r"yml:4: unknown key 'descripton'; did you mean 'description'\?"),
         ("temperature: 0", "temperature: hot", r"x\.prompt\.yml:6: modelParameters\.temperature"),
         ("{{who}}", "{{whom}}", r"\{\{whom\}\} is not among the inputs; did you mean 'who'\?"),
