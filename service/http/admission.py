@@ -6,10 +6,15 @@ what waits for tokens; this bounds everything else a client could pile up.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import problems
 
+LINGER_S = 5.0  # to read what is refused anyway; nginx's lingering_timeout
+LINGER_BYTES = 1_048_576
 PROBES = {"/healthz", "/readyz", "/metrics", "/version"}
 
 
@@ -40,34 +45,50 @@ class Admission:
             await self._refuse(scope, receive, send, 503, "full", detail, {"retry-after": "2"})
             return
         self.inside += 1
-        started = False
+        started = too_large = False
         read = 0
 
         async def counted() -> Message:
-            nonlocal read
+            nonlocal read, too_large
             message = await receive()
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > self.max_body_bytes:
+                    too_large = True
                     raise TooLarge
             return message
 
         async def watched(message: Message) -> None:
             nonlocal started
+            if too_large and not started:
+                return  # frameworks turn any error while a body is read into a 400 of their own; ours is 413
             started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
             await self.app(scope, counted, watched)
         except TooLarge:
-            if not started:
-                await self._refuse_size(scope, receive, send)
+            too_large = True
         finally:
             self.inside -= 1
+        if too_large and not started:
+            await self._refuse_size(scope, receive, send)
 
     async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._discard(receive)
         detail = f"The body may have {self.max_body_bytes} bytes (SAMEBOAT_MAX_BODY_BYTES)."
         await self._refuse(scope, receive, send, 413, "too-large", detail, {"connection": "close"})
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on for a while: a client that is still sending when the connection closes gets a reset, not the 413."""
+        read = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while read <= max(self.max_body_bytes, LINGER_BYTES):
+                    message = await receive()
+                    read += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     @staticmethod
     async def _refuse(

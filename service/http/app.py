@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from service import __version__
 from service.engine.pool import Engines
 from service.errors import SameboatError
-from service.http import docs, meta, openai, problems, prompts
+from service.http import builds, docs, meta, openai, problems, prompts
 from service.http.admission import Admission
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
@@ -48,7 +48,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     for prompt in service.library:
         prompts.add_typed(prompt, typed)
     prompts.add_unknown(typed)
-    for router in (pages, meta.router, prompts.router, typed, openai.router, docs.router):
+    for router in (pages, meta.router, prompts.router, typed, openai.router, builds.router, docs.router):
         app.include_router(router)
     problems.install(app)
     inside = 2 * (settings.queue_requests + settings.parallel)
@@ -60,12 +60,14 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what is served, serve, and let it end."""
     service: Service = app.state.service
-    for name in models_to_start(service):
+    service.serves = frozenset(models_to_start(service))
+    for name in sorted(service.serves):
         await service.engines.start(name)
     service.metrics.watch(service.engines)
     checks = asyncio.create_task(_verify(service))
     try:
-        yield
+        async with builds.running(app, service.settings, service.library, service.engines):
+            yield
     finally:
         checks.cancel()
         service.draining.set()

@@ -25,20 +25,30 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Ready: every engine can answer")
 async def readyz(service: ServiceDep) -> JSONResponse:
-    """200 when every engine is ready; 503 with state, progress and reason while loading, failed or draining."""
+    """200 when every engine that the service was started with is ready.
+
+    Else 503 with state, progress and reason while loading, failed or draining.
+    """
     threads, why_threads = resources.threads(service.settings)
     memory, why_memory = resources.memory_bytes(service.settings)
-    engines = {name: _shown(engine.health()) for name, engine in service.engines.all().items()}
-    ready = bool(engines) and all(engine["state"] == "ready" for engine in engines.values())
-    state = "draining" if service.draining.is_set() else "ready" if ready else "not ready"
+    engines = {name: _shown(service.engines.get(name).health()) for name in sorted(service.serves)}
+    state = "draining" if service.draining.is_set() else _overall({each["state"] for each in engines.values()})
     body = {
         "state": state,
         "engines": engines,
         "threads": {"value": threads, "reason": why_threads},
         "memory_bytes": {"value": memory, "reason": why_memory},
     }
-    done = ready and not service.draining.is_set()
+    done = state == "ready"
     return JSONResponse(body, 200 if done else 503, headers=None if done else {"retry-after": "2"})
+
+
+def _overall(states: set[str]) -> str:
+    """One word for all engines: what a person has to act on first, then what has only to be waited for."""
+    for each in ("failed", "draining", "stopped"):
+        if each in states:
+            return each
+    return "ready" if states == {"ready"} else "loading"
 
 
 def _shown(health: Health) -> dict[str, Any]:

@@ -7,6 +7,7 @@ taken and ignored. Reference: platform.openai.com/docs/api-reference, checked wi
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator
@@ -109,7 +110,8 @@ async def _respond(
 
 
 async def _collect(streams: list[AsyncGenerator[Chunk | Result, None]]) -> list[Result]:
-    found = {number: item async for number, item in merged(streams) if isinstance(item, Result)}
+    async with contextlib.aclosing(merged(streams)) as items:
+        found = {number: item async for number, item in items if isinstance(item, Result)}
     return [found[number] for number in range(len(streams))]
 
 
@@ -143,22 +145,23 @@ async def _events(
     def chunk(choices: list[dict[str, Any]], **more: Any) -> str:
         return sse.frame({**head, "choices": choices, **({"usage": None} if usage else {}), **more})
 
-    async for number, item in merged(streams):
-        if chat and number not in started:
-            started.add(number)
-            role = {"role": "assistant", "content": ""}
-            yield chunk([{"index": number, "delta": role, "finish_reason": None, "logprobs": None}])
-        if isinstance(item, Result):
-            results.append(item)
-            end: dict[str, Any] = {"index": number, "finish_reason": item.answer.finish_reason, "logprobs": None}
-            yield chunk([{**end, "delta": {}} if chat else {**end, "text": ""}], sameboat=extras(item))
-        elif item.text or item.logprobs:
-            piece: dict[str, Any] = {"index": number, "finish_reason": None}
-            if chat:
-                piece |= {"delta": {"content": item.text}, "logprobs": logprobs_of(item)}
-            else:
-                piece |= {"text": item.text, "logprobs": _flat(item)}
-            yield chunk([piece])
+    async with contextlib.aclosing(merged(streams)) as items:
+        async for number, item in items:
+            if chat and number not in started:
+                started.add(number)
+                role = {"role": "assistant", "content": ""}
+                yield chunk([{"index": number, "delta": role, "finish_reason": None, "logprobs": None}])
+            if isinstance(item, Result):
+                results.append(item)
+                end: dict[str, Any] = {"index": number, "finish_reason": item.answer.finish_reason, "logprobs": None}
+                yield chunk([{**end, "delta": {}} if chat else {**end, "text": ""}], sameboat=extras(item))
+            elif item.text or item.logprobs:
+                piece: dict[str, Any] = {"index": number, "finish_reason": None}
+                if chat:
+                    piece |= {"delta": {"content": item.text}, "logprobs": logprobs_of(item)}
+                else:
+                    piece |= {"text": item.text, "logprobs": _flat(item)}
+                yield chunk([piece])
     if usage:
         yield sse.frame({**head, "choices": [], "usage": usage_of(results)})
     yield sse.frame("[DONE]")
@@ -166,8 +169,8 @@ async def _events(
 
 @router.get("/models", summary="The models")
 async def models(service: ServiceDep) -> dict[str, Any]:
-    """Every model that an engine is open for, with its effective context and digest."""
-    return {"object": "list", "data": [_model(name, engine) for name, engine in service.engines.all().items()]}
+    """The models that this service was started with, with their effective context and digest."""
+    return {"object": "list", "data": [_model(name, service.engines.get(name)) for name in sorted(service.serves)]}
 
 
 @router.get("/models/{name}", summary="One model")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -55,6 +56,11 @@ def headers_of(error: Exception) -> dict[str, str]:
     return {"retry-after": str(max(1, math.ceil(after)))} if after is not None else {}
 
 
+def pointer(parts: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901, section 3)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
 def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
     """An RFC 9457 problem."""
     return {"type": f"urn:sameboat:{kind}", "title": title, "status": status, "detail": detail, **more}
@@ -75,9 +81,12 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
         return status, openai_error(status, kind, str(error), error.key)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InputsError):
-        more["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in error.problems]
-    elif error.key is not None:
+        # Prompts know pointers into the inputs; the caller sent them under this key.
+        more["errors"] = [{"pointer": f"/inputs{where}", "detail": detail} for where, detail in error.problems]
+    elif error.key is not None and error.key[:1] in ("", "/"):
         more["errors"] = [{"pointer": error.key, "detail": error.message}]
+    elif error.key is not None:
+        more["key"] = error.key
     if isinstance(error, errors.PromptTooLong):
         more |= {"limit": error.limit, "count": error.count}
     if isinstance(error, errors.SchemaUnsupported):
@@ -102,7 +111,7 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         found = [
-            {"pointer": "".join(f"/{part}" for part in item["loc"][1:]), "detail": str(item["msg"])}
+            {"pointer": "" if item["type"] == "json_invalid" else pointer(item["loc"][1:]), "detail": str(item["msg"])}
             for item in error.errors()
         ]
         said = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in found)
@@ -117,7 +126,7 @@ def install(app: FastAPI) -> None:
         if request.url.path.startswith("/v1/"):
             body = openai_error(error.status_code, "http", detail, None)
         else:
-            body = problem(error.status_code, "http", detail, f"{detail}: {request.method} {request.url.path}")
+            body = problem(error.status_code, "http", detail, f"{detail}. /docs lists what there is.")
         return respond(request.url.path, error.status_code, body, dict(error.headers or {}))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -80,12 +81,18 @@ async def body_of(request: Request) -> dict[str, Any]:
     if kind != "application/json":
         raise RequestError("Send JSON with Content-Type: application/json (curl --json).", key="Content-Type")
     try:
-        body = json.loads(await request.body())
+        body = json.loads(await request.body(), parse_constant=_no_constant)
+        # Half a surrogate pair is legal in JSON's grammar and in no UTF-8 text: refused here, or it breaks far inside.
+        json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise RequestError("The body is not JSON.", key="") from None
     if not isinstance(body, dict):
         raise RequestError("The body must be a JSON object with `inputs`.", key="")
     return body
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 async def answered(name: str, request: Request, service: Service) -> Response:
@@ -94,23 +101,27 @@ async def answered(name: str, request: Request, service: Service) -> Response:
     body = await body_of(request)
     unknown = sorted(set(body) - {"inputs", "seed", "stream"})
     if unknown:
-        raise RequestError(f"Unknown key {unknown[0]!r}; known are inputs, seed, stream.", key=f"/{unknown[0]}")
+        pointer = problems.pointer((unknown[0],))
+        raise RequestError("Unknown key; known are inputs, seed, stream.", key=pointer)
     inputs, seed = body.get("inputs", {}), body.get("seed")
     if not isinstance(inputs, Mapping):
         raise RequestError("inputs must be an object.", key="/inputs")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32 - 1):
         raise RequestError("seed must be an integer from 0 to 4294967294.", key="/seed")
+    if not isinstance(body.get("stream", False), bool):
+        raise RequestError("stream must be true or false.", key="/stream")
     engine = service.engine_for(prompt)
     options = options_of(request, service.settings)
     if body.get("stream") or "text/event-stream" in request.headers.get("accept", ""):
         items = prompts.stream(prompt, inputs, engine, seed=seed, **options)
 
         async def events() -> AsyncGenerator[str, None]:
-            async for item in items:
-                if isinstance(item, Result):
-                    yield sse.frame({**shown(item), "problem": item.problem}, "answer")
-                else:
-                    yield sse.frame({"text": item.text}, "chunk")
+            async with contextlib.aclosing(items):
+                async for item in items:
+                    if isinstance(item, Result):
+                        yield sse.frame({**shown(item), "problem": item.problem}, "answer")
+                    else:
+                        yield sse.frame({"text": item.text}, "chunk")
 
         head = await unless_gone(request, sse.first_then(events()))
         return sse.Events(head, openai=False, headers={}) if head is not None else Response(status_code=499)

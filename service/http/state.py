@@ -29,6 +29,9 @@ class Service:
     engines: Engines
     library: Library
     metrics: Metrics
+    serves: frozenset[str] = frozenset()
+    """Names of the models that the service was started with. Ready means these: no caller can make it unready by
+    naming a model that the cache does not hold."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     def engine_for(self, prompt: Prompt) -> Engine:
@@ -54,7 +57,10 @@ def options_of(request: Request, settings: Settings) -> dict[str, Any]:
         if said not in ("fast", "exact"):
             raise RequestError("X-Sameboat-Mode must be fast or exact.", key="X-Sameboat-Mode")
         mode = "exact" if said == "exact" else "fast"
-    priority: Priority = "background" if request.headers.get("x-sameboat-priority") == "background" else "interactive"
+    urgent = request.headers.get("x-sameboat-priority", "interactive")
+    if urgent not in ("interactive", "background"):
+        raise RequestError("X-Sameboat-Priority must be interactive or background.", key="X-Sameboat-Priority")
+    priority: Priority = "background" if urgent == "background" else "interactive"
     control = request.headers.get("cache-control", "").lower()
     return {"mode": mode, "priority": priority, "reuse": "no-cache" not in control and "no-store" not in control}
 

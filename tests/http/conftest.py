@@ -1,0 +1,172 @@
+"""A service around scripted engines and prompts that were promoted in a temporary directory; and real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from service import settings as settings_module
+from service.engine.pool import Engines
+from service.engine.types import Answer, Chunk, Engine, Health, Request
+from service.http.app import create_app
+from service.models.catalog import Catalog
+from service.prompts import lock as locks
+from service.prompts.file import load
+from service.prompts.library import Library
+from service.settings import Settings
+from tests.scripted import ScriptedEngine
+
+GREET = """\
+name: greet
+description: Greets somebody
+messages:
+  - role: user
+    content: "Greet {{name}}."
+inputs:
+  type: object
+  properties:
+    name: {type: string, maxLength: 40}
+  required: [name]
+"""
+PERSON = """\
+name: person
+description: Who is it?
+responseFormat: json_schema
+jsonSchema:
+  type: object
+  additionalProperties: false
+  required: [first, age]
+  properties:
+    first: {type: string}
+    age: {type: integer}
+messages:
+  - role: user
+    content: "{{text}}"
+"""
+DRAFT = "name: draft\nmessages: [{role: user, content: hello}]\n"
+
+
+class Scripted(Engines):
+    """Engines of which every one is the same scripted engine."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, engine: ScriptedEngine) -> None:
+        super().__init__(settings, catalog)
+        self.engine = engine
+
+    def _make(self, name: str) -> Engine:
+        assert name in self.catalog or self.catalog[name]  # an unknown name is refused as by the real ones
+        return self.engine
+
+
+class Held(ScriptedEngine):
+    """Gives `first` chunks and then never another one, until the request is withdrawn."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(lambda request: "never")
+        self.first = first
+
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
+        self.asked.append(request)
+        try:
+            for _ in range(self.first):
+                yield Chunk("word ")
+            await asyncio.Event().wait()
+        except (GeneratorExit, asyncio.CancelledError):
+            self.withdrawn += 1
+            raise
+
+
+def promote(data: Path, engine: ScriptedEngine, text: str, name: str) -> None:
+    """Write a prompt with everything that a promotion leaves beside it."""
+    folder = data / "prompts" / name
+    folder.mkdir(parents=True)
+    path = folder / f"{name}.prompt.yml"
+    path.write_text(text)
+    (folder / "cases.jsonl").write_text('{"id": "1"}\n')
+    (folder / "recording.jsonl").write_text("")
+    (folder / "lock.json").write_text(locks.make(load(path), folder, engine.identity).text())
+
+
+Make = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def make(tmp_path: Path, catalog: Catalog) -> Make:
+    """Makes the service around an engine; keywords are settings."""
+
+    def made(engine: ScriptedEngine, **overrides: Any) -> FastAPI:
+        data = tmp_path / "data"
+        if not data.exists():
+            for text, name in ((GREET, "greet"), (PERSON, "person")):
+                promote(data, engine, text, name)
+            (data / "prompts" / "draft").mkdir()
+            (data / "prompts" / "draft" / "draft.prompt.yml").write_text(DRAFT)
+        settings = settings_module.load(data_dir=data, port=0, **overrides)
+        return create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))
+
+    return made
+
+
+@contextlib.asynccontextmanager
+async def inside(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application without a socket; the application's lifespan runs around it."""
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://here") as it:
+        yield it
+
+
+def ask(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response:
+    """One request to the application."""
+
+    async def asked() -> httpx.Response:
+        async with inside(app) as client:
+            return await client.request(method, path, **options)
+
+    return asyncio.run(asked())
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The application on a free port, with real sockets; gives its URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started or not thread.is_alive(), "the server starts")
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    """Wait for a state; the limit only ends a test that would hang."""
+    end = time.monotonic() + 60
+    while not true():
+        if time.monotonic() > end:
+            pytest.fail(f"did not happen: {what}")
+        time.sleep(0.01)
+
+
+def events(text: str) -> list[tuple[str, str]]:
+    """(event, data) of every server-sent event."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines())
+        found.append((fields.get("event", "message"), fields["data"]))
+    return found
+
+
+READY = Health("ready", "scripted")

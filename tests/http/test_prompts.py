@@ -1,0 +1,108 @@
+"""Promoted prompts have routes of their own, typed in the OpenAPI document; drafts have none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service.engine.types import Answer, Timings, Usage
+from service.errors import EngineBusy, EngineUnavailable, LockMismatch
+from tests.http.conftest import Make, ask, events
+from tests.scripted import ScriptedEngine
+
+
+def test_each_promoted_prompt_is_typed_in_the_openapi_document(make: Make) -> None:
+    document = ask(make(ScriptedEngine(lambda request: "x")), "GET", "/openapi.json").json()
+    route = document["paths"]["/prompts/person"]["post"]
+    body = route["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["inputs"]["required"] == ["text"]
+    answer = route["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer["properties"]["value"]["properties"]["age"] == {"type": "integer"}
+    assert document["paths"]["/prompts/greet"]["post"]["summary"] == "Greets somebody"
+    assert "/prompts/draft" not in document["paths"]
+
+
+def test_an_answer_says_where_it_came_from(make: Make) -> None:
+    engine = ScriptedEngine(lambda request: '{"first": "Ada", "age": 36}')
+    response = ask(make(engine), "POST", "/prompts/person", json={"inputs": {"text": "Ada, 36"}})
+    assert response.status_code == 200
+    body = response.json()
+    assert body["value"] == {"first": "Ada", "age": 36}
+    assert body["model"] == {"name": "scripted", "sha256": "0" * 64}
+    assert body["constrained"] is True
+    assert response.headers["x-sameboat-fingerprint"] == body["fingerprint"] == engine.asked[0].fingerprint
+
+
+def test_an_answer_that_cannot_be_used_is_never_a_success(make: Make) -> None:
+    cut = Answer('{"first": "A', (1,), "length", Usage(1, 1), Timings(0, 0, 0))
+    response = ask(make(ScriptedEngine(lambda request: cut)), "POST", "/prompts/person", json={"inputs": {"text": "x"}})
+    assert response.status_code == 502
+    assert response.json()["type"] == "urn:sameboat:answer-unusable"
+
+
+def test_headers_decide_mode_priority_and_reuse(make: Make) -> None:
+    engine = ScriptedEngine(lambda request: "x")
+    headers = {"X-Sameboat-Mode": "exact", "X-Sameboat-Priority": "background", "Cache-Control": "no-cache"}
+    assert ask(make(engine), "POST", "/prompts/greet", json={"inputs": {"name": "x"}}, headers=headers).is_success
+    assert (engine.asked[0].mode, engine.asked[0].priority, engine.asked[0].reuse) == ("exact", "background", False)
+
+
+def test_a_stream_is_chunks_and_then_the_whole_answer(make: Make) -> None:
+    response = ask(
+        make(ScriptedEngine(lambda request: "good day Ada")),
+        "POST",
+        "/prompts/greet",
+        json={"inputs": {"name": "Ada"}, "stream": True},
+    )
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["cache-control"] == "no-store"
+    *chunks, (last, data) = events(response.text)
+    assert {kind for kind, _ in chunks} == {"chunk"}
+    assert "".join(json.loads(each)["text"] for _, each in chunks) == "good day Ada"
+    assert last == "answer"
+    assert json.loads(data)["text"] == "good day Ada"
+    assert json.loads(data)["problem"] is None
+
+
+def test_an_early_refusal_of_a_stream_is_still_a_status(make: Make) -> None:
+    app = make(ScriptedEngine(lambda request: EngineBusy("many wait", retry_after_s=3)))
+    response = ask(app, "POST", "/prompts/greet", json={"inputs": {"name": "x"}, "stream": True})
+    assert (response.status_code, response.headers["retry-after"]) == (429, "3")
+
+
+class Breaks(ScriptedEngine):
+    async def stream(self, request):  # type: ignore[no-untyped-def]
+        async for item in super().stream(request):
+            yield item
+            raise EngineUnavailable("the worker crashed", retry_after_s=1)
+
+
+def test_a_late_error_is_the_streams_last_event(make: Make) -> None:
+    app = make(Breaks(lambda request: "good day"))
+    ours = ask(app, "POST", "/prompts/greet", json={"inputs": {"name": "x"}, "stream": True})
+    kind, data = events(ours.text)[-1]
+    assert (kind, json.loads(data)["type"]) == ("error", "urn:sameboat:engine-unavailable")
+    body = {"messages": [{"role": "user", "content": "x"}], "stream": True}
+    theirs = ask(make(Breaks(lambda request: "good day")), "POST", "/v1/chat/completions", json=body)
+    assert json.loads(events(theirs.text)[-1][1])["error"]["type"] == "server_error"
+    assert "[DONE]" not in theirs.text
+
+
+def test_names_that_nobody_promoted_are_unknown(make: Make) -> None:
+    app = make(ScriptedEngine(lambda request: "x"))
+    assert [each["name"] for each in ask(app, "GET", "/prompts").json()] == ["greet", "person"]
+    response = ask(app, "POST", "/prompts/gret", json={"inputs": {}})
+    assert response.status_code == 404
+    assert "'greet'" in response.json()["detail"]
+    assert ask(app, "POST", "/prompts/draft", json={"inputs": {}}).status_code == 404
+    assert ask(app, "GET", "/prompts/greet").json()["inputs"]["required"] == ["name"]
+
+
+def test_the_service_does_not_start_with_a_prompt_that_was_changed(make: Make) -> None:
+    engine = ScriptedEngine(lambda request: "x")
+    app = make(engine)
+    path = app.state.service.library.folder("greet") / "greet.prompt.yml"
+    path.write_text(path.read_text() + "# later\n")
+    with pytest.raises(LockMismatch, match="greet is not what was promoted"):
+        make(engine)
