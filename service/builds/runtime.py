@@ -339,9 +339,9 @@ def choose_maker(settings: Settings, engines: Engines) -> tuple[str, str]:
 def make_forge(settings: Settings) -> Forge:
     """The forge of the settings."""
     if settings.forge == "github":
-        from service.builds.forge.github import GitHubForge
-
-        return GitHubForge.of(settings)
+        raise SettingsError(
+            "SAMEBOAT_FORGE=github: this version has no GitHub forge.", key="SAMEBOAT_FORGE", remedy="Use local."
+        )
     public = settings.public_url or f"http://127.0.0.1:{settings.port}"
     pages = settings.pages_url or f"http://127.0.0.1:{settings.pages_port}"
     return LocalForge(settings.state_dir / "repositories", f"{public.rstrip('/')}/git", pages)

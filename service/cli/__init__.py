@@ -49,6 +49,7 @@ COMMANDS = {
 GROUPS = {
     "model": "The models: what there is, what is here, whether it is whole.",
     "prompt": "Prompts: list, check and run them.",
+    "build": "Builds: post a brief, watch it, look at it.",
 }
 
 

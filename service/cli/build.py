@@ -1,0 +1,115 @@
+"""`sameboat build submit | show | list`: a client of a running service, for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service import settings as settings_module
+from service.errors import BuildError
+from service.settings import Settings
+
+app = typer.Typer(help="Builds: post a brief, watch it, look at it.", no_args_is_help=True)
+Url = Annotated[str | None, typer.Option(help="The service. Default: the settings' public URL, or host and port.")]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON per thing, for scripts.")]
+
+
+def _client(settings: Settings, url: str | None) -> httpx.Client:
+    base = url or settings.public_url or f"http://{settings.host}:{settings.port}"
+    secret = settings.secret.get_secret_value() if settings.secret is not None else ""
+    return httpx.Client(base_url=base, timeout=60.0, headers={"authorization": f"Bearer {secret}"})
+
+
+def _ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
+    """The answer's JSON. Raises BuildError with the service's own words."""
+    try:
+        response = client.request(method, path, json=body)
+    except httpx.HTTPError as error:
+        raise BuildError(
+            f"{client.base_url} does not answer: {error}.", remedy="Is `sameboat serve` running?"
+        ) from None
+    if response.is_success:
+        return response.json()
+    kind = response.headers.get("content-type", "")
+    said = response.json().get("detail", "") if "json" in kind else response.text[:200]
+    raise BuildError(f"The service answered {response.status_code}: {said}")
+
+
+@app.command("submit")
+def submit(
+    file: Annotated[Path, typer.Argument(help="The brief as JSON; `-` reads standard input.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and show what happens, until the callback.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Post a brief. A brief without a secret gets the one of the settings."""
+    settings = settings_module.load()
+    try:
+        body = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{file} is not a brief: {error}") from None
+    if not isinstance(body, dict):
+        raise BuildError(f"{file} is not a brief: it must be a JSON object.")
+    if "secret" not in body and settings.secret is not None:
+        body["secret"] = settings.secret.get_secret_value()
+    with _client(settings, url) as client:
+        shown = _ask(client, "POST", "/builds", body)
+        if not watch:
+            typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
+            return
+        _watch(client, shown["id"], as_json)
+        _end(_ask(client, "GET", f"/builds/{shown['id']}"), as_json)
+
+
+def _watch(client: httpx.Client, build: str, as_json: bool) -> None:
+    """Every event as it happens."""
+    kind = ""
+    with client.stream("GET", f"/builds/{build}/events", timeout=None) as response:
+        for line in response.iter_lines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                event = json.loads(line.removeprefix("data: "))
+                typer.echo(json.dumps({"kind": kind, **event}) if as_json else f"{kind:>12}  {event['text']}")
+
+
+def _end(shown: dict[str, Any], as_json: bool) -> None:
+    """The outcome; exit code 1 when there is no site or no delivered callback."""
+    outcome = shown["outcome"] or {}
+    if as_json:
+        typer.echo(json.dumps(shown))
+    elif shown["status"] == "done":
+        typer.echo(f"{outcome['pages_url']}\n{outcome['repo_url']} at {outcome['commit_sha']}")
+    if shown["status"] != "done" or shown["delivery"] != "delivered":
+        raise BuildError(f"The build is {shown['status']}, its callback {shown['delivery']}.")
+
+
+@app.command("show")
+def show(build: Annotated[str, typer.Argument(help="The build's id.")], url: Url = None, as_json: Json = False) -> None:
+    """One build, with its callbacks."""
+    with _client(settings_module.load(), url) as client:
+        shown = _ask(client, "GET", f"/builds/{build}")
+        typer.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
+
+
+@app.command("list")
+def every(url: Url = None, as_json: Json = False) -> None:
+    """The newest builds."""
+    with _client(settings_module.load(), url) as client:
+        found = _ask(client, "GET", "/builds")["builds"]
+    if as_json:
+        for each in found:
+            typer.echo(json.dumps(each))
+        return
+    table = Table("build", "task", "round", "status", "callback", "site")
+    for each in found:
+        site = (each["outcome"] or {}).get("pages_url", "")
+        table.add_row(each["id"], each["task"], str(each["round"]), each["status"], each["delivery"], site)
+    Console().print(table)

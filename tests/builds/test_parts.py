@@ -1,0 +1,102 @@
+"""The small parts: attachments byte-exact, edits all or none, secrets found, a forge that only goes forward."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.builds.brief import Brief, attachments, decode
+from service.builds.forge import Commit, ForgeError
+from service.builds.forge.local import LocalForge
+from service.builds.generate import Unusable
+from service.builds.generate.write import apply, edits, files
+from service.builds.secrets_scan import scan
+from service.errors import InputsError
+from tests.builds.harness import brief
+
+
+@given(st.binary(max_size=2000))
+def test_an_attachment_is_the_bytes_that_were_meant(data: bytes) -> None:
+    """Whatever the bytes, and with parameters in the type."""
+    coded = base64.b64encode(data).decode()
+    assert decode("a.bin", f"data:application/octet-stream;name=a.bin;base64,{coded}").data == data
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../b", ".git/config", "a\\b", "LICENSE", "a\nb", "c:evil", "a//b"])
+def test_an_attachment_cannot_leave_the_repository_or_replace_what_is_ours(name: str) -> None:
+    """Each is refused with a pointer to its name."""
+    given_ = Brief(**brief("https://example.com/", attachments=[{"name": name, "url": "data:,x"}]))
+    with pytest.raises(InputsError) as refused:
+        attachments(given_)
+    assert refused.value.problems[0][0] == "/attachments/0/name"
+
+
+@pytest.mark.parametrize("url", ["http://example.com/a", "file:///etc/passwd", "data:text/plain;base64,###"])
+def test_only_data_uris_are_attachments(url: str) -> None:
+    """Nothing is fetched for a sender."""
+    with pytest.raises(ValueError, match=r"data:|base64"):
+        decode("a", url)
+
+
+def test_edits_are_all_applied_or_none() -> None:
+    """The second block does not match, so the first changes nothing either."""
+    first = "<<<<<<< SEARCH index.html\none\n=======\n1\n>>>>>>> REPLACE\n"
+    text = first + "<<<<<<< SEARCH\nthree\n=======\n3\n>>>>>>> REPLACE\n"
+    with pytest.raises(Unusable, match="0 times"):
+        apply(edits(text), {"index.html": b"one\ntwo\n"})
+    assert apply(edits(text), {"index.html": b"one\nthree\n"}) == {"index.html": b"1\n3\n"}
+
+
+def test_an_edit_that_matches_twice_is_refused() -> None:
+    """Which of the two was meant cannot be known."""
+    with pytest.raises(Unusable, match="2 times"):
+        apply([("index.html", "x\n", "y\n")], {"index.html": b"x\nx\n"})
+
+
+def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:
+    """A marked file is taken; one outside is refused; attachments are not overwritten."""
+    answer = "FILE: index.html\n```html\n<p>hi</p>\n```\n\nFILE: data.csv\n```\nwrong\n```\n"
+    assert files(answer, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
+    with pytest.raises(Unusable):
+        files("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ghp_" + "a" * 36, "AKIA" + "A" * 16, "-----BEGIN RSA PRIVATE " + "KEY-----", "https://u:" + "p4ssword@host.org"],
+)
+def test_secrets_of_known_kinds_are_found_and_not_repeated(text: str) -> None:
+    """The finding names file, line and kind."""
+    [finding] = scan({"a.js": f"\nconst x = '{text}'".encode()})
+    assert (finding.path, finding.line) == ("a.js", 2)
+    assert text not in str(finding)
+
+
+@given(st.binary(max_size=20), st.binary(max_size=20))
+def test_our_own_secret_is_found_in_base64_too(before: bytes, after: bytes) -> None:
+    """Wherever in the encoded text it stands."""
+    coded = base64.b64encode(before + b"our-own-secret" + after)
+    assert scan({"a.txt": coded}, ["our-own-secret"])
+
+
+def test_the_same_commit_has_the_same_sha_and_history_only_goes_forward(tmp_path: Path) -> None:
+    """Pushed twice it is one commit; a commit beside the branch is refused; a second round's parent is the first's."""
+    forge = LocalForge(tmp_path, "http://git", "http://pages")
+    forge.ensure("app", "d")
+    first = Commit({"index.html": b"1", "a/b.txt": b"x"}, None, "one\n", 1_700_000_000, "a", "a@b.invalid")
+    sha = forge.push("app", first)
+    assert forge.push("app", first) == sha == forge.ensure("app", "d").head
+    assert forge.read("app", sha) == first.files
+    beside = Commit({"index.html": b"2"}, None, "two\n", 1_700_000_001, "a", "a@b.invalid")
+    with pytest.raises(ForgeError, match="never rewritten"):
+        forge.push("app", beside)
+    second = Commit({"index.html": b"2"}, sha, "two\n", 1_700_000_001, "a", "a@b.invalid")
+    assert forge.push("app", second) == forge.ensure("app", "d").head
+    forge.publish("app", sha, 1)
+    assert forge.published("app", "") == b"1"
+    assert forge.published("app", "a/b.txt") == b"x"
+    assert forge.published("app", "missing") is None
