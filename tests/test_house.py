@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "settings"},
+    {"errors"},
+    {"settings"},
     {"resources", "models"},
     {"engine"},
     {"prompts"},

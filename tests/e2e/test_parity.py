@@ -1,0 +1,91 @@
+"""The promise: the same request gives the same tokens in the notebook, in a process and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from service import settings
+from service.engine.pool import Engines
+from service.evaluation import cases as case_files
+from service.evaluation import recording
+from service.prompts import run as prompts
+from service.prompts.library import Library
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME, COUNT = "extract-contact", 20
+Seen = dict[str, tuple[str, list[int], str]]  # case id: text, token ids, fingerprint
+pytestmark = pytest.mark.model
+
+CELL = f"""
+import json
+from service import workbench as bench
+for case in bench.cases("{NAME}", {COUNT}):
+    result = bench.run("{NAME}", {{"text": case.values["text"]}})
+    print(json.dumps([case.id, result.text, list(result.answer.tokens), result.fingerprint]))
+"""
+
+
+def in_a_notebook() -> Seen:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    text = "".join(output["text"] for output in notebook.cells[0].outputs if output.get("name") == "stdout")
+    rows: list[Any] = [json.loads(line) for line in text.splitlines()]
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+def in_this_process() -> Seen:
+    async def work() -> Seen:
+        loaded = settings.load()
+        engines = Engines(loaded)
+        library = Library(loaded.data_dir)
+        prompt = library[NAME]
+        engine = engines.get(prompt.spec.model)
+        await engine.ready()
+        found: Seen = {}
+        for case in case_files.load(prompt, library.folder(NAME))[:COUNT]:
+            result = await prompts.run(prompt, case.inputs(prompt), engine, mode="exact")
+            found[case.id] = (result.text, list(result.answer.tokens), result.fingerprint)
+        await engines.stop(0)
+        return found
+
+    return asyncio.run(work())
+
+
+def over_http(url: str) -> Seen:
+    """All at once, so that the server batches, orders and caches them as it likes."""
+    library = Library(settings.load().data_dir)
+    prompt = library[NAME]
+
+    async def work() -> Seen:
+        async with httpx.AsyncClient(base_url=url, timeout=300) as client:
+            headers = {"x-sameboat-mode": "exact", "cache-control": "no-cache"}
+
+            async def one(case: case_files.Case) -> tuple[str, tuple[str, list[int], str]]:
+                body = {"inputs": case.inputs(prompt)}
+                response = await client.post(f"/prompts/{NAME}", json=body, headers=headers)
+                answer = response.json()
+                assert response.status_code == 200, answer
+                return case.id, (answer["text"], answer["tokens"], answer["fingerprint"])
+
+            cases = case_files.load(prompt, library.folder(NAME))[:COUNT]
+            return dict(await asyncio.gather(*(one(case) for case in cases)))
+
+    return asyncio.run(work())
+
+
+def test_notebook_process_and_service_give_the_same_tokens(server: str) -> None:
+    """Twenty real cases: identical text, token ids and fingerprint, and what the recording says."""
+    mine, notebook, service = in_this_process(), in_a_notebook(), over_http(server)
+    assert len(mine) == COUNT
+    assert notebook == mine
+    assert service == mine
+    known = recording.read(Library(settings.load().data_dir).folder(NAME) / "recording.jsonl")
+    assert {key: (known[key].text, list(known[key].tokens), known[key].fingerprint) for key in mine} == mine
