@@ -81,13 +81,14 @@ def _string(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
         wanted = filled(spec.equals, case)
         return _plain(text.strip() == wanted, f"expected {wanted!r}, got {text.strip()!r}")
     folded = text.lower()
-    for name, wanted_, passes in (
-        ("contains", spec.contains, lambda wanted: wanted in folded),
-        ("startsWith", spec.startsWith, lambda wanted: folded.startswith(wanted)),
-        ("endsWith", spec.endsWith, lambda wanted: folded.endswith(wanted)),
+    passes: Callable[[str], bool]
+    for name, template, passes in (
+        ("contains", spec.contains, folded.__contains__),
+        ("startsWith", spec.startsWith, folded.startswith),
+        ("endsWith", spec.endsWith, folded.endswith),
     ):
-        if wanted_ is not None:
-            wanted = filled(wanted_, case)
+        if template is not None:
+            wanted = filled(template, case)
             return _plain(passes(wanted.lower()), f"{name} {wanted!r}")
     raise AssertionError("the file's validation lets exactly one through")
 
