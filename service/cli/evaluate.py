@@ -43,7 +43,9 @@ def lines(outcomes: Sequence[Outcome]) -> list[str]:
         json.dumps({
             "id": each.case.id, "slice": each.case.slice, "text": each.record.text, "passed": each.passed,
             "fingerprint": each.record.fingerprint, "kept": each.kept,
-            "checks": {one.name: {"passed": one.passed, "score": one.score, "reason": one.reason} for one in each.checks},
+            "checks": {
+                one.name: {"passed": one.passed, "score": one.score, "reason": one.reason} for one in each.checks
+            },
         }, ensure_ascii=False)
         for each in outcomes
     ]  # fmt: skip
