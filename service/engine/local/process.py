@@ -3,9 +3,8 @@
 The two share a socket pair, and the worker dies with its end of it. It gets a session of its own, so that a Ctrl-C in
 the terminal reaches only the service, which then stops it in order.
 
-OpenMP's threads sleep at a barrier instead of spinning, unless the environment says otherwise: with other busy processes
-on two cores, an answer that took 1 to 2 s so did not end within 20 s with spinning threads. On cores that are the
-engine's own, `OMP_WAIT_POLICY=active` is up to a third faster.
+OpenMP's threads sleep at a barrier instead of spinning, unless the environment's OMP_WAIT_POLICY says otherwise:
+where other processes want the same cores, spinning threads keep each other from arriving.
 """
 
 from __future__ import annotations

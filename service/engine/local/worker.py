@@ -339,8 +339,9 @@ class Worker:
 
     def _finish(self, request: Request, **fields: Any) -> None:
         self._forget(request.id)
-        self.send({"op": "done", "id": request.id, "cached": request.cached, **fields})
+        # The numbers first: whoever has the answer can already see what it cost.
         self.send({"op": "stats", "counters": self._counters, "kv_tokens": sum(len(s.tokens) for s in self._slots)})
+        self.send({"op": "done", "id": request.id, "cached": request.cached, **fields})
 
     def _score(self, request: Request, logits: npt.NDArray[np.float32]) -> None:
         """Labels: score them behind this prompt, and when calibrating also behind the content-free one."""
