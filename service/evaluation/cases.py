@@ -21,7 +21,7 @@ DEFAULT_FILE = "cases.jsonl"
 
 @dataclass(frozen=True)
 class Case:
-    """One row. `values` is the whole row, of which the prompt takes its inputs and the checks what they compare with."""
+    """One row. `values` is all of it: the prompt takes its inputs from there, the checks what they compare with."""
 
     id: str
     values: Mapping[str, Any]
@@ -61,7 +61,7 @@ def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", key="testDataFile") from None
-    rows = []
+    rows: list[tuple[str, Mapping[str, Any]]] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue

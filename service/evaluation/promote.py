@@ -61,8 +61,8 @@ def replay(prompt: Prompt, folder: Path, engine: Engine) -> list[Outcome]:
             found.append(runner.judge(prompt, case, record, kept=True))
     if missed:
         raise EvaluationError(
-            f"{prompt.name}: {len(missed)} of {len(missed) + len(found)} cases are not in the recording as they are asked "
-            f"now, first {missed[0]}.",
+            f"{prompt.name}: {len(missed)} of {len(missed) + len(found)} cases are not in the recording "
+            f"as they are asked now, first {missed[0]}.",
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
     runner.require_checks(prompt, [outcome.case for outcome in found])

@@ -19,7 +19,7 @@ from service.prompts.run import Result
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded answer. `tokens` are the model's ids, so that equality means the same tokens and not similar text."""
+    """One recorded answer. `tokens` are the model's ids, so that equality means the same tokens."""
 
     id: str
     fingerprint: str

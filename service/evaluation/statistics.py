@@ -73,7 +73,7 @@ def mcnemar(losses: int, gains: int, alternative: Alternative = "worse") -> floa
 
 
 def _tango_z(losses: Floats, gains: Floats, n: int, difference: float) -> Floats:
-    """Tango's score statistic of H0: P(pass now) - P(pass before) = difference. Arrays of one shape in, the same out."""
+    """Tango's score statistic of H0: P(pass now) - P(pass before) = difference. Arrays in, the same shape out."""
     d = difference
     b = -losses - gains + (2 * n - gains + losses) * d
     c = -losses * d * (1 - d)
@@ -146,10 +146,7 @@ def not_worse(losses: int, gains: int, n: int, tolerance: float) -> float:
         loss_rate = tolerance + (1 - tolerance) / 2 * step * step
         gain_rate, same_rate = loss_rate - tolerance, 1 + tolerance - 2 * loss_rate
         log_p = ways + lost * math.log(loss_rate) + rest * math.log(same_rate)
-        if gain_rate > 0:
-            log_p = log_p + gained * math.log(gain_rate)
-        else:
-            log_p = np.where(gained > 0, -np.inf, log_p)
+        log_p = log_p + gained * math.log(gain_rate) if gain_rate > 0 else np.where(gained > 0, -np.inf, log_p)
         mass = float(np.exp(log_p).sum())
         worst = max(worst, 1 - mass if complement else mass)
     return min(1.0, max(0.0, worst))
@@ -214,9 +211,9 @@ def sign_flip(
             signs = 1.0 - 2.0 * random.integers(0, 2, (rows, values.size))
             sums[start : start + rows] = signs @ values
     observed, slack = float(values.sum()), 1e-12 * float(np.abs(values).sum())  # ties survive rounding
-    worse = (int((sums <= observed + slack).sum()) + extra) / (sums.size + extra)
-    better = (int((sums >= observed - slack).sum()) + extra) / (sums.size + extra)
-    return worse if alternative == "worse" else better if alternative == "better" else min(1.0, 2 * min(worse, better))
+    worse: float = (int((sums <= observed + slack).sum()) + extra) / (sums.size + extra)
+    better: float = (int((sums >= observed - slack).sum()) + extra) / (sums.size + extra)
+    return {"worse": worse, "better": better, "two-sided": min(1.0, 2 * min(worse, better))}[alternative]
 
 
 def power(n: int, drop: float, *, gains: float = 0.02, alpha: float = 0.05) -> float:

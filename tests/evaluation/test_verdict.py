@@ -1,0 +1,65 @@
+"""The verdict keeps the error rates that it states, and always names the cases that changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.evaluation.verdict import ALPHA, TOLERANCE, decide
+
+
+def table(losses: int, gains: int, n: int) -> tuple[dict[str, bool], dict[str, bool]]:
+    """(now, before) with these counts; of the unchanged, every third fails both times."""
+    now, before = {}, {}
+    for index in range(n):
+        name = f"case-{index:04}"
+        now[name], before[name] = (
+            (False, True) if index < losses else (True, False) if index < losses + gains else (index % 3 > 0,) * 2
+        )
+    return now, before
+
+
+@pytest.mark.parametrize("n", [12, 50, 150])
+def test_simulated_promotions_stay_at_or_under_the_stated_error_rate(n: int) -> None:
+    """4000 promotions per rate with a fixed seed: a prompt that is as good is called a REGRESSION, and one that is
+    worse by the tolerance gets a PASS, at most as often as stated (plus three standard errors of the simulation)."""
+    random = np.random.default_rng(n)
+    said: dict[tuple[int, int], str] = {}
+
+    def word(losses: int, gains: int) -> str:
+        if (losses, gains) not in said:
+            said[losses, gains] = decide(*table(losses, gains, n)).word  # each table is judged once
+        return said[losses, gains]
+
+    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / 4000)
+    for churn in (0.01, 0.05, 0.15):
+        equal = random.multinomial(n, [churn, churn, 1 - 2 * churn], 4000)
+        assert np.mean([word(int(a), int(b)) == "REGRESSION" for a, b, _ in equal]) <= ALPHA + slack
+        worse = random.multinomial(n, [churn + TOLERANCE, churn, 1 - 2 * churn - TOLERANCE], 4000)
+        assert np.mean([word(int(a), int(b)) == "PASS" for a, b, _ in worse]) <= ALPHA + slack
+
+
+def test_an_equal_prompt_with_12_cases_is_not_enough_evidence() -> None:
+    """Nothing changed on 12 cases, and that says little about others; the verdict says how little."""
+    verdict = decide(*table(0, 0, 12))
+    assert verdict.word == "NOT ENOUGH EVIDENCE"
+    assert "12 cases reveal a drop of" in verdict.reason
+
+
+def test_a_worse_prompt_is_a_regression_and_a_better_one_passes() -> None:
+    """With the lost and gained cases by name."""
+    worse = decide(*table(9, 1, 100))
+    assert worse.word == "REGRESSION"
+    assert len(worse.lost) == 9
+    assert worse.gained == ("case-0009",)
+    better = decide(*table(1, 20, 120))
+    assert better.word == "PASS"
+    assert better.lost == ("case-0000",)
+
+
+def test_the_first_promotion_says_that_there_is_no_baseline() -> None:
+    """It passes without a comparison, and says so."""
+    verdict = decide({"a": True, "b": False}, None)
+    assert verdict.word == "PASS"
+    assert "no baseline" in verdict.reason
+    assert verdict.p_worse is None
