@@ -36,8 +36,11 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self.app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self.max_body_bytes:
+            if b"expect" not in headers:  # who waits for 100 Continue has sent nothing, and need not
+                await self._discard(receive)
             await self._refuse_size(scope, receive, send)
             return
         if self.inside >= self.max_inside:
@@ -45,12 +48,13 @@ class Admission:
             await self._refuse(scope, receive, send, 503, "full", detail, {"retry-after": "2"})
             return
         self.inside += 1
-        started = too_large = False
+        started = too_large = complete = False
         read = 0
 
         async def counted() -> Message:
-            nonlocal read, too_large
+            nonlocal read, too_large, complete
             message = await receive()
+            complete = not message.get("more_body", False)
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > self.max_body_bytes:
@@ -72,10 +76,11 @@ class Admission:
         finally:
             self.inside -= 1
         if too_large and not started:
+            if not complete:
+                await self._discard(receive)
             await self._refuse_size(scope, receive, send)
 
     async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._discard(receive)
         detail = f"The body may have {self.max_body_bytes} bytes (SAMEBOAT_MAX_BODY_BYTES)."
         await self._refuse(scope, receive, send, 413, "too-large", detail, {"connection": "close"})
 
