@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 import time
@@ -68,14 +67,22 @@ class Server(uvicorn.Server):
             self._greeting = asyncio.create_task(self._greet())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM, SIGINT: `/readyz` says draining at once, and answers get their grace to end."""
+        """SIGTERM, SIGINT: `/readyz` says draining while answers get their grace to end; a second one ends it now.
+
+        uvicorn closes its socket as soon as it hears of a signal, so it hears of it last: until then a load balancer
+        can read the 503, and what is new is refused by the engines instead of by a closed port.
+        """
+        if self._leaving is not None or not self.started:
+            super().handle_exit(sig, frame)
+            return
         self.service.draining.set()
-        if self._leaving is None:
-            with contextlib.suppress(RuntimeError):
-                self._leaving = asyncio.get_running_loop().create_task(
-                    self.service.engines.stop(self.service.settings.shutdown_grace_s)
-                )
-        super().handle_exit(sig, frame)
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(sig, frame))
+
+    async def _leave(self, sig: int, frame: FrameType | None) -> None:
+        try:
+            await self.service.engines.stop(self.service.settings.shutdown_grace_s)
+        finally:
+            super().handle_exit(sig, frame)
 
     async def _greet(self) -> None:
         """Show loading, then say what to try; an engine that fails ends the service with its reason."""
