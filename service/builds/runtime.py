@@ -50,7 +50,7 @@ log = logging.getLogger("sameboat.builds")
 
 SILENT_S = 45.0  # a worker not seen for so long is dead; with the beat below its builds go on within 60 s
 BEAT_S = 5.0
-CAPABLE_BYTES = 500_000_000  # a model file from here on writes files; below, it plans (measured: notes in docs)
+CAPABLE_BYTES = 500_000_000  # a judgement: SmolLM2-135M cannot write a page, Qwen2.5-Coder-1.5B can
 
 
 class Builds:
