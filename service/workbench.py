@@ -118,9 +118,16 @@ def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Res
 
     chosen = engine(model or prompt.spec.model)
     with tqdm(total=len(on), desc=prompt.name, leave=False) as bar:
-        work = runner.run(prompt, on, chosen, progress=lambda done, total: bar.update(done - bar.n))
+        work = runner.run(
+            prompt, on, chosen, journal=_journal(prompt), progress=lambda done, total: bar.update(done - bar.n)
+        )
         outcomes = _bench().wait(work)
     return Results(prompt, outcomes)
+
+
+def _journal(prompt: Prompt) -> recording.Journal:
+    """Answers given before are not computed again, also after a restart of the kernel."""
+    return recording.Journal(_bench().settings.state_dir / "evaluations" / f"{prompt.name}.jsonl")
 
 
 def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
@@ -144,7 +151,8 @@ def save(prompt: Prompt, path: str | Path) -> Prompt:
 def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:
     """Promote a draft: on PASS its files under data/prompts/ change, and their diff is the pull request."""
     target = _bench().library.folder(prompt.name)
-    return _bench().wait(promotions.promote(prompt, target, engine(prompt.spec.model), accept=accept))
+    chosen = engine(prompt.spec.model)
+    return _bench().wait(promotions.promote(prompt, target, chosen, accept=accept, journal=_journal(prompt)))
 
 
 class Results:

@@ -12,6 +12,7 @@ from service import settings as settings_module
 from service.cli.evaluate import bar
 from service.engine.pool import Engines
 from service.evaluation import promote as promotions
+from service.evaluation.recording import Journal
 from service.prompts.file import Prompt, load
 from service.settings import Settings
 
@@ -20,7 +21,10 @@ def command(
     draft: Annotated[str, typer.Argument(help="A prompt file, or the name of a folder in data/prompts.")],
     accept: Annotated[str | None, typer.Option(help="Promote whatever the verdict, with this reason.")] = None,
 ) -> None:
-    """Run the cases, compare with the promoted prompt's recording, and on PASS rewrite prompt, recording and lock."""
+    """Run the cases, compare with the promoted prompt's recording, and on PASS rewrite prompt, recording and lock.
+
+    Exits with 0 on PASS, 1 on REGRESSION (or an error), 2 on NOT ENOUGH EVIDENCE.
+    """
     settings = settings_module.load()
     folder = settings.data_dir / "prompts" / draft
     prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else _path(draft))
@@ -28,7 +32,7 @@ def command(
     typer.echo(done.text)
     if not done.written:
         typer.echo(f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(1 if done.verdict.word == "REGRESSION" else 2)
     typer.echo(f"written: {settings.data_dir / 'prompts' / prompt.name}")
 
 
@@ -48,6 +52,7 @@ async def _promote(settings: Settings, prompt: Prompt, accept: str | None) -> pr
                 settings.data_dir / "prompts" / prompt.name,
                 engine,
                 accept=accept,
+                journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
                 progress=lambda done, total: shown.update(task, completed=done, total=total),
             )
     finally:

@@ -62,7 +62,7 @@ def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", key="testDataFile") from None
     rows: list[tuple[str, Mapping[str, Any]]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like are no line ends in JSON
         if not line.strip():
             continue
         try:

@@ -7,7 +7,10 @@ part of the report.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from service.engine.types import Engine
 from service.errors import EvaluationError
 from service.evaluation import cases as case_files
 from service.evaluation import recording, report, runner
+from service.evaluation.recording import Journal
 from service.evaluation.runner import Outcome, Progress
 from service.evaluation.verdict import Verdict, decide
 from service.prompts import lock as locks
@@ -34,39 +38,62 @@ class Promotion:
 
 
 async def evaluate(
-    prompt: Prompt, folder: Path, engine: Engine, *, progress: Progress = lambda d, n: None
+    prompt: Prompt,
+    folder: Path,
+    engine: Engine,
+    *,
+    journal: Journal | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
-    """Run the prompt on its cases, taking from the folder's recording what was asked exactly so before."""
+    """Run the prompt on its cases, taking from recording and journal what was asked exactly so before."""
     path = folder / "recording.jsonl"
     known = recording.read(path) if path.exists() else {}
-    return await runner.run(prompt, case_files.load(prompt, folder), engine, known=known, progress=progress)
+    cases = case_files.load(prompt, folder)
+    return await runner.run(prompt, cases, engine, known=known, journal=journal, progress=progress)
 
 
-def replay(prompt: Prompt, folder: Path, engine: Engine) -> list[Outcome]:
+def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
     """Judge the recording again, with no model: every case must be in it with the fingerprint that it has now.
 
-    Raises EvaluationError naming the cases that were asked differently.
+    What decodes is taken from the lock. Raises EvaluationError naming the first case that was asked differently.
     """
-    from service.prompts.fingerprint import fingerprint
-    from service.prompts.run import build_request
-
+    identity = locks.read(folder / "lock.json").identity
     known = recording.read(folder / "recording.jsonl")
-    found, missed = [], []
-    for case in case_files.load(prompt, folder):
-        request = build_request(prompt, case.inputs(prompt), mode="exact" if engine.abilities.exact else "fast")
-        record = known.get(case.id)
-        if record is None or record.fingerprint != fingerprint(request, engine.identity):
-            missed.append(case.id)
-        else:
-            found.append(runner.judge(prompt, case, record, kept=True))
+    cases = case_files.load(prompt, folder)
+    runner.require_checks(prompt, cases)
+    marks = {case.id: runner.fingerprint_of(prompt, case, identity) for case in cases}
+    missed = [name for name, mark in marks.items() if name not in known or known[name].fingerprint != mark]
     if missed:
         raise EvaluationError(
-            f"{prompt.name}: {len(missed)} of {len(missed) + len(found)} cases are not in the recording "
-            f"as they are asked now, first {missed[0]}.",
+            f"{prompt.name}: {len(missed)} of {len(cases)} cases are not in the recording as they are asked now, "
+            f"first {missed[0]}.",
+            key=missed[0],
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
-    runner.require_checks(prompt, [outcome.case for outcome in found])
-    return found
+    return [runner.judge(prompt, case, known[case.id], kept=True) for case in cases]
+
+
+async def live(
+    prompt: Prompt, folder: Path, engine: Engine, *, progress: Progress = lambda done, total: None
+) -> list[Outcome]:
+    """Ask the model again, every case: it must give the recording's very tokens.
+
+    Raises EvaluationError that names the cases that differ, and what decodes differently than the lock says, if so.
+    """
+    known = recording.read(folder / "recording.jsonl")
+    lock = locks.read(folder / "lock.json")
+    outcomes = await runner.run(prompt, case_files.load(prompt, folder), engine, progress=progress)
+    differ = [each.case.id for each in outcomes if known.get(each.case.id) != each.record]
+    if differ:
+        changed = locks.differences(lock, locks.make(prompt, folder, engine.identity))
+        raise EvaluationError(
+            f"{prompt.name}: {len(differ)} of {len(outcomes)} answers are not the recording's: "
+            f"{', '.join(differ[:10])}. "
+            + (f"What differs from the lock: {'; '.join(changed)}." if changed else "The lock is the same."),
+            key=differ[0],
+            remedy="Restore what differs, or promote again." if changed else "Try sameboat doctor.",
+        )
+    return outcomes
 
 
 async def promote(
@@ -75,11 +102,11 @@ async def promote(
     engine: Engine,
     *,
     accept: str | None = None,
+    journal: Journal | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Promotion:
     """Promote `draft` to `target` (data/prompts/NAME). `accept` is the reason for taking what is not a PASS."""
-    source = draft.path.parent if draft.path is not None else target
-    outcomes = await _outcomes(draft, source, target, engine, progress)
+    folder, outcomes = await _outcomes(draft, target, engine, journal, progress)
     baseline = _baseline(draft, target)
     now = {outcome.case.id: outcome.passed for outcome in outcomes}
     verdict = decide(now, baseline)
@@ -88,15 +115,20 @@ async def promote(
     if accept and verdict.word != "PASS":
         text += f"\nAccepted all the same: {accept}\n"
     if written:
-        _write(draft, source, target, outcomes, engine)
+        _write(draft, folder, target, outcomes, engine)
     return Promotion(draft, tuple(outcomes), verdict, written, text)
 
 
-async def _outcomes(draft: Prompt, source: Path, target: Path, engine: Engine, progress: Progress) -> list[Outcome]:
-    path = target / "recording.jsonl"
+async def _outcomes(
+    draft: Prompt, target: Path, engine: Engine, journal: Journal | None, progress: Progress
+) -> tuple[Path, list[Outcome]]:
+    """Where the draft's cases are (beside it, else those of the promoted prompt), and what came of them."""
+    path, name = target / "recording.jsonl", draft.spec.testDataFile
     known = recording.read(path) if path.exists() else {}
-    folder = source if draft.spec.testDataFile and (source / draft.spec.testDataFile).exists() else target
-    return await runner.run(draft, case_files.load(draft, folder), engine, known=known, progress=progress)
+    beside = draft.path.parent if draft.path is not None else target
+    folder = beside if name is None or (beside / name).exists() else target
+    cases = case_files.load(draft, folder)
+    return folder, await runner.run(draft, cases, engine, known=known, journal=journal, progress=progress)
 
 
 def _baseline(draft: Prompt, target: Path) -> dict[str, bool] | None:
@@ -115,13 +147,42 @@ def _baseline(draft: Prompt, target: Path) -> dict[str, bool] | None:
 
 
 def _write(draft: Prompt, source: Path, target: Path, outcomes: list[Outcome], engine: Engine) -> None:
-    """Prompt, cases, recording, lock, in this order: a lock is only there when all that it pins is."""
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "lock.json").unlink(missing_ok=True)
-    path = target / f"{draft.name}.prompt.yml"
-    prompt = save(draft, path) if draft.path != path else draft
-    name = draft.spec.testDataFile
-    if name and source != target and (source / name).exists():
-        shutil.copyfile(source / name, target / name)
-    recording.write(target / "recording.jsonl", [outcome.record for outcome in outcomes])
-    (target / "lock.json").write_text(locks.make(prompt, target, engine.identity).text(), encoding="utf-8")
+    """Prompt, cases, recording and lock, in a folder beside the target that then takes its place in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
+        staged = Path(made) / target.name
+        if target.exists():
+            shutil.copytree(target, staged)  # notes and further case files that people keep there stay
+        else:
+            staged.mkdir()
+        prompt = save(draft, staged / f"{draft.name}.prompt.yml")
+        name = draft.spec.testDataFile
+        if name and source != target:
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, staged / name)
+        recording.write(staged / "recording.jsonl", [outcome.record for outcome in outcomes])
+        (staged / "lock.json").write_text(locks.make(prompt, staged, engine.identity).text(), encoding="utf-8")
+        swap(staged, target)
+
+
+def swap(staged: Path, target: Path) -> None:
+    """Put `staged` where `target` is, so that at every moment one of them is whole there.
+
+    Linux exchanges two folders atomically (renameat2(2), RENAME_EXCHANGE). Elsewhere, and on file systems without it,
+    the old one is moved aside first, and back if the second step fails.
+    """
+    if not target.exists():
+        staged.rename(target)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    exchange = getattr(libc, "renameat2", None)
+    at_cwd, exchange_flag = -100, 2  # AT_FDCWD of fcntl.h, RENAME_EXCHANGE of linux/fs.h
+    if exchange and exchange(at_cwd, os.fsencode(staged), at_cwd, os.fsencode(target), exchange_flag) == 0:
+        return
+    aside = staged.with_name("aside")
+    target.rename(aside)
+    try:
+        staged.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise

@@ -65,18 +65,54 @@ def write(path: Path, records: Iterable[Record]) -> None:
     partial.replace(path)
 
 
+def _record(line: str) -> Record:
+    row = json.loads(line)
+    return Record(
+        row["id"], row["fingerprint"], row["text"], tuple(row["tokens"]), row["finish_reason"],
+        row.get("problem"), tuple((row.get("probabilities") or {}).items()),
+    )  # fmt: skip
+
+
 def read(path: Path) -> dict[str, Record]:
     """Records by case id. Raises EvaluationError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        return {
-            row["id"]: Record(
-                row["id"], row["fingerprint"], row["text"], tuple(row["tokens"]), row["finish_reason"],
-                row.get("problem"), tuple((row.get("probabilities") or {}).items()),
-            ) for row in rows
-        }  # fmt: skip
+        records = [_record(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        return {record.id: record for record in records}
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", remedy="Promote the prompt.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path}: not a recording: {error}.") from None
+
+
+class Journal:
+    """Answers of evaluations that were not promoted, one file per prompt, by fingerprint: an interrupted run goes on.
+
+    Each answer is appended when it is there. A last line that an interruption tore is dropped; any other that cannot
+    be read is an error, since a journal that lies is worse than none. It can be deleted at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._records: dict[str, Record] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+        if lines[-1]:
+            path.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                record = _record(line)
+            except (ValueError, KeyError, TypeError) as error:
+                raise EvaluationError(
+                    f"{path}:{number}: not a record: {error}.", key=str(path), remedy="Delete the file."
+                ) from None
+            self._records[record.fingerprint] = record
+
+    def get(self, fingerprint: str) -> Record | None:
+        """The answer to exactly this request, if it was given before."""
+        return self._records.get(fingerprint)
+
+    def add(self, record: Record) -> None:
+        """Keep an answer."""
+        self._records[record.fingerprint] = record
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(record.line())

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.engine.types import Engine
+from service.engine.types import Engine, Identity, Mode
 from service.errors import EngineBusy, EvaluationError
 from service.evaluation.cases import Case
 from service.evaluation.checks import Checked, check
-from service.evaluation.recording import Record
+from service.evaluation.recording import Journal, Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
@@ -45,11 +45,13 @@ async def run(
     engine: Engine,
     *,
     known: Mapping[str, Record] | None = None,
+    journal: Journal | None = None,
     concurrency: int = 8,
     progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
     """Answer and judge every case, in `exact` mode where the engine has one.
 
+    `known` holds records by case id (a recording), `journal` answers of earlier runs; new answers are added to it.
     Raises EvaluationError for no cases or no checks, and whatever the engine raises.
     """
     require_checks(prompt, cases)
@@ -59,14 +61,18 @@ async def run(
     async def one(case: Case) -> Outcome:
         nonlocal done
         async with places:
-            record, kept = await _record(prompt, case, engine, known or {})
+            record, kept = await _record(prompt, case, engine, known or {}, journal)
         done += 1
         progress(done, len(cases))
         return judge(prompt, case, record, kept=kept)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(case)) for case in cases]
-    return [task.result() for task in tasks]
+    tasks = [asyncio.ensure_future(one(case)) for case in cases]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:  # after the first error, or when the caller goes away: withdraw what still runs
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
@@ -79,6 +85,22 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
             key="evaluators",
             remedy="Add at least one, for example string: equals.",
         )
+    if prompt.spec.repeats > 1:  # repeats of one case are not independent, and the tests count cases
+        raise EvaluationError(
+            f"{prompt.name} asks for {prompt.spec.repeats} repeats, and an evaluation judges one answer per case.",
+            key="repeats",
+            remedy="Decode greedily (temperature: 0, the default) and remove repeats.",
+        )
+
+
+def fingerprint_of(prompt: Prompt, case: Case, identity: Identity) -> str:
+    """The fingerprint with which an evaluation asks this case of what decodes."""
+    return fingerprint(prompts.build_request(prompt, case.inputs(prompt), mode=_mode(identity)), identity)
+
+
+def _mode(identity: Identity) -> Mode:
+    """`exact` wherever it exists, so that a recording can be reproduced under any load."""
+    return "fast" if identity.engine == "remote" else "exact"
 
 
 def judge(prompt: Prompt, case: Case, record: Record, *, kept: bool = False) -> Outcome:
@@ -87,15 +109,24 @@ def judge(prompt: Prompt, case: Case, record: Record, *, kept: bool = False) -> 
     return Outcome(case, record, tuple(check(each, case, answered) for each in prompt.spec.evaluators), kept)
 
 
-async def _record(prompt: Prompt, case: Case, engine: Engine, known: Mapping[str, Record]) -> tuple[Record, bool]:
-    mode = "exact" if engine.abilities.exact else "fast"
-    options = {"mode": mode, "priority": "background"}
-    request = prompts.build_request(prompt, case.inputs(prompt), **options)  # type: ignore[arg-type]
+async def _record(
+    prompt: Prompt, case: Case, engine: Engine, known: Mapping[str, Record], journal: Journal | None
+) -> tuple[Record, bool]:
+    mode = _mode(engine.identity)
+    request = prompts.build_request(prompt, case.inputs(prompt), mode=mode, priority="background")
+    mark = fingerprint(request, engine.identity)
     before = known.get(case.id)
-    if before is not None and before.fingerprint == fingerprint(request, engine.identity):
+    if before is not None and before.fingerprint == mark:
         return before, True
+    earlier = journal.get(mark) if journal is not None else None
+    if earlier is not None:
+        return replace(earlier, id=case.id), True
     while True:
         try:
-            return Record.of(case.id, await prompts.ask(request, engine)), False
+            record = Record.of(case.id, await prompts.ask(request, engine))
         except EngineBusy as error:
             await asyncio.sleep(error.retry_after_s or 1.0)
+            continue
+        if journal is not None:
+            journal.add(record)
+        return record, False

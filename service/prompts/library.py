@@ -59,7 +59,7 @@ class Library:
     def _check_files(self, prompt: Prompt) -> None:
         """The files are the ones that were promoted, whatever decodes."""
         lock = self.lock(prompt.name)
-        found = locks.make(prompt, self.folder(prompt.name), _identity(lock))
+        found = locks.make(prompt, self.folder(prompt.name), lock.identity)
         self._refuse(prompt, locks.differences(lock, found))
 
     def verify(self, name: str, identity: Identity) -> None:
@@ -82,15 +82,3 @@ class Library:
                 key="lock",
                 remedy=f"Promote what is there (sameboat promote {prompt.name}) or restore what was.",
             )
-
-
-def _identity(lock: Lock) -> Identity:
-    """The lock's own engine part, for comparing files only."""
-    return Identity(
-        lock.engine,  # type: ignore[arg-type]
-        lock.engine_version,
-        lock.model,
-        lock.model_sha256,
-        lock.template_sha256,
-        lock.engine_settings,
-    )

@@ -35,6 +35,18 @@ class Lock:
     engine_settings: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 
+    @property
+    def identity(self) -> Identity:
+        """What decoded, as the lock has it: enough to fingerprint a request without the engine."""
+        return Identity(
+            self.engine,  # type: ignore[arg-type]
+            self.engine_version,
+            self.model,
+            self.model_sha256,
+            self.template_sha256,
+            self.engine_settings,
+        )
+
     def digest(self) -> str:
         """One digest for all of it; `/version` and the image's labels carry it."""
         return hashlib.sha256(self.text().encode()).hexdigest()

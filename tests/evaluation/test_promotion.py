@@ -1,0 +1,289 @@
+"""A promotion, from draft to lock: what is written, what is refused, what an interruption leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from service.engine.types import Answer, Request, Timings, Usage
+from service.errors import EngineBusy, EngineUnavailable, EvaluationError, LockMismatch
+from service.evaluation import cases, promote, recording, runner
+from service.prompts.file import load, loads
+from service.prompts.library import Library
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+# what it is for
+name: colour
+responseFormat: choice
+choices: [red, green]
+messages:
+  - {role: user, content: "Colour of {{thing}}?"}
+testDataFile: cases.jsonl
+evaluators:
+  - name: label
+    string: {equals: "{{expected}}"}
+"""
+
+
+def things(n: int) -> list[dict[str, str]]:
+    return [{"id": f"c{i:03}", "thing": f"thing {i}", "expected": "red" if i % 2 else "green"} for i in range(n)]
+
+
+def number(request: Request) -> int:
+    return int(request.messages[-1].content.split("thing ")[1].rstrip("?"))
+
+
+def right(request: Request) -> str:
+    return "red" if number(request) % 2 else "green"
+
+
+def wrong_below(limit: int):  # type: ignore[no-untyped-def]
+    """A model that is wrong on the first `limit` things when the draft says please, and right otherwise."""
+
+    def reply(request: Request) -> str:
+        said = right(request)
+        flip = "please" in request.messages[-1].content and number(request) < limit
+        return {"red": "green", "green": "red"}[said] if flip else said
+
+    return reply
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with the cases of `colour`, which is not promoted yet."""
+    folder = tmp_path / "data" / "prompts" / "colour"
+    folder.mkdir(parents=True)
+    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in things(120)))
+    return tmp_path / "data"
+
+
+def promoted(data: Path, text: str = TEXT, reply=right, **options):  # type: ignore[no-untyped-def]
+    """Promote a draft with a scripted model."""
+    engine = ScriptedEngine(reply)
+    target = data / "prompts" / "colour"
+    return asyncio.run(promote.promote(loads(text), target, engine, **options)), engine
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+POLITE = TEXT.replace("Colour of", "Colour, please, of")
+
+
+def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -> None:
+    """Prompt with its comment, recording and lock are there, the library takes them, and a replay gives the same."""
+    done, _ = promoted(data)
+    folder = data / "prompts" / "colour"
+    assert done.written
+    assert "no baseline" in done.text
+    assert "# what it is for" in (folder / "colour.prompt.yml").read_text()
+    prompt = Library(data)["colour"]
+    again = promote.replay(prompt, folder)
+    assert [each.record for each in again] == [each.record for each in done.outcomes]
+    assert all(each.passed for each in again)
+    assert [path.name for path in folder.parent.iterdir()] == ["colour"], "no staging folder is left"
+
+
+def test_a_worse_draft_is_a_regression_names_every_lost_case_and_writes_nothing(data: Path) -> None:
+    """All the files are the same bytes as before."""
+    promoted(data)
+    before = files(data / "prompts" / "colour")
+    done, _ = promoted(data, POLITE, wrong_below(30))
+    assert done.verdict.word == "REGRESSION"
+    assert not done.written
+    assert files(data / "prompts" / "colour") == before
+    assert all(f"c{i:03}" in done.text for i in range(30))
+
+
+def test_an_intended_regression_is_written_with_its_reason_in_the_report(data: Path) -> None:
+    """`accept` is the only other way in."""
+    promoted(data)
+    done, _ = promoted(data, POLITE, wrong_below(30), accept="the old answers were wrong")
+    assert done.written
+    assert "the old answers were wrong" in done.text
+    assert "please" in Library(data)["colour"].text
+
+
+def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(data: Path) -> None:
+    """The same draft; only the number of cases differs."""
+    path = data / "prompts" / "colour" / "cases.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in things(12)))
+    promoted(data)
+    assert promoted(data, POLITE)[0].verdict.word == "NOT ENOUGH EVIDENCE"
+    path.write_text("".join(json.dumps(row) + "\n" for row in things(120)))
+    promoted(data, accept="more cases")
+    done, _ = promoted(data, POLITE)
+    assert (done.verdict.word, done.written) == ("PASS", True)
+
+
+def test_nothing_changed_asks_nothing(data: Path) -> None:
+    """Every answer comes from the recording, by fingerprint; one changed word and every case is asked."""
+    promoted(data)
+    assert promoted(data)[1].asked == []
+    assert len(promoted(data, POLITE)[1].asked) == 120
+
+
+def test_an_interrupted_promotion_leaves_the_old_one_whole(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at any of its writes, the folder still verifies and holds the old prompt."""
+    promoted(data)
+    folder = data / "prompts" / "colour"
+    before = files(folder)
+    for place, name in ((promote, "save"), (promote.recording, "write"), (promote.locks, "make"), (promote, "swap")):
+        with monkeypatch.context() as patch:
+
+            def stop(*_: object, **__: object) -> None:
+                raise KeyboardInterrupt
+
+            patch.setattr(place, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                promoted(data, POLITE)
+        assert files(folder) == before, name
+        assert Library(data)["colour"].text == before["colour.prompt.yml"].decode()
+        assert [path.name for path in folder.parent.iterdir()] == ["colour"]
+
+
+def test_folders_are_swapped_also_where_the_kernel_cannot_exchange_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fallback gives the same result, and puts the old folder back when its second step fails."""
+    monkeypatch.setattr(promote.ctypes, "CDLL", lambda *_, **__: object())
+    old, new = tmp_path / "old", tmp_path / "in" / "new"
+    old.mkdir()
+    (old / "a").write_text("old")
+    new.mkdir(parents=True)
+    (new / "a").write_text("new")
+    promote.swap(new, old)
+    assert (old / "a").read_text() == "new"
+    with pytest.raises(OSError):
+        promote.swap(tmp_path / "in" / "absent", old)
+    assert (old / "a").read_text() == "new"
+
+
+def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
+    """A changed case, prompt or model is a miss with the case's name, never a pass."""
+    promoted(data)
+    folder = data / "prompts" / "colour"
+    rows = things(120)
+    rows[7]["thing"] = "thing 7000"
+    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(EvaluationError, match=r"first c007.*sameboat promote colour"):
+        promote.replay(load(folder / "colour.prompt.yml"), folder)
+
+
+def test_live_must_give_the_recording(data: Path) -> None:
+    """The same model does; one that answers one case differently is named with the case."""
+    promoted(data)
+    folder = data / "prompts" / "colour"
+    prompt = Library(data)["colour"]
+    assert len(asyncio.run(promote.live(prompt, folder, ScriptedEngine(right)))) == 120
+    other = ScriptedEngine(lambda request: "red" if number(request) == 42 else right(request))
+    with pytest.raises(EvaluationError, match=r"1 of 120 answers are not the recording's: c042.*lock is the same"):
+        asyncio.run(promote.live(prompt, folder, other))
+    renamed = ScriptedEngine(right, name="another")
+    found = promote.locks.make(prompt, folder, renamed.identity)
+    assert promote.locks.differences(promote.locks.read(folder / "lock.json"), found) == [
+        "model: locked scripted, found another"
+    ]
+
+
+def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+    """Answers given before the engine failed are in the journal and are not asked again; a torn last line is."""
+    path = tmp_path / "journal.jsonl"
+    asked = 0
+
+    def dies(request: Request) -> str | Exception:
+        nonlocal asked
+        asked += 1
+        return EngineUnavailable("it crashed") if asked > 50 else right(request)
+
+    with pytest.raises(EngineUnavailable, match="it crashed"):
+        promoted(data, reply=dies, journal=recording.Journal(path))
+    with path.open("a") as file:
+        file.write('{"id": "c1')
+    kept = len(path.read_text().splitlines()) - 1
+    assert kept >= 40
+    done, engine = promoted(data, journal=recording.Journal(path))
+    assert len(engine.asked) == 120 - kept
+    assert done.written
+    path.write_text("not a record\n{}\n")
+    with pytest.raises(EvaluationError, match=r"journal.jsonl:1: not a record"):
+        recording.Journal(path)
+
+
+def test_a_full_queue_is_waited_for(data: Path) -> None:
+    """EngineBusy is not a failed case."""
+    refused = iter([EngineBusy("full", retry_after_s=0.001)] * 5)
+    done, _ = promoted(data, reply=lambda request: next(refused, None) or right(request))
+    assert all(each.passed for each in done.outcomes)
+
+
+def test_nothing_to_judge_is_an_error_and_never_a_pass(data: Path) -> None:
+    """No cases, no evaluators, unknown values, duplicate ids, repeats: each says what it is."""
+    one = json.dumps({"id": "a", "thing": "thing 1", "expected": "red"}) + "\n"
+    path = data / "prompts" / "colour" / "cases.jsonl"
+    for content, text, said in (
+        ("", TEXT, "no cases"),
+        (one + one, TEXT, "there twice"),
+        ("[1]\n", TEXT, "a case is a JSON object"),
+        ('{"thing": 3}\n', TEXT, "thing"),
+        (one, TEXT.split("evaluators")[0], "no evaluators"),
+        (one, TEXT.replace("{{expected}}", "{{expcted}}"), "expcted"),
+        (one, TEXT + "repeats: 3\n", "3 repeats"),
+    ):
+        path.write_text(content)
+        with pytest.raises(EvaluationError, match=said):
+            promoted(data, text)
+    assert not (data / "prompts" / "colour" / "lock.json").exists()
+
+
+def test_a_cut_answer_fails_every_check(data: Path) -> None:
+    """JSON that ended at max tokens is no answer, whatever its text contains."""
+    text = TEXT.replace("responseFormat: choice\nchoices: [red, green]", "responseFormat: json_object").replace(
+        'string: {equals: "{{expected}}"}', "notContains: nothing"
+    )
+    cut = Answer('{"a": ', (1, 2), "length", Usage(1, 2), Timings(0, 0, 0))
+    done, _ = promoted(data, text, lambda request: cut)
+    assert done.verdict.passed == 0
+    assert "cut after 2 tokens" in done.text
+
+
+def test_a_recording_reads_back_and_a_broken_one_is_refused(data: Path, tmp_path: Path) -> None:
+    """Every field, hostile text included (line separators that are not line ends)."""
+    record = recording.Record("a", "f" * 64, "x\u2028y\x85z\n", (1, 2), "stop", None, (("red", 0.9),))
+    recording.write(tmp_path / "r.jsonl", [record])
+    assert recording.read(tmp_path / "r.jsonl") == {"a": record}
+    (tmp_path / "r.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(EvaluationError, match="not a recording"):
+        recording.read(tmp_path / "r.jsonl")
+
+
+def test_an_edited_promotion_is_not_served(data: Path) -> None:
+    """One changed byte in the cases and the library refuses with its name."""
+    promoted(data)
+    with (data / "prompts" / "colour" / "cases.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(LockMismatch, match="cases_sha256"):
+        Library(data)["colour"]
+
+
+def test_cases_without_ids_get_stable_ones() -> None:
+    """A digest of the values, whatever their order."""
+    inline = TEXT.replace("testDataFile: cases.jsonl", "testData: [{thing: b, expected: red}]")
+    swapped = TEXT.replace("testDataFile: cases.jsonl", "testData: [{expected: red, thing: b}]")
+    assert cases.load(loads(inline))[0].id == cases.load(loads(swapped))[0].id
+
+
+def test_progress_counts_every_case(data: Path) -> None:
+    """From 1 to the number of cases."""
+    seen: list[tuple[int, int]] = []
+    prompt = loads(TEXT)
+    loaded = cases.load(prompt, data / "prompts" / "colour")
+    asyncio.run(
+        runner.run(prompt, loaded, ScriptedEngine(right), progress=lambda done, total: seen.append((done, total)))
+    )
+    assert seen == [(i, 120) for i in range(1, 121)]
