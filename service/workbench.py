@@ -136,10 +136,7 @@ def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
     known = recording.read(folder / "recording.jsonl")
     mine = try_(prompt, [case for case in on if case.id in known])
     before = {outcome.case.id: runner.judge(prompt, outcome.case, known[outcome.case.id]) for outcome in mine.outcomes}
-    verdict = decide(
-        {outcome.case.id: outcome.passed for outcome in mine.outcomes},
-        {identifier: outcome.passed for identifier, outcome in before.items()},
-    )
+    verdict = decide(runner.passes(mine.outcomes), runner.passes(before.values()))
     return Comparison(mine, before, verdict)
 
 

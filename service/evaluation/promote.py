@@ -11,13 +11,16 @@ import ctypes
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.engine.types import Engine
-from service.errors import EvaluationError
+from service.engine.types import Engine, Identity
+from service.errors import EvaluationError, InputsError
 from service.evaluation import cases as case_files
 from service.evaluation import recording, report, runner
+from service.evaluation.cases import Case
+from service.evaluation.checks import Checked
 from service.evaluation.recording import Journal
 from service.evaluation.runner import Outcome, Progress
 from service.evaluation.verdict import Verdict, decide
@@ -107,11 +110,10 @@ async def promote(
 ) -> Promotion:
     """Promote `draft` to `target` (data/prompts/NAME). `accept` is the reason for taking what is not a PASS."""
     folder, outcomes = await _outcomes(draft, target, engine, journal, progress)
-    baseline = _baseline(draft, target)
-    now = {outcome.case.id: outcome.passed for outcome in outcomes}
-    verdict = decide(now, baseline)
+    before = _baseline(draft, target, {outcome.case.id: outcome.case for outcome in outcomes})
+    verdict = decide(runner.passes(outcomes), None if before is None else runner.passes(before))
     written = verdict.word == "PASS" or bool(accept)
-    text = report.markdown(draft, outcomes, verdict)
+    text = report.markdown(draft, outcomes, verdict, before or ())
     if accept and verdict.word != "PASS":
         text += f"\nAccepted all the same: {accept}\n"
     if written:
@@ -131,19 +133,37 @@ async def _outcomes(
     return folder, await runner.run(draft, cases, engine, known=known, journal=journal, progress=progress)
 
 
-def _baseline(draft: Prompt, target: Path) -> dict[str, bool] | None:
-    """Which of the cases the promoted prompt passes, by its recording and the draft's checks."""
+def _baseline(draft: Prompt, target: Path, cases: Mapping[str, Case]) -> list[Outcome] | None:
+    """The promoted prompt's recorded answers, judged by the draft's checks; None when nothing is promoted.
+
+    A case whose inputs changed under the same id is not the same case: it is left out of the comparison.
+    """
     path, file = target / "recording.jsonl", target / f"{draft.name}.prompt.yml"
-    if not path.exists() or not file.exists():
+    if not all(each.exists() for each in (path, file, target / "lock.json")):
         return None
-    known = recording.read(path)
-    promoted = load_prompt(file)
-    cases = {case.id: case for case in case_files.load(promoted, target)}
-    return {
-        identifier: runner.judge(draft, cases[identifier], record).passed
-        for identifier, record in known.items()
-        if identifier in cases
-    }
+    promoted, identity = load_prompt(file), locks.read(target / "lock.json").identity
+    found = []
+    for name, record in recording.read(path).items():
+        case = cases.get(name)
+        if case is None:
+            found.append(
+                Outcome(
+                    Case(name, {}),
+                    record,
+                    tuple(Checked(each.name, False, "dropped", 0.0) for each in draft.spec.evaluators),
+                )
+            )
+        elif draft.path == file or _asked(promoted, case, identity) == record.fingerprint:  # in place: old text is gone
+            found.append(runner.judge(draft, case, record, kept=True))
+    return found
+
+
+def _asked(promoted: Prompt, case: Case, identity: Identity) -> str | None:
+    """The fingerprint with which the promoted prompt asks this case; None if the case no longer fits its inputs."""
+    try:
+        return runner.fingerprint_of(promoted, case, identity)
+    except InputsError:
+        return None
 
 
 def _write(draft: Prompt, source: Path, target: Path, outcomes: list[Outcome], engine: Engine) -> None:

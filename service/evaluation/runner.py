@@ -8,7 +8,7 @@ complete request, so a changed input of any kind misses.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.types import Engine, Identity, Mode
@@ -85,12 +85,25 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
             key="evaluators",
             remedy="Add at least one, for example string: equals.",
         )
+    names = [each.name for each in prompt.spec.evaluators]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise EvaluationError(f"{prompt.name} has two evaluators named {twice[0]!r}.", key="evaluators.name")
     if prompt.spec.repeats > 1:  # repeats of one case are not independent, and the tests count cases
         raise EvaluationError(
             f"{prompt.name} asks for {prompt.spec.repeats} repeats, and an evaluation judges one answer per case.",
             key="repeats",
             remedy="Decode greedily (temperature: 0, the default) and remove repeats.",
         )
+
+
+def passes(outcomes: Iterable[Outcome]) -> dict[str, dict[str, bool]]:
+    """check -> case id -> whether it passes, as a verdict takes it."""
+    found: dict[str, dict[str, bool]] = {}
+    for outcome in outcomes:
+        for each in outcome.checks:
+            found.setdefault(each.name, {})[outcome.case.id] = each.passed
+    return found
 
 
 def fingerprint_of(prompt: Prompt, case: Case, identity: Identity) -> str:

@@ -116,7 +116,7 @@ def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(
     promoted(data)
     assert promoted(data, POLITE)[0].verdict.word == "NOT ENOUGH EVIDENCE"
     path.write_text("".join(json.dumps(row) + "\n" for row in things(120)))
-    promoted(data, accept="more cases")
+    assert promoted(data, accept="more cases")[0].verdict.n == 120
     done, _ = promoted(data, POLITE)
     assert (done.verdict.word, done.written) == ("PASS", True)
 
@@ -287,3 +287,31 @@ def test_progress_counts_every_case(data: Path) -> None:
         runner.run(prompt, loaded, ScriptedEngine(right), progress=lambda done, total: seen.append((done, total)))
     )
     assert seen == [(i, 120) for i in range(1, 121)]
+
+
+def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data: Path) -> None:
+    """A draft brings its own case file: two cases fewer cannot pass; a changed one is not compared."""
+    promoted(data)
+    drafts = data.parent / "drafts"
+    drafts.mkdir()
+    (drafts / "colour.prompt.yml").write_text(POLITE)
+    rows = things(120)
+    (drafts / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[2:]))
+    target = data / "prompts" / "colour"
+    done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
+    assert done.verdict.word == "NOT ENOUGH EVIDENCE"
+    assert "c000, c001" in done.verdict.reason
+    rows[5]["thing"] = "thing 5005"
+    (drafts / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
+    assert [each.n for each in done.verdict.compared] == [119]
+    assert (target / "cases.jsonl").read_text() == (drafts / "cases.jsonl").read_text()
+
+
+def test_a_report_shows_both_answers_and_no_answer_breaks_its_table(data: Path) -> None:
+    """Markup and bars in an answer stay text."""
+    text = TEXT.replace("responseFormat: choice\nchoices: [red, green]\n", "")
+    promoted(data, text)
+    rude = text.replace("Colour of", "Colour, please, of")
+    done, _ = promoted(data, rude, lambda request: "<b>|no|</b>\n| x |")
+    assert "| `c000` | green | &lt;b&gt;\\|no\\|&lt;/b&gt; \\| x \\| |" in done.text
