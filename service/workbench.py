@@ -45,7 +45,8 @@ class _Bench:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, name="workbench", daemon=True).start()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="workbench", daemon=True)
+        self.thread.start()
         self.settings = settings_module.load()
         self.engines = Engines(self.settings)
         self.library = Library(self.settings.data_dir)
@@ -68,6 +69,16 @@ def _bench() -> _Bench:
     if not _benches:
         _benches.append(_Bench())
     return _benches[0]
+
+
+def close() -> None:
+    """Stop the engines and free their memory; the next call starts anew."""
+    while _benches:
+        bench = _benches.pop()
+        bench.wait(bench.engines.stop(0))
+        bench.loop.call_soon_threadsafe(bench.loop.stop)
+        bench.thread.join()
+        bench.loop.close()
 
 
 def engine(model: str | None = None) -> Engine:
@@ -148,8 +159,16 @@ def save(prompt: Prompt, path: str | Path) -> Prompt:
 def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:
     """Promote a draft: on PASS its files under data/prompts/ change, and their diff is the pull request."""
     target = _bench().library.folder(prompt.name)
-    chosen = engine(prompt.spec.model)
-    return _bench().wait(promotions.promote(prompt, target, chosen, accept=accept, journal=_journal(prompt)))
+    chosen, bench = engine(prompt.spec.model), _bench()
+    done = bench.wait(promotions.promote(prompt, target, chosen, accept=accept, journal=_journal(prompt)))
+    bench.library = Library(bench.settings.data_dir)  # what was read before is not what is promoted now
+    return done
+
+
+def replay(name: str) -> Results:
+    """Judge a promoted prompt's recording again, without a model: what CI does on every pull request."""
+    prompt = promoted(name)
+    return Results(prompt, promotions.replay(prompt, _bench().library.folder(name)))
 
 
 class Results:

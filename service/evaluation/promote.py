@@ -39,6 +39,13 @@ class Promotion:
     written: bool
     text: str
 
+    def __str__(self) -> str:
+        """The pull request's text."""
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
 
 async def evaluate(
     prompt: Prompt,
