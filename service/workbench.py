@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import io
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -171,6 +172,18 @@ def replay(name: str) -> Results:
     return Results(prompt, promotions.replay(prompt, _bench().library.folder(name)))
 
 
+class Plot:
+    """A matplotlib figure that displays as a picture in any notebook, whether or not pyplot was imported."""
+
+    def __init__(self, figure: Any) -> None:
+        self.figure = figure
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.figure.savefig(data, format="png", dpi=110)
+        return data.getvalue()
+
+
 class Results:
     """What a prompt did on cases. Displays as a table, failures first."""
 
@@ -223,8 +236,8 @@ class Results:
         title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(self.rate)}</p>"
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
 
-    def plot(self) -> Any:
-        """Pass rate per slice with 95 % Wilson intervals, as a matplotlib figure."""
+    def plot(self) -> Plot:
+        """Pass rate per slice with 95 % Wilson intervals, as a picture; `.figure` is matplotlib's."""
         from matplotlib.figure import Figure
 
         names = sorted({outcome.case.slice for outcome in self.outcomes})
@@ -238,7 +251,7 @@ class Results:
         axes.set_yticks(range(len(names)), names)
         axes.set_xlim(0, 1)
         axes.set_xlabel(f"cases that pass every check of {self.prompt.name}, with 95 % Wilson intervals")
-        return figure
+        return Plot(figure)
 
 
 class Comparison:
