@@ -3,8 +3,9 @@
     from service import workbench as bench
     bench.ask("Say hello.")                     # one question to the model
     draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
-    results = bench.try_(draft, cases=20)       # table, failures first; results.plot()
-    bench.compare(draft, "sentiment")           # the verdict against the promoted prompt
+    cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt
+    results = bench.try_(draft, cases)          # table, failures first; results.plot()
+    bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
     bench.promote(draft)                        # what the pull request will say
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import html
 import io
+import sys
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -52,14 +54,68 @@ class _Bench:
         self.engines = Engines(self.settings)
         self.library = Library(self.settings.data_dir)
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the bench's loop and wait; an interrupted cell cancels it."""
+    def wait(self, work: Coroutine[Any, Any, T], bar: _Bar | None = None) -> T:
+        """Run a coroutine on the bench's loop and wait; an interrupted cell cancels it. The bar is drawn from here,
+        the thread of the cell: a display from another thread may end up under another cell."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
-            return future.result()
+            while True:
+                try:
+                    return future.result(0.2 if bar is not None else None)
+                except TimeoutError:
+                    if future.done():
+                        raise
+                    if bar is not None:
+                        bar.draw()
         except BaseException:
             future.cancel()
             raise
+        finally:
+            if bar is not None:
+                bar.clear()
+
+
+class _Bar:
+    """How far a run is: a line in a cell's output or on a terminal, gone without a trace when it is over."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.done, self.total = title, 0, 0
+        self.handle: Any = None
+
+    def seen(self, done: int, total: int) -> None:
+        """Called by the run, from its own thread."""
+        self.done, self.total = done, total
+
+    def draw(self) -> None:
+        """Show the state."""
+        line = f"{self.title} {self.done}/{self.total or '?'}"
+        if not _in_notebook():
+            if sys.stderr.isatty():
+                print(f"\r{line}", end="", file=sys.stderr, flush=True)  # noqa: T201
+            return
+        from IPython.display import HTML, display
+
+        share = 100 * self.done / self.total if self.total else 0
+        said = HTML(f"<progress max='100' value='{share:.0f}'></progress> {html.escape(line)}")
+        if self.handle is None:
+            self.handle = display(said, display_id=True)
+        else:
+            self.handle.update(said)
+
+    def clear(self) -> None:
+        """Leave nothing: a saved notebook holds the results only."""
+        if self.handle is not None:
+            from IPython.display import HTML
+
+            self.handle.update(HTML(""))
+        elif not _in_notebook() and sys.stderr.isatty():
+            print(f"\r{'':60}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel shows what is displayed; IPython is imported only if it runs already."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 _benches: list[_Bench] = []
@@ -126,14 +182,9 @@ def cases(name: str, limit: int | None = None, *, file: str = case_files.DEFAULT
 
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
     """Run a prompt on cases, with a progress bar that goes away."""
-    from tqdm.auto import tqdm
-
-    chosen = engine(model or prompt.spec.model)
-    with tqdm(total=len(on), desc=prompt.name, leave=False) as bar:
-        work = runner.run(
-            prompt, on, chosen, journal=_journal(prompt), progress=lambda done, total: bar.update(done - bar.n)
-        )
-        outcomes = _bench().wait(work)
+    chosen, bar = engine(model or prompt.spec.model), _Bar(prompt.name)
+    work = runner.run(prompt, on, chosen, journal=_journal(prompt), progress=bar.seen)
+    outcomes = _bench().wait(work, bar)
     return Results(prompt, outcomes)
 
 
@@ -160,8 +211,9 @@ def save(prompt: Prompt, path: str | Path) -> Prompt:
 def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:
     """Promote a draft: on PASS its files under data/prompts/ change, and their diff is the pull request."""
     target = _bench().library.folder(prompt.name)
-    chosen, bench = engine(prompt.spec.model), _bench()
-    done = bench.wait(promotions.promote(prompt, target, chosen, accept=accept, journal=_journal(prompt)))
+    chosen, bench, bar = engine(prompt.spec.model), _bench(), _Bar(prompt.name)
+    work = promotions.promote(prompt, target, chosen, accept=accept, journal=_journal(prompt), progress=bar.seen)
+    done = bench.wait(work, bar)
     bench.library = Library(bench.settings.data_dir)  # what was read before is not what is promoted now
     return done
 

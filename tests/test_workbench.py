@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from service import workbench as bench
 from service.engine.types import Request
@@ -107,7 +109,7 @@ def test_displays_escape_what_a_model_says_and_fall_back_to_text(data: Path) -> 
 def test_a_plot_is_a_static_picture_with_an_interval_per_slice(data: Path) -> None:
     """It renders without a display and names both slices."""
     bench.promote(bench.draft(TEXT))
-    figure = bench.replay("colour").plot()
+    figure = bench.replay("colour").plot().figure
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["s0", "s1"]
     picture = io.BytesIO()
     figure.savefig(picture, format="svg")
@@ -128,10 +130,26 @@ def test_answers_given_before_are_not_asked_again_and_errors_reach_the_cell(data
         bench.try_(bench.draft(TEXT.replace("Colour", "Shade")), cases)
 
 
-def test_a_try_leaves_no_progress_bar_behind(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is left of the bar in the output is blank."""
-    bench.promote(bench.draft(TEXT))
-    capsys.readouterr()
-    bench.try_(bench.draft(TEXT.replace("Colour", "Hue")), bench.cases("colour", 5))
-    last = capsys.readouterr().err.rstrip("\n").split("\r")
-    assert all(not part.strip() for part in last[-2:])
+def test_a_bar_is_drawn_under_its_cell_and_leaves_nothing_in_the_saved_notebook(tmp_path: Path) -> None:
+    """In a real kernel: one display, which was updated while it ran and is empty at the end; also in HTML."""
+    notebook = nbformat.v4.new_notebook()
+    source = """
+import asyncio
+from service import workbench as bench
+
+async def slow(bar):
+    for done in range(4):
+        bar.seen(done, 3)
+        await asyncio.sleep(0.3)
+
+bar = bench._Bar("colour")
+bench._bench().wait(slow(bar), bar)
+bench.close()
+print("drawn", bar.handle is not None)
+"""
+    notebook.cells.append(nbformat.v4.new_code_cell(source))
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown, said = notebook.cells[0].outputs
+    assert said.text == "drawn True\n"
+    assert shown.data["text/html"] == ""
+    assert "progress" not in str(notebook.cells[0].outputs)
