@@ -12,8 +12,8 @@ The source distribution is fetched with pip, as it is configured here; pip check
 Labels: mean > 0.5 positive, mean < -0.5 negative, else neutral. The median standard error of a mean rating is 0.15, so
 half a point is about three of them: a snippet beyond it is rarely there by chance.
 Sample: per data set and label, the snippets of 20 to 300 characters in the order of sha256("sameboat" + id): a fixed
-order that nobody chose. Reviews: the first 40 of each label are for writing the prompt (`dev.jsonl`), the next 120 are
-the cases. Tweets: the first 60 of each label are a second slice. Classes are balanced by this sampling, so guessing one
+order that nobody chose. Reviews: the first 40 of each label are for writing the prompt (`dev.jsonl`), the next 100 are
+the cases. Tweets: the first 20 of each label are a second slice. Classes are balanced by this sampling, so guessing one
 label scores one third (of all 3,708 snippets 46.5 % are positive under these thresholds). Snippets are sentences: dev
 and cases share none, but 72 of the 92 reviews that dev's snippets come from also supply cases.
 """
@@ -40,7 +40,7 @@ SETS = {
     "tweet": "hutto_ICWSM_2014/tweets_GroundTruth.txt",
 }
 LABELS = ("positive", "negative", "neutral")
-DEV, REVIEWS, TWEETS = 40, 120, 60
+DEV, REVIEWS, TWEETS = 40, 100, 20
 SHORTEST, LONGEST = 20, 300
 
 
