@@ -17,10 +17,10 @@ import time
 from typing import Any
 
 import httpx
-from service.models.cache import Cache
-from service.models.catalog import Catalog
 
 from service import settings as settings_module
+from service.models.cache import Cache
+from service.models.catalog import Catalog
 from tests.bench import servers, workloads
 
 DOCS = servers.ROOT / "docs"
