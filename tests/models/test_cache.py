@@ -146,11 +146,25 @@ def test_two_processes_leave_one_good_file(tmp_path: Path, server: Server) -> No
     assert list((tmp_path / "partial").iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only directories")
-def test_a_read_only_cache_that_cannot_be_filled_is_told(tmp_path: Path, server: Server) -> None:
-    tmp_path.chmod(0o555)
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A directory that nobody can write to. Permissions do not stop root, a read-only mount does."""
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o555)
+        yield tmp_path
+        return
+    if subprocess.run(["mount", "--bind", tmp_path, tmp_path], capture_output=True).returncode:
+        pytest.skip("root without the right to mount writes everywhere")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path], check=True)
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_read_only_cache_that_cannot_be_filled_is_told(read_only: Path, server: Server) -> None:
     with pytest.raises(ModelFetchError, match="cannot be written"):
-        Cache(tmp_path).pull(model(url(server)))
+        Cache(read_only).pull(model(url(server)))
 
 
 def test_a_cache_that_holds_the_file_is_not_written_to(tmp_path: Path, server: Server) -> None:
