@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 
-from service.engine.types import Abilities, Answer, Chunk, Health, Identity, Request, Timings, Usage
+from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings, Usage
 from service.errors import NotSupported
 
 
@@ -19,6 +19,7 @@ class ScriptedEngine:
         self.reply = reply
         self.asked: list[Request] = []
         self.withdrawn = 0
+        self.can_logprobs = False
         self.state: Health = Health("ready", "scripted")
         self._identity = Identity("scripted", "1", name, "0" * 64, "1" * 64)
 
@@ -29,8 +30,9 @@ class ScriptedEngine:
     @property
     def abilities(self) -> Abilities:
         return Abilities(
-            seed=True, schema=True, logprobs=False, choices=True, tokens=True, embeddings=False, tools=True, exact=True
-        )
+            seed=True, schema=True, logprobs=self.can_logprobs, choices=True, tokens=True, embeddings=False,
+            tools=True, exact=True,
+        )  # fmt: skip
 
     @property
     def n_ctx(self) -> int | None:
@@ -89,7 +91,7 @@ class ScriptedEngine:
     async def count(self, request: Request) -> int:
         return self._answer(request, "").usage.prompt
 
-    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+    async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         raise NotSupported("The scripted engine has no embeddings.")
 
     async def stop(self, grace_s: float) -> None:

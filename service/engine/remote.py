@@ -28,6 +28,7 @@ from service.engine.types import (
     Abilities,
     Answer,
     Chunk,
+    Embeddings,
     FinishReason,
     Health,
     Identity,
@@ -136,7 +137,7 @@ class RemoteEngine:
         """Not part of OpenAI's API."""
         raise NotSupported("A remote engine does not count tokens beforehand.", key="engine")
 
-    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+    async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """Vectors as the server gives them, scaled to unit length."""
         response = await self._send("embeddings", {"model": self._model, "input": list(texts)})
         try:
@@ -148,7 +149,8 @@ class RemoteEngine:
         finally:
             await response.aclose()
         norms = [sum(value * value for value in vector) ** 0.5 or 1.0 for vector in vectors]
-        return tuple(tuple(value / norm for value in vector) for vector, norm in zip(vectors, norms, strict=True))
+        unit = tuple(tuple(value / norm for value in vector) for vector, norm in zip(vectors, norms, strict=True))
+        return Embeddings(unit, int((raw.get("usage") or {}).get("prompt_tokens") or 0))
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of one request."""
@@ -192,6 +194,8 @@ class RemoteEngine:
         body["messages"] = [_message(message) for message in request.messages]
         if request.tools:
             body["tools"] = [dict(tool) for tool in request.tools]
+            body["tool_choice"] = request.tool_choice
+            body["parallel_tool_calls"] = request.parallel_tools
         if request.schema is not None:
             wrapped = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": wrapped}

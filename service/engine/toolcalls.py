@@ -24,6 +24,7 @@ from service.engine.schema.keywords import refuse
 from service.errors import RequestError, SchemaUnsupported
 
 OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
+_OPENING = OPEN.strip()
 _CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # OpenAI's rule for function names
 ToolChoice = str | Mapping[str, Any] | None
@@ -156,6 +157,32 @@ def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tupl
         identity = hashlib.sha256(f"{at}\0{name}\0{written}".encode()).hexdigest()[:24]
         found.append({"id": f"call_{identity}", "type": "function", "function": {"name": name, "arguments": written}})
     return (_CALL.sub("", text) if found else text), tuple(found)
+
+
+class Visible:
+    """The part of a growing answer that is surely no call: what comes before the first `<tool_call>`."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._calling = False
+
+    def add(self, text: str) -> str:
+        """The text that is known to be visible now; what may yet become a call is held back."""
+        if self._calling:
+            return ""
+        self._held += text
+        found = self._held.find(_OPENING)
+        if found >= 0:
+            self._calling = True
+            return self._held[:found].rstrip()
+        keep = next((size for size in range(len(_OPENING) - 1, 0, -1) if self._held.endswith(_OPENING[:size])), 0)
+        cut = len(self._held) - keep
+        final, self._held = self._held[:cut], self._held[cut:]
+        return final
+
+    def end(self) -> str:
+        """What was held back, now that nothing follows and it became no call."""
+        return "" if self._calling else self._held
 
 
 def write(calls: Iterable[Mapping[str, Any]]) -> str:

@@ -67,6 +67,8 @@ class Request:
     calibrate: bool = False  # divide out the labels' probabilities on a content-free input (Zhao et al. 2021)
     neutral: tuple[Message, ...] = ()  # with `calibrate`: the same conversation around a content-free input
     tools: tuple[Mapping[str, Any], ...] = ()  # OpenAI tool definitions, passed to the chat template
+    tool_choice: str | Mapping[str, Any] = "auto"  # OpenAI's: auto, required, or one named function
+    parallel_tools: bool = True  # more than one call in an answer
     logprobs: int | None = None  # None: none; k >= 0: the chosen token's and the k best alternatives'
     mode: Mode = "fast"
     # What follows does not decide the answer and is not part of the fingerprint.
@@ -103,6 +105,14 @@ class Timings:
     queued_s: float
     first_token_s: float
     total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector of unit length per text, in the order of the texts, and the tokens that they had together."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +225,8 @@ class Engine(Protocol):
     async def count(self, request: Request) -> int:
         """Prompt tokens of the request as the model will see it."""
 
-    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
-        """One vector per text, of unit length. Raises NotSupported."""
+    async def embed(self, texts: tuple[str, ...]) -> Embeddings:
+        """One vector per text. Raises NotSupported, PromptTooLong, EngineBusy."""
 
     async def stop(self, grace_s: float) -> None:
         """Refuse what is new, let what runs end for up to `grace_s`, then stop."""

@@ -7,57 +7,27 @@ taken and ignored. Reference: platform.openai.com/docs/api-reference, checked wi
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import time
-from collections.abc import AsyncGenerator
+import base64
+import struct
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.engine.types import Answer, Chunk, Engine
+from service.engine.types import Engine
 from service.engine.types import Request as EngineRequest
+from service.http import openai_answers as answers
 from service.http import sse
+from service.http.openai_answers import Shape
 from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody
-from service.http.state import ServiceDep, merged, options_of, unless_gone
+from service.http.state import ServiceDep, options_of, unless_gone
 from service.prompts import run as prompts
-from service.prompts.run import Result
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 
 
-def usage_of(results: list[Result]) -> dict[str, Any]:
-    """Tokens of all choices; the prompt counts once."""
-    first = results[0].answer.usage
-    made = sum(result.answer.usage.completion for result in results)
-    return {
-        "prompt_tokens": first.prompt,
-        "completion_tokens": made,
-        "total_tokens": first.prompt + made,
-        "prompt_tokens_details": {"cached_tokens": first.cached},
-    }
-
-
-def logprobs_of(answer: Answer | Chunk) -> dict[str, Any] | None:
-    """The chat format's log-probabilities."""
-    if not answer.logprobs:
-        return None
-
-    def entry(text: str, value: float) -> dict[str, Any]:
-        return {"token": text, "logprob": value, "bytes": list(text.encode())}
-
-    return {
-        "content": [
-            {**entry(each.text, each.logprob), "top_logprobs": [entry(text, value) for _, text, value in each.top]}
-            for each in answer.logprobs
-        ],
-        "refusal": None,
-    }
-
-
-def requests_of(request: EngineRequest, n: int) -> list[EngineRequest]:
+def choices_of(request: EngineRequest, n: int) -> list[EngineRequest]:
     """`n` requests that differ in their seed: s, s + 1, ... The first is the one that n = 1 gives."""
     return [
         replace(request, sampling=replace(request.sampling, seed=(request.sampling.seed + each) % (2**32 - 1)))
@@ -65,106 +35,41 @@ def requests_of(request: EngineRequest, n: int) -> list[EngineRequest]:
     ]
 
 
-def extras(result: Result) -> dict[str, Any]:
-    """What OpenAI's objects have no place for."""
-    return {"fingerprint": result.fingerprint, "reused": result.answer.reused, "tokens": list(result.answer.tokens)}
-
-
 @router.post("/chat/completions", summary="Chat completion")
 async def chat(body: ChatBody, request: Request, service: ServiceDep) -> Response:
     """A conversation's next message."""
     engine = service.engines.get(body.model)
     asked = body.request(options_of(request, service.settings))
-    return await _respond(request, engine, asked, body.n, stream=body.stream, usage=body.wants_usage, chat=True)
+    shape = Shape(chat=True, tools=asked.tools, n=body.n)
+    return await _respond(request, engine, choices_of(asked, body.n), shape, stream=body.stream, usage=body.wants_usage)
 
 
 @router.post("/completions", summary="Text completion")
 async def completions(body: CompletionBody, request: Request, service: ServiceDep) -> Response:
-    """What follows a text."""
+    """What follows a text, or each of several."""
     engine = service.engines.get(body.model)
-    asked = body.request(options_of(request, service.settings))
-    return await _respond(request, engine, asked, body.n, stream=body.stream, usage=body.wants_usage, chat=False)
+    asked = [
+        choice for each in body.requests(options_of(request, service.settings)) for choice in choices_of(each, body.n)
+    ]
+    return await _respond(
+        request, engine, asked, Shape(chat=False, n=body.n), stream=body.stream, usage=body.wants_usage
+    )
 
 
 async def _respond(
-    request: Request, engine: Engine, asked: EngineRequest, n: int, *, stream: bool, usage: bool, chat: bool
+    request: Request, engine: Engine, asked: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
 ) -> Response:
-    streams = [prompts.ask_stream(each, engine) for each in requests_of(asked, n)]
-    kind = "chat.completion" if chat else "text_completion"
-    head = {
-        "id": ("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(12),
-        "created": int(time.time()),
-        "model": engine.identity.model,
-        "system_fingerprint": (engine.identity.model_sha256 or "remote")[:16],
-    }
+    streams = [prompts.ask_stream(each, engine) for each in asked]
+    head = shape.head(engine.identity, stream=stream)
     if stream:
-        events = _events(streams, {**head, "object": kind + ".chunk" if chat else kind}, usage=usage, chat=chat)
+        events = answers.events(streams, shape, head, usage=usage)
         first = await unless_gone(request, sse.first_then(events))
         return sse.Events(first, openai=True, headers={}) if first is not None else Response(status_code=499)
-    results = await unless_gone(request, _collect(streams))
+    results = await unless_gone(request, answers.collect(streams))
     if results is None:
         return Response(status_code=499)
-    choices = [_choice(number, result, chat=chat) for number, result in enumerate(results)]
-    body = {**head, "object": kind, "choices": choices, "usage": usage_of(results), "sameboat": extras(results[0])}
+    body = answers.whole(results, shape, head)
     return JSONResponse(body, headers={"x-sameboat-fingerprint": results[0].fingerprint})
-
-
-async def _collect(streams: list[AsyncGenerator[Chunk | Result, None]]) -> list[Result]:
-    async with contextlib.aclosing(merged(streams)) as items:
-        found = {number: item async for number, item in items if isinstance(item, Result)}
-    return [found[number] for number in range(len(streams))]
-
-
-def _choice(number: int, result: Result, *, chat: bool) -> dict[str, Any]:
-    answer = result.answer
-    base = {"index": number, "finish_reason": answer.finish_reason, "logprobs": logprobs_of(answer)}
-    if chat:
-        return {**base, "message": {"role": "assistant", "content": answer.text, "refusal": None}}
-    return {**base, "text": answer.text, "logprobs": _flat(answer)}
-
-
-def _flat(answer: Answer | Chunk) -> dict[str, Any] | None:
-    """The older format of /v1/completions: parallel lists."""
-    if not answer.logprobs:
-        return None
-    return {
-        "tokens": [each.text for each in answer.logprobs],
-        "token_logprobs": [each.logprob for each in answer.logprobs],
-        "top_logprobs": [{text: value for _, text, value in each.top} for each in answer.logprobs],
-        "text_offset": [],
-    }
-
-
-async def _events(
-    streams: list[AsyncGenerator[Chunk | Result, None]], head: dict[str, Any], *, usage: bool, chat: bool
-) -> AsyncGenerator[str, None]:
-    """OpenAI's chunks: a role first, then text, then a finish reason, then usage if it was asked for, then [DONE]."""
-    started: set[int] = set()
-    results: list[Result] = []
-
-    def chunk(choices: list[dict[str, Any]], **more: Any) -> str:
-        return sse.frame({**head, "choices": choices, **({"usage": None} if usage else {}), **more})
-
-    async with contextlib.aclosing(merged(streams)) as items:
-        async for number, item in items:
-            if chat and number not in started:
-                started.add(number)
-                role = {"role": "assistant", "content": ""}
-                yield chunk([{"index": number, "delta": role, "finish_reason": None, "logprobs": None}])
-            if isinstance(item, Result):
-                results.append(item)
-                end: dict[str, Any] = {"index": number, "finish_reason": item.answer.finish_reason, "logprobs": None}
-                yield chunk([{**end, "delta": {}} if chat else {**end, "text": ""}], sameboat=extras(item))
-            elif item.text or item.logprobs:
-                piece: dict[str, Any] = {"index": number, "finish_reason": None}
-                if chat:
-                    piece |= {"delta": {"content": item.text}, "logprobs": logprobs_of(item)}
-                else:
-                    piece |= {"text": item.text, "logprobs": _flat(item)}
-                yield chunk([piece])
-    if usage:
-        yield sse.frame({**head, "choices": [], "usage": usage_of(results)})
-    yield sse.frame("[DONE]")
 
 
 @router.get("/models", summary="The models")
@@ -194,9 +99,18 @@ def _model(name: str, engine: Engine) -> dict[str, Any]:
 
 
 @router.post("/embeddings", summary="Embeddings, where the model gives them")
-async def embeddings(body: EmbeddingBody, service: ServiceDep) -> dict[str, Any]:
-    """One vector of unit length per text."""
+async def embeddings(body: EmbeddingBody, request: Request, service: ServiceDep) -> Response:
+    """One vector of unit length per text; base64 holds little-endian 32-bit floats, as OpenAI's own client asks for."""
     engine = service.engines.get(body.model)
-    vectors = await engine.embed(body.texts())
-    data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
-    return {"object": "list", "data": data, "model": body.model, "usage": {"prompt_tokens": 0, "total_tokens": 0}}
+    found = await unless_gone(request, engine.embed(body.texts()))
+    if found is None:
+        return Response(status_code=499)
+
+    def shown(vector: tuple[float, ...]) -> Any:
+        if body.encoding_format == "float":
+            return list(vector)
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+    data = [{"object": "embedding", "index": at, "embedding": shown(each)} for at, each in enumerate(found.vectors)]
+    usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
+    return JSONResponse({"object": "list", "data": data, "model": engine.identity.model, "usage": usage})

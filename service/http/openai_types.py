@@ -7,16 +7,23 @@ an answer and cannot be honoured raise NotSupported; the others are ignored.
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.engine import toolcalls
 from service.engine.schema import compile_schema
 from service.engine.types import Message, Request, Sampling
 from service.errors import NotSupported, RequestError
 from service.prompts.run import canonical_schema
 
-REFUSED = ("functions", "function_call", "audio", "modalities", "prediction", "web_search_options", "best_of", "suffix")
+REFUSED = (
+    "functions", "function_call", "audio", "modalities", "prediction", "web_search_options", "best_of", "suffix",
+    "grammar", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs",
+)  # fmt: skip
+"""OpenAI's and other servers' parameters that would change an answer, and that nothing here honours."""
+MAX_PROMPTS = 16  # prompts of one /v1/completions; each is a request of its own in the queue
+MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
 
 
 class _Body(BaseModel):
@@ -37,6 +44,7 @@ class _Body(BaseModel):
     logit_bias: dict[str, float] | None = None
     stream: bool = False
     stream_options: dict[str, Any] | None = None
+    refused: ClassVar[tuple[str, ...]] = ()
 
     @property
     def wants_usage(self) -> bool:
@@ -45,9 +53,11 @@ class _Body(BaseModel):
 
     def refuse_unsupported(self) -> None:
         """Raises NotSupported for what would change the answer and cannot."""
-        for name in REFUSED:
+        for name in (*REFUSED, *self.refused):
             if (self.model_extra or {}).get(name):
                 raise NotSupported(f"{name} is not supported.", key=name, remedy="Leave it out.")
+        if self.stream_options is not None and not self.stream:
+            raise RequestError("stream_options needs stream: true.", key="stream_options")
 
     def sampling(self, max_tokens: int | None) -> Sampling:
         """OpenAI's defaults: temperature 1; without a seed one is drawn, so that two calls differ."""
@@ -134,12 +144,35 @@ class ChatBody(_Body):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool = True
+
+    def _tools(self) -> dict[str, Any]:
+        """The tools of the request; none where none may be called, so that the model is not shown any."""
+        if not self.tools:
+            if self.tool_choice not in (None, "none"):
+                raise RequestError("tool_choice needs tools.", key="tool_choice")
+            return {}
+        functions, _ = toolcalls.allowed(self.tools, self.tool_choice)
+        if not functions:
+            return {}
+        if self.response_format is not None and self.response_format.type != "text":
+            raise NotSupported(
+                "tools and a response_format cannot be enforced together.",
+                key="response_format",
+                remedy="Send one of them, or tool_choice none.",
+            )
+        toolcalls.grammar(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
+        return {
+            "tools": tuple(self.tools),
+            "tool_choice": self.tool_choice or "auto",
+            "parallel_tools": self.parallel_tool_calls,
+        }
 
     def request(self, options: dict[str, Any]) -> Request:
         """The complete request. Raises RequestError, before anything is computed."""
         self.refuse_unsupported()
-        if self.tools:
-            raise NotSupported("Tool calls are not supported.", key="tools", remedy="Use response_format json_schema.")
+        tools = self._tools()
         schema, any_json = None, False
         if self.response_format is not None:
             any_json = self.response_format.type == "json_object"
@@ -157,6 +190,7 @@ class ChatBody(_Body):
             schema=schema,
             any_json=any_json,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            **tools,
             **options,
         )
 
@@ -164,19 +198,19 @@ class ChatBody(_Body):
 class CompletionBody(_Body):
     """POST /v1/completions."""
 
-    prompt: str | list[str]
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
+    refused: ClassVar[tuple[str, ...]] = ("response_format", "tools")
 
-    def request(self, options: dict[str, Any]) -> Request:
-        """The complete request."""
+    def requests(self, options: dict[str, Any]) -> list[Request]:
+        """The complete requests, one per prompt."""
         self.refuse_unsupported()
-        if isinstance(self.prompt, list) and len(self.prompt) != 1:
-            raise NotSupported("Send one prompt per request.", key="prompt")
         if self.echo:
             raise NotSupported("echo is not supported.", key="echo")
-        text = self.prompt if isinstance(self.prompt, str) else self.prompt[0]
-        return Request(text=text, sampling=self.sampling(self.max_tokens or 16), logprobs=self.logprobs, **options)
+        texts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        sampling = self.sampling(self.max_tokens or 16)
+        return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
 
 
 class EmbeddingBody(BaseModel):
@@ -185,9 +219,15 @@ class EmbeddingBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     model: str | None = None
-    input: str | list[str]
-    encoding_format: Literal["float"] = "float"
+    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
 
     def texts(self) -> tuple[str, ...]:
-        """What to embed."""
-        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
+        """What to embed. Raises RequestError."""
+        if self.dimensions is not None:
+            raise NotSupported("Vectors have the model's own length.", key="dimensions", remedy="Leave it out.")
+        texts = (self.input,) if isinstance(self.input, str) else tuple(self.input)
+        if "" in texts:
+            raise RequestError("input may not be empty.", key="input")
+        return texts

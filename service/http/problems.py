@@ -78,7 +78,8 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
     """Status and JSON body for one of our errors; also what a stream ends with when it breaks."""
     status, kind = classify(error)
     if openai:
-        return status, openai_error(status, kind, str(error), error.key)
+        param = error.key.strip("/").replace("/", ".") or None if error.key is not None else None
+        return status, openai_error(status, kind, str(error), param)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InputsError):
         # Prompts know pointers into the inputs; the caller sent them under this key.

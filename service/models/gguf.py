@@ -43,6 +43,11 @@ class Metadata:
     values: Mapping[str, Any] = field(repr=False)
 
     @property
+    def pools(self) -> bool:
+        """Whether the file is made for embeddings: it pools its tokens (mean, first, last) into one vector."""
+        return self.values.get(f"{self.architecture}.pooling_type", 0) in (1, 2, 3)
+
+    @property
     def template_sha256(self) -> str | None:
         """Digest of the chat template: it changes between re-uploads of "the same" model."""
         return hashlib.sha256(self.chat_template.encode()).hexdigest() if self.chat_template is not None else None

@@ -33,6 +33,7 @@ def canonical(value: Any) -> str:
 def parts(request: Request, identity: Identity) -> dict[str, Any]:
     """What goes in, by name; `doctor` and failed comparisons show where two fingerprints differ."""
     remote = {"model": identity.model} if identity.model_sha256 is None else {}
+    tools = {"tool_choice": request.tool_choice, "parallel_tools": request.parallel_tools} if request.tools else {}
     return {
         "version": VERSION,
         "messages": [asdict(message) for message in request.messages],
@@ -50,6 +51,7 @@ def parts(request: Request, identity: Identity) -> dict[str, Any]:
         "model_sha256": identity.model_sha256,
         "template_sha256": identity.template_sha256,
         **remote,
+        **tools,
     }
 
 

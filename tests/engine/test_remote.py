@@ -14,7 +14,7 @@ import pytest
 
 from service.engine import remote, toolcalls
 from service.engine.remote import RemoteEngine
-from service.engine.types import Answer, Chunk, Message, Request, Sampling
+from service.engine.types import Answer, Chunk, Embeddings, Message, Request, Sampling
 from service.errors import DeadlineExceeded, NotSupported, RemoteError, SettingsError
 from service.settings import load
 from tests.servers.openai_server import OpenAIServer
@@ -255,11 +255,13 @@ def test_leaving_a_stream_closes_the_connection_and_frees_the_place(server: Open
 def test_embeddings_have_unit_length_and_their_order(server: OpenAIServer) -> None:
     """Vectors come back in the order of the texts, whatever order the server has."""
 
-    async def main() -> tuple[tuple[float, ...], ...]:
+    async def main() -> Embeddings:
         async with engine(server.base_url) as made:
             return await made.embed(("a", "b"))
 
-    first, second = asyncio.run(main())
+    found = asyncio.run(main())
+    first, second = found.vectors
+    assert found.tokens == 1
     assert first == pytest.approx((0.6, 0.8))
     assert sum(value * value for value in second) == pytest.approx(1.0)
 

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,10 @@ from typing import Any
 from service import resources
 from service.engine.local.kept import KeptAnswers
 from service.engine.local.process import WorkerProcess
-from service.engine.local.protocol import Pieces
+from service.engine.local.telling import pieces_of, told
 from service.engine.local.template import ChatTemplate
-from service.engine.local.ticket import Ticket
-from service.engine.schema import any_json, compile_schema
-from service.engine.types import Abilities, Answer, Chunk, Health, Identity, Request
+from service.engine.local.ticket import Ticket, refusal
+from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models import fit
 from service.models.cache import Cache
@@ -65,7 +63,7 @@ class LocalEngine:
         self._health = Health("starting", "not started yet")
         self._queue: deque[Ticket] = deque()
         self._running: dict[int, Ticket] = {}
-        self._counts: dict[int, asyncio.Future[int]] = {}
+        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -109,10 +107,12 @@ class LocalEngine:
 
     @property
     def abilities(self) -> Abilities:
-        """Everything but embeddings, which these generative models do not give."""
+        """Everything for a model that writes; only embeddings for one that is made for them."""
+        embeds = self.metadata.pools
+        writes = not embeds
         return Abilities(
-            seed=True, schema=True, logprobs=True, choices=True, tokens=True, embeddings=False,
-            tools=self.template.takes_tools, exact=True,
+            seed=writes, schema=writes, logprobs=writes, choices=writes, tokens=writes, embeddings=embeds,
+            tools=writes and self.template.takes_tools, exact=writes,
         )  # fmt: skip
 
     @property
@@ -216,7 +216,8 @@ class LocalEngine:
     async def _run_worker(self, path: Path) -> str:
         """One worker, from its start to its end; why it ended."""
         threads, _ = resources.threads(self._settings)
-        load = {"path": str(path), "n_ctx": self.n_ctx, "slots": self._settings.parallel, "threads": threads}
+        load = {"path": str(path), "n_ctx": self.n_ctx, "slots": self._settings.parallel, "threads": threads,
+                "embeds": self.metadata.pools}  # fmt: skip
         reason = ""
         try:
             self._process = await WorkerProcess.start(load, threads=threads)
@@ -263,10 +264,10 @@ class LocalEngine:
             self._pump()
         elif kind == "stats":
             self._worker = {**message["counters"], "kv_tokens": float(message["kv_tokens"])}
-        elif kind == "counted":
-            waiting = self._counts.pop(message["id"], None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(message["tokens"])
+        elif message["id"] in self._asked:
+            waiting = self._asked[message["id"]]
+            if not waiting.done():
+                waiting.set_result(message)
         elif (ticket := self._running.get(message["id"])) is not None:
             ticket.events.put_nowait(message)
             if kind in ("done", "refused"):
@@ -303,10 +304,9 @@ class LocalEngine:
         for ticket in tickets:
             self._counters["failed"] += 1
             ticket.events.put_nowait(error)
-        for waiting in self._counts.values():
+        for waiting in self._asked.values():
             if not waiting.done():
                 waiting.set_exception(error)
-        self._counts.clear()
 
     # --- answers ---
 
@@ -347,24 +347,62 @@ class LocalEngine:
     async def count(self, request: Request) -> int:
         """Prompt tokens, counted by the worker itself."""
         await self.ready()
-        self._next += 1
-        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._counts[self._next] = waiting
-        self._send({"op": "count", "id": self._next, "pieces": self._pieces(request)})
-        return await waiting
+        return int((await self._ask({"op": "count", "pieces": pieces_of(request, self.template)}))["tokens"])
 
-    async def embed(self, texts: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
-        """Not for generative models."""
-        raise NotSupported(f"{self.model.name} gives no embeddings.", key="model", remedy="Use an embedding model.")
+    async def embed(self, texts: tuple[str, ...]) -> Embeddings:
+        """Vectors of a model that pools; the others give none, and no vector is made up for them.
+
+        Texts are handed over one at a time, so that callers take turns and one that leaves takes the rest along.
+        """
+        if not self.metadata.pools:
+            raise NotSupported(
+                f"{self.model.name} writes text and gives no embeddings.",
+                key="model",
+                remedy="Name a model that is made for them: sameboat model list says which.",
+            )
+        size = sum(len(text) for text in texts) // BYTES_PER_TOKEN
+        if self._asked and len(self._asked) >= self._settings.queue_requests:
+            self._counters["rejected"] += 1
+            raise EngineBusy(f"{len(self._asked)} callers are waiting already.", retry_after_s=2.0, key="queue")
+        if size > self._settings.queue_tokens:
+            raise RequestError(
+                f"The texts have about {size} tokens, and {self._settings.queue_tokens} may wait.", key="input"
+            )
+        self._counters["requests"] += 1
+        await self.ready()
+        rows = [await self._ask({"op": "embed", "text": text}) for text in texts]
+        return Embeddings(tuple(tuple(row["vector"]) for row in rows), sum(row["tokens"] for row in rows))
+
+    async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """One question that the worker answers with one message. Raises what it refuses, EngineUnavailable."""
+        self._next += 1
+        identifier = self._next
+        waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asked[identifier] = waiting
+        try:
+            self._send({**message, "id": identifier})
+            answer = await waiting
+        finally:
+            del self._asked[identifier]
+            if waiting.cancelled():
+                self._send({"op": "cancel", "id": identifier})
+        if answer["op"] == "refused":
+            raise refusal(answer)
+        return answer
 
     # --- admission ---
 
     def _admit(self, request: Request) -> Ticket:
         """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
+        if self.metadata.pools:
+            raise NotSupported(
+                f"{self.model.name} gives embeddings and writes no text.", key="model", remedy="Use /v1/embeddings."
+            )
         if self._health.state in ("failed", "stopped", "draining"):
             retry = 5.0 if self._health.state == "draining" else None
             raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
-        message = self._message(request)
+        self._next += 1
+        message = {**told(request, self.template, force=self._force), "id": self._next}
         size = sum(len(text.encode(errors="replace")) for text, _ in message["pieces"])
         tokens = 1 + size // BYTES_PER_TOKEN
         waiting = sum(ticket.tokens for ticket in self._queue)
@@ -388,35 +426,3 @@ class LocalEngine:
         answers = worker.get("answer_tokens", 0) / max(worker.get("answer_seconds", 0), 1e-9) or 50.0
         made = sum(ticket.request.sampling.max_tokens for ticket in self._queue)
         return round(min(120.0, max(1.0, 0.5 * (tokens / prompts + made / answers))), 1)
-
-    def _pieces(self, request: Request) -> Pieces:
-        if request.text is not None:
-            return self.template.raw(request.text)
-        return self.template.pieces(request.messages, request.tools)
-
-    def _message(self, request: Request) -> dict[str, Any]:
-        """What the worker is told."""
-        lark = None
-        if request.schema is not None:
-            lark = compile_schema(json.loads(request.schema)).lark
-        elif request.any_json:
-            lark = any_json().lark
-        if len(set(request.choices)) != len(request.choices) or "" in request.choices:
-            raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")
-        if request.sampling.max_tokens < 1:
-            raise RequestError("max_tokens must be at least 1.", key="max_tokens")
-        self._next += 1
-        neutral = self.template.pieces(request.neutral) if request.calibrate and request.neutral else []
-        return {
-            "op": "submit",
-            "id": self._next,
-            "pieces": self._pieces(request),
-            "sampling": asdict(request.sampling),
-            "lark": lark,
-            "labels": list(request.choices),
-            "neutral": neutral,
-            "logprobs": request.logprobs,
-            "exact": request.mode == "exact",
-            "background": request.priority == "background",
-            "force": self._force,
-        }

@@ -17,6 +17,7 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from service.engine import toolcalls
 from service.engine.local.protocol import Pieces
 from service.engine.types import Message
 from service.errors import NotSupported, RequestError
@@ -47,8 +48,8 @@ class ChatTemplate:
 
     @property
     def takes_tools(self) -> bool:
-        """Whether the template does anything with tools."""
-        return self._source is not None and "tools" in self._source
+        """Whether the template shows the model its tools and asks for calls in the form that is enforced."""
+        return self._source is not None and toolcalls.template_has_tools(self._source)
 
     def pieces(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Pieces:
         """The prompt, up to where the assistant's answer begins. Raises NotSupported, RequestError."""
@@ -112,11 +113,24 @@ class ChatTemplate:
         if message.name:
             plain["name"] = message.name
         if message.tool_calls:
-            plain["tool_calls"] = message.tool_calls
+            plain["tool_calls"] = [_call(call) for call in message.tool_calls]
         if message.tool_call_id:
             plain["tool_call_id"] = message.tool_call_id
         cleaned: dict[str, Any] = self._clean(plain, marks, used)
         return cleaned
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call as templates expect it: its arguments are an object, where OpenAI's API has that object's JSON text."""
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise RequestError("A tool call in messages has no function with a name.", key="messages")
+    arguments = function.get("arguments") or "{}"
+    try:
+        value = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        raise RequestError("The arguments of a tool call in messages are not JSON.", key="messages") from None
+    return {**call, "function": {**function, "arguments": value}}
 
 
 def split(text: str, marks: Mapping[str, str]) -> Pieces:

@@ -56,7 +56,7 @@ class Ticket:
                 logprobs += fresh
                 yield Chunk(event["text"], tuple(event["tokens"]), fresh)
             elif event["op"] == "refused":
-                raise _refusal(event)
+                raise refusal(event)
             else:
                 probabilities = None
                 if self.request.choices:
@@ -92,7 +92,8 @@ def _logprob(raw: Mapping[str, Any]) -> Logprob:
     return Logprob(raw["token"], raw["text"], raw["logprob"], top)
 
 
-def _refusal(event: Mapping[str, Any]) -> RequestError:
+def refusal(event: Mapping[str, Any]) -> RequestError:
+    """The error of a `refused` message."""
     if event["kind"] == "too_long":
         return PromptTooLong(event["message"], limit=event["limit"], count=event["count"])
     return SchemaUnsupported(event["message"], pointer=event["pointer"], keyword=event["keyword"])

@@ -24,6 +24,7 @@ import llguidance
 import numpy as np
 import numpy.typing as npt
 
+from service.engine.local import embedding
 from service.engine.local import labels as label_scores
 from service.engine.local.constraint import Constraint, tokenizer_of
 from service.engine.local.context import Context
@@ -85,6 +86,9 @@ class Worker:
         threading.Thread(target=self._read, daemon=True).start()
         first = self._inbox.get()
         if first is None:
+            return
+        if first.get("embeds"):
+            embedding.serve(first, self._inbox, self.send)
             return
         self._load(first)
         while True:

@@ -1,0 +1,128 @@
+"""Embeddings: the other kind of worker, for model files that pool their tokens into one vector.
+
+What comes in: frames with a text each. What goes out: frames with a vector of unit length and the count of tokens.
+One text is computed at a time, alone: its vector depends on nothing but itself, whoever else is asking.
+What it does not know: sampling, sequences, prefixes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as llama
+import numpy as np
+
+from service.errors import ModelError, PromptTooLong, SameboatError
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Embedder:
+    """A loaded model that gives vectors. Every call happens on the one thread that made it."""
+
+    def __init__(self, path: Path, *, n_ctx: int, threads: int) -> None:
+        llama.llama_backend_init()
+        parameters = llama.llama_model_default_params()
+        parameters.n_gpu_layers = 0
+        self._model = llama.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self._model:
+            raise ModelError(f"llama.cpp cannot load {path}.", key="model")
+        wanted = llama.llama_context_default_params()
+        wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = n_ctx  # an encoder sees its whole text at once
+        wanted.n_threads = wanted.n_threads_batch = threads
+        wanted.embeddings = True
+        wanted.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self._context = llama.llama_init_from_model(self._model, wanted)
+        if not self._context:
+            raise ModelError(f"llama.cpp cannot make a context of {n_ctx} tokens.", key="SAMEBOAT_CONTEXT")
+        self._vocab = llama.llama_model_get_vocab(self._model)
+        self._encodes = bool(llama.llama_model_has_encoder(self._model)) or not llama.llama_get_memory(self._context)
+        self._batch = llama.llama_batch_init(n_ctx, 0, 1)
+        self.n_ctx = n_ctx
+        self.size = int(llama.llama_model_n_embd(self._model))
+
+    def embed(self, text: str) -> tuple[list[float], int]:
+        """The vector of unit length, and the text's tokens. Raises PromptTooLong, ModelError."""
+        tokens = self._tokenize(text)
+        if len(tokens) > self.n_ctx:
+            raise PromptTooLong(
+                f"A text has {len(tokens)} tokens, and the model takes {self.n_ctx}.",
+                limit=self.n_ctx,
+                count=len(tokens),
+            )
+        batch = self._batch
+        batch.n_tokens = len(tokens)
+        for at, token in enumerate(tokens):
+            batch.token[at], batch.pos[at], batch.n_seq_id[at], batch.logits[at] = token, at, 1, True
+            batch.seq_id[at][0] = 0
+        memory = llama.llama_get_memory(self._context)
+        if memory:
+            llama.llama_memory_clear(memory, True)
+        run = llama.llama_encode if self._encodes else llama.llama_decode
+        code = run(self._context, batch)
+        found = llama.llama_get_embeddings_seq(self._context, 0) if code == 0 else None
+        if not found:
+            raise ModelError(f"llama.cpp gave no embedding of {len(tokens)} tokens (code {code}).")
+        vector = np.ctypeslib.as_array(found, shape=(self.size,)).astype(np.float64)
+        norm = float(np.linalg.norm(vector)) or 1.0
+        return [float(value) for value in vector / norm], len(tokens)
+
+    def _tokenize(self, text: str) -> list[int]:
+        """Token ids between the tokens that the model wants around a text; control tokens in it are only text."""
+        data = text.encode("utf-8", errors="replace")
+        size = len(data) + 8
+        buffer = (llama.llama_token * size)()
+        count = llama.llama_tokenize(self._vocab, data, len(data), buffer, size, True, False)
+        if count < 0:
+            raise ModelError(f"llama.cpp needs {-count} tokens for {len(data)} bytes.")
+        return list(buffer[:count])
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _quiet(level: int, text: bytes, data: int) -> None:
+    """llama.cpp's own log is for its developers; what a person needs is in our errors."""
+
+
+def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any] | None], send: Send) -> None:
+    """Load what `load` says and answer `embed` messages until a `stop`. Texts whose caller left are skipped."""
+    llama.llama_log_set(_quiet, ctypes.c_void_p(0))
+    send({"op": "loading", "progress": 0.0})
+    try:
+        embedder = Embedder(Path(load["path"]), n_ctx=load["n_ctx"], threads=load["threads"])
+    except SameboatError as error:
+        send({"op": "failed", "reason": str(error)})
+        return
+    send({"op": "ready", "n_ctx": embedder.n_ctx, "slots": 1})
+    counters = dict.fromkeys(("embeddings", "prompt_tokens", "prompt_seconds", "cancelled"), 0.0)
+    left: set[int] = set()
+    waiting: list[dict[str, Any]] = []
+    while True:
+        while not waiting or not inbox.empty():
+            message = inbox.get()
+            if message is None or message["op"] == "stop":
+                return
+            if message["op"] == "cancel":
+                left.add(message["id"])
+                counters["cancelled"] += 1
+            elif message["op"] == "embed":
+                waiting.append(message)
+            waiting = [each for each in waiting if each["id"] not in left]
+        left.clear()
+        message = waiting.pop(0)
+        began = time.perf_counter()
+        try:
+            vector, tokens = embedder.embed(message["text"])
+        except PromptTooLong as error:
+            refused = {"kind": "too_long", "limit": error.limit, "count": error.count}
+            send({"op": "refused", "id": message["id"], "message": str(error), **refused})
+            continue
+        counters["embeddings"] += 1
+        counters["prompt_tokens"] += tokens
+        counters["prompt_seconds"] += time.perf_counter() - began
+        send({"op": "stats", "counters": counters, "kv_tokens": 0})
+        send({"op": "embedded", "id": message["id"], "vector": vector, "tokens": tokens})

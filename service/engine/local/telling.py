@@ -1,0 +1,58 @@
+"""What the worker is told of a request: its prompt as pieces, its grammar, how to sample.
+
+What comes in: a `Request`, the model's chat template. What goes out: a `submit` message of `protocol`, without an id.
+It raises before anything is queued: RequestError, SchemaUnsupported, NotSupported.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from service.engine import toolcalls
+from service.engine.local.protocol import Pieces
+from service.engine.local.template import ChatTemplate
+from service.engine.schema import any_json, compile_schema
+from service.engine.types import Request
+from service.errors import RequestError
+
+
+def pieces_of(request: Request, template: ChatTemplate) -> Pieces:
+    """The prompt."""
+    if request.text is not None:
+        return template.raw(request.text)
+    return template.pieces(request.messages, request.tools)
+
+
+def grammar_of(request: Request) -> str | None:
+    """The grammar that the answer is held to, as Lark text; None when it may be any text."""
+    if request.schema is not None:
+        return compile_schema(json.loads(request.schema)).lark
+    if request.any_json:
+        return any_json().lark
+    if request.tools:
+        made = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
+        return made.lark if made is not None else None
+    return None
+
+
+def told(request: Request, template: ChatTemplate, *, force: bool) -> dict[str, Any]:
+    """The message."""
+    lark = grammar_of(request)
+    if len(set(request.choices)) != len(request.choices) or "" in request.choices:
+        raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")
+    if request.sampling.max_tokens < 1:
+        raise RequestError("max_tokens must be at least 1.", key="max_tokens")
+    return {
+        "op": "submit",
+        "pieces": pieces_of(request, template),
+        "sampling": asdict(request.sampling),
+        "lark": lark,
+        "labels": list(request.choices),
+        "neutral": template.pieces(request.neutral) if request.calibrate and request.neutral else [],
+        "logprobs": request.logprobs,
+        "exact": request.mode == "exact",
+        "background": request.priority == "background",
+        "force": force,
+    }

@@ -1,0 +1,86 @@
+"""Tool calls of a real model whose template has them: the official client, enforced arguments, the answer's way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import openai
+import pytest
+
+from service import settings as settings_module
+from service.engine.pool import Engines
+from service.http.app import create_app
+from service.models.cache import Cache
+from service.models.catalog import Catalog
+from service.prompts.library import Library
+from tests.http.conftest import serving, until
+
+pytestmark = pytest.mark.model
+
+NAME = "qwen2.5-coder-1.5b-instruct"
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather forecast of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "maxLength": 20},
+                "unit": {"enum": ["celsius", "fahrenheit"]},
+                "days": {"type": "integer", "minimum": 1, "maximum": 7},
+            },
+            "required": ["city", "unit", "days"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def client(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+    settings = settings_module.load(port=0, context=1024, parallel=1, model=NAME)
+    if not Cache(settings.cache_dir).holds(catalog[NAME]):
+        pytest.skip(f"{NAME} (1.1 GB) is not in the cache: sameboat model pull {NAME}")
+    app = create_app(settings, engines=Engines(settings, catalog), library=Library(tmp_path_factory.mktemp("data")))
+    with serving(app) as url:
+        until(lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200, "the model is ready")
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, timeout=300) as it:
+            yield it
+
+
+def test_a_call_obeys_its_schema_and_its_result_is_answered(client: openai.OpenAI) -> None:
+    messages: list[object] = [{"role": "user", "content": "How warm will it be in Bern in the next 3 days, in celsius?"}]
+    asked = client.chat.completions.create(
+        model=NAME, messages=messages, tools=[WEATHER], tool_choice="required", temperature=0, parallel_tool_calls=False
+    )  # type: ignore[call-overload]
+    choice = asked.choices[0]
+    assert choice.finish_reason == "tool_calls"
+    (call,) = choice.message.tool_calls
+    arguments = json.loads(call.function.arguments)
+    assert arguments == {"city": "Bern", "unit": "celsius", "days": 3}
+    messages += [
+        choice.message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": '{"forecast": [21, 22, 19]}'},
+    ]
+    told = client.chat.completions.create(
+        model=NAME, messages=messages, tools=[WEATHER], tool_choice="auto", temperature=0, max_tokens=60
+    )  # type: ignore[call-overload]
+    assert told.choices[0].finish_reason == "stop"
+    assert "21" in told.choices[0].message.content
+
+
+def test_a_stream_gives_the_same_call(client: openai.OpenAI) -> None:
+    body = {
+        "model": NAME, "tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        "messages": [{"role": "user", "content": "Tomorrow's weather in Lima?"}], "temperature": 0,
+        "parallel_tool_calls": False,
+    }  # fmt: skip
+    whole = client.chat.completions.create(**body)  # type: ignore[call-overload]
+    chunks = list(client.chat.completions.create(**body, stream=True))  # type: ignore[call-overload]
+    (streamed,) = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    (call,) = whole.choices[0].message.tool_calls
+    assert (streamed.id, streamed.function.arguments) == (call.id, call.function.arguments)
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
