@@ -1,4 +1,4 @@
-"""Tool calls of a real model whose template has them: the official client, enforced arguments, the answer's way back."""
+"""Tool calls of a real model whose template has them: the official client, enforced arguments, the way back."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def client(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_a_call_obeys_its_schema_and_its_result_is_answered(client: openai.OpenAI) -> None:
-    messages: list[object] = [{"role": "user", "content": "How warm will it be in Bern in the next 3 days, in celsius?"}]
+    messages: list[object] = [
+        {"role": "user", "content": "How warm will it be in Bern in the next 3 days, in celsius?"}
+    ]
     asked = client.chat.completions.create(
         model=NAME, messages=messages, tools=[WEATHER], tool_choice="required", temperature=0, parallel_tool_calls=False
     )  # type: ignore[call-overload]
