@@ -29,8 +29,7 @@ from service.builds import workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
 from service.builds.callback import Allowed
-from service.builds.forge import Forge
-from service.builds.forge.local import LocalForge
+from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
 from service.builds.generate.asking import Asking
 from service.builds.generate.plan import Plan
@@ -334,17 +333,6 @@ def choose_maker(settings: Settings, engines: Engines) -> tuple[str, str]:
     if model.size_bytes >= CAPABLE_BYTES:
         return "files", f"{model.name} is large enough to write files"
     return "plan", f"{model.name} is too small to write files"
-
-
-def make_forge(settings: Settings) -> Forge:
-    """The forge of the settings."""
-    if settings.forge == "github":
-        raise SettingsError(
-            "SAMEBOAT_FORGE=github: this version has no GitHub forge.", key="SAMEBOAT_FORGE", remedy="Use local."
-        )
-    public = settings.public_url or f"http://127.0.0.1:{settings.port}"
-    pages = settings.pages_url or f"http://127.0.0.1:{settings.pages_port}"
-    return LocalForge(settings.state_dir / "repositories", f"{public.rstrip('/')}/git", pages)
 
 
 def held_secrets(settings: Settings) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from service import resources
 from service import settings as settings_module
+from service.builds.forge import ForgeError, choose
 from service.errors import SameboatError
 from service.models import fit
 from service.models.cache import Cache
@@ -79,6 +80,7 @@ def examine() -> Iterator[Finding]:
         _port,
         _git,
         _browser,
+        _forge,
     ]
     for look in looks:
         try:
@@ -221,3 +223,23 @@ def _browser(settings: Settings) -> Iterator[Finding]:
     path = next((found for name in names if (found := shutil.which(name))), None)
     remedy = "" if path else "Only tests of the page need it. Debian: apt-get install chromium"
     yield Finding("browser", "ok" if path else "note", path or "no Chromium found", remedy)
+
+
+def _forge(settings: Settings) -> Iterator[Finding]:
+    if settings.secret is None:
+        yield Finding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
+        return
+    yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
+    choose.make_forge(settings)
+    if settings.forge == "local":
+        pushes = "with SAMEBOAT_FORGE_TOKEN" if settings.forge_token is not None else "read-only over HTTP"
+        yield Finding("forge", "ok", f"local, {settings.state_dir / 'repositories'}, {pushes}")
+        return
+    try:
+        owner = choose.github_owner(settings)
+    except ForgeError as error:
+        # Without an answer nothing is known; GitHub may be reached when a build needs it.
+        level: Literal["note", "stop"] = "stop" if error.wait_s is None else "note"
+        yield Finding("forge", level, f"GitHub: {error.message}", error.remedy or "")
+        return
+    yield Finding("forge", "ok", f"GitHub, repositories of {owner}; what the token may do there shows when it is used")

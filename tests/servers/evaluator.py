@@ -61,7 +61,7 @@ def evaluator(*says: tuple[int, str], key: bytes | None = b"signing key") -> Ite
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         memory.url = f"http://127.0.0.1:{server.server_port}/notify"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield memory

@@ -11,12 +11,12 @@ import stat
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository
-from dulwich.objects import Blob, ObjectID, Tree
 from dulwich.objects import Commit as GitCommit
+from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from service.builds.forge import BRANCH, Commit, Files, ForgeError, Repository
+from service.builds.forge import BRANCH, Commit, Files, ForgeError, Repository, objects
 from service.builds.locks import held
 
 HEAD = Ref(f"refs/heads/{BRANCH}".encode())
@@ -73,22 +73,25 @@ class LocalForge:
         """Write the commit and move the branch forward to it. A commit that is already there is left alone."""
         path = self.path(name)
         with held(path.with_suffix(".lock")), self.open(name) as repo:
-            made = _commit(repo, commit)
+            made = objects.make(commit)
             head = repo.refs.read_ref(HEAD)
-            if head == made.id:
-                return str(made.id.decode())
+            if head == made.commit.id:
+                return made.sha
             expected = commit.parent.encode() if commit.parent else None
             if head != expected:
                 raise ForgeError(
                     f"The branch of {name} moved to {head.decode()[:12] if head else 'nothing'} while "
                     f"{commit.parent or 'nothing'} was edited; history is never rewritten."
                 )
-            repo.object_store.add_object(made)
+            store = repo.object_store
+            for each in (*made.contents, *made.trees, made.commit):  # the commit last: what it names is there
+                store.add_object(each)
             refs = repo.refs
-            moved = refs.set_if_equals(HEAD, expected, made.id) if expected else refs.add_if_new(HEAD, made.id)
+            tip = made.commit.id
+            moved = refs.set_if_equals(HEAD, expected, tip) if expected else refs.add_if_new(HEAD, tip)
             if not moved:
                 raise ForgeError(f"The branch of {name} moved during the push.", wait_s=1.0)
-            return str(made.id.decode())
+            return made.sha
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
         """Serve this commit from now on."""
@@ -115,32 +118,3 @@ class LocalForge:
                     data: bytes = repo[found].data
                     return data
             return None
-
-
-def _commit(repo: Repo, commit: Commit) -> GitCommit:
-    """The commit's object, its blobs and trees stored. Nothing in it depends on when or where this runs."""
-    made = GitCommit()
-    made.tree = _tree(repo, {tuple(path.split("/")): data for path, data in commit.files.items()})
-    made.parents = [ObjectID(commit.parent.encode())] if commit.parent else []
-    made.author = made.committer = f"{commit.author} <{commit.email}>".encode()
-    made.author_time = made.commit_time = commit.when_s
-    made.author_timezone = made.commit_timezone = 0
-    made.encoding = b"UTF-8"
-    made.message = commit.message.encode()
-    return made
-
-
-def _tree(repo: Repo, files: dict[tuple[str, ...], bytes]) -> ObjectID:
-    tree = Tree()
-    folders: dict[str, dict[tuple[str, ...], bytes]] = {}
-    for path, data in files.items():
-        if len(path) > 1:
-            folders.setdefault(path[0], {})[path[1:]] = data
-            continue
-        blob = Blob.from_string(data)
-        repo.object_store.add_object(blob)
-        tree.add(path[0].encode(), 0o100644, blob.id)
-    for name, inner in folders.items():
-        tree.add(name.encode(), 0o040000, _tree(repo, inner))
-    repo.object_store.add_object(tree)
-    return tree.id

@@ -1,0 +1,42 @@
+"""Which forge the settings ask for, made ready; and for `sameboat doctor`, what stands in its way.
+
+What comes in: settings. What goes out: a `Forge`, or a SettingsError that names the variable and the remedy.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from service.builds.forge import Forge
+from service.builds.forge.github import GitHubForge, account
+from service.builds.forge.github_api import Api, Clock, Pace
+from service.builds.forge.local import LocalForge
+from service.errors import SettingsError
+from service.settings import Settings
+
+
+def make_forge(settings: Settings) -> Forge:
+    """The forge of the settings. Nothing is asked of GitHub yet."""
+    if settings.forge == "github":
+        if settings.github_token is None:
+            raise SettingsError(
+                "SAMEBOAT_FORGE=github needs a token.",
+                key="SAMEBOAT_GITHUB_TOKEN",
+                remedy="Set SAMEBOAT_GITHUB_TOKEN to a fine-grained personal access token with read and write access "
+                "to contents, administration, pages and workflows; or set SAMEBOAT_FORGE=local.",
+            )
+        return GitHubForge(settings.github_token, settings.github_owner, settings.github_api_url, settings.state_dir)
+    public = settings.public_url or f"http://127.0.0.1:{settings.port}"
+    pages = settings.pages_url or f"http://127.0.0.1:{settings.pages_port}"
+    return LocalForge(settings.state_dir / "repositories", f"{public.rstrip('/')}/git", pages)
+
+
+def github_owner(settings: Settings, timeout_s: float = 5.0) -> str:
+    """Whose repositories they will be, asked of GitHub once. Raises SettingsError, or ForgeError in GitHub's words."""
+    make_forge(settings)
+    assert settings.github_token is not None
+    with tempfile.TemporaryDirectory() as folder:
+        pace = Pace(Path(folder), Clock())
+        with Api(settings.github_api_url, settings.github_token, pace, timeout_s=timeout_s, stumbles_s=()) as api:
+            return account(api, settings.github_owner)[0]

@@ -1,0 +1,338 @@
+"""The GitHub forge: the Git Data API over HTTP, one commit per round, forward only, published by GitHub Pages.
+
+What comes in: a token, an owner, the API's URL. What goes out: repositories, commits and URLs, as `Forge` has them.
+Every walk looks before it acts and after it was unsure, so it can be cut off anywhere and walked again: a repository
+is looked for before it is made; blobs, trees and commits are known by what they hold, and a commit's dates are the
+build's, so making them again makes nothing new; a branch that is already there is left alone.
+
+GitHub's answers are checked against SHAs that are computed here: what arrived is what was sent, byte for byte.
+It does not know how requests are paced and repeated (`github_api`) or how Pages works (`github_pages`).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import urllib.parse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import SecretStr
+
+from service.builds.forge import BRANCH, STAMP, Commit, Files, ForgeError, Repository, github_pages, objects
+from service.builds.forge.github_api import PAUSE_S, Api, Clock, Pace, Refused, Unsure, checked_url
+
+T = TypeVar("T")
+
+MAX_DESCRIPTION = 350  # characters; more, or a control character, is a 422
+MAX_INLINE_BYTES = 100_000  # text up to here travels inside the tree; more, and everything binary, as a blob
+FIRST = {"README.md", "LICENSE", ".gitignore"}  # what GitHub's own first commit may hold
+LOOKS_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+
+
+class GitHubForge:
+    """Repositories of `owner` (the token's user when None). `state` keeps the pace of writes between processes."""
+
+    def __init__(
+        self,
+        token: SecretStr,
+        owner: str | None,
+        api_url: str,
+        state: Path,
+        *,
+        pause_s: float = PAUSE_S,
+        clock: Clock | None = None,
+    ) -> None:
+        self._token = token
+        self._owner = owner
+        self._api_url = checked_url(api_url)
+        self._clock = clock or Clock()
+        self._pace = Pace(state, self._clock, pause_s)
+        self._account: tuple[str, str] | None = None  # login, and where repositories are made
+
+    def _open(self) -> Api:
+        return Api(self._api_url, self._token, self._pace, self._clock)
+
+    # The protocol
+
+    def ensure(self, name: str, description: str) -> Repository:
+        """The repository: looked for first, then made public with a first commit, for an empty one takes no blobs."""
+        with self._open() as api:
+            login, create = self._who(api)
+            repo = _settled(
+                api,
+                lambda: api.get(_at(login, name)),
+                lambda: _create(api, create, name, description),
+                f"{login}/{name} exists on GitHub, but the token cannot see it.",
+            )
+            _usable(repo)
+            head = self._first(api, login, repo)
+            if not _is_first(api, login, name, head) and not _ours(api, login, name, head):
+                raise ForgeError(
+                    f"{repo['html_url']} exists and was not made by a build: it has no {STAMP}.",
+                    remedy="Rename or delete it.",
+                )
+            return Repository(name, str(repo["html_url"]), head)
+
+    def read(self, name: str, sha: str) -> Files:
+        """Every file of a commit; none of GitHub's own first commit, which is only there to have a branch."""
+        with self._open() as api:
+            login, _ = self._who(api)
+            if _is_first(api, login, name, sha):
+                return {}
+            files: Files = {}
+            for entry in _entries(api, login, name, sha, deep=True):
+                if entry["type"] != "blob" or entry["mode"] not in ("100644", "100755"):
+                    continue
+                blob = api.call("GET", f"{_at(login, name)}/git/blobs/{entry['sha']}").data
+                data = base64.b64decode(blob["content"])
+                if objects.blob_id(data) != entry["sha"]:
+                    raise ForgeError(f"GitHub's bytes of {entry['path']} are not the commit's.", wait_s=5.0)
+                files[entry["path"]] = data
+            return files
+
+    def push(self, name: str, commit: Commit) -> str:
+        """Blobs, one tree, one commit, then the branch, with `force: false`."""
+        with self._open() as api:
+            login, _ = self._who(api)
+            at, branch = _at(login, name), _branch(api, login, name)
+            made = objects.make(commit)
+
+            def there() -> str | None:
+                head = _head(api, at, branch)
+                if head is not None and head != commit.parent:
+                    if head == made.sha or _same(api, at, head, made, commit):
+                        return head
+                    raise ForgeError(
+                        f"The branch of {name} moved to {head[:12]} while {(commit.parent or 'nothing')[:12]} was "
+                        "edited; history is never rewritten."
+                    )
+                return None
+
+            if (found := there()) is not None:
+                return found
+            sha = _write(api, at, commit, made)
+            return _settled(api, there, lambda: _move(api, at, branch, sha), f"The branch of {name} did not move.")
+
+    def publish(self, name: str, sha: str, timeout_s: float) -> str:
+        """Pages switched on, and this very commit built; its URL. Raises ForgeError when GitHub cannot build it."""
+        with self._open() as api:
+            login, _ = self._who(api)
+            at, branch = _at(login, name), _branch(api, login, name)
+            kind = "workflow" if _deploys(api, login, name, sha) else "legacy"
+            page = _settled(
+                api,
+                lambda: github_pages.site(api, at, branch, kind),
+                lambda: github_pages.switch_on(api, at, branch, kind),
+                f"GitHub Pages of {name} could not be switched on.",
+            )
+            github_pages.wait_built(api, at, sha, kind, api.now() + timeout_s)
+            return github_pages.url_of(page, login, name)
+
+    # What the walks share
+
+    def _who(self, api: Api) -> tuple[str, str]:
+        """The owner's login, and the path at which its repositories are made."""
+        if self._account is None:
+            self._account = account(api, self._owner)
+        return self._account
+
+    def _first(self, api: Api, login: str, repo: dict[str, Any]) -> str:
+        """The branch's commit; in a repository that is still empty, GitHub is given a moment, then helped."""
+        at, branch = _at(login, repo["name"]), str(repo.get("default_branch") or BRANCH)
+        for wait_s in (0.0, 0.5, 1.5):
+            api.sleep(wait_s)
+            if (head := _head(api, at, branch)) is not None:
+                return head
+        text = base64.b64encode(f"# {repo['name']}\n".encode()).decode()
+
+        def begin() -> str | None:
+            body = {"message": "Initial commit", "content": text, "branch": branch}
+            answer = api.call("PUT", f"{at}/contents/README.md", body, also=(409, 422))
+            return str(answer.data["commit"]["sha"]) if answer.status in (200, 201) else None
+
+        return _settled(api, lambda: _head(api, at, branch), begin, f"{repo['html_url']} stays empty.")
+
+
+def account(api: Api, owner: str | None) -> tuple[str, str]:
+    """Whose repositories, and the path at which they are made. Raises ForgeError when the token cannot make them."""
+    if owner is not None:
+        found = api.get(f"/users/{urllib.parse.quote(owner, safe='')}")
+        if found is None:
+            raise ForgeError(f"GitHub has no user or organisation {owner!r}.", remedy="Set SAMEBOAT_GITHUB_OWNER.")
+        if found["type"] == "Organization":
+            return str(found["login"]), f"/orgs/{found['login']}/repos"
+    answer = api.call("GET", "/user", also=(403,))
+    if answer.status == 403:  # an App's installation token has no user: POST /user/repos refuses it
+        raise ForgeError(
+            "This token belongs to a GitHub App's installation, which cannot make repositories for a user.",
+            remedy="Use a personal access token, or set SAMEBOAT_GITHUB_OWNER to an organisation.",
+        )
+    login = str(answer.data["login"])
+    if owner is not None and login.lower() != owner.lower():
+        raise ForgeError(
+            f"The token belongs to {login}, which cannot make repositories for {owner}.",
+            remedy="Set SAMEBOAT_GITHUB_OWNER to the token's user or to an organisation.",
+        )
+    return login, "/user/repos"
+
+
+def described(text: str) -> str:
+    """A description as GitHub takes it: one line, no control characters, at most 350 characters."""
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    return re.sub(r"\s+", " ", printable).strip()[:MAX_DESCRIPTION]
+
+
+def _settled(api: Api, look: Callable[[], T | None], act: Callable[[], T | None], failed: str) -> T:
+    """What `look` finds, acting when it finds nothing. After an act that gave nothing it looks again, and waits."""
+    unsure: Unsure | None = None
+    for wait_s in LOOKS_S:
+        api.sleep(wait_s)
+        if (found := look()) is not None:
+            return found
+        try:
+            if (found := act()) is not None:
+                return found
+        except Unsure as error:
+            unsure = error
+    if (found := look()) is not None:
+        return found
+    raise unsure or ForgeError(failed)
+
+
+def _at(login: str, name: str) -> str:
+    return f"/repos/{urllib.parse.quote(login, safe='')}/{urllib.parse.quote(name, safe='')}"
+
+
+def _ref(branch: str) -> str:
+    return "heads%2F" + urllib.parse.quote(branch, safe="")  # one path segment, as octokit sends it
+
+
+def _branch(api: Api, login: str, name: str) -> str:
+    repo = api.call("GET", _at(login, name)).data
+    return str(repo.get("default_branch") or BRANCH)
+
+
+def _create(api: Api, path: str, name: str, description: str) -> Any:
+    """The new repository, or None when somebody else was quicker."""
+    body = {"name": name, "description": described(description), "private": False, "auto_init": True}
+    answer = api.call("POST", path, body, also=(422,))
+    if answer.status == 422:
+        if "already exists" in str(answer.data).lower():
+            return None
+        said = api.said(answer.data)
+        raise Refused(f"GitHub cannot make the repository {name}: {said}", 422, said)
+    return answer.data
+
+
+def _usable(repo: dict[str, Any]) -> None:
+    for state in ("archived", "disabled", "private"):
+        if repo.get(state):
+            raise ForgeError(
+                f"{repo['html_url']} is {state}.", remedy=f"A build's repository must not be {state}; change it."
+            )
+
+
+def _head(api: Api, at: str, branch: str) -> str | None:
+    """The branch's commit; None in an empty repository, which answers 409, and where there is no such branch."""
+    answer = api.call("GET", f"{at}/git/ref/{_ref(branch)}", also=(404, 409))
+    return str(answer.data["object"]["sha"]) if answer.status == 200 else None
+
+
+def _entries(api: Api, login: str, name: str, sha: str, *, deep: bool) -> list[dict[str, Any]]:
+    at = _at(login, name)
+    tree = api.call("GET", f"{at}/git/commits/{sha}").data["tree"]["sha"]
+    found = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"} if deep else None).data
+    if found["truncated"]:
+        raise ForgeError(f"The tree of {name} is too large to be read at once.")
+    entries: list[dict[str, Any]] = found["tree"]
+    return entries
+
+
+def _is_first(api: Api, login: str, name: str, sha: str) -> bool:
+    """Whether it is the commit with which GitHub began the repository."""
+    if api.call("GET", f"{_at(login, name)}/git/commits/{sha}").data["parents"]:
+        return False
+    return {entry["path"] for entry in _entries(api, login, name, sha, deep=False)} <= FIRST
+
+
+def _ours(api: Api, login: str, name: str, sha: str) -> bool:
+    return any(entry["path"] == STAMP for entry in _entries(api, login, name, sha, deep=False))
+
+
+def _deploys(api: Api, login: str, name: str, sha: str) -> bool:
+    """Whether a workflow of the commit publishes the site itself."""
+    at = _at(login, name)
+    for entry in _entries(api, login, name, sha, deep=True):
+        if re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", entry["path"]):
+            blob = api.call("GET", f"{at}/git/blobs/{entry['sha']}").data
+            if b"actions/deploy-pages" in base64.b64decode(blob["content"]):
+                return True
+    return False
+
+
+def _write(api: Api, at: str, commit: Commit, made: objects.Made) -> str:
+    """The commit's SHA, everything it consists of written. What GitHub has of the parent is not sent again."""
+    known = _known(api, at, commit.parent)
+    tree = _write_tree(api, at, commit, made, known, inline=True)
+    if tree != made.tree:  # text was not taken as it is: everything goes as blobs, which are base64
+        tree = _write_tree(api, at, commit, made, known, inline=False)
+    if tree != made.tree:
+        raise ForgeError(f"GitHub's tree {tree[:12]} is not what was sent ({made.tree[:12]}).", wait_s=5.0)
+    who = {"name": commit.author, "email": commit.email}
+    who["date"] = datetime.fromtimestamp(commit.when_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {"message": commit.message, "tree": tree, "parents": [commit.parent] if commit.parent else []}
+    answer = api.call("POST", f"{at}/git/commits", body | {"author": who, "committer": who}, repeatable=True)
+    return str(answer.data["sha"])
+
+
+def _known(api: Api, at: str, parent: str | None) -> set[str]:
+    if parent is None:
+        return set()
+    tree = api.call("GET", f"{at}/git/commits/{parent}").data["tree"]["sha"]
+    found = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"}).data
+    return {str(entry["sha"]) for entry in found["tree"]}
+
+
+def _write_tree(api: Api, at: str, commit: Commit, made: objects.Made, known: set[str], *, inline: bool) -> str:
+    entries: list[dict[str, str]] = []
+    for path, data in sorted(commit.files.items()):
+        entry = {"path": path, "mode": "100644", "type": "blob"}
+        text = _text(data) if inline else None
+        if made.blobs[path] in known:
+            entry["sha"] = made.blobs[path]
+        elif text is not None:
+            entry["content"] = text
+        else:
+            body = {"content": base64.b64encode(data).decode(), "encoding": "base64"}
+            entry["sha"] = str(api.call("POST", f"{at}/git/blobs", body, repeatable=True).data["sha"])
+            known.add(entry["sha"])
+        entries.append(entry)
+    return str(api.call("POST", f"{at}/git/trees", {"tree": entries}, repeatable=True).data["sha"])
+
+
+def _text(data: bytes) -> str | None:
+    if len(data) > MAX_INLINE_BYTES or b"\0" in data:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _move(api: Api, at: str, branch: str, sha: str) -> str | None:
+    """Move the branch; None when it moved meanwhile or is locked, for then its head must be looked at again."""
+    answer = api.call("PATCH", f"{at}/git/refs/{_ref(branch)}", {"sha": sha, "force": False}, also=(409, 422))
+    if answer.status == 422 and "fast forward" not in (said := api.said(answer.data)).lower():
+        raise Refused(f"GitHub does not move the branch to {sha[:12]}: {said}", 422, said)
+    return sha if answer.status == 200 else None
+
+
+def _same(api: Api, at: str, head: str, made: objects.Made, commit: Commit) -> bool:
+    """Whether the branch holds our commit under another SHA, as it would if GitHub signed it."""
+    found = api.call("GET", f"{at}/git/commits/{head}").data
+    parents = [each["sha"] for each in found["parents"]]
+    mine = (made.tree, [commit.parent] if commit.parent else [], commit.message.strip(), commit.email)
+    return mine == (found["tree"]["sha"], parents, found["message"].strip(), found["author"]["email"])

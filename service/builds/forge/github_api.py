@@ -1,0 +1,301 @@
+"""GitHub's API as a polite client: one writer per token, a second between writes, every limit obeyed, errors in words.
+
+What comes in: method, path, JSON. What goes out: an `Answer`, or a ForgeError. `Unsure` means that a write may or may
+not have happened: whoever asked must look before asking again. The token is put into the request's header when it is
+sent and is nowhere else: in no URL, message, log line or process argument. It knows nothing of repositories or sites.
+
+Sources: docs.github.com, "Best practices for using the REST API" (serial writes a second apart, `retry-after`, then
+`x-ratelimit-reset`, then a minute and doubling) and "Rate limits for the REST API".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import SecretStr
+
+from service.builds.forge import ForgeError
+from service.builds.locks import held
+from service.errors import SettingsError
+
+log = logging.getLogger("sameboat.builds")
+
+VERSION = "2022-11-28"  # X-GitHub-Api-Version
+PAUSE_S = 1.0  # "wait at least one second between each request" that writes
+PATIENCE_S = 150.0  # the longest that one call waits for limits; longer waits are the caller's to plan
+TIMEOUT_S = 30.0
+STUMBLES_S = (1.0, 2.0, 4.0, 8.0)  # waits after 5xx and broken connections
+SECONDARY_S = 60.0  # "at least one minute" when a secondary limit names no time
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Unix seconds and how to wait; tests have one that does not make them wait."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What GitHub said."""
+
+    status: int
+    data: Any
+
+
+class Refused(ForgeError):
+    """GitHub said no, and would say it again. `status` and `said` are its answer."""
+
+    def __init__(self, message: str, status: int, said: str, *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.said = said
+
+
+class Unsure(ForgeError):
+    """A write was sent and no answer came back, or a broken one: it may have happened."""
+
+
+class _Bearer(httpx.Auth):
+    """Puts the token into a request as it leaves."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["authorization"] = f"Bearer {self._token.get_secret_value()}"
+        yield request
+
+
+class Pace:
+    """One writer at a time among all processes of this machine that share the state directory.
+
+    `folder` keeps when the last write ended and until when GitHub wants silence, so that a restart does not forget it.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, pause_s: float = PAUSE_S) -> None:
+        self._lock = folder / "github.lock"
+        self._notes = folder / "github.json"
+        self._clock = clock
+        self._pause_s = pause_s
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def silence_s(self) -> float:
+        """Seconds until anything may be asked again."""
+        return max(0.0, self._read().get("silent_until_s", 0.0) - self._clock.now())
+
+    def be_silent(self, wait_s: float) -> None:
+        """Nobody asks anything for so long."""
+        notes = self._read()
+        notes["silent_until_s"] = max(notes.get("silent_until_s", 0.0), self._clock.now() + wait_s)
+        self._write(notes)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """The only writer, a pause after the one before."""
+        with held(self._lock):
+            since_s = self._clock.now() - self._read().get("written_s", 0.0)
+            if 0 <= since_s < self._pause_s:
+                self._clock.sleep(self._pause_s - since_s)
+            try:
+                yield
+            finally:
+                self._write(self._read() | {"written_s": self._clock.now()})
+
+    def _read(self) -> dict[str, float]:
+        try:
+            notes = json.loads(self._notes.read_text(encoding="utf-8"))
+            return {str(key): float(value) for key, value in notes.items()}
+        except (OSError, ValueError, AttributeError, TypeError):  # a first time, or a write that was cut off
+            return {}
+
+    def _write(self, notes: Mapping[str, float]) -> None:
+        fresh = self._notes.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        fresh.write_text(json.dumps(notes), encoding="utf-8")
+        fresh.replace(self._notes)
+
+
+class Api:
+    """One conversation: a context manager that holds a connection. Safe in one thread at a time."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: SecretStr,
+        pace: Pace,
+        clock: Clock | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        stumbles_s: tuple[float, ...] = STUMBLES_S,
+    ) -> None:
+        self._token = token
+        self._pace = pace
+        self._clock = clock or Clock()
+        self._stumbles_s = stumbles_s
+        self._client = httpx.Client(
+            base_url=checked_url(base_url),
+            auth=_Bearer(token),
+            timeout=timeout_s,
+            follow_redirects=False,  # a renamed repository is not ours any more, and the token stays with this host
+            headers={
+                "accept": "application/vnd.github+json",
+                "x-github-api-version": VERSION,
+                "user-agent": "sameboat",
+            },
+        )
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self._client.close()
+
+    def sleep(self, wait_s: float) -> None:
+        """Wait."""
+        if wait_s > 0:
+            self._clock.sleep(wait_s)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock.now()
+
+    def get(self, path: str, **query: str) -> Any:
+        """The JSON there, None when there is nothing (404)."""
+        answer = self.call("GET", path, query=query, also=(404,))
+        return None if answer.status == 404 else answer.data
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        also: tuple[int, ...] = (),
+        repeatable: bool = False,
+    ) -> Answer:
+        """Ask, as often as is right. `also` are refusals that the caller reads itself; `repeatable` says that doing it
+        twice is doing it once (objects by digest). Raises Refused, Unsure, and ForgeError with `wait_s` for limits."""
+        writes = method != "GET"
+        left_s, limited, stumbles = PATIENCE_S, 0, iter(self._stumbles_s)
+        while True:
+            if (silence_s := self._pace.silence_s()) > 0:
+                left_s = self._rest(silence_s, left_s)
+            try:
+                with self._pace.writing() if writes else contextlib.nullcontext():
+                    response = self._client.request(method, path, json=body, params=query or None)
+                status, data = response.status_code, _json(response)
+            except (httpx.HTTPError, ValueError) as error:
+                trouble = f"the connection to GitHub broke ({type(error).__name__})"
+            else:
+                if 200 <= status < 300:
+                    return Answer(status, data)
+                if (wait_s := limit_s(response, data, self._clock.now(), limited)) is not None:
+                    limited += 1
+                    log.info("GitHub asks for %.0f s of silence", wait_s)
+                    self._pace.be_silent(wait_s)
+                    continue
+                if status in also:
+                    return Answer(status, data)
+                if status < 500:
+                    raise self._refused(method, path, status, data, response.headers)
+                trouble = f"GitHub answered {status}"
+            wait = next(stumbles, None) if repeatable or not writes else None
+            if wait is None:
+                kind: type[ForgeError] = Unsure if writes and not repeatable else ForgeError
+                raise kind(f"{method} {path}: {trouble}.", wait_s=10.0)
+            self.sleep(wait)
+
+    def _rest(self, wait_s: float, left_s: float) -> float:
+        if wait_s > left_s:
+            raise ForgeError(f"GitHub's rate limit asks to wait for {wait_s:.0f} s.", wait_s=wait_s)
+        self.sleep(wait_s)
+        return left_s - wait_s
+
+    def _refused(self, method: str, path: str, status: int, data: Any, headers: httpx.Headers) -> Refused:
+        said = self.said(data)
+        remedy = None
+        if status == 401:
+            remedy = "Set SAMEBOAT_GITHUB_TOKEN to a token that is valid; it may have expired."
+        elif status in (403, 404):
+            needed = headers.get("x-accepted-github-permissions")
+            remedy = f"The token needs {needed}." if needed else NEEDS
+        elif 300 <= status < 400:
+            remedy = "The repository was renamed or moved; give it its old name back."
+        return Refused(f"GitHub refused {method} {path} ({status}): {said}", status, said, remedy=remedy)
+
+    def said(self, data: Any) -> str:
+        """GitHub's own words, on one line, short, and without the token whatever they quote."""
+        told: list[Any] = []
+        if isinstance(data, dict):
+            errors = [each for each in data.get("errors") or [] if each]
+            told = [data.get("message"), *(each if isinstance(each, str) else _detail(each) for each in errors)]
+        text = re.sub(r"[\x00-\x1f\x7f\s]+", " ", "; ".join(str(each) for each in told if each)).strip()
+        return text.replace(self._token.get_secret_value(), "***")[:300] or "no reason given"
+
+
+NEEDS = (
+    "The token needs read and write access to contents, administration, pages and, for workflow files, workflows "
+    "of this owner's repositories."
+)
+
+
+def limit_s(response: httpx.Response, data: Any, now_s: float, earlier: int) -> float | None:
+    """Seconds of silence that an answer asks for, None when it is about no limit. `earlier` limits were met before."""
+    if response.status_code not in (403, 429):
+        return None
+    after = response.headers.get("retry-after", "")
+    if after.isdigit():
+        return max(1.0, float(after))
+    if response.headers.get("x-ratelimit-remaining") == "0":
+        reset = response.headers.get("x-ratelimit-reset", "")
+        if reset.isdigit():
+            return max(1.0, float(reset) - now_s + 1.0)
+    message = str(data.get("message", "")) if isinstance(data, dict) else ""
+    if response.status_code == 429 or "rate limit" in message.lower():
+        return float(SECONDARY_S * 2**earlier)
+    return None
+
+
+def checked_url(url: str) -> str:
+    """The API's base URL. Raises SettingsError for one over which the token would travel in clear."""
+    parts = urlsplit(url)
+    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and local):
+        return url.rstrip("/")
+    raise SettingsError(
+        "SAMEBOAT_GITHUB_API_URL must be an https:// URL.",
+        key="SAMEBOAT_GITHUB_API_URL",
+        remedy="GitHub's is https://api.github.com; an Enterprise Server's ends in /api/v3.",
+    )
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """One of the `errors` of a 422: its message, or field and code."""
+    return str(error.get("message") or f"{error.get('field', 'something')} is {error.get('code', 'wrong')}")
+
+
+def _json(response: httpx.Response) -> Any:
+    """The answer's JSON. Raises ValueError for a success that is none: it was cut off, or is not GitHub's."""
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except ValueError:
+        if response.status_code < 300:
+            raise
+        return None

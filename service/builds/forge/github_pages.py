@@ -1,0 +1,104 @@
+"""GitHub Pages: switched on for a branch, and waited for until it has built *this* commit.
+
+What comes in: an `Api`, a repository's path, a branch, a SHA. What goes out: the site's description and URL, or a
+ForgeError in words. A 200 at the URL proves nothing in round 2, for the old site answers it too; that the site serves
+the new files is found out by its stamp, which is the workflow's `live` step.
+
+`POST …/pages` creates, `PUT` only updates (docs.github.com, REST API, Pages). A commit whose own workflow deploys the
+site has `build_type: workflow` and is seen as a deployment; every other is `legacy` and seen as a Pages build.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from service.builds.forge import ForgeError
+from service.builds.forge.github_api import Api, Unsure
+
+log = logging.getLogger("sameboat.builds")
+
+POLL_S = (1.0, 2.0, 3.0, 5.0)  # between looks; the last one is repeated
+NUDGE_S = 20.0  # a commit that no build has taken up for so long gets one asked for
+REBUILDS = 1  # a build that failed is asked for once more: GitHub's own troubles end this way
+
+
+def site(api: Api, at: str, branch: str, kind: str) -> dict[str, Any] | None:
+    """The site, if it is switched on as it must be."""
+    found: dict[str, Any] | None = api.get(f"{at}/pages")
+    if found is None or found.get("build_type", "legacy") != kind:
+        return None
+    source = found.get("source") or {}
+    right = (source.get("branch"), source.get("path")) == (branch, "/")
+    return found if right or kind == "workflow" else None
+
+
+def switch_on(api: Api, at: str, branch: str, kind: str) -> dict[str, Any] | None:
+    """Create the site, or correct it when there is one (409)."""
+    body = {"build_type": kind, "source": {"branch": branch, "path": "/"}}
+    answer = api.call("POST", f"{at}/pages", body, also=(409,))
+    if answer.status == 409:
+        api.call("PUT", f"{at}/pages", body, also=(409,))
+        return None
+    found: dict[str, Any] = answer.data
+    return found
+
+
+def url_of(page: dict[str, Any], login: str, name: str) -> str:
+    """Where the site is served, with a slash at its end."""
+    url = str(page.get("html_url") or f"https://{login.lower()}.github.io/{name}/")
+    return url if url.endswith("/") else url + "/"
+
+
+def wait_built(api: Api, at: str, sha: str, kind: str, until_s: float) -> None:
+    """Until this commit is built, or time is up: then the site will follow. Raises ForgeError when builds fail."""
+    asked_s, rebuilds, polls, last = api.now(), 0, iter(POLL_S), POLL_S[-1]
+    while True:
+        state, said = (_deployed if kind == "workflow" else _built)(api, at, sha)
+        if state == "built":
+            return
+        if state == "errored":
+            if rebuilds >= REBUILDS or kind == "workflow":
+                raise ForgeError(f"GitHub Pages could not build {sha[:12]}: {said or 'no reason given'}")
+            rebuilds += 1
+            asked_s = _nudge(api, at)
+        elif state == "other" and kind == "legacy" and api.now() - asked_s >= NUDGE_S:
+            asked_s = _nudge(api, at)
+        wait_s = next(polls, last)
+        if api.now() + wait_s > until_s:
+            log.info("Pages has not built %s yet (%s)", sha[:12], state)
+            return
+        api.sleep(wait_s)
+
+
+def _nudge(api: Api, at: str) -> float:
+    """Ask for a build of the branch as it is; GitHub builds one at a time and queues one more."""
+    try:
+        api.call("POST", f"{at}/pages/builds", also=(403, 404, 409, 422))
+    except Unsure:  # a second one is queued or not; the next look tells
+        log.info("whether GitHub took the request for a build is not known")
+    return api.now()
+
+
+def _built(api: Api, at: str, sha: str) -> tuple[str, str]:
+    """Of the newest build: `built`, `errored` and why, `building`, or `other` when it is not this commit's."""
+    found = api.get(f"{at}/pages/builds/latest")
+    if found is None or found["commit"] != sha:
+        return "other", ""
+    state = str(found["status"])
+    said = str((found.get("error") or {}).get("message") or "")
+    return (state if state in ("built", "errored") else "building"), said
+
+
+def _deployed(api: Api, at: str, sha: str) -> tuple[str, str]:
+    """The same, of the newest deployment of this commit."""
+    found = api.get(f"{at}/deployments", sha=sha, environment="github-pages")
+    for deployment in found or []:
+        statuses = api.get(f"{at}/deployments/{deployment['id']}/statuses") or []
+        for status in statuses[:1]:  # the newest comes first
+            if status["state"] == "success":
+                return "built", ""
+            if status["state"] in ("error", "failure"):
+                return "errored", str(status.get("description") or "")
+        return "building", ""
+    return "other", ""

@@ -1,0 +1,100 @@
+"""A commit as git's objects, made in memory: the same files, parent, author, time and message give the same SHAs.
+
+What comes in: a `Commit`. What goes out: its objects. Nothing depends on when or where this runs, so the local forge
+can write them, and the GitHub forge can tell whether GitHub wrote the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dulwich.objects import Blob, ObjectID, Tree
+from dulwich.objects import Commit as GitCommit
+
+from service.builds.forge import Commit, ForgeError
+
+FILE, FOLDER = 0o100644, 0o040000
+FullTree: TypeAlias = dict[str, "FullTree | bytes"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A commit with all its trees and blobs; `blobs` maps paths to blob ids."""
+
+    commit: GitCommit
+    trees: list[Tree]
+    contents: list[Blob]
+    blobs: dict[str, str]
+
+    @property
+    def sha(self) -> str:
+        """The commit's SHA-1, 40 hex digits."""
+        return str(self.commit.id.decode())
+
+    @property
+    def tree(self) -> str:
+        """The root tree's SHA-1."""
+        return str(self.commit.tree.decode())
+
+
+def blob_id(data: bytes) -> str:
+    """The SHA-1 by which git knows these bytes."""
+    return str(Blob.from_string(data).id.decode())
+
+
+def make(commit: Commit) -> Made:
+    """The commit's objects. Raises ForgeError for a path that git or a checkout could not hold."""
+    root: FullTree = {}
+    for path, data in commit.files.items():
+        _place(root, path, data)
+    trees: list[Tree] = []
+    contents: list[Blob] = []
+    blobs: dict[str, str] = {}
+    top = _tree(root, "", trees, contents, blobs)
+    made = GitCommit()
+    made.tree = top
+    made.parents = [ObjectID(commit.parent.encode())] if commit.parent else []
+    made.author = made.committer = f"{_plain(commit.author)} <{_plain(commit.email)}>".encode()
+    made.author_time = made.commit_time = commit.when_s
+    made.author_timezone = made.commit_timezone = 0
+    # No encoding header: UTF-8 is git's default, and GitHub's API writes none either.
+    made.message = commit.message.encode()
+    return Made(made, trees, contents, blobs)
+
+
+def _place(root: FullTree, path: str, data: bytes) -> None:
+    *folders, name = path.split("/")
+    if any(part in ("", ".", "..") or part.lower() == ".git" or "\0" in part for part in (*folders, name)):
+        raise ForgeError(f"{path!r} cannot be a path in a repository.")
+    here = root
+    for folder in folders:
+        inner = here.setdefault(folder, {})
+        if isinstance(inner, bytes):
+            raise ForgeError(f"{path!r} cannot be a file: {folder!r} is one already.")
+        here = inner
+    if isinstance(here.get(name), dict):
+        raise ForgeError(f"{path!r} cannot be a file: it is a folder already.")
+    here[name] = data
+
+
+def _tree(node: Mapping[str, FullTree | bytes], prefix: str, trees: list[Tree], contents: list[Blob],
+          blobs: dict[str, str]) -> ObjectID:  # fmt: skip
+    tree = Tree()
+    for name, inner in node.items():
+        if isinstance(inner, bytes):
+            blob = Blob.from_string(inner)
+            contents.append(blob)
+            blobs[prefix + name] = blob.id.decode()
+            tree.add(name.encode(), FILE, blob.id)
+        else:
+            tree.add(name.encode(), FOLDER, _tree(inner, f"{prefix}{name}/", trees, contents, blobs))
+    trees.append(tree)
+    return tree.id
+
+
+def _plain(name: str) -> str:
+    """A name or address without what would end it in a commit's header."""
+    return re.sub(r"[<>\n\0]", "", name).strip() or "unknown"

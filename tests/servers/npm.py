@@ -1,0 +1,60 @@
+"""Tools and specifications that tests fetch with npm, at pinned versions, into a folder that git ignores.
+
+A test that needs one skips with the reason where npm or the network is absent; on CI, where they must be there, it
+fails instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / ".sameboat" / "npm"
+
+
+def absent(why: str) -> NoReturn:
+    """Skip the test, or fail it on CI."""
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def npm(*words: str, folder: Path) -> None:
+    """Run npm there."""
+    if shutil.which("npm") is None:
+        absent("npm is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        done = subprocess.run(["npm", *words], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        absent(f"npm {words[0]} did not end in 300 s")
+    if done.returncode:
+        absent(f"npm {words[0]} failed: {done.stderr.strip()[-300:]}")
+
+
+def member(package: str, version: str, integrity: str, path: str) -> bytes:
+    """One file of a package, whose archive is checked against the pinned `sha512-...` and not kept."""
+    npm("pack", "--silent", f"{package}@{version}", folder=FOLDER)
+    archive = FOLDER / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
+    try:
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha512").digest()
+        assert "sha512-" + base64.b64encode(digest).decode() == integrity, f"{package}@{version} is not what was pinned"
+        with tarfile.open(archive, "r|gz") as tar:
+            for each in tar:
+                if each.name == f"package/{path}":
+                    found = tar.extractfile(each)
+                    assert found is not None
+                    return found.read()
+    finally:
+        archive.unlink(missing_ok=True)
+    raise AssertionError(f"{package}@{version} holds no {path}")
