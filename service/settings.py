@@ -99,7 +99,18 @@ class Settings(BaseSettings):
     maker: Literal["auto", "plan", "files"] = Field(
         "auto", description="plan: the model plans, templates render. files: it writes files. auto: by what it can do."
     )
-    maker_model: str | None = Field(None, description="Model for builds. Default: the model of the build prompts.")
+    maker_model: str | None = Field(
+        None, description="Models for builds, in order, comma-separated. Default: the models of the build prompts."
+    )
+    providers_file: Path | None = Field(
+        None, description="TOML file of further OpenAI-compatible models for builds, with prices; see docs/builds.md."
+    )
+    build_max_cost: float = Field(
+        1.0, ge=0, description="Money that one build may cost, in the currency of the providers' prices."
+    )
+    build_network: str = Field(
+        "", description="Comma-separated host:port that pages may reach while they are checked. Default: none."
+    )
     forge: Literal["local", "github"] = Field("local", description="Where built apps go: repositories here, or GitHub.")
     forge_token: SecretStr | None = Field(None, description="Local forge: token for git over HTTP. Unset: read-only.")
     pages_port: int = Field(7861, ge=0, le=65535, description="Local forge: port of the published sites' own origin.")

@@ -31,17 +31,16 @@ from service.builds.budget import Budget
 from service.builds.callback import Allowed
 from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
-from service.builds.generate.asking import Asking
+from service.builds.generate.asking import Asking, Caps
 from service.builds.generate.plan import Plan
+from service.builds.generate.providers import Providers
 from service.builds.generate.write import Write
 from service.builds.locks import take
 from service.builds.steps import Steps
 from service.builds.store import Store
 from service.builds.verify import find_browser
 from service.engine.pool import Engines
-from service.engine.types import Engine
 from service.errors import BuildError, SettingsError
-from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.settings import Settings
 
@@ -49,7 +48,7 @@ log = logging.getLogger("sameboat.builds")
 
 SILENT_S = 45.0  # a worker not seen for so long is dead; with the beat below its builds go on within 60 s
 BEAT_S = 5.0
-CAPABLE_BYTES = 500_000_000  # a judgement: SmolLM2-135M cannot write a page, Qwen2.5-Coder-1.5B can
+TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a model here; ten times as much for others
 
 
 class Builds:
@@ -68,6 +67,7 @@ class Builds:
         self.postgres = settings.database_url is not None
         self.forge = make_forge(settings)
         self.store: Store
+        self.asking: Asking
         self._lock: int | None = None
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -220,6 +220,16 @@ class Builds:
         """Events with numbers above `after`."""
         return self.store.events(build, after=after)
 
+    def exchanges(self, build: str) -> list[dict[str, Any]]:
+        """Every exchange with a model, without what this service holds secret."""
+        return self.asking.exchanges(build)
+
+    def screenshot(self, build: str) -> bytes | None:
+        """The page as the last verification saw it, as PNG, or None."""
+        seen = [event["data"].get("screenshot") for event in self.store.events(build) if event["kind"] == "verified"]
+        taken = [each for each in seen if each]
+        return self.store.files(build, {"": taken[-1]})[""] if taken else None
+
     def cancel(self, build: str) -> dict[str, Any]:
         """No further step of the build begins; a model that is answering for it is withdrawn."""
         row = self._known(build)
@@ -293,46 +303,27 @@ class Builds:
     def _steps(self, loop: asyncio.AbstractEventLoop) -> Steps:
         browser, why = find_browser(self.settings.browser)
         log.info("checks run in %s: %s", browser or "no browser", why)
-        maker, why = choose_maker(self.settings, self.engines)
-        log.info("maker: %s, %s", maker, why)
-        makers: dict[str, Maker] = {}
-        if maker == "files":
-            makers["files"] = Write(characters=3 * (self.settings.context // 2))
-        makers["plan"] = Plan()
-        asking = Asking(self.store, loop, self.library.__getitem__, self._engine, self.settings.build_max_tokens)
+        providers = Providers(self.settings, self.library, self.engines)
+        secrets = (*held_secrets(self.settings), *providers.secrets())
+        caps = Caps(self.settings.build_max_tokens, self.settings.build_max_cost)
+        self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, secrets)
+        here = self.settings.engine == "local" and not providers.entries
+        makers: dict[str, Maker] = {"files": Write(TOLD_CHARACTERS if here else 10 * TOLD_CHARACTERS), "plan": Plan()}
+        if self.settings.maker == "plan":
+            del makers["files"]
         return Steps(
             self.settings,
             self.store,
             self.forge,
-            asking,
+            self.asking,
             makers,
-            secrets=held_secrets(self.settings),
+            secrets=secrets,
             browser=browser,
             allowed=Allowed(self.settings.callback_allow),
         )
 
-    def _engine(self, prompt: Prompt) -> Engine:
-        """The engine for a build prompt: the setting's, or the prompt's own, verified against its lock."""
-        if self.settings.maker_model is not None:
-            return self.engines.get(self.settings.maker_model)
-        engine = self.engines.get(prompt.spec.model)
-        self.library.verify(prompt.name, engine.identity)
-        return engine
-
 
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"sameboat sweeper").digest()[:8], "big", signed=True)
-
-
-def choose_maker(settings: Settings, engines: Engines) -> tuple[str, str]:
-    """Which maker comes first, and why."""
-    if settings.maker != "auto":
-        return settings.maker, "set by SAMEBOAT_MAKER"
-    if settings.engine == "remote":
-        return "files", "a remote model writes files"
-    model = engines.catalog[settings.maker_model or engines.default]
-    if model.size_bytes >= CAPABLE_BYTES:
-        return "files", f"{model.name} is large enough to write files"
-    return "plan", f"{model.name} is too small to write files"
 
 
 def held_secrets(settings: Settings) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from service.settings import Settings
 
 Candidate = dict[str, Any]  # files: path to sha256; maker; passed; failed
 AUTHOR, EMAIL = "Sameboat", "builds@sameboat.invalid"
+NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work
 TRIES = 3  # of one maker, when its answer is unusable
 
 
@@ -81,7 +82,7 @@ class Steps:
         for given in row["brief"]["checks"]:
             if isinstance(given, dict):
                 found.append({"said": given["js"], "js": given["js"], "translated": False})
-            elif "files" in self.makers and not about_the_repository(given):
+            elif "files" in self.makers and not about_the_repository(given) and not self.asking.able("check-to-js"):
                 code = self._translated(build, given)
                 found.append({"said": given, "js": code, "translated": code is not None})
             else:
@@ -105,6 +106,9 @@ class Steps:
         previous = self.forge.read(row["repository"], base["head"]) if base["head"] else None
         job = self._job(row, previous)
         for name in self.makers:
+            if why := self.asking.able(NEEDS[name]):
+                self.store.event(build, "unable", f"Maker {name!r} cannot work here: {why}.", maker=name)
+                continue
             made = self._try(build, name, job)
             if made is not None:
                 return self._kept(row, job, made, name)
@@ -112,19 +116,22 @@ class Steps:
         made = {} if previous and "index.html" in previous else without_model(job)
         return self._kept(row, job, made, "none")
 
-    def repair(self, build: str, best: Candidate) -> Candidate | None:
-        """The best version with its failures shown to the maker that made it; None when nothing usable came."""
+    def repair(self, build: str, best: Candidate, number: int = 1) -> Candidate | None:
+        """The best version with its failures shown to the maker that made it; None when nothing usable came.
+
+        The first repair decodes greedily, a further one differently: it would get the same answer again.
+        """
         row = self._wanted(build)
         name = best["maker"]
         previous = self.store.files(build, best["files"])
         job = self._job(row, previous, failures=tuple(best["failed"]))
-        made = self._try(build, name, job)
+        made = self._try(build, name, job, first=number)
         return None if made is None else self._kept(row, job, made, name)
 
-    def _try(self, build: str, name: str, job: Job) -> dict[str, bytes] | None:
+    def _try(self, build: str, name: str, job: Job, first: int = 1) -> dict[str, bytes] | None:
         """Files by this maker, or None with the reason as an event."""
         budget = self._budget(build)
-        for number in range(1, TRIES + 1):
+        for number in range(first, TRIES + 1):
             if budget.for_generation(time.time()) <= 0:
                 self.store.event(build, "budget", "The time for making is used up.")
                 return None
@@ -163,6 +170,7 @@ class Steps:
             self._attachments(row),
             browser=self.browser,
             timeout_s=max(5.0, self._budget(build).for_publishing(time.time()) / 4),
+            network=frozenset(host.strip() for host in self.settings.build_network.split(",") if host.strip()),
         )
         failed = list(report.failures)
         leaks = secrets_scan.scan(files, self.secrets)

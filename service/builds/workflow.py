@@ -44,7 +44,7 @@ def register(steps: Steps) -> None:
             for number in range(1, MAX_REPAIRS + 1):
                 if not step(f"go on {number}", steps.go_on, build, best, seen):
                     break
-                tried = step(f"repair {number}", steps.repair, build, best)
+                tried = step(f"repair {number}", steps.repair, build, best, number)
                 if tried is None:
                     continue
                 tried = step(f"verify {number}", steps.verify, build, tried, checks)

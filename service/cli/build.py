@@ -92,10 +92,17 @@ def _end(shown: dict[str, Any], as_json: bool) -> None:
 
 
 @app.command("show")
-def show(build: Annotated[str, typer.Argument(help="The build's id.")], url: Url = None, as_json: Json = False) -> None:
+def show(
+    build: Annotated[str, typer.Argument(help="The build's id.")],
+    exchanges: Annotated[bool, typer.Option("--exchanges", help="With what models were asked and answered.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
     """One build, with its callbacks."""
     with _client(settings_module.load(), url) as client:
         shown = _ask(client, "GET", f"/builds/{build}")
+        if exchanges:
+            shown |= _ask(client, "GET", f"/builds/{build}/exchanges")
         typer.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 
 from service.engine.types import Engine
+from service.models.cache import Cache
 from service.models.catalog import Catalog
 from service.settings import Settings
 
@@ -33,6 +34,12 @@ class Engines:
         if name not in self._engines:
             self._engines[name] = self._make(name)
         return self._engines[name]
+
+    def missing(self, name: str) -> str | None:
+        """Why this model cannot answer here without fetching it first, and what would help; None when it can."""
+        if self.settings.engine == "remote" or Cache(self.settings.cache_dir).holds(self.catalog[name]):
+            return None
+        return f"it is not in the cache; fetch it with: sameboat model pull {name}"
 
     def all(self) -> Mapping[str, Engine]:
         """Every engine that was asked for so far."""

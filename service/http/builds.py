@@ -136,6 +136,27 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
         await asyncio.sleep(LOOK_S)
 
 
+@router.get("/builds/{build}/exchanges", summary="What models were asked for a build, and what they answered")
+async def exchanges(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
+    """Everything that was told to a model and came back, with tokens and cost, and without this service's secrets."""
+    if builds is None:
+        return off()
+    if not builds.admits(_bearer(authorization)):
+        return forbidden()
+    if await asyncio.to_thread(builds.get, build) is None:
+        return unknown()
+    return JSONResponse({"exchanges": await asyncio.to_thread(builds.exchanges, build)})
+
+
+@router.get("/builds/{build}/screenshot", summary="The page as the last verification saw it")
+async def screenshot(build: str, builds: BuildsDep) -> Response:
+    """A PNG; 404 before there is one."""
+    if builds is None:
+        return off()
+    data = await asyncio.to_thread(builds.screenshot, build)
+    return unknown() if data is None else Response(data, media_type="image/png")
+
+
 @router.post("/builds/{build}/cancel", summary="Begin no further step of a build")
 async def cancel(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
     """A model that answers for it is withdrawn; what was pushed stays."""

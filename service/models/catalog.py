@@ -73,6 +73,7 @@ class Model(_Strict):
     context: int = Field(gt=0)
     quantization: str
     good_for: str
+    writes_files: bool = Field(False, description="Whether it can write the files of a small app, as builds ask it to")
     sources: tuple[Source, ...] = Field(min_length=1)
 
 

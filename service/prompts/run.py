@@ -46,16 +46,26 @@ def build_request(
     *,
     mode: Mode = "fast",
     seed: int | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
     reuse: bool = True,
     priority: Priority = "interactive",
     deadline_s: float | None = None,
 ) -> Request:
-    """The complete request of a prompt with these inputs. Raises InputsError."""
+    """The complete request of a prompt with these inputs; `seed`, `temperature` and `max_tokens` win over the file's.
+
+    Raises InputsError.
+    """
     spec = prompt.spec
+    sampling = spec.modelParameters.sampling(seed=seed)
+    if temperature is not None:
+        sampling = replace(sampling, temperature=temperature)
+    if max_tokens is not None:
+        sampling = replace(sampling, max_tokens=max_tokens)
     calibrate = spec.calibration == "contextual"
     return Request(
         messages=prompt.messages(inputs),
-        sampling=spec.modelParameters.sampling(seed=seed),
+        sampling=sampling,
         schema=canonical_schema(prompt.schema) if prompt.schema is not None else None,
         any_json=spec.responseFormat == "json_object",
         choices=spec.choices,

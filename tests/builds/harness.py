@@ -55,6 +55,9 @@ class OneEngine(Engines):
     def get(self, name: str | None = None) -> Engine:
         return self.engine
 
+    def missing(self, name: str) -> str | None:
+        return None
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -1,8 +1,10 @@
-"""Asking the model on behalf of a build, from a worker thread: cancellable, timed, and kept for inspection.
+"""Asking models on behalf of a build, from a worker thread: in order, cancellable, within its caps, and kept.
 
-What comes in: a prompt's name and inputs. What goes out: a `Result` of `prompts.run`. The engine lives in the
-service's event loop and is only ever touched there; the thread waits, and looks every half second whether the build is
-still wanted. A prompt is served by its own model, or by the one that a setting names for builds.
+What comes in: a prompt's name and inputs. What goes out: a `Result` of `prompts.run`. One provider after the other is
+asked: an outage, an empty account, a refusal or a broken answer lets the next one try, and the rest of the build goes
+on with it. Every exchange is kept for inspection, with what this service holds secret taken out. The engines live in
+the service's event loop and are only ever touched there; the thread waits, and looks every half second whether the
+build is still wanted.
 """
 
 from __future__ import annotations
@@ -11,72 +13,187 @@ import asyncio
 import concurrent.futures
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from service.builds.budget import Budget
+from service.builds.generate.providers import Provider
 from service.builds.store import Store
-from service.engine.types import Engine
-from service.errors import BuildError, DeadlineExceeded
+from service.errors import (
+    BuildError,
+    DeadlineExceeded,
+    EngineError,
+    EngineUnavailable,
+    ModelError,
+    NotSupported,
+    SameboatError,
+)
 from service.prompts.file import Prompt
 from service.prompts.run import Result, run
 
 LOOK_S = 0.5
+CONTEXT = 2048  # tokens for which the build prompts were promoted; where there are more, an answer may be longer
+REMOTE_CONTEXT = 16_384  # assumed of a remote model, which tells none
+HOT = 0.7  # temperature of a further try: greedy decoding would repeat itself
+CHARACTERS_PER_TOKEN = 3  # a cautious estimate, for a price that must be known before
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What one build may use: tokens of prompts and answers, and money in the providers' currency."""
+
+    tokens: int
+    money: float
 
 
 class Asking:
-    """`prompt` gives a promoted prompt by name; `engine` the engine that answers it, verified against its lock."""
+    """`prompt` gives a promoted prompt by name, `providers` who may answer it, first choice first."""
 
     def __init__(
         self,
         store: Store,
         loop: asyncio.AbstractEventLoop,
         prompt: Callable[[str], Prompt],
-        engine: Callable[[Prompt], Engine],
-        max_tokens: int,
+        providers: Callable[[Prompt], list[Provider]],
+        caps: Caps,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self.store = store
         self.loop = loop
         self.prompt = prompt
-        self.engine = engine
-        self.max_tokens = max_tokens
+        self.providers = providers
+        self.caps = caps
+        self.secrets = secrets
+
+    def able(self, name: str) -> str | None:
+        """None when somebody can answer this prompt, else why nobody can, and what would help."""
+        try:
+            providers = self.providers(self.prompt(name))
+        except SameboatError as error:
+            return str(error)
+        if any(each.missing is None for each in providers):
+            return None
+        why = "; ".join(f"{each.name}: {each.missing}" for each in providers)
+        return why or f"no model of SAMEBOAT_MAKER_MODEL can answer {name}"
 
     def ask(self, build: str, name: str, inputs: Mapping[str, Any], budget: Budget, *, attempt: int = 1) -> Result:
-        """The answer. Raises EngineError, RequestError, BuildError when cancelled or over the cap."""
-        left_s = budget.for_generation(time.time())
-        if left_s <= 0:
-            raise DeadlineExceeded("The build's time for making is used up.")
-        spent = sum(each["data"].get("tokens", 0) for each in self.store.events(build) if each["kind"] == "asked")
-        if spent >= self.max_tokens:
-            raise BuildError(f"The build has used {spent} of its {self.max_tokens} tokens.", key="build_max_tokens")
+        """The answer; a further attempt decodes differently, and who gave an unusable answer is asked last.
+
+        Raises EngineError when none answered, RequestError, BuildError when cancelled or over a cap.
+        """
         prompt = self.prompt(name)
+        events = self.store.events(build)
+        failed, bungled = _history(events)
+        waiting = [each for each in self.providers(prompt) if each.missing is None and each.name not in failed]
+        waiting.sort(key=lambda each: bungled[each.name])
+        spent_tokens, spent_money = _spent(events)
+        last: SameboatError | None = None
+        for number, provider in enumerate(waiting):
+            left_s = budget.for_generation(time.time())
+            if left_s <= 0:
+                raise DeadlineExceeded("The build's time for making is used up.")
+            if spent_tokens >= self.caps.tokens:
+                said = f"The build has used {spent_tokens:.0f} of its {self.caps.tokens} tokens."
+                raise BuildError(said, key="build_max_tokens")
+            worst = spent_money + provider.cost(_estimate(inputs), _room(prompt, REMOTE_CONTEXT))
+            if worst > self.caps.money and worst > spent_money:
+                last = BuildError(
+                    f"{provider.name} could cost up to {worst - spent_money:.4f}, the build has used "
+                    f"{spent_money:.4f}, and its cap is {self.caps.money:g}.",
+                    key="build_max_cost",
+                )
+                self.store.event(build, "money", str(last), prompt=name, model=provider.name)
+                continue
+            share_s = left_s / 2 if number + 1 < len(waiting) else left_s  # a slow one leaves time for the next
+            try:
+                return self._asked(build, prompt, provider, inputs, share_s, attempt)
+            except (EngineError, ModelError, NotSupported) as error:
+                last = error
+                self._failed(build, prompt, provider, inputs, error, more=number + 1 < len(waiting))
+        raise last or EngineUnavailable(f"Nobody can answer {name}: {self.able(name) or 'every provider has failed'}.")
+
+    def _asked(
+        self,
+        build: str,
+        prompt: Prompt,
+        provider: Provider,
+        inputs: Mapping[str, Any],
+        share_s: float,
+        attempt: int,
+    ) -> Result:
         began = time.monotonic()
-        # The first try is the prompt as it was promoted; a further one must differ, or a greedy answer would repeat.
-        options = {"seed": attempt, "reuse": False} if attempt > 1 else {}
+        # The first try is the prompt as it was promoted.
+        options: dict[str, Any] = {"priority": "background", "deadline_s": share_s}
+        if attempt > 1:
+            options |= {"seed": attempt, "temperature": HOT, "reuse": False}
 
         async def answer() -> Result:
-            engine = self.engine(prompt)
+            engine = provider.engine()
             await engine.start()
             await engine.ready()
-            return await run(prompt, inputs, engine, priority="background", deadline_s=left_s, **options)
+            if (room := _room(prompt, engine.n_ctx or REMOTE_CONTEXT)) > prompt.spec.modelParameters.maxTokens:
+                options["max_tokens"] = room
+            return await run(prompt, inputs, engine, **options)
 
-        future = asyncio.run_coroutine_threadsafe(answer(), self.loop)
-        result = self._wait(build, future, left_s)
+        result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s)
         usage = result.answer.usage
-        kept = self.store.keep(build, {"answer": result.text.encode(), "inputs": json.dumps(dict(inputs)).encode()})
         self.store.event(
             build,
             "asked",
-            f"{name} answered with {usage.completion} tokens.",
-            prompt=name,
+            f"{prompt.name} answered with {usage.completion} tokens.",
+            prompt=prompt.name,
+            provider=provider.name,
             model=result.identity.model,
             fingerprint=result.fingerprint,
             tokens=usage.prompt + usage.completion,
+            cost=round(provider.cost(usage.prompt, usage.completion), 6),
             seconds=round(time.monotonic() - began, 2),
             problem=result.problem,
-            **kept,
+            **self._kept(build, inputs, result.text),
         )
         return result
+
+    def _failed(
+        self,
+        build: str,
+        prompt: Prompt,
+        provider: Provider,
+        inputs: Mapping[str, Any],
+        error: SameboatError,
+        *,
+        more: bool,
+    ) -> None:
+        """Remember it; where another provider can go on, this one is not asked again by this build."""
+        kind, then = ("provider", "the next one is asked") if more else ("outage", "there is no other one")
+        said = f"{provider.name} did not answer {prompt.name}, {then}: {error}"
+        kept = self._kept(build, inputs, str(error))
+        self.store.event(build, kind, self.redacted(said), prompt=prompt.name, provider=provider.name, **kept)
+
+    def _kept(self, build: str, inputs: Mapping[str, Any], answer: str) -> dict[str, str]:
+        told = json.dumps(dict(inputs), ensure_ascii=False)
+        return self.store.keep(
+            build, {"answer": self.redacted(answer).encode(), "inputs": self.redacted(told).encode()}
+        )
+
+    def redacted(self, text: str) -> str:
+        """Without what this service holds secret."""
+        for secret in self.secrets:
+            if len(secret) >= 4:
+                text = text.replace(secret, "[secret]")
+        return text
+
+    def exchanges(self, build: str) -> list[dict[str, Any]]:
+        """Every exchange with a model: what was asked, what came back, who answered, what it cost."""
+        found = []
+        for event in self.store.events(build):
+            if event["kind"] in ("asked", "provider", "outage"):
+                data = dict(event["data"])
+                texts = self.store.files(build, {key: data.pop(key) for key in ("inputs", "answer")})
+                inputs, answer = json.loads(texts["inputs"]), texts["answer"].decode()
+                found.append({"at_s": event["at_s"], "kind": event["kind"], **data, "inputs": inputs, "answer": answer})
+        return found
 
     def _wait(self, build: str, future: concurrent.futures.Future[Result], left_s: float) -> Result:
         ends = time.monotonic() + left_s
@@ -93,3 +210,35 @@ class Asking:
                 if time.monotonic() > ends:
                     future.cancel()
                     raise DeadlineExceeded("The model did not answer within the build's time.") from None
+
+
+def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:
+    """The providers that failed, and how many unusable answers each one gave."""
+    failed: set[str] = set()
+    bungled: Counter[str] = Counter()
+    last = ""
+    for event in events:
+        if event["kind"] == "provider":
+            failed.add(event["data"]["provider"])
+        elif event["kind"] == "asked":
+            last = event["data"]["provider"]
+        elif event["kind"] == "unusable":
+            bungled[last] += 1
+    return failed, bungled
+
+
+def _spent(events: list[dict[str, Any]]) -> tuple[float, float]:
+    """Tokens and money of the exchanges so far."""
+    asked = [each["data"] for each in events if each["kind"] == "asked"]
+    return sum(each.get("tokens", 0) for each in asked), sum(each.get("cost", 0.0) for each in asked)
+
+
+def _estimate(inputs: Mapping[str, Any]) -> float:
+    """Prompt tokens at most, examples of the prompt included."""
+    return CONTEXT / 2 + sum(len(str(value)) for value in inputs.values()) / CHARACTERS_PER_TOKEN
+
+
+def _room(prompt: Prompt, context: int) -> int:
+    """Tokens that an answer may have where the context holds so many."""
+    most = prompt.spec.modelParameters.maxTokens
+    return most if prompt.schema is not None else most * max(context, CONTEXT) // CONTEXT

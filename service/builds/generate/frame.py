@@ -1,4 +1,4 @@
-"""What every repository holds whoever wrote the app: licence, README, attachments, and the stamp of its build."""
+"""What every repository holds whoever wrote the app: licence, README, stylesheet, attachments, its stamp."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from service.builds.forge import STAMP
 from service.builds.generate import Job
 
+STYLE = "style.css"  # ours, where the page links to it and its maker wrote none: pages look well and cost fewer tokens
 README_SECTIONS = ("Summary", "Setup", "Usage", "Code explanation", "License")
 
 
@@ -27,10 +28,18 @@ def templates() -> Environment:
     )
 
 
+@cache
+def style() -> bytes:
+    """Our stylesheet."""
+    return (Path(__file__).parent / "templates" / STYLE).read_bytes()
+
+
 def framed(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
     """The maker's files with everything that a repository needs; attachments win over anything that was written."""
     files = dict(job.previous or {})
     files.update(made)
+    if STYLE not in files and b"style.css" in files.get("index.html", b""):
+        files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
     files["README.md"] = readme(files, job, maker)
     files[".nojekyll"] = b""  # GitHub Pages would drop _files and choke on {{ }} otherwise

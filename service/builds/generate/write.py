@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from service.builds.generate import Ask, Job, Unusable, cut, offered
+from service.builds.generate.frame import STYLE, style
+from service.errors import PromptTooLong
+from service.prompts.run import Result
 
 FILE = re.compile(
     r"^[#*\s]*(?:FILE|File)[:\s]+[`*]*(?P<path>[^\s`*]+)[`*]*[^\n]*\n+"
@@ -27,55 +31,79 @@ MAX_FILE_BYTES = 1_000_000
 
 
 class Write:
-    """The maker for models that can write. `characters` is how much of files and attachments fits its context."""
+    """The maker for models that can write. `characters` is how much of brief, checks and attachments is told at most;
+    where even that is too long for the model, half of it, and half again."""
 
     def __init__(self, characters: int) -> None:
         self.characters = characters
 
     def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
-        """Files anew, or the previous ones edited; where an edit does not fit, the page is written anew."""
+        """Files anew, or the previous ones edited; what cannot be edited is written anew."""
         if job.previous is None or "index.html" not in job.previous:
             return self._whole(job, ask)
         prompt = "build-repair" if job.failures else "build-edit"
-        result = ask(prompt, {**self._told(job), "files": self._shown(job.previous)} | self._failures(job))
-        if result.problem is not None:
-            raise Unusable(result.problem)
-        if EDIT.search(result.text):
-            try:
-                return apply(edits(result.text), job.previous)
-            except Unusable:
-                return self._whole(job, ask)
-        return files(result.text, {each.name for each in job.attachments})
+        try:
+            result = self._ask(prompt, job, ask, {"files": shown(job.previous)} | self._failures(job))
+        except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
+            return self._whole(job, ask)
+        try:
+            return answered(result, job.previous, {each.name for each in job.attachments})
+        except Unusable:
+            if job.failures:
+                raise
+            return self._whole(job, ask)
 
     def _whole(self, job: Job, ask: Ask) -> dict[str, bytes]:
-        result = ask("build-files", self._told(job))
-        if result.problem is not None:
-            raise Unusable(result.problem)
-        if result.answer.finish_reason == "length":
-            raise Unusable("The answer was cut before the files were whole; write less.")
-        return files(result.text, {each.name for each in job.attachments})
+        result = self._ask("build-files", job, ask, {})
+        return answered(result, {}, {each.name for each in job.attachments})
 
-    def _told(self, job: Job) -> dict[str, str]:
-        checks = "\n".join(f"- {check}" for check in job.checks) or "none"
-        share = self.characters // 3
-        return {
-            "brief": cut(job.brief, share),
-            "checks": cut(checks, share),
-            "attachments": cut(offered(job.attachments, share), share),
-        }
+    def _ask(self, prompt: str, job: Job, ask: Ask, more: Mapping[str, str]) -> Result:
+        for part in (1, 2, 4):
+            share = self.characters // 3 // part
+            checks = "\n".join(f"- {check}" for check in job.checks) or "none"
+            told = {
+                "brief": cut(job.brief, share),
+                "checks": cut(checks, share),
+                "attachments": offered(job.attachments, share),
+            }
+            try:
+                return ask(prompt, {**told, **more})
+            except PromptTooLong:
+                if part == 4:
+                    raise
+        raise AssertionError("the last part returns or raises")
 
     def _failures(self, job: Job) -> dict[str, str]:
         return {"failures": cut("\n".join(f"- {each}" for each in job.failures), 1500)} if job.failures else {}
 
-    def _shown(self, previous: Mapping[str, bytes]) -> str:
-        shown = []
-        for path, data in sorted(previous.items(), key=lambda item: (item[0] != "index.html", item[0])):
-            if path.lower() not in KEPT and path != "README.md" and b"\0" not in data:
-                shown.append(f"FILE: {path}\n```\n{data.decode('utf-8', 'replace')}\n```")
-        return cut("\n\n".join(shown), self.characters)
+
+def shown(previous: Mapping[str, bytes]) -> str:
+    """The text files that a maker may change, whole, as it would write them."""
+    blocks = []
+    for path, data in sorted(previous.items(), key=lambda item: (item[0] != "index.html", item[0])):
+        if path.lower() in KEPT or path == "README.md" or (path == STYLE and data == style()) or b"\0" in data:
+            continue
+        text = data.decode("utf-8", "replace")
+        kind = path.rsplit(".", 1)[-1] if "." in path else ""
+        blocks.append(f"FILE: {path}\n```{kind}\n{text}{'' if text.endswith(chr(10)) else chr(10)}```")
+    return "\n\n".join(blocks)
 
 
-def files(text: str, attached: set[str]) -> dict[str, bytes]:
+def answered(result: Result, previous: Mapping[str, bytes], attached: set[str]) -> dict[str, bytes]:
+    """The files that an answer gives or changes. Raises Unusable with a sentence that the model can act on."""
+    if result.problem is not None:
+        raise Unusable(result.problem)
+    if result.answer.finish_reason == "length":
+        raise Unusable("The answer was cut before the files were whole; write less.")
+    return read(result.text, previous, attached)
+
+
+def read(text: str, previous: Mapping[str, bytes], attached: set[str]) -> dict[str, bytes]:
+    """Edits if there are any, else whole files."""
+    return apply(edits(text), previous) if previous and EDIT.search(text) else files(text, attached, previous)
+
+
+def files(text: str, attached: set[str], previous: Mapping[str, bytes] = MappingProxyType({})) -> dict[str, bytes]:
     """The files of an answer. Raises Unusable. Files that the build itself writes, and attachments, are left alone."""
     text = text.replace("\r\n", "\n")
     if not text.endswith("\n"):
@@ -87,7 +115,7 @@ def files(text: str, attached: set[str]) -> dict[str, bytes]:
         found = {"index.html": text.lstrip()}
     kept = {_path(path): body.encode() for path, body in found.items() if path not in attached}
     kept = {path: body for path, body in kept.items() if path.lower() not in KEPT}
-    if "index.html" not in kept:
+    if "index.html" not in kept and not (kept and "index.html" in previous):
         raise Unusable("The answer holds no index.html; each file must be a line 'FILE: path' and then a fence.")
     if len(kept) > MAX_FILES or any(len(body) > MAX_FILE_BYTES for body in kept.values()):
         raise Unusable(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")

@@ -1,0 +1,91 @@
+"""Writes the cases of the build prompts from `build_cases.yml`: `python -m data.make_build_cases` (needs Chromium).
+
+A case holds the prompt's inputs and, for its checks, the expressions (`js`), the attachments (`given`) and the files
+that are edited or repaired (`previous`). What a repair is told has failed is what really fails, in a browser.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from service.builds.brief import Attachment
+from service.builds.generate import offered
+from service.builds.generate.write import shown
+from service.builds.verify import Check, find_browser, verify
+
+HERE = Path(__file__).parent
+Row = dict[str, Any]
+
+
+def told(js: list[str]) -> str:
+    """Checks as a maker is told of them."""
+    return "\n".join(f"- {each}" for each in js)
+
+
+def files(source: Mapping[str, Any]) -> Iterator[Row]:
+    """build-files: a brief, perhaps with attachments."""
+    for row in source["build-files"]:
+        given = row.get("given", {})
+        kinds = {name: mimetypes.guess_type(name)[0] or "text/plain" for name in given}
+        attached = tuple(Attachment(name, kinds[name], text.encode()) for name, text in given.items())
+        inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": offered(attached, 600)}
+        yield {"id": row["id"], **inputs, "js": row["js"], "given": given}
+
+
+def edits(source: Mapping[str, Any]) -> Iterator[Row]:
+    """build-edit: a page that works, and a new wish."""
+    for row in source["build-edit"]:
+        yield changed(row, source["pages"][row["page"]])
+
+
+def repairs(source: Mapping[str, Any]) -> Iterator[Row]:
+    """build-repair: a page that was broken on purpose, and what fails because of it."""
+    browser, why = find_browser(None)
+    assert browser is not None, why
+    for row in source["build-repair"]:
+        page = source["pages"][row["page"]]
+        if "broken" in row:
+            assert row["broken"]["from"] in page, row["id"]
+            page = page.replace(row["broken"]["from"], row["broken"]["to"])
+        site = {"index.html": page.encode(), "style.css": b""}
+        checks = [Check(each, each) for each in row["js"]]
+        report = verify(site, checks, [], browser=browser, timeout_s=30.0)
+        failed = [f"{each.said}: {each.reason}" for each in report.outcomes if each.js and each.verdict == "failed"]
+        assert failed, f"{row['id']} is not broken"
+        yield {**changed(row, page), "failures": told(failed)}
+
+
+def changed(row: Mapping[str, Any], page: str) -> Row:
+    """What edits and repairs have in common."""
+    site = {"index.html": page}
+    inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": "none"}
+    return {"id": row["id"], **inputs, "files": shown({"index.html": page.encode()}), "js": row["js"], "previous": site}
+
+
+def main() -> None:
+    """All five files."""
+    source = yaml.safe_load((HERE / "build_cases.yml").read_text(encoding="utf-8"))
+    sentences = [{"id": f"sentence-{n:02}", **row} for n, row in enumerate(source["check-to-js"], 1)]
+    plans = [
+        {"id": f"plan-{n:02}", "brief": row, "attachments": "none"} for n, row in enumerate(source["build-plan"], 1)
+    ]
+    cases = {
+        "build-files": files(source),
+        "build-edit": edits(source),
+        "build-repair": repairs(source),
+        "check-to-js": sentences,
+        "build-plan": plans,
+    }
+    for name, rows in cases.items():
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (HERE / "prompts" / name / "cases.jsonl").write_text(lines, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

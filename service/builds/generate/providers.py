@@ -1,0 +1,160 @@
+"""Who may answer for a build, in order: the build prompts' own models, or the ones that settings name.
+
+What comes in: settings, the engines. What goes out: `Provider` values with what they can do and what they cost. A
+provider is a model of the catalog, or an entry of the providers' file (`SAMEBOAT_PROVIDERS_FILE`):
+
+    [providers.big]
+    base_url = "https://api.example.com/v1"
+    key = "EXAMPLE_API_KEY"        # the environment variable that holds it; leave it out where none is needed
+    model = "example-large"
+    writes_files = true            # it can write whole files (the default); false: it only plans
+    input_price = 0.5              # per million tokens, in any one currency; 0 (the default) is unpriced
+    output_price = 1.5
+
+It does not know what is asked, or what came of it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from service.engine.pool import Engines
+from service.engine.types import Engine
+from service.errors import SettingsError
+from service.prompts.file import Prompt
+from service.prompts.library import Library
+from service.settings import Settings
+
+MILLION = 1_000_000
+PLANS = frozenset({"build-plan"})  # the prompts that every model can answer; the others ask for code
+
+
+class Entry(BaseModel):
+    """One provider of the providers' file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    base_url: Annotated[str, Field(pattern=r"^https?://")]
+    key: str | None = None
+    model: str
+    writes_files: bool = True
+    input_price: float = Field(0.0, ge=0)
+    output_price: float = Field(0.0, ge=0)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One model that may answer. Prices are per million tokens. `missing` says why it cannot answer now, and what
+    would help."""
+
+    name: str
+    writes_files: bool
+    engine: Callable[[], Engine]
+    input_price: float = 0.0
+    output_price: float = 0.0
+    missing: str | None = None
+
+    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.input_price + completion_tokens * self.output_price) / MILLION
+
+
+class Providers:
+    """The providers of this process."""
+
+    def __init__(self, settings: Settings, library: Library, engines: Engines) -> None:
+        self.settings = settings
+        self.library = library
+        self.engines = engines
+        self.entries = read(settings.providers_file) if settings.providers_file is not None else {}
+        self.named = tuple(name.strip() for name in (settings.maker_model or "").split(",") if name.strip())
+        self._engines: dict[str, Engine] = {}
+        unknown = [name for name in self.named if name not in self.entries and name not in engines.catalog]
+        if unknown and settings.engine != "remote":
+            there = ", ".join([*self.entries, *(model.name for model in engines.catalog)])
+            raise SettingsError(
+                f"SAMEBOAT_MAKER_MODEL names {unknown[0]!r}, which is no provider and no model.",
+                key="SAMEBOAT_MAKER_MODEL",
+                remedy=f"There are: {there}.",
+            )
+
+    def secrets(self) -> tuple[str, ...]:
+        """The keys of the providers' file, for the search before anything is kept or pushed."""
+        names = (entry.key for entry in self.entries.values() if entry.key)
+        return tuple(value for name in names if (value := os.environ.get(name)))
+
+    def of(self, prompt: Prompt) -> list[Provider]:
+        """Who may answer this prompt, first choice first; also those that cannot now, so that it can be said why."""
+        found = [self._provider(name, prompt) for name in self.named or (self._own(prompt),)]
+        return [each for each in found if each.writes_files or prompt.name in PLANS]
+
+    async def stop(self) -> None:
+        """Close what was opened here."""
+        for engine in self._engines.values():
+            await engine.stop(0)
+
+    def _own(self, prompt: Prompt) -> str:
+        return prompt.spec.model or self.engines.default
+
+    def _provider(self, name: str, prompt: Prompt) -> Provider:
+        if name in self.entries:
+            entry = self.entries[name]
+            key = f"its key is not in the environment; set {entry.key}"
+            missing = key if entry.key and not os.environ.get(entry.key) else None
+            return Provider(
+                name, entry.writes_files, lambda: self._remote(name), entry.input_price, entry.output_price, missing
+            )
+        if self.settings.engine == "remote":
+            return Provider(name, True, lambda: self.engines.get(name))
+        model = self.engines.catalog[name]
+        missing = self.engines.missing(name)
+        return Provider(name, model.writes_files, lambda: self._local(name, prompt), missing=missing)
+
+    def _local(self, name: str, prompt: Prompt) -> Engine:
+        """The engine here; for the prompt's own model it must be what the prompt was promoted with."""
+        engine = self.engines.get(name)
+        if name == prompt.spec.model:
+            self.library.verify(prompt.name, engine.identity)
+        return engine
+
+    def _remote(self, name: str) -> Engine:
+        if name not in self._engines:
+            from service.engine.remote import RemoteEngine
+
+            entry = self.entries[name]
+            key = os.environ.get(entry.key) if entry.key else None
+            here = {
+                "remote_base_url": entry.base_url,
+                "remote_api_key": SecretStr(key) if key else None,
+                "remote_model": entry.model,
+            }
+            self._engines[name] = RemoteEngine(self.settings.model_copy(update=here), entry.model)
+        return self._engines[name]
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """The providers' file. Raises SettingsError naming the file, the provider and the key; never a secret."""
+    variable = "SAMEBOAT_PROVIDERS_FILE"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{variable}: {path} cannot be read: {error.strerror}.", key=variable) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{variable}: {path} is not valid TOML: {error}.", key=variable) from None
+    return dict(_entries(path, raw.get("providers", {})))
+
+
+def _entries(path: Path, raw: dict[str, dict[str, object]]) -> Iterator[tuple[str, Entry]]:
+    for name, values in raw.items():
+        try:
+            yield name, Entry.model_validate(values)
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]
+            key = ".".join(["providers", name, *map(str, problem["loc"])])
+            raise SettingsError(f"{path}: {key}: {problem['msg']}.", key=key) from None

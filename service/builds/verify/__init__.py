@@ -1,0 +1,154 @@
+"""Verification before publishing: the repository's own checks, and the page in a browser that reaches nothing.
+
+What comes in: candidate files, checks. What goes out: a `Report`: each check passed or failed with a reason, console
+errors, a screenshot. A sentence about licence, README or an attachment is judged here; one about the page was
+translated to JavaScript before, or is reported as not judged. It does not know who made the files, or how.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from service.builds.brief import Attachment
+from service.builds.generate.frame import README_SECTIONS
+from service.errors import SettingsError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+Verdict = Literal["passed", "failed", "not judged"]
+LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
+# Sentences that mean one of our own checks, as senders write them.
+MEANT = (
+    (LICENCE, re.compile(r"\blicen[cs]e\b", re.IGNORECASE)),
+    (README, re.compile(r"\breadme\b", re.IGNORECASE)),
+    (IDENTICAL, re.compile(r"\bas[- ]is\b|matches the attached|identical to the attached", re.IGNORECASE)),
+)
+
+IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")  # the elements that an expression names
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check to run. `js` is the expression, given or translated; None for one about the repository."""
+
+    said: str
+    js: str | None = None
+    translated: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check."""
+
+    said: str
+    verdict: Verdict
+    reason: str
+    js: str | None = None
+    translated: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """All outcomes. `console` are errors that the page logged or threw, and requests that were refused."""
+
+    outcomes: tuple[Outcome, ...]
+    console: tuple[str, ...] = ()
+    browser: str = ""
+    screenshot: bytes | None = field(default=None, repr=False)
+
+    @property
+    def passed(self) -> int:
+        """How many checks passed."""
+        return sum(outcome.verdict == "passed" for outcome in self.outcomes)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What failed, for people and for a repair."""
+        return tuple(f"{each.said}: {each.reason}" for each in self.outcomes if each.verdict == "failed")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, without the screenshot."""
+        return {
+            "passed": self.passed,
+            "failed": list(self.failures),
+            "outcomes": [asdict(each) for each in self.outcomes],
+            "console": list(self.console),
+            "browser": self.browser,
+        }
+
+
+def find_browser(setting: str | None) -> tuple[str | None, str]:
+    """Chromium's path and why that one. Raises SettingsError when the setting names none."""
+    if setting:
+        if not (path := shutil.which(setting)):
+            raise SettingsError(f"SAMEBOAT_BROWSER names {setting!r}, which is no program.", key="SAMEBOAT_BROWSER")
+        return path, "set by SAMEBOAT_BROWSER"
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path, f"{name} is on PATH"
+    return None, f"none of {', '.join(BROWSERS)} is on PATH"
+
+
+def about_the_repository(said: str) -> bool:
+    """Whether a sentence is about licence, README or an attachment as it is, and not about the page."""
+    return any(pattern.search(said) for _, pattern in MEANT)
+
+
+def verify(
+    files: Mapping[str, bytes],
+    checks: Iterable[Check],
+    attachments: Iterable[Attachment],
+    *,
+    browser: str | None,
+    timeout_s: float,
+    network: frozenset[str] = frozenset(),
+) -> Report:
+    """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach."""
+    from service.builds.verify.browser import look  # Playwright is needed only where something is verified
+
+    checks = list(checks)
+    ours = repository(files, list(attachments))
+    outcomes = [*ours.values(), *_sentences(checks, ours)]
+    in_page = [check for check in checks if check.js is not None]
+    if browser is None:
+        why = "there is no browser here"
+        outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated) for check in in_page]
+        return Report(tuple(outcomes), browser="none")
+    seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network)
+    return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
+
+
+def repository(files: Mapping[str, bytes], attachments: list[Attachment]) -> dict[str, Outcome]:
+    """What every repository must hold, by name."""
+
+    def judged(said: str, good: bool, reason: str) -> Outcome:
+        return Outcome(said, "passed" if good else "failed", "as it should be" if good else reason)
+
+    licence = files.get("LICENSE", b"").decode("utf-8", "replace")
+    readme = files.get("README.md", b"").decode("utf-8", "replace").lower()
+    missing = [section for section in README_SECTIONS if f"# {section.lower()}" not in readme]
+    changed = [each.name for each in attachments if files.get(each.name) != each.data]
+    outcomes = [
+        judged(LICENCE, "MIT License" in licence and "WITHOUT WARRANTY" in licence, "it is not"),
+        judged(README, not missing, f"it lacks {', '.join(missing)}"),
+        judged(IDENTICAL, not changed, f"{', '.join(changed)} differ"),
+        judged("index.html is there", "index.html" in files, "it is not"),
+    ]
+    return {each.said: each for each in outcomes}
+
+
+def _sentences(checks: list[Check], ours: Mapping[str, Outcome]) -> list[Outcome]:
+    """The sentences that no code stands for: judged by what they mean of ours, or not judged, and never dropped."""
+    found = []
+    for check in checks:
+        if check.js is not None:
+            continue
+        meant = next((name for name, pattern in MEANT if pattern.search(check.said)), None)
+        if meant is None:
+            found.append(Outcome(check.said, "not judged", "no model here can translate it to code"))
+        else:
+            found.append(Outcome(check.said, ours[meant].verdict, f"{meant}: {ours[meant].reason}"))
+    return found

@@ -1,0 +1,239 @@
+"""The page in headless Chromium, on an origin of its own that does not exist, with no network.
+
+What comes in: files, expressions to judge. What goes out: outcomes, console errors, a screenshot. The page is answered
+from memory; every other request is refused, names resolve to nothing and a dead proxy takes the rest, so generated code
+reaches nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked
+by us and not by the browser. Every check gets a browser context of its own, so that none disturbs the next; a page
+that loops for ever or opens dialogs costs its own check's time only.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
+
+from service.builds.verify import IDS, Check, Outcome
+from service.errors import BuildError
+
+ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
+CHECK_S = 10.0
+FETCH_S = 10.0
+MAX_FETCHED_BYTES = 5_000_000
+ISOLATED = (
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--proxy-server=127.0.0.1:9",  # the discard port: what a route does not answer ends there
+    "--proxy-bypass-list=<-loopback>",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+)
+OPENS = "the page opens without errors"
+SETTLES_S = (0.0, 1.0, 4.0)  # data may arrive after the load: look again later, in a page opened anew
+# The expression may be a promise. It is evaluated once in a page, for it may press buttons.
+ONCE = """() => {
+  if (window.__judged) return window.__judged.done;
+  const state = (window.__judged = {done: false});
+  (async () => {
+    try {
+      const value = await (%s
+      );
+      state.good = Boolean(value);
+      state.why = "it is " + String(value).slice(0, 100);
+    } catch (error) {
+      state.why = String(error).slice(0, 200);
+    }
+    state.done = true;
+  })();
+  return state.done;
+}"""
+SEEN = """(ids) => JSON.stringify({
+  good: window.__judged?.good ?? false,
+  why: window.__judged?.why ?? "it does not come to an end",
+  seen: ids.map((id) => {
+    const element = document.getElementById(id);
+    if (!element) return `there is no #${id}`;
+    const field = ["INPUT", "TEXTAREA", "SELECT"].includes(element.tagName);
+    const text = field ? element.value : element.textContent.trim();
+    const kind = `${element.tagName.toLowerCase()} with ${field ? "value" : "text"}`;
+    return `#${id} is a ${kind} ${JSON.stringify(text.slice(0, 60))}`;
+  }),
+})"""
+
+
+@dataclass
+class Seen:
+    """What the browser showed."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    screenshot: bytes | None = None
+
+    @property
+    def console(self) -> tuple[str, ...]:
+        """Each error once, in order."""
+        return tuple(dict.fromkeys(self.errors))
+
+
+def look(
+    files: Mapping[str, bytes],
+    checks: Sequence[Check],
+    *,
+    browser: str,
+    timeout_s: float,
+    network: frozenset[str] = frozenset(),
+) -> Seen:
+    """Open the page, then once more for every check. Raises BuildError when the browser does not run."""
+    seen = Seen()
+    step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
+    try:
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(
+                executable_path=browser,
+                headless=True,
+                args=list(ISOLATED),
+                chromium_sandbox=os.geteuid() != 0,  # Chromium refuses its sandbox to root
+                timeout=60_000,
+            )
+            try:
+                _opened(chromium, files, network, seen, step_ms)
+                for check in checks:
+                    _judged(chromium, files, network, seen, step_ms, check)
+            finally:
+                chromium.close()
+    except Error as error:
+        raise BuildError(f"The browser {browser} does not run: {_words(error)}") from None
+    return seen
+
+
+def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float) -> None:
+    """The page as a visitor sees it: does it open, does it throw, what does it look like."""
+    context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
+    try:
+        context.route("**/*", lambda route: _answer(route, files, network, seen))
+        page = _page(context.new_page(), seen)
+        page.goto(f"{ORIGIN}/", timeout=step_ms, wait_until="load")
+        seen.screenshot = page.screenshot(timeout=step_ms)
+        thrown = [each for each in seen.errors if each.startswith("uncaught")]
+        said = Outcome(OPENS, "failed", thrown[0][:300]) if thrown else Outcome(OPENS, "passed", "it does")
+    except Error as error:
+        said = Outcome(OPENS, "failed", _words(error))
+    finally:
+        context.close()
+    seen.outcomes.append(said)
+
+
+def _judged(
+    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float, check: Check
+) -> None:
+    """One check, each look in a context of its own."""
+    ends_s = time.monotonic() + step_ms / 1000
+    reason = ""
+    for settle_s in SETTLES_S:
+        if reason and time.monotonic() + settle_s > ends_s:
+            break
+        good, reason, final = _looked(chromium, files, network, step_ms, settle_s, check)
+        if good or final:
+            break
+    seen.outcomes.append(Outcome(check.said, "passed" if good else "failed", reason, check.js, check.translated))
+
+
+def _looked(
+    chromium: Browser,
+    files: Mapping[str, bytes],
+    network: frozenset[str],
+    step_ms: float,
+    settle_s: float,
+    check: Check,
+) -> tuple[bool, str, bool]:
+    """Whether the expression is true, why, and whether looking again is of no use."""
+    context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
+    quiet = Seen()  # what a check provokes is not what the page does by itself
+    try:
+        context.route("**/*", lambda route: _answer(route, files, network, quiet))
+        page = context.new_page()
+        page.goto(f"{ORIGIN}/", timeout=step_ms, wait_until="load")
+        page.wait_for_timeout(1000 * settle_s)
+        try:
+            page.wait_for_function(ONCE % check.js, timeout=step_ms, polling=50)
+        except Error as error:
+            if "Timeout" not in str(error):  # it cannot even be parsed
+                return False, _words(error), True
+            return False, _reason(page, check)[1], True
+        good, reason = _reason(page, check)
+        return good, reason, good
+    except Error as error:
+        return False, _words(error), True
+    finally:
+        context.close()
+
+
+def _page(page: Page, seen: Seen) -> Page:
+    """With its errors written down."""
+    page.on("pageerror", lambda error: seen.errors.append(f"uncaught: {error}"))
+    page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
+    return page
+
+
+def _reason(page: Page, check: Check) -> tuple[bool, str]:
+    """What the expression gave, and what the elements that it names hold: what a repair needs to know."""
+    ids = list(dict.fromkeys(first or second for first, second in IDS.findall(check.js or "")))[:6]
+    try:
+        shown = json.loads(page.wait_for_function(SEEN, arg=ids, timeout=2000).json_value())
+    except Error:
+        return False, "the page is busy without end"
+    return bool(shown["good"]), "is true" if shown["good"] else "; ".join([shown["why"], *shown["seen"]])
+
+
+def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], seen: Seen) -> None:
+    """A file, or what an allowed host says, or a refusal."""
+    url = urlsplit(route.request.url)
+    path = unquote(url.path).lstrip("/") or "index.html"
+    if f"{url.scheme}://{url.netloc}" == ORIGIN:
+        path = path if path in files else f"{path.rstrip('/')}/index.html"
+        if path not in files:
+            route.fulfill(status=404, body=b"not found", content_type="text/plain")
+            return
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        route.fulfill(status=200, body=files[path], content_type=_charset(kind))
+    elif url.netloc in network and route.request.method in ("GET", "HEAD"):
+        _fetched(route)
+    else:
+        seen.errors.append(f"refused a request to {url.scheme}://{url.netloc}: generated code has no network here")
+        route.abort("blockedbyclient")
+
+
+def _fetched(route: Route) -> None:
+    """Ask an allowed host ourselves, without cookies or redirects, and hand on what decides: CORS is the host's."""
+    try:
+        with httpx.stream(route.request.method, route.request.url, timeout=FETCH_S) as response:
+            body = b""
+            for part in response.iter_bytes():
+                body += part
+                if len(body) > MAX_FETCHED_BYTES:
+                    route.abort("failed")
+                    return
+    except httpx.HTTPError:
+        route.abort("connectionfailed")
+        return
+    kept = ("content-type", "access-control-allow-origin")
+    headers: dict[str, Any] = {name: response.headers[name] for name in kept if name in response.headers}
+    route.fulfill(status=response.status_code, headers=headers, body=body)
+
+
+def _words(error: Exception) -> str:
+    """The first line of Playwright's message, in our words where it only timed out."""
+    first = str(error).splitlines()[0].removeprefix("Page.wait_for_function: ").removeprefix("Page.goto: ")
+    return "it did not come to an end in time" if "Timeout" in first else first[:300]
+
+
+def _charset(kind: str) -> str:
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") or kind.endswith(("javascript", "json")) else kind
