@@ -43,6 +43,11 @@ notebook: setup models ## JupyterLab on the notebooks
 bench: setup models ## measure, side by side with peers, into docs/bench.json and docs/bench.md
 	@$(BIN)/python -m tests.bench
 
+.PHONY: drill-briefs
+drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md
+	@$(BIN)/sameboat model pull --quiet qwen2.5-coder-1.5b-instruct
+	@$(BIN)/python -m tests.bench.drill_briefs
+
 .PHONY: clean
 clean: ## remove what can be made again inside this folder (never the model cache)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -109,7 +109,8 @@ class Settings(BaseSettings):
         1.0, ge=0, description="Money that one build may cost, in the currency of the providers' prices."
     )
     build_network: str = Field(
-        "", description="Comma-separated host:port that pages may reach while they are checked. Default: none."
+        "",
+        description="Comma-separated hosts whose data makers may read and checked pages may fetch. Default: none.",
     )
     forge: Literal["local", "github"] = Field("local", description="Where built apps go: repositories here, or GitHub.")
     forge_token: SecretStr | None = Field(None, description="Local forge: token for git over HTTP. Unset: read-only.")

@@ -68,6 +68,7 @@ class Builds:
         self.forge = make_forge(settings)
         self.store: Store
         self.asking: Asking
+        self.providers: Providers
         self._lock: int | None = None
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -123,6 +124,7 @@ class Builds:
     async def stop(self, grace_s: float) -> None:
         """Begin nothing new, let running steps end for up to `grace_s`; what is left goes on at the next start."""
         await asyncio.to_thread(self._stop, grace_s)
+        await self.providers.stop()
 
     def _stop(self, grace_s: float) -> None:
         self._ending.set()
@@ -303,7 +305,7 @@ class Builds:
     def _steps(self, loop: asyncio.AbstractEventLoop) -> Steps:
         browser, why = find_browser(self.settings.browser)
         log.info("checks run in %s: %s", browser or "no browser", why)
-        providers = Providers(self.settings, self.library, self.engines)
+        self.providers = providers = Providers(self.settings, self.library, self.engines)
         secrets = (*held_secrets(self.settings), *providers.secrets())
         caps = Caps(self.settings.build_max_tokens, self.settings.build_max_cost)
         self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, secrets)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +20,11 @@ from service.builds import secrets_scan
 from service.builds.brief import Attachment
 from service.builds.budget import Budget
 from service.builds.forge import STAMP, Commit, Forge, ForgeError
-from service.builds.generate import Job, Maker, Unusable
+from service.builds.generate import Job, Maker, Unusable, unchanged
 from service.builds.generate.asking import Asking
 from service.builds.generate.frame import framed
 from service.builds.generate.plan import without_model
+from service.builds.generate.sources import fetched, hosts
 from service.builds.store import Store
 from service.builds.verify import Check, about_the_repository, verify
 from service.errors import BuildError, EngineError, SameboatError
@@ -104,7 +106,7 @@ class Steps:
         """The first version: by the first maker that gives a usable one, else the brief itself as a page."""
         row = self._wanted(build)
         previous = self.forge.read(row["repository"], base["head"]) if base["head"] else None
-        job = self._job(row, previous)
+        job = replace(self._job(row, previous), sources=self._sources(row))
         for name in self.makers:
             if why := self.asking.able(NEEDS[name]):
                 self.store.event(build, "unable", f"Maker {name!r} cannot work here: {why}.", maker=name)
@@ -127,6 +129,17 @@ class Steps:
         job = self._job(row, previous, failures=tuple(best["failed"]))
         made = self._try(build, name, job, first=number)
         return None if made is None else self._kept(row, job, made, name)
+
+    def _sources(self, row: Mapping[str, Any]) -> tuple[Attachment, ...]:
+        """What the brief points to on allowed hosts."""
+        found = []
+        for url, document in fetched(row["brief"]["brief"], hosts(self.settings.build_network)):
+            if isinstance(document, Attachment):
+                self.store.event(row["id"], "fetched", f"{url} is read: {len(document.data)} bytes.")
+                found.append(document)
+            else:
+                self.store.event(row["id"], "fetched", f"{url} could not be read: {document}.")
+        return tuple(found)
 
     def _try(self, build: str, name: str, job: Job, first: int = 1) -> dict[str, bytes] | None:
         """Files by this maker, or None with the reason as an event."""
@@ -167,10 +180,10 @@ class Steps:
         report = verify(
             files,
             [Check(**check) for check in checks],
-            self._attachments(row),
+            unchanged(row["brief"]["brief"], self._attachments(row)),
             browser=self.browser,
             timeout_s=max(5.0, self._budget(build).for_publishing(time.time()) / 4),
-            network=frozenset(host.strip() for host in self.settings.build_network.split(",") if host.strip()),
+            network=hosts(self.settings.build_network),
         )
         failed = list(report.failures)
         leaks = secrets_scan.scan(files, self.secrets)

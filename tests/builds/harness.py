@@ -86,6 +86,7 @@ def app_for(settings: Settings, engine: Engine) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with routes.running(app, settings, Unlocked(settings.data_dir), OneEngine(settings, engine)):
             yield
+        await engine.stop(0)
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(routes.router)

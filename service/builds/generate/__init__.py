@@ -7,6 +7,7 @@ it asks through a function that it is given, and knows nothing of engines, forge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,6 +40,12 @@ class Job:
     year: int
     previous: Mapping[str, bytes] | None = None
     failures: tuple[str, ...] = ()
+    sources: tuple[Attachment, ...] = ()  # documents that the brief points to; they do not go into the repository
+
+    @property
+    def kept(self) -> tuple[Attachment, ...]:
+        """The attachments that land byte for byte: all but those that the brief itself says to change."""
+        return unchanged(self.brief, self.attachments)
 
 
 class Maker(Protocol):
@@ -48,6 +55,18 @@ class Maker(Protocol):
         """The site's own files. Raises Unusable for an answer that is no good, EngineError for none."""
 
 
+def unchanged(brief: str, attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+    """The attachments that the brief does not say to fix, edit or otherwise change by name."""
+
+    def changed(name: str) -> bool:
+        asked = (
+            rf"\b(?:fix|correct|repair|edit|change|modify|update|refactor)\b[^.\n]{{0,60}}(?<![\w.]){re.escape(name)}"
+        )
+        return re.search(asked, brief, re.IGNORECASE) is not None
+
+    return tuple(each for each in attachments if not changed(each.name))
+
+
 def cut(text: str, characters: int) -> str:
     """At most so many characters, and where some are left out, the text says so."""
     if len(text) <= characters:
@@ -55,14 +74,15 @@ def cut(text: str, characters: int) -> str:
     return f"{text[:characters]}\n[{len(text) - characters} more characters are left out here]"
 
 
-def offered(attachments: tuple[Attachment, ...], characters: int) -> str:
-    """The attachments as a model is told of them: name, type, size, and of text the beginning."""
-    if not attachments:
+def offered(attachments: tuple[Attachment, ...], characters: int, sources: tuple[Attachment, ...] = ()) -> str:
+    """The attachments and sources as a model is told of them: name, type, size, and of text the beginning."""
+    if not attachments and not sources:
         return "none"
-    share = characters // len(attachments)
+    share = characters // (len(attachments) + len(sources))
     lines = []
-    for each in attachments:
-        lines.append(f"- {each.name} ({each.media_type}, {len(each.data)} bytes), at ./{each.name}")
+    for each in (*attachments, *sources):
+        where = f"at ./{each.name}" if each in attachments else "fetched for you to read, not beside the page"
+        lines.append(f"- {each.name} ({each.media_type}, {len(each.data)} bytes), {where}")
         if each.text is not None:
             lines.append(cut(each.text, share))
     return "\n".join(lines)

@@ -35,15 +35,16 @@ def style() -> bytes:
 
 
 def framed(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
-    """The maker's files with everything that a repository needs; attachments win over anything that was written."""
-    files = dict(job.previous or {})
-    files.update(made)
+    """The maker's files with everything that a repository needs; attachments win over what was written, unless the
+    brief says to change them."""
+    files = {each.name: each.data for each in job.attachments if not job.previous or each.name not in job.previous}
+    files = {**files, **(job.previous or {}), **made}
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
     files["README.md"] = readme(files, job, maker)
     files[".nojekyll"] = b""  # GitHub Pages would drop _files and choke on {{ }} otherwise
-    files.update({each.name: each.data for each in job.attachments})
+    files.update({each.name: each.data for each in job.kept})
     files[STAMP] = (json.dumps({"build": build, "round": round_}, sort_keys=True) + "\n").encode()
     return files
 

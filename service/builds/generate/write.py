@@ -47,7 +47,7 @@ class Write:
         except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
             return self._whole(job, ask)
         try:
-            return answered(result, job.previous, {each.name for each in job.attachments})
+            return answered(result, job.previous, {each.name for each in job.kept})
         except Unusable:
             if job.failures:
                 raise
@@ -55,7 +55,7 @@ class Write:
 
     def _whole(self, job: Job, ask: Ask) -> dict[str, bytes]:
         result = self._ask("build-files", job, ask, {})
-        return answered(result, {}, {each.name for each in job.attachments})
+        return answered(result, {}, {each.name for each in job.kept})
 
     def _ask(self, prompt: str, job: Job, ask: Ask, more: Mapping[str, str]) -> Result:
         for part in (1, 2, 4):
@@ -64,7 +64,7 @@ class Write:
             told = {
                 "brief": cut(job.brief, share),
                 "checks": cut(checks, share),
-                "attachments": offered(job.attachments, share),
+                "attachments": offered(job.attachments, share, job.sources),
             }
             try:
                 return ask(prompt, {**told, **more})

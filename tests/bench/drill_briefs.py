@@ -1,0 +1,211 @@
+"""Ten small briefs, posted to a started service that writes their pages with a real model: `make drill-briefs`.
+
+Each brief of `briefs/` goes to `POST /api-endpoint` of a service started as a person starts it (local forge, default
+models), is built, checked in a browser, pushed and called back. What came of it goes to docs/briefs.json and, as a
+table, to docs/briefs.md: nothing is asserted. Needs Qwen2.5-Coder-1.5B in the cache, and Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.builds.harness import SECRET, free_port, until
+from tests.builds.real_tasks import TASKS, run_task
+from tests.servers.evaluator import evaluator
+
+ROOT = Path(__file__).resolve().parents[2]
+BRIEFS = Path(__file__).parent / "briefs"
+HEAD = """# Briefs: what is built of them
+
+Made by `make drill-briefs` on {when}: {machine}. Nothing here is asserted by a test.
+
+## Ten small briefs, written by the local model
+
+Each brief (`tests/bench/briefs/`) is posted to a started service with the default settings: the local forge, and
+Qwen2.5-Coder-1.5B-Instruct (Q4_K_M) in this machine, which writes `index.html`. {at_once} builds run at a time. The
+briefs were not used to work on the prompts; the cases of the build prompts were (`data/build_cases.yml`). Checks are
+the brief's own, `js` expressions in Chromium (a sentence about the page is translated to one by the same model), and
+beside them five of ours: licence, README, attachments, index.html, no uncaught error.
+
+**{first} of {n} pass all checks at the first try, {after} of {n} after repair; median {median:.0f} s from the POST to
+the callback.** {caveat}
+
+| brief | checks | first try | after repair | repairs | tokens | seconds | what failed |
+|---|--:|---|---|--:|--:|--:|---|
+"""
+TASKS_HEAD = """
+## The three tasks of the public evaluation
+
+With a scripted model behind a real OpenAI-compatible HTTP server, for what is shown here is the way and not the
+writing: the brief arrives, data is fetched from a local server, files are written, checked, pushed, published and
+called back, and round 2 edits the same repository.
+
+| task | round | files | checks passed | not judged | seconds |
+|---|--:|--:|--:|---|--:|
+"""
+
+
+@contextlib.contextmanager
+def service(state: Path, at_once: int) -> Iterator[tuple[httpx.Client, str]]:
+    """`sameboat serve` on free ports, with everything at its default but places and the secret."""
+    port, pages = free_port(), free_port()
+    here = {
+        "SAMEBOAT_PORT": str(port),
+        "SAMEBOAT_PAGES_PORT": str(pages),
+        "SAMEBOAT_STATE_DIR": str(state),
+        "SAMEBOAT_SECRET": SECRET,
+        "SAMEBOAT_CALLBACK_ALLOW": "127.0.0.0/8",
+        "SAMEBOAT_BUILD_CONCURRENCY": str(at_once),
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SAMEBOAT_")}
+    log = state / "log"
+    state.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "sameboat", "serve"],
+            cwd=ROOT,
+            env={**kept, **here},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+
+            def ready() -> bool:
+                assert process.poll() is None, log.read_text()
+                with contextlib.suppress(httpx.HTTPError):
+                    return client.get("/readyz").status_code == 200
+                return False
+
+            until(ready, 600)
+            yield client, f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def built(client: httpx.Client, url: str, path: Path) -> dict[str, Any]:
+    """One brief from the POST to the callback."""
+    body = {"email": "drill@example.com", "secret": SECRET, "nonce": "drill-1", "evaluation_url": url}
+    began = time.monotonic()
+    answer = client.post("/api-endpoint", json={**json.loads(path.read_text()), **body})
+    build = answer.raise_for_status().json()["job_id"]
+
+    def over() -> Any:
+        shown = client.get(f"/builds/{build}").json()
+        return shown if shown["status"] not in ("accepted", "running") and shown["delivery"] != "pending" else None
+
+    shown = until(over, 900)
+    seconds = time.monotonic() - began
+    events = told(client, build)
+    reports = [event["data"]["report"] for event in events if event["kind"] == "verified"]
+    asked = [event["data"] for event in events if event["kind"] == "asked"]
+    outcome = shown["outcome"] or {}
+    outcomes = (outcome.get("report") or {}).get("outcomes", [])
+    row = {
+        "brief": path.stem,
+        "status": shown["status"],
+        "delivery": shown["delivery"],
+        "maker": outcome.get("maker"),
+        "checks": sum(each["verdict"] != "not judged" for each in outcomes),
+        "not_judged": [each["said"] for each in outcomes if each["verdict"] == "not judged"],
+        "first_failed": reports[0]["failed"] if reports else None,
+        "failed": outcome.get("failed"),
+        "repairs": sum(each["prompt"] == "build-repair" for each in asked),
+        "tokens": sum(each["tokens"] for each in asked),
+        "asked_s": sum(each["seconds"] for each in asked),
+        "seconds": seconds,
+        "translated": {each["said"]: each["js"] for each in outcomes if each["translated"]},
+        "said": [event["text"] for event in events if event["kind"] in ("unusable", "unable", "outage", "settled")],
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def told(client: httpx.Client, build: str) -> list[dict[str, Any]]:
+    """The build's events."""
+    found, kind = [], ""
+    for line in client.get(f"/builds/{build}/events").text.splitlines():
+        if line.startswith("event: "):
+            kind = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            found.append({"kind": kind, **json.loads(line.removeprefix("data: "))})
+    return found
+
+
+def good(row: dict[str, Any], key: str) -> bool:
+    """Whether the page was written by the model and no check failed."""
+    return row["status"] == "done" and row["maker"] == "files" and row[key] == []
+
+
+def table(rows: list[dict[str, Any]], tasks: list[dict[str, Any]], at_once: int, caveat: str) -> str:
+    """docs/briefs.md."""
+    text = HEAD.format(
+        when=time.strftime("%Y-%m-%d", time.gmtime()),
+        machine=f"{os.cpu_count()} CPUs, {platform.machine()}",
+        at_once=at_once,
+        first=sum(good(row, "first_failed") for row in rows),
+        after=sum(good(row, "failed") for row in rows),
+        n=len(rows),
+        median=statistics.median(row["seconds"] for row in rows),
+        caveat=caveat,
+    )
+    for row in rows:
+        first, after = ("pass" if good(row, key) else "fail" for key in ("first_failed", "failed"))
+        failed = "; ".join(each.replace("|", "\\|")[:110] for each in row["failed"] or [])
+        text += (
+            f"| {row['brief']} | {row['checks']} | {first} | {after} | {row['repairs']} | {row['tokens']} "
+            f"| {row['seconds']:.0f} | {'`' + failed.replace('`', chr(39)) + '`' if failed else ''} |\n"
+        )
+    translated = [(said, js) for row in rows for said, js in row["translated"].items()]
+    if translated:
+        text += "\nSentences that the model translated, for a person to judge:\n\n"
+        text += "".join(f"- {said}: `{js}`\n" for said, js in translated)
+    text += TASKS_HEAD
+    for each in tasks:
+        missing = ", ".join(each["not_judged"]) or "none"
+        judged = each["passed"] + each["failed"]
+        text += f"| {each['task']} | {each['round']} | {each['files']} | {each['passed']} of {judged} "
+        text += f"| {missing} | {each['seconds']:.0f} |\n"
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--caveat", default="")
+    given = parser.parse_args()
+    paths = [path for path in sorted(BRIEFS.glob("*.json")) if not given.only or path.stem in given.only]
+    with tempfile.TemporaryDirectory() as state:
+        with (
+            evaluator(key=None) as judge,
+            service(Path(state) / "state", given.at_once) as (client, _),
+            ThreadPoolExecutor(given.at_once) as pool,
+        ):
+            rows = list(pool.map(lambda path: built(client, judge.url, path), paths))
+        tasks = [row for task in TASKS for row in run_task(task, Path(state) / task.name)]
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "briefs.json").write_text(json.dumps({"briefs": rows, "tasks": tasks}, indent=1) + "\n")
+    (ROOT / "docs" / "briefs.md").write_text(table(rows, tasks, given.at_once, given.caveat))
+
+
+if __name__ == "__main__":
+    main()
