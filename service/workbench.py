@@ -28,12 +28,12 @@ from service import settings as settings_module
 from service.engine.pool import Engines
 from service.engine.types import Engine, Message, Request, Sampling
 from service.evaluation import cases as case_files
+from service.evaluation import diagnosis, recording, report, runner
 from service.evaluation import promote as promotions
-from service.evaluation import recording, report, runner
 from service.evaluation.cases import Case
 from service.evaluation.runner import Outcome
 from service.evaluation.statistics import wilson
-from service.evaluation.verdict import Verdict, decide
+from service.evaluation.verdict import Verdict
 from service.prompts import file as files
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
@@ -183,7 +183,7 @@ def cases(name: str, limit: int | None = None, *, file: str = case_files.DEFAULT
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
     """Run a prompt on cases, with a progress bar that goes away."""
     chosen, bar = engine(model or prompt.spec.model), _Bar(prompt.name)
-    work = runner.run(prompt, on, chosen, journal=_journal(prompt), progress=bar.seen)
+    work = runner.run(prompt, on, chosen, journal=_journal(prompt), judges=_bench().engines.get, progress=bar.seen)
     outcomes = _bench().wait(work, bar)
     return Results(prompt, outcomes)
 
@@ -198,9 +198,11 @@ def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
     folder = _bench().library.folder(name)
     known = recording.read(folder / "recording.jsonl")
     mine = try_(prompt, [case for case in on if case.id in known])
-    before = {outcome.case.id: runner.judge(prompt, outcome.case, known[outcome.case.id]) for outcome in mine.outcomes}
-    verdict = decide(runner.passes(mine.outcomes), runner.passes(before.values()))
-    return Comparison(mine, before, verdict)
+    asked = {outcome.case.id: outcome.case for outcome in mine.outcomes}
+    old = _bench().wait(promotions.baseline(prompt, folder, asked, _bench().engines.get)) or []
+    before = {each.case.id: each for each in old if each.case.id in asked}
+    mine.outcomes = [each for each in mine.outcomes if each.case.id in before]  # the same cases, asked the same inputs
+    return Comparison(mine, before, promotions.verdict_of(prompt, mine.outcomes, list(before.values())))
 
 
 def save(prompt: Prompt, path: str | Path) -> Prompt:
@@ -212,7 +214,10 @@ def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotio
     """Promote a draft: on PASS its files under data/prompts/ change, and their diff is the pull request."""
     target = _bench().library.folder(prompt.name)
     chosen, bench, bar = engine(prompt.spec.model), _bench(), _Bar(prompt.name)
-    work = promotions.promote(prompt, target, chosen, accept=accept, journal=_journal(prompt), progress=bar.seen)
+    work = promotions.promote(
+        prompt, target, chosen, accept=accept, journal=_journal(prompt), judges=bench.engines.get,
+        conditions=diagnosis.conditions(bench.settings), progress=bar.seen,
+    )  # fmt: skip
     done = bench.wait(work, bar)
     bench.library = Library(bench.settings.data_dir)  # what was read before is not what is promoted now
     return done

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from service import settings as settings_module
-from service.cli.evaluate import bar
+from service.cli.evaluate import EXIT, bar
 from service.engine.pool import Engines
+from service.evaluation import diagnosis
 from service.evaluation import promote as promotions
 from service.evaluation.recording import Journal
 from service.prompts.file import Prompt, load
@@ -20,6 +21,7 @@ from service.settings import Settings
 def command(
     draft: Annotated[str, typer.Argument(help="A prompt file, or the name of a folder in data/prompts.")],
     accept: Annotated[str | None, typer.Option(help="Promote whatever the verdict, with this reason.")] = None,
+    minimum: Annotated[float | None, typer.Option(min=0, max=1, help="Share of cases that must pass, 0..1.")] = None,
 ) -> None:
     """Run the cases, compare with the promoted prompt's recording, and on PASS rewrite prompt, recording and lock.
 
@@ -27,20 +29,18 @@ def command(
     """
     settings = settings_module.load()
     folder = settings.data_dir / "prompts" / draft
-    prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else _path(draft))
-    done = asyncio.run(_promote(settings, prompt, accept))
+    prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else Path(draft))
+    done = asyncio.run(_promote(settings, prompt, accept, minimum))
     typer.echo(done.text)
     if not done.written:
         typer.echo(f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.", err=True)
-        raise typer.Exit(1 if done.verdict.word == "REGRESSION" else 2)
+        raise typer.Exit(EXIT[done.verdict.word])
     typer.echo(f"written: {settings.data_dir / 'prompts' / prompt.name}")
 
 
-def _path(draft: str) -> Path:
-    return Path(draft)
-
-
-async def _promote(settings: Settings, prompt: Prompt, accept: str | None) -> promotions.Promotion:
+async def _promote(
+    settings: Settings, prompt: Prompt, accept: str | None, minimum: float | None
+) -> promotions.Promotion:
     engines = Engines(settings)
     engine = engines.get(prompt.spec.model)
     try:
@@ -52,6 +52,9 @@ async def _promote(settings: Settings, prompt: Prompt, accept: str | None) -> pr
                 settings.data_dir / "prompts" / prompt.name,
                 engine,
                 accept=accept,
+                minimum=minimum,
+                judges=engines.get,
+                conditions=diagnosis.conditions(settings),
                 journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
                 progress=lambda done, total: shown.update(task, completed=done, total=total),
             )

@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema
@@ -20,7 +20,7 @@ from rapidfuzz import fuzz
 from service.errors import EvaluationError, InputsError
 from service.evaluation.cases import Case
 from service.prompts.render import substitute
-from service.prompts.spec import Evaluator, JsonCheck, SimilarityCheck, StringCheck
+from service.prompts.spec import Evaluator, JsonCheck, JudgeCheck, SimilarityCheck, StringCheck
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,20 @@ class Checked:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a check looks at: the text, the parsed value if there is one, and why it cannot be used, if so."""
+    """What a check looks at: the text, the parsed value if there is one, why it cannot be used, if so, and what judges
+    chose, by the check's name."""
 
     text: str
     value: Any
     problem: str | None
+    judgements: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(evaluator: Evaluator, case: Case, answered: Answered) -> Checked:
     """Apply one evaluator. Raises EvaluationError when it cannot be applied, which is never a pass."""
     if answered.problem is not None:
         return Checked(evaluator.name, False, answered.problem, 0.0)
-    kind = evaluator.kind
-    if kind == "llm":
-        raise EvaluationError(
-            f"{evaluator.name}: a judge needs an engine, and this evaluation has none for it.",
-            key="llm",
-            remedy="Use similarity, json or python checks.",
-        )
-    passed, reason, score = _KINDS[kind](evaluator, case, answered)
+    passed, reason, score = _KINDS[evaluator.kind](evaluator, case, answered)
     return Checked(evaluator.name, passed, reason, score)
 
 
@@ -220,6 +215,20 @@ def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
     raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1.", key="python")
 
 
+def _llm(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    """The score of what the judge chose, which `judge.py` asked for when the answer was made."""
+    spec = evaluator.llm
+    assert isinstance(spec, JudgeCheck)
+    chosen = answered.judgements.get(evaluator.name)
+    scores = {each.choice: each.score for each in spec.choices}
+    if chosen not in scores:
+        said = "there is no judgement" if chosen is None else f"the judge's {chosen!r} is not among the choices"
+        raise EvaluationError(
+            f"case {case.id}: {evaluator.name}: {said}.", key="llm", remedy="Run it with the judge, not as a replay."
+        )
+    return scores[chosen] >= spec.threshold, f"{spec.modelId} says {chosen!r}", scores[chosen]
+
+
 _KINDS: dict[str, Callable[[Evaluator, Case, Answered], Outcome]] = {
     "string": _string,
     "regex": _regex,
@@ -228,4 +237,5 @@ _KINDS: dict[str, Callable[[Evaluator, Case, Answered], Outcome]] = {
     "json_": _json,
     "similarity": _similarity,
     "python": _python,
+    "llm": _llm,
 }

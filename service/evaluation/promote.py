@@ -11,22 +11,25 @@ import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.engine.types import Engine, Identity
 from service.errors import EvaluationError, InputsError
 from service.evaluation import cases as case_files
-from service.evaluation import recording, report, runner
+from service.evaluation import diagnosis, judge, recording, report, runner
 from service.evaluation.cases import Case
 from service.evaluation.checks import Checked
-from service.evaluation.recording import Journal
+from service.evaluation.judge import Judges
+from service.evaluation.recording import Journal, Record
 from service.evaluation.runner import Outcome, Progress
 from service.evaluation.verdict import Verdict, decide
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, save
 from service.prompts.file import load as load_prompt
+from service.prompts.lock import Lock
 
 
 @dataclass(frozen=True)
@@ -53,26 +56,28 @@ async def evaluate(
     engine: Engine,
     *,
     journal: Journal | None = None,
+    judges: Judges = judge.none,
     progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
     """Run the prompt on its cases, taking from recording and journal what was asked exactly so before."""
     path = folder / "recording.jsonl"
     known = recording.read(path) if path.exists() else {}
     cases = case_files.load(prompt, folder)
-    return await runner.run(prompt, cases, engine, known=known, journal=journal, progress=progress)
+    return await runner.run(prompt, cases, engine, known=known, journal=journal, judges=judges, progress=progress)
 
 
 def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
-    """Judge the recording again, with no model: every case must be in it with the fingerprint that it has now.
+    """Judge the recording again, with no model: every answer must be in it with the fingerprint that it has now.
 
-    What decodes is taken from the lock. Raises EvaluationError naming the first case that was asked differently.
+    What decodes, and what judges, is taken from the lock. Raises EvaluationError naming the first case that was asked
+    differently.
     """
-    identity = locks.read(folder / "lock.json").identity
+    lock = locks.read(folder / "lock.json")
     known = recording.read(folder / "recording.jsonl")
     cases = case_files.load(prompt, folder)
     runner.require_checks(prompt, cases)
-    marks = {case.id: runner.fingerprint_of(prompt, case, identity) for case in cases}
-    missed = [name for name, mark in marks.items() if name not in known or known[name].fingerprint != mark]
+    found = {case.id: runner.recorded(prompt, case, known) for case in cases}
+    missed = [case.id for case in cases if not _whole(prompt, case, found[case.id], lock)]
     if missed:
         raise EvaluationError(
             f"{prompt.name}: {len(missed)} of {len(cases)} cases are not in the recording as they are asked now, "
@@ -80,28 +85,44 @@ def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
             key=missed[0],
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
-    return [runner.judge(prompt, case, known[case.id], kept=True) for case in cases]
+    return [runner.judge(prompt, case, found[case.id], kept=True) for case in cases]
+
+
+def _whole(prompt: Prompt, case: Case, records: list[Record], lock: Lock) -> bool:
+    """Whether a recording holds every answer to the case, and every judgement of it, as they are asked for now."""
+    return len(records) == prompt.spec.repeats and all(
+        record.fingerprint == runner.fingerprint_of(prompt, case, lock.identity, repeat)
+        and judge.complete(prompt, case, record, lock.judge_identities)
+        for repeat, record in enumerate(records)
+    )
 
 
 async def live(
-    prompt: Prompt, folder: Path, engine: Engine, *, progress: Progress = lambda done, total: None
+    prompt: Prompt,
+    folder: Path,
+    engine: Engine,
+    *,
+    judges: Judges = judge.none,
+    conditions: Mapping[str, Any] | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
     """Ask the model again, every case: it must give the recording's very tokens.
 
-    Raises EvaluationError that names the cases that differ, and what decodes differently than the lock says, if so.
+    Raises EvaluationError that names the cases that differ, and which of model, template, engine, threads and batch
+    differs, as far as that can be told.
     """
     known = recording.read(folder / "recording.jsonl")
-    lock = locks.read(folder / "lock.json")
-    outcomes = await runner.run(prompt, case_files.load(prompt, folder), engine, progress=progress)
-    differ = [each.case.id for each in outcomes if known.get(each.case.id) != each.record]
+    cases = case_files.load(prompt, folder)
+    outcomes = await runner.run(prompt, cases, engine, judges=judges, reuse=False, progress=progress)
+    differ = [each.case for each in outcomes if any(known.get(record.key) != record for record in each.records)]
     if differ:
-        changed = locks.differences(lock, locks.make(prompt, folder, engine.identity))
+        found = locks.make(prompt, folder, engine.identity, recorded_with=conditions)
+        why = await diagnosis.explain(prompt, differ, known, engine, locks.read(folder / "lock.json"), found)
         raise EvaluationError(
             f"{prompt.name}: {len(differ)} of {len(outcomes)} answers are not the recording's: "
-            f"{', '.join(differ[:10])}. "
-            + (f"What differs from the lock: {'; '.join(changed)}." if changed else "The lock is the same."),
-            key=differ[0],
-            remedy="Restore what differs, or promote again." if changed else "Try sameboat doctor.",
+            f"{', '.join(case.id for case in differ[:10])}. {why}",
+            key=differ[0].id,
+            remedy="Restore what differs, or promote again. sameboat doctor --determinism shows what is reproducible.",
         )
     return outcomes
 
@@ -112,24 +133,50 @@ async def promote(
     engine: Engine,
     *,
     accept: str | None = None,
+    minimum: float | None = None,
     journal: Journal | None = None,
+    judges: Judges = judge.none,
+    conditions: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    write: bool = True,
 ) -> Promotion:
-    """Promote `draft` to `target` (data/prompts/NAME). `accept` is the reason for taking what is not a PASS."""
-    folder, outcomes = await _outcomes(draft, target, engine, journal, progress)
-    before = _baseline(draft, target, {outcome.case.id: outcome.case for outcome in outcomes})
-    verdict = decide(runner.passes(outcomes), None if before is None else runner.passes(before))
-    written = verdict.word == "PASS" or bool(accept)
-    text = report.markdown(draft, outcomes, verdict, before or ())
+    """Promote `draft` to `target` (data/prompts/NAME). `accept` is the reason for taking what is not a PASS.
+
+    `minimum` is a share of the cases that must pass every check, beside the checks' own. `conditions` go into the lock
+    for the doctor. Without `write` everything is done but the writing: what a promotion would say.
+    """
+    folder, outcomes = await _outcomes(draft, target, engine, journal, judges, progress)
+    before = await baseline(draft, target, {outcome.case.id: outcome.case for outcome in outcomes}, judges)
+    verdict = verdict_of(draft, outcomes, before, minimum=minimum)
+    written = write and (verdict.word == "PASS" or bool(accept))
+    text = report.markdown(draft, outcomes, verdict, before or (), old=_promoted_text(draft, target))
     if accept and verdict.word != "PASS":
         text += f"\nAccepted all the same: {accept}\n"
     if written:
-        _write(draft, folder, target, outcomes, engine)
+        used = {each.llm.modelId for each in draft.spec.evaluators if each.llm is not None}
+        identities = {name: judges(name).identity for name in sorted(used)}
+
+        def lock(prompt: Prompt, staged: Path) -> Lock:
+            return locks.make(prompt, staged, engine.identity, judges=identities, recorded_with=conditions)
+
+        _write(draft, folder, target, outcomes, lock)
     return Promotion(draft, tuple(outcomes), verdict, written, text)
 
 
+def verdict_of(
+    prompt: Prompt, now: Sequence[Outcome], before: Sequence[Outcome] | None, *, minimum: float | None = None
+) -> Verdict:
+    """The verdict on outcomes, with the prompt's own minimums and one for all its checks together."""
+    minimums = {each.name: each.minimum for each in prompt.spec.evaluators if each.minimum is not None}
+    if minimum is not None:
+        minimums[""] = minimum
+    old = None if before is None else runner.passes(before)
+    graded = (runner.scores(now), runner.scores(before or ()))
+    return decide(runner.passes(now), old, scores=graded, minimums=minimums)
+
+
 async def _outcomes(
-    draft: Prompt, target: Path, engine: Engine, journal: Journal | None, progress: Progress
+    draft: Prompt, target: Path, engine: Engine, journal: Journal | None, judges: Judges, progress: Progress
 ) -> tuple[Path, list[Outcome]]:
     """Where the draft's cases are (beside it, else those of the promoted prompt), and what came of them."""
     path, name = target / "recording.jsonl", draft.spec.testDataFile
@@ -137,10 +184,12 @@ async def _outcomes(
     beside = draft.path.parent if draft.path is not None else target
     folder = beside if name is None or (beside / name).exists() else target
     cases = case_files.load(draft, folder)
-    return folder, await runner.run(draft, cases, engine, known=known, journal=journal, progress=progress)
+    return folder, await runner.run(
+        draft, cases, engine, known=known, journal=journal, judges=judges, progress=progress
+    )
 
 
-def _baseline(draft: Prompt, target: Path, cases: Mapping[str, Case]) -> list[Outcome] | None:
+async def baseline(draft: Prompt, target: Path, cases: Mapping[str, Case], judges: Judges) -> list[Outcome] | None:
     """The promoted prompt's recorded answers, judged by the draft's checks; None when nothing is promoted.
 
     A case whose inputs changed under the same id is not the same case: it is left out of the comparison.
@@ -149,20 +198,25 @@ def _baseline(draft: Prompt, target: Path, cases: Mapping[str, Case]) -> list[Ou
     if not all(each.exists() for each in (path, file, target / "lock.json")):
         return None
     promoted, identity = load_prompt(file), locks.read(target / "lock.json").identity
+    by_case: dict[str, list[Record]] = {}
+    for record in recording.read(path).values():
+        by_case.setdefault(record.id, []).append(record)
     found = []
-    for name, record in recording.read(path).items():
+    for name, records in by_case.items():
         case = cases.get(name)
         if case is None:
-            found.append(
-                Outcome(
-                    Case(name, {}),
-                    record,
-                    tuple(Checked(each.name, False, "dropped", 0.0) for each in draft.spec.evaluators),
-                )
-            )
-        elif draft.path == file or _asked(promoted, case, identity) == record.fingerprint:  # in place: old text is gone
-            found.append(runner.judge(draft, case, record, kept=True))
+            gone = tuple(Checked(each.name, False, "dropped", 0.0) for each in draft.spec.evaluators)
+            found.append(Outcome(Case(name, {}), records[0], gone))
+        elif draft.path == file or _asked(promoted, case, identity) == records[0].fingerprint:  # in place: text is gone
+            judged = [await judge.judged(draft, case, record, judges) for record in records]
+            found.append(runner.judge(draft, case, judged, kept=True))
     return found
+
+
+def _promoted_text(draft: Prompt, target: Path) -> str | None:
+    """The promoted prompt's text, for the diff; None on a first promotion, and where it was edited in place."""
+    file = target / f"{draft.name}.prompt.yml"
+    return file.read_text(encoding="utf-8") if file.exists() and draft.path != file else None
 
 
 def _asked(promoted: Prompt, case: Case, identity: Identity) -> str | None:
@@ -173,7 +227,9 @@ def _asked(promoted: Prompt, case: Case, identity: Identity) -> str | None:
         return None
 
 
-def _write(draft: Prompt, source: Path, target: Path, outcomes: list[Outcome], engine: Engine) -> None:
+def _write(
+    draft: Prompt, source: Path, target: Path, outcomes: list[Outcome], lock: Callable[[Prompt, Path], Lock]
+) -> None:
     """Prompt, cases, recording and lock, in a folder beside the target that then takes its place in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
@@ -187,8 +243,8 @@ def _write(draft: Prompt, source: Path, target: Path, outcomes: list[Outcome], e
         if name and source != target:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, staged / name)
-        recording.write(staged / "recording.jsonl", [outcome.record for outcome in outcomes])
-        (staged / "lock.json").write_text(locks.make(prompt, staged, engine.identity).text(), encoding="utf-8")
+        recording.write(staged / "recording.jsonl", [record for outcome in outcomes for record in outcome.records])
+        (staged / "lock.json").write_text(lock(prompt, staged).text(), encoding="utf-8")
         swap(staged, target)
 
 

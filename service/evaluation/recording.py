@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,20 @@ from service.prompts.run import Result
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What a judge chose for one answer, and the fingerprint with which it was asked."""
+
+    choice: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Record:
-    """One recorded answer. `tokens` are the model's ids, so that equality means the same tokens."""
+    """One recorded answer. `tokens` are the model's ids, so that equality means the same tokens.
+
+    `repeat` counts the answers to one case from 0. `judgements` are by the check's name. `prompt_tokens` and `seconds`
+    tell what it cost and are no part of equality; seconds stay out of recordings, where they would be noise in a diff.
+    """
 
     id: str
     fingerprint: str
@@ -28,25 +40,35 @@ class Record:
     finish_reason: str
     problem: str | None = None
     probabilities: tuple[tuple[str, float], ...] = ()
+    repeat: int = 0
+    judgements: tuple[tuple[str, Judgement], ...] = ()
+    prompt_tokens: int | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> str:
+        """What it is found by in a recording: the case's id, with the repeat behind it from the second on."""
+        return f"{self.id}#{self.repeat}" if self.repeat else self.id
 
     @classmethod
-    def of(cls, identifier: str, result: Result) -> Record:
+    def of(cls, identifier: str, result: Result, repeat: int = 0) -> Record:
         """The record of a result; probabilities with four decimals, since more say nothing to a reader."""
         shares = tuple((label, round(share, 4)) for label, share in (result.answer.probabilities or {}).items())
         answer = result.answer
         return cls(
-            identifier, result.fingerprint, answer.text, answer.tokens, answer.finish_reason, result.problem, shares
-        )
+            identifier, result.fingerprint, answer.text, answer.tokens, answer.finish_reason, result.problem, shares,
+            repeat, (), answer.usage.prompt, round(answer.timings.total_s, 4),
+        )  # fmt: skip
 
     def answered(self, *, is_json: bool) -> Answered:
         """What checks look at."""
         value: Any = None
         if self.problem is None and is_json:
             value = json.loads(self.text)
-        return Answered(self.text, value, self.problem)
+        return Answered(self.text, value, self.problem, {name: each.choice for name, each in self.judgements})
 
-    def line(self) -> str:
-        """The record's line."""
+    def line(self, *, timed: bool = False) -> str:
+        """The record's line; `timed` with the seconds that it took."""
         raw: dict[str, Any] = {
             "id": self.id, "fingerprint": self.fingerprint, "text": self.text, "tokens": list(self.tokens),
             "finish_reason": self.finish_reason,
@@ -55,6 +77,14 @@ class Record:
             raw["problem"] = self.problem
         if self.probabilities:
             raw["probabilities"] = dict(self.probabilities)
+        if self.repeat:
+            raw["repeat"] = self.repeat
+        if self.judgements:
+            raw["judgements"] = {name: asdict(each) for name, each in self.judgements}
+        if self.prompt_tokens is not None:
+            raw["prompt_tokens"] = self.prompt_tokens
+        if timed and self.seconds is not None:
+            raw["seconds"] = self.seconds
         return json.dumps(raw, ensure_ascii=False) + "\n"
 
 
@@ -69,15 +99,20 @@ def _record(line: str) -> Record:
     row = json.loads(line)
     return Record(
         row["id"], row["fingerprint"], row["text"], tuple(row["tokens"]), row["finish_reason"],
-        row.get("problem"), tuple((row.get("probabilities") or {}).items()),
+        row.get("problem"), tuple((row.get("probabilities") or {}).items()), int(row.get("repeat", 0)),
+        tuple((name, Judgement(**each)) for name, each in (row.get("judgements") or {}).items()),
+        row.get("prompt_tokens"), row.get("seconds"),
     )  # fmt: skip
 
 
 def read(path: Path) -> dict[str, Record]:
-    """Records by case id. Raises EvaluationError."""
+    """Records by their key, which is the case's id where a case has one answer. Raises EvaluationError."""
     try:
         records = [_record(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        return {record.id: record for record in records}
+        found = {record.key: record for record in records}
+        if len(found) < len(records):
+            raise ValueError("a case is there twice")
+        return found
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", remedy="Promote the prompt.") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -115,4 +150,4 @@ class Journal:
         """Keep an answer."""
         self._records[record.fingerprint] = record
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(record.line())
+            file.write(record.line(timed=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import html
+import re
 from collections.abc import Sequence
 
 from service.evaluation.runner import Outcome
-from service.evaluation.statistics import wilson
+from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt
 
@@ -20,22 +22,24 @@ def rate(passed: int, n: int) -> str:
 
 
 def markdown(
-    prompt: Prompt, outcomes: Sequence[Outcome], verdict: Verdict | None = None, before: Sequence[Outcome] = ()
+    prompt: Prompt,
+    outcomes: Sequence[Outcome],
+    verdict: Verdict | None = None,
+    before: Sequence[Outcome] = (),
+    *,
+    old: str | None = None,
 ) -> str:
-    """Scores per check and slice, the verdict, and every case that changed, by name with both answers."""
+    """Scores per check and slice, the verdict, every case that changed, by name with both answers, and the prompt's
+    diff against `old`, the promoted text."""
     lines = [f"### {prompt.name}"]
     if verdict is not None:
         lines += ["", f"**{verdict.word}**: {verdict.reason}."]
-    lines += ["", "| slice | check | passed | of | rate (95 % Wilson) |", "|---|---|--:|--:|---|"]
-    slices = sorted({outcome.case.slice for outcome in outcomes})
-    for name in [*slices, *(["all"] if len(slices) > 1 else [])]:
-        chosen = [outcome for outcome in outcomes if name in ("all", outcome.case.slice)]
-        for number, evaluator in enumerate(prompt.spec.evaluators):
-            passed = sum(outcome.checks[number].passed for outcome in chosen)
-            lines.append(f"| {name} | {evaluator.name} | {passed} | {len(chosen)} | {rate(passed, len(chosen))} |")
+    lines += _scores(prompt, outcomes)
     if verdict is not None and verdict.compared:
         lines += _compared(verdict)
         lines += _changed(verdict, outcomes, before)
+    if old is not None:
+        lines += _diff(prompt, old)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if failed:
         lines += ["", f"<details><summary>{len(failed)} cases fail</summary>", ""]
@@ -48,10 +52,51 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
+def _scores(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
+    """The table of pass rates, with mean scores where a check gives more than pass and fail."""
+    graded = {
+        number
+        for number in range(len(prompt.spec.evaluators))
+        if any(outcome.checks[number].score not in (0.0, 1.0) for outcome in outcomes)
+    }
+    more = (" mean score (95 % bootstrap) |", "---|") if graded else ("", "")
+    lines = ["", f"| slice | check | passed | of | rate (95 % Wilson) |{more[0]}", f"|---|---|--:|--:|---|{more[1]}"]
+    slices = sorted({outcome.case.slice for outcome in outcomes})
+    for name in [*slices, *(["all"] if len(slices) > 1 else [])]:
+        chosen = [outcome for outcome in outcomes if name in ("all", outcome.case.slice)]
+        for number, evaluator in enumerate(prompt.spec.evaluators):
+            passed = sum(outcome.checks[number].passed for outcome in chosen)
+            line = f"| {name} | {evaluator.name} | {passed} | {len(chosen)} | {rate(passed, len(chosen))} |"
+            if number in graded:
+                line += f" {mean([outcome.checks[number].score for outcome in chosen])} |"
+            elif graded:
+                line += " |"
+            lines.append(line)
+    return lines
+
+
+def mean(scores: Sequence[float]) -> str:
+    """The mean of scores with its 95 % bootstrap interval."""
+    low, high = bootstrap(scores)
+    return f"{sum(scores) / len(scores):.3f} ({low:.3f} to {high:.3f})"
+
+
+def _diff(prompt: Prompt, old: str) -> list[str]:
+    """What changed in the prompt's file; a fence longer than any inside keeps it a block."""
+    names = (f"promoted/{prompt.name}.prompt.yml", f"draft/{prompt.name}.prompt.yml")
+    found = list(difflib.unified_diff(old.splitlines(), prompt.text.splitlines(), *names, lineterm=""))
+    if not found:
+        return ["", "The prompt's text is unchanged."]
+    longest = max((len(run) for line in found for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return ["", "**The prompt**", "", f"{fence}diff", *found, fence]
+
+
 def _compared(verdict: Verdict) -> list[str]:
     """The comparison with the promoted prompt, check by check."""
     lines = ["", "| check | lost | gained | of | difference in points (95 % Tango) | p worse | p not worse |"]
     lines.append("|---|--:|--:|--:|---|--:|--:|")
+    graded = [each for each in verdict.compared if each.score is not None]
     for each in verdict.compared:
         share = 100 * (len(each.gained) - len(each.lost)) / each.n
         low, high = (100 * end for end in each.difference)
@@ -59,6 +104,10 @@ def _compared(verdict: Verdict) -> list[str]:
             f"| {each.check} | {len(each.lost)} | {len(each.gained)} | {each.n} "
             f"| {share:+.1f} ({low:+.1f} to {high:+.1f}) | {each.p_worse:.3g} | {each.p_not_worse:.3g} |"
         )
+    for each in graded:
+        assert each.score is not None
+        mean_, (low, high) = each.score
+        lines += ["", f"Mean score of {each.check}: {mean_:+.3f} (95 % bootstrap {low:+.3f} to {high:+.3f})."]
     return lines
 
 

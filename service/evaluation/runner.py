@@ -11,10 +11,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.engine.types import Engine, Identity, Mode
+from service.engine.types import Engine, Identity, Mode, Request
 from service.errors import EngineBusy, EvaluationError
+from service.evaluation import judge as judges_
 from service.evaluation.cases import Case
 from service.evaluation.checks import Checked, check
+from service.evaluation.judge import Judges
 from service.evaluation.recording import Journal, Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
@@ -26,17 +28,26 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case: its record and what the checks say. `kept` says that the record was known already."""
+    """One case: its record and what the checks say. `kept` says that all of it was known already.
+
+    `more` are the further answers to the same case when the prompt asks for repeats; the checks look at all of them.
+    """
 
     case: Case
     record: Record
     checks: tuple[Checked, ...]
     kept: bool = False
+    more: tuple[Record, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether every check passes."""
         return all(each.passed for each in self.checks)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every answer to the case."""
+        return (self.record, *self.more)
 
 
 async def run(
@@ -46,13 +57,16 @@ async def run(
     *,
     known: Mapping[str, Record] | None = None,
     journal: Journal | None = None,
+    judges: Judges = judges_.none,
     concurrency: int = 8,
+    reuse: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
     """Answer and judge every case, in `exact` mode where the engine has one.
 
-    `known` holds records by case id (a recording), `journal` answers of earlier runs; new answers are added to it.
-    Raises EvaluationError for no cases or no checks, and whatever the engine raises.
+    `known` holds records by their key (a recording), `journal` answers of earlier runs; new answers are added to it.
+    Without `reuse` the engine, too, must compute each answer anew. Raises EvaluationError for no cases or no checks,
+    and whatever the engine raises.
     """
     require_checks(prompt, cases)
     places = asyncio.Semaphore(concurrency)
@@ -60,11 +74,15 @@ async def run(
 
     async def one(case: Case) -> Outcome:
         nonlocal done
-        async with places:
-            record, kept = await _record(prompt, case, engine, known or {}, journal)
+        found, all_kept = [], True
+        for repeat in range(prompt.spec.repeats):
+            async with places:
+                record, kept = await _record(prompt, case, repeat, engine, known or {}, journal, judges, reuse)
+            found.append(record)
+            all_kept = all_kept and kept
         done += 1
         progress(done, len(cases))
-        return judge(prompt, case, record, kept=kept)
+        return judge(prompt, case, found, kept=all_kept)
 
     tasks = [asyncio.ensure_future(one(case)) for case in cases]
     try:
@@ -89,57 +107,92 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise EvaluationError(f"{prompt.name} has two evaluators named {twice[0]!r}.", key="evaluators.name")
-    if prompt.spec.repeats > 1:  # repeats of one case are not independent, and the tests count cases
-        raise EvaluationError(
-            f"{prompt.name} asks for {prompt.spec.repeats} repeats, and an evaluation judges one answer per case.",
-            key="repeats",
-            remedy="Decode greedily (temperature: 0, the default) and remove repeats.",
-        )
 
 
 def passes(outcomes: Iterable[Outcome]) -> dict[str, dict[str, bool]]:
     """check -> case id -> whether it passes, as a verdict takes it."""
-    found: dict[str, dict[str, bool]] = {}
+    return {name: {case: each.passed for case, each in found.items()} for name, found in _by_check(outcomes).items()}
+
+
+def scores(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
+    """check -> case id -> its score, 0..1."""
+    return {name: {case: each.score for case, each in found.items()} for name, found in _by_check(outcomes).items()}
+
+
+def _by_check(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Checked]]:
+    found: dict[str, dict[str, Checked]] = {}
     for outcome in outcomes:
         for each in outcome.checks:
-            found.setdefault(each.name, {})[outcome.case.id] = each.passed
+            found.setdefault(each.name, {})[outcome.case.id] = each
     return found
 
 
-def fingerprint_of(prompt: Prompt, case: Case, identity: Identity) -> str:
+def request_of(prompt: Prompt, case: Case, identity: Identity, repeat: int = 0, *, reuse: bool = True) -> Request:
+    """What an evaluation asks for a case: in `exact` mode wherever it exists, so that a recording can be reproduced
+    under any load; each repeat with a seed of its own."""
+    mode: Mode = "fast" if identity.engine == "remote" else "exact"
+    seed = prompt.spec.modelParameters.seed + repeat
+    return prompts.build_request(prompt, case.inputs(prompt), mode=mode, seed=seed, priority="background", reuse=reuse)
+
+
+def fingerprint_of(prompt: Prompt, case: Case, identity: Identity, repeat: int = 0) -> str:
     """The fingerprint with which an evaluation asks this case of what decodes."""
-    return fingerprint(prompts.build_request(prompt, case.inputs(prompt), mode=_mode(identity)), identity)
+    return fingerprint(request_of(prompt, case, identity, repeat), identity)
 
 
-def _mode(identity: Identity) -> Mode:
-    """`exact` wherever it exists, so that a recording can be reproduced under any load."""
-    return "fast" if identity.engine == "remote" else "exact"
+def recorded(prompt: Prompt, case: Case, known: Mapping[str, Record]) -> list[Record]:
+    """The case's answers in a recording, as many as the prompt has repeats or as there are."""
+    keys = [Record(case.id, "", "", (), "", repeat=repeat).key for repeat in range(prompt.spec.repeats)]
+    return [known[key] for key in keys if key in known]
 
 
-def judge(prompt: Prompt, case: Case, record: Record, *, kept: bool = False) -> Outcome:
-    """What the prompt's checks say of one recorded answer."""
-    answered = record.answered(is_json=prompt.schema is not None or prompt.spec.responseFormat == "json_object")
-    return Outcome(case, record, tuple(check(each, case, answered) for each in prompt.spec.evaluators), kept)
+def judge(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> Outcome:
+    """What the prompt's checks say of the recorded answers to one case."""
+    is_json = prompt.schema is not None or prompt.spec.responseFormat == "json_object"
+    found = []
+    for evaluator in prompt.spec.evaluators:
+        each = [check(evaluator, case, record.answered(is_json=is_json)) for record in records]
+        found.append(each[0] if len(each) == 1 else _together(each, prompt.spec.repeatsPass))
+    return Outcome(case, records[0], tuple(found), kept, tuple(records[1:]))
+
+
+def _together(each: Sequence[Checked], rule: str) -> Checked:
+    """One outcome of one check on all repeats of a case: passed by the prompt's rule, the score is their mean."""
+    n = sum(one.passed for one in each)
+    passed = {"all": n == len(each), "majority": 2 * n > len(each), "any": n > 0}[rule]
+    failed = next((f": {one.reason}" for one in each if not one.passed), "")
+    said = f"{n} of {len(each)} answers pass, {rule} must{failed}"
+    return Checked(each[0].name, passed, said, sum(one.score for one in each) / len(each))
 
 
 async def _record(
-    prompt: Prompt, case: Case, engine: Engine, known: Mapping[str, Record], journal: Journal | None
+    prompt: Prompt,
+    case: Case,
+    repeat: int,
+    engine: Engine,
+    known: Mapping[str, Record],
+    journal: Journal | None,
+    judges: Judges,
+    reuse: bool,
 ) -> tuple[Record, bool]:
-    mode = _mode(engine.identity)
-    request = prompts.build_request(prompt, case.inputs(prompt), mode=mode, priority="background")
+    """The record of one answer with its judgements, and whether nothing had to be asked for it."""
+    request = request_of(prompt, case, engine.identity, repeat, reuse=reuse)
     mark = fingerprint(request, engine.identity)
-    before = known.get(case.id)
-    if before is not None and before.fingerprint == mark:
-        return before, True
-    earlier = journal.get(mark) if journal is not None else None
-    if earlier is not None:
-        return replace(earlier, id=case.id), True
+    record = known.get(Record(case.id, mark, "", (), "", repeat=repeat).key)
+    if record is None or record.fingerprint != mark:
+        earlier = journal.get(mark) if journal is not None else None
+        record = replace(earlier, id=case.id, repeat=repeat) if earlier is not None else None
+    kept = record is not None
     while True:
         try:
-            record = Record.of(case.id, await prompts.ask(request, engine))
+            if record is None:
+                record = Record.of(case.id, await prompts.ask(request, engine), repeat)
+                if journal is not None:
+                    journal.add(record)
+            judged = await judges_.judged(prompt, case, record, judges)
         except EngineBusy as error:
             await asyncio.sleep(error.retry_after_s or 1.0)
             continue
-        if journal is not None:
-            journal.add(record)
-        return record, False
+        if judged is not record and journal is not None:
+            journal.add(judged)
+        return judged, kept and judged is record

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from service.errors import LockMismatch
 from service.prompts.file import Prompt
 
 VERSION = 1
+OPTIONAL = ("judges", "recorded_with")  # what the service does not need
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Lock:
     engine_version: str
     engine_settings: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Identities of the models that judged answers, by name; only a replay and a live run look at them."""
+    recorded_with: dict[str, Any] = field(default_factory=dict)
+    """Threads, sequences and machine of the recording: what must not decide a token, to look at when one differs."""
 
     @property
     def identity(self) -> Identity:
@@ -47,13 +53,19 @@ class Lock:
             self.engine_settings,
         )
 
+    @property
+    def judge_identities(self) -> dict[str, Identity]:
+        """Who judged, by the model's name."""
+        return {name: Identity(**each) for name, each in self.judges.items()}
+
     def digest(self) -> str:
         """One digest for all of it; `/version` and the image's labels carry it."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     def text(self) -> str:
         """The file's text: stable order, one key a line, so that a diff is readable."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        raw = {key: value for key, value in asdict(self).items() if key not in OPTIONAL or value}
+        return json.dumps(raw, indent=2, sort_keys=True) + "\n"
 
 
 def file_sha256(path: Path) -> str:
@@ -61,11 +73,18 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes() if path.exists() else b"").hexdigest()
 
 
-def make(prompt: Prompt, folder: Path, identity: Identity) -> Lock:
+def make(
+    prompt: Prompt,
+    folder: Path,
+    identity: Identity,
+    *,
+    judges: Mapping[str, Identity] | None = None,
+    recorded_with: Mapping[str, Any] | None = None,
+) -> Lock:
     """The lock of the prompt in `folder` as it is now."""
     return Lock(
         prompt_sha256=prompt.sha256,
-        cases_sha256=file_sha256(folder / "cases.jsonl"),
+        cases_sha256=file_sha256(folder / (prompt.spec.testDataFile or "cases.jsonl")),
         recording_sha256=file_sha256(folder / "recording.jsonl"),
         model=identity.model,
         model_sha256=identity.model_sha256,
@@ -74,6 +93,8 @@ def make(prompt: Prompt, folder: Path, identity: Identity) -> Lock:
         engine=identity.engine,
         engine_version=identity.version,
         engine_settings=dict(identity.settings),
+        judges={name: asdict(each) for name, each in sorted((judges or {}).items())},
+        recorded_with=dict(recorded_with or {}),
     )
 
 
@@ -94,10 +115,12 @@ def read(path: Path) -> Lock:
 
 
 def differences(lock: Lock, found: Lock) -> list[str]:
-    """What differs, each as "what: locked x, found y"."""
+    """What differs, each as "what: locked x, found y"; what is optional only where both have it."""
     mine, theirs = asdict(lock), asdict(found)
     return [
-        f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}" for key in mine if mine[key] != theirs[key]
+        f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}"
+        for key in mine
+        if mine[key] != theirs[key] and (key not in OPTIONAL or (mine[key] and theirs[key]))
     ]
 
 

@@ -14,6 +14,8 @@ from service.engine.types import Sampling
 Roles = Literal["system", "user", "assistant"]
 KINDS = ("string", "regex", "notContains", "oneOf", "json_", "similarity", "python", "llm")
 """The fields of `Evaluator` of which each check has exactly one."""
+RESERVED = ("recording.jsonl", "lock.json")
+"""What a promotion writes beside a prompt."""
 
 
 class Strict(BaseModel):
@@ -119,6 +121,7 @@ class Evaluator(Strict):
     similarity: SimilarityCheck | None = None
     python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     llm: JudgeCheck | None = None
+    minimum: float | None = Field(None, ge=0, le=1)  # the share of cases that must pass it
     uses: str | None = None
 
     @property
@@ -156,7 +159,8 @@ class Spec(Strict):
     testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
     testDataFile: str | None = None  # noqa: N815
     evaluators: tuple[Evaluator, ...] = ()
-    repeats: int = Field(1, ge=1, le=100)
+    repeats: int = Field(1, ge=1, le=100)  # answers per case, with seeds seed, seed + 1, ...
+    repeatsPass: Literal["all", "majority", "any"] = "all"  # noqa: N815  # of them, for a case to pass a check
 
     @model_validator(mode="after")
     def _together(self) -> Spec:
@@ -168,4 +172,12 @@ class Spec(Strict):
             raise ValueError("choices: give at least two different ones")
         if self.calibration != "none" and not self.choices:
             raise ValueError("calibration is for responseFormat: choice")
+        if self.repeatsPass != "all" and self.repeats == 1:
+            raise ValueError("repeatsPass is for repeats of 2 or more")
+        if self.testDataFile is not None and (
+            set(self.testDataFile.split("/")) & {"", ".", ".."} or "\\" in self.testDataFile
+        ):
+            raise ValueError("testDataFile must be a path below the prompt's own folder, such as cases.jsonl")
+        if self.testDataFile in RESERVED:
+            raise ValueError(f"testDataFile must not be {self.testDataFile}, which a promotion writes")
         return self

@@ -1,0 +1,111 @@
+"""A judge's reply is one of its choices or an error; it is recorded, so that a replay needs no judge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from service.engine.types import Request
+from service.errors import EvaluationError
+from service.evaluation import judge, promote, recording
+from service.prompts import lock as locks
+from service.prompts.file import Prompt, load, loads
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+name: poem
+messages:
+  - {role: user, content: "A line about {{thing}}."}
+testDataFile: cases.jsonl
+evaluators:
+  - name: kind
+    llm:
+      modelId: judge
+      systemPrompt: You judge lines about {{thing}}.
+      prompt: "Is this kind? {{completion}}"
+      choices: [{choice: "no", score: 0}, {choice: a bit, score: 0.5}, {choice: "yes", score: 1}]
+      threshold: 0.6
+"""
+
+
+def writer(request: Request) -> str:
+    return f"O {request.messages[-1].content}"
+
+
+def verdicts(request: Request) -> str:
+    assert request.choices == ("no", "a bit", "yes"), "the reply is constrained to the choices"
+    return "no" if "thing 3" in request.messages[0].content else "yes"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "poem"
+    found.mkdir()
+    rows = [{"id": f"p{i}", "thing": f"thing {i}"} for i in range(8)]
+    (found / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return found
+
+
+def promoted(folder: Path, judge_: ScriptedEngine, text: str = TEXT) -> promote.Promotion:
+    work = promote.promote(loads(text), folder, ScriptedEngine(writer), judges=lambda name: judge_, accept="a test")
+    return asyncio.run(work)
+
+
+def test_a_judge_scores_and_its_choice_is_recorded_for_replay(folder: Path) -> None:
+    """One of eight is not kind; a replay says the same without any engine, and a changed question is a miss."""
+    engine = ScriptedEngine(verdicts, name="judge")
+    done = promoted(folder, engine)
+    assert [each.passed for each in done.outcomes] == [i != 3 for i in range(8)]
+    assert engine.asked[0].messages[1].content.startswith("Is this kind? O A line about thing")
+    prompt = load(folder / "poem.prompt.yml")
+    again = promote.replay(prompt, folder)
+    assert [each.checks for each in again] == [each.checks for each in done.outcomes]
+    assert "judge" in locks.read(folder / "lock.json").judges
+    other = loads(TEXT.replace("Is this kind?", "Is it kind?"))
+    with pytest.raises(EvaluationError, match="not in the recording as they are asked now"):
+        promote.replay(other, folder)
+
+
+def test_a_changed_judge_is_asked_again_and_the_answers_are_not(folder: Path) -> None:
+    """Only what changed is computed."""
+    engine = ScriptedEngine(verdicts, name="judge")
+    promoted(folder, engine)
+    writer_ = ScriptedEngine(writer)
+    other = loads(TEXT.replace("Is this kind?", "Is it kind?"))
+    asyncio.run(promote.promote(other, folder, writer_, judges=lambda name: engine))
+    assert writer_.asked == []
+    assert len(engine.asked) == 8 + 8 + 8, "of the promotion; then old answers for the baseline, and new ones"
+
+
+def test_a_reply_outside_the_choices_is_an_error_and_never_a_pass(folder: Path) -> None:
+    """A judge that is not constrained says more than a choice."""
+    chatty = ScriptedEngine(lambda request: "yes, because step 1 ...", name="judge")
+    with pytest.raises(EvaluationError, match=r"case p\d: kind: the judge's reply 'yes, because.* none of the choices"):
+        promoted(folder, chatty)
+    assert not (folder / "lock.json").exists()
+
+
+def test_without_an_engine_for_the_judge_it_is_an_error(folder: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"a judge \(judge\) is needed"):
+        asyncio.run(promote.promote(loads(TEXT), folder, ScriptedEngine(writer)))
+
+
+def test_a_judge_at_a_url_gets_the_choices_as_a_schema(folder: Path) -> None:
+    """A remote engine cannot score labels; an enforced enum gives the same certainty."""
+    prompt: Prompt = loads(TEXT)
+    case = promote.case_files.load(prompt, folder)[0]
+    remote = ScriptedEngine(verdicts).identity.__class__("remote", "1", "m", None, None)
+    asked = judge.request(prompt.spec.evaluators[0], case, "text", remote)
+    assert json.loads(asked.schema or "") == {"enum": ["no", "a bit", "yes"]}
+    assert asked.choices == ()
+
+
+def test_judgements_survive_the_recording(tmp_path: Path) -> None:
+    record = recording.Record(
+        "a", "f" * 64, "x", (1,), "stop", judgements=(("k", recording.Judgement("yes", "e" * 64)),)
+    )
+    recording.write(tmp_path / "r.jsonl", [record])
+    assert recording.read(tmp_path / "r.jsonl") == {"a": record}
