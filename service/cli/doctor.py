@@ -44,8 +44,23 @@ class Finding:
     remedy: str = ""
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Look for everything that would stop you; exits with 1 if anything does."""
+def command(
+    prompt: Annotated[
+        str | None, typer.Option("--determinism", metavar="NAME", help="Is this prompt's answer always the same?")
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="With --determinism: how many of its cases.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look for everything that would stop you; exits with 1 if anything does.
+
+    With --determinism: ask a prompt's cases cold, warm, shuffled, one at a time, in a full batch and over HTTP, and say
+    for each whether the answers are bit-identical.
+    """
+    if prompt is not None:
+        from service.cli import determinism
+
+        determinism.report(prompt, cases, as_json=as_json)
+        return
     findings = list(examine())
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
