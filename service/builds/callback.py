@@ -1,9 +1,9 @@
 """The callback: one signed POST to an address that was checked, and what its answer means.
 
 What comes in: URL, body, id, signing key. What goes out: an `Attempt`. It does not retry and does not wait; that is
-the workflow's. A sender chooses the URL, so it is treated as hostile (OWASP: server-side request forgery): the name is
-resolved once, every address must be public, the connection goes to the very address that was checked, redirects are
-not followed, proxies of the environment are not used, and little of the answer is read.
+the workflow's. Where a URL may lead is `guard`'s; here the connection goes to the very address that was checked there,
+whatever the name says by then. Redirects are not followed, proxies of the environment are not used, little of the
+answer is read, and all of it, dripping byte by byte or not, within one time-out.
 """
 
 from __future__ import annotations
@@ -11,32 +11,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
-import re
+import os
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
+from service.builds.guard import Allowed, Refused, Resolver, Target, check, resolve
 from service.errors import BuildError
+
+__all__ = ["LATE_GAPS_S", "Allowed", "Attempt", "Refused", "check", "gap_s", "judge", "key_of", "post", "signature"]
 
 TIMEOUT_S = 20.0  # Standard Webhooks: between 15 and 30 s
 MAX_ANSWER_BYTES = 2048
-NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: reaches any IPv4 address
 # Client errors after which the same request may still succeed; every other 4xx is permanent.
 RETRIED = {408, 409, 425, 429}
-PORTS = {80, 443, 8080}
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolver = Callable[[str, int], list[str]]
-
-
-class Refused(BuildError):
-    """This callback URL is not called, now or later."""
+LATE_GAPS_S = (300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 24 * 3600.0)  # when the deadline has passed
 
 
 @dataclass(frozen=True)
@@ -47,104 +43,6 @@ class Attempt:
     status: int | None
     said: str
     retry_after_s: float | None = None
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Every address of the name."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
-
-
-class Allowed:
-    """What may be reached although it is not public: `host:port` or CIDR, comma-separated, as the setting has it."""
-
-    def __init__(self, setting: str = "") -> None:
-        self.hosts: set[tuple[str, int]] = set()
-        self.networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
-        for item in filter(None, (part.strip() for part in setting.split(","))):
-            host, _, port = item.rpartition(":")
-            if host and port.isdigit() and "/" not in item:
-                self.hosts.add((host.strip("[]").lower(), int(port)))
-                continue
-            try:
-                self.networks.append(ipaddress.ip_network(item))
-            except ValueError:
-                raise BuildError(
-                    f"SAMEBOAT_CALLBACK_ALLOW: {item!r} is neither host:port nor a network.", key="callback_allow"
-                ) from None
-
-    def host(self, host: str, port: int) -> bool:
-        """Whether this host and port are allowed by name."""
-        return (host.lower(), port) in self.hosts
-
-    def address(self, address: Address) -> bool:
-        """Whether the address is in an allowed network."""
-        return any(address.version == network.version and address in network for network in self.networks)
-
-
-def public(address: Address) -> bool:
-    """Whether anyone on the internet could reach it: global, not multicast, and not IPv4 in an IPv6 disguise."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return public(address.ipv4_mapped)
-        if address.sixtofour is not None or address.teredo is not None or address in NAT64:
-            return False
-        if address.scope_id is not None:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-@dataclass(frozen=True)
-class Target:
-    """A URL that was checked: `address` is what to connect to, `host` what to say and verify."""
-
-    scheme: str
-    host: str
-    port: int
-    address: str
-    path: str
-
-
-def check(url: str, allowed: Allowed, resolver: Resolver = resolve) -> Target:
-    """Where the URL leads, resolved once. Raises Refused; raises OSError when the name does not resolve now."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        raise Refused("The callback URL's port is not a number.") from None
-    if parts.scheme not in ("https", "http") or not host:
-        raise Refused("A callback URL starts with https:// or http:// and names a host.")
-    if parts.username is not None or parts.password is not None:
-        raise Refused("A callback URL must not carry a user name or password.")
-    by_name = allowed.host(host, port)
-    literal = _literal(host)
-    # inet_aton's other spellings of an address (127.1, 0x7f000001, 2130706433, 0177.0.0.1) are never names.
-    if literal is None and re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", host.rsplit(".", 1)[-1], re.IGNORECASE):
-        raise Refused("The callback URL's host is an address in an unusual notation.")
-    addresses = [str(literal)] if literal is not None else resolver(host, port)
-    if not addresses:
-        raise OSError(f"{host} has no address")
-    parsed = [ipaddress.ip_address(address) for address in addresses]
-    reachable = [by_name or allowed.address(address) for address in parsed]
-    if not all(reachable):
-        unknown = [address for address, known in zip(parsed, reachable, strict=True) if not known]
-        if hidden := next((address for address in unknown if not public(address)), None):
-            raise Refused(
-                f"The callback URL leads to {hidden}, which is not a public address.",
-                remedy="An operator can allow it with SAMEBOAT_CALLBACK_ALLOW.",
-            )
-        if port not in PORTS:
-            raise Refused(f"The callback URL's port {port} is not one of {sorted(PORTS)}.")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, host, port, addresses[0], path)
-
-
-def _literal(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
 
 
 def signature(key: bytes, identity: str, timestamp_s: int, body: bytes) -> str:
@@ -174,47 +72,104 @@ def post(
     except OSError as error:
         return Attempt("again", None, f"The name could not be resolved: {error}")
     now_s = int(time.time())
-    default = 443 if target.scheme == "https" else 80
-    bracketed = f"[{target.host}]" if ":" in target.host else target.host
-    headers = {
-        "host": bracketed if target.port == default else f"{bracketed}:{target.port}",
+    headers: dict[bytes | str, bytes | str] = {
+        "host": target.authority,
         "content-type": "application/json",
+        "content-length": str(len(body)),
         "user-agent": "sameboat",
+        "accept": "*/*",
+        "accept-encoding": "identity",  # a compressed answer could be a bomb
+        "connection": "close",
         "webhook-id": identity,
         "webhook-timestamp": str(now_s),
-        "accept-encoding": "identity",  # a compressed answer could be a bomb
     }
     if key is not None:
         headers["webhook-signature"] = signature(key, identity, now_s, body)
-    at = f"[{target.address}]" if ":" in target.address else target.address
-    # One connection, no pool: a kept connection could be to an address that was checked for another name.
-    transport = httpx.HTTPTransport(trust_env=False, retries=0)
-    extensions = {"sni_hostname": target.host} if _literal(target.host) is None else {}
-    try:
+    with _to(target) as there:
+        try:
+            status, said, after = there.exchange(headers, body)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+            late = f"no whole answer within {TIMEOUT_S:.0f} s"
+            return Attempt("again", None, late if there.expired else f"{type(error).__name__}: {error}")
+    return judge(status, said, after)
+
+
+class _Line(httpcore.SyncBackend):
+    """One connection to one address, cut when the time is up, in whatever it is doing then."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.expired = False
+        self._twin: socket.socket | None = None
+        self._timer = threading.Timer(TIMEOUT_S, self._cut)
+        self._timer.daemon = True
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """To the address that was checked, not to what the name is now."""
+        stream = super().connect_tcp(self.target.address, self.target.port, timeout, local_address, socket_options)
+        # A second handle on the same connection: shutting it down wakes whoever reads, inside TLS as well.
+        self._twin = socket.socket(fileno=os.dup(stream.get_extra_info("socket").fileno()))
+        return stream
+
+    def exchange(self, headers: Mapping[bytes | str, bytes | str], body: bytes) -> tuple[int, str, str | None]:
+        """Status, the beginning of the text, and `Retry-After`."""
+        target = self.target
+        url = httpcore.URL(
+            scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
+        )
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
+        context = httpx.create_ssl_context(trust_env=False) if target.scheme == "https" else None
         with (
-            httpx.Client(transport=transport, timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
-            client.stream(
-                "POST",
-                f"{target.scheme}://{at}:{target.port}{target.path}",
-                content=body,
-                headers=headers,
-                extensions=extensions,
-            ) as response,
+            httpcore.ConnectionPool(ssl_context=context, network_backend=self, retries=0) as pool,
+            pool.stream("POST", url, headers=headers, content=body, extensions={"timeout": timeouts}) as response,
         ):
-            return judge(response.status_code, _beginning(response), response.headers.get("retry-after"))
-    except (httpx.HTTPError, OSError) as error:
-        return Attempt("again", None, f"{type(error).__name__}: {error}")
+            after = next((value.decode("latin-1") for name, value in response.headers if name.lower() == AFTER), None)
+            found = b""
+            with suppress(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+                for (
+                    chunk
+                ) in response.iter_stream():  # the status is what counts; a text that breaks off changes nothing
+                    found += chunk
+                    if len(found) >= MAX_ANSWER_BYTES:
+                        break
+            return response.status, found[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), after
+
+    def start(self) -> None:
+        """The time runs."""
+        self._timer.start()
+
+    def stop(self) -> None:
+        """It is over."""
+        self._timer.cancel()
+        self._timer.join()
+        if self._twin is not None:
+            self._twin.close()
+
+    def _cut(self) -> None:
+        self.expired = True
+        if self._twin is not None:
+            with suppress(OSError):
+                self._twin.shutdown(socket.SHUT_RDWR)
 
 
-def _beginning(response: httpx.Response) -> str:
-    """The first bytes of the answer, read no longer than one time-out in all, however slowly they drip."""
-    ends = time.monotonic() + TIMEOUT_S
-    found = b""
-    for chunk in response.iter_raw(512):
-        found += chunk
-        if len(found) >= MAX_ANSWER_BYTES or time.monotonic() > ends:
-            break
-    return found[:MAX_ANSWER_BYTES].decode("utf-8", "replace")
+AFTER = b"retry-after"
+
+
+@contextmanager
+def _to(target: Target) -> Iterator[_Line]:
+    line = _Line(target)
+    line.start()
+    try:
+        yield line
+    finally:
+        line.stop()
 
 
 def judge(status: int, said: str, retry_after: str | None) -> Attempt:
@@ -231,6 +186,3 @@ def gap_s(attempt: int, retry_after_s: float | None = None) -> float:
     """Seconds between attempt number `attempt` (from 1) and the next: 1, 2, 4, 8, ... 60, or what the answer asked."""
     gap = float(min(60, 2 ** min(attempt - 1, 10)))
     return max(gap, min(retry_after_s, 3600.0)) if retry_after_s is not None else gap
-
-
-LATE_GAPS_S = (300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 24 * 3600.0)

@@ -1,0 +1,156 @@
+"""Which addresses a stranger's URL may lead to: public ones, found out once, in every notation there is.
+
+What comes in: a URL that a sender chose, and what the operator allows beside the public internet. What goes out: a
+`Target`, which holds the one address to connect to and the name to say and verify; or Refused. It connects nowhere.
+
+A sender's URL is hostile (OWASP: server-side request forgery). A name is resolved once and every address it has must
+be public; whoever connects uses the address from here, so that a second answer of the sender's own name server (DNS
+rebinding) is never asked for. Forms that only some parsers take for an address are refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, urlsplit
+
+from service.errors import BuildError
+
+PORTS = {80, 443, 8080}  # those of the web; hosts that filter what goes out (Spaces) allow just these
+# IPv6 that reaches IPv4 through a translator or a tunnel, whatever that IPv4 is: RFC 6052, RFC 8215.
+TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96"))
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolver = Callable[[str, int], list[str]]
+
+
+class Refused(BuildError):
+    """This URL is not called, now or later."""
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Every address of the name. Raises OSError when it has none now."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class Allowed:
+    """What may be reached although it is not public: `host:port` or CIDR, comma-separated, as the setting has it."""
+
+    def __init__(self, setting: str = "") -> None:
+        """Raises BuildError for an item that is neither."""
+        self.hosts: set[tuple[str, int]] = set()
+        self.networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        for item in filter(None, (part.strip() for part in setting.split(","))):
+            host, _, port = item.rpartition(":")
+            whole = host and (not host.count(":") or host.startswith("["))  # a bare IPv6 address has no port
+            if whole and port.isdigit() and "/" not in item:
+                self.hosts.add((host.strip("[]").lower(), int(port)))
+                continue
+            try:
+                self.networks.append(ipaddress.ip_network(item))
+            except ValueError:
+                raise BuildError(
+                    f"SAMEBOAT_CALLBACK_ALLOW: {item!r} is neither host:port nor a network.", key="callback_allow"
+                ) from None
+
+    def host(self, host: str, port: int) -> bool:
+        """Whether this host and port are allowed by name."""
+        return (host.lower(), port) in self.hosts
+
+    def address(self, address: Address) -> bool:
+        """Whether the address is in an allowed network."""
+        return any(address.version == network.version and address in network for network in self.networks)
+
+
+def public(address: Address) -> bool:
+    """Whether anyone on the internet could reach it: global, not multicast, and not IPv4 in an IPv6 disguise."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return public(address.ipv4_mapped)
+        if address.sixtofour is not None or address.teredo is not None or address.scope_id is not None:
+            return False
+        if any(address in network for network in TRANSLATED):
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL that was checked: `address` is what to connect to, `host` what to say and verify."""
+
+    scheme: str
+    host: str
+    port: int
+    address: str
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """As the Host header has it: the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _default(self.scheme) else f"{host}:{self.port}"
+
+
+def check(url: str, allowed: Allowed, resolver: Resolver = resolve) -> Target:
+    """Where the URL leads, resolved once. Raises Refused; raises OSError when the name does not resolve now."""
+    parts, host, port = _plain(url)
+    literal = _literal(host)
+    by_name = allowed.host(host, port)
+    addresses = [str(literal)] if literal is not None else resolver(host, port)
+    if not addresses:
+        raise OSError(f"{host} has no address")
+    for address in map(ipaddress.ip_address, addresses):
+        if by_name or allowed.address(address):
+            continue
+        if not public(address):
+            raise Refused(
+                f"The callback URL leads to {address}, which is not a public address.",
+                remedy="An operator can allow it with SAMEBOAT_CALLBACK_ALLOW.",
+            )
+        if port not in PORTS:
+            raise Refused(f"The callback URL's port {port} is not one of {sorted(PORTS)}.")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
+    return Target(parts.scheme, host, port, addresses[0], f"{path}?{query}" if query else path)
+
+
+def _plain(url: str) -> tuple[SplitResult, str, int]:
+    """The URL's parts, its host in ASCII and its port. Raises Refused for everything that parsers read differently."""
+    if re.search(r"[\x00-\x20\x7f\\]", url):
+        raise Refused("A callback URL holds no spaces, control characters or backslashes.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise Refused("The callback URL's host or port cannot be read.") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise Refused("A callback URL starts with https:// or http:// and names a host.")
+    if "@" in parts.netloc:
+        raise Refused("A callback URL must not carry a user name or password.")
+    host = parts.hostname.rstrip(".")
+    if _literal(host) is None:
+        try:
+            host = host.encode("idna").decode("ascii").lower()  # full-width digits and dots become plain ones here
+        except UnicodeError:
+            raise Refused("The callback URL's host is not a name.") from None
+        if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
+            raise Refused("The callback URL's host is not a name.")
+        # inet_aton's other spellings of an address (127.1, 0x7f000001, 2130706433, 0177.0.0.1) are never names.
+        if _literal(host) is None and re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", host.rsplit(".", 1)[-1]):
+            raise Refused("The callback URL's host is an address in an unusual notation.")
+    return parts, host, port if port is not None else _default(parts.scheme)
+
+
+def _default(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
