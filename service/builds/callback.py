@@ -125,7 +125,7 @@ class _Line(httpcore.SyncBackend):
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
         )
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
-        context = httpx.create_ssl_context(trust_env=False) if target.scheme == "https" else None
+        context = httpx.create_ssl_context() if target.scheme == "https" else None
         with (
             httpcore.ConnectionPool(ssl_context=context, network_backend=self, retries=0) as pool,
             pool.stream("POST", url, headers=headers, content=body, extensions={"timeout": timeouts}) as response,

@@ -20,8 +20,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 from service.errors import BuildError
 
 PORTS = {80, 443, 8080}  # those of the web; hosts that filter what goes out (Spaces) allow just these
-# IPv6 that reaches IPv4 through a translator or a tunnel, whatever that IPv4 is: RFC 6052, RFC 8215.
-TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96"))
+UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given out for the public (RFC 4291, IANA)
+UNUSED = ipaddress.ip_network("3fff::/20")  # documentation (RFC 9637), which older Pythons take for public
+# Beside it, whatever IPv4 they hide, lie the translators: 64:ff9b::/96, 64:ff9b:1::/48, ::ffff:0:0:0/96.
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], list[str]]
@@ -73,7 +74,7 @@ def public(address: Address) -> bool:
             return public(address.ipv4_mapped)
         if address.sixtofour is not None or address.teredo is not None or address.scope_id is not None:
             return False
-        if any(address in network for network in TRANSLATED):
+        if address not in UNICAST or address in UNUSED:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

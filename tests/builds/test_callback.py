@@ -1,78 +1,283 @@
-"""Callbacks: what is refused, to which address the connection goes, what an answer means, when it is tried again."""
+"""Callbacks: to which address the connection goes, how it is signed, what an answer means, when it is tried again."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.builds import callback
-from service.builds.callback import Allowed, Refused, check, gap_s, judge, post
+from service.builds.callback import Allowed, gap_s, judge, key_of, post
+from service.errors import BuildError
 from tests.servers.evaluator import evaluator
 
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "127.1", "0x7f000001", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "0", "0.0.0.0", "localhost",
-     "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255",
-     "198.18.0.1", "240.0.0.1", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[fe80::1]", "[fc00::1]",
-     "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[ff02::1]", "[2001:db8::1]", "127.0.0.1.", "1.2.3", "0xA9FEA9FE"],
-)  # fmt: skip
-def test_an_address_that_is_not_public_is_refused_in_every_notation(host: str) -> None:
-    """Private, loopback, link-local, multicast, mapped, translated, and inet_aton's spellings."""
-    with pytest.raises(Refused):
-        check(f"http://{host}/notify", Allowed())
+HERE = Allowed("127.0.0.0/8")
+KEY = "whsec_c2lnbmluZyBrZXkgb2YgMjQgYnl0ZXM="
+Talk = Callable[[socket.socket, threading.Event], None]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://example.com/",
-        "file:///etc/passwd",
-        "https://user:pass@example.com/",
-        "http://example.com:25/",
-        "https://",
-    ],
-)
-def test_a_url_that_is_no_plain_web_address_is_refused(url: str) -> None:
-    """Only http and https, without credentials, on the ports of the web."""
-    with pytest.raises(Refused):
-        check(url, Allowed(), lambda host, port: ["93.184.215.14"])
+@contextlib.contextmanager
+def listener(talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[str]]]:
+    """A port on which each connection is talked to; the list holds who connected. `talk` gets an event for the end."""
+    over, met, threads = threading.Event(), list[str](), list[threading.Thread]()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def one(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(20)
+                plain = connection if context is None else context.wrap_socket(connection, server_side=True)
+                with plain:
+                    talk(plain, over)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, peer = server.accept()
+                    met.append(peer[0])
+                    threads.append(threading.Thread(target=one, args=(connection,)))
+                    threads[-1].start()
+
+        accepting = threading.Thread(target=serve)
+        accepting.start()
+        try:
+            yield server.getsockname()[1], met
+        finally:
+            over.set()
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread in threads:
+                thread.join()
 
 
-def test_one_private_address_among_public_ones_refuses_the_name() -> None:
-    """A name with several addresses is as good as its worst."""
-    with pytest.raises(Refused, match="not a public address"):
-        check("https://mixed.example/", Allowed(), lambda host, port: ["93.184.215.14", "10.0.0.1"])
+def hear(line: socket.socket) -> bytes:
+    """A whole request with the body `{}`: a connection that is closed with something unread is reset."""
+    heard = b""
+    while not heard.endswith(b"{}") and (more := line.recv(4096)):
+        heard += more
+    return heard
 
 
-def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DNS rebinding: the name is resolved once; a second look, which would say something else, never happens."""
+# Where it goes
+
+
+def test_the_connection_goes_to_the_address_that_was_checked() -> None:
+    """DNS rebinding, on real sockets: whoever asked the name again would land on the second port's listener."""
     asked: list[str] = []
-    connected: list[str] = []
 
     def rebinding(host: str, port: int) -> list[str]:
         asked.append(host)
-        return ["93.184.215.14"] if len(asked) == 1 else ["127.0.0.1"]
+        return ["127.0.0.2"] if len(asked) == 1 else ["127.0.0.1"]
 
-    class Transport(callback.httpx.BaseTransport):
-        def __init__(self, **_: object) -> None: ...
+    heads: list[bytes] = []
 
-        def handle_request(self, request: callback.httpx.Request) -> callback.httpx.Response:
-            connected.append(request.url.host)
-            assert request.headers["host"] == "rebinding.example"
-            assert request.extensions["sni_hostname"] == "rebinding.example"
-            return callback.httpx.Response(200, content=iter([b"ok"]))
+    def answer(line: socket.socket, _: threading.Event) -> None:
+        heads.append(hear(line))
+        line.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
-    monkeypatch.setattr(callback.httpx, "HTTPTransport", Transport)
-    attempt = post("https://rebinding.example/notify", b"{}", "build-1", None, Allowed(), resolver=rebinding)
-    assert attempt.verdict == "delivered"
-    assert (asked, connected) == (["rebinding.example"], ["93.184.215.14"])
+    with listener(answer) as (port, met), socket.create_server(("127.0.0.2", port)) as checked:
+        thread = threading.Thread(target=lambda: _answer_one(checked, answer))
+        thread.start()
+        attempt = post(f"http://rebinding.example:{port}/n", b"{}", "build-1", None, HERE, resolver=rebinding)
+        thread.join()
+        assert attempt.verdict == "delivered", attempt
+        assert (asked, met) == (["rebinding.example"], [])
+    assert f"host: rebinding.example:{port}\r\n".encode() in heads[0]
+
+
+def _answer_one(server: socket.socket, talk: Talk) -> None:
+    connection, _ = server.accept()
+    with connection:
+        talk(connection, threading.Event())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for evaluator.example that nobody signed, with its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=evaluator.example", "-addext", "subjectAltName=DNS:evaluator.example"]
+    words += ["-keyout", str(folder / "both"), "-out", str(folder / "certificate")]
+    try:
+        subprocess.run(words, check=True, capture_output=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    (folder / "both").write_text((folder / "both").read_text() + (folder / "certificate").read_text())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "verdict"),
+    [
+        (True, "evaluator.example", "delivered"),
+        (True, "another.example", "again"),
+        (False, "evaluator.example", "again"),
+    ],
+)
+def test_tls_is_verified_for_the_name_though_the_address_is_connected_to(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, host: str, verdict: str
+) -> None:
+    """The name is what is asked for (SNI) and what the certificate must be for; a private authority can be trusted."""
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "certificate"))
+    names: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "both")
+    context.sni_callback = lambda _, name, __: names.append(name)
+
+    def answer(line: socket.socket, _: threading.Event) -> None:
+        hear(line)
+        line.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    with listener(answer, context) as (port, _):
+        attempt = post(f"https://{host}:{port}/", b"{}", "b", None, HERE, resolver=lambda *_: ["127.0.0.1"])
+    assert (attempt.verdict, names) == (verdict, [host]), attempt
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     """Nothing is asked of where it points to."""
-    with evaluator((302, "http://127.0.0.1:9/")) as there:
-        attempt = post(there.url, b'{"a":1}', "build-1", None, Allowed("127.0.0.0/8"))
-    assert (attempt.verdict, attempt.status, len(there.heard)) == ("again", 302, 1)
+
+    def nothing(line: socket.socket, _: threading.Event) -> None:
+        raise AssertionError("the redirect was followed")
+
+    with listener(nothing) as (port, met), evaluator((302, f"http://127.0.0.1:{port}/")) as there:
+        attempt = post(there.url, b'{"a":1}', "build-1", None, HERE)
+        assert (attempt.verdict, attempt.status, len(there.heard)) == ("again", 302, 1)
+        assert met == []
+
+
+def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would resolve the name again, and reach what it likes."""
+    with listener(lambda line, over: None) as (port, met):
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+        with evaluator() as there:
+            post(there.url, b"{}", "build-1", None, HERE)
+            assert len(there.heard) == 1
+        assert met == []
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://127.0.0.1/", "file:///etc/passwd"])
+def test_what_the_guard_refuses_is_refused_for_ever(url: str) -> None:
+    """No retry makes an address public."""
+    attempt = post(url, b"{}", "build-1", None, Allowed())
+    assert (attempt.verdict, attempt.status) == ("never", None)
+
+
+def test_a_name_that_does_not_resolve_now_may_do_so_later() -> None:
+    """Name servers come back."""
+
+    def gone(host: str, port: int) -> list[str]:
+        raise OSError("temporary failure in name resolution")
+
+    assert post("https://evaluator.example/", b"{}", "build-1", None, Allowed(), resolver=gone).verdict == "again"
+
+
+# How long and how much
+
+
+def dripping_headers(line: socket.socket, over: threading.Event) -> None:
+    hear(line)
+    line.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+    while not over.wait(0.02):
+        line.sendall(b"a")
+
+
+def silent(line: socket.socket, over: threading.Event) -> None:
+    hear(line)
+    over.wait()
+
+
+def cut(line: socket.socket, over: threading.Event) -> None:
+    hear(line)
+
+
+def no_http(line: socket.socket, over: threading.Event) -> None:
+    hear(line)
+    line.sendall(b"hello\r\n\r\n")
+
+
+@pytest.mark.parametrize("talk", [dripping_headers, silent, cut, no_http])
+def test_an_answer_that_never_comes_is_tried_again(monkeypatch: pytest.MonkeyPatch, talk: Talk) -> None:
+    """Within one time-out in all, also when every byte comes just in time; the time-out is short here."""
+    monkeypatch.setattr(callback, "TIMEOUT_S", 0.5)
+    with listener(talk) as (port, _):
+        attempt = post(f"http://127.0.0.1:{port}/", b"{}", "build-1", None, HERE)
+    assert (attempt.verdict, attempt.status) == ("again", None)
+    assert attempt.said
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_of_a_text_that_never_ends_only_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """The status is what counts; a flood and a drip both end."""
+    monkeypatch.setattr(callback, "TIMEOUT_S", 0.5)
+    sent = [0]
+
+    def flood(line: socket.socket, over: threading.Event) -> None:
+        hear(line)
+        line.sendall(f"HTTP/1.1 {status} X\r\ncontent-length: 9999999999\r\n\r\n".encode())
+        while not over.is_set():
+            sent[0] += line.send(b"x" * 65536)
+
+    def drip(line: socket.socket, over: threading.Event) -> None:
+        hear(line)
+        line.sendall(f"HTTP/1.1 {status} X\r\ncontent-length: 9999999999\r\n\r\n".encode())
+        while not over.wait(0.02):
+            line.sendall(b"x")
+
+    for talk in (flood, drip):
+        with listener(talk) as (port, _):
+            attempt = post(f"http://127.0.0.1:{port}/", b"{}", "build-1", None, HERE)
+        assert (attempt.verdict, attempt.status) == (judge(status, "", None).verdict, status)
+        assert 0 < len(attempt.said) <= callback.MAX_ANSWER_BYTES
+    assert sent[0] < 50_000_000  # what the kernel's buffers hold, not gigabytes
+
+
+# How it is signed
+
+
+def test_the_signature_is_the_standards() -> None:
+    """Verified by the Standard Webhooks library; a changed body, id or time is not."""
+    body = json.dumps({"email": "a@b.example", "brief": "größer"}, ensure_ascii=False).encode()
+    with evaluator(key=key_of(KEY)) as there:
+        post(there.url, body, "build-0123", key_of(KEY), HERE)
+        post(there.url, body, "build-0123", key_of(KEY), HERE)
+    judge_ = Webhook(KEY)
+    for each in there.heard:
+        headers = {name: value for name, value in each.headers.items() if name.startswith("webhook-")}
+        assert set(headers) == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+        assert judge_.verify(each.raw, headers) == json.loads(body)
+        wrong = [{**headers, "webhook-id": "build-0124"}, {**headers, "webhook-timestamp": "1"}]
+        for changed, raw in ((wrong[0], each.raw), (wrong[1], each.raw), (headers, each.raw + b" ")):
+            with pytest.raises(WebhookVerificationError):
+                judge_.verify(raw, changed)
+    assert {each.headers["webhook-id"] for each in there.heard} == {"build-0123"}
+
+
+def test_without_a_key_nothing_is_signed() -> None:
+    """The id is still there, so that a receiver can tell a repetition."""
+    with evaluator(key=None) as there:
+        post(there.url, b'{"a":1}', "build-1", None, HERE)
+    assert "webhook-signature" not in there.heard[0].headers
+    assert there.heard[0].headers["webhook-id"] == "build-1"
+
+
+def test_a_key_that_is_no_base64_is_an_error() -> None:
+    """Said without the key."""
+    with pytest.raises(BuildError, match="not base64") as told:
+        key_of("whsec_###")
+    assert "###" not in str(told.value)
+
+
+# What an answer means
 
 
 @pytest.mark.parametrize(
@@ -89,3 +294,4 @@ def test_the_gaps_double_up_to_a_minute() -> None:
     """1, 2, 4, 8, ... as the contract has it; a longer wait that the answer asks for is kept to."""
     assert [gap_s(number) for number in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert gap_s(1, 30.0) == 30.0
+    assert gap_s(1, 1e9) == 3600.0

@@ -1,0 +1,73 @@
+"""A callback's whole life, over real sockets: tried at 1, 2, 4, 8 s, given up on a 400, delivered again by hand."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
+from tests.builds.test_crashes import deaths, worker
+from tests.servers.evaluator import FIELDS, evaluator
+
+AUTH = {"authorization": f"Bearer {SECRET}"}
+
+
+def test_four_503s_then_200_are_five_attempts_with_doubling_gaps(tmp_path: Path) -> None:
+    """The same bytes under the same id, each attempt with its own time. A gap is at least what the contract says."""
+    with evaluator(*[(503, "later")] * 4) as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        shown = finished(client, posted(client, brief(judge.url))["job_id"])
+    assert [each["status"] for each in shown["callbacks"]] == [503, 503, 503, 503, 200]
+    assert shown["delivery"] == "delivered"
+    gaps = [later.at_s - earlier.at_s for earlier, later in pairwise(judge.heard)]
+    assert [gap >= least - 0.01 for gap, least in zip(gaps, (1, 2, 4, 8), strict=True)] == [True] * 4, gaps
+    assert len({each.raw for each in judge.heard}) == 1
+    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["id"]}
+    stamps = [int(each.headers["webhook-timestamp"]) for each in judge.heard]
+    assert len(set(stamps)) == 5
+    assert stamps == sorted(stamps)
+
+
+def test_a_400_is_one_attempt_and_can_be_delivered_again_by_hand(tmp_path: Path) -> None:
+    """The evaluator's reason is kept; by hand it goes out again under the same id, with the same seven fields."""
+    with evaluator((400, "no such task")) as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        build = posted(client, brief(judge.url))["job_id"]
+        shown = finished(client, build)
+        assert (shown["status"], shown["delivery"], len(judge.heard)) == ("done", "dead", 1)
+        assert shown["callbacks"][0]["said"] == "no such task"
+        assert client.post(f"/builds/{build}/deliver", headers=AUTH).status_code == 202
+        until(lambda: client.get(f"/builds/{build}").json()["delivery"] == "delivered")
+    assert len(judge.heard) == 2
+    assert {each.headers["webhook-id"] for each in judge.heard} == {build}
+    assert len({each.raw for each in judge.heard}) == 1
+    assert set(judge.heard[0].body) == FIELDS
+
+
+def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> None:
+    """The build is made all the same; its callback ends where an operator can see why."""
+    with evaluator() as judge:
+        settings = settings_for(tmp_path / "state", callback_allow="")
+        with serving(settings, planner()) as client:
+            shown = finished(client, posted(client, brief(judge.url.replace("127.0.0.1", "2130706433")))["job_id"])
+        assert (shown["status"], shown["delivery"]) == ("done", "dead")
+        assert "not a public address" in shown["callbacks"][0]["said"]
+        assert judge.heard == []
+
+
+@pytest.mark.timeout(300)
+def test_killed_between_attempts_the_series_goes_on(tmp_path: Path) -> None:
+    """Two attempts, a death, and the third is the third: what was tried is recorded and not tried again."""
+    state = tmp_path / "state"
+    with evaluator((503, "1"), (503, "2")) as judge, worker(state, "callback 2:after") as process:
+        with process.client() as client, contextlib.suppress(httpx.HTTPError):
+            client.post("/api-endpoint", json=brief(judge.url))
+        until(process.dead)
+        assert deaths(state) == 1
+        process.start()
+        with process.client() as client:
+            shown = finished(client, posted(client, brief(judge.url))["job_id"])
+    assert [each["status"] for each in shown["callbacks"]] == [503, 503, 200]
+    assert len(judge.heard) == 3
