@@ -1,29 +1,33 @@
 """Nothing secret goes into a repository: what a push would publish is searched for secrets first.
 
 What comes in: files, and the secrets that this service itself holds. What goes out: findings, which name file, line
-and kind and never the secret. The patterns are the documented formats of the tokens' issuers.
+and kind and never the secret. The patterns are the documented formats of the tokens' issuers, as gitleaks and
+trufflehog have them. A finding costs a build its page, so what is plainly a placeholder is let be: `ghp_xxxx…`, AWS's
+own EXAMPLE key, `postgres://user:password@localhost`, a token that has expired.
+
+Our own secrets are searched for as they are and in the spellings that a page may give them: base64 at any offset and
+in both alphabets, hexadecimal, percent-encoded, escaped, broken over lines, or put together from two strings.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Iterable, Mapping
+import time
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-PATTERNS: dict[str, re.Pattern[str]] = {
-    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
-    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,})\b"),
-    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    "a Google API key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b"),
-    "a Slack token": re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}\b"),
-    "a Stripe key": re.compile(r"\b[sr]k_live_[A-Za-z0-9]{16,}\b"),
-    "a model provider's key": re.compile(r"\bsk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{32,}\b"),
-    "a Hugging Face token": re.compile(r"\bhf_[A-Za-z0-9]{30,}\b"),
-    "a GitLab token": re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}\b"),
-    "a JSON Web Token": re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\b"),
-    "a password in a URL": re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]+:[^\s/:@'\"]{6,}@[\w.-]+"),
-}
+MIN_OURS = 8  # characters; a shorter secret is in every text by chance
+WORDS = re.compile(
+    r"(?i)^(?:pass(?:word|wd|phrase)?|secret|changeme|example|test(?:ing)?|admin|root|user(?:name)?|token|hunter2|"
+    r"x+|\*+|\.+|your[-_ ]?.*|my[-_ ]?.*|<.*>|\$?\{.*\}|%.*%)[0-9!]*$"
+)
+HERE = re.compile(  # hosts of examples and of one machine
+    r"(?i)^(?:localhost|127\..*|db|database|postgres|mysql|redis|host(?:name)?|server|(?:.*\.)?example(?:\.\w+)?|"
+    r".*\.(?:invalid|test|local))$"
+)
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,150 @@ class Finding:
         return f"{self.path}:{self.line}: {self.kind}"
 
 
+@dataclass(frozen=True)
+class Rule:
+    """One kind of secret. `hint` stands in every text that holds one; `real` tells a secret from a placeholder."""
+
+    kind: str
+    hint: str
+    pattern: re.Pattern[str]
+    real: Callable[[re.Match[str]], bool]
+
+
+def _random(match: re.Match[str]) -> bool:
+    """Whether it looks drawn by lot: many different characters, digits among them, and no EXAMPLE."""
+    text = match[match.lastindex or 0]
+    return len(set(text)) >= 10 and any(each.isdigit() for each in text) and "EXAMPLE" not in text.upper()
+
+
+def _mixed(match: re.Match[str]) -> bool:
+    """The same of a key whose alphabet has words in it: `sk-fade-in-up` is a name of a style."""
+    return _random(match) and match[0].lower() != match[0] and match[0].upper() != match[0]
+
+
+def _lasting(match: re.Match[str]) -> bool:
+    """Whether a JSON Web Token may be of use to somebody: not expired, and not the one of every tutorial."""
+    part = match[0].split(".")[1]
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return claims.get("sub") != "1234567890" and float(claims.get("exp", "inf")) > time.time()
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
+def _password(match: re.Match[str]) -> bool:
+    return not WORDS.match(match["password"]) and match["password"] != match["user"] and not HERE.match(match["host"])
+
+
+def _always(match: re.Match[str]) -> bool:
+    return True
+
+
+def _rule(kind: str, hint: str, pattern: str, real: Callable[[re.Match[str]], bool] = _random) -> Rule:
+    return Rule(kind, hint, re.compile(pattern), real)
+
+
+RULES = (
+    # A whole key, not the words around one: its body follows, on lines of its own or with \n in a string.
+    _rule("a private key", "PRIVATE KEY", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
+          r"(?:[\s\"'`+,]|\\[nr]|[A-Z][\w-]+: [^\n]*\n)*[A-Za-z0-9+/=]{40}", _always),
+    _rule("a GitHub token", "gh", r"\bgh[pousr]_[A-Za-z0-9]{36,}"),
+    _rule("a GitHub token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,}"),
+    _rule("a GitLab token", "glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
+    _rule("an AWS access key", "A", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", lambda match: "EXAMPLE" not in match[0]),
+    _rule("an AWS secret key", "", r"(?i)aws.{0,20}secret.{0,20}?[\"'`=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"),
+    _rule("a Google API key", "AIza", r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+    _rule("a Google client secret", "GOCSPX-", r"\bGOCSPX-[A-Za-z0-9_-]{28}"),
+    _rule("an Azure storage key", "AccountKey=", r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}"),
+    _rule("a Slack token", "xox", r"\bxox[abeprs]-[A-Za-z0-9-]{10,}"),
+    _rule("a Slack webhook", "hooks.slack.com", r"hooks\.slack\.com/services/T[A-Z0-9]{8,}/B[A-Z0-9]{8,}/\w{20,}"),
+    _rule("a Discord webhook", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/\d{17,}/[\w-]{60,}"),
+    _rule("a Telegram bot's token", ":AA", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
+    _rule("a Stripe key", "k_", r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+    _rule("a model provider's key", "sk-", r"\bsk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{32,}", _mixed),
+    _rule("a model provider's key", "gsk_", r"\bgsk_[A-Za-z0-9]{48,}", _mixed),
+    _rule("a Hugging Face token", "hf_", r"\bhf_[A-Za-z0-9]{30,}", _mixed),
+    _rule("a SendGrid key", "SG.", r"\bSG\.[A-Za-z0-9_-]{20,24}\.[A-Za-z0-9_-]{39,50}"),
+    _rule("an npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
+    _rule("a PyPI token", "pypi-AgEIcHlwaS5vcmc", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}", _always),
+    _rule("a JSON Web Token", "eyJ", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}", _lasting),
+    _rule("a password in a URL", "://",
+          r"\b[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@'\"`<>]*):(?P<password>[^\s/:@'\"`]{6,})@(?P<host>[\w.-]+)",
+          _password),
+)  # fmt: skip
+
+
 def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
-    """Every finding. `ours` are this service's own secrets, found as they are and in base64."""
-    spellings = [each for secret in ours if len(secret) >= 6 for each in _spellings(secret)]
-    found: list[Finding] = []
-    for path, data in sorted(files.items()):
-        if any(spelling in data for spelling in spellings):
-            line = next((n for n, text in enumerate(data.split(b"\n"), 1) if any(s in text for s in spellings)), 1)
-            found.append(Finding(path, line, "a secret of this service"))
-        for number, text in enumerate(data.decode("latin-1").splitlines(), 1):
-            found += [Finding(path, number, kind) for kind, pattern in PATTERNS.items() if pattern.search(text)]
-    return found
+    """Every finding, by path and line. `ours` are this service's own secrets."""
+    spellings = {each for secret in ours for part in _parts(secret) for each in _spellings(part)}
+    found: set[tuple[str, int, str]] = set()
+    for path, data in files.items():
+        data = _plain(data)
+        joined = BREAKS.sub(b"", data)
+        for spelling in spellings:
+            if (at := _where(data, joined, spelling)) is not None:
+                found.add((path, data.count(b"\n", 0, at) + 1, "a secret of this service"))
+            elif spelling in path.encode():
+                found.add((path, 1, "a secret of this service"))
+        text = data.decode("latin-1")
+        for rule in RULES:
+            if rule.hint in text:
+                hits = (match.start() for match in rule.pattern.finditer(text) if rule.real(match))
+                found.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in hits)
+    return [Finding(*each) for each in sorted(found)]
 
 
-def _spellings(secret: str) -> list[bytes]:
-    """The secret, and the parts of its base64 that do not depend on what stands before or after it."""
+def _plain(data: bytes) -> bytes:
+    """The text of UTF-16, which would hide everything; other files as they are."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace").encode()
+    return data
+
+
+BREAKS = re.compile(rb"\\\r?\n|[\"'`]\s*(?:\+|\.|,)?\s*[\"'`]|\s+")
+
+
+def _where(data: bytes, joined: bytes, spelling: bytes) -> int | None:
+    """Where it stands, whole or broken over lines or strings; of a broken one, where the file begins."""
+    if (at := data.find(spelling)) >= 0:
+        return at
+    return 0 if spelling in joined else None
+
+
+def _parts(secret: str) -> set[str]:
+    """What of a secret is one by itself: all of it, a URL's password, what follows `whsec_`."""
+    parts = {secret, secret.removeprefix("whsec_")}
+    if "://" in secret:
+        try:
+            parts.add(urllib.parse.unquote(urllib.parse.urlsplit(secret).password or ""))
+        except ValueError:  # no URL after all
+            parts.discard("")
+    return {part for part in parts if len(part) >= MIN_OURS}
+
+
+def _spellings(secret: str) -> set[bytes]:
+    """The secret as bytes, in every spelling that is undone in one step."""
     raw = secret.encode()
-    spellings = [raw]
-    for shift in range(3):
-        coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")
-        spellings.append(coded[(0, 2, 3)[shift] : -1])
-    return spellings
+    texts = {
+        secret,
+        secret[::-1],
+        urllib.parse.quote(secret, safe=""),
+        urllib.parse.quote(secret),
+        json.dumps(secret)[1:-1],
+    }
+    texts |= {
+        raw.hex(),
+        raw.hex().upper(),
+        "".join(f"%{byte:02x}" for byte in raw),
+        "".join(f"%{byte:02X}" for byte in raw),
+    }
+    texts |= {
+        "".join(f"\\x{byte:02x}" for byte in raw),
+        ",".join(map(str, raw)),
+        "".join(f"&#{ord(c)};" for c in secret),
+    }
+    found = {text.encode() for text in texts}
+    for shift in range(3):  # the parts of its base64 that do not depend on what stands before or after it
+        coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")[(0, 2, 3)[shift] : -1]
+        found |= {coded, coded.replace(b"+", b"-").replace(b"/", b"_")}
+    return found
