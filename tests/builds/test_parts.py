@@ -1,4 +1,4 @@
-"""The small parts: attachments byte-exact, edits all or none, secrets found, a forge that only goes forward."""
+"""The small parts: attachments byte-exact, edits all or none, a forge that only goes forward."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from service.builds.forge import Commit, ForgeError
 from service.builds.forge.local import LocalForge
 from service.builds.generate import Unusable
 from service.builds.generate.write import apply, edits, files
-from service.builds.secrets_scan import scan
 from service.errors import InputsError
 from tests.builds.harness import brief
 
@@ -63,24 +62,6 @@ def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:
     assert files(answer, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
     with pytest.raises(Unusable):
         files("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", set())
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["ghp_" + "a" * 36, "AKIA" + "A" * 16, "-----BEGIN RSA PRIVATE " + "KEY-----", "https://u:" + "p4ssword@host.org"],
-)
-def test_secrets_of_known_kinds_are_found_and_not_repeated(text: str) -> None:
-    """The finding names file, line and kind."""
-    [finding] = scan({"a.js": f"\nconst x = '{text}'".encode()})
-    assert (finding.path, finding.line) == ("a.js", 2)
-    assert text not in str(finding)
-
-
-@given(st.binary(max_size=20), st.binary(max_size=20))
-def test_our_own_secret_is_found_in_base64_too(before: bytes, after: bytes) -> None:
-    """Wherever in the encoded text it stands."""
-    coded = base64.b64encode(before + b"our-own-secret" + after)
-    assert scan({"a.txt": coded}, ["our-own-secret"])
 
 
 def test_the_same_commit_has_the_same_sha_and_history_only_goes_forward(tmp_path: Path) -> None:
