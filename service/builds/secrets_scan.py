@@ -3,7 +3,7 @@
 What comes in: files, and the secrets that this service itself holds. What goes out: findings, which name file, line
 and kind and never the secret. The patterns are the documented formats of the tokens' issuers, as gitleaks and
 trufflehog have them. A finding costs a build its page, so what is plainly a placeholder is let be: `ghp_xxxx…`, AWS's
-own EXAMPLE key, `postgres://user:password@localhost`, a token that has expired.
+own EXAMPLE key, a database's URL on localhost, a token that has expired.
 
 Our own secrets are searched for as they are and in the spellings that a page may give them: base64 at any offset and
 in both alphabets, hexadecimal, percent-encoded, escaped, broken over lines, or put together from two strings.

@@ -54,6 +54,7 @@ def test_an_address_that_is_not_public_is_refused_in_every_notation(host: str) -
         "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "//example.com/", "example.com", "https://",
         "https:///notify", "javascript:alert(1)", "",
         # user names, which show one host and mean another
+        # pragma: allowlist nextline secret
         "https://user:pass@example.com/", "https://example.com@127.0.0.1/", "https://example.com:80@127.0.0.1/",
         "https://@example.com/", "https://example.com%40127.0.0.1/", "https://a@b@example.com/",
         # what some parsers take for the end of the host

@@ -79,6 +79,7 @@ def test_a_token_is_found_by_kind_and_line_and_not_repeated(kind: str, text: str
         "github_pat_" + "X" * 80,
         "Set GITHUB_TOKEN to your token (it begins with ghp_ or github_pat_).",
         "AKIA" + "IOSFODNN7EXAMPLE",  # AWS's own
+        # pragma: allowlist nextline secret
         "aws_secret_access_key = " + "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # AWS's own
         "-----BEGIN " + "PRIVATE KEY----- is the first line of a PEM file",
         "if (text.startsWith('-----BEGIN " + "PRIVATE KEY-----')) reject();",
@@ -93,7 +94,9 @@ def test_a_token_is_found_by_kind_and_line_and_not_repeated(kind: str, text: str
         "https://fonts.googleapis.com/css2?family=Inter:wght@400;700",
         "https://cdn.jsdelivr.net/npm/bootstrap@5.3.3/dist/css/bootstrap.min.css",
         "background: url(data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk)",
+        # pragma: allowlist nextline secret
         "integrity='sha384-QWTKZyjpPEjISv5WaRU9OFeRpok6YctnYmDr5pNlyT2bRjXh0JMhjY6hW+ALEwIH'",
+        # pragma: allowlist nextline secret
         "9fb037999f264ba9a7fc6274d15fa3ae2ab98312",
         "0190b8f2-7d0e-7c3a-9b7e-2f6d7c1a5b10",
         "1234567890:AAA is not a bot",
