@@ -1,4 +1,4 @@
-"""`sameboat prompt list | validate | show | export | import | run`: prompt files and promoted prompts in a terminal."""
+"""`sameboat prompt list | validate | show | export | import | report | run`: prompt files and promoted prompts in a terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service import settings as settings_module
+from service.cli import changes
 from service.engine.pool import Engines
 from service.errors import InputsError, PromptError
 from service.evaluation import cases
@@ -33,9 +34,17 @@ def found(name: str) -> Prompt:
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(
+    as_json: Json = False,
+    names: Annotated[bool, typer.Option("--names", help="Print only the names, one a line.")] = False,
+    models: Annotated[bool, typer.Option("--models", help="Print only the models they need, one a line.")] = False,
+) -> None:
     """The promoted prompts."""
     library = Library(settings_module.load().data_dir)
+    if names or models:
+        found = library.names() if names else sorted({library.lock(name).model for name in library.names()})
+        typer.echo("\n".join(found))
+        return
     rows = [(prompt, library.lock(prompt.name)) for prompt in library]
     if as_json:
         typer.echo(
@@ -110,6 +119,9 @@ def import_(path: Annotated[Path, typer.Argument(help="A Prompty v2 file.")]) ->
     typer.echo(prompt.text, nl=False)
     for sentence in left:
         typer.echo(f"not read: {sentence}", err=True)
+
+
+app.command("report")(changes.command)
 
 
 @app.command()

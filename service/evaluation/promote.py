@@ -157,7 +157,10 @@ async def promote(
         identities = {name: judges(name).identity for name in sorted(used)}
 
         def lock(prompt: Prompt, staged: Path) -> Lock:
-            return locks.make(prompt, staged, engine.identity, judges=identities, recorded_with=conditions)
+            reason = accept or "" if verdict.word != "PASS" else ""
+            return locks.make(
+                prompt, staged, engine.identity, judges=identities, recorded_with=conditions, accepted=reason
+            )
 
         _write(draft, folder, target, outcomes, lock)
     return Promotion(draft, tuple(outcomes), verdict, written, text)

@@ -18,7 +18,7 @@ from service.errors import LockMismatch
 from service.prompts.file import Prompt
 
 VERSION = 1
-OPTIONAL = ("judges", "recorded_with")  # what the service does not need
+OPTIONAL = ("judges", "recorded_with", "accepted")  # what the service does not need
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Lock:
     """Identities of the models that judged answers, by name; only a replay and a live run look at them."""
     recorded_with: dict[str, Any] = field(default_factory=dict)
     """Threads, sequences and machine of the recording: what must not decide a token, to look at when one differs."""
+    accepted: str = ""
+    """Why it was promoted although its verdict was not PASS."""
 
     @property
     def identity(self) -> Identity:
@@ -80,6 +82,7 @@ def make(
     *,
     judges: Mapping[str, Identity] | None = None,
     recorded_with: Mapping[str, Any] | None = None,
+    accepted: str = "",
 ) -> Lock:
     """The lock of the prompt in `folder` as it is now."""
     return Lock(
@@ -95,6 +98,7 @@ def make(
         engine_settings=dict(identity.settings),
         judges={name: asdict(each) for name, each in sorted((judges or {}).items())},
         recorded_with=dict(recorded_with or {}),
+        accepted=accepted,
     )
 
 

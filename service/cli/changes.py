@@ -1,0 +1,67 @@
+"""`sameboat prompt report --base REVISION`: the pull request's text for every prompt that a branch changes."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import settings as settings_module
+from service.errors import PromptError
+from service.evaluation import changes
+
+
+def command(
+    base: Annotated[
+        str, typer.Option(help="The revision to compare with; where this branch left it, that is.")
+    ] = "main",
+    out: Annotated[Path | None, typer.Option(help="Write it to this file, and print only what went wrong.")] = None,
+) -> None:
+    """The pull request's text for every prompt that changed since BASE: scores, verdict, answers, diff. No model needed.
+
+    Exits with 1 when a recording does not replay, or a verdict is not PASS and was not accepted with a reason.
+    """
+    data = settings_module.load().data_dir.resolve()
+    root = Path(_git(data, "rev-parse", "--show-toplevel").decode().strip())
+    inside = (data / "prompts").relative_to(root.resolve()).as_posix()
+    start = _git(root, "merge-base", base, "HEAD").decode().strip()
+    named = _git(root, "diff", "--name-only", "-z", start, "--", inside).decode().split("\0")
+    named += _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", inside).decode().split("\0")
+    names = sorted(
+        {path.removeprefix(f"{inside}/").split("/")[0] for path in named if path.count("/") > inside.count("/") + 1}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder) / inside
+        if names and _git(root, "ls-tree", "--name-only", start, "--", f"{inside}/"):
+            with tarfile.open(fileobj=BytesIO(_git(root, "archive", start, "--", inside))) as archive:
+                archive.extractall(folder, filter="data")
+        found = asyncio.run(_all(names, data / "prompts", before))
+    text = changes.markdown(found) if out is not None else changes.markdown(found, limit=10**9)
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+    else:
+        typer.echo(text)
+    bad = [change.name for change in found if not change.good]
+    if bad:
+        typer.echo(f"sameboat: not good to merge: {', '.join(bad)}.", err=True)
+        raise typer.Exit(1)
+
+
+async def _all(names: list[str], now: Path, before: Path) -> list[changes.Change]:
+    folders = [(name, before / name if (before / name).exists() else None) for name in names]
+    return [await changes.judged(name, now / name, old) for name, old in folders]
+
+
+def _git(where: Path, *words: str) -> bytes:
+    """What git says. Raises PromptError with its reason."""
+    done = subprocess.run(["git", *words], cwd=where, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise PromptError(f"git {words[0]}: {said[-1]}", key="base", remedy="Fetch the base: git fetch origin.")
+    return done.stdout

@@ -1,0 +1,129 @@
+"""The pull request's text: every prompt that a branch changes, judged against where the branch began, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service import cli
+from service.engine.types import Request
+from service.evaluation import changes, promote
+from service.prompts.file import loads
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+name: {name}
+messages:
+  - {{role: user, content: "Colour of {{{{thing}}}}?"}}
+testDataFile: cases.jsonl
+evaluators:
+  - name: label
+    string: {{equals: red}}
+"""
+
+
+def reply(request: Request) -> str:
+    """Red; to a polite question green for the first thirty things."""
+    said = request.messages[-1].content
+    return "green" if "please" in said and int(said.split("thing ")[1].rstrip("?")) < 30 else "red"
+
+
+def promoted(data: Path, name: str, text: str, **options: str) -> None:
+    folder = data / "prompts" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(120)]
+    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asyncio.run(promote.promote(loads(text.format(name=name)), folder, ScriptedEngine(reply), **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with three promoted prompts on main, and a branch."""
+    data = tmp_path / "work" / "data"
+    for name in ("one", "two", "three"):
+        promoted(data, name, TEXT)
+    git(tmp_path / "work", "init", "-q", "-b", "main")
+    commit(tmp_path / "work")
+    git(tmp_path / "work", "checkout", "-q", "-b", "branch")
+    monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(data))
+    return tmp_path / "work"
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "x")
+
+
+def reported(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli.register(["prompt"]), ["prompt", "report", "--base", "main", *words])
+    return done.exit_code, done.output
+
+
+def test_every_changed_prompt_is_in_the_text_and_no_other(repository: Path) -> None:
+    """One is accepted although it is worse, one is better by a comment; the third is untouched."""
+    polite = TEXT.replace("Colour of", "Colour, please, of")
+    promoted(repository / "data", "one", polite, accept="politeness is wanted")
+    promoted(repository / "data", "two", TEXT + "# a comment\n")
+    commit(repository)
+    code, text = reported()
+    assert code == 0, text
+    assert text.startswith(changes.MARKER)
+    assert "### one" in text
+    assert "**REGRESSION**: label: 30 lost, 0 gained of 120" in text
+    assert "| `c000` | red | green |" in text
+    assert "Accepted all the same: politeness is wanted" in text
+    assert '-  - {role: user, content: "Colour of {{thing}}?"}' in text
+    assert "### two" in text
+    assert "**PASS**: a drop of 5 points" in text
+    assert "### three" not in text
+
+
+def test_what_was_edited_and_not_promoted_stands_in_the_way(repository: Path) -> None:
+    """Also when it is not committed yet."""
+    path = repository / "data" / "prompts" / "one" / "one.prompt.yml"
+    path.write_text(path.read_text() + "# edited\n")
+    code, text = reported()
+    assert code == 1
+    assert "**NOT WHAT WAS PROMOTED**: prompt_sha256: locked" in text
+
+
+def test_a_worse_prompt_that_nobody_accepted_stands_in_the_way(repository: Path) -> None:
+    """A lock that was forged to hold a worse recording is seen all the same: the verdict is computed again."""
+    promoted(repository / "data", "one", TEXT.replace("Colour of", "Colour, please, of"), accept="x")
+    path = repository / "data" / "prompts" / "one" / "lock.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "accepted": ""}))
+    code, text = reported()
+    assert code == 1
+    assert "not good to merge: one" in text
+
+
+def test_new_and_removed_prompts_are_told_apart(repository: Path, tmp_path: Path) -> None:
+    """Written to a file, as the workflow asks for it."""
+    promoted(repository / "data", "four", TEXT)
+    git(repository, "rm", "-q", "-r", "data/prompts/three")
+    commit(repository)
+    code, _ = reported("--out", str(tmp_path / "report.md"))
+    text = (tmp_path / "report.md").read_text()
+    assert code == 0
+    assert "the first promotion" in text.split("### four")[1]
+    assert "Removed." in text.split("### three")[1]
+
+
+def test_a_text_that_is_too_long_names_what_it_leaves_out() -> None:
+    """Whole sections only, so that no table or fence is cut."""
+    found = [changes.Change("a", "### a\n" + "x" * 300, True), changes.Change("b", "### b\n" + "y" * 900, True)]
+    text = changes.markdown(found, limit=1000)
+    assert "### a" in text
+    assert "### b" not in text
+    assert "Too long for a comment: b." in text
+    assert "No promoted prompt changes here." in changes.markdown([])
