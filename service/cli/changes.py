@@ -18,12 +18,10 @@ from service.evaluation import changes
 
 
 def command(
-    base: Annotated[
-        str, typer.Option(help="The revision to compare with; where this branch left it, that is.")
-    ] = "main",
+    base: Annotated[str, typer.Option(help="Compare with where this branch left that revision.")] = "main",
     out: Annotated[Path | None, typer.Option(help="Write it to this file, and print only what went wrong.")] = None,
 ) -> None:
-    """The pull request's text for every prompt that changed since BASE: scores, verdict, answers, diff. No model needed.
+    """The pull request's text for every prompt changed since BASE: scores, verdict, answers, diff. No model needed.
 
     Exits with 1 when a recording does not replay, or a verdict is not PASS and was not accepted with a reason.
     """
@@ -31,11 +29,10 @@ def command(
     root = Path(_git(data, "rev-parse", "--show-toplevel").decode().strip())
     inside = (data / "prompts").relative_to(root.resolve()).as_posix()
     start = _git(root, "merge-base", base, "HEAD").decode().strip()
-    named = _git(root, "diff", "--name-only", "-z", start, "--", inside).decode().split("\0")
+    named = _git(root, "diff", "--name-only", "--no-renames", "-z", start, "--", inside).decode().split("\0")
     named += _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", inside).decode().split("\0")
-    names = sorted(
-        {path.removeprefix(f"{inside}/").split("/")[0] for path in named if path.count("/") > inside.count("/") + 1}
-    )
+    parts = [path.removeprefix(f"{inside}/").split("/") for path in named if path]
+    names = sorted({each[0] for each in parts if len(each) > 1})
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / inside
         if names and _git(root, "ls-tree", "--name-only", start, "--", f"{inside}/"):

@@ -1,4 +1,4 @@
-"""`sameboat prompt list | validate | show | export | import | report | run`: prompt files and promoted prompts in a terminal."""
+"""`sameboat prompt list | validate | show | export | import | report | run`: prompts in a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pull request's text: every prompt that a branch changes, judged against where the branch began, without a model."""
+"""The pull request's text: every prompt that a branch changes, judged against where it began, without a model."""
 
 from __future__ import annotations
 
