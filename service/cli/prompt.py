@@ -16,7 +16,7 @@ from service.cli import changes
 from service.engine.pool import Engines
 from service.errors import InputsError, PromptError
 from service.evaluation import cases
-from service.prompts import convert
+from service.prompts import convert, promptfoo
 from service.prompts import run as prompts
 from service.prompts.file import Prompt, load
 from service.prompts.library import Library
@@ -102,7 +102,7 @@ def export(
     prompt = found(name)
     if to == "promptfoo":
         rows = [{**case.values, "id": case.id} for case in cases.load(prompt)]
-        text, left = convert.to_promptfoo(prompt, rows)
+        text, left = promptfoo.to_promptfoo(prompt, rows)
     elif to in ("portable", "prompty"):
         text, left = (convert.to_portable if to == "portable" else convert.to_prompty)(prompt)
     else:
@@ -113,9 +113,29 @@ def export(
 
 
 @app.command("import")
-def import_(path: Annotated[Path, typer.Argument(help="A Prompty v2 file.")]) -> None:
-    """A Prompty v2 file as a prompt file; what was not read goes to standard error."""
-    prompt, left = convert.from_prompty(path.read_text(encoding="utf-8"), path)
+def import_(
+    path: Annotated[Path, typer.Argument(help="Another tool's file.")],
+    kind: Annotated[
+        str | None, typer.Option("--from", help="prompty, promptfoo or portable. Default: by its name.")
+    ] = None,
+    cases_to: Annotated[Path | None, typer.Option("--cases", help="promptfoo: write its tests here, as cases.")] = None,
+) -> None:
+    """A Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml; what was not read goes to stderr."""
+    text = path.read_text(encoding="utf-8")
+    kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
+    left: list[str] = []
+    if kind == "promptfoo":
+        prompt, rows, left = promptfoo.from_promptfoo(text)
+        if cases_to is not None:
+            cases_to.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        elif rows:
+            left.append(f"{len(rows)} tests: name a file with --cases")
+    elif kind == "prompty":
+        prompt, left = convert.from_prompty(text, path)
+    elif kind == "portable":
+        prompt = load(path)
+    else:
+        raise typer.BadParameter("prompty, promptfoo or portable", param_hint="--from")
     typer.echo(prompt.text, nl=False)
     for sentence in left:
         typer.echo(f"not read: {sentence}", err=True)

@@ -1,23 +1,20 @@
-"""To and from other tools' prompt files: promptfoo, Prompty v2, and the part of `.prompt.yml` that GitHub reads.
+"""To and from other tools' prompt files: Prompty v2, and the part of `.prompt.yml` that GitHub reads.
 
 What comes in: a `Prompt` (or a foreign file's text). What goes out: text, and what it could not say. Nothing is dropped
-silently: whatever the other format has no word for is returned as a list of sentences.
+silently: whatever the other format has no word for is returned as a list of sentences. Comments are kept; in Prompty
+those above the first key.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from service.errors import PromptError
 from service.prompts.file import Prompt, loads
-from service.prompts.render import substitute
-from service.prompts.spec import Evaluator
-from service.prompts.tree import parse, plain, yaml
+from service.prompts.tree import dump, header, parse, plain
 
 PORTABLE_KEYS = {"name", "description", "model", "modelParameters", "responseFormat", "jsonSchema", "messages",
                  "testData", "evaluators"}  # fmt: skip
@@ -31,6 +28,8 @@ def leaves_portable(prompt: Prompt) -> list[str]:
     """What in this file GitHub's readers ignore or refuse (gh-models pkg/prompt/prompt.go), one sentence each."""
     given = plain(parse(prompt.text, str(prompt.path or "<text>")))
     found = [f"{key} is unknown there" for key in given if key not in PORTABLE_KEYS]
+    found += [f"evaluator {each.name!r}: minimum is unknown there"
+              for each in prompt.spec.evaluators if each.minimum is not None]  # fmt: skip
     found += [f"modelParameters.{key} is unknown there" for key in given.get("modelParameters", {})
               if key not in PORTABLE_PARAMETERS]  # fmt: skip
     if isinstance(given.get("jsonSchema"), dict):
@@ -44,65 +43,30 @@ def leaves_portable(prompt: Prompt) -> list[str]:
 
 
 def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
-    """The portable part, and what was left out."""
-    given = plain(parse(prompt.text, str(prompt.path or "<text>")))
-    out = {key: value for key, value in given.items() if key in PORTABLE_KEYS}
-    if "modelParameters" in out:
-        out["modelParameters"] = {k: v for k, v in out["modelParameters"].items() if k in PORTABLE_PARAMETERS}
+    """The portable part with its comments, and what was left out."""
+    tree = parse(prompt.text, str(prompt.path or "<text>"))
+    left = leaves_portable(prompt)
+    for key in [key for key in tree if key not in PORTABLE_KEYS]:
+        del tree[key]
+    parameters = tree.get("modelParameters", {})
+    for key in [key for key in parameters if key not in PORTABLE_PARAMETERS]:
+        del parameters[key]
     if prompt.spec.responseFormat == "choice":
-        del out["responseFormat"]
+        del tree["responseFormat"]
     if prompt.schema is not None:
-        out["jsonSchema"] = json.dumps({"name": prompt.name, "strict": True, "schema": prompt.schema})
-    out["messages"] = [{"role": each.role, "content": _tight(each.content)} for each in prompt.spec.messages]
-    out["evaluators"] = [raw for raw, each in zip(given.get("evaluators", []), prompt.spec.evaluators, strict=True)
-                         if each.kind in ("string", "llm")]  # fmt: skip
-    if not out["evaluators"]:
-        del out["evaluators"]
-    return _text(out), leaves_portable(prompt)
-
-
-def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """A promptfoo configuration with the cases as tests; checks that it has no equal of are named."""
-    messages = [{"role": each.role, "content": _tight(each.content)} for each in prompt.spec.messages]
-    tests, left = [], []
-    for row in cases:
-        asserts = []
-        for each in prompt.spec.evaluators:
-            made = _assert(each, row)
-            if made is None:
-                left.append(f"evaluator {each.name!r} ({each.kind.rstrip('_')}) has no equal there")
-            else:
-                asserts += [{**one, "metric": each.name} for one in made]
-        test: dict[str, Any] = {"vars": dict(row), "assert": asserts}
-        tests.append({"description": str(row["id"]), **test} if "id" in row else test)
-    out = {"description": prompt.spec.description or prompt.name, "prompts": [json.dumps(messages, ensure_ascii=False)],
-           "providers": [prompt.spec.model or "echo"], "tests": tests}  # fmt: skip
-    return _text(out), sorted(set(left))
-
-
-def _assert(each: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """promptfoo's assertions for one check. Values are filled in here: its templates would expand them again."""
-
-    def literal(template: str) -> str:
-        """As a regular expression that matches exactly this text, which promptfoo does not read as a template."""
-        return re.escape(substitute(template, row))
-
-    if each.string is not None:
-        spec = each.string
-        if spec.equals is not None:
-            return [{"type": "regex", "value": rf"^\s*{literal(spec.equals)}\s*$"}]
-        if spec.contains is not None and "{" not in substitute(spec.contains, row):
-            return [{"type": "icontains", "value": substitute(spec.contains, row)}]
-        return None  # promptfoo's starts-with minds the case, and it has no ends-with
-    if each.regex is not None:
-        return [{"type": "regex", "value": substitute(each.regex, row)}]
-    if each.notContains is not None:
-        return [{"type": "not-icontains", "value": substitute(each.notContains, row)}]
-    if each.oneOf is not None:
-        return [{"type": "regex", "value": rf"^\s*(?:{'|'.join(literal(option) for option in each.oneOf)})\s*$"}]
-    if each.json_ is not None and not each.json_.equals:
-        return [{"type": "is-json", **({"value": each.json_.schema_} if each.json_.schema_ is not None else {})}]
-    return None
+        tree["jsonSchema"] = json.dumps({"name": prompt.name, "strict": True, "schema": prompt.schema})
+    for message in tree["messages"]:
+        message["content"] = _tight(message["content"])
+    for number in reversed(range(len(prompt.spec.evaluators))):
+        if prompt.spec.evaluators[number].kind not in ("string", "llm"):
+            del tree["evaluators"][number]
+        else:
+            tree["evaluators"][number].pop("minimum", None)
+    if not tree.get("evaluators", [1]):
+        del tree["evaluators"]
+    # A comment above the first key is kept by the tree only while that key is there.
+    text = dump(tree)
+    return (text if text.startswith("#") else header(prompt.text) + text), left
 
 
 def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
@@ -118,7 +82,7 @@ def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
     left = [f"modelParameters.{key} is unknown there" for key in given if key not in PROMPTY_OPTIONS]
     left += [f"{key} is unknown there" for key, value in (("jsonSchema", spec.jsonSchema), ("choices", spec.choices),
              ("evaluators", spec.evaluators), ("testData", spec.testData or spec.testDataFile)) if value]  # fmt: skip
-    return f"---\n{_text(front)}---\n{body}\n", left
+    return f"---\n{header(prompt.text)}{dump(front)}---\n{body}\n", left
 
 
 def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]]:
@@ -145,14 +109,8 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     out["messages"] = messages
     left = [f"model.options.{key} was not read" for key in options if key not in known]
     left += [f"{key} was not read" for key in front if key not in {"name", "description", "model", "template"}]
-    return loads(_text(out), path), left
+    return loads(header(parts[1].lstrip()) + dump(out), path), left
 
 
 def _tight(content: str) -> str:
     return re.sub(r"\{\{\s*([\w.-]+)\s*\}\}", r"{{\1}}", content)
-
-
-def _text(value: Any) -> str:
-    stream = io.StringIO()
-    yaml().dump(value, stream)
-    return stream.getvalue()

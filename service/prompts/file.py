@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from service.engine.types import Message
 from service.errors import InputsError, PromptError, SchemaUnsupported
 from service.prompts import render
 from service.prompts.spec import Evaluator, ModelParameters, Spec
-from service.prompts.tree import line_of, parse, plain, yaml
+from service.prompts.tree import dump, line_of, parse, plain
 
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
@@ -166,9 +165,7 @@ def dumps(prompt: Prompt, changes: Mapping[str, Any] | None = None) -> str:
     tree = parse(prompt.text, str(prompt.path or "<text>"))
     for key, value in (changes or {}).items():
         tree[key] = value
-    stream = io.StringIO()
-    yaml().dump(tree, stream)
-    return stream.getvalue()
+    return dump(tree)
 
 
 def save(prompt: Prompt, path: Path) -> Prompt:

@@ -6,6 +6,7 @@ which keys a prompt has. Nothing in a file is executed, and aliases cannot make 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,24 @@ def parse(text: str, where: str) -> CommentedMap:
     if not isinstance(tree, CommentedMap):
         raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
     return tree
+
+
+def dump(value: Any) -> str:
+    """A tree, or plain values, as YAML text."""
+    stream = io.StringIO()
+    yaml().dump(value, stream)
+    return stream.getvalue()
+
+
+def header(text: str) -> str:
+    """The comments above a file's first key, without the line that names its schema."""
+    found = []
+    for line in text.lstrip("\n").splitlines(keepends=True):
+        if line.strip() and not line.startswith("#"):
+            break
+        if not line.startswith("# yaml-language-server:"):
+            found.append(line)
+    return "".join(found)
 
 
 def plain(node: Any, where: str = "<text>") -> Any:

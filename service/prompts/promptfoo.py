@@ -1,0 +1,201 @@
+"""To and from promptfoo's configuration, so that its viewer and its users' files are not out of reach.
+
+What comes in: a `Prompt` and its cases (or a configuration's text). What goes out: text (or a prompt and its cases),
+and one sentence for everything that the other side has no word for. promptfoo renders templates in everything that it
+reads, so values are filled in here, and what could be taken for a template is written as a regular expression.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.errors import PromptError
+from service.prompts.file import Prompt, loads
+from service.prompts.render import PLACEHOLDER, substitute
+from service.prompts.spec import Evaluator
+from service.prompts.tree import dump, header, parse, plain
+
+Rows = list[dict[str, Any]]
+
+
+def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+    """A promptfoo configuration with the cases as tests; checks that it has no equal of are named."""
+    messages = [{"role": each.role, "content": _tight(each.content)} for each in prompt.spec.messages]
+    tests, left = [], []
+    for row in cases:
+        asserts = []
+        for each in prompt.spec.evaluators:
+            made = _assert(each, row)
+            if made is None:
+                left.append(f"evaluator {each.name!r} ({each.kind.rstrip('_')}) has no equal there")
+            else:
+                asserts += [{**one, "metric": each.name} for one in made]
+        test: dict[str, Any] = {"vars": dict(row), "assert": asserts}
+        tests.append({"description": str(row["id"]), **test} if "id" in row else test)
+    out = {"description": prompt.spec.description or prompt.name, "prompts": [json.dumps(messages, ensure_ascii=False)],
+           "providers": [prompt.spec.model or "echo"], "tests": tests}  # fmt: skip
+    return header(prompt.text) + dump(out), sorted(set(left))
+
+
+def _assert(each: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """promptfoo's assertions for one check. A check of a JSON value becomes one line of JavaScript."""
+    if each.string is not None:
+        spec = each.string
+        given = {"equals": (r"^\s*", r"\s*$"), "contains": ("", ""), "startsWith": ("^", ""), "endsWith": ("", "$")}
+        name = next(name for name in given if getattr(spec, name) is not None)
+        literal = _literal(substitute(getattr(spec, name), row))
+        before, after = given[name]
+        if name == "equals":
+            return [{"type": "regex", "value": f"{before}{literal}{after}"}]
+        return [_javascript(f"new RegExp({json.dumps(before + literal + after)}, 'i').test(output)")]
+    if each.regex is not None:
+        return [{"type": "regex", "value": substitute(each.regex, row)}]
+    if each.notContains is not None:
+        literal = _literal(substitute(each.notContains, row))
+        return [_javascript(f"!new RegExp({json.dumps(literal)}, 'i').test(output)")]
+    if each.oneOf is not None:
+        options = "|".join(_literal(substitute(option, row)) for option in each.oneOf)
+        return [{"type": "regex", "value": rf"^\s*(?:{options})\s*$"}]
+    if each.json_ is not None:
+        spec_ = each.json_
+        found: list[dict[str, Any]] = [
+            {"type": "is-json", **({"value": spec_.schema_} if spec_.schema_ is not None else {})}
+        ]
+        return found + [_pointed(pointer, _filled(value, row)) for pointer, value in spec_.equals.items()]
+    return None
+
+
+def _javascript(code: str) -> dict[str, Any]:
+    """An assertion in code. Braces that promptfoo would take for a template are written apart, which code may be."""
+    return {"type": "javascript", "value": code.replace("{{", "{ {").replace("}}", "} }")}
+
+
+def _pointed(pointer: str, expected: Any) -> dict[str, Any]:
+    """The value at a JSON pointer, which promptfoo has no assertion for, equals what is expected, type and all."""
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    escaped = json.dumps(json.dumps(expected, sort_keys=True)).replace("{", "\\u007b").replace("}", "\\u007d")
+    sort = "(k, v) => v && v.constructor === Object ? Object.fromEntries(Object.entries(v).sort()) : v"
+    walk = f"{json.dumps(parts)}.reduce((at, key) => at == null ? undefined : at[key], JSON.parse(output))"
+    return _javascript(f"JSON.stringify({walk}, {sort}) === JSON.stringify(JSON.parse({escaped}), {sort})")
+
+
+def _filled(value: Any, row: Mapping[str, Any]) -> Any:
+    """A string that is one placeholder stands for the row's value itself, as in our own check."""
+    if not isinstance(value, str):
+        return value
+    whole = PLACEHOLDER.fullmatch(value)
+    return row[whole[1]] if whole and whole[1] in row else substitute(value, row)
+
+
+def _literal(text: str) -> str:
+    """A regular expression, for JavaScript and Python, that matches exactly this text and is no template."""
+    return re.sub(r"[\\^$.*+?()[\]{}|/]", lambda found: "\\" + found[0], text).replace("\n", "\\n")
+
+
+def from_promptfoo(text: str, name: str = "imported") -> tuple[Prompt, Rows, list[str]]:
+    """A prompt, its cases and what was not read. Raises PromptError where there is no one prompt to read."""
+    where = "promptfooconfig.yaml"
+    given = plain(parse(text, where), where)
+    left = [f"{key} was not read" for key in given if key not in {
+        "description", "prompts", "providers", "tests", "defaultTest"}]  # fmt: skip
+    tests = given.get("tests") or []
+    if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
+        raise PromptError(f"{where}: only tests that are listed in the file can be read.", key="tests")
+    default = given.get("defaultTest") if isinstance(given.get("defaultTest"), dict) else {}
+    rows, evaluators, unread = _tests(tests, default or {})
+    used = set(re.findall(PLACEHOLDER, json.dumps(_messages(given.get("prompts"), where))))
+    out: dict[str, Any] = {"schemaVersion": 1, "name": name, "description": str(given.get("description", ""))}
+    providers = given.get("providers") or []
+    first = providers[0] if isinstance(providers, list) and providers else None
+    if isinstance(first, str) and first != "echo":
+        out["model"] = first
+    if used:
+        kinds = {key: {"type": _kind([row["vars"].get(key) for row in rows])} for key in sorted(used)}
+        out["inputs"] = {"type": "object", "properties": kinds, "required": sorted(used)}
+    out["messages"] = _messages(given.get("prompts"), where)
+    cases = [row["vars"] for row in rows]
+    if cases:
+        out["testDataFile"] = "cases.jsonl"
+    if evaluators:
+        out["evaluators"] = evaluators
+    return loads(header(text) + dump(out)), cases, sorted({*left, *unread})
+
+
+def _messages(prompts: Any, where: str) -> list[dict[str, str]]:
+    """The one prompt of the file, as messages."""
+    one = prompts[0] if isinstance(prompts, list) and len(prompts) == 1 else prompts
+    if isinstance(one, dict):
+        one = one.get("raw")
+    if not isinstance(one, str) or one.startswith("file://"):
+        raise PromptError(f"{where}: exactly one prompt, written in the file itself, can be read.", key="prompts")
+    if re.search(r"\{%|\{#|\{\{[^}]*[|(\[]", one):
+        raise PromptError(f"{where}: only plain {{{{name}}}} placeholders can be read; this template has logic.")
+    try:
+        turns = json.loads(one)
+    except ValueError:
+        return [{"role": "user", "content": one}]
+    if not isinstance(turns, list) or not all(
+        isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in turns
+    ):
+        return [{"role": "user", "content": one}]
+    return [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns]
+
+
+def _kind(values: Sequence[Any]) -> str | list[str]:
+    names = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+    found = sorted({names.get(type(value), "null") for value in values})
+    return found[0] if len(found) == 1 else found or "string"
+
+
+def _tests(tests: Rows, default: Mapping[str, Any]) -> tuple[Rows, list[dict[str, Any]], list[str]]:
+    """Rows of variables, one evaluator per kind and place of assertion, and what was not read.
+
+    promptfoo's assertions belong to a test, ours to all cases: what differs from test to test becomes a column.
+    """
+    rows: Rows = []
+    columns: dict[str, list[Any]] = {}
+    kinds: dict[str, str] = {}
+    left: list[str] = []
+    for number, test in enumerate(tests):
+        values = {**(default.get("vars") or {}), **(test.get("vars") or {})}
+        values.setdefault("id", str(test.get("description", f"test-{number + 1}")))
+        rows.append({"vars": values})
+        for place, one in enumerate([*(default.get("assert") or []), *(test.get("assert") or [])], 1):
+            if not isinstance(one, dict) or one.get("type") not in READ:
+                said = one.get("type") if isinstance(one, dict) else one
+                left.append(f"assertions of type {said} were not read")
+                continue
+            key = f"{one.get('metric', one['type'])}-{place}"
+            kinds[key] = one["type"]
+            columns.setdefault(key, [None] * len(tests))[number] = one.get("value", "")
+    evaluators = []
+    for key, column in columns.items():
+        if None in column:
+            left.append(f"{key} is not asserted of every test, so it was not read")
+            continue
+        same = all(value == column[0] for value in column)
+        if not same and kinds[key] == "is-json":
+            left.append(f"{key} has another schema for each test, so it was not read")
+            continue
+        if not same:
+            for row, value in zip(rows, column, strict=True):
+                row["vars"][f"{key}-value"] = str(value)
+        evaluators.append({"name": key, **READ[kinds[key]](column[0] if same else f"{{{{{key}-value}}}}")})
+    return rows, evaluators, left
+
+
+READ: dict[str, Any] = {
+    "equals": lambda value: {"string": {"equals": str(value)}},
+    "icontains": lambda value: {"string": {"contains": str(value)}},
+    "not-icontains": lambda value: {"notContains": str(value)},
+    "regex": lambda value: {"regex": str(value)},
+    "is-json": lambda value: {"json": {"schema": value} if isinstance(value, dict) else {}},
+}
+"""promptfoo's assertions that have an equal here."""
+
+
+def _tight(content: str) -> str:
+    return PLACEHOLDER.sub(r"{{\1}}", content)

@@ -1,0 +1,133 @@
+"""A contract with the real promptfoo: it reads our export and judges the same answers as we do, check by check."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.evaluation import cases as case_files
+from service.evaluation import promote, runner
+from service.evaluation.cases import Case
+from service.evaluation.recording import Record
+from service.prompts.file import Prompt, loads
+from service.prompts.library import Library
+from service.prompts.promptfoo import to_promptfoo
+from tests.servers import npm
+
+VERSION = "0.121.9"  # the newest that runs on Node 20
+PROVIDER = """
+const answers = require('./answers.json');
+module.exports = class {
+  id() { return 'recorded'; }
+  async callApi(prompt, context) { return { output: answers[context.vars.id] }; }
+};
+"""
+Verdicts = dict[tuple[str, str], bool]
+
+HOSTILE = loads("""
+name: hostile
+messages: [{role: user, content: '{{ text }}'}]
+evaluators:
+- {name: equals, string: {equals: '{{want}}'}}
+- {name: contains, string: {contains: '{{want}}'}}
+- {name: starts, string: {startsWith: '{{want}}'}}
+- {name: ends, string: {endsWith: '{{want}}'}}
+- {name: regex, regex: '^\\S+ \\S+$'}
+- {name: not, notContains: '{{want}}'}
+- {name: one, oneOf: ['{{want}}', 'a|b', 'c.d']}
+- {name: valid, json: {}}
+- {name: shape, json: {schema: {type: object, properties: {n: {type: integer}}, required: [n]}}}
+- {name: value, json: {equals: {/n: '{{number}}', /deep/a~1b: '{{nested}}'}}}
+""")
+WANTED = ["Paris", "a {{b}} c", "{% raw %}", "x.y*z", "one\ntwo", "€ \\ \"quoted\" 'single'", "/slash/", "ÜBER"]
+ANSWERS = [
+    "Paris", " paris\n", "In PARIS, yes", "a {{b}} c", "a  c", "{% raw %}", "xAy*z", "x.y*z and more", "one\ntwo",
+    "€ \\ \"quoted\" 'single'", "über", "a|b", "a", "c.d", "cxd", '{"n": 3}', '{"n": "3"}',
+    '{"n": 3, "deep": {"a/b": {"z": 1, "a": [true]}}}',
+    '{"n": 3.5}', "[1]", "null", '{"n": 3', "",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def promptfoo() -> Path:
+    """The program, installed once into a folder that git ignores."""
+    if shutil.which("node") is None:
+        npm.absent("Node is not installed")
+    folder = npm.FOLDER / "promptfoo"
+    program = folder / "node_modules" / "promptfoo" / "dist" / "src" / "main.js"
+    if not program.exists():
+        npm.npm("install", "--no-audit", "--no-fund", "--no-save", f"promptfoo@{VERSION}", folder=folder)
+    return program
+
+
+def theirs(program: Path, folder: Path, prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts:
+    """What promptfoo says of these answers: (case, check) -> passed."""
+    text, _ = to_promptfoo(prompt, [{**case.values, "id": case.id} for case in cases])
+    text = text.replace(f"providers:\n- {prompt.spec.model or 'echo'}\n", "providers:\n- file://provider.cjs\n")
+    assert "provider.cjs" in text
+    (folder / "promptfooconfig.yaml").write_text(text, encoding="utf-8")
+    (folder / "provider.cjs").write_text(PROVIDER)
+    (folder / "answers.json").write_text(json.dumps(answers))
+    off = ("TELEMETRY", "UPDATE", "SHARING", "REMOTE_GENERATION", "REDTEAM_REMOTE_GENERATION")
+    environment = {**os.environ, **{f"PROMPTFOO_DISABLE_{name}": "1" for name in off}}
+    environment |= {"PROMPTFOO_CONFIG_DIR": str(folder / "state"), "HOME": str(folder), "CI": "1"}
+    command = ["node", str(program), "eval", "-c", "promptfooconfig.yaml", "--output", "out.json", "--no-cache",
+               "--no-table", "--no-write", "--no-progress-bar", "-j", "8"]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert (folder / "out.json").exists(), (done.stdout + done.stderr)[-3000:]
+    found: Verdicts = {}
+    rows: list[dict[str, Any]] = json.loads((folder / "out.json").read_text())["results"]["results"]
+    for row in rows:
+        for each in row["gradingResult"]["componentResults"]:
+            key = (str(row["vars"]["id"]), each["assertion"]["metric"])
+            found[key] = found.get(key, True) and bool(each["pass"])
+    return found
+
+
+def ours(prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts:
+    """What our own checks say of them."""
+    found: Verdicts = {}
+    for case in cases:
+        outcome = runner.judge(prompt, case, [Record(case.id, "", answers[case.id], (), "stop")])
+        found.update({(case.id, each.name): each.passed for each in outcome.checks})
+    return found
+
+
+def test_hostile_values_and_answers_are_judged_alike(promptfoo: Path, tmp_path: Path) -> None:
+    """Templates, quotes, bars, half JSON: every check on every pair of wanted text and answer, 1840 judgements."""
+    cases, answers = [], {}
+    for i, want in enumerate(WANTED):
+        for j, answer in enumerate(ANSWERS):
+            values = {"text": "t", "want": want, "number": 3, "nested": {"a": [True], "z": 1}}
+            cases.append(Case(f"{i}-{j}", values))
+            answers[f"{i}-{j}"] = answer
+    mine = ours(HOSTILE, cases, answers)
+    differ = {
+        key for key, passed in theirs(promptfoo, tmp_path, HOSTILE, cases, answers).items() if mine[key] != passed
+    }
+    assert not differ, {key: (answers[key[0]], mine[key]) for key in sorted(differ)[:10]}
+    assert len(mine) == len(WANTED) * len(ANSWERS) * len(HOSTILE.spec.evaluators)
+
+
+def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> None:
+    """Every promoted prompt's recording, as it is in the repository."""
+    library = Library(npm.ROOT / "data")
+    for prompt in library:
+        folder = library.folder(prompt.name)
+        recorded = promote.replay(prompt, folder)
+        usable = [each for each in recorded if each.record.problem is None][:150]
+        cases, answers = [each.case for each in usable], {each.case.id: each.record.text for each in usable}
+        assert cases == [each for each in case_files.load(prompt, folder) if each.id in answers]
+        (tmp_path / prompt.name).mkdir()
+        found = theirs(promptfoo, tmp_path / prompt.name, prompt, cases, answers)
+        wanted = {key: passed for key, passed in ours(prompt, cases, answers).items() if key in found}
+        assert found == wanted
+        assert found, f"no check of {prompt.name} has an equal there"
