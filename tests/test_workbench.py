@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from nbclient import NotebookClient
 from service import workbench as bench
 from service.engine.types import Request
 from service.errors import EngineUnavailable
+from service.workbench import show
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -106,14 +109,50 @@ def test_displays_escape_what_a_model_says_and_fall_back_to_text(data: Path) -> 
     assert repr(compared).startswith(compared.verdict.word)
 
 
-def test_a_plot_is_a_static_picture_with_an_interval_per_slice(data: Path) -> None:
-    """It renders without a display and names both slices."""
+def test_a_plot_is_a_static_picture_with_an_interval_per_check_and_slice(data: Path) -> None:
+    """It renders without a display, names both slices and all, and says the same in words."""
     bench.promote(bench.draft(TEXT))
-    figure = bench.replay("colour").plot().figure
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["s0", "s1"]
+    plot = bench.replay("colour").plot()
+    names = [label.get_text() for label in plot.figure.axes[0].get_yticklabels()]
+    assert names == ["label, s0", "label, s1", "label, all"]
+    assert "label, s1: 0.933 (0.702 to 0.988)" in repr(plot)
     picture = io.BytesIO()
-    figure.savefig(picture, format="svg")
+    plot.figure.savefig(picture, format="svg")
     assert picture.getvalue().startswith(b"<?xml")
+    assert plot._repr_png_().startswith(b"\x89PNG")
+
+
+def test_costs_are_histograms_of_tokens_and_of_the_seconds_that_were_spent(data: Path) -> None:
+    """Seconds are known of what was computed here; a recording in git holds none, so its picture has one part."""
+    bench.promote(bench.draft(TEXT))
+    fresh = bench.try_(bench.draft(TEXT.replace("Colour", "Hue")), bench.cases("colour"))
+    assert len(fresh.costs().figure.axes) == 2
+    assert "tokens of an answer: median 3" in repr(fresh.costs())
+    assert len(bench.replay("colour").costs().figure.axes) == 1
+
+
+def test_a_comparison_shows_both_scores_and_each_changed_answer_word_by_word(data: Path) -> None:
+    """What is gone is struck, what is new is marked, lost cases come first; the plot has both series."""
+    bench.promote(bench.draft(TEXT))
+    compared = bench.compare(
+        bench.draft(TEXT.replace("Colour of", "Colour, please, of")), "colour", bench.cases("colour")
+    )
+    assert compared.checks() == [("label", "96.7 % (83.3 to 99.4)", "0.0 % (0.0 to 11.4)", "29", "0")]
+    page = compared._repr_html_()
+    assert "<del style='background:#ffe3e0'>red</del>" in page
+    assert "<ins style='background:#dff5e3'>green</ins>" in page
+    assert page.index("lost") < page.index("and 17 more")
+    assert "promoted label, all: 0.967" in repr(compared.plot())
+
+
+def test_side_by_side_keeps_every_character_and_no_markup() -> None:
+    """Without the marks the two sides are the two texts, escaped."""
+    before, now = "a <b> c & d", "a <b> x & d e"
+    left, right = show.side_by_side(before, now)
+    for side, text in ((left, before), (right, now)):
+        bare = re.sub(r"</?(del|ins)[^>]*>", "", side)
+        assert html.unescape(bare) == text
+        assert "<b>" not in side
 
 
 def test_answers_given_before_are_not_asked_again_and_errors_reach_the_cell(data: Path) -> None:

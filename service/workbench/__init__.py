@@ -1,10 +1,10 @@
-"""The notebook's bench: thin, with displays; everything it computes is a room's below.
+"""The notebook's bench: plain calls, each with a display (`show.py`); everything it computes is a room's below.
 
     from service import workbench as bench
     bench.ask("Say hello.")                     # one question to the model
     draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
     cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt
-    results = bench.try_(draft, cases)          # table, failures first; results.plot()
+    results = bench.try_(draft, cases)          # table, failures first; results.plot(), results.costs()
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
     bench.promote(draft)                        # what the pull request will say
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-import io
 import sys
 import threading
 from collections.abc import Coroutine, Sequence
@@ -28,18 +27,18 @@ from service import settings as settings_module
 from service.engine.pool import Engines
 from service.engine.types import Engine, Message, Request, Sampling
 from service.evaluation import cases as case_files
-from service.evaluation import diagnosis, recording, report, runner
+from service.evaluation import diagnosis, recording, runner
 from service.evaluation import promote as promotions
 from service.evaluation.cases import Case
-from service.evaluation.runner import Outcome
-from service.evaluation.statistics import wilson
-from service.evaluation.verdict import Verdict
 from service.prompts import file as files
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.prompts.run import Result
+from service.workbench.show import Comparison, Plot, Results
 
+__all__ = ["Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "promote",
+           "promoted", "replay", "run", "save", "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -227,121 +226,3 @@ def replay(name: str) -> Results:
     """Judge a promoted prompt's recording again, without a model: what CI does on every pull request."""
     prompt = promoted(name)
     return Results(prompt, promotions.replay(prompt, _bench().library.folder(name)))
-
-
-class Plot:
-    """A matplotlib figure that displays as a picture in any notebook, whether or not pyplot was imported."""
-
-    def __init__(self, figure: Any) -> None:
-        self.figure = figure
-
-    def _repr_png_(self) -> bytes:
-        data = io.BytesIO()
-        self.figure.savefig(data, format="png", dpi=110)
-        return data.getvalue()
-
-
-class Results:
-    """What a prompt did on cases. Displays as a table, failures first."""
-
-    SHOWN = 12
-
-    def __init__(self, prompt: Prompt, outcomes: Sequence[Outcome]) -> None:
-        self.prompt = prompt
-        self.outcomes = list(outcomes)
-
-    @property
-    def passed(self) -> int:
-        """Cases that pass every check."""
-        return sum(outcome.passed for outcome in self.outcomes)
-
-    @property
-    def rate(self) -> str:
-        """The pass rate with its Wilson interval."""
-        return report.rate(self.passed, len(self.outcomes))
-
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """(id, ok or the reason, the answer, the input's beginning), failures first."""
-        ordered = sorted(self.outcomes, key=lambda outcome: outcome.passed)
-        return [
-            (
-                each.case.id,
-                "ok" if each.passed else next(one.reason for one in each.checks if not one.passed),
-                each.record.text,
-                " ".join(str(value) for value in each.case.inputs(self.prompt).values())[:80],
-            )
-            for each in ordered
-        ]
-
-    def __str__(self) -> str:
-        """For a terminal."""
-        return "\n".join([f"{self.prompt.name}: {self.rate}", *("  ".join(row) for row in self.rows()[: self.SHOWN])])
-
-    __repr__ = __str__
-
-    def _repr_markdown_(self) -> str:
-        return report.markdown(self.prompt, self.outcomes)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("case", "check", "answer", "input"))
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.rows()[: self.SHOWN]
-        )
-        more = len(self.outcomes) - self.SHOWN
-        rest = f"<p>and {more} more</p>" if more > 0 else ""
-        title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(self.rate)}</p>"
-        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
-
-    def plot(self) -> Plot:
-        """Pass rate per slice with 95 % Wilson intervals, as a picture; `.figure` is matplotlib's."""
-        from matplotlib.figure import Figure
-
-        names = sorted({outcome.case.slice for outcome in self.outcomes})
-        figure = Figure(figsize=(6, 0.9 + 0.5 * len(names)), layout="constrained")
-        axes = figure.subplots()
-        for row, name in enumerate(names):
-            chosen = [outcome.passed for outcome in self.outcomes if outcome.case.slice == name]
-            share = sum(chosen) / len(chosen)
-            low, high = wilson(sum(chosen), len(chosen))
-            axes.errorbar(share, row, xerr=[[share - low], [high - share]], fmt="o", capsize=4, color="#0b6176")
-        axes.set_yticks(range(len(names)), names)
-        axes.set_xlim(0, 1)
-        axes.set_xlabel(f"cases that pass every check of {self.prompt.name}, with 95 % Wilson intervals")
-        return Plot(figure)
-
-
-class Comparison:
-    """A draft beside the promoted prompt: the verdict, and each answer that changed."""
-
-    def __init__(self, results: Results, before: dict[str, Outcome], verdict: Verdict) -> None:
-        self.results, self.before, self.verdict = results, before, verdict
-
-    def changed(self) -> list[tuple[str, str, str, str]]:
-        """(id, what happened, the answer before, the answer now)."""
-        words = {(True, False): "lost", (False, True): "gained"}
-        return [
-            (
-                each.case.id,
-                words.get((self.before[each.case.id].passed, each.passed), "changed"),
-                self.before[each.case.id].record.text,
-                each.record.text,
-            )
-            for each in self.results.outcomes
-            if self.before[each.case.id].record.text != each.record.text
-        ]
-
-    def __str__(self) -> str:
-        """For a terminal."""
-        lines = [f"{self.verdict.word}: {self.verdict.reason}", f"now {self.results.rate}"]
-        return "\n".join([*lines, *("  ".join(row) for row in self.changed())])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.changed()
-        )
-        said = html.escape(f"{self.verdict.reason}; now {self.results.rate}")
-        return f"<p><b>{self.verdict.word}</b>: {said}</p><table><tbody>{body}</tbody></table>"
