@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 RUN_EXTRAS := --extra local --no-default-groups
-ALL_EXTRAS := --all-extras --all-groups
-BIN := .venv/bin
+ALL_EXTRAS := --all-extras --group dev
+BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
 PYTEST_ARGS ?=
 
 .PHONY: help
@@ -62,6 +62,22 @@ bench: setup models ## measure, side by side with peers, into docs/bench.json an
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md
 	@$(BIN)/sameboat model pull --quiet qwen2.5-coder-1.5b-instruct
 	@$(BIN)/python -m tests.bench.drill_briefs
+
+.PHONY: image
+image: ## build sameboat:local, labelled with what it serves (TARGET=worker, baked, dev; PYTHON_IMAGE=another base)
+	@.ci/image $(or $(TARGET),runtime)
+
+.PHONY: image-test
+image-test: setup image ## build the image and test it: locked in, recorded tokens, kills, limits
+	@SAMEBOAT_IMAGE=sameboat:local $(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_kill.py $(PYTEST_ARGS)
+
+.PHONY: smoke
+smoke: ## ask every public route of a deployed instance: make smoke URL=https://...
+	@python3 .ci/smoke.py $(or $(URL),http://127.0.0.1:7860)
+
+.PHONY: secrets
+secrets: ## what `docker compose --profile scale` reads: secrets/, made once, never overwritten
+	@.ci/secrets
 
 .PHONY: clean
 clean: ## remove what can be made again inside this folder (never the model cache)

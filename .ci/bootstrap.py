@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")  # the workspace's container keeps it outside
 TOOLS = ROOT / ".tools"
 PINS = ROOT / ".ci" / "uv.txt"
 COMPILE_S = 110  # measured on two cores; only the scale of the progress bar
@@ -98,7 +99,7 @@ class Alive:
 def main(arguments: list[str]) -> None:
     """Make `.venv` what the lock says it is."""
     sync = [uv(), "sync", "--locked", "--inexact", *arguments]
-    first = not any((ROOT / ".venv").glob("lib/python3*/site-packages/llama_cpp/lib"))
+    first = not any(VENV.glob("lib/python3*/site-packages/llama_cpp/lib"))
     environment = {**os.environ, "UV_NO_PROGRESS": "1"}
     environment.pop("SOURCE_DATE_EPOCH", None)  # it switches off ggml's SIMD defaults
     if not first:

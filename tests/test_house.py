@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors"},
-    {"settings"},
+    {"settings", "folders"},
     {"resources", "models"},
     {"engine"},
     {"prompts"},

@@ -45,6 +45,7 @@ COMMANDS = {
     "evaluate": "Run a prompt on its cases and report scores with intervals.",
     "promote": "Promote a draft whose verdict is PASS.",
     "doctor": "Look for everything that would stop you; exits with 1 if anything does.",
+    "version": "Show the version, or the digests of what is served.",
 }
 GROUPS = {
     "model": "The models: what there is, what is here, whether it is whole.",

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service import resources
+from service import folders, resources
 from service import settings as settings_module
 from service.builds.forge import ForgeError, choose
 from service.errors import SameboatError
@@ -153,15 +152,10 @@ def _resources(settings: Settings) -> Iterator[Finding]:
 
 def _cache(settings: Settings) -> Iterator[Finding]:
     for what, folder in (("cache", settings.cache_dir), ("state", settings.state_dir)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            remedy = f"Make {folder} writable for uid {os.getuid()}, or set SAMEBOAT_{what.upper()}_DIR."
+        if found := folders.trouble(folder, f"SAMEBOAT_{what.upper()}_DIR"):
             # A read-only cache is enough when it holds the model; whether it does is the model's finding.
             reads = what == "cache" and folder.is_dir()
-            yield Finding(what, "note" if reads else "stop", f"{folder} cannot be written: {error.strerror}", remedy)
+            yield Finding(what, "note" if reads else "stop", found.what, found.remedy)
         else:
             free = shutil.disk_usage(folder).free
             level: Literal["ok", "note"] = "ok" if free > 2e9 else "note"

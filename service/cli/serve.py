@@ -14,6 +14,7 @@ import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from service import folders
 from service import settings as settings_module
 from service.cli.model import pull_model
 from service.errors import SameboatError
@@ -37,6 +38,8 @@ def command(
         logging.getLogger("httpx").setLevel(logging.WARNING)
         if settings.engine == "local":
             pull_model(settings, Catalog.load(settings.data_dir / "models.toml"), None)
+        if settings.secret is not None:
+            folders.require(settings.state_dir, "SAMEBOAT_STATE_DIR")
         app = create_app(settings)
     except SameboatError as error:
         sys.stderr.write(f"sameboat: cannot start: {error}\n")

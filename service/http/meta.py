@@ -12,7 +12,6 @@ from service.engine.types import Health
 from service.errors import SameboatError
 from service.http.metrics import Metrics
 from service.http.state import Service, ServiceDep
-from service.prompts.library import Library
 
 router = APIRouter(tags=["service"])
 
@@ -58,7 +57,7 @@ def _shown(health: Health) -> dict[str, Any]:
 @router.get("/version", summary="What is served, by digest")
 async def version(service: ServiceDep) -> dict[str, Any]:
     """Version, models and promoted prompts with their digests; the image's labels say the same."""
-    return {"version": __version__, "models": _models(service), "prompts": prompt_digests(service.library)}
+    return {"version": __version__, "models": _models(service), "prompts": service.library.digests()}
 
 
 def _models(service: Service) -> dict[str, Any]:
@@ -76,11 +75,6 @@ def _models(service: Service) -> dict[str, Any]:
             "template_sha256": identity.template_sha256,
         }
     return found
-
-
-def prompt_digests(library: Library) -> dict[str, dict[str, str]]:
-    """Of every promoted prompt: the digest of its file and of its lock."""
-    return {name: {"prompt": library[name].sha256, "lock": library.lock(name).digest()} for name in library.names()}
 
 
 @router.get("/metrics", summary="Prometheus metrics")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from service import folders
 from service.errors import LicenceNotAccepted, ModelCorrupt, ModelFetchError, ModelMissing
 from service.models import sources
 from service.models.catalog import Model, licence_accepted
@@ -150,10 +151,11 @@ class Cache:
             with self._lock(model.sha256, lambda: progress(0, model.size_bytes, "waiting for another process")):
                 return self._fetch(model, progress, base or Path.cwd())
         except OSError as error:
+            found = folders.trouble(self.root, "SAMEBOAT_CACHE_DIR")
             raise ModelFetchError(
-                f"The cache {self.root} cannot be written: {error.strerror}.",
+                f"The cache {found.what}" if found else f"The cache {self.root} cannot be written: {error.strerror}.",
                 key="SAMEBOAT_CACHE_DIR",
-                remedy="Make it writable for this user, or name another directory.",
+                remedy=found.remedy if found else "Make it writable for this user, or name another directory.",
             ) from None
 
     def _fetch(self, model: Model, progress: Progress, base: Path) -> Path:

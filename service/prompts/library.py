@@ -56,6 +56,10 @@ class Library:
         """The prompt's lock."""
         return locks.read(self.folder(name) / "lock.json")
 
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Of every promoted prompt: the digests of its file and lock. `/version` and the image's label carry them."""
+        return {name: {"prompt": self[name].sha256, "lock": self.lock(name).digest()} for name in self.names()}
+
     def _check_files(self, prompt: Prompt) -> None:
         """The files are the ones that were promoted, whatever decodes."""
         lock = self.lock(prompt.name)

@@ -1,0 +1,127 @@
+"""The image that is shipped: what it is made of, how little it needs, and that it gives the promoted tokens."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service import settings
+from service.evaluation import cases as case_files
+from service.evaluation import recording
+from service.prompts.library import Library
+from tests.containers.engine import docker, running, volume
+
+NAME, COUNT = "extract-contact", 20
+LARGEST_BYTES = 450_000_000
+pytestmark = pytest.mark.timeout(600)
+
+
+def inspected(image: str) -> dict:  # type: ignore[type-arg]
+    found: dict = json.loads(docker("image", "inspect", image))[0]  # type: ignore[type-arg]
+    return found
+
+
+def test_it_is_small_and_says_how_it_is_run(image: str) -> None:
+    """At most 450 MB, uid 1000, one port, a health check that asks the process and not the model."""
+    found = inspected(image)
+    assert found["Size"] <= LARGEST_BYTES
+    config = found["Config"]
+    assert config["User"] == "1000:1000"
+    assert list(config["ExposedPorts"]) == ["7860/tcp"]
+    assert "/healthz" in " ".join(config["Healthcheck"]["Test"])
+    assert config["Entrypoint"] == ["sameboat"]
+
+
+def test_its_labels_are_what_it_serves(image: str) -> None:
+    """The digests in the label are the ones of the prompts and models inside, and of this checkout."""
+    label = json.loads(inspected(image)["Config"]["Labels"]["dev.sameboat.digests"])
+    inside = json.loads(docker("run", "--rm", "--network", "none", image, "version", "--digests"))
+    assert label == inside
+    assert label["prompts"] == Library(settings.load().data_dir).digests()
+    assert inspected(image)["Config"]["Labels"]["org.opencontainers.image.revision"]
+
+
+def test_no_compiler_no_weights_no_secrets_are_in_it(image: str) -> None:
+    """What is not there cannot be used: neither to build something nor to leak something."""
+    script = (
+        "command -v gcc cc g++ c++ uv make git;"
+        " find / -xdev \\( -name '*.gguf' -o -name '.env*' -o -name .git \\) 2>/dev/null"
+    )
+    assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", f"{script}; true").strip() == ""
+
+
+def test_locked_in_it_answers_with_the_recorded_tokens(image: str, models: str) -> None:
+    """Read-only, uid 1000, no capabilities, no network but its loopback: twenty cases, token for token as recorded."""
+    library = Library(settings.load().data_dir)
+    prompt, folder = library[NAME], library.folder(NAME)
+    cases = case_files.load(prompt, folder)[:COUNT]
+    with running(image, "--network", "none", "--volume", f"{models}:/cache:ro") as container:
+        container.ready()
+        status = container.sh("cat /proc/1/status")
+        assert "Uid:\t1000\t1000\t1000\t1000" in status
+        assert "CapEff:\t0000000000000000" in status
+        assert "CapBnd:\t0000000000000000" in status
+        assert "NoNewPrivs:\t1" in status
+        assert "Read-only file system" in container.sh("touch /app/x /opt/sameboat/x")
+        known = recording.read(folder / "recording.jsonl")
+        seen, wanted = {}, {}
+        for case in cases:
+            code, answer = container.ask(
+                f"/prompts/{NAME}", {"inputs": case.inputs(prompt)}, x_sameboat_mode="exact", cache_control="no-cache"
+            )
+            assert code == 200, answer
+            seen[case.id] = (answer["text"], answer["tokens"], answer["fingerprint"])
+            wanted[case.id] = (known[case.id].text, list(known[case.id].tokens), known[case.id].fingerprint)
+        assert seen == wanted
+        assert container.ask("/version")[1]["prompts"] == library.digests()
+
+
+def test_without_a_network_and_without_a_model_it_says_what_is_missing(image: str) -> None:
+    """It ends with uvicorn's start-up code and one sentence that names the model and what to do."""
+    with running(image, "--network", "none", "--env", "SAMEBOAT_OFFLINE=1") as container:
+        assert container.ended() == 3
+        assert "cannot start" in container.logs()
+        assert "SAMEBOAT_OFFLINE forbids fetching it" in container.logs()
+
+
+@pytest.mark.parametrize("place", ["cache", "state"])
+def test_a_volume_that_root_made_is_explained(image: str, models: str, place: str) -> None:
+    """It cannot take what is not its own; it says whose it is, and the command that repairs it; and that one does."""
+    with volume() as name:
+        root = ("--user", "0:0", "--entrypoint", "sh", "--volume", f"{name}:/{place}")
+        docker("run", "--rm", *root, image, "-c", f"chown 0:0 /{place} && chmod 755 /{place} && touch /{place}/by-root")
+        others = () if place == "cache" else ("--volume", f"{models}:/cache:ro")
+        options = ("--volume", f"{name}:/{place}", "--env", "SAMEBOAT_SECRET=not-a-real-one", *others)
+        with running(image, *options) as container:
+            assert container.ended() == 3
+            said = container.logs()
+        assert f"/{place}" in said
+        assert "belongs to uid 0" in said
+        assert f"chown -R 1000:1000 /{place}" in said
+        assert "Traceback" not in said
+        docker("run", "--rm", *root, image, "-c", f"chown -R 1000:1000 /{place}")
+        with running(image, *options) as container:
+            container.ready()
+
+
+def test_limits_decide_threads_and_whether_a_model_fits(image: str, models: str) -> None:
+    """A CPU quota is rounded down, a cpuset is counted, a memory limit refuses in numbers before the kernel would."""
+    mounted = ("--network", "none", "--volume", f"{models}:/cache:ro")
+
+    def doctor(*options: str) -> dict[str, dict[str, str]]:
+        said = docker("run", "--rm", *mounted, *options, image, "doctor", "--json", check=False)
+        return {each["what"]: each for each in json.loads(said)}
+
+    one = doctor("--cpus", "1.9", "--memory", "1g")
+    assert one["threads"]["found"] == "1: the CPU quota is 1.9, rounded down, of 2 CPUs"
+    assert one["memory"]["found"].startswith("1024 MiB: the control group's limit")
+    assert one["model"]["level"] == "ok"
+    assert doctor("--cpuset-cpus", "0")["threads"]["found"].startswith("1: 1 CPUs in the affinity mask")
+    tight = doctor("--memory", "200m")
+    assert tight["model"]["level"] == "stop"
+    assert "this container may use 200 MiB" in tight["model"]["found"]
+    with running(image, *mounted, "--memory", "200m") as container:
+        assert container.ended() == 3
+        assert "this container may use 200 MiB" in container.logs()
+        assert not container.state()["OOMKilled"]

@@ -1,0 +1,73 @@
+"""`make smoke`: a whole instance passes; one that lacks a route, or has one that nobody asks, does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+SMOKE = Path(__file__).resolve().parents[2] / ".ci" / "smoke.py"
+
+
+def smoke(url: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SMOKE, url, *more], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.model
+def test_every_route_of_a_started_service_answers(server: str) -> None:
+    """The routes come from its own OpenAPI document, so a route that was added since is asked or fails here."""
+    done = smoke(server)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 failed" in done.stdout
+    for route in ("/v1/chat/completions", "/prompts/extract-contact", "/builds/no-such-build/events", "/metrics"):
+        assert route in done.stdout
+
+
+@pytest.mark.model
+def test_other_digests_than_expected_fail(server: str) -> None:
+    """A deployment that serves other prompts than the image says is found out."""
+    done = smoke(server, "--digests", json.dumps({"prompts": {"sentiment": {"prompt": "0", "lock": "0"}}}))
+    assert done.returncode == 1
+    assert "FAIL" in next(line for line in done.stdout.splitlines() if " digests " in line)
+
+
+@pytest.fixture
+def hollow() -> Iterator[str]:
+    """An instance that says yes to everything, with an HTML page for an answer, and lists a route nobody knows."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            document = json.dumps({"paths": {"/surprise": {"get": {}}}})
+            text = document if self.path == "/openapi.json" else "<html>Sameboat</html>"
+            self.send_response(200)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_that_says_yes_to_everything_does_not_pass(hollow: str) -> None:
+    """What a misrouted domain or a proxy's error page looks like; only the page for people is what it should be."""
+    done = smoke(hollow)
+    assert done.returncode == 1
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
+    assert {row[2] for row in rows if row[0] == "ok"} == {"/", "/openapi.json"}
+    assert ["FAIL", "GET", "/surprise"] in [row[:3] for row in rows]
