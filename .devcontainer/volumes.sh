@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Named volumes keep the owner they were born with. Repair it where we may, explain it where we may not.
+# Named volumes keep the owner they were born with, and an editor may give this user another number than the image did.
+# Repair what this user cannot write where we may, explain it where we may not.
 set -euo pipefail
-for volume in "${SAMEBOAT_CACHE_DIR:-/cache}" "${SAMEBOAT_STATE_DIR:-/state}" "$HOME/.cache/uv"; do
-  [ -d "$volume" ] || continue
-  if [ ! -w "$volume" ]; then
-    echo "sameboat: $volume belongs to $(stat -c %U "$volume"); giving it to $(id -un)"
-    sudo chown -R "$(id -u):$(id -g)" "$volume" || {
-      echo "sameboat: that failed. Run as root: chown -R $(id -u):$(id -g) $volume" >&2
-      exit 1
-    }
-  fi
+for folder in "${SAMEBOAT_CACHE_DIR:-/cache}" "${SAMEBOAT_STATE_DIR:-/state}" "$HOME/.cache/uv" "${UV_PROJECT_ENVIRONMENT:-/opt/sameboat}"; do
+  [ -d "$folder" ] || continue
+  stranger=$(find "$folder" ! -user "$(id -u)" -print -quit)
+  [ -n "$stranger" ] || continue
+  echo "sameboat: $stranger belongs to $(stat -c '%U (uid %u)' "$stranger"); giving $folder to $(id -un)"
+  sudo chown -R "$(id -u):$(id -g)" "$folder" || {
+    echo "sameboat: that failed. Run as root: chown -R $(id -u):$(id -g) $folder" >&2
+    exit 1
+  }
 done

@@ -66,7 +66,8 @@ def test_killed_with_builds_in_flight_each_ends_once(image: str, models: str) ->
     """Killed while the first is being made and again while callbacks go out: three sites, three commits, three ids."""
     with network() as net, volume() as state, judge(image, net) as listener:
         options = (
-            "--network", net, "--hostname", "sameboat", "--volume", f"{models}:/cache:ro", "--volume", f"{state}:/state",
+            "--network", net, "--hostname", "sameboat", "--volume", f"{models}:/cache:ro",
+            "--volume", f"{state}:/state",
             "--env", f"SAMEBOAT_SECRET={SECRET}", "--env", "SAMEBOAT_CALLBACK_ALLOW=judge:8000",
             "--env", "SAMEBOAT_MAKER=plan",
         )  # fmt: skip
