@@ -25,7 +25,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from pydantic import SecretStr
 
 from service.builds import brief as briefs
-from service.builds import workflow
+from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
 from service.builds.callback import Allowed
@@ -84,6 +84,7 @@ class Builds:
         state.mkdir(parents=True, exist_ok=True)
         if not self.postgres:
             self._lock = take(state / "builds.lock")
+        sqlite_time.install()
         url = database_url(self.settings)
         self.store = Store(make_engine(url))
         self.store.create()

