@@ -21,6 +21,7 @@ from typing import Any
 
 BUDGET_S = 55.0
 """For everything together, after the instance is ready."""
+WRONG = "not-the-one"
 
 
 @dataclass
@@ -224,7 +225,7 @@ def openai(smoke: Smoke) -> None:
 def builds(smoke: Smoke, secret: str) -> None:
     """The routes of builds: without the secret they refuse, and nothing is started."""
     brief = {
-        "email": "smoke@example.com", "secret": "not the secret", "task": "smoke-test", "round": 1, "nonce": "smoke-1",
+        "email": "smoke@example.com", "secret": WRONG, "task": "smoke-test", "round": 1, "nonce": "smoke-1",
         "brief": "Nothing.", "checks": ["A page"], "evaluation_url": "https://example.com/notify", "attachments": [],
     }  # fmt: skip
     no = refuses(403, 503)
@@ -233,10 +234,10 @@ def builds(smoke: Smoke, secret: str) -> None:
     if secret:
         smoke.see("GET", "/builds", is_json("builds"), bearer=secret)
     else:
-        smoke.see("GET", "/builds", no, bearer="not-the-secret")
+        smoke.see("GET", "/builds", no, bearer=WRONG)
     lost = refuses(403, 404, 503)
     for method, rest in (("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/deliver")):
-        smoke.see(method, f"/builds/no-such-build{rest}", lost, route="/builds/{build}" + rest, bearer="not-the-secret")
+        smoke.see(method, f"/builds/no-such-build{rest}", lost, route="/builds/{build}" + rest, bearer=WRONG)
 
 
 def everything(smoke: Smoke) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.builds.harness import brief
+from tests.builds.harness import SECRET, brief
 from tests.containers.engine import Container, docker, running, until, volume
 from tests.servers.evaluator import fault
 
 LISTENER = Path(__file__).with_name("listener.py")
-SECRET = "canary-secret-7f3a"
 COUNT = """
 import json, pathlib
 from dulwich.repo import Repo

@@ -1,0 +1,163 @@
+"""compose.yaml as people use it: names on one network, volumes that outlive `down`, and workers that may be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builds.harness import SECRET, brief
+from tests.containers.engine import Container, docker, until
+from tests.containers.postgres import build, pullable
+from tests.containers.test_kill import LISTENER, commits, heard
+
+ROOT = Path(__file__).resolve().parents[2]
+OVER = """
+# Laid over compose.yaml by the tests: no published ports, an evaluator that hears the callbacks, the quick maker.
+services:
+  judge:
+    image: {image}
+    entrypoint: [python, /listener.py]
+    volumes: ["{listener}:/listener.py:ro"]
+    networks: [ai-net]
+    healthcheck: {{disable: true}}
+  service:
+    ports: !reset []
+    environment: {{SAMEBOAT_SECRET: {secret}, SAMEBOAT_MAKER: plan, SAMEBOAT_CALLBACK_ALLOW: "judge:8000"}}
+  thin: {{ports: !reset []}}
+  notebooks: {{ports: !reset []}}
+  api:
+    ports: !reset []
+    environment: {{SAMEBOAT_MAKER: plan}}
+  worker:
+    environment: {{SAMEBOAT_MAKER: plan}}
+"""
+PENDING = """
+import os, psycopg
+with psycopg.connect(open(os.environ["SAMEBOAT_DATABASE_URL_FILE"]).read()) as db:
+    for row in db.execute("SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING' AND name = 'build'"):
+        print(row[0])
+"""
+pytestmark = pytest.mark.timeout(1200)
+
+
+class Compose:
+    """One project of compose.yaml, with names of its own."""
+
+    def __init__(self, image: str, models: str, folder: Path) -> None:
+        self.project = f"sameboat-test-{uuid.uuid4().hex[:6]}"
+        over = folder / "over.yaml"
+        over.write_text(OVER.format(image=image, listener=LISTENER, secret=SECRET))
+        self.files = ("--file", str(ROOT / "compose.yaml"), "--file", str(over))
+        self.environment = {
+            **os.environ,
+            "SAMEBOAT_NETWORK": f"{self.project}-net",
+            "SAMEBOAT_MODELS": models,
+            "SAMEBOAT_SECRETS": str(folder / "secrets"),
+            "SAMEBOAT_CALLBACK_ALLOW": "judge:8000",
+            "SAMEBOAT_CPUS": "1",
+            "SAMEBOAT_MEMORY": "1g",
+        }
+
+    def __call__(self, *words: str, profile: str = "scale", check: bool = True) -> str:
+        """A docker compose command's output."""
+        command = ["docker", "compose", "--project-name", self.project, *self.files, "--profile", profile, *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=900)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def container(self, service: str, number: int = 1) -> Container:
+        """One of a service's containers."""
+        return Container(f"{self.project}-{service}-{number}")
+
+
+@pytest.fixture
+def compose(image: str, models: str, tmp_path: Path) -> Iterator[Compose]:
+    """A project, gone at the end with its volumes; the models' volume belongs to the session and stays."""
+    project = Compose(image, models, tmp_path)
+    yield project
+    with contextlib.suppress(AssertionError):
+        for volume in ("state", "scaled", "db"):
+            project("down", "--timeout", "5", profile="*")
+            docker("volume", "rm", "--force", f"{project.project}_{volume}", check=False)
+
+
+def finished(container: Container, builds: list[str], seconds: float = 600) -> list[dict[str, str]]:
+    """The builds when all of them and their callbacks are over."""
+
+    def look() -> list[dict[str, str]] | None:
+        shown = [container.ask(f"/builds/{each}")[1] for each in builds]
+        over = all(each["status"] == "done" and each["delivery"] != "pending" for each in shown)
+        return shown if over else None
+
+    found: list[dict[str, str]] = until(look, seconds)
+    return found
+
+
+def test_names_limits_and_volumes(compose: Compose) -> None:
+    """A service without an engine asks the other by name; limits are seen; `down` and `up` keep models and builds."""
+    compose("up", "--detach", "--no-build", "judge", "service", "thin", profile="remote")
+    service, thin = compose.container("service").ready(), compose.container("thin").ready()
+    status, answer = thin.ask("/prompts/extract-contact", {"inputs": {"text": "Kenji Mori, Iris Labs"}})
+    assert status == 200, answer
+    assert answer["value"]["name"]
+    ready = service.ask("/readyz")[1]
+    assert ready["threads"]["value"] == 1
+    assert "CPU quota is 1" in ready["threads"]["reason"]
+    assert ready["memory_bytes"]["value"] == 2**30
+    status, posted = service.ask("/api-endpoint", brief("http://judge:8000/notify", secret=SECRET))
+    assert status == 200, posted
+    [before] = finished(service, [posted["job_id"]])
+    model = service.sh("stat -c '%n %Y' /cache/models/*")
+    compose("down", profile="remote")
+    compose("up", "--detach", "--no-build", "service", profile="remote")
+    service.ready()
+    assert service.ask(f"/builds/{posted['job_id']}")[1] == before
+    assert service.sh("stat -c '%n %Y' /cache/models/*") == model
+
+
+def test_scale_survives_the_loss_of_workers(compose: Compose, image: str, tmp_path: Path) -> None:
+    """Two api, three workers, Postgres. The worker that makes a build is killed, twice: every build ends once."""
+    worker = image.replace("sameboat", "sameboat-worker", 1)
+    if docker("image", "ls", "--quiet", worker).strip() == "":
+        pytest.skip(f"no image {worker}: make image TARGET=worker")
+    subprocess.run([ROOT / ".ci" / "secrets", tmp_path / "secrets"], check=True, capture_output=True)
+    (tmp_path / "secrets" / "secret").chmod(0o644)
+    (tmp_path / "secrets" / "secret").write_text(SECRET)
+    postgres = json.loads(compose("config", "--format", "json"))["services"]["db"]["image"]
+    if not pullable(postgres):
+        compose.environment["POSTGRES_IMAGE"] = build()
+    compose("up", "--detach", "--no-build", "judge", "db", "api", "worker")
+    first, second = compose.container("api", 1).ready(), compose.container("api", 2).ready()
+    for number in (1, 2, 3):
+        compose.container("worker", number).ready()
+    builds = []
+    for number in range(5):
+        body = brief("http://judge:8000/notify", secret=SECRET, task=f"scale-{number}", nonce=f"n-{number}")
+        status, answer = (first, second)[number % 2].ask("/api-endpoint", body)
+        assert status == 200, answer
+        builds.append(answer["job_id"])
+    killed: set[str] = set()
+
+    def busy() -> str | None:
+        names = docker("exec", "-i", first.name, "python", "-", input=PENDING).split()
+        return next((name.removesuffix("-0") for name in names if name.removesuffix("-0") not in killed), None)
+
+    for _ in range(2):
+        victim = until(busy)
+        docker("kill", victim)
+        killed.add(victim)
+    shown = finished(second, builds)
+    assert [each["delivery"] for each in shown] == ["delivered"] * 5
+    listener = compose.container("judge")
+    assert {each["headers"]["webhook-id"] for each in heard(listener)} == set(builds)
+    assert sorted(commits(first).values()) == [1] * 5
+    assert SECRET not in compose("logs", "api", "worker")
+    states = json.loads("[" + ",".join(compose("ps", "--all", "--format", "json", "worker").split("\n"))[:-1] + "]")
+    assert sum(each["State"] == "running" for each in states) == 1
