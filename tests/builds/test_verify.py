@@ -1,0 +1,174 @@
+# ruff: noqa: E501 (pages are one line)
+"""Verification: checks are judged by what the page does, generated code reaches nothing, and nothing hangs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from service.builds.brief import Attachment
+from service.builds.verify import IDENTICAL, LICENCE, README, Check, Outcome, Report, find_browser, repository, verify
+
+BROWSER, WHY = find_browser(None)
+browser = pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")
+GOOD = "<!DOCTYPE html><title>t</title><p id=count>0</p>"
+
+
+def look(html: str, *checks: str, timeout_s: float = 30.0, network: frozenset[str] = frozenset()) -> Report:
+    return verify(
+        {"index.html": html.encode()},
+        [Check(each, each) for each in checks],
+        [],
+        browser=BROWSER,
+        timeout_s=timeout_s,
+        network=network,
+    )
+
+
+def page_outcomes(report: Report) -> dict[str, Outcome]:
+    return {each.said: each for each in report.outcomes if each.js is not None}
+
+
+@pytest.fixture
+def neighbour() -> Iterator[tuple[str, list[str]]]:
+    """A server on another port of this machine, which anybody may read; what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("access-control-allow-origin", "*")
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"hi")
+
+        def log_message(self, format: str, *args: object) -> None:
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_the_repository_is_checked_as_it_would_be_pushed() -> None:
+    """A changed attachment, a licence that is none and a README without sections are found, each by name."""
+    attached = [Attachment("a.bin", "application/octet-stream", b"\0\1")]
+    found = repository({"a.bin": b"AAE=", "LICENSE": b"MIT", "README.md": b"# Summary"}, attached)
+    assert {name for name, each in found.items() if each.verdict == "failed"} == {
+        LICENCE, README, IDENTICAL, "index.html is there",
+    }  # fmt: skip
+    assert "a.bin" in found[IDENTICAL].reason
+    assert repository({"a.bin": b"\0\1"}, attached)[IDENTICAL].verdict == "passed"
+
+
+def test_a_sentence_is_judged_by_what_it_means_or_said_not_to_be() -> None:
+    """A sentence about the licence is ours; one about the page, without a translation, is not judged: never dropped."""
+    report = verify({}, [Check("Repo has MIT license"), Check("It is beautiful")], [], browser=None, timeout_s=1)
+    said = {each.said: each.verdict for each in report.outcomes}
+    assert said["Repo has MIT license"] == "failed"
+    assert said["It is beautiful"] == "not judged"
+
+
+@browser
+@pytest.mark.browser
+def test_generated_code_reaches_no_other_port_and_no_other_host(neighbour: tuple[str, list[str]]) -> None:
+    """By fetch, image, script, beacon, WebSocket, frame or navigation: the neighbour hears nothing, all are refused."""
+    host, asked = neighbour
+    html = f"""<!DOCTYPE html><title>t</title><script>
+    window.tried = Promise.allSettled([fetch('http://{host}/f'), fetch('https://example.com/'), fetch('http://localhost/')]);
+    new Image().src = 'http://{host}/i';
+    navigator.sendBeacon('http://{host}/b', 'x');
+    try {{ new WebSocket('ws://{host}/w'); }} catch (e) {{}}
+    new EventSource('http://{host}/e');
+    const script = document.createElement('script'); script.src = 'http://{host}/s.js'; document.head.append(script);
+    const frame = document.createElement('iframe'); frame.src = 'http://{host}/if'; document.documentElement.append(frame);
+    </script>"""
+    report = look(
+        html,
+        "window.tried.then(all => all.every(each => each.status === 'rejected'))",
+        f"(window.open('http://{host}/open'), setTimeout(() => location.href = 'http://{host}/go', 0), true)",
+    )
+    tried, left = page_outcomes(report).values()
+    assert tried.verdict == "passed"
+    assert left.verdict == "failed"  # the page is gone: its navigation was refused
+    assert asked == []
+    assert any(f"refused a request to http://{host}" in line for line in report.console)
+    assert any("refused a request to https://example.com" in line for line in report.console)
+
+
+@browser
+@pytest.mark.browser
+def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -> None:
+    """Not ours, not a file, and with storage of its own for every check; an allowed host is asked, and only that one."""
+    host, asked = neighbour
+    checks = (
+        "location.origin === 'https://build.invalid'",
+        "document.cookie === '' && !localStorage.x && (localStorage.x = '1')",
+        "!localStorage.x",
+        f"fetch('http://{host}/data').then(r => r.text()).then(t => t === 'hi')",
+        "fetch('./missing').then(r => r.status === 404)",
+    )
+    report = look(GOOD, *checks, network=frozenset({host}))
+    assert [each.reason for each in page_outcomes(report).values() if each.verdict != "passed"] == []
+    assert asked == ["/data"]
+
+
+@browser
+@pytest.mark.browser
+def test_a_check_waits_for_data_and_says_what_it_saw() -> None:
+    """An element that comes late is found; a promise of false is false; a failure names what the elements hold."""
+    late = "<!DOCTYPE html><title>t</title><p id=count>0</p><ol id=l></ol><script>setTimeout(() => { l.innerHTML = '<li>x'; }, 300)</script>"
+    wrong = "document.querySelector('#count').textContent === '1' && document.querySelector('#gone')"
+    checks = ("document.querySelector('#l li').textContent === 'x'", "Promise.resolve(false)", wrong, "not code (")
+    found = page_outcomes(look(late, *checks))
+    assert [each.verdict for each in found.values()] == ["passed", "failed", "failed", "failed"]
+    assert '#count is a p with text "0"' in found[wrong].reason
+    assert "there is no #gone" in found[wrong].reason
+    assert "SyntaxError" in found["not code ("].reason
+
+
+@browser
+@pytest.mark.browser
+def test_a_check_presses_a_button_once() -> None:
+    """An expression with effects is evaluated once in an opened page: a counter that adds two is not saved by luck."""
+    html = "<!DOCTYPE html><title>t</title><b id=n>0</b><button id=b onclick='n.textContent = +n.textContent + 2'>x</button>"
+    press = "(document.querySelector('#b').click(), Number(document.querySelector('#n').textContent) === {})"
+    found = page_outcomes(look(html, press.format(2), press.format(4)))
+    assert [each.verdict for each in found.values()] == ["passed", "failed"]
+
+
+@browser
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("html", "passes"),
+    [
+        ("<title>t</title><script>while (true);</script>", False),
+        ("<title>t</title><script>setTimeout(() => { while (true); }, 0)</script>", None),
+        ("<title>t</title><script>alert(1); confirm(2); prompt(3); onbeforeunload = e => e.preventDefault(); print()</script>", True),
+        ("<title>t</title><script>for (let i = 0; i < 5; i++) window.open('about:blank');</script>", True),
+    ],
+    ids=["loops at once", "loops later", "dialogs", "windows"],
+)  # fmt: skip
+def test_a_page_that_misbehaves_costs_only_its_time(html: str, passes: bool | None) -> None:
+    """It ends, and says so; what can be judged is judged."""
+    report = look(f"<!DOCTYPE html>{html}", "document.title === 't'", timeout_s=6.0)
+    [found] = page_outcomes(report).values()
+    if passes is not None:
+        assert (found.verdict == "passed") is passes
+    assert report.screenshot is not None or not passes
+
+
+@browser
+@pytest.mark.browser
+def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> None:
+    """What the page throws by itself counts; what a check provokes does not."""
+    report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")
+    assert [each.verdict for each in report.outcomes if each.said == "the page opens without errors"] == ["failed"]
+    assert not any("reading 'y'" in line for line in report.console)
