@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 from service.builds.generate import Ask, Job, Unusable, cut, offered
@@ -51,8 +52,30 @@ def page(job: Job, plan: dict[str, Any]) -> bytes:
         }
         for each in job.attachments
     ]
-    plan = {"language": "en", **plan}
+    plan = {"language": "en", **tidied(plan)}
     return templates().get_template("page.html.j2").render(plan=plan, job=job, attachments=shown).encode()
+
+
+def tidied(plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan without what small models repeat: a sentence is shown once, and a section that says nothing new not."""
+    seen: set[str] = set()
+    summary = _new(plan["summary"], seen)
+    sections = [{**each, "text": _new(each["text"], seen)} for each in plan["sections"]]
+    return {**plan, "summary": summary or plan["summary"], "sections": [each for each in sections if each["text"]]}
+
+
+def _new(text: str, seen: set[str]) -> str:
+    """The sentences not seen so far; a last one that was cut off is left out where there are others."""
+    sentences = re.findall(r"[^.!?]+(?:[.!?]+|$)", text.strip())
+    if len(sentences) > 1 and sentences[-1].strip()[-1:] not in (".", "!", "?"):
+        sentences.pop()
+    kept = []
+    for sentence in sentences:
+        key = re.sub(r"\W+", " ", sentence).strip().lower()
+        if key and key not in seen:
+            seen.add(key)
+            kept.append(sentence.strip())
+    return " ".join(kept)
 
 
 def _rows(text: str) -> list[list[str]] | None:
