@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         None, description="Models for builds, in order, comma-separated. Default: the models of the build prompts."
     )
     providers_file: Path | None = Field(
-        None, description="TOML file of further OpenAI-compatible models for builds, with prices; see docs/builds.md."
+        None, description="TOML file of further OpenAI-compatible models for builds, with prices; see docs/making.md."
     )
     build_max_cost: float = Field(
         1.0, ge=0, description="Money that one build may cost, in the currency of the providers' prices."
