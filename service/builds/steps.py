@@ -114,7 +114,11 @@ class Steps:
             made = self._try(build, name, job)
             if made is not None:
                 return self._kept(row, job, made, name)
-        self.store.event(build, "degraded", "No model gave a usable answer; what was asked for is published as it is.")
+            if previous and name == "files":
+                break  # a plan would replace an app that works by a page about it
+        self.store.event(
+            build, "degraded", "No model gave a usable answer: the brief, or what was there before, is published."
+        )
         made = {} if previous and "index.html" in previous else without_model(job)
         return self._kept(row, job, made, "none")
 

@@ -34,7 +34,7 @@ def without_model(job: Job) -> dict[str, bytes]:
     """The page when no model answered: the brief itself, and that it is all there is."""
     plan = {
         "title": job.title,
-        "summary": "This page could not be generated in time. It shows what was asked for.",
+        "summary": "No model answered in time, so this page only says what was asked for.",
         "sections": [],
         "language": "en",
     }
