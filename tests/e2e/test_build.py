@@ -20,7 +20,7 @@ from tests.e2e.conftest import ROOT, SAMEBOAT, free_port
 from tests.servers.evaluator import evaluator
 
 pytestmark = pytest.mark.model
-SECRET = "a-secret-for-this-test"
+SECRET = "a-secret-for-this-test"  # pragma: allowlist secret
 ROWS = b"bread,price\nRye,4.50\nSpelt,5.20\n"
 
 
