@@ -6,7 +6,7 @@ It keeps the `Engine` contract (streams, abilities, cancellation is visible in `
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings, Usage
 from service.errors import NotSupported
@@ -20,6 +20,7 @@ class ScriptedEngine:
         self.asked: list[Request] = []
         self.withdrawn = 0
         self.can_logprobs = False
+        self.warmed: list[Sequence[Request]] = []
         self.state: Health = Health("ready", "scripted")
         self._identity = Identity("scripted", "1", name, "0" * 64, "1" * 64)
 
@@ -87,6 +88,9 @@ class ScriptedEngine:
         *_, last = [item async for item in self.stream(request)]
         assert isinstance(last, Answer)
         return last
+
+    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+        self.warmed = [*self.warmed, *groups]
 
     async def count(self, request: Request) -> int:
         return self._answer(request, "").usage.prompt

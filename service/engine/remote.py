@@ -16,7 +16,7 @@ import json
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -132,6 +132,9 @@ class RemoteEngine:
                 raise
             finally:
                 self._counters["running"] -= 1
+
+    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+        """Nothing: what the server keeps is its own affair."""
 
     async def count(self, request: Request) -> int:
         """Not part of OpenAI's API."""

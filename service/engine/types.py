@@ -7,7 +7,7 @@ natural logarithms.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -221,6 +221,12 @@ class Engine(Protocol):
 
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
+
+    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+        """Decode the common beginning of each group's prompts ahead, while nobody waits, and keep it. Returns at once.
+
+        An engine that keeps no prefixes does nothing.
+        """
 
     async def count(self, request: Request) -> int:
         """Prompt tokens of the request as the model will see it."""

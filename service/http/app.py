@@ -21,6 +21,7 @@ from service.http.admission import Admission
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
 from service.http.state import Service
+from service.prompts.ahead import variants
 from service.prompts.library import Library
 from service.settings import Settings
 
@@ -89,9 +90,13 @@ def models_to_start(service: Service) -> list[str]:
 
 
 async def _verify(service: Service) -> None:
-    """Say early, in the log, which prompts will be refused; every call of one says it again."""
+    """Say early, in the log, which prompts will be refused, and have the others' beginnings decoded ahead."""
     for name in service.library.names():
         try:
-            service.engine_for(service.library[name])
+            prompt = service.library[name]
+            engine = service.engine_for(prompt)
         except SameboatError as error:
             log.warning("%s is not served: %s", name, error)
+            continue
+        if (prompt.spec.model or service.engines.default) in service.serves:
+            await engine.warm([variants(prompt)])

@@ -17,7 +17,16 @@ from service.engine.local.client import LocalEngine
 from service.engine.pool import Engines
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-GAUGES = {"queue_requests", "queue_tokens", "running", "kept_answers", "kv_tokens", "worker_rss_bytes"}
+GAUGES = {
+    "queue_requests",
+    "queue_tokens",
+    "running",
+    "kept_answers",
+    "kv_tokens",
+    "worker_rss_bytes",
+    "prefixes",
+    "prefix_bytes",
+}
 HISTOGRAMS = {
     "queue_s": "Seconds from admission to the worker",
     "first_token_s": "Seconds from admission to the first token",

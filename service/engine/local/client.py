@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata as packages
 from pathlib import Path
@@ -23,7 +23,9 @@ from typing import Any
 
 from service import resources
 from service.engine.local.kept import KeptAnswers
+from service.engine.local.loading import load_message
 from service.engine.local.process import WorkerProcess
+from service.engine.local.protocol import Pieces
 from service.engine.local.telling import pieces_of, told
 from service.engine.local.template import ChatTemplate
 from service.engine.local.ticket import Ticket, refusal
@@ -66,6 +68,7 @@ class LocalEngine:
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
         self._changed = asyncio.Event()
+        self._warm: list[list[Pieces]] = []  # what to decode ahead, again after each restart
         self._task: asyncio.Task[None] | None = None
         self._process: WorkerProcess | None = None
         self._kept = KeptAnswers(settings.reuse_answers)
@@ -216,8 +219,11 @@ class LocalEngine:
     async def _run_worker(self, path: Path) -> str:
         """One worker, from its start to its end; why it ended."""
         threads, _ = resources.threads(self._settings)
-        load = {"path": str(path), "n_ctx": self.n_ctx, "slots": self._settings.parallel, "threads": threads,
-                "embeds": self.metadata.pools}  # fmt: skip
+        left = resources.memory_bytes(self._settings)[0] - self.memory_bytes() - self._beside()
+        load = load_message(
+            path, self.identity, self._settings,
+            n_ctx=self.n_ctx, threads=threads, embeds=self.metadata.pools, left_bytes=left,
+        )  # fmt: skip
         reason = ""
         try:
             self._process = await WorkerProcess.start(load, threads=threads)
@@ -261,9 +267,11 @@ class LocalEngine:
                 threads, why = resources.threads(self._settings)
                 reason = f"{self.model.name}, {message['slots']} x {message['n_ctx']} tokens, {threads} threads ({why})"
                 self._set(Health("ready", reason, restarts=self._health.restarts))
+            if self._warm:
+                self._send({"op": "warm", "groups": self._warm})
             self._pump()
         elif kind == "stats":
-            self._worker = {**message["counters"], "kv_tokens": float(message["kv_tokens"])}
+            self._worker = {name: float(value) for name, value in message["numbers"].items()}
         elif message["id"] in self._asked:
             waiting = self._asked[message["id"]]
             if not waiting.done():
@@ -348,6 +356,13 @@ class LocalEngine:
         """Prompt tokens, counted by the worker itself."""
         await self.ready()
         return int((await self._ask({"op": "count", "pieces": pieces_of(request, self.template)}))["tokens"])
+
+    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+        """Have the common beginning of each group decoded and kept, now or as soon as there is a worker."""
+        made = [[pieces_of(request, self.template) for request in group] for group in groups]
+        self._warm += made
+        if self._health.state == "ready":
+            self._send({"op": "warm", "groups": made})
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """Vectors of a model that pools; the others give none, and no vector is made up for them.

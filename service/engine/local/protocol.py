@@ -1,8 +1,8 @@
 """What the two processes say to each other: frames of four bytes of length, big-endian, and that much UTF-8 JSON.
 
-The parent sends `Submit`, `Cancel`, `Count`, `Stop`; the worker sends `Loading`, `Ready`, `Failed`, `Begun`, `Tokens`,
-`Done`, `Refused`, `Counted`, `Stats`. Each is a flat object with `op`; ids are the parent's and mean nothing here.
-A prompt travels as pieces, (text, special): special pieces may become control tokens, the others never do.
+The parent sends `Submit`, `Cancel`, `Count`, `Warm`, `Stop`; the worker sends `Loading`, `Ready`, `Failed`, `Begun`,
+`Tokens`, `Done`, `Refused`, `Counted`, `Stats`. Each is a flat object with `op`; ids are the parent's and mean nothing
+here. A prompt travels as pieces, (text, special): special pieces may become control tokens, the others never do.
 """
 
 from __future__ import annotations

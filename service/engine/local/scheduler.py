@@ -5,12 +5,13 @@ One step of the worker, decided in this order:
 1. A sequence that was cancelled is gone before anything else is decided.
 2. A waiting request takes a free slot beside those that are busy, because llama.cpp batches only neighbouring
    sequences (a gap splits the batch, and each part reads all the weights again); among those, the one that already
-   holds the longest beginning of its prompt, else an empty one, else the one that was used longest ago. What another
-   slot holds of the prompt is copied. Interactive requests go first; a background one may not take the last free slot,
-   so a person never waits for a build to end.
+   holds the longest beginning of its prompt, else an empty one, else the one that was used longest ago. What a kept
+   prefix or another slot holds more of the prompt is copied. Interactive requests go first; a background one may not
+   take the last free slot, so a person never waits for a build to end.
 3. If nobody is answering yet, the oldest prompt goes on by one chunk.
 4. If somebody is answering, prompts get one chunk after every answer step, so that inter-token times stay level and
-   first tokens still come; interactive prompts before background ones, then the one with the least left to do.
+   first tokens still come; interactive prompts before background ones, then the one with the least left to do, and
+   prefixes that are decoded ahead of any request only while no prompt waits.
 5. All fast sequences that are answering take their next token in one batch.
 6. Each exact sequence takes its next token in a batch of its own: its arithmetic never depends on who else is there.
 
@@ -22,14 +23,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 CHUNK = 64  # tokens; one chunk is also how long a cancellation may have to wait
 
 
+class Held(Protocol):
+    """Tokens whose state is somewhere; the first `canonical` were computed in whole chunks."""
+
+    tokens: list[int]
+    canonical: int
+
+
 @dataclass
 class Slot:
-    """One sequence of the context. `tokens` are in its memory; the first `canonical` were computed in whole chunks."""
+    """One sequence of the context, and what is in its memory (`Held`)."""
 
     number: int
     tokens: list[int] = field(default_factory=list)
@@ -49,6 +57,7 @@ class Active:
     slot: Slot | None = None
     done: int = 0  # prompt tokens that are in the slot's memory
     answering: bool = False
+    ahead: bool = False  # only a prefix, decoded before anybody asks
 
     @property
     def left(self) -> int:
@@ -80,40 +89,47 @@ def common(left: Sequence[int], right: Sequence[int]) -> int:
     return low
 
 
-def reusable(slot: Slot, prompt: Sequence[int], *, exact: bool) -> int:
-    """Prompt tokens that need not be computed if this request starts from what `slot` holds.
+def reusable(held: Held, prompt: Sequence[int], *, exact: bool) -> int:
+    """Prompt tokens that need not be computed if this request starts from what is held.
 
     The last prompt token is always computed, since its logits are needed. An exact request takes only whole chunks.
     """
-    size = min(common(slot.tokens, prompt), len(prompt) - 1)
+    size = min(common(held.tokens, prompt), len(prompt) - 1)
     if exact:
-        size = min(size, slot.canonical)
+        size = min(size, held.canonical)
         size -= size % CHUNK
     return size
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a request goes, and from which slot's memory (perhaps its own) it takes `reuse` tokens."""
+    """Where a request goes, and from whose memory (perhaps the slot's own) it takes `reuse` tokens."""
 
     slot: Slot
-    source: Slot
+    source: Held
     reuse: int
 
 
-def place(slots: Sequence[Slot], prompt: Sequence[int], *, exact: bool, background: bool) -> Placement | None:
-    """Rule 2. None when no slot is free for this request."""
+def place(
+    slots: Sequence[Slot], prompt: Sequence[int], *, exact: bool, background: bool, kept: Iterable[Held] = ()
+) -> Placement | None:
+    """Rule 2. None when no slot is free for this request. `kept` are prefixes that no slot needs to hold."""
     free = [slot for slot in slots if slot.owner is None]
     if not free or (background and len(free) == 1 and len(slots) > 1):
         return None
     beside = neighbours(slots)
     best = max(slots, key=lambda slot: (reusable(slot, prompt, exact=exact), slot in beside, -slot.number))
     reuse = reusable(best, prompt, exact=exact)
-    if reuse and best in beside and reuse * 2 >= len(best.tokens):
+    prefix = max(kept, key=lambda held: reusable(held, prompt, exact=exact), default=None)
+    from_prefix = reusable(prefix, prompt, exact=exact) if prefix is not None else 0
+    if reuse and reuse >= from_prefix and best in beside and reuse * 2 >= len(best.tokens):
         return Placement(best, best, reuse)  # its rest is worth less than what a copy costs
-    others = [slot for slot in beside if not reuse or slot is not best] or beside
+    source: Held | None = best if reuse else None
+    if prefix is not None and from_prefix and from_prefix >= reuse:
+        source, reuse = prefix, from_prefix
+    others = [slot for slot in beside if slot is not source] or beside
     target = min(others, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))
-    return Placement(target, best if reuse else target, reuse)
+    return Placement(target, source or target, reuse)
 
 
 def neighbours(slots: Sequence[Slot]) -> list[Slot]:
@@ -138,7 +154,7 @@ class Scheduler:
         running = [sequence for sequence in sequences if sequence.slot is not None]
         prompts = sorted(
             (sequence for sequence in running if not sequence.answering),
-            key=lambda sequence: (sequence.background, sequence.left, sequence.id),
+            key=lambda sequence: (sequence.ahead, sequence.background, sequence.left, sequence.id),
         )
         answering = [sequence for sequence in running if sequence.answering]
         if prompts and (not answering or self._prompt_is_next):

@@ -27,11 +27,14 @@ import numpy.typing as npt
 from service.engine.local import embedding
 from service.engine.local import labels as label_scores
 from service.engine.local.constraint import Constraint, tokenizer_of
-from service.engine.local.context import Context
+from service.engine.local.context import Context, features
 from service.engine.local.generation import Generation
+from service.engine.local.memory import Memory
+from service.engine.local.prefix_files import PrefixFiles
+from service.engine.local.prefixes import Prefixes
 from service.engine.local.protocol import Decoder, Pieces, encode
 from service.engine.local.sampling import Chain
-from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, Step, place
+from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, Step, common
 from service.engine.local.tokens import Text
 from service.errors import PromptTooLong, SameboatError, SchemaUnsupported
 
@@ -72,6 +75,7 @@ class Worker:
              "forced_tokens", "prefix_hits", "cancelled"), 0.0,
         )  # fmt: skip
         self._step = 0
+        self._internal = 0  # ids of the worker's own requests count down; the parent's count up
         self._draining = False
 
     def send(self, message: dict[str, Any]) -> None:
@@ -131,11 +135,11 @@ class Worker:
         except SameboatError as error:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
-        self._slots = [Slot(number) for number in range(message["slots"])]
+        self._memory = Memory(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         self.context.decode([(self.context.eos, 0, 0, True)])  # pages the weights in, and makes the thread pool
         self.context.cut(0, 0)
-        self.send({"op": "ready", "n_ctx": self.context.n_ctx, "slots": len(self._slots)})
+        self.send({"op": "ready", "n_ctx": self.context.n_ctx, "slots": message["slots"]})
 
     def _receive(self, *, wait: bool) -> None:
         while True:
@@ -153,6 +157,8 @@ class Worker:
                 self._counters["cancelled"] += 1
             elif message["op"] == "count":
                 self.send({"op": "counted", "id": message["id"], "tokens": len(self._tokens(message["pieces"]))})
+            elif message["op"] == "warm":
+                self._warm(message["groups"])
             elif message["op"] == "stop":
                 self._draining = True
 
@@ -214,44 +220,42 @@ class Worker:
         )
         return Request(message, active, generation)
 
+    def _warm(self, groups: list[list[Pieces]]) -> None:
+        """Decode the common beginning of each group and keep it, when there is nothing else to do."""
+        for group in groups:
+            prompts = [self._tokens(pieces) for pieces in group]
+            shared = min((common(prompts[0], each) for each in prompts), default=0)
+            beginning = prompts[0][: min(shared, self.context.n_ctx - 1)]
+            kept = self._memory.prefixes.find(beginning)
+            if kept is not None:
+                kept.pinned = True
+            elif len(beginning) >= CHUNK:
+                self._internal -= 1
+                active = Active(self._internal, beginning, exact=False, background=True, ahead=True)
+                self._requests[active.id] = Request({}, active)
+        self._stats()
+
     def _admit(self) -> None:
         waiting = [request for request in self._requests.values() if request.active.slot is None]
         for request in sorted(waiting, key=lambda request: (request.active.background, request.id)):
             active = request.active
-            placed = place(self._slots, active.prompt, exact=active.exact, background=active.background)
-            if placed is None:
+            if not self._memory.admit(active, self._step):
                 continue
-            slot, source = placed.slot, placed.source
-            self._move(slot, source, placed.reuse)
-            slot.owner, slot.used = active.id, self._step
-            active.slot, active.done = slot, placed.reuse
-            self._counters["cached_tokens"] += placed.reuse
-            self._counters["prefix_hits"] += placed.reuse > 0
-            if not request.begun:
-                request.begun, request.cached = True, placed.reuse
-                begun = {"prompt": len(active.prompt), "cached": placed.reuse}
+            self._counters["cached_tokens"] += active.done
+            self._counters["prefix_hits"] += active.done > 0
+            if not request.begun and not active.ahead:
+                request.begun, request.cached = True, active.done
+                begun = {"prompt": len(active.prompt), "cached": active.done}
                 self.send({"op": "begun", "id": active.id, **begun})
 
-    def _move(self, slot: Slot, source: Slot, reuse: int) -> None:
-        """Make `slot` hold the first `reuse` tokens of what `source` holds, and nothing else."""
-        if source is not slot and reuse:
-            self.context.copy(source.number, slot.number)
-            slot.tokens = source.tokens[:reuse]
-        self.context.cut(slot.number, reuse)
-        whole = min(source.canonical, reuse)
-        slot.canonical = whole - whole % CHUNK  # the rest of a cut chunk would be computed in a batch of another shape
-        del slot.tokens[reuse:]
-
     def _forget(self, identifier: int) -> None:
-        """The request is over: its slot is free, and keeps what it computed for whoever begins the same way."""
+        """The request is over."""
         request = self._requests.pop(identifier, None)
         if request is None:
             return
         if request.generation is not None:
             request.generation.chain.close()
-        if request.active.slot is not None:
-            request.active.slot.owner = None
-            request.active.slot.used = self._step
+        self._memory.free(request.active, self._step)
 
     def _compute(self, step: Step) -> None:
         self._step += 1
@@ -275,15 +279,19 @@ class Worker:
             [(token, start + at, slot.number, last and at == len(chunk) - 1) for at, token in enumerate(chunk)]
         )
         self._counters["prompt_tokens"] += len(chunk)
-        if slot.canonical == start and (start + len(chunk)) % CHUNK == 0:
-            slot.canonical = start + len(chunk)
-        slot.tokens += chunk
+        self._memory.computed(slot, chunk)
         active.done += len(chunk)
         if last:
             self._first(self._requests[active.id], len(chunk) - 1)
 
     def _first(self, request: Request, row: int) -> None:
         """The prompt is whole: its last logits are there."""
+        if request.active.ahead:
+            assert request.active.slot is not None
+            self._memory.keep(request.active.slot, request.active.prompt, pinned=True)
+            self._forget(request.id)
+            self._stats()
+            return
         logits = self.context.logits(row)
         if request.labels is not None:
             self._score(request, logits)
@@ -343,9 +351,17 @@ class Worker:
 
     def _finish(self, request: Request, **fields: Any) -> None:
         self._forget(request.id)
-        # The numbers first: whoever has the answer can already see what it cost.
-        self.send({"op": "stats", "counters": self._counters, "kv_tokens": sum(len(s.tokens) for s in self._slots)})
+        self._stats()  # first: whoever has the answer can already see what it cost
         self.send({"op": "done", "id": request.id, "cached": request.cached, **fields})
+
+    def _stats(self) -> None:
+        prefixes = self._memory.prefixes
+        gauges = {
+            "kv_tokens": sum(len(slot.tokens) for slot in self._memory.slots),
+            "prefixes": len(prefixes),
+            "prefix_bytes": prefixes.size_bytes,
+        }
+        self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **gauges}})
 
     def _score(self, request: Request, logits: npt.NDArray[np.float32]) -> None:
         """Labels: score them behind this prompt, and when calibrating also behind the content-free one."""
@@ -385,6 +401,14 @@ class Worker:
         best = int(np.argmax(probabilities))
         tokens = [token for token in request.labels[best] if token not in self.context.endings]
         self._finish(request, finish="stop", forced=0, probabilities=probabilities, best=best, tokens=tokens)
+
+
+def _prefixes(message: dict[str, Any]) -> Prefixes:
+    """The kept prefixes as the parent wants them: how much memory, and where on the cache volume."""
+    wanted = message["prefixes"]
+    made_by = {**wanted["made_by"], "features": features(), "slots": message["slots"], "n_ctx": message["n_ctx"]}
+    files = PrefixFiles(Path(wanted["folder"]), made_by, limit_bytes=wanted["limit_bytes"])
+    return Prefixes(wanted["limit_bytes"], chunk=CHUNK, files=files)
 
 
 def main() -> None:

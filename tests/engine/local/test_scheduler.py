@@ -70,3 +70,28 @@ def test_chunks_end_at_multiples_of_the_chunk() -> None:
 def test_common_finds_the_longest_common_beginning() -> None:
     for size in (0, 1, 63, 64, 99):
         assert common([1] * size + [2] * 5, [1] * size + [3] * 9) == size
+
+
+def test_a_kept_prefix_is_taken_when_no_slot_holds_as_much() -> None:
+    """Copied into an empty slot; a slot that holds just as much and is free stays where it is and copies nothing."""
+    made, kept = slots(2), Slot(9, [5] * 100, canonical=CHUNK)
+    placed = place(made, [5] * 90 + [6], exact=False, background=False, kept=[kept])
+    assert placed is not None
+    assert (placed.slot.number, placed.source, placed.reuse) == (0, kept, 90)
+    made[1].tokens = [5] * 95
+    placed = place(made, [5] * 90 + [6], exact=False, background=False, kept=[kept])
+    assert placed is not None
+    assert (placed.slot.number, placed.source, placed.reuse) == (1, made[1], 90)
+
+
+def test_an_exact_request_takes_only_whole_chunks_of_a_kept_prefix() -> None:
+    kept = Slot(9, [5] * 100, canonical=CHUNK)
+    placed = place(slots(1), [5] * 90 + [6], exact=True, background=False, kept=[kept])
+    assert placed is not None
+    assert placed.reuse == CHUNK
+
+
+def test_prefixes_are_decoded_ahead_only_while_no_prompt_waits() -> None:
+    ahead = Active(1, [1], False, True, Slot(0), ahead=True)
+    build = Active(2, [1] * 500, False, True, Slot(1))
+    assert Scheduler().next([ahead, build])[0].sequences == (build,)

@@ -1,0 +1,82 @@
+"""Whose tokens are in which slot, and how a request gets what others computed before it.
+
+What comes in: sequences that want a slot. What goes out: slots that hold the beginning of their prompt, copied from
+another slot or a kept prefix, bit for bit. Where a request goes is `scheduler.place`; this does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.engine.local.context import Context
+from service.engine.local.prefixes import Prefix, Prefixes
+from service.engine.local.scheduler import CHUNK, Active, Held, Placement, Slot, place
+
+
+class Memory:
+    """The slots of one context, and the prefixes kept beside them. `step` is the worker's count of steps."""
+
+    def __init__(self, context: Context, slots: int, prefixes: Prefixes) -> None:
+        self._context = context
+        self.slots = [Slot(number) for number in range(slots)]
+        self.prefixes = prefixes
+
+    def admit(self, active: Active, step: int) -> bool:
+        """Give this sequence a slot and what is known of its prompt; False when none is free for it."""
+        while True:
+            placed = place(
+                self.slots, active.prompt, exact=active.exact, background=active.background, kept=self.prefixes
+            )
+            if placed is None:
+                return False
+            if self._fill(placed):
+                break
+        slot = placed.slot
+        slot.owner, slot.used = active.id, step
+        active.slot, active.done = slot, placed.reuse
+        beginning = active.prompt[: placed.reuse]
+        if isinstance(placed.source, Slot) and self.prefixes.worth_keeping(beginning):
+            self.keep(slot, beginning)  # the slot holds these tokens and no others at this moment
+        return True
+
+    def free(self, active: Active, step: int) -> None:
+        """The sequence is over. Its slot keeps what it computed, for whoever begins the same way."""
+        if active.slot is not None:
+            active.slot.owner, active.slot.used = None, step
+
+    def keep(self, slot: Slot, tokens: Sequence[int], *, pinned: bool = False) -> None:
+        """Keep what this slot holds, which is these tokens."""
+        self.prefixes.keep(tokens, slot.canonical, self._context.state(slot.number), pinned=pinned)
+
+    def computed(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """These prompt tokens were computed in this slot, as one chunk."""
+        start = len(slot.tokens)
+        if slot.canonical == start and (start + len(tokens)) % CHUNK == 0:
+            slot.canonical = start + len(tokens)
+        slot.tokens += tokens
+
+    def _fill(self, placed: Placement) -> bool:
+        """Make the slot hold the first `reuse` tokens of its source, and nothing else. False: look for another."""
+        slot, source = placed.slot, placed.source
+        if source is not slot and placed.reuse and not self._copy(source, slot):
+            return False
+        self._context.cut(slot.number, placed.reuse)
+        whole = min(source.canonical, placed.reuse)
+        slot.canonical = whole - whole % CHUNK  # the rest of a cut chunk would be computed in a batch of another shape
+        slot.tokens = source.tokens[: placed.reuse]
+        return True
+
+    def _copy(self, source: Held, slot: Slot) -> bool:
+        """Copy all that the source holds; a prefix that cannot be used is forgotten."""
+        if isinstance(source, Slot):
+            self._context.restore(slot.number, self._context.state(source.number))
+            return True
+        assert isinstance(source, Prefix)
+        state = self.prefixes.state(source)
+        if state is None:
+            return False
+        if not self._context.restore(slot.number, state):
+            self.prefixes.drop(source)
+            slot.tokens, slot.canonical = [], 0
+            return False
+        return True

@@ -1,0 +1,133 @@
+"""Beginnings of prompts that were decoded once: kept in memory and on the cache volume for whoever begins the same way.
+
+What comes in: token ids, and the bytes of a sequence's state as llama.cpp writes them. What goes out: the same bytes,
+bit for bit, so an exact answer may start from them. What it does not know: llama.cpp, slots, requests.
+
+What is kept: what a floor above asked for (the promoted prompts' common beginnings, `pinned`), and every beginning
+that was seen shared a second time. Memory is bounded in bytes; what was used longest ago goes first, pinned ones last.
+What goes from memory stays on the volume, if it is there, and is read again when it is wanted.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local.prefix_files import PrefixFiles
+
+State = npt.NDArray[np.uint8]
+MAX_SEEN = 4096  # beginnings that are remembered as shared once; a few dozen bytes each
+
+
+@dataclass(eq=False)
+class Prefix:
+    """Tokens and the state behind them. The first `canonical` were computed in whole chunks; `state` None: on disk."""
+
+    tokens: list[int]
+    canonical: int
+    state: State | None = None
+    path: Path | None = None
+    pinned: bool = False
+    used: int = field(default=0)
+
+
+class Prefixes:
+    """At most `limit_bytes` of states in memory. With a limit of 0 nothing is kept."""
+
+    def __init__(self, limit_bytes: int, *, chunk: int, files: PrefixFiles | None = None) -> None:
+        self._limit = limit_bytes
+        self._chunk = chunk
+        self._files = files if limit_bytes else None
+        self._clock = 0
+        self._seen: OrderedDict[int, None] = OrderedDict()
+        self._kept: list[Prefix] = []
+        self.counters: dict[str, float] = dict.fromkeys(("prefix_restored", "prefix_lost", "prefix_evicted"), 0.0)
+        if self._files is not None:
+            self._kept = [Prefix(tokens, canonical, path=path) for tokens, canonical, path in self._files.index()]
+
+    def __iter__(self) -> Iterator[Prefix]:
+        """Every beginning that can be had, in memory or on disk."""
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._kept)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory."""
+        return sum(each.state.nbytes for each in self._kept if each.state is not None)
+
+    def find(self, tokens: Sequence[int]) -> Prefix | None:
+        """The one that holds exactly these tokens."""
+        return next((each for each in self._kept if each.tokens == tokens), None)
+
+    def worth_keeping(self, tokens: Sequence[int]) -> bool:
+        """Whether this beginning, which two prompts just shared, should be kept: it was shared before, and is new.
+
+        Beginnings are told apart by their whole chunks. A conversation that grows by a turn shares a new and longer
+        one each time, so it never counts twice.
+        """
+        head = list(tokens[: len(tokens) - len(tokens) % self._chunk])
+        if not self._limit or not head or any(each.tokens[: len(head)] == head for each in self._kept):
+            return False
+        key = hash(tuple(head))
+        if key in self._seen:
+            del self._seen[key]
+            return True
+        self._seen[key] = None
+        while len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+        return False
+
+    def keep(self, tokens: Sequence[int], canonical: int, state: State, *, pinned: bool = False) -> None:
+        """Keep the state behind these tokens, in memory and, as soon as the disk allows, on the volume."""
+        if state.nbytes > self._limit:
+            return
+        made = Prefix(list(tokens), canonical, state, pinned=pinned)
+        self._touch(made)
+        self._kept.append(made)
+        self._evict(made)
+        if self._files is not None:
+            self._files.save(made.tokens, canonical, state, lambda path: setattr(made, "path", path))
+
+    def state(self, prefix: Prefix) -> State | None:
+        """The bytes. None when they were on disk and cannot be had or are not what was saved; then it is forgotten."""
+        self._touch(prefix)
+        if prefix.state is None:
+            assert prefix.path is not None
+            assert self._files is not None
+            prefix.state = self._files.load(prefix.path)
+            if prefix.state is None:
+                self.counters["prefix_lost"] += 1
+                self._kept.remove(prefix)
+                return None
+            self.counters["prefix_restored"] += 1
+            self._evict(prefix)
+        return prefix.state
+
+    def drop(self, prefix: Prefix) -> None:
+        """Forget it everywhere: what it holds cannot be used."""
+        self._kept.remove(prefix)
+        if self._files is not None and prefix.path is not None:
+            self._files.delete(prefix.path)
+
+    def _touch(self, prefix: Prefix) -> None:
+        self._clock += 1
+        prefix.used = self._clock
+
+    def _evict(self, fresh: Prefix) -> None:
+        """Make room: the least recently used first, pinned ones last, never the one that is wanted now."""
+        others = [each for each in self._kept if each.state is not None and each is not fresh]
+        for each in sorted(others, key=lambda each: (each.pinned, each.used)):
+            if self.size_bytes <= self._limit:
+                return
+            self.counters["prefix_evicted"] += 1
+            each.state = None
+            if each.path is None:
+                self._kept.remove(each)

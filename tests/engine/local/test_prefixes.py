@@ -1,0 +1,142 @@
+"""Kept prefixes without a model: what is worth keeping, what goes first, what a damaged or foreign file does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.engine.local.prefix_files import PrefixFiles
+from service.engine.local.prefixes import Prefixes, State
+
+MAKER = {"model": "a" * 64, "version": "1"}
+
+
+def state(size: int, fill: int = 1) -> State:
+    return np.full(size, fill, dtype=np.uint8)
+
+
+def files(folder: Path, limit: int = 1 << 20, **maker: Any) -> PrefixFiles:
+    return PrefixFiles(folder, {**MAKER, **maker}, limit_bytes=limit)
+
+
+def saved(folder: Path, *tokens: int, fill: int = 1) -> Path:
+    """One prefix on disk, through the door."""
+    keeper = files(folder)
+    kept = Prefixes(1 << 20, chunk=2, files=keeper)
+    kept.keep(list(tokens), len(tokens), state(100, fill))
+    keeper.flush(5)
+    (prefix,) = (each for each in kept if each.tokens == list(tokens))
+    assert prefix.path is not None
+    return prefix.path
+
+
+def test_a_beginning_is_worth_keeping_the_second_time_it_is_shared() -> None:
+    kept = Prefixes(1000, chunk=2)
+    assert [kept.worth_keeping([1, 2, 3]) for _ in range(2)] == [False, True]
+    kept.keep([1, 2, 3], 2, state(10))
+    assert not kept.worth_keeping([1, 2, 9])  # the same whole chunks are kept already
+
+
+def test_a_conversation_that_grows_is_never_kept() -> None:
+    kept = Prefixes(1000, chunk=2)
+    assert not any(kept.worth_keeping(list(range(turn))) for turn in range(2, 40, 2))
+
+
+def test_memory_is_bounded_and_what_was_asked_for_goes_last() -> None:
+    kept = Prefixes(250, chunk=2)
+    kept.keep([1], 0, state(100), pinned=True)
+    kept.keep([2], 0, state(100))
+    kept.keep([3], 0, state(100))
+    assert [each.tokens for each in kept] == [[1], [3]]
+    assert kept.size_bytes == 200
+    kept.keep([4], 0, state(251))
+    assert kept.find([4]) is None
+
+
+def test_a_limit_of_nothing_keeps_nothing(tmp_path: Path) -> None:
+    kept = Prefixes(0, chunk=2, files=files(tmp_path, 0))
+    assert [kept.worth_keeping([1, 2]) for _ in range(3)] == [False] * 3
+    kept.keep([1, 2], 2, state(1))
+    assert len(kept) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_saved_is_there_after_a_restart_bit_for_bit(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2, 3, fill=7)
+    kept = Prefixes(1 << 20, chunk=2, files=files(tmp_path))
+    (prefix,) = kept
+    assert (prefix.tokens, prefix.canonical, kept.size_bytes) == ([1, 2, 3], 3, 0)
+    found = kept.state(prefix)
+    assert found is not None
+    assert bytes(found) == bytes(state(100, 7))
+    assert kept.counters["prefix_restored"] == 1
+
+
+def test_evicted_from_memory_it_is_read_again(tmp_path: Path) -> None:
+    keeper = files(tmp_path)
+    kept = Prefixes(150, chunk=2, files=keeper)
+    for token in (1, 2):
+        kept.keep([token], 0, state(100, token))
+        keeper.flush(5)
+    assert kept.size_bytes == 100
+    first = kept.find([1])
+    assert first is not None
+    found = kept.state(first)
+    assert found is not None
+    assert found[0] == 1
+
+
+@pytest.mark.parametrize("where", [5, -1], ids=["in the header", "in the bytes"])
+def test_a_damaged_file_is_deleted_and_not_used(tmp_path: Path, where: int) -> None:
+    path = saved(tmp_path, 1, 2, 3)
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+    kept = Prefixes(1 << 20, chunk=2, files=files(tmp_path))
+    assert all(kept.state(each) is None for each in list(kept))
+    assert len(kept) == 0
+    assert not path.exists()
+
+
+def test_a_file_that_is_cut_short_is_deleted(tmp_path: Path) -> None:
+    path = saved(tmp_path, 1, 2, 3)
+    os.truncate(path, path.stat().st_size - 1)
+    assert files(tmp_path).index() == []
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("difference", [{"model": "b" * 64}, {"version": "2"}, {"features": "AVX512"}])
+def test_another_makers_file_is_neither_used_nor_touched(tmp_path: Path, difference: dict[str, str]) -> None:
+    path = saved(tmp_path, 1, 2, 3)
+    assert files(tmp_path, **difference).index() == []
+    assert path.exists()
+
+
+def test_the_folder_is_bounded_and_the_oldest_file_goes_first(tmp_path: Path) -> None:
+    first, second = saved(tmp_path, 1), saved(tmp_path, 2)
+    os.utime(first, (1, 1))
+    limit = first.stat().st_size * 5 // 2
+    keeper = files(tmp_path, limit)
+    keeper.save([3], 0, state(100), lambda path: None)
+    keeper.flush(5)
+    assert not first.exists()
+    assert second.exists()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= limit
+
+
+def test_a_volume_that_cannot_be_written_to_is_survived(tmp_path: Path) -> None:
+    """A file where the folder should be: not even root can write there."""
+    blocked = tmp_path / "prefixes"
+    blocked.write_text("")
+    keeper = files(blocked)
+    kept = Prefixes(1 << 20, chunk=2, files=keeper)
+    kept.keep([1, 2], 2, state(10))
+    keeper.flush(5)
+    assert keeper.problem is not None
+    assert kept.find([1, 2]) is not None
+    kept.keep([3, 4], 2, state(10))
+    assert len(kept) == 2
