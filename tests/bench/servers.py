@@ -130,6 +130,15 @@ def python_server() -> Path:
     return python
 
 
+def catalog_alone() -> Path:
+    """A data directory with the catalog and without prompts, so that one model is loaded, as by every other server."""
+    folder = workshop() / "data"
+    (folder / "prompts").mkdir(parents=True, exist_ok=True)
+    for path in (ROOT / "data").glob("models*.toml"):
+        shutil.copy(path, folder)
+    return folder
+
+
 @contextlib.contextmanager
 def serve(name: str, model: Path, *, threads: int, parallel: int, context: int = 2048) -> Iterator[Running]:
     """Start the server `name` on `model`, wait for its first answer, and stop it at the end."""
@@ -144,6 +153,7 @@ def serve(name: str, model: Path, *, threads: int, parallel: int, context: int =
             "SAMEBOAT_CONTEXT": str(context),
             "SAMEBOAT_QUEUE_REQUESTS": "512",
             "SAMEBOAT_QUEUE_TOKENS": "1000000",
+            "SAMEBOAT_DATA_DIR": str(catalog_alone()),
         }
         command = [str(Path(sys.executable).parent / "sameboat"), "serve"]
         probe = "/readyz"

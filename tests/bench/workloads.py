@@ -140,7 +140,9 @@ async def closed_loop(url: str, bodies: list[tuple[str, dict[str, Any]]], client
     measured = Measured()
     waiting = iter(bodies)
 
-    async with httpx.AsyncClient(base_url=url, timeout=600, limits=httpx.Limits(max_connections=clients)) as client:
+    # A connection per request: llama-server closes some that it kept alive without saying so.
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
 
         async def work() -> None:
             for path, body in waiting:
