@@ -21,6 +21,7 @@ class ScriptedEngine:
         self.withdrawn = 0
         self.can_logprobs = False
         self.warmed: list[Sequence[Request]] = []
+        self.numbers: dict[str, float] = {}
         self.state: Health = Health("ready", "scripted")
         self._identity = Identity("scripted", "1", name, "0" * 64, "1" * 64)
 
@@ -43,7 +44,7 @@ class ScriptedEngine:
         return self.state
 
     def stats(self) -> Mapping[str, float]:
-        return {"requests_total": float(len(self.asked))}
+        return {"requests": float(len(self.asked)), **self.numbers}
 
     async def start(self) -> None:
         return None

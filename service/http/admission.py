@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,10 +25,23 @@ class TooLarge(Exception):
 
 
 class Admission:
-    """Refuses bodies over `max_body_bytes` (413) and requests beyond `max_inside` at a time (503)."""
+    """Refuses bodies over `max_body_bytes` (413) and requests beyond `max_inside` at a time (503).
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_inside: int) -> None:
+    `wait_s` says how many seconds after which a refused client should come back; `refused` hears why each one was.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_inside: int,
+        wait_s: Callable[[], float],
+        refused: Callable[[str], None] = lambda kind: None,
+    ) -> None:
         self.app = app
+        self.wait_s = wait_s
+        self.refused = refused
         self.max_body_bytes = max_body_bytes
         self.max_inside = max_inside
         self.inside = 0
@@ -45,7 +60,8 @@ class Admission:
             return
         if self.inside >= self.max_inside:
             detail = f"{self.inside} requests are inside already."
-            await self._refuse(scope, receive, send, 503, "full", detail, {"retry-after": "2"})
+            after = {"retry-after": str(math.ceil(self.wait_s()))}
+            await self._refuse(scope, receive, send, 503, "full", detail, after)
             return
         self.inside += 1
         started = too_large = complete = False
@@ -95,10 +111,10 @@ class Admission:
                     if not message.get("more_body", False):
                         return
 
-    @staticmethod
     async def _refuse(
-        scope: Scope, receive: Receive, send: Send, status: int, kind: str, detail: str, headers: dict[str, str]
+        self, scope: Scope, receive: Receive, send: Send, status: int, kind: str, detail: str, headers: dict[str, str]
     ) -> None:
+        self.refused(kind)
         if scope["path"].startswith("/v1/"):
             body = problems.openai_error(status, kind, detail, None)
         else:

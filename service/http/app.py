@@ -53,7 +53,13 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         app.include_router(router)
     problems.install(app)
     inside = 2 * (settings.queue_requests + settings.parallel)
-    app.add_middleware(Admission, max_body_bytes=settings.max_body_bytes, max_inside=inside)
+    app.add_middleware(
+        Admission,
+        max_body_bytes=settings.max_body_bytes,
+        max_inside=inside,
+        wait_s=service.wait_s,
+        refused=service.metrics.refused,
+    )
     return app
 
 

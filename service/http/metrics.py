@@ -1,15 +1,19 @@
-"""Prometheus metrics of this service: what the engines count, and how long people wait.
+"""Prometheus metrics of this service: what the engines count, how long people wait, who was refused at the door.
 
-What comes in: engines' `stats` and observations. What goes out: text. It has a registry of its own, so that two
-services in one process (tests) never share a number.
+What comes in: engines' `stats` and observations, refusals. What goes out: text. It has a registry of its own, so that
+two services in one process (tests) never share a number. Rates are left to the reader of the counters:
+`rate(sameboat_prompt_tokens_total[1m]) / rate(sameboat_prompt_seconds_total[1m])` is the prefill rate, the same with
+`answer` the decode rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from service import resources
@@ -17,21 +21,59 @@ from service.engine.local.client import LocalEngine
 from service.engine.pool import Engines
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-GAUGES = {
-    "queue_requests",
-    "queue_tokens",
-    "running",
-    "kept_answers",
-    "kv_tokens",
-    "worker_rss_bytes",
-    "prefixes",
-    "prefix_bytes",
-}
 HISTOGRAMS = {
-    "queue_s": "Seconds from admission to the worker",
-    "first_token_s": "Seconds from admission to the first token",
-    "inter_token_s": "Seconds between tokens",
+    "queue_s": ("sameboat_queue_seconds", "From admission to the worker"),
+    "first_token_s": ("sameboat_first_token_seconds", "From admission to the first token"),
+    "inter_token_s": ("sameboat_inter_token_seconds", "Between two tokens of one answer"),
 }
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How one of an engine's statistics is shown; `cause` becomes a label where several share a name."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    cause: str | None = None
+
+
+NOT_COMPUTED, SAVED = "sameboat_tokens_not_computed", "Tokens that were not computed, by cause: prefix, forced, reuse"
+ENDED, EARLY = "sameboat_requests_ended_early", "Requests without an answer, by cause: rejected, cancelled, failed"
+STATS: dict[str, Shown] = {
+    "requests": Shown("sameboat_requests", "counter", "Requests that reached the engine"),
+    "answers": Shown("sameboat_answers", "counter", "Answers that were computed to their end"),
+    "rejected": Shown(ENDED, "counter", EARLY, "rejected"),
+    "withdrawn": Shown(ENDED, "counter", EARLY, "cancelled"),
+    "failed": Shown(ENDED, "counter", EARLY, "failed"),
+    "completion_tokens": Shown("sameboat_completion_tokens", "counter", "Tokens of answers"),
+    "reused": Shown("sameboat_answers_reused", "counter", "Answers that were given again from the store"),
+    "reused_tokens": Shown(NOT_COMPUTED, "counter", SAVED, "reuse"),
+    "cached_tokens": Shown(NOT_COMPUTED, "counter", SAVED, "prefix"),
+    "forced_tokens": Shown(NOT_COMPUTED, "counter", SAVED, "forced"),
+    "prefix_hits": Shown("sameboat_prefix_hits", "counter", "Requests that began from a prefix already in memory"),
+    "prompt_tokens": Shown("sameboat_prompt_tokens", "counter", "Prompt tokens computed (prefill)"),
+    "prompt_seconds": Shown("sameboat_prompt_seconds", "counter", "Seconds of computing prompts (prefill)"),
+    "answer_tokens": Shown("sameboat_answer_tokens", "counter", "Answer tokens computed (decode)"),
+    "answer_seconds": Shown("sameboat_answer_seconds", "counter", "Seconds of computing answers (decode)"),
+    "steps": Shown("sameboat_steps", "counter", "Batches computed"),
+    "cancelled": Shown("sameboat_sequences_cancelled", "counter", "Sequences that the worker stopped computing"),
+    "queue_requests": Shown("sameboat_queue_requests", "gauge", "Requests that wait"),
+    "queue_tokens": Shown("sameboat_queue_tokens", "gauge", "Prompt tokens that wait, estimated"),
+    "queue_wait_s": Shown("sameboat_queue_wait_seconds", "gauge", "What Retry-After would say now"),
+    "running": Shown("sameboat_running", "gauge", "Requests that the worker has"),
+    "kept_answers": Shown("sameboat_kept_answers", "gauge", "Answers in the store for reuse"),
+    "kv_tokens": Shown("sameboat_kv_tokens", "gauge", "Tokens in the key-value memory"),
+    "prefixes": Shown("sameboat_prefixes", "gauge", "Prefixes that are kept in memory"),
+    "prefix_bytes": Shown("sameboat_prefix_bytes", "gauge", "Bytes of the prefixes that are kept in memory"),
+    "worker_rss_bytes": Shown(
+        "sameboat_worker_memory_bytes", "gauge", "Resident bytes of the worker, weights included"
+    ),
+    "retries": Shown("sameboat_remote_retries", "counter", "Requests sent again to a remote engine"),
+    "embeddings": Shown("sameboat_embeddings", "counter", "Vectors computed"),
+    "restarts": Shown("sameboat_worker_restarts", "counter", "Times that the worker was started again"),
+}
+"""What has no entry is shown as a gauge under `sameboat_engine_NAME`, so that a new number is never lost."""
 
 
 class Metrics:
@@ -42,13 +84,21 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._histograms = {
-            name: Histogram(
-                f"sameboat_{name.removesuffix('_s')}_seconds", text, ["model"], buckets=SECONDS, registry=self._registry
-            )
-            for name, text in HISTOGRAMS.items()
+            name: Histogram(metric, text, ["model"], buckets=SECONDS, registry=self._registry)
+            for name, (metric, text) in HISTOGRAMS.items()
         }
+        self._refused = Counter(
+            "sameboat_refused_at_the_door", "Requests refused before any engine saw them", ["kind"],
+            registry=self._registry,
+        )  # fmt: skip
+        for kind in ("full", "too-large"):
+            self._refused.labels(kind)
         self._engines: Engines | None = None
         self._registry.register(self)
+
+    def refused(self, kind: str) -> None:
+        """Count a request that the door turned away."""
+        self._refused.labels(kind).inc()
 
     def watch(self, engines: Engines) -> None:
         """Let the engines that there are report how long people wait."""
@@ -71,11 +121,14 @@ class Metrics:
         yield memory
         if self._engines is None:
             return
-        families: dict[str, Metric] = {}
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for model, engine in self._engines.all().items():
             for name, value in engine.stats().items():
-                if name not in families:
-                    kind = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
-                    families[name] = kind(f"sameboat_engine_{name}", name.replace("_", " "), labels=["model"])
-                families[name].add_metric([model], value)  # type: ignore[attr-defined]
+                shown = STATS.get(name) or Shown(f"sameboat_engine_{name}", "gauge", name.replace("_", " "))
+                family = families.get(shown.name)
+                if family is None:
+                    kind = CounterMetricFamily if shown.kind == "counter" else GaugeMetricFamily
+                    labels = ["model"] if shown.cause is None else ["model", "cause"]
+                    family = families[shown.name] = kind(shown.name, shown.help, labels=labels)
+                family.add_metric([model] if shown.cause is None else [model, shown.cause], value)
         yield from families.values()

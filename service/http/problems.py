@@ -79,7 +79,7 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
     status, kind = classify(error)
     if openai:
         param = error.key.strip("/").replace("/", ".") or None if error.key is not None else None
-        return status, openai_error(status, kind, str(error), param)
+        return status, openai_error(status, kind, _as_openai_says(error), param)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InputsError):
         # Prompts know pointers into the inputs; the caller sent them under this key.
@@ -93,6 +93,16 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
     if isinstance(error, errors.SchemaUnsupported):
         more["keyword"] = error.keyword
     return status, problem(status, kind, type(error).__name__, str(error), **more)
+
+
+def _as_openai_says(error: errors.SameboatError) -> str:
+    """The message; where clients tell an error by OpenAI's own sentence (LiteLLM does), in that sentence."""
+    if not isinstance(error, errors.PromptTooLong):
+        return str(error)
+    return (
+        f"This model's maximum context length is {error.limit} tokens. However, your messages resulted in "
+        f"{error.count} tokens. {error.remedy or 'Please reduce the length of the messages.'}"
+    )
 
 
 def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:

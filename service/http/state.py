@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
@@ -19,6 +20,7 @@ from service.prompts.library import Library
 from service.settings import Settings
 
 T = TypeVar("T")
+LONGEST_DEADLINE_S = 86_400.0
 
 
 @dataclass
@@ -33,6 +35,10 @@ class Service:
     """Names of the models that the service was started with. Ready means these: no caller can make it unready by
     naming a model that the cache does not hold."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wait_s(self) -> float:
+        """Seconds after which it is worth asking again: the longest wait that an engine estimates, at least one."""
+        return max([1.0, *(engine.stats().get("queue_wait_s", 0.0) for engine in self.engines.all().values())])
 
     def engine_for(self, prompt: Prompt) -> Engine:
         """The engine of the prompt's model, after checking that it is what the prompt was promoted with."""
@@ -50,7 +56,7 @@ ServiceDep = Annotated[Service, Depends(_service)]
 
 
 def options_of(request: Request, settings: Settings) -> dict[str, Any]:
-    """What headers say about how to answer: mode, reuse, priority. Raises RequestError for an unknown word."""
+    """How to answer, as headers say: mode, reuse, priority, deadline. Raises RequestError for an unknown word."""
     mode: Mode = settings.mode
     said = request.headers.get("x-sameboat-mode")
     if said is not None:
@@ -62,7 +68,28 @@ def options_of(request: Request, settings: Settings) -> dict[str, Any]:
         raise RequestError("X-Sameboat-Priority must be interactive or background.", key="X-Sameboat-Priority")
     priority: Priority = "background" if urgent == "background" else "interactive"
     control = request.headers.get("cache-control", "").lower()
-    return {"mode": mode, "priority": priority, "reuse": "no-cache" not in control and "no-store" not in control}
+    return {
+        "mode": mode,
+        "priority": priority,
+        "reuse": "no-cache" not in control and "no-store" not in control,
+        "deadline_s": _deadline_s(request.headers.get("x-sameboat-deadline")),
+    }
+
+
+def _deadline_s(said: str | None) -> float | None:
+    """Seconds from admission within which the whole answer is wanted; None: however long it takes."""
+    if said is None:
+        return None
+    try:
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= LONGEST_DEADLINE_S:
+        raise RequestError(
+            f"X-Sameboat-Deadline must be a number of seconds, above 0 and up to {LONGEST_DEADLINE_S:g}.",
+            key="X-Sameboat-Deadline",
+        )
+    return value
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T | None:

@@ -68,6 +68,7 @@ def test_a_client_that_leaves_while_it_waits_withdraws_its_request(
 
 def test_when_it_is_full_it_says_so_and_when_they_leave_it_is_not(make: Make) -> None:
     engine = Held(first=1)
+    engine.numbers = {"queue_wait_s": 7.3}
     with serving(make(engine, queue_requests=1, parallel=1)) as url, httpx.Client(base_url=url) as client:
         path, body = PROMPT
         with httpx.Client(base_url=url) as others:
@@ -76,9 +77,10 @@ def test_when_it_is_full_it_says_so_and_when_they_leave_it_is_not(make: Make) ->
             until(lambda: len(engine.asked) == 4, "all are inside")
             ours, theirs = client.get("/prompts"), client.get("/v1/models")
             assert (ours.status_code, theirs.status_code) == (503, 503)
-            assert int(ours.headers["retry-after"]) > 0
+            assert int(ours.headers["retry-after"]) == 8, "the engine's own estimate, rounded up"
             assert ours.json()["type"] == "urn:sameboat:full"
             assert theirs.json()["error"]["code"] == "full"
+            assert 'refused_at_the_door_total{kind="full"} 2.0' in client.get("/metrics").text
             for probe in ("/healthz", "/readyz", "/metrics", "/version"):
                 assert client.get(probe).status_code == 200
             for each in held:
@@ -90,9 +92,15 @@ def test_when_it_is_full_it_says_so_and_when_they_leave_it_is_not(make: Make) ->
 def test_metrics_parse_and_count(make: Make) -> None:
     engine = ScriptedEngine(lambda request: "x")
     engine.asked = [None] * 3  # type: ignore[list-item]
+    engine.numbers = {"cached_tokens": 7, "forced_tokens": 5, "reused_tokens": 3, "withdrawn": 2, "unheard_of": 1}
     response = ask(make(engine), "GET", "/metrics")
     found = {each.name: each for each in text_string_to_metric_families(response.text)}
-    assert [sample.value for sample in found["sameboat_engine_requests"].samples] == [3.0]
+    assert [sample.value for sample in found["sameboat_requests"].samples] == [3.0]
+    saved = {sample.labels["cause"]: sample.value for sample in found["sameboat_tokens_not_computed"].samples}
+    assert saved == {"prefix": 7, "forced": 5, "reuse": 3}
+    ended = {sample.labels["cause"]: sample.value for sample in found["sameboat_requests_ended_early"].samples}
+    assert ended == {"cancelled": 2}
+    assert found["sameboat_engine_unheard_of"].type == "gauge"
     assert found["sameboat_http_memory_bytes"].samples[0].value > 1_000_000
     assert found["sameboat_first_token_seconds"].type == "histogram"
 

@@ -186,4 +186,6 @@ def test_the_service_stays_ready_and_measures_what_was_asked(url: str, client: o
         assert plain.get("/readyz").json()["state"] == "ready"
         told = plain.get("/metrics").text
     assert f'sameboat_first_token_seconds_count{{model="{name}"}}' in told
-    assert f'sameboat_engine_requests_total{{model="{name}"}}' in told
+    for metric in ("requests_total", "prompt_tokens_total", "answer_seconds_total", "worker_memory_bytes"):
+        assert f'sameboat_{metric}{{model="{name}"}}' in told
+    assert f'sameboat_tokens_not_computed_total{{cause="prefix",model="{name}"}}' in told

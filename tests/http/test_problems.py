@@ -155,6 +155,26 @@ def test_unknown_words_in_headers_are_refused(make: Make) -> None:
         assert SECRET not in response.text
 
 
+@pytest.mark.parametrize("said", ["soon", "0", "-1", "nan", "1e9", ""])
+def test_a_deadline_is_a_number_of_seconds(make: Make, said: str) -> None:
+    app = make(ScriptedEngine(lambda request: "x"))
+    response = ask(app, "POST", "/prompts/greet", json={"inputs": {"name": "x"}}, headers={"X-Sameboat-Deadline": said})
+    assert (response.status_code, response.json()["key"]) == (400, "X-Sameboat-Deadline")
+
+
+def test_a_deadline_reaches_the_engine_and_passing_it_is_a_504(make: Make) -> None:
+    late = errors.DeadlineExceeded("No answer within the 2 s that the request allows.")
+    engine = ScriptedEngine(lambda request: late if request.deadline_s == 2 else "x")
+    app = make(engine)
+    for path, body in (
+        ("/prompts/greet", {"inputs": {"name": "x"}}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}),
+    ):
+        assert ask(app, "POST", path, json=body, headers={"X-Sameboat-Deadline": "2.0"}).status_code == 504
+        assert ask(app, "POST", path, json=body).status_code == 200
+    assert [request.deadline_s for request in engine.asked] == [2.0, None, 2.0, None]
+
+
 def test_an_unknown_route_is_a_problem_too(make: Make) -> None:
     app = make(ScriptedEngine(lambda request: "x"))
     response = ask(app, "GET", f"/nothing-{SECRET}")

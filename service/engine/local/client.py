@@ -3,10 +3,8 @@
 What comes in: `Request`. What goes out: chunks and one `Answer`. It starts the worker, restarts it after a crash
 (answers on their way get a clear EngineUnavailable, what waits is kept), and never imports llama_cpp itself.
 
-Who is sent to the worker next, when it has room:
-1. what was withdrawn or ran out of time is gone;
-2. interactive requests in order of arrival;
-3. background requests in order of arrival, while at least one place stays free for a person.
+Who may wait, and who is sent to the worker next, is decided in `line`; what was withdrawn or ran out of time is gone
+from it at once.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata as packages
@@ -23,6 +20,7 @@ from typing import Any
 
 from service import resources
 from service.engine.local.kept import KeptAnswers
+from service.engine.local.line import Line
 from service.engine.local.loading import load_message
 from service.engine.local.process import WorkerProcess
 from service.engine.local.protocol import Pieces
@@ -63,7 +61,7 @@ class LocalEngine:
         self._metadata: Metadata | None = None
         self._template: ChatTemplate | None = None
         self._health = Health("starting", "not started yet")
-        self._queue: deque[Ticket] = deque()
+        self._queue: Line[Ticket] = Line(requests=settings.queue_requests, tokens=settings.queue_tokens)
         self._running: dict[int, Ticket] = {}
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
@@ -74,7 +72,8 @@ class LocalEngine:
         self._kept = KeptAnswers(settings.reuse_answers)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
-            ("requests", "reused", "rejected", "withdrawn", "failed", "completion_tokens", "reused_tokens"), 0.0
+            ("requests", "answers", "reused", "rejected", "withdrawn", "failed", "completion_tokens", "reused_tokens"),
+            0.0,
         )
         self.observe: Callable[[str, float], None] = lambda name, seconds: None
         """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""
@@ -138,7 +137,8 @@ class LocalEngine:
             **self._counters,
             **self._worker,
             "queue_requests": float(len(self._queue)),
-            "queue_tokens": float(sum(ticket.tokens for ticket in self._queue)),
+            "queue_tokens": float(self._queue.tokens),
+            "queue_wait_s": self._wait_s(),
             "running": float(len(self._running)),
             "kept_answers": float(len(self._kept)),
             "restarts": float(self._health.restarts),
@@ -283,32 +283,27 @@ class LocalEngine:
 
     def _pump(self) -> None:
         """Send the worker what it has room for."""
-        while self._queue and self._process is not None and self._health.state in ("ready", "draining"):
-            room = self._settings.parallel - len(self._running)
-            ticket = next((each for each in self._queue if each.request.priority == "interactive"), None)
-            if ticket is None and (room > 1 or self._settings.parallel == 1):
-                ticket = self._queue[0]
-            if room <= 0 or ticket is None:
+        places = self._settings.parallel
+        while self._process is not None and self._health.state in ("ready", "draining"):
+            turn = self._queue.next(room=places - len(self._running), places=places)
+            if turn is None:
                 return
-            self._queue.remove(ticket)
+            ticket, as_a_person = turn
             self._running[ticket.id] = ticket
             ticket.begun = time.monotonic()
             self.observe("queue_s", ticket.begun - ticket.arrived)
-            self._send(ticket.message)
+            self._send({**ticket.message, "background": not as_a_person})
 
     def _leave(self, ticket: Ticket) -> None:
         """The ticket is over, for whatever reason: its place is free at once."""
         if self._running.pop(ticket.id, None) is None:
-            with contextlib.suppress(ValueError):
-                self._queue.remove(ticket)
+            self._queue.leave(ticket)
         self._pump()
         self._changed.set()
 
     def _fail_all(self, error: EngineUnavailable, *, queued: bool) -> None:
-        tickets = list(self._running.values()) + (list(self._queue) if queued else [])
+        tickets = list(self._running.values()) + (self._queue.clear() if queued else [])
         self._running.clear()
-        if queued:
-            self._queue.clear()
         for ticket in tickets:
             self._counters["failed"] += 1
             ticket.events.put_nowait(error)
@@ -342,6 +337,7 @@ class LocalEngine:
             async with contextlib.aclosing(ticket.follow(self.observe)) as items:
                 async for item in items:
                     if isinstance(item, Answer):
+                        self._counters["answers"] += 1
                         self._counters["completion_tokens"] += len(item.tokens)
                         self._kept.keep(request, item)
                     yield item
@@ -419,25 +415,25 @@ class LocalEngine:
         self._next += 1
         message = {**told(request, self.template, force=self._force), "id": self._next}
         size = sum(len(text.encode(errors="replace")) for text, _ in message["pieces"])
-        tokens = 1 + size // BYTES_PER_TOKEN
-        waiting = sum(ticket.tokens for ticket in self._queue)
-        settings = self._settings
-        if self._queue and (len(self._queue) >= settings.queue_requests or waiting + tokens > settings.queue_tokens):
+        ticket = Ticket(message["id"], request, message, 1 + size // BYTES_PER_TOKEN, time.monotonic())
+        if self._queue.full(ticket):
             self._counters["rejected"] += 1
             raise EngineBusy(
-                f"{len(self._queue)} requests with about {waiting} tokens are waiting already.",
-                retry_after_s=self._wait_s(waiting),
+                f"{len(self._queue)} requests with about {self._queue.tokens} tokens are waiting already.",
+                retry_after_s=self._wait_s(),
                 key="queue",
             )
-        ticket = Ticket(message["id"], request, message, tokens, time.monotonic())
-        self._queue.append(ticket)
+        self._queue.join(ticket)
         self._pump()
         return ticket
 
-    def _wait_s(self, tokens: int) -> float:
-        """Seconds until the queue has room again: half of what is queued, at the rates measured so far."""
+    def _wait_s(self) -> float:
+        """Seconds until half of what waits is done, at the rates and answer lengths seen so far; 0 if none waits."""
+        if not self._queue:
+            return 0.0
         worker = self._worker
         prompts = worker.get("prompt_tokens", 0) / max(worker.get("prompt_seconds", 0), 1e-9) or 200.0
         answers = worker.get("answer_tokens", 0) / max(worker.get("answer_seconds", 0), 1e-9) or 50.0
-        made = sum(ticket.request.sampling.max_tokens for ticket in self._queue)
-        return round(min(120.0, max(1.0, 0.5 * (tokens / prompts + made / answers))), 1)
+        usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or 128.0
+        made = sum(min(float(ticket.request.sampling.max_tokens), usual) for ticket in self._queue)
+        return round(min(120.0, max(1.0, 0.5 * (self._queue.tokens / prompts + made / answers))), 1)

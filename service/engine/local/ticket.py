@@ -28,6 +28,11 @@ class Ticket:
     events: asyncio.Queue[dict[str, Any] | SameboatError] = field(default_factory=asyncio.Queue)
     begun: float | None = None
 
+    @property
+    def background(self) -> bool:
+        """Whether a person is not waiting for it."""
+        return self.request.priority == "background"
+
     async def follow(self, observe: Callable[[str, float], None]) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Raises what went wrong, and DeadlineExceeded."""
         text: list[str] = []

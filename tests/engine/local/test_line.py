@@ -1,0 +1,96 @@
+"""The line's policy alone: no model, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.engine.local.line import PATIENCE, Line
+
+
+@dataclass(eq=False)
+class One:
+    tokens: int = 10
+    background: bool = False
+
+
+def line(*waiting: One, requests: int = 8, tokens: int = 1000) -> Line[One]:
+    made: Line[One] = Line(requests=requests, tokens=tokens)
+    for one in waiting:
+        made.join(one)
+    return made
+
+
+def test_an_empty_line_takes_what_is_larger_than_every_bound() -> None:
+    assert not line(requests=1, tokens=5).full(One(tokens=10_000))
+
+
+def test_requests_and_tokens_bound_it() -> None:
+    assert line(*[One()] * 8).full(One())
+    assert not line(*[One()] * 7).full(One())
+    assert line(One(990)).full(One(11))
+    assert not line(One(990)).full(One(10))
+
+
+def test_builds_fill_half_of_it_and_a_person_still_joins() -> None:
+    builds = [One(background=True) for _ in range(4)]
+    assert line(*builds).full(One(background=True))
+    assert not line(*builds).full(One())
+    assert line(One(500, background=True)).full(One(1, background=True)), "half of the tokens"
+    assert line(*[One()] * 8).full(One(background=True)), "the whole bound holds for builds too"
+
+
+def test_people_go_first_in_order_of_arrival_and_the_last_place_is_theirs() -> None:
+    build, first, second = One(background=True), One(), One()
+    made = line(build, first, second)
+    assert made.next(room=2, places=4) == (first, True)
+    assert made.next(room=1, places=4) == (second, True)
+    assert made.next(room=1, places=4) is None
+    assert made.next(room=2, places=4) == (build, False)
+    assert line(build).next(room=1, places=1) == (build, False)
+
+
+def test_a_build_that_was_overtaken_often_enough_takes_a_person_s_turn() -> None:
+    """Even where only one place is ever free; and only one turn, then people go on."""
+    build, later = One(background=True), One(background=True)
+    made = line(build, later, *[One() for _ in range(2 * PATIENCE)])
+    order = [made.next(room=1, places=8) for _ in range(PATIENCE + 2)]
+    assert all(each is not None and not each[0].background for each in order[:PATIENCE])
+    assert order[PATIENCE] == (build, True)
+    assert order[PATIENCE + 1] is not None
+    assert not order[PATIENCE + 1][0].background
+
+
+def test_who_leaves_is_gone() -> None:
+    one = One()
+    made = line(one, One())
+    assert one in made
+    assert made.leave(one)
+    assert not made.leave(one)
+    assert (len(made), made.tokens) == (1, 10)
+    assert len(made.clear()) == 1
+    assert made.next(room=8, places=8) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 400)), max_size=120))
+def test_nobody_is_lost_or_served_twice_and_the_bounds_hold(story: list[tuple[bool, bool, int]]) -> None:
+    """Any order of arrivals and turns: who joined leaves exactly once, people in their order, builds in theirs."""
+    made = line()
+    joined: list[One] = []
+    served: list[One] = []
+    for arrives, background, tokens in story:
+        if arrives:
+            one = One(tokens, background)
+            if not made.full(one):
+                made.join(one)
+                joined.append(one)
+            assert len(made) <= 8
+            assert made.tokens <= max(1000, max(each.tokens for each in joined))
+        elif (turn := made.next(room=1 + tokens % 3, places=4)) is not None:
+            served.append(turn[0])
+    while (turn := made.next(room=4, places=4)) is not None:
+        served.append(turn[0])
+    for kind in (False, True):
+        assert [one for one in served if one.background is kind] == [one for one in joined if one.background is kind]
