@@ -96,6 +96,10 @@ refresh: setup ## fetch the data sets again, make the cases again, and say what 
 devcontainer-test: ## build the workspace with the Dev Containers CLI and use it: tests, notebooks, volumes
 	@.ci/devcontainer
 
+.PHONY: drill-load
+drill-load: setup models ## 200 clients for five minutes, the engine killed 20 times meanwhile, into docs/load.md
+	@$(BIN)/python -m tests.bench.drill_load
+
 .PHONY: clean
 clean: ## remove what can be made again inside this folder (never the model cache)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
