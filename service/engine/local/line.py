@@ -3,7 +3,7 @@
 Who may join:
 1. Anybody, while nobody waits: a request larger than every bound can still be answered.
 2. An interactive request, while fewer than `requests` wait and its tokens fit under `tokens` with those that wait.
-3. A background request, while the background requests alone hold less than half of both: builds never fill the line.
+3. A background request, if besides all background requests keep within half of both: builds never fill the line.
 
 Who goes next, when the worker has room:
 1. The oldest background request, after `PATIENCE` interactive ones have overtaken it: builds are slow, never stuck.
@@ -62,14 +62,12 @@ class Line(Generic[T]):
         if not self._waiting:
             return False
         requests, tokens = self._bounds
-        others = self._waiting
-        if one.background:
-            others = [each for each in others if each.background]
-            requests, tokens = (requests + 1) // 2, tokens // 2
-            if not others:
-                requests, tokens = self._bounds  # one build may always wait beside people, if the line has room at all
-                others = self._waiting
-        return len(others) >= requests or sum(each.tokens for each in others) + one.tokens > tokens
+        if len(self._waiting) >= requests or self.tokens + one.tokens > tokens:
+            return True
+        builds = [each for each in self._waiting if each.background]
+        if not one.background or not builds:  # one build may always wait beside people, where the line has room at all
+            return False
+        return 2 * len(builds) >= requests or 2 * (sum(each.tokens for each in builds) + one.tokens) > tokens
 
     def join(self, one: T) -> None:
         """Stand at the end."""
