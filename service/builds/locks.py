@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +41,24 @@ def take(path: Path) -> int:
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     return handle
+
+
+def slot(folder: Path) -> tuple[int, str]:
+    """The first free place among this folder's processes, for this process's life: a handle to keep, and a name.
+
+    The name stays with the place: a process that is started again finds the builds of the one that died in it. Two
+    processes that live at the same time never share one.
+    """
+    for number in itertools.count():
+        handle = os.open(folder / f"worker-{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        name = os.read(handle, 64).decode("ascii", errors="replace").strip()
+        if not name:
+            name = secrets.token_hex(4)
+            os.write(handle, name.encode())
+        return handle, name
+    raise AssertionError("count() does not end")

@@ -2,13 +2,14 @@
 
 What comes in: settings, the promoted prompts, the engines. What goes out: plain values for routes and the terminal.
 It holds DBOS, which is one per process, and applies the rules it needs: a pinned version, JSON and no pickle, WAL and
-one process on SQLite, a stable name per worker, a heartbeat and a sweeper on Postgres, retention. It does not know
-what a build does; that is `workflow.py` and `steps.py`.
+one process on SQLite, a name per worker that stays with its place. It does not know what a build does; that is
+`workflow.py` and `steps.py`; nor who picks up what was dropped; that is `sweeper.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import hashlib
 import hmac
 import json
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from pydantic import SecretStr
 
 from service.builds import brief as briefs
@@ -29,49 +30,58 @@ from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
 from service.builds.callback import Allowed
+from service.builds.database import CONNECT_TIMEOUT_S, database_url, make_engine, outage
 from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
 from service.builds.generate.asking import Asking, Caps
 from service.builds.generate.plan import Plan
 from service.builds.generate.providers import Providers
 from service.builds.generate.write import Write
-from service.builds.locks import take
+from service.builds.leaving import Leaving
+from service.builds.locks import slot, take
 from service.builds.steps import Steps
 from service.builds.store import Store
+from service.builds.sweeper import Sweeper
 from service.builds.verify import find_browser
 from service.engine.pool import Engines
-from service.errors import BuildError, SettingsError
+from service.errors import BuildError, EngineUnavailable, SettingsError
 from service.prompts.library import Library
 from service.settings import Settings
 
 log = logging.getLogger("sameboat.builds")
 
-SILENT_S = 45.0  # a worker not seen for so long is dead; with the beat below its builds go on within 60 s
-BEAT_S = 5.0
+ENQUEUE_S = 3.0  # a brief that is stored is answered; when its queue does not answer, the sweeper enqueues it
 TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a model here; ten times as much for others
 
 
 class Builds:
     """One per process. `start` and `stop` are called in the event loop that owns the engines."""
 
-    def __init__(self, settings: Settings, library: Library, engines: Engines, *, worker: str | None = None) -> None:
+    def __init__(self, settings: Settings, library: Library, engines: Engines) -> None:
         """Raises SettingsError when the secret is not set: a service that cannot tell friend from foe takes none."""
         if settings.secret is None or not settings.secret.get_secret_value():
             raise SettingsError(
                 "Builds need a secret.", key="SAMEBOAT_SECRET", remedy="Set SAMEBOAT_SECRET, or leave builds off."
             )
+        if settings.role != "all" and settings.database_url is None:
+            raise SettingsError(
+                f"ROLE={settings.role} is one of several processes, and a SQLite file has one.",
+                key="DATABASE_URL",
+                remedy="Set DATABASE_URL to a Postgres for all of them, or ROLE=all.",
+            )
         self.settings = settings
         self.library = library
         self.engines = engines
-        self.worker = worker or f"{socket.gethostname()}-{os.environ.get('SAMEBOAT_WORKER', '0')}"
-        self.postgres = settings.database_url is not None
         self.forge = make_forge(settings)
+        self.leaving = Leaving()
         self.store: Store
         self.asking: Asking
         self.providers: Providers
-        self._lock: int | None = None
-        self._ending = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._sweeper: Sweeper
+        self._lock: int
+        self._active: set[str] = set()
+        self._enqueuers = concurrent.futures.ThreadPoolExecutor(16, "builds-enqueue")
+        self._leaver = threading.Thread(target=self._leave, name="builds-leave")
 
     # Life
 
@@ -82,27 +92,46 @@ class Builds:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         state = self.settings.state_dir
         state.mkdir(parents=True, exist_ok=True)
-        if not self.postgres:
-            self._lock = take(state / "builds.lock")
         sqlite_time.install()
         url = database_url(self.settings)
+        if url.startswith("sqlite"):
+            self._lock, worker = take(state / "builds.lock"), "sqlite"  # there is one, wherever its file is carried
+        else:
+            self._lock, place = slot(state)
+            worker = f"{socket.gethostname()}-{place}"
+        works = self.settings.role != "api"
         self.store = Store(make_engine(url))
-        self.store.create()
+        try:
+            self.store.create()
+        except sa.exc.DBAPIError as error:
+            raise SettingsError(
+                f"The database of builds cannot be used: {outage(error) or type(error.orig).__name__}.",
+                key="DATABASE_URL",
+                remedy="Start it, or mend DATABASE_URL: postgresql://user:password@host:5432/name.",
+            ) from None
         config: DBOSConfig = {
             "name": "sameboat",
             "system_database_url": url,
             "application_version": workflow.VERSION,
-            "executor_id": self.worker,
+            "executor_id": worker,
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "WARNING",
             "enable_otlp": False,
             "notification_listener_polling_interval_sec": 1.0,
         }
+        if self.store.postgres:
+            config["db_engine_kwargs"] = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
         DBOS(config=config)
-        workflow.register(self._steps(loop))
-        if self.settings.role == "api":
+        workflow.register(self._steps(loop), self._active)
+        if not works:
             DBOS.listen_queues([])
-        self.store.beat(self.worker, time.time())
+        self._sweeper = Sweeper(
+            self.store,
+            worker,
+            self._active,
+            works=works,
+            retention_s=self.settings.build_retention_days * 86400,
+        )
         DBOS.launch()
         DBOS.register_queue(
             workflow.BUILDS,
@@ -111,30 +140,30 @@ class Builds:
             polling_interval_sec=0.2,
         )
         DBOS.register_queue(workflow.DELIVERIES, worker_concurrency=64, polling_interval_sec=0.2)
-        self._reconcile()
-        jobs = [("beat", BEAT_S, self._beat), ("retention", 3600.0, self._forget)]
-        if self.settings.role != "api":
-            jobs.append(("sweeper", BEAT_S, self._sweep))
-        for name, every_s, work in jobs:
-            thread = threading.Thread(
-                target=self._repeat, args=(name, every_s, work), name=f"builds-{name}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
+        self._sweeper.start()
 
-    async def stop(self, grace_s: float) -> None:
-        """Begin nothing new, let running steps end for up to `grace_s`; what is left goes on at the next start."""
-        await asyncio.to_thread(self._stop, grace_s)
+    def leave(self) -> None:
+        """Take nothing from the queues any more; builds let go at their next step or wait. `stop` waits for the end.
+
+        Called as soon as the process is told to end, so that its queue's builds go to other workers and not into it.
+        """
+        if not self.leaving.begun:
+            self.leaving.begin(self.settings.shutdown_grace_s)
+            self._leaver.start()
+
+    async def stop(self) -> None:
+        """Let running steps end within the grace; what is left goes on at the next start, or at another worker."""
+        self.leave()
+        await asyncio.to_thread(self._leaver.join)
         await self.providers.stop()
+        await asyncio.to_thread(self.store.engine.dispose)
+        os.close(self._lock)
 
-    def _stop(self, grace_s: float) -> None:
-        self._ending.set()
-        DBOS.destroy(workflow_completion_timeout_sec=int(grace_s), destroy_registry=True)
-        for thread in self._threads:
-            thread.join(5.0)
-        self.store.engine.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
+    def _leave(self) -> None:
+        self._sweeper.stop()
+        self._enqueuers.shutdown(wait=False, cancel_futures=True)
+        DBOS.destroy(workflow_completion_timeout_sec=int(self.settings.shutdown_grace_s) + 2, destroy_registry=True)
+        self._sweeper.gone()
 
     # Briefs
 
@@ -176,15 +205,14 @@ class Builds:
         return self.shown(row)
 
     def _enqueue(self, row: Mapping[str, Any]) -> None:
-        options: EnqueueOptions = {
-            "workflow_name": "build",
-            "queue_name": workflow.BUILDS,
-            "workflow_id": row["id"],
-            "app_version": workflow.VERSION,
-            "queue_partition_key": row["repository"],  # the rounds of a task never overlap
-        }
-        DBOS.enqueue_workflow_with_options(options, row["id"])
-        self.store.update(row["id"], enqueued=True)
+        """Stored is accepted: a queue that does not answer now must not keep the sender, who would only come again."""
+        if self.leaving.begun:
+            return
+        work = self._enqueuers.submit(self._sweeper.enqueue, row["id"], row["repository"])
+        try:
+            work.result(ENQUEUE_S)
+        except Exception:
+            log.warning("%s is stored and could not be enqueued now; the sweeper does it", row["id"], exc_info=True)
 
     def get(self, build: str) -> dict[str, Any] | None:
         """A build as it is shown, with its callback attempts."""
@@ -236,7 +264,10 @@ class Builds:
     def cancel(self, build: str) -> dict[str, Any]:
         """No further step of the build begins; a model that is answering for it is withdrawn."""
         row = self._known(build)
-        if self.store.move(build, "cancelling", only_from=("accepted", "running")):
+        if self.store.move(build, "cancelled", only_from=("accepted",), finished_s=time.time()):
+            self.store.event(build, "cancelled", "Somebody asked to cancel the build before it had begun.")
+            row = self._known(build)
+        elif self.store.move(build, "cancelling", only_from=("running",)):
             self.store.event(build, "cancelling", "Somebody asked to cancel the build.")
             row = self._known(build)
         elif row["status"] not in ("cancelling", "cancelled"):
@@ -248,6 +279,8 @@ class Builds:
         row = self._known(build)
         if row["status"] != "done":
             raise BuildError(f"The build is {row['status']}; only a finished one is delivered.", key="id")
+        if self.leaving.begun:
+            raise EngineUnavailable("This process is leaving.", retry_after_s=5.0)
         series = f"hand-{len(self.store.attempts(build))}"
         workflow.deliver_later(build, series, 0.0)
         self.store.event(build, "deliver", "Somebody asked to deliver the callback again.", series=series)
@@ -259,48 +292,6 @@ class Builds:
             raise BuildError("There is no such build.", key="id")
         return row
 
-    # Helpers that repeat
-
-    def _repeat(self, name: str, every_s: float, work: Any) -> None:
-        """Do it every so often until the end; a failure is logged and tried again, for databases come back."""
-        while not self._ending.is_set():
-            try:
-                work()
-            except Exception:
-                log.exception("the builds' %s failed; it is tried again in %s s", name, every_s)
-            self._ending.wait(every_s)
-
-    def _beat(self) -> None:
-        self.store.beat(self.worker, time.time())
-
-    def _sweep(self) -> None:
-        """Take over builds of dead workers, one sweeper at a time, and briefs whose enqueueing was cut off."""
-        self._reconcile()
-        if not self.postgres:
-            return
-        with self.store.engine.begin() as connection:
-            if not connection.execute(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK_KEY}).scalar():
-                return
-            alive = self.store.alive(time.time() - SILENT_S)
-            for status in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False):
-                if status.executor_id in alive or status.executor_id is None:
-                    continue
-                queue = workflow.BUILDS if status.name == "build" else workflow.DELIVERIES
-                log.warning("worker %s is silent; %s goes on elsewhere", status.executor_id, status.workflow_id)
-                DBOS.resume_workflow(status.workflow_id, queue_name=queue)
-
-    def _reconcile(self) -> None:
-        """Briefs that were stored but, for a crash, not enqueued."""
-        for row in self.store.not_enqueued():
-            if time.time() - row["received_s"] > 2.0 or self._lock is not None:
-                self._enqueue(row)
-
-    def _forget(self) -> None:
-        """Delete what is older than the retention, here and in DBOS's own tables."""
-        for build in self.store.forget(time.time() - self.settings.build_retention_days * 86400):
-            for status in DBOS.list_workflows(workflow_id_prefix=build, load_input=False, load_output=False):
-                DBOS.delete_workflow(status.workflow_id)
-
     # Putting it together
 
     def _steps(self, loop: asyncio.AbstractEventLoop) -> Steps:
@@ -309,7 +300,7 @@ class Builds:
         self.providers = providers = Providers(self.settings, self.library, self.engines)
         secrets = (*held_secrets(self.settings), *providers.secrets())
         caps = Caps(self.settings.build_max_tokens, self.settings.build_max_cost)
-        self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, secrets)
+        self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, self.leaving, secrets)
         here = self.settings.engine == "local" and not providers.entries
         makers: dict[str, Maker] = {"files": Write(TOLD_CHARACTERS if here else 10 * TOLD_CHARACTERS), "plan": Plan()}
         if self.settings.maker == "plan":
@@ -323,44 +314,11 @@ class Builds:
             secrets=secrets,
             browser=browser,
             allowed=Allowed(self.settings.callback_allow),
+            leaving=self.leaving,
         )
-
-
-LOCK_KEY = int.from_bytes(hashlib.sha256(b"sameboat sweeper").digest()[:8], "big", signed=True)
 
 
 def held_secrets(settings: Settings) -> tuple[str, ...]:
     """Every secret that this process knows, for the search before a push."""
     values = (getattr(settings, name) for name in type(settings).model_fields)
     return tuple(each.get_secret_value() for each in values if isinstance(each, SecretStr))
-
-
-def database_url(settings: Settings) -> str:
-    """As SQLAlchemy takes it."""
-    if settings.database_url is None:
-        return f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
-    url = settings.database_url.get_secret_value()
-    for scheme in ("postgres://", "postgresql://"):
-        if url.startswith(scheme):
-            return "postgresql+psycopg://" + url.removeprefix(scheme)
-    return url
-
-
-def make_engine(url: str) -> sa.Engine:
-    """An engine; SQLite in WAL, so that readers never wait for a writer, and with one writer at a time."""
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, hide_parameters=True)
-    engine = sa.create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # we begin ourselves: IMMEDIATE for writers, below
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")  # a 200 means that it is on disk
-        connection.execute("PRAGMA busy_timeout=30000")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
-
-    return engine

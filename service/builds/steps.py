@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,7 @@ from service.builds.generate.asking import Asking
 from service.builds.generate.frame import framed
 from service.builds.generate.plan import without_model
 from service.builds.generate.sources import fetched, hosts
+from service.builds.leaving import Leaving
 from service.builds.store import Store
 from service.builds.verify import Check, about_the_repository, verify
 from service.errors import BuildError, EngineError, SameboatError
@@ -50,6 +51,7 @@ class Steps:
         secrets: tuple[str, ...],
         browser: str | None,
         allowed: callbacks.Allowed,
+        leaving: Leaving,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -59,6 +61,7 @@ class Steps:
         self.secrets = secrets
         self.browser = browser
         self.allowed = allowed
+        self.leaving = leaving
 
     # The brief
 
@@ -165,7 +168,7 @@ class Steps:
             except EngineError as error:
                 self.store.event(build, "model", str(error), maker=name)
                 wait_s = min(error.retry_after_s or 2.0**number, budget.for_generation(time.time()))
-                time.sleep(min(wait_s, 30.0))
+                self.leaving.pause(min(wait_s, 30.0))  # an engine that refuses because all are leaving is no answer
             except SameboatError as error:  # the request itself is refused: trying it again changes nothing
                 self.store.event(build, "model", str(error), maker=name)
                 return None
@@ -249,7 +252,7 @@ class Steps:
             author=AUTHOR,
             email=EMAIL,
         )
-        sha = patiently(lambda: self.forge.push(row["repository"], commit), self._budget(build))
+        sha = self._patiently(lambda: self.forge.push(row["repository"], commit), self._budget(build))
         self.store.event(build, "pushed", f"Commit {sha[:12]} is pushed.", commit_sha=sha)
         return {"repo_url": base["url"], "commit_sha": sha}
 
@@ -257,7 +260,7 @@ class Steps:
         """The site's URL."""
         row = self._wanted(build)
         budget = self._budget(build)
-        url = patiently(
+        url = self._patiently(
             lambda: self.forge.publish(row["repository"], pushed["commit_sha"], budget.for_publishing(time.time())),
             budget,
         )
@@ -278,7 +281,7 @@ class Steps:
                 if budget.for_publishing(time.time()) <= wait_s:
                     self.store.event(build, "unconfirmed", "The site does not serve this build yet; time is up.")
                     return False
-                time.sleep(wait_s)
+                self.leaving.pause(wait_s)
                 wait_s = min(5.0, wait_s * 1.5)
 
     def finish(
@@ -294,7 +297,9 @@ class Steps:
             "report": best.get("report"),
             "files": best["files"],
         }
-        self.store.update(build, status="done", outcome=outcome, delivery="pending", finished_s=time.time())
+        done = {"outcome": outcome, "delivery": "pending", "finished_s": time.time()}
+        if not self.store.move(build, "done", only_from=("running", "done"), **done):
+            raise BuildError("The build was cancelled.")
         self.store.event(build, "done", "The build is done; its callback follows.")
         return {}
 
@@ -328,20 +333,35 @@ class Steps:
         self.store.update(build, delivery=delivery)
         return {"verdict": answer.verdict, "retry_after_s": answer.retry_after_s}
 
-    def wait(self, build: str, number: int, answer: Mapping[str, Any]) -> float | None:
-        """Seconds until the next attempt, None when there is none; slower when the deadline has passed."""
+    def wait(self, build: str, number: int, answer: Mapping[str, Any]) -> dict[str, float] | None:
+        """The gap before the next attempt and the Unix time when it ends, None when there is none.
+
+        The gaps are slower when the deadline has passed.
+        """
         if answer["verdict"] != "again":
             return None
         if self._budget(build).left(time.time()) > 0:
-            return callbacks.gap_s(number, answer["retry_after_s"])
-        late = sum(each["at_s"] > self._budget(build).ends_s for each in self.store.attempts(build)) - 1
-        if late < len(callbacks.LATE_GAPS_S):
-            return callbacks.LATE_GAPS_S[max(0, late)]
-        self.store.update(build, delivery="dead")
-        self.store.event(build, "undelivered", "The callback is given up; deliver it again by hand.")
-        return None
+            gap_s = callbacks.gap_s(number, answer["retry_after_s"])
+        else:
+            late = sum(each["at_s"] > self._budget(build).ends_s for each in self.store.attempts(build)) - 1
+            if late >= len(callbacks.LATE_GAPS_S):
+                self.store.update(build, delivery="dead")
+                self.store.event(build, "undelivered", "The callback is given up; deliver it again by hand.")
+                return None
+            gap_s = callbacks.LATE_GAPS_S[max(0, late)]
+        return {"gap_s": gap_s, "until_s": time.time() + gap_s}
 
     # What they share
+
+    def _patiently(self, act: Callable[[], str], budget: Budget) -> str:
+        """Do it, again after each wait that the forge asks for, while there is time."""
+        while True:
+            try:
+                return act()
+            except ForgeError as error:
+                if error.wait_s is None or error.wait_s > budget.for_publishing(time.time()):
+                    raise
+                self.leaving.pause(error.wait_s)
 
     def _row(self, build: str) -> dict[str, Any]:
         row = self.store.build(build)
@@ -389,17 +409,6 @@ def payload(row: Mapping[str, Any]) -> bytes:
 def describe(task: str) -> str:
     """A repository's description: one line, printable, at most 350 characters (GitHub's limit)."""
     return "".join(each if each.isprintable() else " " for each in f"Built from a brief: {task}")[:350]
-
-
-def patiently(act: Any, budget: Budget) -> str:
-    """Do it, again after each wait that the forge asks for, while there is time."""
-    while True:
-        try:
-            return str(act())
-        except ForgeError as error:
-            if error.wait_s is None or error.wait_s > budget.for_publishing(time.time()):
-                raise
-            time.sleep(error.wait_s)
 
 
 def _stamp(client: httpx.Client, url: str) -> Any:

@@ -7,10 +7,11 @@ a secret: the brief's is dropped before anything is written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,6 +65,7 @@ WORKERS = sa.Table(
     "sameboat_workers",
     METADATA,
     sa.Column("executor", sa.String, primary_key=True),
+    sa.Column("version", sa.String, nullable=False),
     sa.Column("seen_s", sa.Float, nullable=False),
 )
 OPEN = ("accepted", "running")
@@ -74,6 +76,7 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self.postgres = engine.dialect.name == "postgresql"
         self._writing = engine.execution_options(write=True)  # SQLite: takes the write lock when it begins
 
     def create(self) -> None:
@@ -124,10 +127,11 @@ class Store:
         with self._writing.begin() as connection:
             return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
 
-    def not_enqueued(self) -> list[dict[str, Any]]:
-        """Briefs whose row was committed when the process died before their workflow was."""
+    def not_enqueued(self, *, before_s: float) -> list[dict[str, Any]]:
+        """Briefs received before then whose row was committed and whose workflow was not."""
         with self.engine.connect() as connection:
-            query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN))
+            old = BUILDS.c.received_s <= before_s
+            query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN) & old)
             return [dict(row) for row in connection.execute(query).mappings()]
 
     @staticmethod
@@ -170,8 +174,9 @@ class Store:
         with self._writing.begin() as connection:
             self._event(connection, build, kind, text, data)
 
-    @staticmethod
-    def _event(connection: sa.Connection, build: str, kind: str, text: str, data: Mapping[str, Any]) -> None:
+    def _event(self, connection: sa.Connection, build: str, kind: str, text: str, data: Mapping[str, Any]) -> None:
+        if self.postgres:  # numbers must become visible in order, or who reads after a number misses a smaller one
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:build, 7))"), {"build": build})
         last = connection.execute(
             sa.select(EVENTS.c.kind, EVENTS.c.text, EVENTS.c.data)
             .where(EVENTS.c.build == build)
@@ -203,20 +208,38 @@ class Store:
 
     # Workers
 
-    def beat(self, executor: str, now_s: float) -> None:
-        """This worker is alive."""
+    def beat(self, executor: str, version: str) -> None:
+        """This worker is alive, and its steps are of this version. The database's clock is everyone's."""
         with self._writing.begin() as connection:
-            changed = connection.execute(
-                WORKERS.update().where(WORKERS.c.executor == executor).values(seen_s=now_s)
-            ).rowcount
-            if not changed:
-                connection.execute(WORKERS.insert().values(executor=executor, seen_s=now_s))
+            seen = {"version": version, "seen_s": self._now(connection)}
+            if not connection.execute(WORKERS.update().where(WORKERS.c.executor == executor).values(seen)).rowcount:
+                connection.execute(WORKERS.insert().values(executor=executor, **seen))
 
-    def alive(self, since_s: float) -> set[str]:
-        """The workers seen since then."""
+    def alive(self, within_s: float) -> set[tuple[str, str]]:
+        """The workers seen in the last seconds, with their versions."""
         with self.engine.connect() as connection:
-            query = sa.select(WORKERS.c.executor).where(WORKERS.c.seen_s >= since_s)
-            return set(connection.execute(query).scalars())
+            since = self._now(connection) - within_s
+            query = sa.select(WORKERS.c.executor, WORKERS.c.version).where(WORKERS.c.seen_s >= since)
+            return {(row.executor, row.version) for row in connection.execute(query)}
+
+    def gone(self, executor: str) -> None:
+        """This worker has left and has nothing running."""
+        with self._writing.begin() as connection:
+            connection.execute(WORKERS.delete().where(WORKERS.c.executor == executor))
+
+    @contextlib.contextmanager
+    def alone(self, key: int) -> Iterator[bool]:
+        """Whether nobody else is in here now, on any machine. A file has one process, which is always alone."""
+        if not self.postgres:
+            yield True
+            return
+        with self.engine.begin() as connection:
+            yield bool(connection.execute(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": key}).scalar())
+
+    def _now(self, connection: sa.Connection) -> float:
+        if not self.postgres:
+            return time.time()
+        return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
     # Retention
 

@@ -3,36 +3,74 @@
 A step that was killed before it was recorded runs again, so every step looks before it acts. Inputs and records hold
 ids, digests and words only: files are kept by the store, secrets nowhere. Decisions that depend on the clock are steps
 too, so that a resumed build decides as it did before. What comes in: a build's id, and `Steps` that do the work.
+
+A build has an outcome, or it has none yet. What says nothing about the build (the process leaves, the disk is full,
+the database is away) is no outcome: the run is `Interrupted`, stays pending, and the sweeper has it go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from dbos import DBOS, EnqueueOptions, error
 
+from service.builds.database import outage
+from service.builds.leaving import Interrupted
 from service.builds.steps import Steps
 
 T = TypeVar("T")
+log = logging.getLogger("sameboat.builds")
 
-VERSION = "1"  # raise it when the order or meaning of steps changes; builds of other versions are shown as stranded
+VERSION = "1"  # raise it when the order or meaning of steps changes; builds of other versions begin again
 BUILDS = "builds"
 DELIVERIES = "deliveries"
 MAX_REPAIRS = 3
+MAX_RUNS = 50  # a build that kills its worker is given up; its deadline has stopped it from asking a model long before
+OUTAGE_S = 5.0
+SOON_S = 60.0
 
 
-def step(name: str, work: Callable[..., T], *values: object) -> T:
-    """Do the work once and record what it gives; a resumed build gets the record."""
-    return DBOS.run_step({"name": name}, work, *values)
+def register(steps: Steps, active: set[str]) -> None:
+    """Make the workflows known to DBOS, with these steps, before its launch. `active` are the runs of this process."""
 
+    def step(name: str, work: Callable[..., T], *values: object) -> T:
+        """Do the work once and record what it gives; a resumed build gets the record."""
+        steps.leaving.check()
+        return DBOS.run_step({"name": name}, unless_away, work, *values)
 
-def register(steps: Steps) -> None:
-    """Make the workflows known to DBOS, with these steps. Must happen before launch."""
+    def unless_away(work: Callable[..., T], *values: object) -> T:
+        try:
+            return work(*values)
+        except Exception as caught:
+            away(caught)
+            raise
 
-    @DBOS.workflow(name="build")
+    def away(caught: Exception) -> None:
+        """Raises Interrupted for an outage, after a while, so that it is not tried again at once."""
+        if what := outage(caught):
+            log.warning("a build is interrupted: %s", what)
+            steps.leaving.pause(OUTAGE_S)
+            raise Interrupted(what) from caught
+
+    @contextlib.contextmanager
+    def running() -> Iterator[None]:
+        run = str(DBOS.workflow_id)
+        active.add(run)
+        try:
+            yield
+        finally:
+            active.discard(run)
+
+    @DBOS.workflow(name="build", max_recovery_attempts=MAX_RUNS)
     def build(build: str) -> str:
         """A brief to a published site."""
+        with running():
+            return story(build)
+
+    def story(build: str) -> str:
         if not step("begin", steps.begin, build):
             return "cancelled"
         try:
@@ -58,24 +96,27 @@ def register(steps: Steps) -> None:
         except error.DBOSException:  # about the execution and not about the build: another one owns it now
             raise
         except Exception as caught:  # noqa: BLE001  (whatever ended it, the build says so in words, and is over)
+            away(caught)
             return step("failed", steps.failed, build, str(caught) or type(caught).__name__)
         deliver_later(build, "1", 0.0)
         return "done"
 
-    @DBOS.workflow(name="deliver")
+    @DBOS.workflow(name="deliver", max_recovery_attempts=MAX_RUNS)
     def deliver(build: str, first: int) -> str:
         """The callback, until it is delivered or refused: quickly until the deadline, then slowly, then never."""
-        number = first
-        while True:
-            answer = step(f"callback {number}", steps.callback, build, number)
-            wait = step(f"wait {number}", steps.wait, build, number, answer)
-            if wait is None:
-                return str(answer["verdict"])
-            number += 1
-            if wait > 60:
-                deliver_later(build, str(number), wait, number)
-                return "later"
-            DBOS.sleep(wait)
+        with running():
+            number = first
+            while True:
+                answer = step(f"callback {number}", steps.callback, build, number)
+                wait = step(f"wait {number}", steps.wait, build, number, answer)
+                if wait is None:
+                    return str(answer["verdict"])
+                number += 1
+                if wait["gap_s"] > SOON_S:  # a run of its own, so that no thread sleeps for hours
+                    series = str(DBOS.workflow_id).removeprefix(f"{build}-deliver-").split(".")[0]
+                    deliver_later(build, f"{series}.{number}", wait["gap_s"], number)
+                    return "later"
+                steps.leaving.until(wait["until_s"])
 
 
 def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> None:
@@ -89,3 +130,15 @@ def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> No
     if delay_s > 0:
         options["delay_seconds"] = delay_s
     DBOS.enqueue_workflow_with_options(options, build, first)
+
+
+def enqueue(build: str, repository: str) -> None:
+    """Have the build built; an id that is known already is let be."""
+    options: EnqueueOptions = {
+        "workflow_name": "build",
+        "queue_name": BUILDS,
+        "workflow_id": build,
+        "app_version": VERSION,
+        "queue_partition_key": repository,  # the rounds of a task never overlap
+    }
+    DBOS.enqueue_workflow_with_options(options, build)

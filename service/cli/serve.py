@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import time
 from types import FrameType
@@ -48,10 +49,19 @@ def command(
         app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5,
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     server = Server(config, app.state.service)
     server.run()
     if not server.started or server.failed:
         raise typer.Exit(STARTUP_FAILED)
+
+
+def in_one_sentence(record: logging.LogRecord) -> bool:
+    """An error of ours that ends the start (a second process on a SQLite file, no Postgres) needs no traceback."""
+    said = record.getMessage().strip()
+    if said.startswith("Traceback") and (ours := re.match(r"service\.errors\.\w+: (.+)", said.splitlines()[-1])):
+        record.msg, record.args, record.exc_info = f"sameboat: cannot start: {ours[1]}", (), None
+    return True
 
 
 class Server(uvicorn.Server):

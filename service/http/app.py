@@ -49,7 +49,8 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     for prompt in service.library:
         prompts.add_typed(prompt, typed)
     prompts.add_unknown(typed)
-    for router in (pages, meta.router, prompts.router, typed, openai.router, builds.router, docs.router):
+    everything = (pages, meta.router, prompts.router, typed, openai.router, builds.router, docs.router)
+    for router in everything if settings.role != "worker" else (meta.router,):  # a worker only builds, and is probed
         app.include_router(router)
     problems.install(app)
     inside = 2 * (settings.queue_requests + settings.parallel)

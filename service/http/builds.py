@@ -21,8 +21,9 @@ from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import asgi, git_app, pages_app
 from service.builds.runtime import Builds
 from service.engine.pool import Engines
-from service.errors import SettingsError
+from service.errors import InputsError, SettingsError
 from service.http import problems, sse
+from service.http.state import Service
 from service.prompts.library import Library
 from service.settings import Settings
 
@@ -56,6 +57,13 @@ def unknown() -> Response:
     return problems.respond("", 404, problems.problem(404, "unknown-build", "Not found", "There is no such build."))
 
 
+def wrong(error: InputsError) -> Response:
+    """Attachments that cannot be used, with pointers into what was sent; after the secret, for decoding costs."""
+    found = [{"pointer": where, "detail": detail} for where, detail in error.problems]
+    body = problems.problem(422, "invalid", "The brief is invalid", str(error), errors=found)
+    return problems.respond("", 422, body)
+
+
 @router.post("/api-endpoint", summary="A brief: 200 when it is durably stored")
 async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Response:
     """The same brief again, at any time, is the same build. Everything after the 200 happens in the background."""
@@ -63,7 +71,10 @@ async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Respons
         return off()
     if not builds.admits(brief.secret.get_secret_value()):
         return forbidden()
-    shown = await asyncio.to_thread(builds.submit, brief)
+    try:
+        shown = await asyncio.to_thread(builds.submit, brief)
+    except InputsError as error:
+        return wrong(error)
     body = {
         "status": "accepted",
         "build_status": shown["status"],
@@ -81,7 +92,10 @@ async def submit(brief: Brief, builds: BuildsDep) -> Response:
         return off()
     if not builds.admits(brief.secret.get_secret_value()):
         return forbidden()
-    shown = await asyncio.to_thread(builds.submit, brief)
+    try:
+        shown = await asyncio.to_thread(builds.submit, brief)
+    except InputsError as error:
+        return wrong(error)
     return JSONResponse(shown, 202, headers={"location": f"/builds/{shown['id']}"})
 
 
@@ -132,6 +146,8 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
             value = {"at_s": event["at_s"], "text": event["text"], "data": event["data"]}
             yield f"id: {after}\n" + sse.frame(value, event["kind"])
         if shown is None or (shown["status"] in OVER and shown["delivery"] != "pending"):
+            return
+        if builds.leaving.begun:  # the client comes again, with the last number it saw
             return
         await asyncio.sleep(LOOK_S)
 
@@ -193,6 +209,8 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
     await builds.start()
     app.state.builds = builds
     sites: Sites | None = None
+    service: Service | None = getattr(app.state, "service", None)
+    hears = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
     try:
         if isinstance(builds.forge, LocalForge):
             token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
@@ -202,10 +220,18 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
                 await sites.start()
         yield
     finally:
+        if hears is not None:
+            hears.cancel()
         if sites is not None:
             await sites.stop()
-        await builds.stop(settings.shutdown_grace_s)
+        await builds.stop()
         app.state.builds = None
+
+
+async def _leave(builds: Builds, draining: asyncio.Event) -> None:
+    """Builds let go before the engines do: an engine that leaves must not look like one that cannot answer."""
+    await draining.wait()
+    builds.leave()
 
 
 class Sites:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from fastapi import FastAPI
 
 from service import settings as settings_module
 from service.engine.pool import Engines
-from service.engine.types import Engine, Identity, Request
+from service.engine.types import Answer, Chunk, Engine, Identity, Request
 from service.http import builds as routes
 from service.http import problems
 from service.prompts.file import Prompt, load
@@ -124,6 +126,30 @@ def plans(_: Request) -> str:
 
 def planner() -> ScriptedEngine:
     return ScriptedEngine(plans)
+
+
+def engine_for(state: Path) -> ScriptedEngine:
+    """A planner that leaves a line in `STATE/asked` for every request, so that processes together can be counted.
+
+    It takes `TEST_ANSWER_S` for an answer, and gives none when it is stopped meanwhile, as a real one.
+    """
+
+    def counted(request: Request) -> str:
+        with (state / "asked").open("a", encoding="ascii") as log:
+            log.write("x\n")
+        return plans(request)
+
+    return SlowEngine(counted)
+
+
+class SlowEngine(ScriptedEngine):
+    """Answers after a while."""
+
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
+        await asyncio.sleep(float(os.environ.get("TEST_ANSWER_S", "0")))
+        async with contextlib.aclosing(super().stream(request)) as items:
+            async for item in items:
+                yield item
 
 
 def brief(evaluator: str, **changes: Any) -> dict[str, Any]:

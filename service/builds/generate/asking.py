@@ -20,6 +20,7 @@ from typing import Any
 
 from service.builds.budget import Budget
 from service.builds.generate.providers import Provider
+from service.builds.leaving import Interrupted, Leaving
 from service.builds.store import Store
 from service.errors import (
     BuildError,
@@ -58,6 +59,7 @@ class Asking:
         prompt: Callable[[str], Prompt],
         providers: Callable[[Prompt], list[Provider]],
         caps: Caps,
+        leaving: Leaving,
         secrets: tuple[str, ...] = (),
     ) -> None:
         self.store = store
@@ -65,6 +67,7 @@ class Asking:
         self.prompt = prompt
         self.providers = providers
         self.caps = caps
+        self.leaving = leaving
         self.secrets = secrets
 
     def able(self, name: str) -> str | None:
@@ -110,6 +113,7 @@ class Asking:
             try:
                 return self._asked(build, prompt, provider, inputs, share_s, attempt)
             except (EngineError, ModelError, NotSupported) as error:
+                self.leaving.pause(LOOK_S)  # an engine that leaves together with us has not failed
                 last = error
                 self._failed(build, prompt, provider, inputs, error, more=number + 1 < len(waiting))
         raise last or EngineUnavailable(f"Nobody can answer {name}: {self.able(name) or 'every provider has failed'}.")
@@ -202,6 +206,11 @@ class Asking:
                 return future.result(LOOK_S)
             except concurrent.futures.TimeoutError:
                 if future.done():
+                    raise
+                try:
+                    self.leaving.check_grace()
+                except Interrupted:
+                    future.cancel()
                     raise
                 row = self.store.build(build)
                 if row is None or row["status"] not in ("accepted", "running"):

@@ -1,0 +1,90 @@
+"""The database of builds: one SQLite file, or Postgres by URL alone; and which of its errors pass by themselves.
+
+What comes in: settings. What goes out: an SQLAlchemy engine and the same URL for DBOS. It knows no tables.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.settings import Settings
+
+CONNECT_TIMEOUT_S = 5
+# SQLSTATE classes (PostgreSQL, appendix A) of a server that is away, full, or leaving: not about what was asked.
+AWAY = ("08", "53", "57P", "58")
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def database_url(settings: Settings) -> str:
+    """As SQLAlchemy takes it."""
+    if settings.database_url is None:
+        return f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
+    url = settings.database_url.get_secret_value()
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine; SQLite in WAL, so that readers never wait for a writer, and with one writer at a time."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(
+            url,
+            pool_size=5,
+            max_overflow=15,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    engine = sa.create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we begin ourselves: IMMEDIATE for writers, below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a 200 means that it is on disk
+        connection.execute("PRAGMA busy_timeout=30000")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return engine
+
+
+def outage(error: BaseException | None) -> str | None:
+    """What is away, in words, when the error says nothing about what was asked and may pass; else None.
+
+    A full disk, a database that does not answer: who asked should come again, and a build waits for it.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return "the disk is full"
+        if isinstance(error, sa.exc.TimeoutError):
+            return "the database has no connection free"
+        if isinstance(error, sa.exc.DBAPIError):
+            return _driver(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _driver(error: sa.exc.DBAPIError) -> str | None:
+    said = str(error.orig)
+    if "disk is full" in said:
+        return "the disk is full"
+    if "database is locked" in said or "disk I/O error" in said:
+        return "the database file cannot be written"
+    state = getattr(error.orig, "sqlstate", None)
+    if state == "53100":
+        return "the database's disk is full"
+    lost = error.connection_invalidated or (
+        isinstance(error, sa.exc.OperationalError) and state is None and "sqlite" not in type(error.orig).__module__
+    )
+    if lost or (state or "").startswith(AWAY):
+        return "the database does not answer"
+    return None
