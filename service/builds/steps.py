@@ -74,11 +74,17 @@ class Steps:
         return False
 
     def repository(self, build: str) -> dict[str, Any]:
-        """The repository, and the commit that this round edits."""
+        """The repository, and the commit that this round edits.
+
+        It is remembered: a build that begins again after its push must not take its own commit for the base.
+        """
         row = self._wanted(build)
         repo = self.forge.ensure(row["repository"], describe(row["brief"]["task"]))
+        if row["base"] is None:
+            row["base"] = {"url": repo.url, "head": repo.head}
+            self.store.update(build, base=row["base"])
         self.store.event(build, "repository", f"The repository is {repo.url}.", url=repo.url)
-        return {"url": repo.url, "head": repo.head}
+        return dict(row["base"])
 
     def checks(self, build: str) -> list[dict[str, Any]]:
         """The checks; sentences about the page are translated to code, once, where a model here is able to."""
@@ -252,9 +258,22 @@ class Steps:
             author=AUTHOR,
             email=EMAIL,
         )
-        sha = self._patiently(lambda: self.forge.push(row["repository"], commit), self._budget(build))
+        try:
+            sha = self._patiently(lambda: self.forge.push(row["repository"], commit), self._budget(build))
+        except ForgeError:
+            if (own := self._pushed_before(row)) is None:
+                raise
+            sha = own
         self.store.event(build, "pushed", f"Commit {sha[:12]} is pushed.", commit_sha=sha)
         return {"repo_url": base["url"], "commit_sha": sha}
+
+    def _pushed_before(self, row: Mapping[str, Any]) -> str | None:
+        """This build's commit, when it is the branch's head already: a build that began again may have made others."""
+        head = self.forge.ensure(row["repository"], describe(row["brief"]["task"])).head
+        if head is None:
+            return None
+        stamp = json.loads(self.forge.read(row["repository"], head).get(STAMP, b"null"))
+        return head if stamp == {"build": row["id"], "round": row["brief"]["round"]} else None
 
     def publish(self, build: str, pushed: Mapping[str, Any]) -> dict[str, Any]:
         """The site's URL."""

@@ -28,6 +28,7 @@ BUILDS = sa.Table(
     sa.Column("payload_sha256", sa.String, nullable=False),
     sa.Column("attachments", sa.JSON, nullable=False),
     sa.Column("repository", sa.String, nullable=False, index=True),
+    sa.Column("base", sa.JSON),
     sa.Column("enqueued", sa.Boolean, nullable=False, default=False),
     sa.Column("status", sa.String, nullable=False, index=True),
     sa.Column("outcome", sa.JSON),
