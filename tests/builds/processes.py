@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from tests.builds.harness import free_port, until
+from tests.builds.harness import free_port, posted, until
 
 
 class Service:
@@ -86,6 +87,18 @@ def service(state: Path, points: str = "", *, front: Service | None = None, **en
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             process.signal(signal.SIGCONT)
         process.end()
+
+
+def sent(process: Service, body: dict[str, Any]) -> str:
+    """The build's id, from whichever attempt was answered: the sender comes again when the service died on it."""
+
+    def attempt() -> str | None:
+        with contextlib.suppress(httpx.TransportError), process.client() as client:
+            return str(posted(client, body)["job_id"])
+        return None
+
+    found: str = until(attempt, 60)
+    return found
 
 
 def reached(state: Path) -> set[str]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from pathlib import Path
 
-import httpx
-
-from tests.builds.harness import SECRET, brief, finished, posted, until
-from tests.builds.processes import Service, commits, reached, service
+from tests.builds.harness import SECRET, brief, finished, until
+from tests.builds.processes import Service, commits, reached, sent, service
 from tests.servers.evaluator import evaluator
 
 STEPS = ("begin", "repository", "checks", "make", "verify", "go on 1", "scan", "push", "publish", "live", "finish",
@@ -44,16 +40,6 @@ def test_killed_inside_and_after_every_step_and_effect_a_build_ends_once(
         # post:after and callback 1:inside each killed between the evaluator's hearing and the record of it
         assert len(judge.heard) == 3
         assert SECRET not in process.said()
-
-
-def sent(process: Service, body: dict[str, object]) -> str:
-    """The build's id, from whichever attempt was answered: the sender comes again when the service died on it."""
-    ends = time.monotonic() + 60
-    while time.monotonic() < ends:
-        with contextlib.suppress(httpx.TransportError), process.client() as client:
-            return str(posted(client, body)["job_id"])
-        time.sleep(0.2)
-    raise AssertionError("it was never accepted")
 
 
 def test_a_second_process_on_the_same_sqlite_is_refused_in_words(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
-from tests.builds.test_crashes import deaths, worker
+from tests.builds.processes import reached, sent, service
 from tests.builds.test_github import git
 from tests.servers.evaluator import evaluator
 from tests.servers.github import TOKEN, FakeGitHub, github
@@ -93,20 +92,13 @@ def test_killed_inside_every_step_that_touches_github_a_build_ends_once(tmp_path
     state = tmp_path / "state"
     with github(tmp_path / "github") as fake, evaluator() as judge:
         environment = {"SAMEBOAT_FORGE": "github", "SAMEBOAT_GITHUB_TOKEN": TOKEN, "SAMEBOAT_GITHUB_API_URL": fake.url}
-        with worker(state, ",".join(points), **environment) as process:
-            with process.client() as client, contextlib.suppress(httpx.HTTPError):
-                client.post("/api-endpoint", json=brief(judge.url))
-            ends = time.monotonic() + 240
-            while deaths(state) < len(points) and time.monotonic() < ends:
-                if process.dead():
-                    process.start()
-                time.sleep(0.05)
-            assert deaths(state) == len(points), process.log.read_text()[-3000:]
-            until(process.dead)
-            process.start()
+        with service(state, ",".join(points), **environment) as process:
+            build = sent(process, brief(judge.url))
+            until(lambda: {point.replace(":", "-") for point in points} <= reached(state), 240)
+            until(process.alive)
             with process.client() as client:
-                shown = finished(client, posted(client, brief(judge.url))["job_id"])
+                shown = finished(client, build)
         assert (shown["status"], shown["delivery"]) == ("done", "delivered"), shown
         assert commits(fake) == [shown["outcome"]["commit_sha"]]
         assert len(judge.heard) == 1
-        assert TOKEN not in process.log.read_text()
+        assert TOKEN not in process.said()
