@@ -131,13 +131,14 @@ def planner() -> ScriptedEngine:
 def engine_for(state: Path) -> ScriptedEngine:
     """A planner that leaves a line in `STATE/asked` for every request, so that processes together can be counted.
 
-    It takes `TEST_ANSWER_S` for an answer, and gives none when it is stopped meanwhile, as a real one.
+    It takes `TEST_ANSWER_S` for an answer, and gives none when it is stopped meanwhile, as a real one. It writes
+    `TEST_LEAKS` into its plan.
     """
 
     def counted(request: Request) -> str:
         with (state / "asked").open("a", encoding="ascii") as log:
             log.write("x\n")
-        return plans(request)
+        return json.dumps(PLAN | {"summary": os.environ.get("TEST_LEAKS", PLAN["summary"])})
 
     return SlowEngine(counted)
 

@@ -44,6 +44,10 @@ class Postgres:
         command = [str(self._server.bin_path / "psql"), url, "-Atqc", statement]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
+    def dump(self, url: str) -> list[str]:
+        """The command that writes everything a database holds."""
+        return [str(self._server.bin_path / "pg_dump"), url, "--inserts"]
+
     def stop(self) -> None:
         """The server goes away at once, with every connection, as when its machine does."""
         self._control("-m", "immediate", "stop")
