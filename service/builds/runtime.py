@@ -107,7 +107,7 @@ class Builds:
             raise SettingsError(
                 f"The database of builds cannot be used: {outage(error) or type(error.orig).__name__}.",
                 key="DATABASE_URL",
-                remedy="Start it, or mend DATABASE_URL: postgresql://host:5432/name, user and password before the host.",
+                remedy="Start it, or mend DATABASE_URL; it looks like postgresql://host:5432/name.",
             ) from None
         config: DBOSConfig = {
             "name": "sameboat",
