@@ -1,17 +1,14 @@
-"""The small parts: attachments byte-exact, edits all or none, a forge that only goes forward."""
+"""The small parts: attachments byte-exact, edits all or none."""
 
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.builds.brief import Brief, attachments, decode
-from service.builds.forge import Commit, ForgeError
-from service.builds.forge.local import LocalForge
 from service.builds.generate import Unusable
 from service.builds.generate.write import apply, edits, files
 from service.errors import InputsError
@@ -62,22 +59,3 @@ def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:
     assert files(answer, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
     with pytest.raises(Unusable):
         files("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", set())
-
-
-def test_the_same_commit_has_the_same_sha_and_history_only_goes_forward(tmp_path: Path) -> None:
-    """Pushed twice it is one commit; a commit beside the branch is refused; a second round's parent is the first's."""
-    forge = LocalForge(tmp_path, "http://git", "http://pages")
-    forge.ensure("app", "d")
-    first = Commit({"index.html": b"1", "a/b.txt": b"x"}, None, "one\n", 1_700_000_000, "a", "a@b.invalid")
-    sha = forge.push("app", first)
-    assert forge.push("app", first) == sha == forge.ensure("app", "d").head
-    assert forge.read("app", sha) == first.files
-    beside = Commit({"index.html": b"2"}, None, "two\n", 1_700_000_001, "a", "a@b.invalid")
-    with pytest.raises(ForgeError, match="never rewritten"):
-        forge.push("app", beside)
-    second = Commit({"index.html": b"2"}, sha, "two\n", 1_700_000_001, "a", "a@b.invalid")
-    assert forge.push("app", second) == forge.ensure("app", "d").head
-    forge.publish("app", sha, 1)
-    assert forge.published("app", "") == b"1"
-    assert forge.published("app", "a/b.txt") == b"x"
-    assert forge.published("app", "missing") is None

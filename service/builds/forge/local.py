@@ -7,10 +7,12 @@ What comes in: a directory and the two public URLs. What goes out: commits and U
 from __future__ import annotations
 
 import re
+import shutil
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
-from dulwich.errors import NotGitRepository
+from dulwich.errors import NotGitRepository, NotTreeError
 from dulwich.objects import Commit as GitCommit
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
@@ -22,6 +24,15 @@ from service.builds.locks import held
 HEAD = Ref(f"refs/heads/{BRANCH}".encode())
 PUBLISHED = Ref(b"refs/sameboat/published")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A published file: which it is, its bytes, and the SHA-1 by which git knows them."""
+
+    path: str
+    data: bytes
+    sha: str
 
 
 class LocalForge:
@@ -50,10 +61,14 @@ class LocalForge:
         path = self.path(name)
         self.root.mkdir(parents=True, exist_ok=True)
         with held(path.with_suffix(".lock")):
-            if not (path / "HEAD").exists():
-                path.mkdir(exist_ok=True)  # it exists when a worker died in between
-                Repo.init_bare(str(path), default_branch=BRANCH.encode()).close()
-                (path / "description").write_text(description, encoding="utf-8")
+            if not path.exists():
+                # Made beside its place and moved there whole: a worker that dies in between leaves only rubbish.
+                fresh = path.with_suffix(".new")
+                shutil.rmtree(fresh, ignore_errors=True)
+                fresh.mkdir()
+                Repo.init_bare(str(fresh), default_branch=BRANCH.encode()).close()
+                (fresh / "description").write_text(description, encoding="utf-8")
+                fresh.rename(path)
         with self.open(name) as repo:
             head = repo.refs.read_ref(HEAD)
         return Repository(name, f"{self.git_url}/{name}.git", head.decode() if head else None)
@@ -99,22 +114,25 @@ class LocalForge:
             repo.refs.set_if_equals(PUBLISHED, None, ObjectID(sha.encode()))
         return f"{self.pages_url}/{name}/"
 
-    def published(self, name: str, path: str) -> bytes | None:
-        """A published file, or None; a folder's is its `index.html`."""
+    def published(self, name: str, path: str) -> Page | None:
+        """A published file, or None; a folder's is its `index.html`.
+
+        Everything of one call is of one commit, whatever is published meanwhile.
+        """
         with self.open(name) as repo:
             sha = repo.refs.read_ref(PUBLISHED)
             if sha is None:
                 return None
             commit = repo[ObjectID(sha)]
             assert isinstance(commit, GitCommit)
-            for candidate in (path, f"{path}/index.html") if path.strip("/") else ("index.html",):
+            wanted = path.strip("/")
+            for candidate in (wanted, f"{wanted}/index.html") if wanted else ("index.html",):
                 try:
                     mode, found = repo.object_store[commit.tree].lookup_path(
-                        repo.object_store.__getitem__, candidate.strip("/").encode()
+                        repo.object_store.__getitem__, candidate.encode()
                     )
-                except (KeyError, NotADirectoryError):
+                except (KeyError, NotTreeError):
                     continue
                 if stat.S_ISREG(mode):
-                    data: bytes = repo[found].data
-                    return data
+                    return Page(candidate, repo[found].data, found.decode())
             return None
