@@ -23,6 +23,16 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
+def idle_seconds(root: Path = Path("/")) -> float:
+    """Seconds that the CPUs of this process have been idle since the machine started; 0 where /proc does not tell.
+
+    Linux `/proc/stat`: after each CPU's name user, nice, system, idle, in ticks (Documentation/filesystems/proc.rst).
+    """
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
+    lines = (line.split() for line in _read(root / "proc/stat").splitlines())
+    return sum(int(words[4]) for words in lines if words and words[0] in ours) / os.sysconf("SC_CLK_TCK")
+
+
 def quota(root: Path = Path("/")) -> float | None:
     """The container's CPU quota in CPUs, or None without one.
 

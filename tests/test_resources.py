@@ -96,3 +96,11 @@ def test_a_real_control_group_is_seen(tmp_path: Path) -> None:
         assert done.stdout.strip() == str(300 << 20), done.stderr
         return
     pytest.skip("no control group can be made here")
+
+
+def test_idle_seconds_are_those_of_the_cpus_this_process_may_use(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    mine = min(os.sched_getaffinity(0))
+    (tmp_path / "proc/stat").write_text(f"cpu 1 1 1 9999 0\ncpu{mine} 1 1 1 250 0\ncpu4095 1 1 1 700 0\nintr 5\n")
+    assert resources.idle_seconds(tmp_path) == 250 / os.sysconf("SC_CLK_TCK")
+    assert resources.idle_seconds(tmp_path / "nothing") == 0

@@ -66,6 +66,10 @@ STATS: dict[str, Shown] = {
     "kv_tokens": Shown("sameboat_kv_tokens", "gauge", "Tokens in the key-value memory"),
     "prefixes": Shown("sameboat_prefixes", "gauge", "Prefixes that are kept in memory"),
     "prefix_bytes": Shown("sameboat_prefix_bytes", "gauge", "Bytes of the prefixes that are kept in memory"),
+    "prefix_restored": Shown("sameboat_prefix_restored", "counter", "Prefixes read from the cache volume"),
+    "prefix_lost": Shown("sameboat_prefix_lost", "counter", "Prefixes on the volume that were damaged or gone"),
+    "prefix_evicted": Shown("sameboat_prefix_evicted", "counter", "Prefixes that made room in memory for others"),
+    "threads": Shown("sameboat_threads", "gauge", "Threads that compute now: fewer where others want the cores"),
     "worker_rss_bytes": Shown(
         "sameboat_worker_memory_bytes", "gauge", "Resident bytes of the worker, weights included"
     ),

@@ -92,6 +92,10 @@ class Context:
         """llama.cpp's context, for the sampler chain."""
         return self._context
 
+    def use_threads(self, count: int) -> None:
+        """Compute with this many threads from now on; at most as many as at the start."""
+        llama.llama_set_n_threads(self._context, count, count)
+
     def piece(self, token: int) -> bytes:
         """The bytes of a token; control tokens have none."""
         if not self._pieces:

@@ -124,5 +124,5 @@ def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any] | Non
         counters["embeddings"] += 1
         counters["prompt_tokens"] += tokens
         counters["prompt_seconds"] += time.perf_counter() - began
-        send({"op": "stats", "counters": counters, "kv_tokens": 0})
+        send({"op": "stats", "numbers": counters})
         send({"op": "embedded", "id": message["id"], "vector": vector, "tokens": tokens})

@@ -3,8 +3,8 @@
 The two share a socket pair, and the worker dies with its end of it. It gets a session of its own, so that a Ctrl-C in
 the terminal reaches only the service, which then stops it in order.
 
-OpenMP's threads sleep at a barrier instead of spinning, unless the environment's OMP_WAIT_POLICY says otherwise:
-where other processes want the same cores, spinning threads keep each other from arriving.
+OpenMP's threads spin at a barrier for a few milliseconds before they sleep, unless the environment says otherwise
+(OMP_WAIT_POLICY, GOMP_SPINCOUNT): `pace` sees to it that they have the cores for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from service.engine.local.protocol import Decoder, encode
+
+SPINS = 50_000  # libgomp's count, 1 to 2 ms here: longer than the Python between two steps, shorter than idle spells
+
+
+def waiting(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with how OpenMP's threads wait for each other, unless it says so itself."""
+    says = "OMP_WAIT_POLICY" in environment or "GOMP_SPINCOUNT" in environment
+    return dict(environment) if says else {**environment, "GOMP_SPINCOUNT": str(SPINS)}
 
 
 class WorkerProcess:
@@ -39,7 +47,7 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno()),
                 pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
-                env={"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(threads)},
+                env={**waiting(os.environ), "OMP_NUM_THREADS": str(threads)},
             )  # fmt: skip
         reader, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, reader, writer)

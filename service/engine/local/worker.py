@@ -24,12 +24,14 @@ import llguidance
 import numpy as np
 import numpy.typing as npt
 
+from service import resources
 from service.engine.local import embedding
 from service.engine.local import labels as label_scores
 from service.engine.local.constraint import Constraint, tokenizer_of
 from service.engine.local.context import Context, features
 from service.engine.local.generation import Generation
 from service.engine.local.memory import Memory
+from service.engine.local.pace import Pace
 from service.engine.local.prefix_files import PrefixFiles
 from service.engine.local.prefixes import Prefixes
 from service.engine.local.protocol import Decoder, Pieces, encode
@@ -135,6 +137,7 @@ class Worker:
         except SameboatError as error:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
+        self._pace = Pace(message["threads"])
         self._memory = Memory(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         self.context.decode([(self.context.eos, 0, 0, True)])  # pages the weights in, and makes the thread pool
@@ -260,13 +263,19 @@ class Worker:
     def _compute(self, step: Step) -> None:
         self._step += 1
         self._counters["steps"] += 1
-        began = time.perf_counter()
+        began, cpu, idle = time.perf_counter(), time.process_time(), self._idle_s()
         if step.kind == "prompt":
             self._prompt(step)
-            self._counters["prompt_seconds"] += time.perf_counter() - began
         else:
             self._answer(step.sequences)
-            self._counters["answer_seconds"] += time.perf_counter() - began
+        took = time.perf_counter() - began
+        self._counters["prompt_seconds" if step.kind == "prompt" else "answer_seconds"] += took
+        if self._pace.took(took, time.process_time() - cpu, self._idle_s() - idle):
+            self.context.use_threads(self._pace.threads)
+
+    def _idle_s(self) -> float:
+        """Seconds that our CPUs have been idle; only asked when there could be more threads."""
+        return resources.idle_seconds() if self._pace.threads < self._pace.most else 0.0
 
     def _prompt(self, step: Step) -> None:
         active = step.sequences[0]
@@ -360,6 +369,7 @@ class Worker:
             "kv_tokens": sum(len(slot.tokens) for slot in self._memory.slots),
             "prefixes": len(prefixes),
             "prefix_bytes": prefixes.size_bytes,
+            "threads": self._pace.threads,
         }
         self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **gauges}})
 
