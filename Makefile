@@ -75,6 +75,10 @@ image-test: setup image ## build the image and test it: locked in, recorded toke
 smoke: ## ask every public route of a deployed instance: make smoke URL=https://...
 	@python3 .ci/smoke.py $(or $(URL),http://127.0.0.1:7860)
 
+.PHONY: bundle
+bundle: ## what a serverless platform gets, in .sameboat/bundle, and how large it is
+	@python3 .ci/bundle.py
+
 .PHONY: secrets
 secrets: ## what `docker compose --profile scale` reads: secrets/, made once, never overwritten
 	@.ci/secrets

@@ -7,6 +7,7 @@ Vercel's Python functions. Deploy it with: cd .sameboat/bundle && vercel deploy 
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -38,29 +39,28 @@ VERCEL = {
 }
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, python: str) -> None:
     """Write the bundle."""
     from bootstrap import uv
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    no_engine = shutil.ignore_patterns("__pycache__", "local")  # service/engine/local/
-    shutil.copytree(ROOT / "service", folder / "service", ignore=no_engine)
-    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("service", "data"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "index.py").write_text(ENTRY, encoding="utf-8")
     (folder / "vercel.json").write_text(json.dumps(VERCEL, indent=2) + "\n", encoding="utf-8")
-    (folder / ".python-version").write_text(PYTHON + "\n", encoding="utf-8")
+    (folder / ".python-version").write_text(python + "\n", encoding="utf-8")
     export = [uv(), "export", "--quiet", "--locked", "--no-default-groups", "--no-emit-project"]
     subprocess.run([*export, "--output-file", str(folder / "requirements.txt")], cwd=ROOT, check=True)
 
 
-def install(folder: Path) -> Path:
+def install(folder: Path, python: str) -> Path:
     """Install the requirements beside the bundle, for the platform's Python and Linux: where they are."""
     from bootstrap import uv
 
     site = folder.with_name(folder.name + "-site")
     shutil.rmtree(site, ignore_errors=True)
-    wanted = ["--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", "--only-binary", ":all:"]
+    wanted = ["--python-version", python, "--python-platform", "x86_64-manylinux_2_28", "--only-binary", ":all:"]
     command = [uv(), "pip", "install", "--quiet", "--target", str(site), "--require-hashes", *wanted]
     subprocess.run([*command, "-r", str(folder / "requirements.txt")], cwd=ROOT, check=True)
     return site
@@ -73,9 +73,13 @@ def megabytes(folder: Path) -> float:
 
 def main(arguments: list[str]) -> int:
     """Make, install, weigh."""
-    folder = Path(arguments[0]) if arguments else ROOT / ".sameboat" / "bundle"
-    make(folder)
-    site = install(folder)
+    parser = argparse.ArgumentParser(prog="bundle", description="Make the serverless bundle and weigh it.")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / ".sameboat" / "bundle")
+    parser.add_argument("--python", default=PYTHON, help="the platform's Python")
+    given = parser.parse_args(arguments)
+    folder = given.folder
+    make(folder, given.python)
+    site = install(folder, given.python)
     heavy = sorted(((megabytes(each), each.name) for each in site.iterdir() if each.is_dir()), reverse=True)[:6]
     total = megabytes(folder) + megabytes(site)
     print(f"bundle: {folder} with its packages {total:.0f} MB of {LIMIT_MB} MB")
