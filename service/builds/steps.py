@@ -216,6 +216,8 @@ class Steps:
             reason = "the same checks failed twice"
         elif self._budget(build).for_generation(time.time()) <= 0:
             reason = "the time for making is used up"
+        elif why := self.asking.exhausted(build):
+            reason = why.rstrip(".")
         else:
             return True
         self.store.event(build, "settled", f"No further repair: {reason}.")

@@ -81,6 +81,15 @@ class Asking:
         why = "; ".join(f"{each.name}: {each.missing}" for each in providers)
         return why or f"no model of SAMEBOAT_MAKER_MODEL can answer {name}"
 
+    def exhausted(self, build: str) -> str | None:
+        """Why this build may ask no more, or None."""
+        tokens, money = _spent(self.store.events(build))
+        if tokens >= self.caps.tokens:
+            return f"The build has used {tokens:.0f} of its {self.caps.tokens} tokens."
+        if money > 0 and money >= self.caps.money:
+            return f"The build has used {money:.4f} of the {self.caps.money:g} that it may cost."
+        return None
+
     def ask(self, build: str, name: str, inputs: Mapping[str, Any], budget: Budget, *, attempt: int = 1) -> Result:
         """The answer; a further attempt decodes differently, and who gave an unusable answer is asked last.
 
@@ -91,15 +100,14 @@ class Asking:
         failed, bungled = _history(events)
         waiting = [each for each in self.providers(prompt) if each.missing is None and each.name not in failed]
         waiting.sort(key=lambda each: bungled[each.name])
-        spent_tokens, spent_money = _spent(events)
+        _, spent_money = _spent(events)
         last: SameboatError | None = None
         for number, provider in enumerate(waiting):
             left_s = budget.for_generation(time.time())
             if left_s <= 0:
                 raise DeadlineExceeded("The build's time for making is used up.")
-            if spent_tokens >= self.caps.tokens:
-                said = f"The build has used {spent_tokens:.0f} of its {self.caps.tokens} tokens."
-                raise BuildError(said, key="build_max_tokens")
+            if why := self.exhausted(build):
+                raise BuildError(why, key="build_max_tokens")
             worst = spent_money + provider.cost(_estimate(inputs), _room(prompt, REMOTE_CONTEXT))
             if worst > self.caps.money and worst > spent_money:
                 last = BuildError(
