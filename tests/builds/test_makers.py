@@ -306,3 +306,37 @@ def test_the_providers_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         read(path)
     with pytest.raises(SettingsError, match="names 'nobody'"):
         named(settings_for(tmp_path / "s"), "nobody")
+
+
+def test_without_the_capable_model_a_build_plans_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock checkout: the starter is here, the 1.5B model is not; the build ends with a planned page."""
+    missing = "it is not in the cache; fetch it with: sameboat model pull {}"
+    monkeypatch.setattr(
+        "tests.builds.harness.OneEngine.missing",
+        lambda self, name: missing.format(name) if name.startswith("qwen") else None,
+    )
+    engine = ScriptedEngine(lambda _: json.dumps(PLAN))
+    with evaluator() as judge, serving(settings_for(tmp_path / "state", maker="auto"), engine) as client:
+        answer = posted(client, brief(judge.url, checks=["The page is blue"]))
+        shown = finished(client, answer["job_id"])
+        events = client.get(f"/builds/{answer['job_id']}/events").text
+    assert (shown["status"], shown["outcome"]["maker"]) == ("done", "plan")
+    assert "Maker 'files' cannot work here" in events
+    assert "sameboat model pull qwen2.5-coder-1.5b-instruct" in events
+    said = {each["said"]: each["verdict"] for each in shown["outcome"]["report"]["outcomes"]}
+    assert said["The page is blue"] == "not judged"
+    assert len(engine.asked) == 1
+
+
+def test_when_files_fail_in_round_two_the_app_stays(tmp_path: Path) -> None:
+    """A model that gives no usable edit does not cost the page that round 1 made."""
+    said = [PAGE]
+    engine = ScriptedEngine(lambda _: said[-1])
+    with evaluator() as judge, serving(settings_for(tmp_path / "state", maker="auto"), engine) as client:
+        finished(client, posted(client, brief(judge.url, checks=[]))["job_id"])
+        said.append("I would rather not.")
+        again = brief(judge.url, checks=[], round=2, nonce="n2", brief="Add a note.")
+        shown = finished(client, posted(client, again)["job_id"])
+        site = client.get(shown["outcome"]["pages_url"])
+    assert shown["outcome"]["maker"] == "none"
+    assert "<title>made</title>" in site.text
