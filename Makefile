@@ -39,6 +39,10 @@ format: setup ## let ruff fix what it can
 notebook: setup models ## JupyterLab on the notebooks
 	@exec $(BIN)/jupyter lab --notebook-dir=. notebooks/1-first-words.ipynb
 
+.PHONY: promotion-reports
+promotion-reports: setup models ## a worse, an equal and a better draft of each real prompt, into docs/promotion-reports.md
+	@$(BIN)/python -m tests.bench.promotion_reports
+
 BASE ?= origin/main
 OUT ?=
 .PHONY: prompt-report

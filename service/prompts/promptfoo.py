@@ -92,7 +92,8 @@ def _filled(value: Any, row: Mapping[str, Any]) -> Any:
 
 def _literal(text: str) -> str:
     """A regular expression, for JavaScript and Python, that matches exactly this text and is no template."""
-    return re.sub(r"[\\^$.*+?()[\]{}|/]", lambda found: "\\" + found[0], text).replace("\n", "\\n")
+    escaped = re.sub(r"[\\^$.*+?()[\]|/]", lambda found: "\\" + found[0], text)
+    return escaped.replace("{", r"\x7b").replace("}", r"\x7d").replace("\n", r"\n")
 
 
 def from_promptfoo(text: str, name: str = "imported") -> tuple[Prompt, Rows, list[str]]:

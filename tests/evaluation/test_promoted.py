@@ -1,0 +1,78 @@
+"""What is promoted in this repository: every recording replays anywhere, and the starter's come out of it again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from service import settings as settings_module
+from service.engine.pool import Engines
+from service.evaluation import cases as case_files
+from service.evaluation import promote, runner
+from service.prompts.file import Prompt
+from service.prompts.library import Library
+from tests.bench import promotion_reports
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Library(ROOT / "data")
+STARTER = "smollm2-135m-instruct"
+ON_STARTER = [name for name in LIBRARY.names() if LIBRARY.lock(name).model == STARTER]
+
+
+@pytest.mark.parametrize("name", LIBRARY.names())
+def test_a_promoted_prompt_replays_without_a_model(name: str) -> None:
+    """Every case is in the recording as it is asked now, and every check gives a reason."""
+    outcomes = promote.replay(LIBRARY[name], LIBRARY.folder(name))
+    assert len(outcomes) == len(case_files.load(LIBRARY[name], LIBRARY.folder(name)))
+    assert all(each.reason for outcome in outcomes for each in outcome.checks)
+
+
+@pytest.mark.parametrize("name", ["sentiment", "language", "extract-contact"])
+def test_a_real_prompt_has_cases_enough_and_beats_its_baseline(name: str) -> None:
+    """At least 100 cases; the lower end of the Wilson interval of each check is above guessing."""
+    outcomes = promote.replay(LIBRARY[name], LIBRARY.folder(name))
+    assert len(outcomes) >= 100
+    guess = 1 / len(LIBRARY[name].spec.choices) if LIBRARY[name].spec.choices else 0.5
+    for passes in runner.passes(outcomes).values():
+        assert promote.report.wilson(sum(passes.values()), len(passes)).low > guess
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ON_STARTER)
+def test_the_starter_gives_its_recordings_again(name: str, starter: Path) -> None:
+    """Live: every answer's very tokens. The large model's recordings are run by `make live`."""
+
+    async def work() -> int:
+        engine = Engines(settings_module.load()).get(STARTER)
+        await engine.ready()
+        try:
+            return len(await promote.live(LIBRARY[name], LIBRARY.folder(name), engine))
+        finally:
+            await engine.stop(0)
+
+    assert asyncio.run(work()) > 0
+
+
+@pytest.mark.model
+def test_worse_equal_and_better_drafts_get_their_verdicts(starter: Path, tmp_path: Path) -> None:
+    """The stories of docs/promotion-reports.md in small: the real starter model on 80 cases of the language prompt."""
+
+    async def work() -> list[promotion_reports.Told]:
+        engines = Engines(settings_module.load())
+        try:
+            return await promotion_reports.story("language", LIBRARY, engines, tmp_path, cases=80)
+        finally:
+            await engines.stop(0)
+
+    told = asyncio.run(work())
+    assert [each.done.verdict.word for each in told] == [each.expected for each in told]
+    assert [each.done.written for each in told] == [False, False, True]
+
+
+def test_a_prompt_file_names_its_schema_for_editors() -> None:
+    """So that an editor completes and checks it."""
+    for prompt in LIBRARY:
+        assert isinstance(prompt, Prompt)
+        assert prompt.text.startswith("# yaml-language-server: $schema=../../prompt.schema.json"), prompt.name
