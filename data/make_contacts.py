@@ -1,6 +1,6 @@
-"""Write the cases of the extract-contact prompt: short messages with contact details, and what is in them.
+"""Write the cases of extract-contact and sender: short messages with contact details, and what is in them.
 
-    .venv/bin/python data/make_contacts.py [--out data/prompts/extract-contact]
+    .venv/bin/python data/make_contacts.py [--out data/prompts]
 
 The messages are made here from names, firms, streets and phrasings of several languages, by a fixed seed; names of
 people and firms are invented, telephone numbers come from ranges reserved for fiction, addresses from domains reserved
@@ -17,6 +17,7 @@ from pathlib import Path
 
 SEED = 20261124
 CASES, DEV = 120, 20
+PROMPTS = {"extract-contact": ("name", "company", "email", "phone"), "sender": ("name",)}
 PEOPLE = [
     "Ana Silva", "Bram de Wit", "Chiara Russo", "Dmitri Orlov", "Elif Kaya", "Femi Adeyemi", "Grace O'Neill",
     "Hana Novak", "Ivan Petrov", "Julia Weber", "Kenji Mori", "Lena Fischer", "Mateo García", "Nora Lind",
@@ -75,19 +76,21 @@ def case(number: int, chance: random.Random) -> dict[str, object]:
 def main() -> None:
     """Write cases and, apart from them, a few for working on the prompt."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "prompts" / "extract-contact")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "prompts")
     out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
     chance, seen, made = random.Random(SEED), set[str](), list[dict[str, object]]()
     while len(made) < CASES + DEV:
         one = case(len(made), chance)
         if one["text"] not in seen:
             seen.add(str(one["text"]))
             made.append(one)
-    for name, part in (("cases.jsonl", made[:CASES]), ("dev.jsonl", made[CASES:])):
-        text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in part)
-        (out / name).write_text(text, encoding="utf-8")
-        print(f"{out / name}: {len(part)} cases")
+    for prompt, keys in PROMPTS.items():
+        (out / prompt).mkdir(parents=True, exist_ok=True)
+        for name, part in (("cases.jsonl", made[:CASES]), ("dev.jsonl", made[CASES:])):
+            rows = [{key: one[key] for key in ("id", "slice", "text", *keys)} for one in part]
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (out / prompt / name).write_text(text, encoding="utf-8")
+            print(f"{out / prompt / name}: {len(part)} cases")
 
 
 if __name__ == "__main__":

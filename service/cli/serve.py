@@ -129,9 +129,9 @@ class Server(uvicorn.Server):
 def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
     """The lines that a person reads first; the first says what to try."""
     url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"  # noqa: S104
-    if "extract-contact" in prompts:
+    if "sender" in prompts:
         data = '{"inputs": {"text": "Kenji Mori, Iris Labs, kenji.mori@example.com"}}'
-        line = f"curl --json '{data}' {url}/prompts/extract-contact"
+        line = f"curl --json '{data}' {url}/prompts/sender"
     else:
         data = '{"messages": [{"role": "user", "content": "Say hello."}]}'
         line = f"curl --json '{data}' {url}/v1/chat/completions"

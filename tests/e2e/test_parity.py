@@ -20,7 +20,7 @@ from service.prompts import run as prompts
 from service.prompts.library import Library
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME, COUNT = "extract-contact", 20
+NAME, COUNT = "sender", 20
 Seen = dict[str, tuple[str, list[int], str]]  # case id: text, token ids, fingerprint
 pytestmark = pytest.mark.model
 

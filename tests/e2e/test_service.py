@@ -62,7 +62,7 @@ def test_a_prompt_longer_than_the_context_is_a_400_with_limit_and_count(client: 
 
 
 def test_a_wrong_input_is_told_by_pointer(server: str) -> None:
-    answer = httpx.post(f"{server}/prompts/extract-contact", json={"inputs": {"txt": "canary"}})
+    answer = httpx.post(f"{server}/prompts/sender", json={"inputs": {"txt": "canary"}})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"pointer": "/inputs/text", "detail": "this input is missing"} in answer.json()["errors"]
@@ -74,7 +74,7 @@ def test_the_documentation_needs_nothing_from_elsewhere(server: str) -> None:
     assert "https://" not in page
     assert httpx.get(f"{server}/docs/assets/swagger-ui-bundle.js").status_code == 200
     paths = httpx.get(f"{server}/openapi.json").json()["paths"]
-    body = paths["/prompts/extract-contact"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = paths["/prompts/sender"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["inputs"]["required"] == ["text"]
 
 
@@ -87,6 +87,6 @@ def test_a_person_sees_the_prompts_in_a_browser(server: str, tmp_path: Path) -> 
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                f"--user-data-dir={tmp_path}", "--virtual-time-budget=4000", "--dump-dom", f"{server}/"]  # fmt: skip
     page = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert '<option value="extract-contact">' in page
+    assert '<option value="sender">' in page
     assert "Who wrote this message" in page
     assert "ready" in page
