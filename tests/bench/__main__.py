@@ -1,6 +1,6 @@
 """`make bench`: every workload on every server in turn, several rounds, into docs/bench.json and docs/bench.md.
 
-    python -m tests.bench [--rounds 3] [--only W,S,L,reuse,health] [--peers llama-server,llama_cpp.server]
+    python -m tests.bench [--rounds 3] [--only W,S,L,reuse,health,evaluate] [--peers llama-server,llama_cpp.server]
 
 Rounds interleave the servers, so a noisy minute hits all of them. A ratio is the median over rounds of ours / theirs in
 the same round; the spread is its smallest and largest value. Everything is measured from outside, over HTTP.
@@ -21,7 +21,7 @@ import httpx
 from service import settings as settings_module
 from service.models.cache import Cache
 from service.models.catalog import Catalog
-from tests.bench import servers, workloads
+from tests.bench import evaluation, servers, workloads
 
 DOCS = servers.ROOT / "docs"
 CLIENTS = {"W": (1, 4, 8, 16), "S": (1, 8), "L": (1, 8)}
@@ -114,7 +114,7 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="W,S,L,reuse,health")
+    parser.add_argument("--only", default="W,S,L,reuse,health,evaluate")
     parser.add_argument("--peers", default="llama-server,llama_cpp.server")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", default=None)
@@ -167,6 +167,9 @@ def main() -> None:
             if "health" in wanted:
                 health = asyncio.run(health_during_generation(server.url, name))
                 rows.append(row("/healthz p99 ms while generating", 1, name, [health["p99"]], [50.0], "limit of 50 ms"))
+    if "evaluate" in wanted:
+        first, again = evaluation.again(name)
+        rows.append(row("300 sentiment cases evaluated, s", 8, name, [first], [again], "evaluated again"))
     note = (
         f"{name}, {arguments.threads} threads, {arguments.rounds} rounds, load before the run {load:.1f}, "
         f"{os.cpu_count()} cores. Same file, same llama.cpp commit, same instruction set on every side. "

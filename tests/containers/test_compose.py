@@ -104,7 +104,7 @@ def test_names_limits_and_volumes(compose: Compose) -> None:
     """A service without an engine asks the other by name; limits are seen; `down` and `up` keep models and builds."""
     compose("up", "--detach", "--no-build", "judge", "service", "thin", profile="remote")
     service, thin = compose.container("service").ready(), compose.container("thin").ready()
-    status, answer = thin.ask("/prompts/extract-contact", {"inputs": {"text": "Kenji Mori, Iris Labs"}})
+    status, answer = thin.ask("/prompts/sender", {"inputs": {"text": "Kenji Mori, Iris Labs"}})
     assert status == 200, answer
     assert answer["value"]["name"]
     ready = service.ask("/readyz")[1]

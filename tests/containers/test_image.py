@@ -12,7 +12,7 @@ from service.evaluation import recording
 from service.prompts.library import Library
 from tests.containers.engine import docker, running, volume
 
-NAME, COUNT = "extract-contact", 20
+NAME, COUNT = "sender", 20
 LARGEST_BYTES = 450_000_000
 pytestmark = pytest.mark.timeout(600)
 

@@ -25,7 +25,7 @@ def test_every_route_of_a_started_service_answers(server: str) -> None:
     done = smoke(server)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout
-    for route in ("/v1/chat/completions", "/prompts/extract-contact", "/builds/no-such-build/events", "/metrics"):
+    for route in ("/v1/chat/completions", "/prompts/sender", "/builds/no-such-build/events", "/metrics"):
         assert route in done.stdout
 
 
