@@ -1,0 +1,148 @@
+"""`evaluate` and `promote` in a terminal: what is printed and written, and the exit codes that a script relies on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from service import cli
+from service.cli import evaluate as evaluating
+from service.cli import promote as promoting
+from service.engine.types import Request
+from service.errors import EvaluationError
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+name: colour
+messages:
+  - {role: user, content: "Colour of {{thing}}?"}
+testDataFile: cases.jsonl
+evaluators:
+  - name: label
+    string: {equals: red}
+"""
+
+
+def reply(request: Request) -> str:
+    """Red, but for thing 7; green to whoever says please, up to thing 29."""
+    said = request.messages[-1].content
+    number = int(said.split("thing ")[1].rstrip("?"))
+    return "green" if number == 7 or ("please" in said and number < 30) else "red"
+
+
+class Scripted:
+    """In place of the engines of this machine."""
+
+    engine = ScriptedEngine(reply)
+
+    def __init__(self, settings: object) -> None:
+        self.settings = settings
+
+    def get(self, model: str | None = None) -> ScriptedEngine:
+        return self.engine
+
+    async def stop(self, grace_s: float) -> None:
+        return None
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory in which `colour` is promoted, on 120 cases of which one fails."""
+    folder = tmp_path / "data" / "prompts" / "colour"
+    folder.mkdir(parents=True)
+    rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(120)]
+    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(tmp_path / "data"))
+    for place in (evaluating, promoting):
+        monkeypatch.setattr(place, "Engines", Scripted)
+    monkeypatch.chdir(tmp_path)
+    assert run("promote", draft(tmp_path, "first", TEXT)).exit_code == 0
+    Scripted.engine.asked.clear()
+    return tmp_path
+
+
+def draft(folder: Path, name: str, text: str) -> str:
+    path = folder / f"{name}.prompt.yml"
+    path.write_text(text)
+    return str(path)
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli.register([words[0]]), list(words))
+
+
+POLITE = TEXT.replace("Colour of", "Colour, please, of")
+
+
+def test_a_promoted_prompt_is_replayed_evaluated_and_asked_again(data: Path) -> None:
+    """Exit 0 each; the first two ask nothing, since every answer is recorded."""
+    for words in (("--replay",), ()):
+        done = run("evaluate", "colour", *words)
+        assert done.exit_code == 0, done.output
+        assert "| all | label | 119 | 120 | 99.2 %" in done.output
+        assert Scripted.engine.asked == []
+    assert run("evaluate", "colour", "--live").exit_code == 0
+    assert len(Scripted.engine.asked) == 120
+    assert not any(request.reuse for request in Scripted.engine.asked)
+
+
+def test_results_are_one_json_object_a_line(data: Path) -> None:
+    """On standard output with --json, in a file with --out: everything a script would want of an answer."""
+    printed = run("evaluate", "colour", "--replay", "--json", "--out", str(data / "out" / "results.jsonl")).output
+    written = (data / "out" / "results.jsonl").read_text()
+    assert printed == written
+    rows = [json.loads(line) for line in written.splitlines()]
+    assert len(rows) == 120
+    assert rows[7]["checks"]["label"] == {"passed": False, "score": 0.0, "reason": "expected 'red', got 'green'"}
+    assert rows[0]["tokens"] == {"prompt": 4, "completion": 3}
+
+
+def test_a_draft_is_compared_without_being_written(data: Path) -> None:
+    """1 for a REGRESSION, with the case by name; the promoted files stay."""
+    before = (data / "data/prompts/colour/colour.prompt.yml").read_bytes()
+    done = run("evaluate", draft(data, "worse", POLITE))
+    assert done.exit_code == 1
+    assert "**REGRESSION**: label: 29 lost, 0 gained of 120" in done.output
+    assert "| `c000` | red | green |" in done.output
+    better = run("evaluate", draft(data, "same", TEXT + "# a comment\n"))
+    assert (better.exit_code, "**PASS**" in better.output) == (0, True)
+    assert (data / "data/prompts/colour/colour.prompt.yml").read_bytes() == before
+
+
+def test_a_missed_minimum_exits_with_1(data: Path) -> None:
+    """Also in a replay, which is what CI runs."""
+    assert run("evaluate", "colour", "--replay", "--minimum", "0.99").exit_code == 0
+    done = run("evaluate", "colour", "--replay", "--minimum", "0.995")
+    assert done.exit_code == 1
+    assert "119 of 120 pass (99.2 %), the minimum is 99.5 %" in done.output
+
+
+def test_promote_exits_with_0_1_and_2(data: Path) -> None:
+    """PASS writes, REGRESSION and NOT ENOUGH EVIDENCE do not, and --accept does with its reason."""
+    folder = data / "data" / "prompts" / "colour"
+    done = run("promote", draft(data, "worse", POLITE))
+    assert (done.exit_code, "written:" in done.output) == (1, False)
+    lines = (folder / "cases.jsonl").read_text().splitlines(keepends=True)
+    (data / "few").mkdir()
+    (data / "few" / "cases.jsonl").write_text("".join(lines[:12]))
+    done = run("promote", draft(data / "few", "few", TEXT + "# few\n"))
+    assert (done.exit_code, "NOT ENOUGH EVIDENCE" in done.output) == (2, True)
+    done = run("promote", draft(data, "worse", POLITE), "--accept", "politeness")
+    assert (done.exit_code, "written:" in done.output) == (0, True)
+    assert json.loads((folder / "lock.json").read_text())["accepted"] == "politeness"
+    assert json.loads((folder / "lock.json").read_text())["recorded_with"]["parallel"] == 8
+    diff = run("promote", draft(data, "back", TEXT)).output
+    assert '+  - {role: user, content: "Colour of {{thing}}?"}' in diff
+
+
+def test_nothing_to_evaluate_is_an_error(data: Path) -> None:
+    """A draft with an empty case file of its own: no cases, no pass."""
+    (data / "empty").mkdir()
+    (data / "empty" / "cases.jsonl").write_text("\n")
+    done = run("evaluate", draft(data / "empty", "x", TEXT.replace("name: colour", "name: other")))
+    assert isinstance(done.exception, EvaluationError)
+    assert "no cases" in str(done.exception)
