@@ -97,6 +97,7 @@ live: setup ## ask the models of all promoted prompts again; they must give the 
 refresh: setup ## fetch the data sets again, make the cases again, and say what the promoted prompts make of them
 	@$(BIN)/python data/fetch_reviews.py
 	@$(BIN)/python data/make_contacts.py
+	@$(BIN)/python data/fetch_messages.py
 	@git diff --stat -- data
 	@.ci/evaluate replay || true
 
