@@ -10,7 +10,11 @@ async function refreshState() {
     engine.state === "ready" ? engine.reason : `${name}: ${engine.state}, ${engine.reason}`);
   $("state").textContent = `${ready.state} · ${engines.join(" · ")}`;
   if (!answer.ok) setTimeout(refreshState, 1000);
+  return Object.keys(ready.engines);
 }
+
+// What can be asked at once comes first; the prompts of the builds, which take a whole brief, come last.
+const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prompt.name.startsWith("build-") ? 2 : 0);
 
 function showForm() {
   const prompt = prompts.find((each) => each.name === $("prompt").value);
@@ -100,9 +104,9 @@ async function ask(event) {
   }
 }
 
-prompts = await (await fetch("prompts")).json();
+const models = await refreshState();
+prompts = (await (await fetch("prompts")).json()).sort((a, b) => rank(a, models) - rank(b, models));
 $("prompt").replaceChildren(...prompts.map((each) => make("option", { value: each.name, textContent: each.name })));
 $("prompt").addEventListener("change", showForm);
 $("form").addEventListener("submit", ask);
 showForm();
-await refreshState();
