@@ -88,5 +88,7 @@ def test_a_person_sees_the_prompts_in_a_browser(server: str, tmp_path: Path) -> 
                f"--user-data-dir={tmp_path}", "--virtual-time-budget=4000", "--dump-dom", f"{server}/"]  # fmt: skip
     page = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert '<option value="sender">' in page
-    assert "Is this message English" in page, "what the loaded model answers comes first"
+    first = page.split("<option value=")[1]
+    assert not first.startswith('"build-'), "what a person can ask at once comes first"
+    assert "(enforced: " in page, "the first prompt's form and coverage are shown"
     assert "ready" in page
