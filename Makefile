@@ -49,15 +49,6 @@ OUT ?=
 prompt-report: setup ## the pull request's text for every prompt changed since BASE (no model needed; OUT=file)
 	@$(BIN)/sameboat prompt report --base $(BASE) $(if $(OUT),--out $(OUT))
 
-.PHONY: replay
-replay: setup ## judge every promoted prompt's recording again, without a model
-	@set -e; for name in $$($(BIN)/sameboat prompt list --names); do $(BIN)/sameboat evaluate "$$name" --replay; done
-
-.PHONY: live
-live: setup ## run every promoted prompt's own model again; it must give its recording (fetches 1.2 GB)
-	@set -e; for model in $$($(BIN)/sameboat prompt list --models); do $(BIN)/sameboat model pull --quiet "$$model"; done
-	@set -e; for name in $$($(BIN)/sameboat prompt list --names); do $(BIN)/sameboat evaluate "$$name" --live; done
-
 .PHONY: bench
 bench: setup models ## measure, side by side with peers, into docs/bench.json and docs/bench.md
 	@$(BIN)/python -m tests.bench
