@@ -33,6 +33,8 @@ def trouble(folder: Path, key: str) -> Unwritable | None:
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir():
         return Unwritable(f"{folder} cannot be written: {there} is not a directory.", f"Move it away, or set {key}.")
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        return Unwritable(f"{folder} is on a read-only file system.", f"Mount a volume there, or set {key}.")
     owner, me = there.stat().st_uid, os.getuid()
     what = f"{folder} cannot be written by uid {me}: {said}"
     if owner == me:

@@ -69,6 +69,7 @@ WORKERS = sa.Table(
     sa.Column("version", sa.String, nullable=False),
     sa.Column("seen_s", sa.Float, nullable=False),
 )
+TABLES_KEY = int.from_bytes(hashlib.sha256(b"sameboat tables").digest()[:8], "big", signed=True)
 OPEN = ("accepted", "running")
 
 
@@ -81,8 +82,15 @@ class Store:
         self._writing = engine.execution_options(write=True)  # SQLite: takes the write lock when it begins
 
     def create(self) -> None:
-        """Make the tables that are missing."""
-        METADATA.create_all(self.engine)
+        """Make the tables that are missing.
+
+        Of several processes that start at once on an empty Postgres one makes them: create_all looks before it makes,
+        and the second would fail on what the first has just made.
+        """
+        with self._writing.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_KEY})
+            METADATA.create_all(connection)
 
     # Briefs
 
