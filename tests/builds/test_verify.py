@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -172,3 +173,16 @@ def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> No
     report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")
     assert [each.verdict for each in report.outcomes if each.said == "the page opens without errors"] == ["failed"]
     assert not any("reading 'y'" in line for line in report.console)
+
+
+def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime image has no browser and nothing that drives one: the page's checks are not judged, the rest is."""
+    monkeypatch.setitem(sys.modules, "playwright", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "service.builds.verify.browser", raising=False)
+    assert find_browser(None) == (None, "playwright, the extra `browser`, is not installed")
+    checks = [Check("It has a title", js="!!document.title")]
+    report = verify({"index.html": b"<title>x</title>"}, checks, [], browser=None, timeout_s=5)
+    verdicts = {each.said: each.verdict for each in report.outcomes}
+    assert verdicts["It has a title"] == "not judged"
+    assert verdicts["index.html is there"] == "passed"

@@ -7,6 +7,7 @@ translated to JavaScript before, or is reported as not judged. It does not know 
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -81,11 +82,16 @@ class Report:
 
 
 def find_browser(setting: str | None) -> tuple[str | None, str]:
-    """Chromium's path and why that one. Raises SettingsError when the setting names none."""
+    """Chromium's path and why that one; none where Playwright, which drives it, is not installed.
+
+    Raises SettingsError when the setting names none.
+    """
     if setting:
         if not (path := shutil.which(setting)):
             raise SettingsError(f"SAMEBOAT_BROWSER names {setting!r}, which is no program.", key="SAMEBOAT_BROWSER")
         return path, "set by SAMEBOAT_BROWSER"
+    if importlib.util.find_spec("playwright") is None:
+        return None, "playwright, the extra `browser`, is not installed"
     for name in BROWSERS:
         if path := shutil.which(name):
             return path, f"{name} is on PATH"
@@ -107,8 +113,6 @@ def verify(
     network: frozenset[str] = frozenset(),
 ) -> Report:
     """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach."""
-    from service.builds.verify.browser import look  # Playwright is needed only where something is verified
-
     checks = list(checks)
     ours = repository(files, list(attachments))
     outcomes = [*ours.values(), *_sentences(checks, ours)]
@@ -117,6 +121,8 @@ def verify(
         why = "there is no browser here"
         outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated) for check in in_page]
         return Report(tuple(outcomes), browser="none")
+    from service.builds.verify.browser import look  # Playwright is needed only where there is a browser
+
     seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network)
     return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
 
