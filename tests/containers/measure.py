@@ -21,7 +21,6 @@ from pathlib import Path
 from tests.bench.servers import VERSION, workshop
 from tests.containers.engine import docker
 
-CATALOG_SHA = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 PEER = """ARG PYTHON_IMAGE
 FROM ${PYTHON_IMAGE}
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 libstdc++6 && rm -rf /var/lib/apt/lists/*
@@ -80,7 +79,7 @@ def once(image: str, options: list[str], command: list[str], ready: str) -> dict
 
 def main(model: Path, rounds: int) -> None:
     """The table, in Markdown."""
-    file = f"/cache/models/{CATALOG_SHA}.gguf"
+    file = f"/cache/models/{model.name}"
     mount = ["--volume", f"{model.parent.parent}:/cache:ro", "--read-only", "--tmpfs", "/tmp"]
     ours = ("sameboat:local", mount, ["serve"], "/readyz")
     theirs = (peer(), mount, ["-m", file, "-c", "16384", "-np", "8", "-t", "2"], "/health")

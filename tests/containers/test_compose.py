@@ -147,7 +147,8 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str, tmp_pa
 
     def busy() -> str | None:
         names = docker("exec", "-i", first.name, "python", "-", input=PENDING).split()
-        return next((name.removesuffix("-0") for name in names if name.removesuffix("-0") not in killed), None)
+        hosts = [name.partition("-")[0] for name in names]  # a worker is named for its host, which is its container
+        return next((host for host in hosts if host not in killed), None)
 
     for _ in range(2):
         victim = until(busy)
