@@ -50,8 +50,8 @@ prompt-report: setup ## the pull request's text for every prompt changed since B
 	@$(BIN)/sameboat prompt report --base $(BASE) $(if $(OUT),--out $(OUT))
 
 .PHONY: bench
-bench: setup models ## measure, side by side with peers, into docs/bench.json and docs/bench.md
-	@$(BIN)/python -m tests.bench
+bench: setup models ## measure, side by side with peers, into docs/bench.{json,md,svg}; ARGS="--rounds 3"
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: drill-briefs
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md

@@ -8,6 +8,7 @@ the same llama.cpp commit with the same instruction set.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -81,7 +82,7 @@ def source() -> Path:
         print(f"bench: fetching the source of llama-cpp-python {VERSION} (77 MB)")
         client = base / "pip"
         subprocess.run([sys.executable, "-m", "venv", client], check=True)
-        pip = [client / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [client / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "install", "scikit-build-core", "cmake", "ninja"], check=True)
         subprocess.run(
             [*pip, "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", base,
@@ -93,34 +94,34 @@ def source() -> Path:
     return target
 
 
-def llama_server() -> Path:
-    """The llama-server binary; the first call compiles it (about ten minutes on two cores)."""
-    given = os.environ.get("SAMEBOAT_BENCH_LLAMA_SERVER")
+def llama_cpp(name: str) -> Path:
+    """A binary of llama.cpp itself; the first call compiles it (llama-server: ten minutes on two cores)."""
+    given = os.environ.get("SAMEBOAT_BENCH_" + name.upper().replace("-", "_"))
     if given:
         return Path(given)
     build = workshop() / f"llama-server-{VERSION}"
-    binary = build / "bin" / "llama-server"
+    binary = build / "bin" / name
     if not binary.exists():
-        print("bench: compiling llama-server from the same source, about ten minutes, once")
+        print(f"bench: compiling {name} from the same source, up to ten minutes, once", flush=True)
         tools = workshop() / "pip" / "bin"
         tree = source() / "vendor" / "llama.cpp"
         path = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
         subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", build, *CMAKE], check=True, env=path)
-        subprocess.run(["cmake", "--build", build, "--target", "llama-server"], check=True, env=path)
+        subprocess.run(["cmake", "--build", build, "--target", name], check=True, env=path)
     return binary
 
 
 def python_server() -> Path:
     """A Python whose llama_cpp is ours (the same compiled library) and that has the bundled server's extra packages."""
-    venv = workshop() / f"python-server-{VERSION}"
+    venv = workshop() / f"python-servers-{VERSION}"
     python = venv / "bin" / "python"
     if not python.exists():
-        print("bench: preparing llama_cpp.server")
+        print("bench: preparing the Python servers", flush=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run(
             [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uvicorn", "fastapi",
              "pydantic-settings", "sse-starlette", "starlette-context>=0.3.6,<0.4", "PyYAML", "numpy", "jinja2",
-             "diskcache", "typing-extensions"], check=True,
+             "diskcache", "typing-extensions", "openai", "safetensors", "websockets"], check=True,
         )  # fmt: skip
         import llama_cpp
 
@@ -139,15 +140,56 @@ def catalog_alone() -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Target:
+    """A model file and its name in the catalog."""
+
+    name: str
+    path: Path
+
+
+def example_config(target: Target, port: int, *, threads: int, parallel: int, context: int) -> Path:
+    """The configuration of the source distribution's examples/server/server.py, with the sizes of the others."""
+    path = workshop() / "examples-server.json"
+    model = {
+        "path": str(target.path), "alias": target.name, "n_ctx": context * parallel, "max_seq_len": context,
+        "n_seq_max": parallel, "threads": threads, "threads_batch": threads, "store_logits": False,
+    }  # fmt: skip
+    path.write_text(json.dumps({"server": {"host": "127.0.0.1", "port": port}, "model": model}))
+    return path
+
+
+def command_of(
+    name: str, target: Target, port: int, *, threads: int, parallel: int, context: int
+) -> tuple[list[str], str]:
+    """The command line, and the path that answers 200 when the server is ready."""
+    if name == "sameboat":
+        return [str(Path(sys.executable).parent / "sameboat"), "serve"], "/readyz"
+    if name == "llama-server":
+        return [str(llama_cpp(name)), "-m", str(target.path), "--port", str(port), "-t", str(threads), "-tb",
+                str(threads), "-np", str(parallel), "-c", str(context * parallel), "--no-webui"], "/health"  # fmt: skip
+    if name == "llama_cpp.server":
+        return [str(python_server()), "-m", "llama_cpp.server", "--model", str(target.path), "--port", str(port),
+                "--n_threads", str(threads), "--n_threads_batch", str(threads), "--n_ctx", str(context),
+                "--interrupt_requests", "false"], "/v1/models"  # fmt: skip
+    if name == "examples/server":
+        script = source() / "examples" / "server" / "server.py"
+        config = example_config(target, port, threads=threads, parallel=parallel, context=context)
+        return [str(python_server()), str(script), "-C", str(config)], "/openapi.json"
+    raise ValueError(f"no server is called {name!r}")
+
+
 @contextlib.contextmanager
-def serve(name: str, model: Path, *, threads: int, parallel: int, context: int = 2048) -> Iterator[Running]:
-    """Start the server `name` on `model`, wait for its first answer, and stop it at the end."""
+def launch(
+    name: str, target: Target, *, threads: int, parallel: int, context: int = 2048
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start the server `name` and stop it at the end; the URL and the process, at once."""
     port = free_port()
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    probe = "/v1/models"
     if name == "sameboat":
         environment |= {
             "SAMEBOAT_PORT": str(port),
+            "SAMEBOAT_MODEL": target.name,
             "SAMEBOAT_THREADS": str(threads),
             "SAMEBOAT_PARALLEL": str(parallel),
             "SAMEBOAT_CONTEXT": str(context),
@@ -155,39 +197,37 @@ def serve(name: str, model: Path, *, threads: int, parallel: int, context: int =
             "SAMEBOAT_QUEUE_TOKENS": "1000000",
             "SAMEBOAT_DATA_DIR": str(catalog_alone()),
         }
-        command = [str(Path(sys.executable).parent / "sameboat"), "serve"]
-        probe = "/readyz"
-    elif name == "llama-server":
-        command = [str(llama_server()), "-m", str(model), "--port", str(port), "-t", str(threads), "-tb", str(threads),
-                   "-np", str(parallel), "-c", str(context * parallel), "--no-webui"]  # fmt: skip
-        probe = "/health"
-    elif name == "llama_cpp.server":
-        command = [str(python_server()), "-m", "llama_cpp.server", "--model", str(model), "--port", str(port),
-                   "--n_threads", str(threads), "--n_threads_batch", str(threads), "--n_ctx", str(context),
-                   "--interrupt_requests", "false"]  # fmt: skip
-    else:
-        raise ValueError(f"no server is called {name!r}")
-    log = (workshop() / f"{name}.log").open("w")
+    if name == "examples/server":  # it wants libmtmd, which our build leaves out; llama-server's is of the same source
+        libraries = str(llama_cpp("llama-server").parent)
+        environment |= {"LLAMA_CPP_LIB_PATH": libraries, "MTMD_CPP_LIB": libraries}
+    command, _ = command_of(name, target, port, threads=threads, parallel=parallel, context=context)
+    with (workshop() / f"{name.replace('/', '-')}.log").open("w") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True
+        )
+        try:
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextlib.contextmanager
+def serve(name: str, target: Target, *, threads: int, parallel: int, context: int = 2048) -> Iterator[Running]:
+    """`launch`, and wait until it is ready."""
     began = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True
-    )
-    try:
-        deadline = began + 180
+    with launch(name, target, threads=threads, parallel=parallel, context=context) as (url, process):
+        _, probe = command_of(name, target, 0, threads=threads, parallel=parallel, context=context)
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"http://127.0.0.1:{port}{probe}", timeout=2).status_code == 200:
+                if httpx.get(url + probe, timeout=2).status_code == 200:
                     break
-            if process.poll() is not None or time.perf_counter() > deadline:
-                raise RuntimeError(f"{name} did not start; see {log.name}")
+            if process.poll() is not None or time.perf_counter() > began + 180:
+                raise RuntimeError(f"{name} did not start; see {workshop()}")
             time.sleep(0.02)
-        yield Running(name, f"http://127.0.0.1:{port}", process.pid, time.perf_counter() - began)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        log.close()
+        yield Running(name, url, process.pid, time.perf_counter() - began)
