@@ -118,7 +118,7 @@ RULES = (
 
 def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
     """Every finding, by path and line. `ours` are this service's own secrets."""
-    spellings = {each for secret in ours for part in _parts(secret) for each in _spellings(part)}
+    spellings = _all(ours)
     found: set[tuple[str, int, str]] = set()
     for path, data in files.items():
         data = _plain(data)
@@ -134,6 +134,17 @@ def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
                 hits = (match.start() for match in rule.pattern.finditer(text) if rule.real(match))
                 found.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in hits)
     return [Finding(*each) for each in sorted(found)]
+
+
+def redacted(data: bytes, ours: Iterable[str]) -> bytes:
+    """Without our own secrets, in whatever spelling they stand there whole; what is broken up is for `scan` to find."""
+    for spelling in sorted(_all(ours), key=len, reverse=True):
+        data = data.replace(spelling, b"[secret]")
+    return data
+
+
+def _all(ours: Iterable[str]) -> set[bytes]:
+    return {spelling for secret in ours for part in _parts(secret) for spelling in _spellings(part)}
 
 
 def _plain(data: bytes) -> bytes:

@@ -181,7 +181,11 @@ class Steps:
         return None
 
     def _kept(self, row: Mapping[str, Any], job: Job, made: dict[str, bytes], maker: str) -> Candidate:
-        files = framed(made, job, row["id"], row["brief"]["round"], maker)
+        """The candidate, stored; our own secrets are taken out of what a model wrote before that."""
+        clean = {path: secrets_scan.redacted(data, self.secrets) for path, data in made.items()}
+        if clean != made:
+            self.store.event(row["id"], "secret", "A secret of this service was taken out of what the model wrote.")
+        files = framed(clean, job, row["id"], row["brief"]["round"], maker)
         return {"files": self.store.keep(row["id"], files), "maker": maker, "passed": 0, "failed": []}
 
     # Checking

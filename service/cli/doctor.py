@@ -31,6 +31,7 @@ from service.prompts.library import Library
 from service.settings import Settings
 
 SIMD = {"avx2", "fma", "f16c", "bmi2"}  # what the compiled engine needs on x86-64; pyproject.toml, config-settings
+STRONG = 16  # characters of a secret
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,11 @@ def _forge(settings: Settings) -> Iterator[Finding]:
     if settings.secret is None:
         yield Finding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
         return
-    yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
+    if len(settings.secret.get_secret_value()) < STRONG:
+        remedy = "A longer one can neither be guessed nor stand in a page by chance: openssl rand -hex 16"
+        yield Finding("builds", "note", f"SAMEBOAT_SECRET has fewer than {STRONG} characters", remedy)
+    else:
+        yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
     choose.make_forge(settings)
     if settings.forge == "local":
         pushes = "with SAMEBOAT_FORGE_TOKEN" if settings.forge_token is not None else "read-only over HTTP"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from itertools import pairwise
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
-from tests.builds.test_crashes import deaths, worker
+from tests.builds.processes import reached, sent, service
 from tests.servers.evaluator import FIELDS, evaluator
 
 AUTH = {"authorization": f"Bearer {SECRET}"}
@@ -61,13 +59,11 @@ def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> 
 def test_killed_between_attempts_the_series_goes_on(tmp_path: Path) -> None:
     """Two attempts, a death, and the third is the third: what was tried is recorded and not tried again."""
     state = tmp_path / "state"
-    with evaluator((503, "1"), (503, "2")) as judge, worker(state, "callback 2:after") as process:
-        with process.client() as client, contextlib.suppress(httpx.HTTPError):
-            client.post("/api-endpoint", json=brief(judge.url))
-        until(process.dead)
-        assert deaths(state) == 1
-        process.start()
+    with evaluator((503, "1"), (503, "2")) as judge, service(state, "callback 2:after") as process:
+        build = sent(process, brief(judge.url))
+        until(lambda: reached(state))
         with process.client() as client:
-            shown = finished(client, posted(client, brief(judge.url))["job_id"])
+            until(process.alive)
+            shown = finished(client, build)
     assert [each["status"] for each in shown["callbacks"]] == [503, 503, 200]
     assert len(judge.heard) == 3

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.builds.secrets_scan import Finding, scan
+from service.builds.secrets_scan import Finding, redacted, scan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LETTERS = string.ascii_letters + string.digits
@@ -168,3 +168,11 @@ def test_the_parts_of_a_secret_are_secrets() -> None:
 def test_a_secret_that_is_too_short_is_not_searched_for() -> None:
     """It would be in every text by chance, and no page could be published."""
     assert scan({"a": b"a boat in the same sea"}, ["sea", "same", ""]) == []
+
+
+@pytest.mark.parametrize("how", set(SPELLINGS) - {"in two strings", "in two lines", "numbers"})
+def test_a_spelling_that_stands_whole_is_taken_out(how: str) -> None:
+    """Of a page before it is stored, of an exchange before it is kept; afterwards the search finds nothing."""
+    clean = redacted(f"use({SPELLINGS[how]});".encode(), [OURS])
+    assert b"[secret]" in clean
+    assert scan({"app.js": clean}, [OURS]) == []

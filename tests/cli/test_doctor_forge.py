@@ -11,7 +11,7 @@ from service.cli import doctor
 from service.cli.doctor import Finding
 from tests.servers.github import TOKEN, github
 
-WHERE = {"SAMEBOAT_SECRET": "a secret", "SAMEBOAT_FORGE": "github"}  # pragma: allowlist secret
+WHERE = {"SAMEBOAT_SECRET": "a long enough secret", "SAMEBOAT_FORGE": "github"}  # pragma: allowlist secret
 
 
 def found(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Finding:

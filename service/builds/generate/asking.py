@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.builds import secrets_scan
 from service.builds.budget import Budget
 from service.builds.generate.providers import Provider
 from service.builds.leaving import Interrupted, Leaving
@@ -191,10 +192,7 @@ class Asking:
 
     def redacted(self, text: str) -> str:
         """Without what this service holds secret."""
-        for secret in self.secrets:
-            if len(secret) >= 4:
-                text = text.replace(secret, "[secret]")
-        return text
+        return secrets_scan.redacted(text.encode(), self.secrets).decode()
 
     def exchanges(self, build: str) -> list[dict[str, Any]]:
         """Every exchange with a model: what was asked, what came back, who answered, what it cost."""
