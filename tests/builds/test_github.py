@@ -392,6 +392,15 @@ def test_a_permission_that_is_missing_is_named(
     assert len([each for each in fake.seen if each.method != "GET" and each.status in (200, 201)]) == done
 
 
+def test_the_permission_for_workflow_files_is_named(forge: GitHubForge, fake: FakeGitHub) -> None:
+    """Needed by those commits only that hold one."""
+    fake.missing = {"workflows"}
+    base = forge.ensure("app-1", "").head
+    with pytest.raises(ForgeError, match="workflows=write"):
+        forge.push("app-1", commit(base, {**FILES, ".github/workflows/ci.yml": b"on: push"}))
+    assert forge.push("app-1", commit(base))
+
+
 def test_a_token_that_is_not_accepted(fake: FakeGitHub, forge: GitHubForge) -> None:
     """Said once, with the setting to change, and not tried again."""
     fake.token = "another"

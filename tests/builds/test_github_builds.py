@@ -18,6 +18,8 @@ from tests.builds.test_github import git
 from tests.servers.evaluator import evaluator
 from tests.servers.github import TOKEN, FakeGitHub, github
 
+STALE_S = float(os.environ.get("TEST_STALE_S", "3"))  # 60 for the drill in docs/forges.md
+
 
 def commits(fake: FakeGitHub) -> list[str]:
     """Of the only repository, newest first, without the one with which GitHub began it."""
@@ -83,6 +85,26 @@ def test_a_brief_becomes_a_repository_on_github_in_two_rounds(tmp_path: Path) ->
         assert (tmp_path / "clone" / "data.csv").read_bytes() == b"product,sales\nA,1.5\nB,2.5\n"
         assert "MIT License" in (tmp_path / "clone" / "LICENSE").read_text()
         assert httpx.get(second["outcome"]["pages_url"] + "build.json").json()["round"] == 2
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("forbids", [False, True], ids=["the old site answers 200", "the edge answers 403"])
+def test_the_callback_waits_until_this_very_build_is_served(tmp_path: Path, forbids: bool) -> None:
+    """Round 2 is built at once, and the edge is behind for STALE_S: nobody is called back before the stamp is new."""
+    settings = settings_for(tmp_path / "state", forge="github", github_token=TOKEN)
+    with github(tmp_path / "github") as fake, evaluator() as judge:
+        settings = settings.model_copy(update={"github_api_url": fake.url})
+        with serving(settings, planner()) as client:
+            finished(client, posted(client, brief(judge.url))["job_id"])
+            fake.world.timing.edge_s, fake.world.timing.forbids = STALE_S, forbids
+            again = brief(judge.url, round=2, nonce="ab12-2", brief="Add a note.", attachments=[])
+            second = finished(client, posted(client, again)["job_id"])
+        [remote] = fake.world.repos.values()
+        first, last = remote.builds
+        assert last.commit == second["outcome"]["commit_sha"]
+        assert first.served(judge.heard[0].at_s)
+        assert last.served(judge.heard[1].at_s)
+        assert not last.served(last.began_s)
 
 
 @pytest.mark.timeout(300)

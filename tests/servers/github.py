@@ -77,7 +77,7 @@ class FakeGitHub:
         self.contract = contract
         self.token = token
         self.user = "octocat"
-        self.missing: set[str] = set()  # permissions that the token has not: contents, administration, pages
+        self.missing: set[str] = set()  # permissions that the token has not: contents, administration, pages, workflows
         self.url = ""
         self.seen: list[Seen] = []
         self.broken: list[str] = []
@@ -246,6 +246,8 @@ def new_tree(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
     fake.need("contents")
     remote = fake.world.find(owner, name)
     remote.not_empty()
+    if any(entry["path"].startswith(".github/workflows/") for entry in seen.body["tree"]):
+        fake.need("workflows")
     sha = remote.add_tree(seen.body["tree"], seen.body.get("base_tree"))
     return 201, answers.tree(fake.url, remote, remote.object(sha, Tree), False)
 
@@ -387,11 +389,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _site(self, path: str) -> None:
         _, _, owner, name, *rest = unquote(path).split("/")
-        with contextlib.suppress(Problem):
-            data = self.fake.world.find(owner, name).served("/".join(rest), self.fake.now())
+        status = 404
+        try:
+            forbids = self.fake.world.timing.forbids
+            data = self.fake.world.find(owner, name).served("/".join(rest), self.fake.now(), forbids)
             if data is not None:
                 return self._send(200, data, "text/html", {})
-        return self._send(404, b"There is no GitHub Pages site here.", "text/html", {})
+        except Problem as problem:
+            status = problem.status
+        return self._send(status, b"There is no GitHub Pages site here.", "text/html", {})
 
     def _send(self, status: int, data: bytes, kind: str, headers: dict[str, str]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

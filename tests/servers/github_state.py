@@ -61,6 +61,7 @@ class Timing:
     build_s: float = 0.0
     edge_s: float = 0.0
     failing: int = 0
+    forbids: bool = False  # while the edge is behind it answers 403 instead of the old site
     ignores_pushes: bool = False  # a push queues no build, as after a change of the source
 
 
@@ -188,9 +189,11 @@ class Remote:
         timing.failing -= fails
         self.builds.append(Build(head, now_s, timing.build_s, timing.edge_s, fails))
 
-    def served(self, path: str, now_s: float) -> bytes | None:
+    def served(self, path: str, now_s: float, forbids: bool = False) -> bytes | None:
         """What the site answers for a path now."""
         live = [build for build in self.builds if build.served(now_s)]
+        if forbids and live != self.builds:
+            raise Problem(403, "Forbidden")
         if not live:
             return None
         with self.git as repo:
