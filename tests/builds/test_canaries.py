@@ -2,16 +2,17 @@
 
 A model that was told them tries to publish them; senders send wrong ones; a forge quotes one back. Afterwards each
 canary, in every spelling, is looked for in logs, database, repositories (every object of their history), answers of
-the API, sites, callbacks, and in the arguments of every process that ran.
+the API, sites, callbacks, and in the arguments of every process that was begun for them.
 """
 
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -35,20 +36,31 @@ GIVEN = {
 SECRETS = HELD | GIVEN
 
 
+def descendants(paths: Path = Path("/proc")) -> Iterator[Path]:
+    """The processes that this one began, and those that they began."""
+    parents: dict[str, str] = {}
+    for path in paths.glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[path.parent.name] = path.read_text().rpartition(")")[2].split()[1]
+    for number in parents:
+        above = number
+        while above in parents and above != str(os.getpid()):
+            above = parents[above]
+        if above == str(os.getpid()):
+            yield paths / number
+
+
 @contextmanager
 def arguments() -> Iterator[set[bytes]]:
-    """Every command line that was seen on this machine meanwhile."""
+    """Every command line of a process that we began meanwhile: the service, its browser, git."""
     seen: set[bytes] = set()
     over = threading.Event()
 
     def look() -> None:
-        while not over.is_set():
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.add(path.read_bytes())
-                except OSError:  # it has ended
-                    continue
-            over.wait(0.02)
+        while not over.wait(0.1):
+            for path in descendants():
+                with suppress(OSError):
+                    seen.add((path / "cmdline").read_bytes())
 
     thread = threading.Thread(target=look)
     thread.start()
