@@ -31,6 +31,7 @@ HELD = {  # by settings_for
 GIVEN = {
     "SAMEBOAT_FORGE_TOKEN": "canary-forge-19c4",
     "SAMEBOAT_GITHUB_TOKEN": "ghp_" + "Canary7github0token1of2a3test4case5x",
+    # pragma: allowlist nextline secret
     "SAMEBOAT_REMOTE_API_KEY": "sk-canary-remote-key-55aa",
 }
 SECRETS = HELD | GIVEN
