@@ -78,13 +78,21 @@ bundle: ## what a serverless platform gets, in .sameboat/bundle, and how large i
 secrets: ## what `docker compose --profile scale` reads: secrets/, made once, never overwritten
 	@.ci/secrets
 
+.PHONY: replay
+replay: setup ## judge the recordings of all promoted prompts again, without a model
+	@.ci/evaluate replay
+
+.PHONY: live
+live: setup ## ask the models of all promoted prompts again; they must give the recordings (fetches 1.2 GB)
+	@.ci/evaluate live
+
 .PHONY: refresh
 refresh: setup ## fetch the data sets again, make the cases again, and say what the promoted prompts make of them
 	@$(BIN)/python data/fetch_reviews.py
 	@$(BIN)/python data/make_contacts.py
 	@$(BIN)/python data/fetch_messages.py
 	@git diff --stat -- data
-	@$(MAKE) --no-print-directory --keep-going replay || true
+	@.ci/evaluate replay || true
 
 .PHONY: devcontainer-test
 devcontainer-test: ## build the workspace with the Dev Containers CLI and use it: tests, notebooks, volumes
