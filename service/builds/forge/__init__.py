@@ -53,10 +53,10 @@ class Forge(Protocol):
         """The repository, made if it is missing."""
 
     def read(self, name: str, sha: str) -> Files:
-        """Every file of a commit."""
+        """Every file of a commit; none of one with which the forge itself began the repository."""
 
     def push(self, name: str, commit: Commit) -> str:
         """The commit's SHA, on the branch; forward only. Raises ForgeError."""
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
-        """The URL at which this commit's files are, or will soon be, served."""
+        """The URL at which this commit's files are, or will soon be, served; `build.json` there tells which it is."""
