@@ -159,23 +159,30 @@ def example_config(target: Target, port: int, *, threads: int, parallel: int, co
     return path
 
 
-def command_of(
-    name: str, target: Target, port: int, *, threads: int, parallel: int, context: int
-) -> tuple[list[str], str]:
-    """The command line, and the path that answers 200 when the server is ready."""
+PROBES = {
+    "sameboat": "/readyz",
+    "llama-server": "/health",
+    "llama_cpp.server": "/v1/models",
+    "examples/server": "/v1/models",
+}
+"""The path that answers 200 when a server is ready."""
+
+
+def command_of(name: str, target: Target, port: int, *, threads: int, parallel: int, context: int) -> list[str]:
+    """The command line; for examples/server its configuration is written, too."""
     if name == "sameboat":
-        return [str(Path(sys.executable).parent / "sameboat"), "serve"], "/readyz"
+        return [str(Path(sys.executable).parent / "sameboat"), "serve"]
     if name == "llama-server":
         return [str(llama_cpp(name)), "-m", str(target.path), "--port", str(port), "-t", str(threads), "-tb",
-                str(threads), "-np", str(parallel), "-c", str(context * parallel), "--no-webui"], "/health"  # fmt: skip
+                str(threads), "-np", str(parallel), "-c", str(context * parallel), "--no-webui"]  # fmt: skip
     if name == "llama_cpp.server":
         return [str(python_server()), "-m", "llama_cpp.server", "--model", str(target.path), "--port", str(port),
                 "--n_threads", str(threads), "--n_threads_batch", str(threads), "--n_ctx", str(context),
-                "--interrupt_requests", "false"], "/v1/models"  # fmt: skip
+                "--interrupt_requests", "false"]  # fmt: skip
     if name == "examples/server":
         script = source() / "examples" / "server" / "server.py"
         config = example_config(target, port, threads=threads, parallel=parallel, context=context)
-        return [str(python_server()), str(script), "-C", str(config)], "/openapi.json"
+        return [str(python_server()), str(script), "-C", str(config)]
     raise ValueError(f"no server is called {name!r}")
 
 
@@ -200,7 +207,7 @@ def launch(
     if name == "examples/server":  # it wants libmtmd, which our build leaves out; llama-server's is of the same source
         libraries = str(llama_cpp("llama-server").parent)
         environment |= {"LLAMA_CPP_LIB_PATH": libraries, "MTMD_CPP_LIB": libraries}
-    command, _ = command_of(name, target, port, threads=threads, parallel=parallel, context=context)
+    command = command_of(name, target, port, threads=threads, parallel=parallel, context=context)
     with (workshop() / f"{name.replace('/', '-')}.log").open("w") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True
@@ -222,10 +229,9 @@ def serve(name: str, target: Target, *, threads: int, parallel: int, context: in
     """`launch`, and wait until it is ready."""
     began = time.perf_counter()
     with launch(name, target, threads=threads, parallel=parallel, context=context) as (url, process):
-        _, probe = command_of(name, target, 0, threads=threads, parallel=parallel, context=context)
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(url + probe, timeout=2).status_code == 200:
+                if httpx.get(url + PROBES[name], timeout=2).status_code == 200:
                     break
             if process.poll() is not None or time.perf_counter() > began + 180:
                 raise RuntimeError(f"{name} did not start; see {workshop()}")
