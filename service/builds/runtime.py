@@ -50,7 +50,6 @@ from service.settings import Settings
 
 log = logging.getLogger("sameboat.builds")
 
-ENQUEUE_S = 3.0  # a brief that is stored is answered; when its queue does not answer, the sweeper enqueues it
 TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a model here; ten times as much for others
 
 
@@ -80,7 +79,7 @@ class Builds:
         self._sweeper: Sweeper
         self._lock: int
         self._active: set[str] = set()
-        self._enqueuers = concurrent.futures.ThreadPoolExecutor(16, "builds-enqueue")
+        self._enqueuers = concurrent.futures.ThreadPoolExecutor(1, "builds-enqueue")
         self._leaver = threading.Thread(target=self._leave, name="builds-leave")
 
     # Life
@@ -205,14 +204,15 @@ class Builds:
         return self.shown(row)
 
     def _enqueue(self, row: Mapping[str, Any]) -> None:
-        """Stored is accepted: a queue that does not answer now must not keep the sender, who would only come again."""
-        if self.leaving.begun:
-            return
-        work = self._enqueuers.submit(self._sweeper.enqueue, row["id"], row["repository"])
+        """Stored is accepted: the sender does not wait for the queue. What gets lost between, the sweeper enqueues."""
+        if not self.leaving.begun:
+            self._enqueuers.submit(self._enqueue_now, row["id"], row["repository"])
+
+    def _enqueue_now(self, build: str, repository: str) -> None:
         try:
-            work.result(ENQUEUE_S)
-        except Exception:
-            log.warning("%s is stored and could not be enqueued now; the sweeper does it", row["id"], exc_info=True)
+            self._sweeper.enqueue(build, repository)
+        except Exception as error:
+            log.warning("%s is stored; it is enqueued later: %s", build, outage(error) or error, exc_info=True)
 
     def get(self, build: str) -> dict[str, Any] | None:
         """A build as it is shown, with its callback attempts."""

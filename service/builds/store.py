@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -73,12 +74,18 @@ TABLES_KEY = int.from_bytes(hashlib.sha256(b"sameboat tables").digest()[:8], "bi
 OPEN = ("accepted", "running")
 
 
+def storable(text: str) -> str:
+    """Text from elsewhere as every database takes it: Postgres has no NUL in text, and no lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
 class Store:
     """All methods are blocking and safe in any thread."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.postgres = engine.dialect.name == "postgresql"
+        self._turn = contextlib.nullcontext() if self.postgres else threading.Lock()
         self._writing = engine.execution_options(write=True)  # SQLite: takes the write lock when it begins
 
     def create(self) -> None:
@@ -92,11 +99,17 @@ class Store:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_KEY})
             METADATA.create_all(connection)
 
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        """A transaction that writes. Within this process they take turns: SQLite's own waiting is a lottery."""
+        with self._turn, self._writing.begin() as connection:
+            yield connection
+
     # Briefs
 
     def accept(self, row: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
         """Remember a brief, once; whoever comes second gets the first one's row. Committed when this returns."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             found = self._one(connection, row["id"])
             if found is not None:
                 return found
@@ -127,13 +140,13 @@ class Store:
 
     def update(self, build: str, **values: Any) -> None:
         """Change columns of the build."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             connection.execute(BUILDS.update().where(BUILDS.c.id == build).values(**values))
 
     def move(self, build: str, status: str, *, only_from: Iterable[str], **values: Any) -> bool:
         """Change the status if it is one of `only_from`; whether it was."""
         where = (BUILDS.c.id == build) & BUILDS.c.status.in_(tuple(only_from))
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
 
     def not_enqueued(self, *, before_s: float) -> list[dict[str, Any]]:
@@ -145,6 +158,8 @@ class Store:
 
     @staticmethod
     def _one(connection: sa.Connection, build: str) -> dict[str, Any] | None:
+        if "\0" in build:  # Postgres refuses the character itself, before it looks
+            return None
         row = connection.execute(sa.select(BUILDS).where(BUILDS.c.id == build)).mappings().first()
         return dict(row) if row is not None else None
 
@@ -152,7 +167,7 @@ class Store:
 
     def keep(self, build: str, files: Mapping[str, bytes]) -> dict[str, str]:
         """Keep the files' bytes; path to sha256."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             self._keep(connection, build, files.values())
         return {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
 
@@ -180,7 +195,7 @@ class Store:
 
     def event(self, build: str, kind: str, text: str, **data: Any) -> None:
         """Something worth showing happened. A step that runs again after a crash does not show it twice."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             self._event(connection, build, kind, text, data)
 
     def _event(self, connection: sa.Connection, build: str, kind: str, text: str, data: Mapping[str, Any]) -> None:
@@ -193,6 +208,7 @@ class Store:
             .limit(1)
         ).first()
         plain = json.loads(json.dumps(data))
+        text = storable(text)
         if last is None or (last.kind, last.text, last.data) != (kind, text, plain):
             connection.execute(EVENTS.insert().values(build=build, at_s=time.time(), kind=kind, text=text, data=plain))
 
@@ -204,9 +220,11 @@ class Store:
 
     def attempt(self, build: str, status: int | None, verdict: str, said: str) -> None:
         """A callback was tried."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             connection.execute(
-                ATTEMPTS.insert().values(build=build, at_s=time.time(), status=status, verdict=verdict, said=said)
+                ATTEMPTS.insert().values(
+                    build=build, at_s=time.time(), status=status, verdict=verdict, said=storable(said)
+                )
             )
 
     def attempts(self, build: str) -> list[dict[str, Any]]:
@@ -219,7 +237,7 @@ class Store:
 
     def beat(self, executor: str, version: str) -> None:
         """This worker is alive, and its steps are of this version. The database's clock is everyone's."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             seen = {"version": version, "seen_s": self._now(connection)}
             if not connection.execute(WORKERS.update().where(WORKERS.c.executor == executor).values(seen)).rowcount:
                 connection.execute(WORKERS.insert().values(executor=executor, **seen))
@@ -233,7 +251,7 @@ class Store:
 
     def gone(self, executor: str) -> None:
         """This worker has left and has nothing running."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.executor == executor))
 
     @contextlib.contextmanager
@@ -254,7 +272,7 @@ class Store:
 
     def forget(self, before_s: float) -> list[str]:
         """Delete finished builds older than that, with everything kept for them; their ids."""
-        with self._writing.begin() as connection:
+        with self._write() as connection:
             where = BUILDS.c.finished_s < before_s
             ids = list(connection.execute(sa.select(BUILDS.c.id).where(where)).scalars())
             for table in (EVENTS, ATTEMPTS, BLOBS):

@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI
 from service import __version__
 from service.engine.pool import Engines
 from service.errors import SameboatError
-from service.http import builds, docs, meta, openai, problems, prompts
+from service.http import builds, contract, docs, meta, openai, problems, prompts
 from service.http.admission import Admission
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
@@ -53,6 +53,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     for router in everything if settings.role != "worker" else (meta.router,):  # a worker only builds, and is probed
         app.include_router(router)
     problems.install(app)
+    contract.install(app)
     inside = 2 * (settings.queue_requests + settings.parallel)
     app.add_middleware(
         Admission,

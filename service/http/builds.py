@@ -23,6 +23,7 @@ from service.builds.runtime import Builds
 from service.engine.pool import Engines
 from service.errors import InputsError, SettingsError
 from service.http import problems, sse
+from service.http.builds_types import Accepted, Exchanges, Newest, Shown, ShownWithCallbacks
 from service.http.state import Service
 from service.prompts.library import Library
 from service.settings import Settings
@@ -64,7 +65,7 @@ def wrong(error: InputsError) -> Response:
     return problems.respond("", 422, body)
 
 
-@router.post("/api-endpoint", summary="A brief: 200 when it is durably stored")
+@router.post("/api-endpoint", summary="A brief: 200 when it is durably stored", responses={200: {"model": Accepted}})
 async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Response:
     """The same brief again, at any time, is the same build. Everything after the 200 happens in the background."""
     if builds is None:
@@ -85,7 +86,9 @@ async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Respons
     return JSONResponse(body, 200, headers={"location": f"/builds/{shown['id']}"})
 
 
-@router.post("/builds", summary="A brief: 202 and where to watch it", status_code=202)
+@router.post(
+    "/builds", summary="A brief: 202 and where to watch it", status_code=202, responses={202: {"model": Shown}}
+)
 async def submit(brief: Brief, builds: BuildsDep) -> Response:
     """As `/api-endpoint`, with the status code that HTTP has for it."""
     if builds is None:
@@ -103,7 +106,7 @@ def _bearer(header: str) -> str:
     return header.removeprefix("Bearer ").removeprefix("bearer ")
 
 
-@router.get("/builds", summary="The newest builds")
+@router.get("/builds", summary="The newest builds", responses={200: {"model": Newest}})
 async def every(
     builds: BuildsDep,
     authorization: Bearer = "",
@@ -118,7 +121,7 @@ async def every(
     return JSONResponse({"builds": await asyncio.to_thread(builds.newest, limit, before)})
 
 
-@router.get("/builds/{build}", summary="One build", name="status")
+@router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": ShownWithCallbacks}})
 async def status(build: str, builds: BuildsDep) -> Response:
     """Its id is hard to guess and is what its sender was told; nothing else is needed to look at it."""
     if builds is None:
@@ -127,7 +130,12 @@ async def status(build: str, builds: BuildsDep) -> Response:
     return JSONResponse(shown) if shown is not None else unknown()
 
 
-@router.get("/builds/{build}/events", summary="What happens in a build, as server-sent events")
+@router.get(
+    "/builds/{build}/events",
+    summary="What happens in a build, as server-sent events",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 async def events(build: str, builds: BuildsDep, last_event_id: Annotated[str, Header()] = "0") -> Response:
     """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""
     if builds is None:
@@ -152,7 +160,11 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
         await asyncio.sleep(LOOK_S)
 
 
-@router.get("/builds/{build}/exchanges", summary="What models were asked for a build, and what they answered")
+@router.get(
+    "/builds/{build}/exchanges",
+    summary="What models were asked for a build, and what they answered",
+    responses={200: {"model": Exchanges}},
+)
 async def exchanges(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
     """Everything that was told to a model and came back, with tokens and cost, and without this service's secrets."""
     if builds is None:
@@ -164,7 +176,12 @@ async def exchanges(build: str, builds: BuildsDep, authorization: Bearer = "") -
     return JSONResponse({"exchanges": await asyncio.to_thread(builds.exchanges, build)})
 
 
-@router.get("/builds/{build}/screenshot", summary="The page as the last verification saw it")
+@router.get(
+    "/builds/{build}/screenshot",
+    summary="The page as the last verification saw it",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
+)
 async def screenshot(build: str, builds: BuildsDep) -> Response:
     """A PNG; 404 before there is one."""
     if builds is None:
@@ -173,13 +190,18 @@ async def screenshot(build: str, builds: BuildsDep) -> Response:
     return unknown() if data is None else Response(data, media_type="image/png")
 
 
-@router.post("/builds/{build}/cancel", summary="Begin no further step of a build")
+@router.post(
+    "/builds/{build}/cancel",
+    summary="Begin no further step of a build",
+    status_code=202,
+    responses={202: {"model": Shown}},
+)
 async def cancel(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
     """A model that answers for it is withdrawn; what was pushed stays."""
     return await _act(build, builds, authorization, "cancel")
 
 
-@router.post("/builds/{build}/deliver", summary="Call back again", status_code=202)
+@router.post("/builds/{build}/deliver", summary="Call back again", status_code=202, responses={202: {"model": Shown}})
 async def deliver(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
     """With the same `webhook-id`."""
     return await _act(build, builds, authorization, "deliver")

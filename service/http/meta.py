@@ -77,7 +77,12 @@ def _models(service: Service) -> dict[str, Any]:
     return found
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(service: ServiceDep) -> Response:
     """Counters, gauges and histograms in Prometheus' text format."""
     collected: Metrics = service.metrics

@@ -150,7 +150,7 @@ def add_typed(prompt: Prompt, into: APIRouter) -> None:
         "additionalProperties": False,
         "properties": {
             "inputs": prompt.inputs_schema,
-            "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 2},
+            "seed": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**32 - 2},
             "stream": {"type": "boolean", "default": False},
         },
     }

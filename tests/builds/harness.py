@@ -169,7 +169,7 @@ def brief(evaluator: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
+def until(what: Callable[[], Any], seconds: float = 240.0) -> Any:
     """Wait for something to become true; the limit only ends a test that would hang."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:

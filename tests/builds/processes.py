@@ -45,7 +45,7 @@ class Service:
                 stderr=log,
                 env={**os.environ, **self.environment},
             )
-        until(lambda: self.alive() or self.dead(), 60)
+        until(lambda: self.alive() or self.dead(), 240)
 
     def alive(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -80,8 +80,8 @@ class Service:
 def service(state: Path, points: str = "", *, front: Service | None = None, **environment: str) -> Iterator[Service]:
     """A started service, ended at the end."""
     process = Service(state, points, front=front, **environment)
-    process.start()
     try:
+        process.start()
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):

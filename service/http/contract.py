@@ -1,0 +1,84 @@
+"""The API's own description, made true: what every route answers when it does not answer what it was asked for.
+
+What comes in: the application. What goes out: its OpenAPI document, in which every operation says what errors look
+like: RFC 9457 problems, and OpenAI's error object under /v1. FastAPI by itself describes a 422 that is never sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `errors` point into what was sent, and never repeat it.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+OPENAI_ERROR: dict[str, Any] = {
+    "title": "OpenAIError",
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def refusal(path: str) -> dict[str, Any]:
+    """How a route of this path says no."""
+    name, media = ("OpenAIError", "application/json") if path.startswith("/v1/") else ("Problem", PROBLEM_MEDIA)
+    return {
+        "description": "A refusal, with its reason",
+        "content": {media: {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+    }
+
+
+PROBLEM_MEDIA = "application/problem+json"
+
+
+def install(app: FastAPI) -> None:
+    """Describe the application this way; the document is made once, when it is first asked for."""
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas |= {"Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            for path, operations in document["paths"].items():
+                for method in METHODS & set(operations):
+                    answers = operations[method]["responses"]
+                    answers.pop("422", None)
+                    answers["default"] = refusal(path)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI documents this assignment for extending it

@@ -1,0 +1,28 @@
+"""The API keeps to its own description: half a minute of Schemathesis; `make drill-api` gives it ten."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from service.http.app import create_app
+from tests.builds.harness import settings_for
+
+
+def test_half_a_minute_of_schemathesis_finds_nothing() -> None:
+    """No 5xx, no undocumented status, type or schema, no wrong input that is taken, by a real server on a real port."""
+    command = [sys.executable, "-m", "tests.http.drill_api", "--seconds", "30", "--generation-deterministic"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_every_route_says_what_its_refusals_look_like(tmp_path: Path) -> None:
+    """Problems everywhere, OpenAI's error object under /v1, and no schema that is never sent."""
+    document = create_app(settings_for(tmp_path / "state")).openapi()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            [media] = operation["responses"]["default"]["content"]
+            assert media == ("application/json" if path.startswith("/v1/") else "application/problem+json")
+            assert "422" not in operation["responses"]
