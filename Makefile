@@ -102,6 +102,14 @@ devcontainer-test: ## build the workspace with the Dev Containers CLI and use it
 drill-load: setup models ## 200 clients for five minutes, the engine killed 20 times meanwhile, into docs/load.md
 	@$(BIN)/python -m tests.bench.drill_load
 
+.PHONY: drill-api
+drill-api: setup ## Schemathesis on the whole API for ten minutes
+	@$(BIN)/python -m tests.http.drill_api
+
+.PHONY: drill-builds
+drill-builds: setup ## a thousand briefs, ten at a time, beside five builds, and a kill: what is lost (nothing)
+	@$(BIN)/python -m tests.bench.builds
+
 .PHONY: clean
 clean: ## remove what can be made again inside this folder (never the model cache)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
