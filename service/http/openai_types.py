@@ -27,7 +27,7 @@ MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)  # true is no number, and 0 is no answer to yes or no
 
     model: str | None = None
     temperature: float | None = Field(None, ge=0, le=2)

@@ -41,7 +41,8 @@ class Unlocked(Library):
     """The prompts of the repository as they are now, promoted or not: these tests are not about locks."""
 
     def __getitem__(self, name: str) -> Prompt:
-        return load(self.folder(name) / f"{name}.prompt.yml")
+        path = self.folder(name) / f"{name}.prompt.yml"
+        return load(path) if path.exists() else super().__getitem__(name)
 
     def verify(self, name: str, identity: Identity) -> None:
         return None

@@ -123,7 +123,7 @@ def test_6_secrets_are_found_nowhere(tmp_path: Path, server: Postgres) -> None:
     """
     canaries = {
         "SAMEBOAT_FORGE_TOKEN": "canary-forge-41c8aa",
-        "SAMEBOAT_REMOTE_API_KEY": "canary-remote-99e2bb",
+        "SAMEBOAT_REMOTE_API_KEY": "canary-remote-99e2bb",  # pragma: allowlist secret
         "SAMEBOAT_GITHUB_TOKEN": "canary-github-5d07cc",
         "DATABASE_URL": server.database().replace("postgres:@", "postgres:canary-database-77@"),
         "TEST_LEAKS": "canary-forge-41c8aa",
