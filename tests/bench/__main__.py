@@ -1,6 +1,6 @@
 """`make bench`: every workload on every server in turn, several rounds, into docs/bench.json, bench.md and bench.svg.
 
-    python -m tests.bench [--rounds 3] [--only served,start,tuned,capable,reuse,health,evaluate] [--workloads W,S,L]
+    python -m tests.bench [--rounds 3] [--only served,start,tuned,capable,reuse,health,evaluate,builds] [--workloads W,S,L]
                           [--peers llama-server,...] [--write docs] [--llama-bench]
 
 A ratio is the median over rounds of ours / theirs in the same round; the spread is its smallest and largest value.

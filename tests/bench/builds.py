@@ -76,31 +76,6 @@ def measure(count: int = 1000, concurrent: int = 10, **environment: str) -> Meas
     )
 
 
-def rows() -> list[dict[str, Any]]:
-    """The bench's lines, measured once; nothing else builds apps behind such a trigger, so they stand beside limits."""
-    found = measure()
-
-    def row(workload: str, ours: float, beside: float, what: str) -> dict[str, Any]:
-        ratio = round(ours / beside, 3)
-        return {
-            "workload": workload,
-            "n": 10,
-            "model": "scripted",
-            "ours": round(ours, 4),
-            "peer": round(beside, 4),
-            "peer_name": what,
-            "ratio": ratio,
-            "spread": [ratio, ratio],
-        }
-
-    return [
-        row("briefs there after a SIGKILL", found.posted - found.lost - found.doubled, found.posted, "posted"),
-        row("briefs/s", found.briefs_per_s, 1000 / 600, "a thousand in ten minutes"),
-        row("trigger p99 ms", found.trigger_p99_ms, found.trigger_p50_ms, "its own median"),
-        row("/healthz p99 ms, 5 builds, posts", found.health_p99_ms, 50.0, "limit of 50 ms"),
-    ]
-
-
 async def _post(process: Service, count: int, concurrent: int) -> tuple[list[float], list[float], list[str], float]:
     """Seconds of each POST, of each look at /healthz meanwhile, the ids in order, and of the whole."""
     took: list[float] = []

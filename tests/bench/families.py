@@ -16,7 +16,7 @@ import httpx
 
 from service.models.cache import Cache
 from service.models.catalog import Catalog
-from tests.bench import evaluation, workloads
+from tests.bench import builds, evaluation, workloads
 from tests.bench.measure import CLIENTS, Numbers, first_answer, health_during_generation, measure, reuse
 from tests.bench.report import Row, row
 from tests.bench.servers import Target, launch, serve
@@ -183,6 +183,19 @@ def evaluated(bench: Bench) -> list[Row]:
     return [row("300 cases evaluated again, runs/s", 8, bench.model, [1 / second], [1 / first], "the first time")]
 
 
+def briefs(bench: Bench) -> list[Row]:
+    """A thousand briefs, ten at a time, beside five builds, and a SIGKILL. Nobody else has this, so it has limits."""
+    found = builds.measure()
+    bench.say(str(found))
+    there = found.posted - found.lost - found.doubled
+    return [
+        row("briefs there after a SIGKILL", 10, "scripted", [there], [found.posted], "posted"),
+        row("briefs taken in briefs/s", 10, "scripted", [found.briefs_per_s], [1000 / 600], "a thousand in 600 s"),
+        row("trigger p99 ms", 10, "scripted", [found.trigger_p99_ms], [found.trigger_p50_ms], "its own median"),
+        row("/healthz p99 beside builds ms", 10, "scripted", [found.health_p99_ms], [50.0], "limit of 50 ms"),
+    ]
+
+
 FAMILIES: dict[str, Callable[[Bench], list[Row]]] = {
     "served": served,
     "start": start,
@@ -191,6 +204,7 @@ FAMILIES: dict[str, Callable[[Bench], list[Row]]] = {
     "reuse": again,
     "health": health,
     "evaluate": evaluated,
+    "builds": briefs,
 }
 
 

@@ -62,13 +62,8 @@ def test_killed_between_attempts_the_series_goes_on(tmp_path: Path) -> None:
     with evaluator((503, "1"), (503, "2")) as judge, service(state, "callback 2:after") as process:
         build = sent(process, brief(judge.url))
         until(lambda: reached(state))
-<<<<<<< HEAD
         with process.client() as client:
             until(process.alive)
-=======
-        until(process.alive)
-        with process.client() as client:
->>>>>>> 0841c2e (What ten minutes of Schemathesis found: yes and no are no numbers; a delivery test on the shared supervisor)
             shown = finished(client, build)
     assert [each["status"] for each in shown["callbacks"]] == [503, 503, 200]
     assert len(judge.heard) == 3

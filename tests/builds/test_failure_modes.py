@@ -1,6 +1,6 @@
-"""How others fail, each as a test of ours, by the numbers of docs/builds.md. 1, 4, 5, 10 and 11 are elsewhere.
+"""How others fail, each as a test of ours, by the numbers of docs/builds.md. 1, 3, 4, 5, 10, 11 are elsewhere.
 
-1: test_crashes. 4, 10: test_github. 5: `make bench` measures it, and docs/builds.md says what. 11: test_workers.
+1: test_crashes. 3: test_delivery. 4, 10: test_github. 5: `make bench` measures it, and docs/builds.md says what. 11: test_workers.
 """
 
 from __future__ import annotations
@@ -73,34 +73,6 @@ def test_2_the_same_key_with_other_contents_is_refused(tmp_path: Path) -> None:
 
 
 # 3. Callbacks
-
-
-def test_3_four_times_503_and_then_200_with_doubling_gaps(tmp_path: Path) -> None:
-    """The same bytes and the same id five times, at least 1, 2, 4 and 8 seconds apart."""
-    with (
-        evaluator(*[(503, "later")] * 4) as judge,
-        serving(settings_for(tmp_path / "state"), planner()) as client,
-    ):
-        shown = finished(client, posted(client, brief(judge.url))["job_id"])
-    gaps = [later.at_s - earlier.at_s for earlier, later in zip(judge.heard, judge.heard[1:], strict=False)]
-    assert [int(gap) >= wanted for gap, wanted in zip(gaps, (1, 2, 4, 8), strict=True)] == [True] * 4, gaps
-    assert shown["delivery"] == "delivered"
-    assert [each["status"] for each in shown["callbacks"]] == [503, 503, 503, 503, 200]
-    assert len({each.raw for each in judge.heard}) == len({each.headers["webhook-id"] for each in judge.heard}) == 1
-    assert len({each.headers["webhook-timestamp"] for each in judge.heard}) == 5
-
-
-def test_3_a_400_is_for_ever_and_by_hand_it_is_sent_again(tmp_path: Path) -> None:
-    """One attempt, dead letter with the evaluator's reason; `deliver` sends the same id once more."""
-    with evaluator((400, "unknown nonce")) as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
-        build = posted(client, brief(judge.url))["job_id"]
-        shown = finished(client, build)
-        assert (shown["delivery"], [each["said"] for each in shown["callbacks"]]) == ("dead", ["unknown nonce"])
-        assert client.post(f"/builds/{build}/deliver").status_code == 403
-        again = client.post(f"/builds/{build}/deliver", headers={"authorization": f"Bearer {SECRET}"})
-        assert again.status_code == 202
-        until(lambda: client.get(f"/builds/{build}").json()["delivery"] == "delivered")
-        assert [each.headers["webhook-id"] for each in judge.heard] == [build, build]
 
 
 def test_3_what_is_not_delivered_by_the_deadline_is_tried_on_and_shown(tmp_path: Path) -> None:
