@@ -1,7 +1,7 @@
 """`make bench`: every workload on every server in turn, several rounds, into docs/bench.json, bench.md and bench.svg.
 
-    python -m tests.bench [--rounds 3] [--only served,start,tuned,capable,reuse,health,evaluate,builds] [--workloads W,S,L]
-                          [--peers llama-server,...] [--write docs] [--llama-bench]
+    python -m tests.bench [--rounds 3] [--only served,start,tuned,capable,reuse,health,evaluate,builds]
+                          [--workloads W,S,L] [--peers llama-server,...] [--write docs] [--llama-bench]
 
 A ratio is the median over rounds of ours / theirs in the same round; the spread is its smallest and largest value.
 Everything is measured from outside, over HTTP. `--only determinism` writes the table of docs/determinism.md instead.
