@@ -23,6 +23,7 @@ from service.prompts.file import Prompt
 SHOWN = 12  # rows of a table
 NOW, BEFORE = "#0b6176", "#b07d2b"
 CELL = "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere"
+FIRST = "text-align:left;vertical-align:top;white-space:nowrap"
 WORDS = {"PASS": "#1a7f37", "REGRESSION": "#b42318", "NOT ENOUGH EVIDENCE": "#8a6d00"}
 
 
@@ -179,7 +180,7 @@ class Comparison:
         checks = _table(("check", "before", "now", "lost", "gained"), self.checks())
         changed = self.changed()
         body = "".join(
-            f"<tr><td style='{CELL}'>{html.escape(case)}</td><td style='{CELL}'>{word}</td>"
+            f"<tr><td style='{FIRST}'>{html.escape(case)}</td><td style='{CELL}'>{word}</td>"
             f"<td style='{CELL}'>{left}</td><td style='{CELL}'>{right}</td></tr>"
             for case, word, before, now in changed[:SHOWN]
             for left, right in [side_by_side(before, now)]
@@ -287,7 +288,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table of escaped cells."""
     heads = "".join(f"<th style='{CELL}'>{html.escape(name)}</th>" for name in head)
     body = "".join(
-        "<tr>" + "".join(f"<td style='{CELL}'>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>"
+        + "".join(f"<td style='{CELL if at else FIRST}'>{html.escape(cell)}</td>" for at, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
     )
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 

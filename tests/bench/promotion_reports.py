@@ -4,7 +4,7 @@
 
 Writes docs/promotion-reports.md. Per promoted prompt:
 
-* worse: the same prompt on the starter model, or, where it runs there already, without its examples;
+* worse: the same prompt on the starter model, or, where it runs there already, its labels without calibration;
 * equal: one word of its instruction changed, and only twelve of its cases;
 * better: the promoted prompt itself, where the worse one stands promoted.
 
@@ -22,7 +22,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from service import settings as settings_module
 from service.engine.pool import Engines
@@ -56,8 +55,7 @@ def worse(prompt: Prompt, starter: str) -> tuple[str, Prompt]:
     """What makes it worse, and the draft."""
     if prompt.spec.model != starter:
         return f"the same prompt on {starter}", loads(dumps(prompt, {"model": starter}))
-    first_and_last: list[Any] = [turns(prompt)[0], turns(prompt)[-1]]
-    return "without its examples", loads(dumps(prompt, {"messages": first_and_last}))
+    return "without calibration", loads(dumps(prompt, {"calibration": "none"}))
 
 
 def reworded(prompt: Prompt) -> Prompt:

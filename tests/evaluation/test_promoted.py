@@ -57,12 +57,12 @@ def test_the_starter_gives_its_recordings_again(name: str, starter: Path) -> Non
 
 @pytest.mark.model
 def test_worse_equal_and_better_drafts_get_their_verdicts(starter: Path, tmp_path: Path) -> None:
-    """The stories of docs/promotion-reports.md in small: the real starter model on 80 cases of the language prompt."""
+    """The stories of docs/promotion-reports.md in small: the real starter model on 60 cases of the language prompt."""
 
     async def work() -> list[promotion_reports.Told]:
         engines = Engines(settings_module.load())
         try:
-            return await promotion_reports.story("language", LIBRARY, engines, tmp_path, cases=80)
+            return await promotion_reports.story("language", LIBRARY, engines, tmp_path, cases=60)
         finally:
             await engines.stop(0)
 
