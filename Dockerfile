@@ -44,8 +44,9 @@ COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-default-groups --extra local --no-install-project
 COPY service service
+# Refreshed, because uv knows its last build of us by pyproject.toml alone, and would install older code from its cache.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-default-groups --extra local --no-editable
+    uv sync --locked --no-default-groups --extra local --no-editable --refresh-package sameboat
 
 # --- served: how an image that serves is run, whatever is in it --------------------------------------------------------
 FROM base AS served

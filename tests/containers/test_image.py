@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from service.evaluation import recording
 from service.prompts.library import Library
 from tests.containers.engine import docker, running, volume
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME, COUNT = "sender", 20
 LARGEST_BYTES = 450_000_000
 pytestmark = pytest.mark.timeout(600)
@@ -40,6 +43,19 @@ def test_its_labels_are_what_it_serves(image: str) -> None:
     assert label == inside
     assert label["prompts"] == Library(settings.load().data_dir).digests()
     assert inspected(image)["Config"]["Labels"]["org.opencontainers.image.revision"]
+
+
+def test_its_code_is_the_code_of_this_checkout(image: str) -> None:
+    """Every file of the package, byte for byte: a package manager's cache once put older code into a new image."""
+    script = (
+        "import hashlib, json, pathlib, service; root = pathlib.Path(service.__file__).parent\n"
+        "print(json.dumps({str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()"
+        " for path in root.rglob('*') if path.is_file() and path.suffix != '.pyc'}))"
+    )
+    inside = json.loads(docker("run", "--rm", "--network", "none", "--entrypoint", "python", image, "-c", script))
+    root = ROOT / "service"
+    here = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert inside == {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in here}
 
 
 def test_no_compiler_no_weights_no_secrets_are_in_it(image: str) -> None:
