@@ -62,7 +62,7 @@ called back, and round 2 edits the same repository.
 
 
 @contextlib.contextmanager
-def service(state: Path, at_once: int) -> Iterator[tuple[httpx.Client, str]]:
+def service(state: Path, at_once: int) -> Iterator[httpx.Client]:
     """`sameboat serve` on free ports, with everything at its default but places and the secret."""
     port, pages = free_port(), free_port()
     here = {
@@ -95,7 +95,7 @@ def service(state: Path, at_once: int) -> Iterator[tuple[httpx.Client, str]]:
                 return False
 
             until(ready, 600)
-            yield client, f"http://127.0.0.1:{port}"
+            yield client
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -164,7 +164,7 @@ def table(rows: list[dict[str, Any]], tasks: list[dict[str, Any]], at_once: int,
         first=sum(good(row, "first_failed") for row in rows),
         after=sum(good(row, "failed") for row in rows),
         n=len(rows),
-        median=statistics.median(row["seconds"] for row in rows),
+        median=statistics.median([row["seconds"] for row in rows] or [0]),
         caveat=caveat,
     )
     for row in rows:
@@ -192,19 +192,28 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--caveat", default="")
+    parser.add_argument("--part", choices=("both", "briefs", "tasks"), default="both", help="The other is kept.")
     given = parser.parse_args()
     paths = [path for path in sorted(BRIEFS.glob("*.json")) if not given.only or path.stem in given.only]
+    kept = ROOT / "docs" / "briefs.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {"briefs": [], "tasks": []}
     with tempfile.TemporaryDirectory() as state:
-        with (
-            evaluator(key=None) as judge,
-            service(Path(state) / "state", given.at_once) as (client, _),
-            ThreadPoolExecutor(given.at_once) as pool,
-        ):
-            rows = list(pool.map(lambda path: built(client, judge.url, path), paths))
-        tasks = [row for task in TASKS for row in run_task(task, Path(state) / task.name)]
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "briefs.json").write_text(json.dumps({"briefs": rows, "tasks": tasks}, indent=1) + "\n")
-    (ROOT / "docs" / "briefs.md").write_text(table(rows, tasks, given.at_once, given.caveat))
+        if given.part != "tasks":
+            with (
+                evaluator(key=None) as judge,
+                service(Path(state) / "state", given.at_once) as client,
+                ThreadPoolExecutor(given.at_once) as pool,
+            ):
+                found["briefs"] = list(pool.map(lambda path: built(client, judge.url, path), paths))
+        if given.part != "briefs":
+            found["tasks"] = [
+                {key: value for key, value in row.items() if key not in ("build", "fetched")}
+                for task in TASKS
+                for row in run_task(task, Path(state) / task.name)
+            ]
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(found, indent=1) + "\n")
+    (ROOT / "docs" / "briefs.md").write_text(table(found["briefs"], found["tasks"], given.at_once, given.caveat))
 
 
 if __name__ == "__main__":
