@@ -54,10 +54,6 @@ def main() -> None:
         name,
     )
     load = os.getloadavg()[0]
-    rows = []
-    for family in wanted:
-        bench.say(f"--- {family}")
-        rows += FAMILIES[family](bench)
     note = (
         f"{name} unless said, {arguments.threads} threads, {arguments.rounds} rounds, load before the run {load:.1f}, "
         f"{os.cpu_count()} cores. W: a prefix of about 400 tokens, an input of about 40, 64 greedy tokens; S: a JSON "
@@ -65,9 +61,12 @@ def main() -> None:
         "unless the peer's name says otherwise; every server's slots had seen the prefix, except in `burst`, where "
         "it was seen once. A ratio is ours divided by the peer's, median over rounds. Made by `make bench`."
     )
-    for peer, why in bench.failed.items():
-        note += f" Not measured: {peer} ({why})."
-    write(arguments.write, rows, note)
+    rows = []
+    for family in wanted:
+        bench.say(f"--- {family}")
+        rows += FAMILIES[family](bench)
+        left_out = "".join(f" Not measured: {peer} ({why})." for peer, why in bench.failed.items())
+        write(arguments.write, rows, note + left_out)  # after each, so that an interruption loses one and not all
     bench.say(f"written to {arguments.write}")
     if arguments.llama_bench:
         target = bench.target(name)
