@@ -115,7 +115,9 @@ def every(url: Url = None, as_json: Json = False) -> None:
         for each in found:
             typer.echo(json.dumps(each))
         return
-    table = Table("build", "task", "round", "status", "callback", "site")
+    table = Table()
+    for name in ("build", "task", "round", "status", "callback", "site"):
+        table.add_column(name, overflow="fold")  # an id that is cut cannot be asked for
     for each in found:
         site = (each["outcome"] or {}).get("pages_url", "")
         table.add_row(each["id"], each["task"], str(each["round"]), each["status"], each["delivery"], site)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,8 @@ def instance(schema: dict[str, Any]) -> Any:
     if kind == "array":
         return [instance(schema.get("items", {"type": "null"}))] * schema.get("minItems", 0)
     if kind == "string":
-        return "a" * max(1, schema.get("minLength", 1))
+        fits = ("", "a@b.co", "+1 555 0100", "5550100", "a" * max(1, schema.get("minLength", 1)))
+        return next(each for each in reversed(fits) if re.search(schema.get("pattern", ""), each))
     return {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 1.0), "boolean": True}.get(kind)
 
 
