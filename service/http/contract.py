@@ -48,6 +48,8 @@ OPENAI_ERROR: dict[str, Any] = {
         }
     },
 }
+PROBLEM_MEDIA = "application/problem+json"
+STREAMED = {"/v1/chat/completions", "/v1/completions"}  # with "stream": true
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -58,9 +60,6 @@ def refusal(path: str) -> dict[str, Any]:
         "description": "A refusal, with its reason",
         "content": {media: {"schema": {"$ref": f"#/components/schemas/{name}"}}},
     }
-
-
-PROBLEM_MEDIA = "application/problem+json"
 
 
 def install(app: FastAPI) -> None:
@@ -78,6 +77,8 @@ def install(app: FastAPI) -> None:
                     answers = operations[method]["responses"]
                     answers.pop("422", None)
                     answers["default"] = refusal(path)
+                    if path in STREAMED:
+                        answers["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
             app.openapi_schema = document
         return app.openapi_schema
 
