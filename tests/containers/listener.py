@@ -17,7 +17,10 @@ class Handler(BaseHTTPRequestHandler):
         """Print it whole, and accept it."""
         raw = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        print(json.dumps({"headers": headers, "raw": raw.decode()}), flush=True)
+        sys.stdout.write(
+            json.dumps({"headers": headers, "raw": raw.decode()}) + "\n"
+        )  # one write: callbacks come at once
+        sys.stdout.flush()
         self.send_response(200)
         self.send_header("content-length", "9")
         self.end_headers()
