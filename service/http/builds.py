@@ -134,7 +134,7 @@ async def status(build: str, builds: BuildsDep) -> Response:
     "/builds/{build}/events",
     summary="What happens in a build, as server-sent events",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def events(build: str, builds: BuildsDep, last_event_id: Annotated[str, Header()] = "0") -> Response:
     """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""

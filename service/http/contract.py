@@ -78,7 +78,7 @@ def install(app: FastAPI) -> None:
                     answers.pop("422", None)
                     answers["default"] = refusal(path)
                     if path in STREAMED:
-                        answers["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+                        answers["200"]["content"]["text/event-stream"] = {}
             app.openapi_schema = document
         return app.openapi_schema
 

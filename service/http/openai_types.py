@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from service.engine import toolcalls
 from service.engine.schema import compile_schema
@@ -124,7 +124,7 @@ class JsonSchema(BaseModel):
     """OpenAI's wrapper around a schema."""
 
     name: str = "answer"
-    strict: bool | None = None
+    strict: StrictBool | None = None
     schema_: dict[str, Any] = Field(alias="schema")
 
 
