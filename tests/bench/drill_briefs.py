@@ -39,7 +39,8 @@ Made by `make drill-briefs` on {when}: {machine}. Nothing here is asserted by a 
 
 Each brief (`tests/bench/briefs/`) is posted to a started service with the default settings: the local forge, and
 Qwen2.5-Coder-1.5B-Instruct (Q4_K_M) in this machine, which writes `index.html`. {at_once} builds run at a time. The
-briefs were not used to work on the prompts; the cases of the build prompts were (`data/build_cases.yml`). Checks are
+briefs were not copied into the prompts, though two that failed early showed a fault that was then mended; the cases of
+the build prompts are others (`data/build_cases.yml`). Checks are
 the brief's own, `js` expressions in Chromium (a sentence about the page is translated to one by the same model), and
 beside them five of ours: licence, README, attachments, index.html, no uncaught error.
 

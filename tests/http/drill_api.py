@@ -5,7 +5,7 @@
 The server is the application as it is served, builds switched on, with a scripted model that keeps to every schema it
 is given: what is tried here is the API and not a model. Schemathesis reads /openapi.json, sends what fits it and what
 does not, follows what links answers to requests, and checks each answer: no 5xx, a documented status, the documented
-type and schema, wrong input refused and right input not. The exit code is Schemathesis's.
+type and schema, wrong input refused. The exit code is Schemathesis's.
 """
 
 from __future__ import annotations
