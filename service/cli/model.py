@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from service import resources
 from service import settings as settings_module
+from service.errors import ModelError
 from service.models.cache import Cache, quiet
 from service.models.cache import Progress as Report
 from service.models.catalog import Catalog, Model
@@ -48,9 +51,55 @@ def pull_model(settings: Settings, catalog: Catalog, name: str | None, *, silent
     """Fetch and verify one model, with a bar; the path of its file."""
     model = catalog[name or settings.model or catalog.default]
     cache = Cache(settings.cache_dir)
+    if model.parent is not None and not cache.holds(model):
+        pull_model(settings, catalog, model.parent, silent=silent)
+        return str(remake(settings, catalog, model))
     with bar(model, silent=silent) as report:
         accept, base = settings.accept_licences, catalog.path.parent
         return str(cache.pull(model, report, offline=settings.offline, accept=accept, base=base))
+
+
+def remake(settings: Settings, catalog: Catalog, model: Model) -> Path:
+    """A tuned copy, made again from its parent and checked against its digest. Raises ModelError."""
+    from service.engine.local import quantize
+
+    cache = Cache(settings.cache_dir)
+    assert model.parent is not None
+    parent = catalog[model.parent]
+    if parent.sha256 != model.parent_sha256:
+        raise ModelError(
+            f"{model.name} was made from another {parent.name} than the catalog has now.",
+            key=model.name,
+            remedy=f"Tune again: sameboat model tune {parent.name}",
+        )
+    partial = cache.root / "partial" / f"{model.sha256}.made.part"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    threads, _ = resources.threads(settings)
+    quantize.copy(cache.require(parent), partial, model.quantization.lower(), threads=threads)
+    found, _ = cache.adopt(partial)
+    if found != model.sha256:
+        raise ModelError(
+            f"{model.name} came out as {found} here, and {model.sha256} is recorded: another llama.cpp made it.",
+            key=model.name,
+            remedy=f"Tune on this version: sameboat model tune {parent.name}",
+        )
+    return cache.path(model)
+
+
+@app.command()
+def tune(
+    name: Name = None,
+    types: Annotated[list[str] | None, typer.Option("--type", help="q4_0, q8_0, q4_k_m. Default: what fits.")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Option("--prompt", help="Promoted prompts to score on. Default: those of the model.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measuring; medians count.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Make re-quantized copies, measure them here, score them on the promoted prompts' cases, record the winner."""
+    from service.cli.tune import run
+
+    run(*opened(), name, types=types, prompts=prompts, rounds=rounds, as_json=as_json)
 
 
 @app.command("list")

@@ -108,6 +108,15 @@ class Cache:
             )
         return path
 
+    def adopt(self, path: Path) -> tuple[str, int]:
+        """Take in a file that was made here, under the digest of its bytes; that digest and its size in bytes."""
+        digest, size = sha256_of(path), path.stat().st_size
+        target = self.root / "models" / f"{digest}.gguf"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o444)
+        os.replace(path, target)
+        return digest, size
+
     def remove(self, model: Model) -> bool:
         """Delete the model's file and its partial downloads; whether anything was there and is gone."""
         gone = False
@@ -163,7 +172,7 @@ class Cache:
         with contextlib.suppress(ModelCorrupt):
             if path := self.find(model, progress):
                 return path
-        said: list[str] = []
+        said: list[str] = [] if model.sources else [f"it is made out of {model.parent}, by sameboat model pull"]
         for number, source in enumerate(model.sources):
             partial = self.root / "partial" / f"{model.sha256}.{number}.part"
             partial.parent.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,12 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import ModelError, UnknownModel
+from service.models import tuned
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -63,7 +64,7 @@ Source = Annotated[PackageSource | HuggingFaceSource | UrlSource | FileSource, F
 class Model(_Strict):
     """One GGUF file. `context` is what the model was trained for, in tokens."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(:[a-z0-9_]+)?$")]
     file: str
     sha256: Digest
     size_bytes: int = Field(gt=0)
@@ -74,7 +75,15 @@ class Model(_Strict):
     quantization: str
     good_for: str
     writes_files: bool = Field(False, description="Whether it can write the files of a small app, as builds ask it to")
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = ()
+    parent: str | None = Field(None, description="The model that this one is a re-quantized copy of")
+    parent_sha256: Digest | None = None
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        if not self.sources and (self.parent is None or self.parent_sha256 is None):
+            raise ValueError("a model needs sources, or parent and parent_sha256")
+        return self
 
 
 class Catalog:
@@ -99,7 +108,8 @@ class Catalog:
         except tomllib.TOMLDecodeError as error:
             raise ModelError(f"{path}: not valid TOML: {error}.") from None
         models = {}
-        for name, entry in raw.get("models", {}).items():
+        copies = tuned.read(tuned.path_of(path)).get("models", {})
+        for name, entry in [*raw.get("models", {}).items(), *copies.items()]:
             try:
                 models[name] = Model(name=name, **entry)
             except (ValidationError, TypeError) as error:

@@ -1,0 +1,85 @@
+"""`models.tuned.toml` beside the catalog: re-quantized copies of its models, what they measured, which one won.
+
+What comes in: the file's text, or what a tuning found. What goes out: catalog entries, or the file's text. A copy is a
+model of its own: it has its own digest, is named `PARENT:TYPE`, and decodes only for who names it. Its bytes can be
+made again from its parent's (the same library gives the same bytes), so the file can be committed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.errors import ModelError
+
+FILE = "models.tuned.toml"
+HEAD = """\
+# Written by `sameboat model tune`. Copies of models in another quantization, made on this kind of machine from the file
+# whose digest is `parent_sha256`. None is used unless it is named: `model: NAME:TYPE` in a prompt, or SAMEBOAT_MODEL.
+# tuned.NAME says what was measured (tokens per second), on what, and the winner: the fastest copy whose answers to the
+# promoted prompts' cases were shown not to be worse.
+"""
+
+
+def path_of(catalog: Path) -> Path:
+    """Where the copies of this catalog's models are listed."""
+    return catalog.with_name(FILE)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file as plain values; empty when there is none. Raises ModelError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.", key=FILE) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"{path}: not valid TOML: {error}.", key=FILE) from None
+
+
+def write(path: Path, parent: str, about: Mapping[str, Any], copies: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace what the file says of one parent and its copies, whole or not at all. Raises ModelError."""
+    known = read(path)
+    tuned = {**known.get("tuned", {}), parent: dict(about)}
+    models = {name: entry for name, entry in known.get("models", {}).items() if entry.get("parent") != parent}
+    models |= {name: dict(entry) for name, entry in copies.items()}
+    partial = path.with_suffix(".part")
+    try:
+        partial.write_text(text(tuned, models), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be written: {error.strerror}.", key="SAMEBOAT_DATA_DIR", remedy="Make data/ writable."
+        ) from None
+
+
+def text(tuned: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mapping[str, Any]]) -> str:
+    """The file's text: in the order of names, one key a line, so that a diff is readable."""
+    lines = [HEAD.rstrip()]
+    for section, entries in (("tuned", tuned), ("models", models)):
+        for name in sorted(entries):
+            lines += ["", f"[{section}.{json.dumps(name)}]"]
+            rows: list[tuple[str, Sequence[Mapping[str, Any]]]] = []
+            for key, value in entries[name].items():
+                if isinstance(value, list) and value and isinstance(value[0], Mapping):
+                    rows.append((key, value))
+                else:
+                    lines.append(f"{key} = {_value(value)}")
+            for key, value in rows:
+                inner = [", ".join(f"{each} = {_value(item)}" for each, item in row.items()) for row in value]
+                lines += [f"{key} = [", *(f"  {{ {row} }}," for row in inner), "]"]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A TOML value; strings are basic strings, whose escapes are those of JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
