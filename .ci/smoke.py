@@ -236,7 +236,8 @@ def builds(smoke: Smoke, secret: str) -> None:
     else:
         smoke.see("GET", "/builds", no, bearer=WRONG)
     lost = refuses(403, 404, 503)
-    for method, rest in (("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/deliver")):
+    looks = [("GET", rest) for rest in ("", "/events", "/exchanges", "/screenshot")]
+    for method, rest in (*looks, ("POST", "/cancel"), ("POST", "/deliver")):
         smoke.see(method, f"/builds/no-such-build{rest}", lost, route="/builds/{build}" + rest, bearer=WRONG)
 
 
