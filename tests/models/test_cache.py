@@ -163,7 +163,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_read_only_cache_that_cannot_be_filled_is_told(read_only: Path, server: Server) -> None:
-    with pytest.raises(ModelFetchError, match="cannot be written|read-only file system"):
+    with pytest.raises(ModelFetchError, match=r"cannot be written|read-only file system"):
         Cache(read_only).pull(model(url(server)))
 
 

@@ -117,18 +117,17 @@ def test_hostile_values_and_answers_are_judged_alike(promptfoo: Path, tmp_path: 
 
 
 def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> None:
-    """Every promoted prompt's recording, as it is in the repository."""
+    """The recordings of the promoted prompts whose checks promptfoo can make, as they are in the repository."""
     library = Library(npm.ROOT / "data")
-    judged: set[str] = set()
-    for prompt in library:
+    names = ["sentiment", "extract-contact", "language", "sender"]
+    for prompt in map(library.__getitem__, names):
         folder = library.folder(prompt.name)
         recorded = promote.replay(prompt, folder)
-        usable = [each for each in recorded if each.record.problem is None][:150]
+        usable = [each for each in recorded if each.record.problem is None][:60]
         cases, answers = [each.case for each in usable], {each.case.id: each.record.text for each in usable}
         assert cases == [each for each in case_files.load(prompt, folder) if each.id in answers]
         (tmp_path / prompt.name).mkdir()
         found = theirs(promptfoo, tmp_path / prompt.name, prompt, cases, answers)
         wanted = {key: passed for key, passed in ours(prompt, cases, answers).items() if key in found}
         assert found == wanted
-        judged.update([prompt.name] if found else [])
-    assert {"sentiment", "extract-contact", "language"} <= judged
+        assert found
