@@ -16,7 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,11 @@ from service.engine.local.prefix_files import PrefixFiles
 from service.engine.local.prefixes import Prefixes
 from service.engine.local.protocol import Decoder, Pieces, encode
 from service.engine.local.sampling import Chain
-from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, Step, common
+from service.engine.local.scheduler import CHUNK, Active, Scheduler, Step, common
 from service.engine.local.tokens import Text
 from service.errors import PromptTooLong, SameboatError, SchemaUnsupported
 
-RUN = 8  # forced tokens of one sequence that share a batch with others: 64 sequences of 8 fill llama.cpp's 512
+RUN = 8  # forced tokens of one sequence in one step: 64 sequences of 8 fill llama.cpp's batch of 512
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
 
 
@@ -97,14 +97,25 @@ class Worker:
             embedding.serve(first, self._inbox, self.send)
             return
         self._load(first)
-        while True:
-            self._receive(wait=not self._requests)
-            if self._draining and not self._requests:
-                self.send({"op": "stopped"})
-                return
-            self._admit()
-            for step in self._scheduler.next(request.active for request in self._requests.values()):
-                self._compute(step)
+        while self._round():
+            pass
+
+    def _round(self) -> bool:
+        """Take what came, waiting for it when there is nothing to compute; then compute. False: it is over.
+
+        What comes meanwhile is taken before each step, so that a step never computes anything for someone who left.
+        """
+        self._receive(wait=not self._requests)
+        if self._draining and not self._requests:
+            self.send({"op": "stopped"})
+            return False
+        self._admit()
+        for step in self._scheduler.next(request.active for request in self._requests.values()):
+            self._receive(wait=False)
+            still = tuple(each for each in step.sequences if each.id in self._requests)
+            if still:
+                self._compute(replace(step, sequences=still))
+        return True
 
     def _read(self) -> None:
         decoder = Decoder()
@@ -158,6 +169,7 @@ class Worker:
             elif message["op"] == "cancel":
                 self._forget(message["id"])
                 self._counters["cancelled"] += 1
+                self._stats()
             elif message["op"] == "count":
                 self.send({"op": "counted", "id": message["id"], "tokens": len(self._tokens(message["pieces"]))})
             elif message["op"] == "warm":
@@ -309,7 +321,7 @@ class Worker:
         self._choose(request, row)
 
     def _answer(self, sequences: Sequence[Active]) -> None:
-        """Compute what each of these has pending, in one batch, and choose what comes next."""
+        """Compute what each of these has pending, at most a run of it, in one batch, and choose what comes next."""
         rows: list[tuple[int, int, int, bool]] = []
         ends: list[tuple[Request, int]] = []
         for active in sequences:
@@ -317,24 +329,19 @@ class Worker:
             slot, generation = active.slot, request.generation
             assert slot is not None
             assert generation is not None
-            pending = generation.pending
-            while len(pending) > RUN:  # a long forced run goes ahead alone: a batch stays within its bounds
-                self._ahead(slot, pending[:RUN])
-                pending = pending[RUN:]
+            now, generation.pending = generation.pending[:RUN], generation.pending[RUN:]
+            whole = not generation.pending  # else the run goes on in the next step
             at = len(slot.tokens)
-            rows += [(token, at + index, slot.number, index == len(pending) - 1) for index, token in enumerate(pending)]
-            slot.tokens += pending
-            ends.append((request, len(rows) - 1))
+            rows += [
+                (token, at + index, slot.number, whole and index == len(now) - 1) for index, token in enumerate(now)
+            ]
+            slot.tokens += now
+            if whole:
+                ends.append((request, len(rows) - 1))
         self.context.decode(rows)
         self._counters["answer_tokens"] += len(rows)
         for request, row in ends:
             self._choose(request, row)
-
-    def _ahead(self, slot: Slot, tokens: list[int]) -> None:
-        at = len(slot.tokens)
-        self.context.decode([(token, at + index, slot.number, False) for index, token in enumerate(tokens)])
-        slot.tokens += tokens
-        self._counters["answer_tokens"] += len(tokens)
 
     def _choose(self, request: Request, row: int) -> None:
         """Let the answer take its next token; a grammar that cannot go on refuses this request and no other."""

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -84,10 +85,16 @@ def test_a_schema_is_enforced_and_forcing_tokens_changes_nothing(loaded: Loaded)
 
 
 def test_a_long_forced_text_stays_within_a_batch(loaded: Loaded) -> None:
-    """Several answers that each have hundreds of forced tokens at once: llama.cpp's batch holds 512."""
-    text = " ".join(f"item {n}" for n in range(90))
-    asked = [ask(f"{n}", tokens=400, schema=json.dumps({"const": text})) for n in range(4)]
-    assert [json.loads(answer.text) for answer in loaded.run(*asked)] == [text] * 4
+    """Several answers that each have hundreds of forced tokens at once, and then a choice: the batch holds 512."""
+    text = " ".join(f"item {n}" for n in range(60))
+    properties = {"text": {"const": text}, "digit": {"enum": [1, 2]}}
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    asked = [ask(f"{n}", tokens=400, schema=json.dumps(schema)) for n in range(4)]
+    answers = loaded.run(*asked)
+    assert [json.loads(answer.text)["text"] for answer in answers] == [text] * 4
+    assert all(answer.usage.forced > 200 for answer in answers)
+    exact = [replace(each, mode="exact") for each in asked[:2]]
+    assert loaded.run(exact[0])[0].tokens == loaded.run(*exact)[0].tokens
 
 
 def test_labels_have_probabilities_and_the_best_is_the_answer(loaded: Loaded) -> None:

@@ -1,0 +1,172 @@
+"""Who leaves is computed no further: the worker's own loop on the real model, stopped and looked at step by step.
+
+A cancellation arrives at the worst moment, when a step has just begun. That step is the last one with its sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import settings as settings_module
+from service.engine.local.loading import load_message
+from service.engine.local.scheduler import CHUNK, Step
+from service.engine.local.telling import told
+from service.engine.local.template import ChatTemplate
+from service.engine.local.worker import RUN, Worker
+from service.engine.types import Request, Sampling
+from tests.engine.local.conftest import ask, make
+
+pytestmark = pytest.mark.model
+
+
+class Watched(Worker):
+    """The worker without its process: every step is recorded, and `during` happens while one is computed."""
+
+    def __init__(self, connection: socket.socket, template: ChatTemplate) -> None:
+        super().__init__(connection)
+        self.template = template
+        self.steps: list[tuple[str, dict[int, int]]] = []  # kind, and the rows that each sequence had in it
+        self.batches = 0
+        self.said: list[dict[str, Any]] = []
+        self.during: Callable[[], None] = lambda: None
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.said.append(message)
+
+    def watch(self) -> None:
+        """Count the batches that llama.cpp is given, whoever asks for them."""
+        decode = self.context.decode
+
+        def counted(rows: list[tuple[int, int, int, bool]]) -> None:
+            self.batches += 1
+            decode(rows)
+
+        self.context.decode = counted  # type: ignore[method-assign, assignment]
+
+    def _compute(self, step: Step) -> None:
+        before = {each.id: len(each.slot.tokens) for each in step.sequences if each.slot is not None}
+        slots = {each.id: each.slot for each in step.sequences}
+        self.during()
+        super()._compute(step)
+        rows = {key: len(slot.tokens) - before[key] for key, slot in slots.items() if slot is not None}
+        self.steps.append((step.kind, rows))
+
+    def submit(self, *requests: Request) -> None:
+        for number, request in enumerate(requests, start=1):
+            self._inbox.put({**told(request, self.template, force=True), "id": number})
+
+    def leave(self, identifier: int) -> None:
+        self._inbox.put({"op": "cancel", "id": identifier})
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Round after round; a worker that has nothing to compute would wait for ever, so that is a failure."""
+        while not true():
+            assert self._requests or not self._inbox.empty(), "nothing left to compute"
+            self._round()
+
+    def part(self, identifier: int, kind: str = "answer") -> int:
+        """Steps of this kind that had this sequence."""
+        return sum(identifier in rows for which, rows in self.steps if which == kind)
+
+    def counted(self, name: str) -> float:
+        """A number as the worker last told it."""
+        return float(next(each for each in reversed(self.said) if each["op"] == "stats")["numbers"][name])
+
+
+@pytest.fixture(scope="module")
+def loaded_worker(starter: Path) -> Iterator[Watched]:
+    settings = settings_module.load(context=1024, parallel=4, prefix_cache_bytes=0)
+    engine = make()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker = Watched(theirs, engine.template)
+        worker._load(
+            load_message(starter, engine.identity, settings, n_ctx=1024, threads=1, embeds=False, left_bytes=0)
+        )
+        worker.watch()
+        yield worker
+        worker.context.close()
+
+
+@pytest.fixture
+def worker(loaded_worker: Watched) -> Iterator[Watched]:
+    """The loaded worker with nothing to do and nothing recorded."""
+    loaded_worker.steps.clear()
+    loaded_worker.batches = 0
+    yield loaded_worker
+    loaded_worker.during = lambda: None
+    for identifier in list(loaded_worker._requests):
+        loaded_worker.leave(identifier)
+    loaded_worker._receive(wait=False)
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+def test_the_step_that_had_begun_is_its_last(worker: Watched, mode: str) -> None:
+    """Four that answer; the last of them leaves while the first one's step is computed. The others go on."""
+    worker.submit(*(ask(f"Tell a long story about {n}.", tokens=300, mode=mode) for n in range(4)))
+    worker.until(lambda: worker.part(4) >= 3)
+    worker.until(lambda: {1, 2, 3, 4} <= set().union(*(rows for _, rows in worker.steps[-4:])))
+    gone: list[int] = []
+
+    def first_step_of_the_round() -> None:
+        if not gone:
+            gone.append(len(worker.steps))
+            worker.leave(4)
+
+    worker.during = first_step_of_the_round
+    others = worker.part(1)
+    worker.until(lambda: worker.part(1) >= others + 5)
+    after = worker.steps[gone[0] + 1 :]
+    assert sum(1 in rows for _, rows in after) >= 4
+    assert all(4 not in rows for _, rows in after)
+    assert worker.counted("steps") == worker._step - len(after), "told at once, before the next step"
+
+
+def test_in_the_middle_of_a_long_prompt_the_chunk_that_had_begun_is_the_last(worker: Watched) -> None:
+    worker.submit(ask("leave " * 700))
+    worker.until(lambda: worker.part(1, "prompt") == 2)
+    worker.during = lambda: worker.leave(1)
+    worker._round()
+    worker.during = lambda: None
+    worker._receive(wait=False)
+    assert worker._requests == {}
+    assert [kind for kind, _ in worker.steps] == ["prompt"] * 3
+    assert worker.steps[-1] == ("prompt", {1: CHUNK})
+    assert worker.batches == 3
+
+
+def test_in_the_middle_of_a_long_forced_text_the_run_that_had_begun_is_the_last(worker: Watched) -> None:
+    """A grammar with no alternative for hundreds of tokens: they are computed a few at a time, so one can leave."""
+    text = " ".join(f"item {n}" for n in range(90))
+    properties = {"text": {"const": text}, "number": {"type": "integer"}}
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    worker.submit(ask("Say it.", tokens=500, schema=json.dumps(schema)))
+    worker.until(lambda: worker.part(1) == 3)
+    batches = worker.batches
+    worker.during = lambda: worker.leave(1)
+    worker._round()
+    worker.during = lambda: None
+    worker._receive(wait=False)
+    assert worker._requests == {}
+    assert worker.batches == batches + 1
+    assert [rows[1] for kind, rows in worker.steps if kind == "answer"] == [RUN] * 4
+
+
+def test_its_place_is_free_for_the_next_step(worker: Watched) -> None:
+    """Five for four places: the fifth begins in the very step after the one in which somebody left."""
+    worker.submit(*(ask(f"Count to {n}.", sampling=Sampling(max_tokens=300)) for n in range(90, 95)))
+    worker.until(lambda: worker.part(4) >= 2)
+    assert worker.part(5, "prompt") == 0
+    worker.during = lambda: worker.leave(2)
+    worker._round()
+    worker.during = lambda: None
+    steps = len(worker.steps)
+    worker.until(lambda: worker.part(5, "prompt") == 1)
+    assert len(worker.steps) <= steps + 2, "a prompt has every second step at the latest"
+    assert all(2 not in rows for _, rows in worker.steps[steps:])
