@@ -241,7 +241,7 @@ def _write(
             shutil.copytree(target, staged)  # notes and further case files that people keep there stay
         else:
             staged.mkdir()
-        prompt = save(draft, staged / f"{draft.name}.prompt.yml")
+        prompt = save(draft, staged / f"{draft.name}.prompt.yml", schema="../../prompt.schema.json")
         name = draft.spec.testDataFile
         if name and source != target:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)

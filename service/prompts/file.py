@@ -26,7 +26,7 @@ from service.engine.types import Message
 from service.errors import InputsError, PromptError, SchemaUnsupported
 from service.prompts import render
 from service.prompts.spec import Evaluator, ModelParameters, Spec
-from service.prompts.tree import dump, line_of, parse, plain
+from service.prompts.tree import commented, dump, header, line_of, naming_schema, parse, plain
 
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
@@ -168,18 +168,23 @@ def dumps(prompt: Prompt, changes: Mapping[str, Any] | None = None) -> str:
     return dump(tree)
 
 
-def save(prompt: Prompt, path: Path) -> Prompt:
-    """Write a prompt. Where a file is already there, its comments stay and only keys that differ change."""
+def save(prompt: Prompt, path: Path, *, schema: str | None = None) -> Prompt:
+    """Write a prompt, with a first line that names the JSON Schema at `schema` for editors when that is given.
+
+    Where a file is already there, its comments stay and only keys that differ change, unless the new text has comments
+    of its own: then it takes the file's place whole.
+    """
     text = prompt.text
-    if path.exists():
+    own = bool(header(text).strip()) or commented(parse(text, str(path)))
+    if path.exists() and not own:
         old = load(path)
         new, current = plain(parse(prompt.text, str(path))), plain(parse(old.text, str(path)))
         if set(current) <= set(new):
             text = dumps(old, {key: value for key, value in new.items() if current.get(key) != value})
-    checked = loads(text, path)
+    checked = loads(naming_schema(text, schema) if schema else text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")  # an interruption leaves the old file whole
-    part.write_text(text, encoding="utf-8")
+    part.write_text(checked.text, encoding="utf-8")
     part.replace(path)
     return checked
 

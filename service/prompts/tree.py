@@ -19,6 +19,8 @@ from service.errors import PromptError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 200_000
+EDITORS = "# yaml-language-server:"
+"""How a YAML file tells an editor things: https://github.com/redhat-developer/yaml-language-server."""
 
 
 def yaml() -> YAML:
@@ -68,9 +70,23 @@ def header(text: str) -> str:
     for line in text.lstrip("\n").splitlines(keepends=True):
         if line.strip() and not line.startswith("#"):
             break
-        if not line.startswith("# yaml-language-server:"):
+        if not line.startswith(EDITORS):
             found.append(line)
     return "".join(found)
+
+
+def naming_schema(text: str, path: str) -> str:
+    """The text with a first line from which an editor takes the schema at `path` (see `schema`), and no other such."""
+    lines = [line for line in text.lstrip("\n").splitlines(keepends=True) if not line.startswith(EDITORS)]
+    return f"{EDITORS} $schema={path}\n" + "".join(lines)
+
+
+def commented(node: Any) -> bool:
+    """Whether a tree from `parse` holds a comment, the lines above its first key left out (see `header`)."""
+    if not isinstance(node, (CommentedMap, CommentedSeq)):
+        return False
+    below = node.values() if isinstance(node, CommentedMap) else node
+    return "#" in str([node.ca.items, node.ca.end]) or any(commented(each) for each in below)
 
 
 def plain(node: Any, where: str = "<text>") -> Any:

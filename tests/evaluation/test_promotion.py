@@ -89,6 +89,19 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
     assert [path.name for path in folder.parent.iterdir()] == ["colour"], "no staging folder is left"
 
 
+def test_a_promoted_file_names_its_schema_once_and_a_comment_in_the_draft_beats_the_old_ones(data: Path) -> None:
+    """Who comments a draft means that comment; who has none loses none that is there."""
+    file = data / "prompts" / "colour" / "colour.prompt.yml"
+    line = "# yaml-language-server: $schema=../../prompt.schema.json\n"
+    promoted(data, "# yaml-language-server: $schema=elsewhere.json\n" + TEXT.strip() + "\n")
+    assert file.read_text().startswith(line + "# what it is for\nname: colour\n")
+    promoted(data, POLITE.replace("# what it is for\n", ""))
+    assert file.read_text().startswith(line + "# what it is for\nname: colour\n")
+    promoted(data, TEXT.replace("# what it is for\n", "").replace("green]", "green]  # no blue"))
+    assert file.read_text().startswith(line + "name: colour\n")
+    assert "green]  # no blue" in file.read_text()
+
+
 def test_a_worse_draft_is_a_regression_names_every_lost_case_and_writes_nothing(data: Path) -> None:
     """All the files are the same bytes as before."""
     promoted(data)
