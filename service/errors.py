@@ -163,3 +163,11 @@ class EvaluationError(SameboatError):
 
 class BuildError(SameboatError):
     """A build cannot be accepted, or cannot go on."""
+
+
+class StoreAway(BuildError):
+    """The builds' database does not answer, or cannot take more, now; `retry_after_s` is when to come again."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from service.settings import Settings
+if TYPE_CHECKING:  # the engine's worker asks for CPUs too, and starts sooner without pydantic
+    from service.settings import Settings
 
 UNLIMITED = 1 << 60  # cgroup v1 says "no limit" with a number near 2**63, rounded to pages
 

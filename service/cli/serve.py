@@ -1,28 +1,26 @@
-"""`sameboat serve`: fetch what is missing, start, say what to try, leave with grace."""
+"""`sameboat serve`: fetch what is missing, start, say what to try, leave with grace.
+
+The engine's worker is started before everything else that takes long: while this process imports the web framework, it
+imports llama.cpp and loads the model on another core.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import sys
-import time
-from types import FrameType
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
-from service import folders
+from service import folders, resources
 from service import settings as settings_module
-from service.cli.model import pull_model
 from service.errors import SameboatError
-from service.http.app import create_app
-from service.http.state import Service
-from service.models.catalog import Catalog
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.engine.pool import Engines
 
 STARTUP_FAILED = 3  # what uvicorn itself exits with when an application does not start
 
@@ -37,23 +35,37 @@ def command(
         settings = settings_module.load(**given)
         logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        if settings.engine == "local":
-            pull_model(settings, Catalog.load(settings.data_dir / "models.toml"), None)
+        logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
+        engines = engines_of(settings)
         if settings.secret is not None:
             folders.require(settings.state_dir, "SAMEBOAT_STATE_DIR")
-        app = create_app(settings)
+        from service.http.app import create_app
+        from service.http.server import server_of
+
+        server = server_of(create_app(settings, engines=engines))
     except SameboatError as error:
         sys.stderr.write(f"sameboat: cannot start: {error}\n")
         raise typer.Exit(STARTUP_FAILED) from None
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5,
-    )  # fmt: skip
-    logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
-    server = Server(config, app.state.service)
     server.run()
     if not server.started or server.failed:
         raise typer.Exit(STARTUP_FAILED)
+
+
+def engines_of(settings: Settings) -> Engines:
+    """The engines; the local one's model is fetched, verified, and loads already. Raises ModelError, UnknownModel."""
+    if settings.engine != "local":
+        from service.engine.pool import Engines
+
+        return Engines(settings)
+    from service.engine.local.process import WorkerProcess
+
+    process = WorkerProcess(threads=resources.threads(settings)[0])
+    from service.cli.model import pull_model
+    from service.engine.pool import Engines
+
+    engines = Engines(settings)
+    engines.ahead(process, Path(pull_model(settings, engines.catalog, None)))
+    return engines
 
 
 def in_one_sentence(record: logging.LogRecord) -> bool:
@@ -62,80 +74,3 @@ def in_one_sentence(record: logging.LogRecord) -> bool:
     if said.startswith("Traceback") and (ours := re.match(r"service\.errors\.\w+: (.+)", said.splitlines()[-1])):
         record.msg, record.args, record.exc_info = f"sameboat: cannot start: {ours[1]}", (), None
     return True
-
-
-class Server(uvicorn.Server):
-    """uvicorn, with a greeting when the model is ready, and engines that hear of a shutdown before the streams end."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self.service = service
-        self.failed = False
-        self._leaving: asyncio.Task[None] | None = None
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Start, then watch the engines load."""
-        await super().startup(sockets)  # type: ignore[arg-type]
-        if self.started:
-            self._greeting = asyncio.create_task(self._greet())
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM, SIGINT: `/readyz` says draining while answers get their grace to end; a second one ends it now.
-
-        uvicorn closes its socket as soon as it hears of a signal, so it hears of it last: until then a load balancer
-        can read the 503, and what is new is refused by the engines instead of by a closed port.
-        """
-        if self._leaving is not None or not self.started:
-            super().handle_exit(sig, frame)
-            return
-        self.service.draining.set()
-        self._leaving = asyncio.get_running_loop().create_task(self._leave(sig, frame))
-
-    async def _leave(self, sig: int, frame: FrameType | None) -> None:
-        try:
-            await self.service.engines.stop(self.service.settings.shutdown_grace_s)
-        finally:
-            super().handle_exit(sig, frame)
-
-    async def _greet(self) -> None:
-        """Show loading, then say what to try; an engine that fails ends the service with its reason."""
-        settings = self.service.settings
-        engine = self.service.engines.get(None)
-        began = time.monotonic()
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True
-        ) as bar:
-            task = bar.add_task("loading the model", total=1.0)
-            while (health := engine.health()).state in ("starting", "loading"):
-                bar.update(task, completed=health.progress or 0.0, description=health.reason)
-                await asyncio.sleep(0.05)
-        if health.state != "ready":
-            sys.stderr.write(f"sameboat: cannot start: {health.reason}\n")
-            self.failed = True
-            self.should_exit = True
-            return
-        sys.stdout.write(greeting(settings, self.port(), health.reason, time.monotonic() - began, self.names()) + "\n")
-        sys.stdout.flush()
-
-    def port(self) -> int:
-        """The port that is really listened on."""
-        return int(self.servers[0].sockets[0].getsockname()[1])
-
-    def names(self) -> list[str]:
-        """The promoted prompts."""
-        return self.service.library.names()
-
-
-def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
-    """The lines that a person reads first; the first says what to try."""
-    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"  # noqa: S104
-    if "sender" in prompts:
-        data = '{"inputs": {"text": "Kenji Mori, Iris Labs, kenji.mori@example.com"}}'
-        line = f"curl --json '{data}' {url}/prompts/sender"
-    else:
-        data = '{"messages": [{"role": "user", "content": "Say hello."}]}'
-        line = f"curl --json '{data}' {url}/v1/chat/completions"
-    return (
-        f"Sameboat is ready on {url}. Try:\n\n  {line}\n\n"
-        f"or open {url}/ and {url}/docs. Loaded in {seconds:.1f} s: {what}"
-    )

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.engine.types import Engine
 from service.models.cache import Cache
 from service.models.catalog import Catalog
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.engine.local.process import WorkerProcess
 
 
 class Engines:
@@ -44,6 +49,14 @@ class Engines:
     def all(self) -> Mapping[str, Engine]:
         """Every engine that was asked for so far."""
         return dict(self._engines)
+
+    def ahead(self, process: WorkerProcess, path: Path) -> None:
+        """Have the default local engine's worker load the file at `path`, verified just now, before there is a loop."""
+        from service.engine.local.client import LocalEngine
+
+        engine = self.get()
+        assert isinstance(engine, LocalEngine)
+        engine.ahead(process, path)
 
     async def start(self, name: str | None = None) -> Engine:
         """The engine of this model, loading or ready."""

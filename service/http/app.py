@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 from collections.abc import AsyncIterator
 
@@ -75,7 +76,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service.metrics.watch(service.engines)
     checks = asyncio.create_task(_verify(service))
     try:
-        async with builds.running(app, service.settings, service.library, service.engines):
+        async with contextlib.AsyncExitStack() as stack:
+            if service.settings.secret is not None:  # without one, the routes say that builds are off
+                building = await asyncio.to_thread(importlib.import_module, "service.http.building")
+                work = building.running(app, service.settings, service.library, service.engines)
+                await stack.enter_async_context(work)
             yield
     finally:
         checks.cancel()

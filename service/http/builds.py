@@ -8,28 +8,26 @@ switched off because no secret is set, every route says so with 503.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from typing import Annotated, Any
+import logging
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import uvicorn
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.builds.brief import Brief
-from service.builds.forge.local import LocalForge
-from service.builds.forge.serve import asgi, git_app, pages_app
-from service.builds.runtime import Builds
-from service.engine.pool import Engines
-from service.errors import InputsError, SettingsError
+from service.errors import InputsError, StoreAway
 from service.http import problems, sse
 from service.http.builds_types import Accepted, Exchanges, Newest, Shown, ShownWithCallbacks
-from service.http.state import Service
-from service.prompts.library import Library
-from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.builds.runtime import Builds
+
+log = logging.getLogger("sameboat.http")
+T = TypeVar("T")
 router = APIRouter(tags=["builds"])
 LOOK_S = 0.4
+AWAY_RETRY_S = 5.0  # a database that restarts is back in seconds
 OVER = ("done", "failed", "cancelled")
 
 
@@ -38,8 +36,26 @@ def _builds(request: Request) -> Builds | None:
     return found
 
 
-BuildsDep = Annotated[Builds | None, Depends(_builds)]
+if TYPE_CHECKING:
+    BuildsDep = Annotated[Builds | None, Depends(_builds)]
+else:  # importing them takes a second, which a service without builds need not wait for (see `building`)
+    BuildsDep = Annotated[object, Depends(_builds)]
 Bearer = Annotated[str, Header(alias="authorization", description="Bearer and the secret")]
+
+
+async def _ask(work: Callable[..., T], *values: Any) -> T:
+    """What `Builds` says, asked in a thread, for it looks into its database. Raises StoreAway when that is away."""
+    try:
+        return await asyncio.to_thread(work, *values)
+    except Exception as error:
+        from service.builds.database import outage
+
+        what = outage(error)
+        if what is None:
+            raise
+        log.warning("Refused: %s", what)
+        said = f"Nothing can be stored or looked up now: {what}. Come again."
+        raise StoreAway(said, retry_after_s=AWAY_RETRY_S) from error
 
 
 def off() -> Response:
@@ -73,7 +89,7 @@ async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Respons
     if not builds.admits(brief.secret.get_secret_value()):
         return forbidden()
     try:
-        shown = await asyncio.to_thread(builds.submit, brief)
+        shown = await _ask(builds.submit, brief)
     except InputsError as error:
         return wrong(error)
     body = {
@@ -96,7 +112,7 @@ async def submit(brief: Brief, builds: BuildsDep) -> Response:
     if not builds.admits(brief.secret.get_secret_value()):
         return forbidden()
     try:
-        shown = await asyncio.to_thread(builds.submit, brief)
+        shown = await _ask(builds.submit, brief)
     except InputsError as error:
         return wrong(error)
     return JSONResponse(shown, 202, headers={"location": f"/builds/{shown['id']}"})
@@ -118,7 +134,7 @@ async def every(
         return off()
     if not builds.admits(_bearer(authorization)):
         return forbidden()
-    return JSONResponse({"builds": await asyncio.to_thread(builds.newest, limit, before)})
+    return JSONResponse({"builds": await _ask(builds.newest, limit, before)})
 
 
 @router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": ShownWithCallbacks}})
@@ -126,7 +142,7 @@ async def status(build: str, builds: BuildsDep) -> Response:
     """Its id is hard to guess and is what its sender was told; nothing else is needed to look at it."""
     if builds is None:
         return off()
-    shown = await asyncio.to_thread(builds.get, build)
+    shown = await _ask(builds.get, build)
     return JSONResponse(shown) if shown is not None else unknown()
 
 
@@ -140,7 +156,7 @@ async def events(build: str, builds: BuildsDep, last_event_id: Annotated[str, He
     """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""
     if builds is None:
         return off()
-    if await asyncio.to_thread(builds.get, build) is None:
+    if await _ask(builds.get, build) is None:
         return unknown()
     after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 12 else 0
     return sse.Events(_events(builds, build, after), openai=False, headers={})
@@ -148,8 +164,8 @@ async def events(build: str, builds: BuildsDep, last_event_id: Annotated[str, He
 
 async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str, None]:
     while True:
-        shown = await asyncio.to_thread(builds.get, build)
-        for event in await asyncio.to_thread(builds.events, build, after):
+        shown = await _ask(builds.get, build)
+        for event in await _ask(builds.events, build, after):
             after = event["number"]
             value = {"at_s": event["at_s"], "text": event["text"], "data": event["data"]}
             yield f"id: {after}\n" + sse.frame(value, event["kind"])
@@ -171,9 +187,9 @@ async def exchanges(build: str, builds: BuildsDep, authorization: Bearer = "") -
         return off()
     if not builds.admits(_bearer(authorization)):
         return forbidden()
-    if await asyncio.to_thread(builds.get, build) is None:
+    if await _ask(builds.get, build) is None:
         return unknown()
-    return JSONResponse({"exchanges": await asyncio.to_thread(builds.exchanges, build)})
+    return JSONResponse({"exchanges": await _ask(builds.exchanges, build)})
 
 
 @router.get(
@@ -186,7 +202,7 @@ async def screenshot(build: str, builds: BuildsDep) -> Response:
     """A PNG; 404 before there is one."""
     if builds is None:
         return off()
-    data = await asyncio.to_thread(builds.screenshot, build)
+    data = await _ask(builds.screenshot, build)
     return unknown() if data is None else Response(data, media_type="image/png")
 
 
@@ -212,97 +228,7 @@ async def _act(build: str, builds: Builds | None, authorization: str, what: str)
         return off()
     if not builds.admits(_bearer(authorization)):
         return forbidden()
-    if await asyncio.to_thread(builds.get, build) is None:
+    if await _ask(builds.get, build) is None:
         return unknown()
-    shown: dict[str, Any] = await asyncio.to_thread(getattr(builds, what), build)
+    shown: dict[str, Any] = await _ask(getattr(builds, what), build)
     return JSONResponse(shown, 202)
-
-
-@contextlib.asynccontextmanager
-async def running(app: FastAPI, settings: Settings, library: Library, engines: Engines) -> AsyncIterator[None]:
-    """For the application's lifespan: builds run, and the local forge is served, until it ends.
-
-    Without a secret nothing is started, and the routes say that builds are off.
-    """
-    if settings.secret is None:
-        yield
-        return
-    builds = Builds(settings, library, engines)
-    await builds.start()
-    app.state.builds = builds
-    sites: Sites | None = None
-    service: Service | None = getattr(app.state, "service", None)
-    hears = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
-    try:
-        if isinstance(builds.forge, LocalForge):
-            token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
-            app.mount("/git", asgi(git_app(builds.forge, token), "/git"))
-            if settings.role != "worker":
-                sites = Sites(builds.forge, settings)
-                await sites.start()
-        yield
-    finally:
-        if hears is not None:
-            hears.cancel()
-        if sites is not None:
-            await sites.stop()
-        await builds.stop()
-        app.state.builds = None
-
-
-async def _leave(builds: Builds, draining: asyncio.Event) -> None:
-    """Builds let go before the engines do: an engine that leaves must not look like one that cannot answer."""
-    await draining.wait()
-    builds.leave()
-
-
-class Sites:
-    """The published sites on their own port, so on their own origin, in the same process."""
-
-    def __init__(self, forge: LocalForge, settings: Settings) -> None:
-        self._server = _Inside(
-            uvicorn.Config(
-                pages_app(forge),
-                host=settings.host,
-                port=settings.pages_port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-            )
-        )
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Listen; raises when the port is taken."""
-        self._task = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            if self._task.done():
-                raise SettingsError(
-                    f"The port {self._server.config.port} of the published sites cannot be listened on.",
-                    key="SAMEBOAT_PAGES_PORT",
-                    remedy="Set another one.",
-                )
-            await asyncio.sleep(0.01)
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
-
-
-class _Inside(uvicorn.Server):
-    """A server inside another one: signals are the outer one's, and a failed start does not end the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield
-
-    async def startup(self, sockets: Any = None) -> None:
-        """As uvicorn's, but a taken port is only remembered: `started` stays False."""
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            self.should_exit = True

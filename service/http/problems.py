@@ -14,15 +14,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from service import errors
-from service.builds.database import outage
 
 log = logging.getLogger("sameboat.http")
-
-AWAY_RETRY_S = 5  # a database that restarts is back in seconds
 
 STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.InputsError, 422, "inputs-wrong"),
@@ -38,6 +34,7 @@ STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.DeadlineExceeded, 504, "deadline-exceeded"),
     (errors.RemoteError, 502, "remote-engine"),
     (errors.EngineError, 503, "engine-unavailable"),
+    (errors.StoreAway, 503, "away"),
     (errors.BuildError, 409, "build"),
     (errors.SameboatError, 500, "internal"),
 ]
@@ -144,14 +141,6 @@ def install(app: FastAPI) -> None:
             body = problem(error.status_code, "http", detail, f"{detail}. /docs lists what there is.")
         return respond(request.url.path, error.status_code, body, dict(error.headers or {}))
 
-    async def away(request: Request, error: Exception) -> JSONResponse:
-        what = outage(error)
-        if what is None:
-            return await unexpected(request, error)
-        log.warning("%s %s is refused: %s", request.method, request.url.path, what)
-        body = problem(503, "away", "Not now", f"Nothing can be stored or looked up now: {what}. Come again.")
-        return respond(request.url.path, 503, body, {"retry-after": str(AWAY_RETRY_S)})
-
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
         detail = "Something broke here; the service's log says what."
@@ -162,5 +151,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.SameboatError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(SQLAlchemyError, away)
     app.add_exception_handler(Exception, unexpected)

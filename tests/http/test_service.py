@@ -11,10 +11,10 @@ import httpx
 import pytest
 import uvicorn
 
-from service.cli.serve import Server
 from service.engine.types import Health
 from service.errors import EngineBusy, EngineUnavailable, PromptTooLong, SameboatError
 from service.http import problems
+from service.http.server import Server
 from tests.http.conftest import Make, ask
 from tests.scripted import ScriptedEngine
 

@@ -14,52 +14,34 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 from service import resources
 from service.engine.local.kept import KeptAnswers
 from service.engine.local.line import Line
-from service.engine.local.loading import load_message
+from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
 from service.engine.local.protocol import Pieces
 from service.engine.local.telling import pieces_of, told
-from service.engine.local.template import ChatTemplate
 from service.engine.local.ticket import Ticket, refusal
-from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request
+from service.engine.types import Answer, Chunk, Embeddings, Health, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
-from service.models import fit
-from service.models.cache import Cache
 from service.models.catalog import Model
-from service.models.gguf import Metadata, read_metadata
 from service.settings import Settings
 
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
-TOKENS: dict[str, str | int | float | bool] = {
-    "kv": "f16",
-    "flash_attention": False,
-    "kv_unified": False,
-    "chunk": 64,
-    "forced": True,
-}
-"""What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
 
 
-class LocalEngine:
+class LocalEngine(LocalModel):
     """llama.cpp in a process of its own. See `service.engine.types.Engine` for the contract."""
 
     def __init__(
         self, model: Model, settings: Settings, *, beside: Callable[[], int] = lambda: 0, force: bool = True
     ) -> None:
-        self.model = model
-        self._settings = settings
-        self._cache = Cache(settings.cache_dir)
+        super().__init__(model, settings, force=force)
         self._beside = beside  # bytes that other engines of this process take
-        self._force = force  # False only to show that forcing tokens changes nothing
-        self._metadata: Metadata | None = None
-        self._template: ChatTemplate | None = None
         self._health = Health("starting", "not started yet")
         self._queue: Line[Ticket] = Line(requests=settings.queue_requests, tokens=settings.queue_tokens)
         self._running: dict[int, Ticket] = {}
@@ -69,6 +51,7 @@ class LocalEngine:
         self._warm: list[list[Pieces]] = []  # what to decode ahead, again after each restart
         self._task: asyncio.Task[None] | None = None
         self._process: WorkerProcess | None = None
+        self._early: WorkerProcess | None = None  # loads already, and waits to be listened to
         self._kept = KeptAnswers(settings.reuse_answers)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
@@ -79,48 +62,6 @@ class LocalEngine:
         """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""
 
     # --- what it is ---
-
-    @property
-    def metadata(self) -> Metadata:
-        """The model file's header. Raises ModelMissing when there is no file."""
-        if self._metadata is None:
-            path = self._cache.path(self.model)
-            if not path.exists():
-                self._cache.require(self.model)
-            self._metadata = read_metadata(path)
-        return self._metadata
-
-    @property
-    def template(self) -> ChatTemplate:
-        """The model's chat template."""
-        if self._template is None:
-            known = self.metadata
-            self._template = ChatTemplate(
-                known.chat_template, special=known.special_tokens, bos=known.bos_token, eos=known.eos_token
-            )
-        return self._template
-
-    @property
-    def identity(self) -> Identity:
-        """What decodes."""
-        version = f"llama-cpp-python {packages.version('llama-cpp-python')}"
-        settings = {**TOKENS, "forced": self._force}
-        return Identity("local", version, self.model.name, self.model.sha256, self.metadata.template_sha256, settings)
-
-    @property
-    def abilities(self) -> Abilities:
-        """Everything for a model that writes; only embeddings for one that is made for them."""
-        embeds = self.metadata.pools
-        writes = not embeds
-        return Abilities(
-            seed=writes, schema=writes, logprobs=writes, choices=writes, tokens=writes, embeddings=embeds,
-            tools=writes and self.template.takes_tools, exact=writes,
-        )  # fmt: skip
-
-    @property
-    def n_ctx(self) -> int:
-        """Tokens of one request, as configured and never more than the model was trained for."""
-        return min(self._settings.context, self.model.context)
 
     @property
     def pid(self) -> int | None:
@@ -145,12 +86,19 @@ class LocalEngine:
             "worker_rss_bytes": float(self._process.rss_bytes()) if self._process is not None else 0.0,
         }
 
-    def memory_bytes(self) -> int:
-        """What it is estimated to need."""
-        tokens = self.n_ctx * self._settings.parallel
-        return fit.estimate(self.metadata, self.model.size_bytes, tokens=tokens).total
-
     # --- life ---
+
+    def ahead(self, process: WorkerProcess, path: Path) -> None:
+        """Have `process` load the file at `path`, verified just now; for before there is an event loop to start in.
+
+        What would keep it from loading is left for `start` to find, and to say.
+        """
+        try:
+            self.check_fit(beside=self._beside())
+            process.send(self.load_message(path, beside=self._beside()))
+            self._early = process
+        except SameboatError:
+            process.drop()
 
     async def start(self) -> None:
         """Begin loading, once."""
@@ -194,12 +142,10 @@ class LocalEngine:
         try:
             while True:
                 try:
-                    path = await asyncio.to_thread(self._cache.require, self.model)
-                    self._check_fit()
+                    reason = await self._run_worker()
                 except SameboatError as error:
                     self._give_up(str(error))
                     return
-                reason = await self._run_worker(path)
                 if self._health.state == "draining":
                     return
                 failed_starts = 0 if self._health.state == "ready" else failed_starts + 1
@@ -216,17 +162,22 @@ class LocalEngine:
         finally:
             await self._end_process()
 
-    async def _run_worker(self, path: Path) -> str:
-        """One worker, from its start to its end; why it ended."""
-        threads, _ = resources.threads(self._settings)
-        left = resources.memory_bytes(self._settings)[0] - self.memory_bytes() - self._beside()
-        load = load_message(
-            path, self.identity, self._settings,
-            n_ctx=self.n_ctx, threads=threads, embeds=self.metadata.pools, left_bytes=left,
-        )  # fmt: skip
-        reason = ""
+    async def _worker_process(self) -> WorkerProcess:
+        """A worker that loads: the one that does so already, or a new one. Raises SameboatError, OSError."""
+        early, self._early = self._early, None
+        if early is not None:
+            return early
+        path = await asyncio.to_thread(self._cache.require, self.model)
+        self.check_fit(beside=self._beside())
+        process = WorkerProcess(threads=resources.threads(self._settings)[0])
+        process.send(self.load_message(path, beside=self._beside()))
+        return process
+
+    async def _run_worker(self) -> str:
+        """One worker, from its start to its end; why it ended. Raises SameboatError when none can be started."""
+        reason, code = "", None
         try:
-            self._process = await WorkerProcess.start(load, threads=threads)
+            self._process = await self._worker_process()
             async for message in self._process.messages():
                 if message["op"] == "failed":
                     reason = message["reason"]
@@ -234,7 +185,7 @@ class LocalEngine:
                     self._on(message)
             code = await self._process.end()
         except (OSError, ValueError) as error:  # it cannot be started, or says what is not a message
-            reason, code = reason or f"{type(error).__name__}: {error}", None
+            reason = reason or f"{type(error).__name__}: {error}"
         finally:
             await self._end_process()
         return reason or f"the worker ended with code {code}"
@@ -243,10 +194,6 @@ class LocalEngine:
         process, self._process = self._process, None
         if process is not None:
             await process.end()
-
-    def _check_fit(self) -> None:
-        needed = fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
-        fit.check(self.model.name, needed, resources.memory_bytes(self._settings), beside=self._beside())
 
     def _give_up(self, reason: str) -> None:
         self._set(Health("failed", reason, restarts=self._health.restarts))
@@ -431,9 +378,12 @@ class LocalEngine:
         """Seconds until half of what waits is done, at the rates and answer lengths seen so far; 0 if none waits."""
         if not self._queue:
             return 0.0
-        worker = self._worker
-        prompts = worker.get("prompt_tokens", 0) / max(worker.get("prompt_seconds", 0), 1e-9) or 200.0
-        answers = worker.get("answer_tokens", 0) / max(worker.get("answer_seconds", 0), 1e-9) or 50.0
         usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or 128.0
         made = sum(min(float(ticket.request.sampling.max_tokens), usual) for ticket in self._queue)
+        prompts, answers = rate(self._worker, "prompt", 200.0), rate(self._worker, "answer", 50.0)
         return round(min(120.0, max(1.0, 0.5 * (self._queue.tokens / prompts + made / answers))), 1)
+
+
+def rate(worker: Mapping[str, float], kind: str, usual: float) -> float:
+    """Tokens a second of this kind, as the worker counted; `usual` before it has made any."""
+    return worker.get(f"{kind}_tokens", 0) / max(worker.get(f"{kind}_seconds", 0), 1e-9) or usual

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -30,29 +31,18 @@ def waiting(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """One running worker."""
+    """One running worker, alive from here on: what it imports takes half a second, so it may be made early."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def start(cls, load: Mapping[str, Any], *, threads: int) -> WorkerProcess:
-        """A worker that loads what `load` says. Raises OSError."""
-        ours, theirs = socket.socketpair()
+    def __init__(self, *, threads: int) -> None:
+        """Raises OSError when it cannot be started."""
+        self._socket, theirs = socket.socketpair()
+        self._writer: asyncio.StreamWriter | None = None
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno()),
-                pass_fds=[theirs.fileno()], start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
                 env={**waiting(os.environ), "OMP_NUM_THREADS": str(threads)},
             )  # fmt: skip
-        reader, writer = await asyncio.open_connection(sock=ours)
-        worker = cls(process, reader, writer)
-        worker.send(load)
-        return worker
 
     @property
     def pid(self) -> int:
@@ -61,15 +51,19 @@ class WorkerProcess:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """One message; nothing happens when it is gone already, which `messages` shows by ending."""
-        if not self._writer.is_closing():
+        if self._writer is None:
+            with contextlib.suppress(OSError):
+                self._socket.sendall(encode(message))
+        elif not self._writer.is_closing():
             self._writer.write(encode(message))
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """What it says, until it ends. Raises ValueError when that is not a message."""
+        reader, self._writer = await asyncio.open_connection(sock=self._socket)
         decoder = Decoder()
         while True:
             try:
-                data = await self._reader.read(1 << 16)
+                data = await reader.read(1 << 16)
             except ConnectionError:
                 return
             if not data:
@@ -85,13 +79,20 @@ class WorkerProcess:
             return 0
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def drop(self) -> None:
+        """End one that was never listened to."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
     async def end(self) -> int:
         """Make sure that it is gone, and say its exit code. It holds nothing that is not in the cache or here."""
-        self._writer.close()
-        if self._process.returncode is None:
-            with contextlib.suppress(TimeoutError):  # it ends by itself when its socket closes
-                await asyncio.wait_for(self._process.wait(), 1)
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        return await self._process.wait()
+        if self._writer is None:
+            self._socket.close()
+        else:
+            self._writer.close()
+        try:
+            return await asyncio.to_thread(self._process.wait, 1)  # it ends by itself when its socket closes
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return await asyncio.to_thread(self._process.wait)

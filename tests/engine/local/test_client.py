@@ -8,12 +8,16 @@ import math
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from service.engine.local.client import TOKENS
+from service import settings as settings_module
+from service.engine.local.model import TOKENS
+from service.engine.local.process import WorkerProcess
 from service.engine.types import Answer, Chunk, Message, Request, Sampling
 from service.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, PromptTooLong, RequestError
+from service.models.cache import Cache
 from tests.engine.local.conftest import Loaded, ask, make, running
 
 pytestmark = pytest.mark.model
@@ -257,6 +261,31 @@ def test_a_model_that_does_not_fit_fails_with_the_numbers() -> None:
         return str(caught.value)
 
     assert "may use 48 MiB" in asyncio.run(refuse())
+
+
+def test_a_worker_that_loaded_before_there_was_a_loop_is_the_one_that_answers() -> None:
+    """`sameboat serve` starts it early; a second one would cost the memory of the first."""
+    engine = make(parallel=1)
+    worker = WorkerProcess(threads=1)
+    engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))
+
+    async def story() -> None:
+        answer = await engine.answer(ask("Say hi.", tokens=2))
+        assert engine.pid == worker.pid
+        assert answer.tokens
+        await engine.stop(0)
+
+    asyncio.run(story())
+    assert not Path(f"/proc/{worker.pid}").exists()
+
+
+def test_an_early_worker_of_a_model_that_does_not_fit_is_ended_and_the_start_says_why() -> None:
+    engine = make(memory_limit_bytes=50_000_000)
+    worker = WorkerProcess(threads=1)
+    engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))
+    assert not Path(f"/proc/{worker.pid}").exists()
+    with pytest.raises(EngineUnavailable, match="may use 48 MiB"):
+        asyncio.run(engine.ready())
 
 
 def test_asking_an_engine_that_was_never_started_starts_it() -> None:

@@ -1,0 +1,116 @@
+"""A model of the catalog on this machine, under these settings: all that can be said of it before it is loaded.
+
+What comes in: the catalog's entry, settings. What goes out: its header, chat template, identity, abilities, what it
+needs, whether that fits, and the first message to a worker: the file, its sizes, and where prefixes are kept.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+from service import resources
+from service.engine.local.template import ChatTemplate
+from service.engine.types import Abilities, Identity
+from service.models import fit
+from service.models.cache import Cache
+from service.models.catalog import Model
+from service.models.gguf import Metadata, read_metadata
+from service.settings import Settings
+
+TOKENS: dict[str, str | int | float | bool] = {
+    "kv": "f16",
+    "flash_attention": False,
+    "kv_unified": False,
+    "chunk": 64,
+    "forced": True,
+}
+"""What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
+
+
+class LocalModel:
+    """One model file and how it would be run. `force` is False only to show that forcing tokens changes none."""
+
+    def __init__(self, model: Model, settings: Settings, *, force: bool = True) -> None:
+        self.model = model
+        self._settings = settings
+        self._cache = Cache(settings.cache_dir)
+        self._force = force
+        self._metadata: Metadata | None = None
+        self._template: ChatTemplate | None = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """The model file's header. Raises ModelMissing when there is no file."""
+        if self._metadata is None:
+            path = self._cache.path(self.model)
+            if not path.exists():
+                self._cache.require(self.model)
+            self._metadata = read_metadata(path)
+        return self._metadata
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The model's chat template."""
+        if self._template is None:
+            known = self.metadata
+            self._template = ChatTemplate(
+                known.chat_template, special=known.special_tokens, bos=known.bos_token, eos=known.eos_token
+            )
+        return self._template
+
+    @property
+    def identity(self) -> Identity:
+        """What decodes."""
+        version = f"llama-cpp-python {packages.version('llama-cpp-python')}"
+        settings = {**TOKENS, "forced": self._force}
+        return Identity("local", version, self.model.name, self.model.sha256, self.metadata.template_sha256, settings)
+
+    @property
+    def abilities(self) -> Abilities:
+        """Everything for a model that writes; only embeddings for one that is made for them."""
+        embeds = self.metadata.pools
+        writes = not embeds
+        return Abilities(
+            seed=writes, schema=writes, logprobs=writes, choices=writes, tokens=writes, embeddings=embeds,
+            tools=writes and self.template.takes_tools, exact=writes,
+        )  # fmt: skip
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of one request, as configured and never more than the model was trained for."""
+        return min(self._settings.context, self.model.context)
+
+    def memory_bytes(self) -> int:
+        """What it is estimated to need."""
+        tokens = self.n_ctx * self._settings.parallel
+        return fit.estimate(self.metadata, self.model.size_bytes, tokens=tokens).total
+
+    def check_fit(self, *, beside: int) -> None:
+        """Raises DoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
+        needed = fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
+        fit.check(self.model.name, needed, resources.memory_bytes(self._settings), beside=beside)
+
+    def load_message(self, path: Path, *, beside: int) -> dict[str, Any]:
+        """What a worker is told to load. Prefixes take no more than what this and other models leave of the memory;
+        `made_by` is all that decides the bytes of a saved prefix, as far as this side knows it."""
+        identity, settings = self.identity, self._settings
+        left_bytes = resources.memory_bytes(settings)[0] - self.memory_bytes() - beside
+        return {
+            "path": str(path),
+            "n_ctx": self.n_ctx,
+            "slots": settings.parallel,
+            "threads": resources.threads(settings)[0],
+            "embeds": self.metadata.pools,
+            "prefixes": {
+                "folder": str(settings.cache_dir / "prefixes"),
+                "limit_bytes": max(0, min(settings.prefix_cache_bytes, left_bytes)),
+                "made_by": {
+                    "model": identity.model_sha256,
+                    "template": identity.template_sha256,
+                    "version": identity.version,
+                    "settings": dict(identity.settings),
+                },
+            },
+        }

@@ -1,0 +1,109 @@
+"""Builds inside the application's life: started, served and stopped with it.
+
+What comes in: the application, settings, prompts, engines. What goes out: `app.state.builds`, which the routes in
+`builds` use, the local forge's smart HTTP under `/git`, and the published sites on a port of their own. Importing this
+takes a second (DBOS, SQLAlchemy, dulwich): `app` does so only when builds are on, while the model loads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.builds.forge.local import LocalForge
+from service.builds.forge.serve import asgi, git_app, pages_app
+from service.builds.runtime import Builds
+from service.engine.pool import Engines
+from service.errors import SettingsError
+from service.http.state import Service
+from service.prompts.library import Library
+from service.settings import Settings
+
+
+@contextlib.asynccontextmanager
+async def running(app: FastAPI, settings: Settings, library: Library, engines: Engines) -> AsyncIterator[None]:
+    """For the application's lifespan: builds run, and the local forge is served, until it ends."""
+    builds = Builds(settings, library, engines)
+    await builds.start()
+    app.state.builds = builds
+    sites: Sites | None = None
+    service: Service | None = getattr(app.state, "service", None)
+    hears = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
+    try:
+        if isinstance(builds.forge, LocalForge):
+            token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
+            app.mount("/git", asgi(git_app(builds.forge, token), "/git"))
+            if settings.role != "worker":
+                sites = Sites(builds.forge, settings)
+                await sites.start()
+        yield
+    finally:
+        if hears is not None:
+            hears.cancel()
+        if sites is not None:
+            await sites.stop()
+        await builds.stop()
+        app.state.builds = None
+
+
+async def _leave(builds: Builds, draining: asyncio.Event) -> None:
+    """Builds let go before the engines do: an engine that leaves must not look like one that cannot answer."""
+    await draining.wait()
+    builds.leave()
+
+
+class Sites:
+    """The published sites on their own port, so on their own origin, in the same process."""
+
+    def __init__(self, forge: LocalForge, settings: Settings) -> None:
+        self._server = _Inside(
+            uvicorn.Config(
+                pages_app(forge),
+                host=settings.host,
+                port=settings.pages_port,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen; raises when the port is taken."""
+        self._task = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            if self._task.done():
+                raise SettingsError(
+                    f"The port {self._server.config.port} of the published sites cannot be listened on.",
+                    key="SAMEBOAT_PAGES_PORT",
+                    remedy="Set another one.",
+                )
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+class _Inside(uvicorn.Server):
+    """A server inside another one: signals are the outer one's, and a failed start does not end the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        """As uvicorn's, but a taken port is only remembered: `started` stays False."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            self.should_exit = True

@@ -1,0 +1,108 @@
+"""uvicorn with our application: says what to try when the model is ready, and lets answers end before it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from service.http.state import Service
+from service.settings import Settings
+
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept, as nginx does. uvicorn's own 5 s is just when clients (httpx: 5 s) reuse one for
+the last time: the two cross on the wire, and the client sees a broken connection instead of an answer."""
+
+
+def server_of(app: FastAPI) -> Server:
+    """A server for the application, as its settings say."""
+    service: Service = app.state.service
+    settings = service.settings
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5, timeout_keep_alive=KEEP_ALIVE_S,
+    )  # fmt: skip
+    return Server(config, service)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a greeting when the model is ready, and engines that hear of a shutdown before the streams end."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+        self.failed = False
+        self._leaving: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Start, then watch the engines load."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            self._greeting = asyncio.create_task(self._greet())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM, SIGINT: `/readyz` says draining while answers get their grace to end; a second one ends it now.
+
+        uvicorn closes its socket as soon as it hears of a signal, so it hears of it last: until then a load balancer
+        can read the 503, and what is new is refused by the engines instead of by a closed port.
+        """
+        if self._leaving is not None or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self.service.draining.set()
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(sig, frame))
+
+    async def _leave(self, sig: int, frame: FrameType | None) -> None:
+        try:
+            await self.service.engines.stop(self.service.settings.shutdown_grace_s)
+        finally:
+            super().handle_exit(sig, frame)
+
+    async def _greet(self) -> None:
+        """Show loading, then say what to try; an engine that fails ends the service with its reason."""
+        settings = self.service.settings
+        engine = self.service.engines.get(None)
+        began = time.monotonic()
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True
+        ) as bar:
+            task = bar.add_task("loading the model", total=1.0)
+            while (health := engine.health()).state in ("starting", "loading"):
+                bar.update(task, completed=health.progress or 0.0, description=health.reason)
+                await asyncio.sleep(0.05)
+        if health.state != "ready":
+            sys.stderr.write(f"sameboat: cannot start: {health.reason}\n")
+            self.failed = True
+            self.should_exit = True
+            return
+        sys.stdout.write(greeting(settings, self.port(), health.reason, time.monotonic() - began, self.names()) + "\n")
+        sys.stdout.flush()
+
+    def port(self) -> int:
+        """The port that is really listened on."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+    def names(self) -> list[str]:
+        """The promoted prompts."""
+        return self.service.library.names()
+
+
+def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
+    """The lines that a person reads first; the first says what to try."""
+    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"  # noqa: S104
+    if "sender" in prompts:
+        data = '{"inputs": {"text": "Kenji Mori, Iris Labs, kenji.mori@example.com"}}'
+        line = f"curl --json '{data}' {url}/prompts/sender"
+    else:
+        data = '{"messages": [{"role": "user", "content": "Say hello."}]}'
+        line = f"curl --json '{data}' {url}/v1/chat/completions"
+    return (
+        f"Sameboat is ready on {url}. Try:\n\n  {line}\n\n"
+        f"or open {url}/ and {url}/docs. Loaded in {seconds:.1f} s: {what}"
+    )
