@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.engine.places import Places
 from service.engine.types import Engine
 from service.models.cache import Cache
 from service.models.catalog import Catalog
@@ -27,6 +28,7 @@ class Engines:
         self.settings = settings
         self.catalog = catalog or Catalog.load(settings.data_dir / "models.toml")
         self._engines: dict[str, Engine] = {}
+        self._places: Places | None = None  # of the one remote server, shared by its models
 
     @property
     def default(self) -> str:
@@ -70,9 +72,10 @@ class Engines:
 
     def _make(self, name: str) -> Engine:
         if self.settings.engine == "remote":
-            from service.engine.remote import RemoteEngine
+            from service.engine.remote import RemoteEngine, places_of
 
-            return RemoteEngine(self.settings, name)
+            self._places = self._places or places_of(self.settings)
+            return RemoteEngine(self.settings, name, places=self._places)
         from service.engine.local.client import LocalEngine
 
         model = self.catalog[name]

@@ -1,11 +1,11 @@
 """Any OpenAI-compatible server as an engine: vLLM, llama-server, a provider. The same contract, honestly narrower.
 
 What comes in: settings (base URL, key, model, timeout, retries, concurrency), requests. What goes out: chunks, answers.
-Tokens have no ids here, seeds are a wish, and nothing proves which weights answered: `abilities` says so. A schema is
-asked for and then checked, because servers fail open; an answer that does not satisfy it is an error.
+Tokens have no ids here, seeds are a wish, and nothing proves which weights answered: `abilities` says so. Schemas and
+log-probabilities are asked for and then looked for (`openai_wire`), because servers fail open.
 
-Protocol: OpenAI's API reference, /v1/chat/completions and /v1/completions, streamed as server-sent events.
-Retried are connection errors, 408, 429 and 5xx, never after the first byte of an answer.
+Retried are connection errors, 408, 429 and 5xx, never after the first byte of an answer. All models of one provider
+share its `places`.
 """
 
 from __future__ import annotations
@@ -16,38 +16,32 @@ import json
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
-from service.engine import toolcalls
-from service.engine.schema import any_json, compile_schema
-from service.engine.types import (
-    Abilities,
-    Answer,
-    Chunk,
-    Embeddings,
-    FinishReason,
-    Health,
-    Identity,
-    Message,
-    Request,
-    Timings,
-    Usage,
-)
-from service.errors import DeadlineExceeded, NotSupported, RemoteError, SettingsError
+from service.engine.openai_wire import Reading, body_of, event_of
+from service.engine.places import Places
+from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings
+from service.errors import DeadlineExceeded, EngineBusy, EngineError, NotSupported, RemoteError, SettingsError
 from service.settings import Settings
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 LONGEST_WAIT_S = 60.0
+BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of waiting tokens errs upwards
+
+
+def places_of(settings: Settings) -> Places:
+    """Places at one provider, as the settings have it."""
+    return Places(settings.remote_concurrency, requests=settings.queue_requests, tokens=settings.queue_tokens)
 
 
 class RemoteEngine:
     """One model of one OpenAI-compatible server."""
 
-    def __init__(self, settings: Settings, model: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, settings: Settings, model: str, *, places: Places | None = None) -> None:
         if not settings.remote_base_url:
             raise SettingsError(
                 "SAMEBOAT_ENGINE is remote, and SAMEBOAT_REMOTE_BASE_URL is not set.",
@@ -61,11 +55,14 @@ class RemoteEngine:
             base_url=_base(settings.remote_base_url),
             headers={"authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
             timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
-            transport=transport,
         )
-        self._places = asyncio.Semaphore(settings.remote_concurrency)
+        self._places = places or places_of(settings)
         self._health = Health("ready", f"{self._model} at {self._client.base_url}")
-        self._counters = dict.fromkeys(("requests", "retries", "failed", "completion_tokens", "running"), 0.0)
+        self._counters = dict.fromkeys(
+            ("requests", "answers", "rejected", "withdrawn", "failed", "retries", "completion_tokens", "running"), 0.0
+        )
+        self.observe: Callable[[str, float], None] = lambda name, seconds: None
+        """See `Observed`. What lies between two tokens is not known here: events may hold several."""
 
     @property
     def identity(self) -> Identity:
@@ -76,7 +73,7 @@ class RemoteEngine:
     def abilities(self) -> Abilities:
         """What can be asked for and relied on."""
         return Abilities(
-            seed=False, schema=True, logprobs=False, choices=False, tokens=False, embeddings=True, tools=True,
+            seed=False, schema=True, logprobs=True, choices=False, tokens=False, embeddings=True, tools=True,
             exact=False,
         )  # fmt: skip
 
@@ -90,8 +87,13 @@ class RemoteEngine:
         return self._health
 
     def stats(self) -> Mapping[str, float]:
-        """Counters."""
-        return dict(self._counters)
+        """Counters, and how it stands with the places that this model shares with the provider's others."""
+        return {
+            **self._counters,
+            "queue_requests": float(self._places.waiting),
+            "queue_tokens": float(self._places.waiting_tokens),
+            "queue_wait_s": self._places.wait_s(),
+        }
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -114,22 +116,42 @@ class RemoteEngine:
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Closing it closes the connection, which is how a server learns of it."""
-        path, body = self._body(request)
+        path, body = body_of(request, self._model)
         self._counters["requests"] += 1
-        began = time.monotonic()
-        async with self._places:
+        arrived = time.monotonic()
+        outcome = "withdrawn"
+        try:
+            async with contextlib.aclosing(self._in_turn(path, body, request, arrived)) as items:
+                while True:
+                    left = None if request.deadline_s is None else arrived + request.deadline_s - time.monotonic()
+                    async with asyncio.timeout(left):
+                        item = await anext(items)
+                    if isinstance(item, Answer):
+                        outcome = "answers"
+                    yield item
+                    if isinstance(item, Answer):
+                        return
+        except TimeoutError:
+            outcome = "failed"
+            raise DeadlineExceeded(f"No answer within the {request.deadline_s:g} s that the request allows.") from None
+        except EngineError as error:
+            outcome = "rejected" if isinstance(error, EngineBusy) else "failed"
+            raise
+        finally:
+            self._counters[outcome] += 1
+
+    async def _in_turn(
+        self, path: str, body: dict[str, Any], request: Request, arrived: float
+    ) -> AsyncGenerator[Chunk | Answer, None]:
+        """The answer, when it is this request's turn."""
+        size = 1 + len(json.dumps(body, ensure_ascii=False).encode(errors="replace")) // BYTES_PER_TOKEN
+        async with self._places.turn(tokens=size, background=request.priority == "background"):
             self._counters["running"] += 1
+            self.observe("queue_s", time.monotonic() - arrived)
             try:
-                async with asyncio.timeout(request.deadline_s):
-                    async for item in self._streamed(path, body, request, began):
+                async with contextlib.aclosing(self._streamed(path, body, request, arrived)) as items:
+                    async for item in items:
                         yield item
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    f"No answer within the {request.deadline_s:g} s that the request allows."
-                ) from None
-            except RemoteError:
-                self._counters["failed"] += 1
-                raise
             finally:
                 self._counters["running"] -= 1
 
@@ -142,6 +164,15 @@ class RemoteEngine:
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """Vectors as the server gives them, scaled to unit length."""
+        size = 1 + sum(len(text) for text in texts) // BYTES_PER_TOKEN
+        async with self._places.turn(tokens=size, background=False):
+            raw, vectors = await self._embedded(texts)
+        norms = [sum(value * value for value in vector) ** 0.5 or 1.0 for vector in vectors]
+        unit = tuple(tuple(value / norm for value in vector) for vector, norm in zip(vectors, norms, strict=True))
+        return Embeddings(unit, int((raw.get("usage") or {}).get("prompt_tokens") or 0))
+
+    async def _embedded(self, texts: tuple[str, ...]) -> tuple[dict[str, Any], list[list[float]]]:
+        """The server's answer, and its vectors in the order of the texts."""
         response = await self._send("embeddings", {"model": self._model, "input": list(texts)})
         try:
             raw = json.loads(await response.aread())
@@ -151,70 +182,15 @@ class RemoteEngine:
             raise RemoteError(f"The server's embeddings cannot be read: {type(error).__name__}.") from None
         finally:
             await response.aclose()
-        norms = [sum(value * value for value in vector) ** 0.5 or 1.0 for vector in vectors]
-        unit = tuple(tuple(value / norm for value in vector) for vector, norm in zip(vectors, norms, strict=True))
-        return Embeddings(unit, int((raw.get("usage") or {}).get("prompt_tokens") or 0))
-
-    def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Path and JSON body of one request."""
-        sampling = request.sampling
-        refused = {
-            "choices": (bool(request.choices), "Labels can only be scored by a local engine."),
-            "mode": (request.mode == "exact", "Nobody can promise exact answers of a remote engine."),
-            "logprobs": (
-                request.logprobs is not None,
-                "Log-probabilities come without token ids from a remote engine.",
-            ),
-            "top_k": (bool(sampling.top_k), "OpenAI's API has no top-k."),
-            "min_p": (bool(sampling.min_p), "OpenAI's API has no min-p."),
-            "repeat_penalty": (sampling.repeat_penalty != 1.0, "OpenAI's API has no repeat penalty."),
-            "logit_bias": (bool(sampling.logit_bias), "Token ids of a remote engine are not known here."),
-            "text": (
-                request.text is not None and (request.schema is not None or request.any_json),
-                "A remote engine enforces schemas only in conversations, not on raw text.",
-            ),
-        }
-        for name, (asked, why) in refused.items():
-            if asked:
-                raise NotSupported(why, key=name, remedy="Leave it out, or use the local engine.")
-        body: dict[str, Any] = {
-            "model": self._model,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
-        if sampling.frequency_penalty:
-            body["frequency_penalty"] = sampling.frequency_penalty
-        if sampling.presence_penalty:
-            body["presence_penalty"] = sampling.presence_penalty
-        if request.text is not None:
-            return "completions", {**body, "prompt": request.text}
-        body["messages"] = [_message(message) for message in request.messages]
-        if request.tools:
-            body["tools"] = [dict(tool) for tool in request.tools]
-            body["tool_choice"] = request.tool_choice
-            body["parallel_tool_calls"] = request.parallel_tools
-        if request.schema is not None:
-            wrapped = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": wrapped}
-        elif request.any_json:
-            body["response_format"] = {"type": "json_object"}
-        return "chat/completions", body
+        return raw, vectors
 
     async def _streamed(
-        self, path: str, body: dict[str, Any], request: Request, began: float
+        self, path: str, body: dict[str, Any], request: Request, arrived: float
     ) -> AsyncGenerator[Chunk | Answer, None]:
+        begun = time.monotonic()
         response = await self._send(path, body)
-        text: list[str] = []
-        finish: str | None = None
-        usage: Mapping[str, Any] = {}
+        reading = Reading(request)
         first: float | None = None
-        calls: dict[int, dict[str, Any]] = {}
         try:
             if "text/event-stream" not in response.headers.get("content-type", ""):
                 raise RemoteError(
@@ -223,58 +199,29 @@ class RemoteEngine:
                     remedy="Check that SAMEBOAT_REMOTE_BASE_URL ends in /v1.",
                 )
             async for line in response.aiter_lines():
-                if not line.startswith("data:") or line[5:].strip() == "[DONE]":
-                    continue
-                event = _event(line[5:])
-                usage = event.get("usage") or usage
-                for choice in event.get("choices") or []:
-                    delta = choice.get("delta") or {}
-                    said = choice.get("text") or delta.get("content") or ""
-                    if delta.get("refusal"):
-                        raise RemoteError("The model refused to answer.")
-                    _collect(calls, delta.get("tool_calls") or [])
-                    finish = choice.get("finish_reason") or finish
-                    if said:
-                        first = first or time.monotonic()
-                        text.append(said)
-                        yield Chunk(said)
+                event = event_of(line)
+                for chunk in reading.add(event) if event is not None else ():
+                    if first is None:
+                        first = time.monotonic()
+                        self.observe("first_token_s", first - arrived)
+                    yield chunk
         except httpx.HTTPError as error:
             raise RemoteError(f"The connection broke in the middle of the answer: {type(error).__name__}.") from None
         finally:
             await response.aclose()
-        if finish is None:
-            raise RemoteError("The stream ended in the middle of the answer.")
-        if finish == "content_filter":
-            raise RemoteError("The server's content filter stopped the answer.")
-        if calls:  # in the form that models themselves write, which `toolcalls.parse` reads
-            said = toolcalls.write([calls[index] for index in sorted(calls)])
-            text.append(said)
-            yield Chunk(said)
-        whole = "".join(text)
-        self._check(whole, finish, request)
+        for chunk in reading.end():
+            yield chunk
         now = time.monotonic()
-        made = int(usage.get("completion_tokens") or 0)
-        self._counters["completion_tokens"] += made
-        kind: FinishReason = "length" if finish == "length" else "tool_calls" if calls else "stop"
-        cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+        self._counters["completion_tokens"] += reading.usage.completion
         yield Answer(
-            text=whole,
+            text=reading.text,
             tokens=(),
-            finish_reason=kind,
-            usage=Usage(int(usage.get("prompt_tokens") or 0), made, cached),
-            timings=Timings(0.0, (first or now) - began, now - began),
+            finish_reason=reading.finish,
+            usage=reading.usage,
+            timings=Timings(begun - arrived, (first or now) - arrived, now - arrived),
+            logprobs=tuple(reading.logprobs) if request.logprobs is not None else None,
             constrained=request.schema is not None or request.any_json,
         )
-
-    @staticmethod
-    def _check(text: str, finish: str, request: Request) -> None:
-        """Servers fail open, so what was asked for is checked here. A cut answer is told by its finish reason."""
-        if finish in ("length", "tool_calls") or not (request.schema is not None or request.any_json):
-            return
-        grammar = compile_schema(json.loads(request.schema)) if request.schema is not None else any_json()
-        _, problems = grammar.check(text)
-        if problems:
-            raise RemoteError(f"The server did not enforce the schema: {problems[0]}.")
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         """The response's head, after as many tries as the settings allow."""
@@ -359,38 +306,3 @@ def _retry_after(header: str) -> float | None:
     except ValueError:
         return None
     return max(0.0, then.timestamp() - time.time())
-
-
-def _collect(calls: dict[int, dict[str, Any]], parts: list[Mapping[str, Any]]) -> None:
-    """Add the pieces of tool calls in one event to what came before: the name once, the arguments bit by bit."""
-    for part in parts:
-        call = calls.setdefault(int(part.get("index") or 0), {"name": "", "arguments": ""})
-        function = part.get("function") or {}
-        call["name"] = function.get("name") or call["name"]
-        call["arguments"] += function.get("arguments") or ""
-
-
-def _event(data: str) -> dict[str, Any]:
-    try:
-        event = json.loads(data)
-    except ValueError:
-        raise RemoteError("The server's event stream is not JSON.") from None
-    if not isinstance(event, dict):
-        raise RemoteError("The server's event stream is not JSON objects.")
-    if event.get("error"):
-        error = event["error"]
-        raise RemoteError(
-            f"The server broke off: {str(error.get('message', error) if isinstance(error, dict) else error)[:300]}"
-        )
-    return event
-
-
-def _message(message: Message) -> dict[str, Any]:
-    plain: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.name:
-        plain["name"] = message.name
-    if message.tool_calls:
-        plain["tool_calls"] = [dict(call) for call in message.tool_calls]
-    if message.tool_call_id:
-        plain["tool_call_id"] = message.tool_call_id
-    return plain

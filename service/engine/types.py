@@ -7,9 +7,9 @@ natural logarithms.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
@@ -80,12 +80,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Logprob:
-    """A token that was chosen, its log-probability, and the best alternatives as (token id, text, logprob)."""
+    """A token that was chosen, its log-probability, and the best alternatives as (token id, text, logprob).
 
-    token: int
+    Ids are None from a remote engine, which does not tell them.
+    """
+
+    token: int | None
     text: str
     logprob: float
-    top: tuple[tuple[int, str, float], ...] = ()
+    top: tuple[tuple[int | None, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +239,11 @@ class Engine(Protocol):
 
     async def stop(self, grace_s: float) -> None:
         """Refuse what is new, let what runs end for up to `grace_s`, then stop."""
+
+
+@runtime_checkable
+class Observed(Protocol):
+    """An engine that tells how long people wait, as it happens."""
+
+    observe: Callable[[str, float], None]
+    """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""

@@ -17,8 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from service import resources
-from service.engine.local.client import LocalEngine
 from service.engine.pool import Engines
+from service.engine.types import Observed
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 HISTOGRAMS = {
@@ -107,7 +107,7 @@ class Metrics:
     def watch(self, engines: Engines) -> None:
         """Let the engines that there are report how long people wait."""
         for name, engine in engines.all().items():
-            if isinstance(engine, LocalEngine):
+            if isinstance(engine, Observed):
                 engine.observe = partial(self._observe, name)
 
     def _observe(self, model: str, what: str, seconds: float) -> None:

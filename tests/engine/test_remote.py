@@ -8,14 +8,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service.engine import remote, toolcalls
+from service.engine.places import Places
+from service.engine.pool import Engines
 from service.engine.remote import RemoteEngine
 from service.engine.types import Answer, Chunk, Embeddings, Message, Request, Sampling
-from service.errors import DeadlineExceeded, NotSupported, RemoteError, SettingsError
+from service.errors import DeadlineExceeded, EngineBusy, NotSupported, RemoteError, SettingsError
 from service.settings import load
 from tests.servers.openai_server import OpenAIServer
 
@@ -193,7 +196,6 @@ def test_tool_calls_come_in_the_form_that_toolcalls_reads(server: OpenAIServer) 
     ("request_", "key"),
     [
         (Request(messages=ASK.messages, choices=("a", "b")), "choices"),
-        (Request(messages=ASK.messages, logprobs=2), "logprobs"),
         (Request(messages=ASK.messages, mode="exact"), "mode"),
         (Request(messages=ASK.messages, sampling=Sampling(top_k=5)), "top_k"),
         (Request(messages=ASK.messages, sampling=Sampling(min_p=0.1)), "min_p"),
@@ -223,6 +225,77 @@ def test_concurrency_is_bounded(server: OpenAIServer) -> None:
     assert server.most_at_once <= 2
 
 
+def test_all_models_of_the_server_share_its_places(server: OpenAIServer) -> None:
+    """Per provider and not per model: two models, two places, never more than two at once."""
+
+    async def main() -> None:
+        settings = load(engine="remote", remote_base_url=server.base_url, remote_concurrency=2)
+        engines = Engines(settings)
+        asked = [engines.get(name).answer(ASK) for name in ("small", "large") * 6]
+        assert len(await asyncio.gather(*asked)) == 12
+        assert {each.stats()["answers"] for each in engines.all().values()} == {6.0}
+        await engines.stop(0)
+
+    server.reply = "word " * 40
+    asyncio.run(main())
+    assert server.most_at_once == 2
+    assert {body["model"] for _, _, body in server.asked} == {"small", "large"}
+
+
+def test_a_full_line_is_busy_and_says_when_to_come_back(server: OpenAIServer) -> None:
+    """One place and one who may wait: the third is told, and the two are answered."""
+
+    async def main() -> list[object]:
+        async with engine(server.base_url, remote_concurrency=1, queue_requests=1) as made:
+            asked = [made.answer(ASK) for _ in range(3)]
+            found = list(await asyncio.gather(*asked, return_exceptions=True))
+            stats = made.stats()
+            assert (stats["answers"], stats["rejected"], stats["running"], stats["queue_requests"]) == (2, 1, 0, 0)
+            return found
+
+    first, second, third = asyncio.run(main())
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert isinstance(third, EngineBusy)
+    assert third.retry_after_s
+    assert third.retry_after_s >= 1
+
+
+def test_waiting_for_a_place_counts_towards_the_deadline(server: OpenAIServer) -> None:
+    """Nothing is sent for a request whose time ran out in the line."""
+
+    async def main() -> None:
+        settings = load(engine="remote", remote_base_url=server.base_url)
+        places = Places(1, requests=9, tokens=900)
+        made = RemoteEngine(settings, "small", places=places)
+        async with places.turn(tokens=1, background=False):
+            with pytest.raises(DeadlineExceeded):
+                await made.answer(replace(ASK, deadline_s=0.1))
+        assert (places.waiting, places.taken) == (0, 0)
+        await made.stop(0)
+
+    asyncio.run(main())
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("request_", [ASK, Request(text="Once")], ids=["chat", "text"])
+def test_log_probabilities_belong_to_the_text(server: OpenAIServer, request_: Request) -> None:
+    """Both of OpenAI's formats; there are no token ids, and none are made up."""
+    answer = ask(server, replace(request_, logprobs=1))
+    assert answer.logprobs is not None
+    assert "".join(each.text for each in answer.logprobs) == answer.text
+    assert all(each.top == ((None, each.text, -0.5),) and each.token is None for each in answer.logprobs)
+    assert ask(server, request_).logprobs is None
+
+
+@pytest.mark.parametrize(("mode", "words"), [("silent", "sent no log-prob"), ("bad_logprobs", "cannot be read")])
+def test_log_probabilities_that_do_not_come_are_an_error(server: OpenAIServer, mode: str, words: str) -> None:
+    """Servers that ignore what they do not know are found out."""
+    server.script(mode)
+    with pytest.raises(RemoteError, match=words):
+        ask(server, replace(ASK, logprobs=0))
+
+
 def test_a_deadline_ends_a_slow_answer(server: OpenAIServer) -> None:
     """The request's own deadline wins over the server's silence."""
     server.script("slow")
@@ -247,6 +320,7 @@ def test_leaving_a_stream_closes_the_connection_and_frees_the_place(server: Open
                 async for _ in items:
                     break
             server.reply = "next"
+            assert (made.stats()["withdrawn"], made.stats()["running"]) == (1, 0)
             return (await made.answer(ASK)).text
 
     assert asyncio.run(main()) == "next"

@@ -24,6 +24,8 @@
     filtered      finish_reason content_filter
     length        finish_reason length after the first chunk
     tool_calls    calls the first tool of the request with `{"city": "Bern"}`
+    silent        leaves out the log-probabilities that were asked for; in every other mode they are given
+    bad_logprobs  log-probabilities of another shape
 """
 
 from __future__ import annotations
@@ -151,6 +153,8 @@ class OpenAIServer:
 
         def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
             said: dict[str, Any] = {"delta": delta} if chat else {"text": delta.get("content", "")}
+            if body.get("logprobs") and delta.get("content") and mode != "silent":
+                said["logprobs"] = _logprobs(delta["content"], chat) if mode != "bad_logprobs" else {"content": ["x"]}
             return _event({"id": "x", "choices": [{"index": 0, "finish_reason": finish, **said}]})
 
         try:
@@ -200,6 +204,13 @@ def _event(value: dict[str, Any]) -> bytes:
 
 def _usage(text: str) -> dict[str, Any]:
     return {"prompt_tokens": 7, "completion_tokens": len(text.split()), "prompt_tokens_details": {"cached_tokens": 4}}
+
+
+def _logprobs(piece: str, chat: bool) -> dict[str, Any]:
+    if not chat:
+        return {"tokens": [piece], "token_logprobs": [-0.5], "top_logprobs": [{piece: -0.5}], "text_offset": [0]}
+    one = {"token": piece, "logprob": -0.5, "bytes": list(piece.encode())}
+    return {"content": [{**one, "top_logprobs": [one]}]}
 
 
 def _hang_up(request: Request) -> None:

@@ -10,8 +10,10 @@ provider is a model of the catalog, or an entry of the providers' file (`SAMEBOA
     writes_files = true            # it can write whole files (the default); false: it only plans
     input_price = 0.5              # per million tokens, in any one currency; 0 (the default) is unpriced
     output_price = 1.5
+    concurrency = 4                # requests at a time; the default is SAMEBOAT_REMOTE_CONCURRENCY
 
-It does not know what is asked, or what came of it.
+Entries with one base URL share their places there, as many as the most modest of them says. It does not know what is
+asked, or what came of it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from service.engine.places import Places
 from service.engine.pool import Engines
 from service.engine.types import Engine
 from service.errors import SettingsError
@@ -46,6 +49,7 @@ class Entry(BaseModel):
     writes_files: bool = True
     input_price: float = Field(0.0, ge=0)
     output_price: float = Field(0.0, ge=0)
+    concurrency: int | None = Field(None, ge=1)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Providers:
         self.entries = read(settings.providers_file) if settings.providers_file is not None else {}
         self.named = tuple(name.strip() for name in (settings.maker_model or "").split(",") if name.strip())
         self._engines: dict[str, Engine] = {}
+        self._places: dict[str, Places] = {}  # by base URL
         unknown = [name for name in self.named if name not in self.entries and name not in engines.catalog]
         if unknown and settings.engine != "remote":
             there = ", ".join([*self.entries, *(model.name for model in engines.catalog)])
@@ -125,7 +130,7 @@ class Providers:
 
     def _remote(self, name: str) -> Engine:
         if name not in self._engines:
-            from service.engine.remote import RemoteEngine
+            from service.engine.remote import RemoteEngine, places_of
 
             entry = self.entries[name]
             key = os.environ.get(entry.key) if entry.key else None
@@ -133,9 +138,17 @@ class Providers:
                 "remote_base_url": entry.base_url,
                 "remote_api_key": SecretStr(key) if key else None,
                 "remote_model": entry.model,
+                "remote_concurrency": self._concurrency(entry.base_url),
             }
-            self._engines[name] = RemoteEngine(self.settings.model_copy(update=here), entry.model)
+            settings = self.settings.model_copy(update=here)
+            places = self._places.setdefault(entry.base_url.rstrip("/"), places_of(settings))
+            self._engines[name] = RemoteEngine(settings, entry.model, places=places)
         return self._engines[name]
+
+    def _concurrency(self, base_url: str) -> int:
+        """Requests at a time that this server may get: the least that an entry with its URL says."""
+        there = [each for each in self.entries.values() if each.base_url.rstrip("/") == base_url.rstrip("/")]
+        return min(each.concurrency or self.settings.remote_concurrency for each in there)
 
 
 def read(path: Path) -> dict[str, Entry]:

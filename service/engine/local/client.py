@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from service import resources
+from service.engine.line import Line
 from service.engine.local.kept import KeptAnswers
-from service.engine.local.line import Line
 from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
 from service.engine.local.protocol import Pieces
@@ -59,7 +59,7 @@ class LocalEngine(LocalModel):
             0.0,
         )
         self.observe: Callable[[str, float], None] = lambda name, seconds: None
-        """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""
+        """See `Observed`."""
 
     # --- what it is ---
 

@@ -1,11 +1,11 @@
-"""The line in front of the worker: who may join it, and who goes next. Pure policy: no I/O, no clock, no engine.
+"""The line in front of an engine: who may join it, and who goes next. Pure policy: no I/O, no clock, no engine.
 
 Who may join:
 1. Anybody, while nobody waits: a request larger than every bound can still be answered.
 2. An interactive request, while fewer than `requests` wait and its tokens fit under `tokens` with those that wait.
 3. A background request, if besides all background requests keep within half of both: builds never fill the line.
 
-Who goes next, when the worker has room:
+Who goes next, when there is room:
 1. The oldest background request, after `PATIENCE` interactive ones have overtaken it: builds are slow, never stuck.
 2. The oldest interactive request.
 3. The oldest background request, while one more place stays free for a person, or when there is only one place.

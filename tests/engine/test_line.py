@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.local.line import PATIENCE, Line
+from service.engine.line import PATIENCE, Line
 
 
 @dataclass(eq=False)

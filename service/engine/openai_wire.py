@@ -1,0 +1,196 @@
+"""OpenAI's API as its clients see it: a request as path and body, and an answer as its events arrive.
+
+What comes in: requests, events. What goes out: JSON values, chunks, and what an answer is made of. Servers fail open,
+so what was asked for is looked for in what came: a schema, log-probabilities. It knows no connections and no retries.
+
+Protocol: OpenAI's API reference, /v1/chat/completions and /v1/completions, streamed as server-sent events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.engine import toolcalls
+from service.engine.schema import any_json, compile_schema
+from service.engine.types import Chunk, FinishReason, Logprob, Message, Request, Usage
+from service.errors import NotSupported, RemoteError
+
+
+def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
+    """Path and JSON body. Raises NotSupported for what OpenAI's API cannot say."""
+    _refuse(request)
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if sampling.frequency_penalty:
+        body["frequency_penalty"] = sampling.frequency_penalty
+    if sampling.presence_penalty:
+        body["presence_penalty"] = sampling.presence_penalty
+    if request.text is not None:
+        if request.logprobs is not None:
+            body["logprobs"] = request.logprobs
+        return "completions", {**body, "prompt": request.text}
+    body["messages"] = [_message(message) for message in request.messages]
+    if request.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": request.logprobs}
+    if request.tools:
+        body["tools"] = [dict(tool) for tool in request.tools]
+        body["tool_choice"] = request.tool_choice
+        body["parallel_tool_calls"] = request.parallel_tools
+    if request.schema is not None:
+        wrapped = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": wrapped}
+    elif request.any_json:
+        body["response_format"] = {"type": "json_object"}
+    return "chat/completions", body
+
+
+def _refuse(request: Request) -> None:
+    """Nothing that would change the answer is quietly dropped."""
+    sampling = request.sampling
+    refused = {
+        "choices": (bool(request.choices), "Labels can only be scored by a local engine."),
+        "mode": (request.mode == "exact", "Nobody can promise exact answers of a remote engine."),
+        "top_k": (bool(sampling.top_k), "OpenAI's API has no top-k."),
+        "min_p": (bool(sampling.min_p), "OpenAI's API has no min-p."),
+        "repeat_penalty": (sampling.repeat_penalty != 1.0, "OpenAI's API has no repeat penalty."),
+        "logit_bias": (bool(sampling.logit_bias), "Token ids of a remote engine are not known here."),
+        "text": (
+            request.text is not None and (request.schema is not None or request.any_json),
+            "A remote engine enforces schemas only in conversations, not on raw text.",
+        ),
+    }
+    for name, (asked, why) in refused.items():
+        if asked:
+            raise NotSupported(why, key=name, remedy="Leave it out, or use the local engine.")
+
+
+def _message(message: Message) -> dict[str, Any]:
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name:
+        plain["name"] = message.name
+    if message.tool_calls:
+        plain["tool_calls"] = [dict(call) for call in message.tool_calls]
+    if message.tool_call_id:
+        plain["tool_call_id"] = message.tool_call_id
+    return plain
+
+
+def event_of(line: str) -> dict[str, Any] | None:
+    """The event in one line of the stream; None for comments, empty lines and the end. Raises RemoteError."""
+    data = line[5:].strip()
+    if not line.startswith("data:") or data == "[DONE]":
+        return None
+    try:
+        event = json.loads(data)
+    except ValueError:
+        raise RemoteError("The server's event stream is not JSON.") from None
+    if not isinstance(event, dict):
+        raise RemoteError("The server's event stream is not JSON objects.")
+    if event.get("error"):
+        error = event["error"]
+        raise RemoteError(
+            f"The server broke off: {str(error.get('message', error) if isinstance(error, dict) else error)[:300]}"
+        )
+    return event
+
+
+@dataclass
+class Reading:
+    """One answer while its events arrive."""
+
+    request: Request
+    text: str = ""
+    logprobs: list[Logprob] = field(default_factory=list)
+    usage: Usage = field(default_factory=lambda: Usage(0, 0))
+    _finish: str | None = None
+    _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        """What this event adds. Raises RemoteError when the model refused."""
+        if event.get("usage"):
+            self.usage = _usage(event["usage"])
+        for choice in event.get("choices") or []:
+            delta = choice.get("delta") or {}
+            if delta.get("refusal"):
+                raise RemoteError("The model refused to answer.")
+            _collect(self._calls, delta.get("tool_calls") or [])
+            self._finish = choice.get("finish_reason") or self._finish
+            said = choice.get("text") or delta.get("content") or ""
+            asked = self.request.logprobs is not None
+            logprobs = tuple(_logprobs(choice.get("logprobs") or {})) if asked else ()
+            self.logprobs += logprobs
+            self.text += said
+            if said or logprobs:
+                yield Chunk(said, (), logprobs)
+
+    def end(self) -> Iterator[Chunk]:
+        """What is only known at the end, which is tool calls. Raises RemoteError for an answer that is not whole, or
+        not what was asked for; one that was cut is told by its finish reason."""
+        if self._finish is None:
+            raise RemoteError("The stream ended in the middle of the answer.")
+        if self._finish == "content_filter":
+            raise RemoteError("The server's content filter stopped the answer.")
+        if self.request.logprobs is not None and self.text and not self.logprobs:
+            raise RemoteError("The server sent no log-probabilities, and they were asked for.")
+        if self._calls:  # in the form that models themselves write, which `toolcalls.parse` reads
+            said = toolcalls.write([self._calls[index] for index in sorted(self._calls)])
+            self.text += said
+            yield Chunk(said)
+        if self.finish == "stop":
+            self._check()
+
+    @property
+    def finish(self) -> FinishReason:
+        """Why it ended."""
+        return "length" if self._finish == "length" else "tool_calls" if self._calls else "stop"
+
+    def _check(self) -> None:
+        request = self.request
+        if request.schema is None and not request.any_json:
+            return
+        grammar = compile_schema(json.loads(request.schema)) if request.schema is not None else any_json()
+        _, problems = grammar.check(self.text)
+        if problems:
+            raise RemoteError(f"The server did not enforce the schema: {problems[0]}.")
+
+
+def _usage(told: Mapping[str, Any]) -> Usage:
+    cached = int((told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    return Usage(int(told.get("prompt_tokens") or 0), int(told.get("completion_tokens") or 0), cached)
+
+
+def _collect(calls: dict[int, dict[str, Any]], parts: Sequence[Mapping[str, Any]]) -> None:
+    """Add the pieces of tool calls in one event to what came before: the name once, the arguments bit by bit."""
+    for part in parts:
+        call = calls.setdefault(int(part.get("index") or 0), {"name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call["name"] = function.get("name") or call["name"]
+        call["arguments"] += function.get("arguments") or ""
+
+
+def _logprobs(told: Mapping[str, Any]) -> Iterator[Logprob]:
+    """Either format: the chat's list of objects, or the parallel lists of /v1/completions. Raises RemoteError."""
+    try:
+        for each in told.get("content") or []:
+            top = tuple((None, str(one["token"]), float(one["logprob"])) for one in each.get("top_logprobs") or [])
+            yield Logprob(None, str(each["token"]), float(each["logprob"]), top)
+        texts = told.get("tokens") or []
+        several = told.get("top_logprobs") or [{}] * len(texts)
+        for text, value, best in zip(texts, told.get("token_logprobs") or [], several, strict=True):
+            top = tuple((None, str(one), float(found)) for one, found in (best or {}).items())
+            yield Logprob(None, str(text), float(value), top)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RemoteError(f"The server's log-probabilities cannot be read: {type(error).__name__}.") from None
