@@ -50,19 +50,20 @@ class Server(uvicorn.Server):
         """SIGTERM, SIGINT: `/readyz` says draining while answers get their grace to end; a second one ends it now.
 
         uvicorn closes its socket as soon as it hears of a signal, so it hears of it last: until then a load balancer
-        can read the 503, and what is new is refused by the engines instead of by a closed port.
+        can read the 503, and what is new is refused by the engines instead of by a closed port. It would also die of
+        the signal when all has ended well; who was asked to leave and did exits with 0.
         """
         if self._leaving is not None or not self.started:
             super().handle_exit(sig, frame)
             return
         self.service.draining.set()
-        self._leaving = asyncio.get_running_loop().create_task(self._leave(sig, frame))
+        self._leaving = asyncio.get_running_loop().create_task(self._leave())
 
-    async def _leave(self, sig: int, frame: FrameType | None) -> None:
+    async def _leave(self) -> None:
         try:
             await self.service.engines.stop(self.service.settings.shutdown_grace_s)
         finally:
-            super().handle_exit(sig, frame)
+            self.should_exit = True
 
     async def _greet(self) -> None:
         """Show loading, then say what to try; an engine that fails ends the service with its reason."""

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from service import settings as settings_module
-from service.engine.local.loading import load_message
 from service.engine.local.scheduler import CHUNK, Step
 from service.engine.local.telling import told
 from service.engine.local.template import ChatTemplate
@@ -81,14 +79,11 @@ class Watched(Worker):
 
 @pytest.fixture(scope="module")
 def loaded_worker(starter: Path) -> Iterator[Watched]:
-    settings = settings_module.load(context=1024, parallel=4, prefix_cache_bytes=0)
-    engine = make()
+    engine = make(context=1024, parallel=4, threads=1, prefix_cache_bytes=0)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         worker = Watched(theirs, engine.template)
-        worker._load(
-            load_message(starter, engine.identity, settings, n_ctx=1024, threads=1, embeds=False, left_bytes=0)
-        )
+        worker._load(engine.load_message(starter, beside=0))
         worker.watch()
         yield worker
         worker.context.close()
