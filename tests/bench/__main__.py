@@ -4,12 +4,14 @@
                           [--workloads W,S,L] [--peers llama-server,...] [--write docs] [--llama-bench]
 
 A ratio is the median over rounds of ours / theirs in the same round; the spread is its smallest and largest value.
+Rows that this run does not measure stay as an earlier one left them.
 Everything is measured from outside, over HTTP. `--only determinism` writes the table of docs/determinism.md instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -19,7 +21,7 @@ from service.models.cache import Cache
 from service.models.catalog import Catalog
 from tests.bench import determinism, servers
 from tests.bench.families import FAMILIES, Bench, at_hand
-from tests.bench.report import write
+from tests.bench.report import merged, write
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", default=None)
     parser.add_argument("--requests", type=int, default=1000, help="of the last line of the determinism table")
+    parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
     parser.add_argument("--write", type=Path, default=servers.ROOT / "docs", help="the folder to write to")
     parser.add_argument("--llama-bench", action="store_true", help="also build and run llama.cpp's own llama-bench")
     arguments = parser.parse_args()
@@ -59,12 +62,13 @@ def main() -> None:
         f"{os.cpu_count()} cores. W: a prefix of about 400 tokens, an input of about 40, 64 greedy tokens; S: a JSON "
         "object of six fields; L: one of five labels. Same file, llama.cpp commit and instruction set on every side "
         "unless the peer's name says otherwise; every server's slots had seen the prefix, except in `burst`, where "
-        "it was seen once. A ratio is ours divided by the peer's, median over rounds. Made by `make bench`."
+        "it was seen once. A ratio is ours divided by the peer's, median over rounds; rows that a run did not measure are an earlier run's. Made by `make bench`."
     )
-    rows = []
+    before = arguments.write / "bench.json"
+    rows = json.loads(before.read_text()) if before.exists() and not arguments.fresh else []
     for family in wanted:
         bench.say(f"--- {family}")
-        rows += FAMILIES[family](bench)
+        rows = merged(rows, FAMILIES[family](bench))
         left_out = "".join(f" Not measured: {peer} ({why})." for peer, why in bench.failed.items())
         write(arguments.write, rows, note + left_out)  # after each, so that an interruption loses one and not all
     bench.say(f"written to {arguments.write}")

@@ -28,6 +28,16 @@ def row(workload: str, n: int, model: str, ours: Sequence[float], theirs: Sequen
     }
 
 
+def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """The old rows, those measured again in their new form, and behind them what is new."""
+    found = {_key(each): each for each in (*old, *new)}
+    return list(found.values())
+
+
+def _key(each: Row) -> tuple[Any, ...]:
+    return each["workload"], each["n"], each["model"], each["peer_name"]
+
+
 def less_is_better(workload: str) -> bool:
     """Seconds, milliseconds and memory; everything else is a rate."""
     return workload.endswith((" s", " ms", "MiB"))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.bench.report import row, write
+from tests.bench.report import merged, row, write
 
 
 def test_rows_have_the_shape_that_others_read_and_say_what_is_better(tmp_path: Path) -> None:
@@ -22,3 +22,9 @@ def test_rows_have_the_shape_that_others_read_and_say_what_is_better(tmp_path: P
     drawn = [each.text for each in ElementTree.parse(tmp_path / "bench.svg").iter() if each.text]
     assert "2.00x" in drawn  # both are twice as good
     assert drawn.count("2.00x") == 2
+
+
+def test_a_run_of_some_families_replaces_their_rows_and_leaves_the_others() -> None:
+    kept, old = row("W tokens/s", 8, "m", [100], [50], "a"), row("W tokens/s", 8, "m", [100], [50], "b")
+    again, new = row("W tokens/s", 8, "m", [200], [50], "b"), row("S requests/s", 8, "m", [3], [1], "a")
+    assert merged([kept, old], [again, new]) == [kept, again, new]
