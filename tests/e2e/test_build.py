@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import ROOT, SAMEBOAT, free_port
+from tests.e2e.conftest import free_port, started
 from tests.servers.evaluator import evaluator
 
 pytestmark = pytest.mark.model
@@ -27,9 +26,7 @@ ROWS = b"bread,price\nRye,4.50\nSpelt,5.20\n"
 @pytest.fixture
 def service(starter: Path, tmp_path: Path) -> Iterator[str]:
     """`sameboat serve` with a secret, on free ports; the URL. Nothing is fetched: it is offline."""
-    port = free_port()
     here = {
-        "SAMEBOAT_PORT": str(port),
         "SAMEBOAT_PAGES_PORT": str(free_port()),
         "SAMEBOAT_STATE_DIR": str(tmp_path / "state"),
         "SAMEBOAT_SECRET": SECRET,
@@ -38,30 +35,9 @@ def service(starter: Path, tmp_path: Path) -> Iterator[str]:
         "SAMEBOAT_OFFLINE": "true",
         "SAMEBOAT_PARALLEL": "1",
     }
-    log = tmp_path / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [SAMEBOAT, "serve"],
-            cwd=ROOT,
-            env={**os.environ, **here},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(1200):
-        if process.poll() is not None:
-            pytest.fail(f"sameboat serve ended with {process.returncode}:\n{log.read_text()}")
-        try:
-            if httpx.get(f"{url}/healthz", timeout=5).status_code == 200:
-                break
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    yield url
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
-    assert SECRET not in log.read_text()
+    with started(tmp_path, probe="/healthz", **here) as it:
+        yield it.url
+    assert SECRET not in it.log.read_text()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
