@@ -188,7 +188,7 @@ class RemoteEngine:
         self, path: str, body: dict[str, Any], request: Request, arrived: float
     ) -> AsyncGenerator[Chunk | Answer, None]:
         begun = time.monotonic()
-        response = await self._send(path, body)
+        response = await self._send(path, body, fresh=not request.reuse)
         reading = Reading(request)
         first: float | None = None
         try:
@@ -223,13 +223,14 @@ class RemoteEngine:
             constrained=request.schema is not None or request.any_json,
         )
 
-    async def _send(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
-        """The response's head, after as many tries as the settings allow."""
+    async def _send(self, path: str, body: Mapping[str, Any], *, fresh: bool = False) -> httpx.Response:
+        """The response's head, after as many tries as the settings allow. `fresh`: no answer that was given before."""
+        headers = {"cache-control": "no-cache"} if fresh else {}
         tries = self._settings.remote_retries + 1
         for number in range(tries):
             last = number == tries - 1
             try:
-                request = self._client.build_request("POST", path, json=body)
+                request = self._client.build_request("POST", path, json=body, headers=headers)
                 response = await self._client.send(request, stream=True)
             except (httpx.TransportError, httpx.InvalidURL) as error:
                 if last:

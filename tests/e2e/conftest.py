@@ -112,10 +112,17 @@ def server(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield it.url
 
 
-@pytest.fixture
-def only_starter(starter: Path, tmp_path: Path) -> str:
+def starter_cache(starter: Path, folder: Path) -> str:
     """A cache that holds the starter model and nothing else: a service has one engine then."""
-    folder = tmp_path / "cache" / starter.parent.name
-    folder.mkdir(parents=True)
-    (folder / starter.name).symlink_to(starter)
-    return str(tmp_path / "cache")
+    models = folder / "cache" / starter.parent.name
+    models.mkdir(parents=True)
+    (models / starter.name).symlink_to(starter)
+    return str(folder / "cache")
+
+
+@pytest.fixture
+def alone(starter: Path, tmp_path: Path) -> Iterator[Started]:
+    """A service with one engine, four places, and a short grace."""
+    more = {"SAMEBOAT_PARALLEL": "4", "SAMEBOAT_CONTEXT": "1024", "SAMEBOAT_SHUTDOWN_GRACE_S": "3"}
+    with started(tmp_path, SAMEBOAT_CACHE_DIR=starter_cache(starter, tmp_path), SAMEBOAT_MODEL=STARTER, **more) as it:
+        yield it

@@ -8,13 +8,12 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import STARTER, Started, numbers, started, until
+from tests.e2e.conftest import STARTER, Started, numbers, until
 
 pytestmark = pytest.mark.model
 
@@ -40,14 +39,6 @@ def text_of(lines: Iterator[str]) -> Iterator[str | dict[str, Any]]:
                 yield event["error"]
             elif piece := event["choices"][0]["delta"].get("content"):
                 yield piece
-
-
-@pytest.fixture
-def alone(only_starter: str, tmp_path: Path) -> Iterator[Started]:
-    """A service with one engine, four places, and a short grace."""
-    more = {"SAMEBOAT_PARALLEL": "4", "SAMEBOAT_CONTEXT": "1024", "SAMEBOAT_SHUTDOWN_GRACE_S": "3"}
-    with started(tmp_path, SAMEBOAT_CACHE_DIR=only_starter, SAMEBOAT_MODEL=STARTER, **more) as it:
-        yield it
 
 
 def test_a_client_that_leaves_a_stream_is_computed_no_further(server: str) -> None:

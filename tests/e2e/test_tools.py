@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
@@ -40,15 +41,20 @@ WEATHER = {
 
 
 @pytest.fixture(scope="module")
-def client(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+def url(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = settings_module.load(port=0, context=1024, parallel=1, model=NAME)
     if not Cache(settings.cache_dir).holds(catalog[NAME]):
         pytest.skip(f"{NAME} (1.1 GB) is not in the cache: sameboat model pull {NAME}")
     app = create_app(settings, engines=Engines(settings, catalog), library=Library(tmp_path_factory.mktemp("data")))
-    with serving(app) as url:
-        until(lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200, "the model is ready")
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, timeout=300) as it:
-            yield it
+    with serving(app) as here:
+        until(lambda: httpx.get(f"{here}/readyz", timeout=60).status_code == 200, "the model is ready")
+        yield here
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, timeout=300) as it:
+        yield it
 
 
 def test_a_call_obeys_its_schema_and_its_result_is_answered(client: openai.OpenAI) -> None:
@@ -86,3 +92,24 @@ def test_a_stream_gives_the_same_call(client: openai.OpenAI) -> None:
     (call,) = whole.choices[0].message.tool_calls
     assert (streamed.id, streamed.function.arguments) == (call.id, call.function.arguments)
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_a_sameboat_before_it_gives_the_same_calls(client: openai.OpenAI, url: str, tmp_path: Path) -> None:
+    """Through a remote engine: the same call with the same arguments and ids, whole and streamed."""
+    settings = settings_module.load(port=0, model=NAME, engine="remote", remote_base_url=f"{url}/v1")
+    body = {
+        "model": NAME, "tools": [WEATHER], "tool_choice": "required", "temperature": 0, "parallel_tool_calls": False,
+        "messages": [{"role": "user", "content": "Tomorrow's weather in Lima, in celsius?"}],
+    }  # fmt: skip
+    (behind,) = client.chat.completions.create(**body).choices  # type: ignore[call-overload]
+    with (
+        serving(create_app(settings, library=Library(tmp_path))) as front,
+        openai.OpenAI(base_url=f"{front}/v1", api_key="x", max_retries=0, timeout=300) as through,
+    ):
+        (here,) = through.chat.completions.create(**body).choices  # type: ignore[call-overload]
+        chunks = list(through.chat.completions.create(**body, stream=True))  # type: ignore[call-overload]
+    assert here.message.tool_calls == behind.message.tool_calls
+    assert here.finish_reason == behind.finish_reason == "tool_calls"
+    (streamed,) = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    assert json.loads(streamed.function.arguments)["city"] == "Lima"
+    assert streamed.function.arguments == behind.message.tool_calls[0].function.arguments

@@ -78,6 +78,13 @@ def test_an_answer_is_the_chunks_joined_with_usage(server: OpenAIServer) -> None
     assert body["messages"] == [{"role": "user", "content": "Hi"}]
 
 
+def test_who_wants_a_fresh_answer_says_so_to_the_server_too(server: OpenAIServer) -> None:
+    """A cache on the way, or a Sameboat behind, may not answer with what it answered before."""
+    ask(server)
+    ask(server, replace(ASK, reuse=False))
+    assert [headers.get("cache-control") for _, headers, _ in server.asked] == [None, "no-cache"]
+
+
 def test_raw_text_goes_to_completions(server: OpenAIServer) -> None:
     """A request with text has no conversation and no chat template."""
     assert ask(server, Request(text="Once")).text == "hello, wörld 😀"
