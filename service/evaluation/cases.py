@@ -56,6 +56,21 @@ def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
     return tuple(found.values())
 
 
+def example(prompt: Prompt) -> dict[str, Any] | None:
+    """The inputs of the first case, to try the prompt with; None when there is none. Reads no further than that."""
+    if prompt.spec.testData:
+        return Case("", prompt.spec.testData[0]).inputs(prompt)
+    if prompt.spec.testDataFile is None or prompt.path is None:
+        return None
+    try:
+        with (prompt.path.parent / prompt.spec.testDataFile).open(encoding="utf-8") as file:
+            found = Case("", json.loads(file.readline())).inputs(prompt)
+        prompt.check_inputs(found)
+    except (OSError, ValueError, AttributeError, InputsError):  # `load` says what is wrong with it, to who evaluates
+        return None
+    return found
+
+
 def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     try:
         text = path.read_text(encoding="utf-8")

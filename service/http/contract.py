@@ -67,7 +67,9 @@ def install(app: FastAPI) -> None:
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+            document = get_openapi(
+                title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=app.openapi_tags
+            )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas |= {"Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
             for unused in ("HTTPValidationError", "ValidationError"):

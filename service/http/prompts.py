@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.errors import RequestError, UnknownPrompt
+from service.evaluation import cases
 from service.http import problems, sse
 from service.http.state import Service, ServiceDep, options_of, unless_gone
 from service.prompts import run as prompts
@@ -35,7 +36,7 @@ def described(prompt: Prompt) -> dict[str, Any]:
         "inputs": prompt.inputs_schema,
         "answer": answer_schema(prompt),
         "coverage": prompt.coverage,
-        "example": dict(prompt.spec.testData[0]) if prompt.spec.testData else None,
+        "example": cases.example(prompt),
         "sha256": prompt.sha256,
     }
 
@@ -142,8 +143,7 @@ def add_typed(prompt: Prompt, into: APIRouter) -> None:
     async def endpoint(request: Request, service: ServiceDep) -> Response:
         return await answered(prompt.name, request, service)
 
-    example = {"inputs": {key: value for key, value in (prompt.spec.testData or ({},))[0].items()
-                          if key in prompt.inputs_schema.get("properties", {})}}  # fmt: skip
+    example = {"inputs": cases.example(prompt) or {}}
     body = {
         "type": "object",
         "required": ["inputs"],

@@ -90,5 +90,5 @@ def test_a_person_sees_the_prompts_in_a_browser(server: str, tmp_path: Path) -> 
     assert '<option value="sender">' in page
     first = page.split("<option value=")[1]
     assert not first.startswith('"build-'), "what a person can ask at once comes first"
-    assert "(enforced: " in page, "the first prompt's form and coverage are shown"
+    assert "enforced: " in page, "the first prompt's form and coverage are shown"
     assert "ready" in page

@@ -37,6 +37,7 @@ inputs:
   properties:
     name: {type: string, maxLength: 40}
   required: [name]
+testDataFile: cases.jsonl
 """
 PERSON = """\
 name: person
@@ -52,6 +53,7 @@ jsonSchema:
 messages:
   - role: user
     content: "{{text}}"
+testDataFile: cases.jsonl
 """
 DRAFT = "name: draft\nmessages: [{role: user, content: hello}]\n"
 
@@ -92,7 +94,7 @@ def promote(data: Path, engine: ScriptedEngine, text: str, name: str) -> None:
     folder.mkdir(parents=True)
     path = folder / f"{name}.prompt.yml"
     path.write_text(text)
-    (folder / "cases.jsonl").write_text('{"id": "1"}\n')
+    (folder / "cases.jsonl").write_text('{"id": "1", "name": "Ada", "greeting": "Hello, Ada."}\n')
     (folder / "recording.jsonl").write_text("")
     (folder / "lock.json").write_text(locks.make(load(path), folder, engine.identity).text())
 

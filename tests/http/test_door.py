@@ -135,6 +135,6 @@ def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(make: Make) -
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert "http://" not in page.text
     assert "https://" not in page.text
-    for name in ("app.js", "app.css"):
+    for name in ("app.js", "builds.js", "app.css", "boat.svg"):
         assert f"assets/{name}" in page.text
         assert ask(app, "GET", f"/assets/{name}").status_code == 200

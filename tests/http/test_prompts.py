@@ -23,6 +23,15 @@ def test_each_promoted_prompt_is_typed_in_the_openapi_document(make: Make) -> No
     assert "/prompts/draft" not in document["paths"]
 
 
+def test_an_example_comes_from_the_first_case_and_is_in_the_description(make: Make) -> None:
+    """Whoever opens `/docs` or the page can ask at once; a first case that does not fit is no example."""
+    app = make(ScriptedEngine(lambda request: "x"))
+    assert ask(app, "GET", "/prompts/greet").json()["example"] == {"name": "Ada"}
+    assert ask(app, "GET", "/prompts/person").json()["example"] is None
+    route = ask(app, "GET", "/openapi.json").json()["paths"]["/prompts/greet"]["post"]
+    assert route["requestBody"]["content"]["application/json"]["example"] == {"inputs": {"name": "Ada"}}
+
+
 def test_an_answer_says_where_it_came_from(make: Make) -> None:
     engine = ScriptedEngine(lambda request: '{"first": "Ada", "age": 36}')
     response = ask(make(engine), "POST", "/prompts/person", json={"inputs": {"text": "Ada, 36"}})

@@ -1,4 +1,4 @@
-"""The page for people: try a promoted prompt in a browser. Three static files, nothing from elsewhere."""
+"""The page for people: try a promoted prompt, see builds. Static files, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from importlib.resources import files
 from fastapi import APIRouter, Response
 
 router = APIRouter(include_in_schema=False)
-FILES = {"app.js": "text/javascript", "app.css": "text/css"}
+FILES = {
+    "app.js": "text/javascript",
+    "builds.js": "text/javascript",
+    "app.css": "text/css",
+    "boat.svg": "image/svg+xml",
+}
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }

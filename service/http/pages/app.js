@@ -18,10 +18,13 @@ const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prom
 
 function showForm() {
   const prompt = prompts.find((each) => each.name === $("prompt").value);
-  $("about").textContent = prompt ? `${prompt.description} (${prompt.coverage})` : "No prompt has been promoted yet.";
+  $("about").textContent = prompt ? prompt.description : "No prompt has been promoted yet.";
+  $("coverage").textContent = prompt ? `${prompt.model ?? "default model"} · ${prompt.coverage}` : "";
   $("inputs").replaceChildren();
   for (const [name, schema] of Object.entries(prompt?.inputs.properties ?? {})) {
     const field = make(schema.type === "string" ? "textarea" : "input", { id: `input-${name}`, name });
+    field.required = (prompt.inputs.required ?? []).includes(name) && schema.minLength !== 0;
+    if (schema.maxLength) field.maxLength = schema.maxLength;
     const value = prompt.example?.[name] ?? "";
     field.value = typeof value === "string" ? value : JSON.stringify(value);
     $("inputs").append(make("label", { htmlFor: field.id, textContent: schema.title ?? name }), field);
@@ -29,8 +32,9 @@ function showForm() {
 }
 
 function showAnswer(answer) {
-  const value = answer.value;
-  $("answer").textContent = typeof value === "object" && value !== null ? JSON.stringify(value, null, 2) : answer.text;
+  const json = typeof answer.value === "object" && answer.value !== null;
+  $("answer").className = json ? "json" : "";
+  $("answer").textContent = json ? JSON.stringify(answer.value, null, 2) : answer.text;
   if (answer.problem) $("answer").append(make("p", { className: "bad", textContent: answer.problem }));
   $("bars").replaceChildren();
   for (const [label, share] of Object.entries(answer.probabilities ?? {})) {
@@ -45,7 +49,7 @@ function showAnswer(answer) {
     fingerprint: answer.fingerprint,
     model: `${answer.model.name} (${(answer.model.sha256 ?? "remote").slice(0, 12)})`,
     tokens: `${usage.prompt} in (${usage.cached} cached), ${usage.completion} out (${usage.forced} forced)`,
-    time: answer.reused ? "reused" : `${timings.total_s.toFixed(2)} s, first token after ${timings.first_token_s.toFixed(2)} s`,
+    time: answer.reused ? "answered before, nothing computed" : `${timings.total_s.toFixed(2)} s, first token after ${timings.first_token_s.toFixed(2)} s`,
   };
   $("facts").replaceChildren(...Object.entries(facts).flatMap(([key, text]) =>
     [make("dt", { textContent: key }), make("dd", { textContent: text })]));
@@ -53,7 +57,9 @@ function showAnswer(answer) {
 
 function showProblem(problem) {
   const pointers = (problem.errors ?? []).map((error) => `${error.pointer}: ${error.detail}`);
-  $("answer").replaceChildren(make("span", { className: "bad", textContent: [problem.detail, ...pointers].join("\n") }));
+  $("answer").className = "";
+  const said = pointers.length ? pointers : [problem.detail];
+  $("answer").replaceChildren(make("span", { className: "bad", textContent: said.join("\n") }));
 }
 
 async function* events(response) {
