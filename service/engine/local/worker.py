@@ -16,50 +16,28 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import llguidance
 import numpy as np
 import numpy.typing as npt
 
 from service import resources
 from service.engine.local import embedding
 from service.engine.local import labels as label_scores
-from service.engine.local.constraint import Constraint, tokenizer_of
 from service.engine.local.context import Context, features
-from service.engine.local.generation import Generation
+from service.engine.local.intake import Intake, Request
 from service.engine.local.memory import Memory
 from service.engine.local.pace import Pace
 from service.engine.local.prefix_files import PrefixFiles
 from service.engine.local.prefixes import Prefixes
 from service.engine.local.protocol import Decoder, Pieces, encode
-from service.engine.local.sampling import Chain
 from service.engine.local.scheduler import CHUNK, Active, Scheduler, Step, common
-from service.engine.local.tokens import Text
 from service.errors import PromptTooLong, SameboatError, SchemaUnsupported
 
 RUN = 8  # forced tokens of one sequence in one step: 64 sequences of 8 fill llama.cpp's batch of 512
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
-
-
-@dataclass
-class Request:
-    """What the parent submitted, and what has become of it."""
-
-    message: dict[str, Any]
-    active: Active
-    generation: Generation | None = None
-    labels: list[list[int]] | None = None
-    scores: list[float] | None = None
-    cached: int = 0
-    begun: bool = False
-
-    @property
-    def id(self) -> int:
-        """The parent's id."""
-        return self.active.id
 
 
 class Worker:
@@ -70,7 +48,6 @@ class Worker:
         self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._scheduler = Scheduler()
         self._requests: dict[int, Request] = {}
-        self._tokenizer: llguidance.LLTokenizer | None = None
         self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
         self._counters: dict[str, float] = dict.fromkeys(
             ("prompt_tokens", "prompt_seconds", "answer_tokens", "answer_seconds", "steps", "cached_tokens",
@@ -148,6 +125,7 @@ class Worker:
         except SameboatError as error:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
+        self._intake = Intake(self.context)
         self._pace = Pace(message["threads"])
         self._memory = Memory(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
@@ -171,23 +149,15 @@ class Worker:
                 self._counters["cancelled"] += 1
                 self._stats()
             elif message["op"] == "count":
-                self.send({"op": "counted", "id": message["id"], "tokens": len(self._tokens(message["pieces"]))})
+                self.send({"op": "counted", "id": message["id"], "tokens": len(self._intake.tokens(message["pieces"]))})
             elif message["op"] == "warm":
                 self._warm(message["groups"])
             elif message["op"] == "stop":
                 self._draining = True
 
-    def _tokens(self, pieces: Pieces) -> list[int]:
-        found = [self.context.bos] if self.context.add_bos else []
-        for text, special in pieces:
-            found += self.context.tokenize(text, special=special)
-        if len(found) > 1 and self.context.add_bos and found[1] == self.context.bos:
-            del found[0]  # the template writes it too
-        return found
-
     def _submit(self, message: dict[str, Any]) -> None:
         try:
-            request = self._prepare(message)
+            request = self._intake.request(message)
         except PromptTooLong as error:
             refused = {"kind": "too_long", "limit": error.limit, "count": error.count}
             self.send({"op": "refused", "id": message["id"], "message": str(error), **refused})
@@ -198,47 +168,10 @@ class Worker:
             return
         self._requests[request.id] = request
 
-    def _prepare(self, message: dict[str, Any]) -> Request:
-        prompt = self._tokens(message["pieces"]) or [self.context.bos if self.context.bos >= 0 else self.context.eos]
-        if len(prompt) >= self.context.n_ctx:
-            raise PromptTooLong(
-                f"The prompt has {len(prompt)} tokens, and the context holds {self.context.n_ctx} with the answer.",
-                limit=self.context.n_ctx,
-                count=len(prompt),
-                remedy="Shorten the prompt or raise SAMEBOAT_CONTEXT.",
-            )
-        active = Active(message["id"], prompt, message["exact"], message["background"])
-        if message["labels"]:
-            found = label_scores.sequences(self.context, message["labels"])
-            longest = max(len(prompt), len(self._tokens(message["neutral"]))) + max(map(len, found))
-            if longest > self.context.n_ctx:
-                raise PromptTooLong(
-                    f"The prompt and its longest choice have {longest} tokens, the context {self.context.n_ctx}.",
-                    limit=self.context.n_ctx,
-                    count=longest,
-                )
-            return Request(message, active, labels=found)
-        constraint = None
-        if message["lark"] is not None:
-            if self._tokenizer is None:
-                self._tokenizer = tokenizer_of(self.context)
-            constraint = Constraint(self._tokenizer, message["lark"])
-        sampling = message["sampling"]
-        generation = Generation(
-            self.context,
-            Chain(self.context, sampling),
-            constraint,
-            Text(tuple(sampling["stop"])),
-            min(sampling["max_tokens"], self.context.n_ctx - len(prompt)),
-            message["logprobs"],
-            message["force"],
-        )
-        return Request(message, active, generation)
-
     def _warm(self, groups: list[list[Pieces]]) -> None:
         """Decode the common beginning of each group and keep it, when there is nothing else to do."""
         for group in groups:
-            prompts = [self._tokens(pieces) for pieces in group]
+            prompts = [self._intake.tokens(pieces) for pieces in group]
             shared = min((common(prompts[0], each) for each in prompts), default=0)
             beginning = prompts[0][: min(shared, self.context.n_ctx - 1)]
             kept = self._memory.prefixes.find(beginning)
@@ -410,7 +343,7 @@ class Worker:
         else:  # once more with the content-free prompt, in whichever slot is free; this one keeps what it holds
             request.scores = scores
             slot.owner, slot.used = None, self._step
-            request.active = Active(request.id, self._tokens(neutral), active.exact, active.background)
+            request.active = Active(request.id, self._intake.tokens(neutral), active.exact, active.background)
 
     def _label(self, request: Request, scores: list[float], neutral: list[float] | None) -> None:
         assert request.labels is not None
