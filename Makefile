@@ -66,6 +66,12 @@ image: ## build sameboat:local, labelled with what it serves (TARGET=worker, bak
 image-test: setup image ## build the image and test it: locked in, recorded tokens, kills, limits
 	@SAMEBOAT_IMAGE=sameboat:local $(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_kill.py $(PYTEST_ARGS)
 
+.PHONY: compose-test
+compose-test: setup image ## build what compose.yaml names and test it: names, volumes, a notebook, workers killed on Postgres
+	@.ci/image worker
+	@.ci/image dev
+	@SAMEBOAT_IMAGE=sameboat:local $(BIN)/python -m pytest tests/containers/test_compose.py $(PYTEST_ARGS)
+
 .PHONY: smoke
 smoke: ## ask every public route of a deployed instance: make smoke URL=https://...
 	@python3 .ci/smoke.py $(or $(URL),http://127.0.0.1:7860)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +188,27 @@ def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeyp
     verdicts = {each.said: each.verdict for each in report.outcomes}
     assert verdicts["It has a title"] == "not judged"
     assert verdicts["index.html is there"] == "passed"
+
+
+@browser
+def test_a_browser_that_does_not_run_costs_the_judgement_and_not_the_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A driver that dies at its start, for which Playwright waits without end, and a browser without its sandbox."""
+    checks = [Check("counts", "document.getElementById('count').textContent === '0'")]
+
+    def judged(browser: str | None) -> dict[str, tuple[str, str]]:
+        report = verify({"index.html": GOOD.encode()}, checks, [], browser=browser, timeout_s=30)
+        assert report.browser == "none"
+        return {said: (each.verdict, each.reason) for said, each in page_outcomes(report).items()}
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PLAYWRIGHT_NODEJS_PATH", shutil.which("false") or "/bin/false")
+        [(verdict, reason)] = judged(BROWSER).values()
+        assert (verdict, reason.split(":")[0]) == ("not judged", "Playwright's driver does not run")
+    barred = tmp_path / "chromium"
+    barred.write_text("#!/bin/sh\necho 'No usable sandbox!' >&2\nexit 1\n")
+    barred.chmod(0o755)
+    [(verdict, reason)] = judged(str(barred)).values()
+    assert verdict == "not judged"
+    assert "--security-opt seccomp=.ci/browser.seccomp.json" in reason

@@ -27,7 +27,7 @@ try:
     answer = urllib.request.urlopen(request, timeout=300)
 except urllib.error.HTTPError as error:
     answer = error
-print(json.dumps([answer.status, answer.read().decode()]))
+print(json.dumps([answer.status, answer.read().decode(errors="replace")]))
 """
 
 

@@ -44,6 +44,8 @@ with psycopg.connect(open(os.environ["SAMEBOAT_DATABASE_URL_FILE"]).read()) as d
     for row in db.execute("SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING' AND name = 'build'"):
         print(row[0])
 """
+LAB = "import urllib.request; print(urllib.request.urlopen('http://notebooks:8888/api').read().decode())"
+NOTEBOOK = "jupyter nbconvert --log-level ERROR --to notebook --stdout --execute notebooks/4-call-the-service.ipynb"
 pytestmark = pytest.mark.timeout(1200)
 
 
@@ -122,8 +124,29 @@ def test_names_limits_and_volumes(compose: Compose) -> None:
     assert service.sh("stat -c '%n %Y' /cache/models/*") == model
 
 
+def test_a_notebook_asks_the_service_by_name(compose: Compose, image: str) -> None:
+    """JupyterLab answers on the network, and its notebook gets the tokens from it by name that it makes itself."""
+    lab = image.replace("sameboat", "sameboat-dev", 1)
+    if docker("image", "ls", "--quiet", lab).strip() == "":
+        pytest.skip(f"no image {lab}: make image TARGET=dev")
+    compose("up", "--detach", "--no-build", "service", "notebooks", profile="notebooks")
+    service, notebooks = compose.container("service").ready(), compose.container("notebooks")
+    until(lambda: "version" in service.sh(f'python -c "{LAB}"'))
+    executed = json.loads(docker("exec", notebooks.name, "sh", "-c", NOTEBOOK))
+    outputs = [output for cell in executed["cells"] for output in cell.get("outputs", [])]
+    assert {output["output_type"] for output in outputs} == {"stream"}
+    said = "".join("".join(output["text"]) for output in outputs)
+    assert "ready: http://service:7860 [" in said
+    assert "same fingerprint: True\nsame tokens:      True" in said
+    assert '"city":' in said
+    assert "ended with" not in said  # no server of its own
+
+
 def test_scale_survives_the_loss_of_workers(compose: Compose, image: str, tmp_path: Path) -> None:
-    """Two api, three workers, Postgres. The worker that makes a build is killed, twice: every build ends once."""
+    """Two api, three workers, Postgres. The worker that makes a build is killed, twice: every build ends once.
+
+    Each was judged in the browser, sandbox and all, of a container that may do nothing else.
+    """
     worker = image.replace("sameboat", "sameboat-worker", 1)
     if docker("image", "ls", "--quiet", worker).strip() == "":
         pytest.skip(f"no image {worker}: make image TARGET=worker")
@@ -159,6 +182,7 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str, tmp_pa
     listener = compose.container("judge")
     assert {each["headers"]["webhook-id"] for each in heard(listener)} == set(builds)
     assert sorted(commits(first).values()) == [1] * 5
+    assert [first.ask(f"/builds/{each}/screenshot")[0] for each in builds] == [200] * 5
     assert SECRET not in compose("logs", "api", "worker")
     states = json.loads("[" + ",".join(compose("ps", "--all", "--format", "json", "worker").split("\n"))[:-1] + "]")
     assert sum(each["State"] == "running" for each in states) == 1

@@ -8,6 +8,7 @@ translated to JavaScript before, or is reported as not judged. It does not know 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -16,8 +17,9 @@ from typing import Any, Literal
 
 from service.builds.brief import Attachment
 from service.builds.generate.frame import README_SECTIONS
-from service.errors import SettingsError
+from service.errors import BuildError, SettingsError
 
+log = logging.getLogger("sameboat.builds")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 Verdict = Literal["passed", "failed", "not judged"]
 LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
@@ -112,19 +114,26 @@ def verify(
     timeout_s: float,
     network: frozenset[str] = frozenset(),
 ) -> Report:
-    """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach."""
+    """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach.
+
+    Where no browser is, or the one that is does not run, what it would judge is reported as not judged, and why.
+    """
     checks = list(checks)
     ours = repository(files, list(attachments))
     outcomes = [*ours.values(), *_sentences(checks, ours)]
     in_page = [check for check in checks if check.js is not None]
-    if browser is None:
-        why = "there is no browser here"
-        outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated) for check in in_page]
-        return Report(tuple(outcomes), browser="none")
-    from service.builds.verify.browser import look  # Playwright is needed only where there is a browser
+    why = "there is no browser here"
+    if browser is not None:
+        from service.builds.verify.browser import look  # Playwright is needed only where there is a browser
 
-    seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network)
-    return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
+        try:
+            seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network)
+            return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
+        except BuildError as error:  # the site is not to blame, and is published with what could be judged
+            why = error.message
+            log.warning("%s", why)
+    outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated) for check in in_page]
+    return Report(tuple(outcomes), browser="none")
 
 
 def repository(files: Mapping[str, bytes], attachments: list[Attachment]) -> dict[str, Outcome]:

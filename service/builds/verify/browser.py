@@ -9,9 +9,12 @@ that loops for ever or opens dialogs costs its own check's time only.
 
 from __future__ import annotations
 
+import functools
 import json
 import mimetypes
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +30,8 @@ from service.errors import BuildError
 ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
 CHECK_S = 10.0
 FETCH_S = 10.0
+DRIVER_S = 60.0
+SANDBOX = "it may not make its sandbox. In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
 MAX_FETCHED_BYTES = 5_000_000
 ISOLATED = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
@@ -93,6 +98,7 @@ def look(
 ) -> Seen:
     """Open the page, then once more for every check. Raises BuildError when the browser does not run."""
     seen = Seen()
+    _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
     try:
         with sync_playwright() as playwright:
@@ -110,8 +116,22 @@ def look(
             finally:
                 chromium.close()
     except Error as error:
-        raise BuildError(f"The browser {browser} does not run: {_words(error)}") from None
+        why = SANDBOX if "No usable sandbox" in str(error) else _words(error)
+        raise BuildError(f"The browser {browser} does not run: {why}") from None
     return seen
+
+
+@functools.cache
+def _driven(node: str | None) -> None:
+    """Ask once whether Playwright's driver starts: Playwright waits without end where not. Raises BuildError."""
+    command = [sys.executable, "-m", "playwright", "--version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_S)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"Playwright's driver does not run: it said nothing in {DRIVER_S:.0f} s.") from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"{node or 'it'} ended with {done.returncode}"])[-1]
+        raise BuildError(f"Playwright's driver does not run: {said[:300]}")
 
 
 def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float) -> None:
