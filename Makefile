@@ -112,6 +112,10 @@ drill-load: setup models ## 200 clients for five minutes, the engine killed 20 t
 drill-api: setup ## Schemathesis on the whole API for ten minutes
 	@$(BIN)/python -m tests.http.drill_api
 
+.PHONY: drill-delivery
+drill-delivery: ## two commits, their images, promotion by digest, smoke, the way back, on a registry of this machine
+	@.ci/drill
+
 .PHONY: drill-builds
 drill-builds: setup ## a thousand briefs, ten at a time, beside five builds, and a kill: what is lost (nothing)
 	@$(BIN)/python -m tests.bench.builds
