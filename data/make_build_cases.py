@@ -17,7 +17,8 @@ import yaml
 from service.builds.brief import Attachment
 from service.builds.generate import offered
 from service.builds.generate.write import shown
-from service.builds.verify import Check, find_browser, verify
+from service.builds.browser import Check
+from service.builds.verify import find_browser, verify
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]

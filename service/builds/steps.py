@@ -18,6 +18,7 @@ import httpx
 from service.builds import callback as callbacks
 from service.builds import secrets_scan
 from service.builds.brief import Attachment
+from service.builds.browser import Check
 from service.builds.budget import Budget
 from service.builds.forge import STAMP, Commit, Forge, ForgeError
 from service.builds.generate import Job, Maker, Unusable, unchanged
@@ -27,7 +28,7 @@ from service.builds.generate.plan import without_model
 from service.builds.generate.sources import fetched, hosts
 from service.builds.leaving import Leaving
 from service.builds.store import Store
-from service.builds.verify import Check, about_the_repository, verify
+from service.builds.verify import about_the_repository, verify
 from service.errors import BuildError, EngineError, SameboatError
 from service.settings import Settings
 

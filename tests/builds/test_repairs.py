@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.builds.verify import Outcome, Report
+from service.builds.browser import Outcome
+from service.builds.verify import Report
 from service.engine.types import Request
 from tests.builds.harness import brief, finished, posted, serving, settings_for
 from tests.scripted import ScriptedEngine

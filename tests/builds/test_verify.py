@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from service.builds.brief import Attachment
-from service.builds.verify import IDENTICAL, LICENCE, README, Check, Outcome, Report, find_browser, repository, verify
+from service.builds.browser import Check, Outcome
+from service.builds.verify import IDENTICAL, LICENCE, README, Report, find_browser, repository, verify
 
 BROWSER, WHY = find_browser(None)
 browser = pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")
@@ -181,7 +182,7 @@ def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeyp
     """The runtime image has no browser and nothing that drives one: the page's checks are not judged, the rest is."""
     monkeypatch.setitem(sys.modules, "playwright", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    monkeypatch.delitem(sys.modules, "service.builds.verify.browser", raising=False)
+    monkeypatch.delitem(sys.modules, "service.builds.browser.page", raising=False)
     assert find_browser(None) == (None, "playwright, the extra `browser`, is not installed")
     checks = [Check("It has a title", js="!!document.title")]
     report = verify({"index.html": b"<title>x</title>"}, checks, [], browser=None, timeout_s=5)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from service.builds.browser import IDS, Check
+from service.builds.browser.process import look
 from service.builds.generate import Unusable
 from service.builds.generate.frame import STYLE, style
 from service.builds.generate.write import read
-from service.builds.verify import IDS, Check, find_browser
+from service.builds.verify import find_browser
 from service.errors import EvaluationError
 
 TIMEOUT_S = 20.0
@@ -75,13 +76,9 @@ def _made(values: Mapping[str, Any], text: str) -> dict[str, bytes] | None:
 
 
 def _all_pass(files: Mapping[str, bytes], js: list[str]) -> bool:
-    from service.builds.verify.browser import look
-
     browser, why = find_browser(None)
     if browser is None:
         raise EvaluationError(f"The cases run in a browser, and {why}.", key="python", remedy="Install Chromium.")
-    with ThreadPoolExecutor(1) as pool:  # Playwright's plain interface refuses to run where an event loop does
-        seen = pool.submit(
-            look, files, [Check(each, each) for each in js], browser=browser, timeout_s=TIMEOUT_S
-        ).result()
+    checks = [Check(each, each) for each in js]
+    seen = look(files, checks, browser=browser, timeout_s=TIMEOUT_S)
     return all(outcome.verdict == "passed" for outcome in seen.outcomes)

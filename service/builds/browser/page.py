@@ -4,33 +4,32 @@ What comes in: files, expressions to judge. What goes out: outcomes, console err
 from memory; every other request is refused, names resolve to nothing and a dead proxy takes the rest, so generated code
 reaches nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked
 by us and not by the browser. Every check gets a browser context of its own, so that none disturbs the next; a page
-that loops for ever or opens dialogs costs its own check's time only.
+that loops for ever or opens dialogs costs its own check's time only. `python -m service.builds.browser.page NICE`
+reads one request from its standard input and writes what it saw to its output, as `process` has it.
 """
 
 from __future__ import annotations
 
-import functools
+import base64
 import json
 import mimetypes
 import os
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import httpx
 from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 
-from service.builds.verify import IDS, Check, Outcome
+from service.builds.browser import IDS, Check, Outcome, Seen
 from service.errors import BuildError
 
 ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
 CHECK_S = 10.0
 FETCH_S = 10.0
-DRIVER_S = 60.0
 SANDBOX = "it may not make its sandbox. In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
 MAX_FETCHED_BYTES = 5_000_000
 ISOLATED = (
@@ -74,20 +73,6 @@ SEEN = """(ids) => JSON.stringify({
 })"""
 
 
-@dataclass
-class Seen:
-    """What the browser showed."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    screenshot: bytes | None = None
-
-    @property
-    def console(self) -> tuple[str, ...]:
-        """Each error once, in order."""
-        return tuple(dict.fromkeys(self.errors))
-
-
 def look(
     files: Mapping[str, bytes],
     checks: Sequence[Check],
@@ -98,7 +83,6 @@ def look(
 ) -> Seen:
     """Open the page, then once more for every check. Raises BuildError when the browser does not run."""
     seen = Seen()
-    _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
     try:
         with sync_playwright() as playwright:
@@ -119,19 +103,6 @@ def look(
         why = SANDBOX if "No usable sandbox" in str(error) else _words(error)
         raise BuildError(f"The browser {browser} does not run: {why}") from None
     return seen
-
-
-@functools.cache
-def _driven(node: str | None) -> None:
-    """Ask once whether Playwright's driver starts: Playwright waits without end where not. Raises BuildError."""
-    command = [sys.executable, "-m", "playwright", "--version"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_S)
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"Playwright's driver does not run: it said nothing in {DRIVER_S:.0f} s.") from None
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"{node or 'it'} ended with {done.returncode}"])[-1]
-        raise BuildError(f"Playwright's driver does not run: {said[:300]}")
 
 
 def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float) -> None:
@@ -233,6 +204,8 @@ def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], s
 
 def _fetched(route: Route) -> None:
     """Ask an allowed host ourselves, without cookies or redirects, and hand on what decides: CORS is the host's."""
+    import httpx  # takes half as long to import as all the rest, and few pages need it
+
     try:
         with httpx.stream(route.request.method, route.request.url, timeout=FETCH_S) as response:
             body = b""
@@ -257,3 +230,41 @@ def _words(error: Exception) -> str:
 
 def _charset(kind: str) -> str:
     return f"{kind}; charset=utf-8" if kind.startswith("text/") or kind.endswith(("javascript", "json")) else kind
+
+
+def main() -> None:
+    """Answer one request, and end with who asked."""
+    os.nice(int(sys.argv[1]))
+    request = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    try:
+        seen = look(
+            {path: base64.b64decode(data) for path, data in request["files"].items()},
+            [Check(**check) for check in request["checks"]],
+            browser=request["browser"],
+            timeout_s=request["timeout_s"],
+            network=frozenset(request["network"]),
+        )
+    except BuildError as error:
+        answer: dict[str, Any] = {"error": error.message}
+    else:
+        shot = seen.screenshot
+        answer = {
+            "outcomes": [asdict(each) for each in seen.outcomes],
+            "errors": seen.errors,
+            "screenshot": base64.b64encode(shot).decode("ascii") if shot is not None else None,
+        }
+    sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+    os._exit(0)  # the thread that watches the parent holds the standard input, for which an orderly end would wait
+
+
+def _end_with_the_parent() -> None:
+    """The parent's end of the pipe closes when it dies, by whatever; the browser then ends with this process."""
+    while os.read(sys.stdin.fileno(), 4096):
+        continue
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,15 +13,16 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from service.builds.brief import Attachment
+from service.builds.browser import Check, Outcome
+from service.builds.browser.process import look
 from service.builds.generate.frame import README_SECTIONS
 from service.errors import BuildError, SettingsError
 
 log = logging.getLogger("sameboat.builds")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-Verdict = Literal["passed", "failed", "not judged"]
 LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
 # Sentences that mean one of our own checks, as senders write them.
 MEANT = (
@@ -29,28 +30,6 @@ MEANT = (
     (README, re.compile(r"\breadme\b", re.IGNORECASE)),
     (IDENTICAL, re.compile(r"\bas[- ]is\b|matches the attached|identical to the attached", re.IGNORECASE)),
 )
-
-IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")  # the elements that an expression names
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check to run. `js` is the expression, given or translated; None for one about the repository."""
-
-    said: str
-    js: str | None = None
-    translated: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one check."""
-
-    said: str
-    verdict: Verdict
-    reason: str
-    js: str | None = None
-    translated: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,8 +103,6 @@ def verify(
     in_page = [check for check in checks if check.js is not None]
     why = "there is no browser here"
     if browser is not None:
-        from service.builds.verify.browser import look  # Playwright is needed only where there is a browser
-
         try:
             seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network)
             return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)

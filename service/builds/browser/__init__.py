@@ -1,0 +1,48 @@
+"""Generated pages in a browser: what is asked of them, and what was seen. `process.look` asks, `page.look` sees.
+
+What comes in: files and expressions. What goes out: `Seen`. Importing this costs nothing: `page` is imported where
+Playwright is needed, in a process of its own. It does not know what a repository must hold; that is `verify`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+Verdict = Literal["passed", "failed", "not judged"]
+IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")  # the elements that an expression names
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check to run. `js` is the expression, given or translated; None for one about the repository."""
+
+    said: str
+    js: str | None = None
+    translated: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check."""
+
+    said: str
+    verdict: Verdict
+    reason: str
+    js: str | None = None
+    translated: bool = False
+
+
+@dataclass
+class Seen:
+    """What the browser showed."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    screenshot: bytes | None = None
+
+    @property
+    def console(self) -> tuple[str, ...]:
+        """Each error once, in order."""
+        return tuple(dict.fromkeys(self.errors))

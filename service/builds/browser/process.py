@@ -1,0 +1,122 @@
+"""A look at a page in a process of its own, which yields to everything else on the machine.
+
+What comes in: what `page.look` takes. What goes out: what it gives. A service that answers while five builds open
+their pages shares its CPUs with five browsers, each of a dozen threads: driven from within and as urgent as the
+service itself, they kept `/healthz` waiting for up to two seconds. So they are driven by a child, with a lower
+priority, as many at a time as there are CPUs. The child has none of this service's environment but what a program
+needs to run, hence no secrets, and ends when this process does, however that ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from service.builds.browser import Check, Outcome, Seen
+from service.errors import BuildError
+from service.resources import cpus
+
+NICE = 10  # a tenth of the weight of what answers (sched(7)): much when the machine is idle, little when it is not
+STARTS_S = 90.0  # Python and Chromium on an overloaded machine; Playwright itself waits for 60 s
+DRIVER_S = 60.0
+PER_PAGE_S = 20.0  # a check costs 10 s at most, and a context that hangs somewhat more
+INHERITED = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+PREFIXES = ("LC_", "XDG_", "FONTCONFIG_", "PLAYWRIGHT_")
+
+
+@functools.cache
+def _turns() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(cpus())
+
+
+def look(
+    files: Mapping[str, bytes],
+    checks: Sequence[Check],
+    *,
+    browser: str,
+    timeout_s: float,
+    network: frozenset[str] = frozenset(),
+) -> Seen:
+    """As `page.look`, in a child. Raises BuildError when the browser does not run."""
+    request = {
+        "files": {path: base64.b64encode(data).decode("ascii") for path, data in files.items()},
+        "checks": [asdict(check) for check in checks],
+        "browser": browser,
+        "timeout_s": timeout_s,
+        "network": sorted(network),
+    }
+    _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
+    with _turns():
+        answer = _asked(json.dumps(request).encode() + b"\n", STARTS_S + PER_PAGE_S * (len(checks) + 1))
+    if "error" in answer:
+        raise BuildError(answer["error"])
+    shot = answer["screenshot"]
+    return Seen(
+        [Outcome(**each) for each in answer["outcomes"]],
+        answer["errors"],
+        base64.b64decode(shot) if shot is not None else None,
+    )
+
+
+@functools.cache
+def _driven(node: str | None) -> None:
+    """Ask once whether Playwright's driver starts: Playwright waits without end where not. Raises BuildError."""
+    command = [sys.executable, "-m", "playwright", "--version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_S)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"Playwright's driver does not run: it said nothing in {DRIVER_S:.0f} s.") from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"{node or 'it'} ended with {done.returncode}"])[-1]
+        raise BuildError(f"Playwright's driver does not run: {said[:300]}")
+
+
+def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
+    """What the child answers. Its stdin stays open until it has: when it closes, this process is gone."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.builds.browser.page", str(NICE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env={key: value for key, value in os.environ.items() if key in INHERITED or key.startswith(PREFIXES)},
+            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ends = threading.Timer(limit_s, process.kill)
+        ends.start()
+        try:
+            with process.stdout:
+                _told(process.stdin.fileno(), request)
+                answer = process.stdout.read()
+        finally:
+            ends.cancel()
+            process.stdin.close()
+            process.wait()
+        if answer:
+            found: dict[str, Any] = json.loads(answer)
+            return found
+        said.seek(0)
+        last = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    why = last[0][:300] if last else f"it ended with {process.returncode} and said nothing"
+    return {"error": f"The browser could not be asked: {why}"}
+
+
+def _told(stdin: int, request: bytes) -> None:
+    """Write it all; a child that is gone already shows that by answering nothing."""
+    left = memoryview(request)
+    try:
+        while left:
+            left = left[os.write(stdin, left) :]
+    except BrokenPipeError:
+        return

@@ -1,0 +1,56 @@
+"""The browser's process: it yields to the service, holds none of its secrets, and does not outlive it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.builds.browser import process
+from service.errors import BuildError
+from tests.builds.harness import until
+
+pytest.importorskip("playwright", reason="Playwright, the extra `browser`, is not installed")
+
+
+def program(path: Path, *lines: str) -> str:
+    """What stands in for Chromium."""
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")), encoding="ascii")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_it_yields_and_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generated code runs with a lower priority than what answers, below no process whose environment has a secret."""
+    monkeypatch.setenv("SAMEBOAT_SECRET", "canary-environment")
+    monkeypatch.setenv("EXAMPLE_API_KEY", "canary-environment")
+    browser = program(tmp_path / "browser", f"nice > {tmp_path}/nice; env > {tmp_path}/env", "exit 1")
+    with pytest.raises(BuildError, match="does not run"):
+        process.look({"index.html": b""}, [], browser=browser, timeout_s=5)
+    assert int((tmp_path / "nice").read_text(encoding="ascii")) == os.nice(0) + process.NICE
+    assert "canary-environment" not in (tmp_path / "env").read_text(encoding="utf-8", errors="replace")
+
+
+def test_it_ends_with_the_service(tmp_path: Path) -> None:
+    """The service is killed while a browser runs: nothing stays behind, neither the browser nor what drives it."""
+    browser = program(
+        tmp_path / "browser", f"echo $$ > {tmp_path}/new", f"mv {tmp_path}/new {tmp_path}/pid", "sleep 300"
+    )
+    code = f"from service.builds.browser import process; process.look({{}}, [], browser={browser!r}, timeout_s=5)"
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        until((tmp_path / "pid").exists, 60)
+        started = int((tmp_path / "pid").read_text(encoding="ascii"))
+        parent.send_signal(signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{started}").exists(), 60)
+
+
+def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last line is the reason; no build hangs on it."""
+    monkeypatch.setattr(process, "INHERITED", ())
+    monkeypatch.setattr(process, "NICE", "much")
+    with pytest.raises(BuildError, match="invalid literal for int"):
+        process.look({}, [], browser="/bin/false", timeout_s=5)
