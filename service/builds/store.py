@@ -271,9 +271,9 @@ class Store:
     # Retention
 
     def forget(self, before_s: float) -> list[str]:
-        """Delete finished builds older than that, with everything kept for them; their ids."""
+        """Delete builds that ended before then and owe no callback, with everything kept for them; their ids."""
         with self._write() as connection:
-            where = BUILDS.c.finished_s < before_s
+            where = (BUILDS.c.finished_s < before_s) & (BUILDS.c.delivery != "pending")
             ids = list(connection.execute(sa.select(BUILDS.c.id).where(where)).scalars())
             for table in (EVENTS, ATTEMPTS, BLOBS):
                 connection.execute(table.delete().where(table.c.build.in_(ids)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from service.builds.browser import process
+from service.builds.browser import Check, process
+from service.builds.verify import find_browser
 from service.errors import BuildError
 from tests.builds.harness import until
 
 pytest.importorskip("playwright", reason="Playwright, the extra `browser`, is not installed")
+BROWSER, WHY = find_browser(None)
 
 
 def program(path: Path, *lines: str) -> str:
@@ -35,17 +38,28 @@ def test_it_yields_and_knows_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
     assert "canary-environment" not in (tmp_path / "env").read_text(encoding="utf-8", errors="replace")
 
 
+@pytest.mark.browser
+@pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")
 def test_it_ends_with_the_service(tmp_path: Path) -> None:
     """The service is killed while a browser runs: nothing stays behind, neither the browser nor what drives it."""
-    browser = program(
-        tmp_path / "browser", f"echo $$ > {tmp_path}/new", f"mv {tmp_path}/new {tmp_path}/pid", "sleep 300"
-    )
-    code = f"from service.builds.browser import process; process.look({{}}, [], browser={browser!r}, timeout_s=5)"
-    with subprocess.Popen([sys.executable, "-c", code]) as parent:
-        until((tmp_path / "pid").exists, 60)
-        started = int((tmp_path / "pid").read_text(encoding="ascii"))
+    files, checks = {"index.html": b"<title>t</title>"}, [Check("for ever", "new Promise(() => {})")]
+    code = f"""
+from service.builds.browser import Check, process
+process.look({files!r}, {checks!r}, browser={BROWSER!r}, timeout_s=60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}) as parent:
+        until(lambda: with_profile_in(tmp_path), 60)
         parent.send_signal(signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{started}").exists(), 60)
+    until(lambda: not with_profile_in(tmp_path), 60)
+
+
+def with_profile_in(folder: Path) -> list[str]:
+    """The processes of a browser whose profile is in that folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [each.parent.name] if f"user-data-dir={folder}".encode() in each.read_bytes() else []
+    return found
 
 
 def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,145 @@
+"""A build's life as seen from outside: what it tells, where it can be cancelled, and when it is forgotten."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.builds.database import make_engine
+from service.builds.steps import Steps
+from service.builds.store import ATTEMPTS, BLOBS, BUILDS, EVENTS, Store
+from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
+from tests.builds.processes import commits
+from tests.servers.evaluator import evaluator
+
+BEARER = {"authorization": f"Bearer {SECRET}"}
+BEFORE_THE_PUSH = ("begin", "repository", "checks", "make", "verify", "go_on", "choose", "scan", "push")
+BEHIND_IT = ("publish", "live", "finish")
+
+
+def numbers(events: str) -> list[int]:
+    """The ids of server-sent events."""
+    return [int(line.removeprefix("id: ")) for line in events.splitlines() if line.startswith("id: ")]
+
+
+def test_events_go_on_after_the_last_one_that_was_seen(tmp_path: Path) -> None:
+    """With `Last-Event-ID` a client gets what it has not seen, once and in order; without, or with nonsense, all."""
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        build = posted(client, brief(judge.url))["job_id"]
+        with client.stream("GET", f"/builds/{build}/events") as live:  # from the first event to the last
+            told = "".join(live.iter_text())
+        every = numbers(told)
+        assert len(every) > 8
+        assert every == sorted(set(every))
+        middle = every[len(every) // 2]
+        rest = client.get(f"/builds/{build}/events", headers={"last-event-id": str(middle)}).text
+        assert numbers(rest) == [each for each in every if each > middle]
+        assert told.endswith(rest)
+        for nonsense in ("x", "-1", "9" * 30):
+            assert client.get(f"/builds/{build}/events", headers={"last-event-id": nonsense}).text == told
+
+
+class Held:
+    """A step that waits before it does its work, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.there, self.go = threading.Event(), threading.Event()
+        real = getattr(Steps, name)
+
+        def held(*given: Any) -> Any:
+            self.there.set()
+            self.go.wait(60)
+            return real(*given)
+
+        monkeypatch.setattr(Steps, name, held)
+
+
+@pytest.mark.parametrize("name", [each for each in (*BEFORE_THE_PUSH, *BEHIND_IT) if each != "choose"])
+def test_cancelled_in_any_phase_it_does_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Cancelled as a step begins, a build ends as cancelled, pushes nothing that is not pushed, and calls nobody."""
+    held = Held(monkeypatch, name)
+    state = tmp_path / "state"
+    with evaluator() as judge, serving(settings_for(state, browser=None), planner()) as client:
+        build = posted(client, brief(judge.url))["job_id"]
+        assert held.there.wait(60)
+        said = client.post(f"/builds/{build}/cancel", headers=BEARER)
+        assert said.status_code == 202, said.text
+        assert said.json()["status"] in ("cancelling", "cancelled")
+        held.go.set()
+        assert finished(client, build)["status"] == "cancelled"
+        assert client.post(f"/builds/{build}/cancel", headers=BEARER).json()["status"] == "cancelled"
+        again = posted(client, brief(judge.url, nonce="ab12-2"))["job_id"]  # the same repository is free for the next
+        assert finished(client, again)["status"] == "done"
+        assert [each.body["nonce"] for each in judge.heard] == ["ab12-2"]
+    assert [len(each) for each in commits(state)] == [1 if name in BEFORE_THE_PUSH else 2]
+
+
+def test_what_is_done_is_not_cancelled(tmp_path: Path) -> None:
+    """A build that is over stays what it is, and the refusal says so."""
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        build = posted(client, brief(judge.url))["job_id"]
+        finished(client, build)
+        refused = client.post(f"/builds/{build}/cancel", headers=BEARER)
+        assert 400 <= refused.status_code < 500
+        assert "done" in refused.json()["detail"]
+        assert finished(client, build)["status"] == "done"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    found = Store(make_engine(f"sqlite:///{tmp_path / 'builds.sqlite'}"))
+    found.create()
+    yield found
+    found.engine.dispose()
+
+
+def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: Store) -> None:
+    """Events (exchanges too), evidence and attempts go with a finished build; what is not over stays, even if old."""
+    now = time.time()
+    for name, finished_s in (("old", now - 100), ("owed", now - 100), ("new", now - 1), ("running", None)):
+        row: dict[str, Any] = {
+            "id": name, "received_s": now - 1000, "deadline_s": 600, "brief": {}, "payload_sha256": "",
+            "attachments": [], "repository": name, "enqueued": True, "status": "running", "delivery": "none",
+        }  # fmt: skip
+        store.accept(row, {"screenshot.png": name.encode()})
+        store.event(name, "exchange", "A model was asked.", answer="x")
+        store.attempt(name, 200, "delivered", "thank you")
+        if finished_s is not None:
+            delivery = "pending" if name == "owed" else "delivered"
+            store.update(name, status="done", finished_s=finished_s, delivery=delivery)
+    assert store.forget(now - 50) == ["old"]
+    with store.engine.connect() as connection:
+        for table in (EVENTS, ATTEMPTS, BLOBS):
+            assert {row.build for row in connection.execute(table.select())} == {"owed", "new", "running"}
+        assert {row.id for row in connection.execute(BUILDS.select())} == {"owed", "new", "running"}
+
+
+def test_a_service_forgets_at_its_next_look_and_a_late_duplicate_is_a_new_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a retention of no time a finished build is gone from every route; one that runs is there."""
+    monkeypatch.setattr("service.builds.sweeper.RETENTION_EVERY_S", 0.2)
+    held = Held(monkeypatch, "push")
+    held.go.set()
+    with (
+        evaluator() as judge,
+        serving(settings_for(tmp_path / "state", build_retention_days=1e-6), planner()) as client,
+    ):
+        build = posted(client, brief(judge.url))["job_id"]
+        until(lambda: client.get(f"/builds/{build}").status_code == 404)
+        assert judge.heard[0].body["nonce"] == "ab12-1"  # it was built and reported before
+        held.go.clear()
+        assert posted(client, brief(judge.url))["job_id"] == build
+        time.sleep(1)  # five looks
+        assert client.get(f"/builds/{build}").json()["status"] == "running"
+        held.go.set()
+        until(lambda: client.get(f"/builds/{build}").status_code == 404)
+        assert httpx.get(judge.heard[1].body["pages_url"]).status_code == 200  # what it made stays
