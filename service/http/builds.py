@@ -1,4 +1,4 @@
-"""Builds over HTTP: a brief in, status, events, cancel, deliver again; and the local forge's smart HTTP.
+"""Builds over HTTP: a brief in, status, events, cancel, deliver again.
 
 `/api-endpoint` is the public contract: size, then shape (422, with pointers and never the input), then the secret
 (403), then the durable commit, then 200. Our own routes take the same secret as a bearer token. When builds are
@@ -31,16 +31,38 @@ AWAY_RETRY_S = 5.0  # a database that restarts is back in seconds
 OVER = ("done", "failed", "cancelled")
 
 
-def _builds(request: Request) -> Builds | None:
+async def _open(request: Request) -> Builds:
+    """What this process builds with. Raises Refusal where builds are off, as everywhere without a secret."""
     found: Builds | None = getattr(request.app.state, "builds", None)
+    if found is None:
+        said = "Builds are switched off here: SAMEBOAT_SECRET is not set."
+        raise problems.Refusal(503, "builds-off", "Builds are switched off", said)
     return found
 
 
 if TYPE_CHECKING:
-    BuildsDep = Annotated[Builds | None, Depends(_builds)]
+    Open = Annotated[Builds, Depends(_open)]
 else:  # importing them takes a second, which a service without builds need not wait for (see `building`)
-    BuildsDep = Annotated[object, Depends(_builds)]
-Bearer = Annotated[str, Header(alias="authorization", description="Bearer and the secret")]
+    Open = Annotated[object, Depends(_open)]
+
+
+async def _trusted(
+    builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
+) -> Builds:
+    """The same, for who knows the secret. Raises Refusal, the same for every wrong one."""
+    _admit(builds, authorization.removeprefix("Bearer ").removeprefix("bearer "))
+    return builds
+
+
+if TYPE_CHECKING:
+    Trusted = Annotated[Builds, Depends(_trusted)]
+else:
+    Trusted = Annotated[object, Depends(_trusted)]
+
+
+def _admit(builds: Builds, secret: str) -> None:
+    if not builds.admits(secret):
+        raise problems.Refusal(403, "forbidden", "Forbidden", "The secret is wrong.")
 
 
 async def _ask(work: Callable[..., T], *values: Any) -> T:
@@ -58,40 +80,35 @@ async def _ask(work: Callable[..., T], *values: Any) -> T:
         raise StoreAway(said, retry_after_s=AWAY_RETRY_S) from error
 
 
-def off() -> Response:
-    """What every route says without a secret."""
-    said = "Builds are switched off here: SAMEBOAT_SECRET is not set."
-    return problems.respond("", 503, problems.problem(503, "builds-off", "Builds are switched off", said))
+def _unknown() -> problems.Refusal:
+    return problems.Refusal(404, "unknown-build", "Not found", "There is no such build.")
 
 
-def forbidden() -> Response:
-    """The same for every wrong secret."""
-    return problems.respond("", 403, problems.problem(403, "forbidden", "Forbidden", "The secret is wrong."))
+async def _known(builds: Builds, build: str) -> dict[str, Any]:
+    """The build as it is shown. Raises Refusal when there is none."""
+    shown = await _ask(builds.get, build)
+    if shown is None:
+        raise _unknown()
+    return shown
 
 
-def unknown() -> Response:
-    """No such build."""
-    return problems.respond("", 404, problems.problem(404, "unknown-build", "Not found", "There is no such build."))
+async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
+    """The build of a brief that is durably stored. Raises Refusal for a wrong secret, then for wrong attachments.
 
-
-def wrong(error: InputsError) -> Response:
-    """Attachments that cannot be used, with pointers into what was sent; after the secret, for decoding costs."""
-    found = [{"pointer": where, "detail": detail} for where, detail in error.problems]
-    body = problems.problem(422, "invalid", "The brief is invalid", str(error), errors=found)
-    return problems.respond("", 422, body)
+    Decoding attachments costs, so that comes after the secret; what is wrong is pointed to and not repeated.
+    """
+    _admit(builds, brief.secret.get_secret_value())
+    try:
+        return await _ask(builds.submit, brief)
+    except InputsError as error:
+        found = [{"pointer": where, "detail": detail} for where, detail in error.problems]
+        raise problems.Refusal(422, "invalid", "The brief is invalid", str(error), errors=found) from error
 
 
 @router.post("/api-endpoint", summary="A brief: 200 when it is durably stored", responses={200: {"model": Accepted}})
-async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Response:
+async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
     """The same brief again, at any time, is the same build. Everything after the 200 happens in the background."""
-    if builds is None:
-        return off()
-    if not builds.admits(brief.secret.get_secret_value()):
-        return forbidden()
-    try:
-        shown = await _ask(builds.submit, brief)
-    except InputsError as error:
-        return wrong(error)
+    shown = await _accepted(builds, brief)
     body = {
         "status": "accepted",
         "build_status": shown["status"],
@@ -105,45 +122,26 @@ async def endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Respons
 @router.post(
     "/builds", summary="A brief: 202 and where to watch it", status_code=202, responses={202: {"model": Shown}}
 )
-async def submit(brief: Brief, builds: BuildsDep) -> Response:
+async def submit(brief: Brief, builds: Open) -> Response:
     """As `/api-endpoint`, with the status code that HTTP has for it."""
-    if builds is None:
-        return off()
-    if not builds.admits(brief.secret.get_secret_value()):
-        return forbidden()
-    try:
-        shown = await _ask(builds.submit, brief)
-    except InputsError as error:
-        return wrong(error)
+    shown = await _accepted(builds, brief)
     return JSONResponse(shown, 202, headers={"location": f"/builds/{shown['id']}"})
-
-
-def _bearer(header: str) -> str:
-    return header.removeprefix("Bearer ").removeprefix("bearer ")
 
 
 @router.get("/builds", summary="The newest builds", responses={200: {"model": Newest}})
 async def every(
-    builds: BuildsDep,
-    authorization: Bearer = "",
+    builds: Trusted,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[float | None, Query(description="Only those received before this Unix time")] = None,
 ) -> Response:
     """Newest first."""
-    if builds is None:
-        return off()
-    if not builds.admits(_bearer(authorization)):
-        return forbidden()
     return JSONResponse({"builds": await _ask(builds.newest, limit, before)})
 
 
 @router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": ShownWithCallbacks}})
-async def status(build: str, builds: BuildsDep) -> Response:
+async def status(build: str, builds: Open) -> Response:
     """Its id is hard to guess and is what its sender was told; nothing else is needed to look at it."""
-    if builds is None:
-        return off()
-    shown = await _ask(builds.get, build)
-    return JSONResponse(shown) if shown is not None else unknown()
+    return JSONResponse(await _known(builds, build))
 
 
 @router.get(
@@ -152,12 +150,9 @@ async def status(build: str, builds: BuildsDep) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(build: str, builds: BuildsDep, last_event_id: Annotated[str, Header()] = "0") -> Response:
+async def events(build: str, builds: Open, last_event_id: Annotated[str, Header()] = "0") -> Response:
     """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""
-    if builds is None:
-        return off()
-    if await _ask(builds.get, build) is None:
-        return unknown()
+    await _known(builds, build)
     after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 12 else 0
     return sse.Events(_events(builds, build, after), openai=False, headers={})
 
@@ -181,14 +176,9 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
     summary="What models were asked for a build, and what they answered",
     responses={200: {"model": Exchanges}},
 )
-async def exchanges(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
+async def exchanges(build: str, builds: Trusted) -> Response:
     """Everything that was told to a model and came back, with tokens and cost, and without this service's secrets."""
-    if builds is None:
-        return off()
-    if not builds.admits(_bearer(authorization)):
-        return forbidden()
-    if await _ask(builds.get, build) is None:
-        return unknown()
+    await _known(builds, build)
     return JSONResponse({"exchanges": await _ask(builds.exchanges, build)})
 
 
@@ -198,12 +188,12 @@ async def exchanges(build: str, builds: BuildsDep, authorization: Bearer = "") -
     response_class=Response,
     responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-async def screenshot(build: str, builds: BuildsDep) -> Response:
+async def screenshot(build: str, builds: Open) -> Response:
     """A PNG; 404 before there is one."""
-    if builds is None:
-        return off()
     data = await _ask(builds.screenshot, build)
-    return unknown() if data is None else Response(data, media_type="image/png")
+    if data is None:
+        raise _unknown()
+    return Response(data, media_type="image/png")
 
 
 @router.post(
@@ -212,23 +202,18 @@ async def screenshot(build: str, builds: BuildsDep) -> Response:
     status_code=202,
     responses={202: {"model": Shown}},
 )
-async def cancel(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
+async def cancel(build: str, builds: Trusted) -> Response:
     """A model that answers for it is withdrawn; what was pushed stays."""
-    return await _act(build, builds, authorization, "cancel")
+    return await _act(build, builds, "cancel")
 
 
 @router.post("/builds/{build}/deliver", summary="Call back again", status_code=202, responses={202: {"model": Shown}})
-async def deliver(build: str, builds: BuildsDep, authorization: Bearer = "") -> Response:
+async def deliver(build: str, builds: Trusted) -> Response:
     """With the same `webhook-id`."""
-    return await _act(build, builds, authorization, "deliver")
+    return await _act(build, builds, "deliver")
 
 
-async def _act(build: str, builds: Builds | None, authorization: str, what: str) -> Response:
-    if builds is None:
-        return off()
-    if not builds.admits(_bearer(authorization)):
-        return forbidden()
-    if await _ask(builds.get, build) is None:
-        return unknown()
+async def _act(build: str, builds: Builds, what: str) -> Response:
+    await _known(builds, build)
     shown: dict[str, Any] = await _ask(getattr(builds, what), build)
     return JSONResponse(shown, 202)

@@ -112,8 +112,20 @@ def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str
     return JSONResponse(body, status, headers=headers, media_type=media)
 
 
+class Refusal(Exception):
+    """A request that a route or its dependency refuses for a reason of HTTP's own; answered as the problem it is."""
+
+    def __init__(self, status: int, kind: str, title: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.body = problem(status, kind, title, detail, **more)
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error this way."""
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Refusal)
+        return respond(request.url.path, error.body["status"], error.body)
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.SameboatError)
@@ -148,6 +160,7 @@ def install(app: FastAPI) -> None:
             return respond(request.url.path, 500, openai_error(500, "internal", detail, None))
         return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail))
 
+    app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(errors.SameboatError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
