@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
             key=missed[0],
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
-    return [runner.judge(prompt, case, found[case.id], kept=True) for case in cases]
+    with ThreadPoolExecutor() as pool:  # a check that opens a page mostly waits for it
+        return list(pool.map(lambda case: runner.judge(prompt, case, found[case.id], kept=True), cases))
 
 
 def _whole(prompt: Prompt, case: Case, records: list[Record], lock: Lock) -> bool:

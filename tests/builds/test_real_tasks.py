@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.builds.verify import find_browser
+from service.builds.browser import Check
+from service.builds.verify import find_browser, verify
 from tests.builds.real_tasks import ANALYZE, FIXED, LLM_PAGES, RAN, SHARE_VOLUME, Task, run_task, workbook
 
 pytestmark = [
@@ -33,6 +34,22 @@ def rounds(task: Task, tmp_path: Path) -> list[dict]:  # type: ignore[type-arg]
     return rows
 
 
+def broken(first: dict, after: Path) -> list[str]:  # type: ignore[type-arg]
+    """The checks of the first round, as they were run then, that passed then and fail in the second round's files."""
+    passed = [each for each in first["build"]["outcome"]["report"]["outcomes"] if each["js"]]
+    checks = [Check(each["said"], each["js"], each["translated"]) for each in passed if each["verdict"] == "passed"]
+    assert checks
+    files = {
+        str(path.relative_to(after)): path.read_bytes()
+        for path in after.rglob("*")
+        if path.is_file() and ".git" not in path.relative_to(after).parts
+    }
+    report = verify(files, checks, [], browser=find_browser(None)[0], timeout_s=60)
+    judged = [each for each in report.outcomes if each.js]
+    assert len(judged) == len(checks)
+    return [f"{each.said}: {each.reason}" for each in judged if each.verdict != "passed"]
+
+
 def test_share_volume_reads_data_at_build_time_and_in_the_page(tmp_path: Path) -> None:
     """data.json comes from what the build fetched with a named agent; ?CIK= fetches in the browser; round 2 edits."""
     first, second = rounds(SHARE_VOLUME, tmp_path)
@@ -46,6 +63,7 @@ def test_share_volume_reads_data_at_build_time_and_in_the_page(tmp_path: Path) -
 
 
 def test_llm_pages_has_its_nine_files_and_round_two_changes_one(tmp_path: Path) -> None:
+    """Every file with its shape; round 2 changes one and breaks nothing that round 1 was checked for."""
     first, second = rounds(LLM_PAGES, tmp_path)
     assert first["build"]["outcome"]["failed"] == []
     assert second["build"]["outcome"]["failed"] == []
@@ -54,6 +72,7 @@ def test_llm_pages_has_its_nine_files_and_round_two_changes_one(tmp_path: Path) 
     assert json.loads((before / "prediction.json").read_text())["rate"] == 4.1
     assert json.loads((after / "prediction.json").read_text())["rate"] == 3.9
     assert (after / "ashravan.txt").read_bytes() == (before / "ashravan.txt").read_bytes()
+    assert broken(first, after) == []
 
 
 def test_analyze_fixes_what_it_was_told_to_fix_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -72,3 +91,4 @@ def test_analyze_fixes_what_it_was_told_to_fix_and_keeps_the_rest(tmp_path: Path
     after = clone(second, tmp_path / "second")
     ran = subprocess.run([sys.executable, "execute.py"], cwd=after, check=True, capture_output=True, text=True).stdout
     assert json.loads(ran) == {"revenue": 30.5, "mean": 15.25}
+    assert broken(first, after) == []
