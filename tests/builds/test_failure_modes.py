@@ -1,6 +1,6 @@
 """How others fail, each as a test of ours, by the numbers of docs/builds.md. 1, 3, 4, 5, 10, 11 are elsewhere.
 
-1: test_crashes. 3: test_delivery. 4, 10: test_github. 5: the bench. 11: test_workers.
+1: test_crashes. 3: test_delivery. 4, 10: github/. 5: the bench. 11: test_workers.
 """
 
 from __future__ import annotations

@@ -19,8 +19,9 @@ from tests.builds.processes import commits
 from tests.servers.evaluator import evaluator
 
 BEARER = {"authorization": f"Bearer {SECRET}"}
-BEFORE_THE_PUSH = ("begin", "repository", "checks", "make", "verify", "go_on", "choose", "scan", "push")
+BEFORE_THE_PUSH = ("begin", "repository", "checks", "make", "verify", "go_on", "scan", "push")
 BEHIND_IT = ("publish", "live", "finish")
+PHASES = (*BEFORE_THE_PUSH, *BEHIND_IT)
 
 
 def numbers(events: str) -> list[int]:
@@ -28,7 +29,7 @@ def numbers(events: str) -> list[int]:
     return [int(line.removeprefix("id: ")) for line in events.splitlines() if line.startswith("id: ")]
 
 
-def test_events_go_on_after_the_last_one_that_was_seen(tmp_path: Path) -> None:
+def test_events_go_on_after_the_last_one_that_was_seen(tmp_path: Path, gate: Gate) -> None:
     """With `Last-Event-ID` a client gets what it has not seen, once and in order; without, or with nonsense, all."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
@@ -45,44 +46,63 @@ def test_events_go_on_after_the_last_one_that_was_seen(tmp_path: Path) -> None:
             assert client.get(f"/builds/{build}/events", headers={"last-event-id": nonsense}).text == told
 
 
-class Held:
-    """A step that waits before it does its work, until it is let go."""
+class Gate:
+    """Every step waits here before it does its work when it is the one that is held, until it is let go."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held: str | None = None
         self.there, self.go = threading.Event(), threading.Event()
-        real = getattr(Steps, name)
+        for name in PHASES:
+            monkeypatch.setattr(Steps, name, self._held(name, getattr(Steps, name)))
 
-        def held(*given: Any) -> Any:
-            self.there.set()
-            self.go.wait(60)
+    def _held(self, name: str, real: Any) -> Any:
+        def step(*given: Any) -> Any:
+            if name == self.held:
+                self.there.set()
+                self.go.wait(60)
             return real(*given)
 
-        monkeypatch.setattr(Steps, name, held)
+        return step
+
+    def hold(self, name: str) -> None:
+        """From now on this one is held."""
+        self.there.clear()
+        self.go.clear()
+        self.held = name
 
 
-@pytest.mark.parametrize("name", [each for each in (*BEFORE_THE_PUSH, *BEHIND_IT) if each != "choose"])
-def test_cancelled_in_any_phase_it_does_nothing_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Cancelled as a step begins, a build ends as cancelled, pushes nothing that is not pushed, and calls nobody."""
-    held = Held(monkeypatch, name)
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Steps that can be held, in a service without a browser, for which there is nothing to see here."""
+    monkeypatch.setattr("service.builds.runtime.find_browser", lambda _: (None, "it is not needed"))
+    return Gate(monkeypatch)
+
+
+def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate) -> None:
+    """Cancelled as a step begins, a build ends as cancelled, pushes nothing that is not pushed, and calls nobody.
+
+    Its repository is free: the same task's next brief is built, on what there is.
+    """
     state = tmp_path / "state"
-    with evaluator() as judge, serving(settings_for(state, browser=None), planner()) as client:
-        build = posted(client, brief(judge.url))["job_id"]
-        assert held.there.wait(60)
-        said = client.post(f"/builds/{build}/cancel", headers=BEARER)
-        assert said.status_code == 202, said.text
-        assert said.json()["status"] in ("cancelling", "cancelled")
-        held.go.set()
-        assert finished(client, build)["status"] == "cancelled"
-        assert client.post(f"/builds/{build}/cancel", headers=BEARER).json()["status"] == "cancelled"
-        again = posted(client, brief(judge.url, nonce="ab12-2"))["job_id"]  # the same repository is free for the next
-        assert finished(client, again)["status"] == "done"
-        assert [each.body["nonce"] for each in judge.heard] == ["ab12-2"]
-    assert [len(each) for each in commits(state)] == [1 if name in BEFORE_THE_PUSH else 2]
+    with evaluator() as judge, serving(settings_for(state), planner()) as client:
+        for phase in PHASES:
+            gate.hold(phase)
+            build = posted(client, brief(judge.url, task=f"task-{phase}"))["job_id"]
+            assert gate.there.wait(60), phase
+            said = client.post(f"/builds/{build}/cancel", headers=BEARER)
+            assert said.status_code == 202, phase
+            assert said.json()["status"] == ("cancelled" if phase == "begin" else "cancelling"), phase
+            gate.go.set()
+            assert finished(client, build)["status"] == "cancelled", phase
+            assert client.post(f"/builds/{build}/cancel", headers=BEARER).json()["status"] == "cancelled"
+        gate.held = None
+        nexts = [posted(client, brief(judge.url, task=f"task-{each}", nonce="2"))["job_id"] for each in PHASES]
+        assert {finished(client, each)["status"] for each in nexts} == {"done"}
+        assert [each.body["nonce"] for each in judge.heard] == ["2"] * len(PHASES)
+    assert sorted(len(each) for each in commits(state)) == [1] * len(BEFORE_THE_PUSH) + [2] * len(BEHIND_IT)
 
 
-def test_what_is_done_is_not_cancelled(tmp_path: Path) -> None:
+def test_what_is_done_is_not_cancelled(tmp_path: Path, gate: Gate) -> None:
     """A build that is over stays what it is, and the refusal says so."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
@@ -123,12 +143,10 @@ def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: 
 
 
 def test_a_service_forgets_at_its_next_look_and_a_late_duplicate_is_a_new_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: Gate
 ) -> None:
     """With a retention of no time a finished build is gone from every route; one that runs is there."""
     monkeypatch.setattr("service.builds.sweeper.RETENTION_EVERY_S", 0.2)
-    held = Held(monkeypatch, "push")
-    held.go.set()
     with (
         evaluator() as judge,
         serving(settings_for(tmp_path / "state", build_retention_days=1e-6), planner()) as client,
@@ -136,10 +154,10 @@ def test_a_service_forgets_at_its_next_look_and_a_late_duplicate_is_a_new_build(
         build = posted(client, brief(judge.url))["job_id"]
         until(lambda: client.get(f"/builds/{build}").status_code == 404)
         assert judge.heard[0].body["nonce"] == "ab12-1"  # it was built and reported before
-        held.go.clear()
+        gate.hold("push")
         assert posted(client, brief(judge.url))["job_id"] == build
         time.sleep(1)  # five looks
         assert client.get(f"/builds/{build}").json()["status"] == "running"
-        held.go.set()
+        gate.go.set()
         until(lambda: client.get(f"/builds/{build}").status_code == 404)
         assert httpx.get(judge.heard[1].body["pages_url"]).status_code == 200  # what it made stays

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from service.builds.forge import STAMP, ForgeError
-from tests.builds.test_github import FILES, Time, commit, forge_of
+from tests.builds.github.support import FILES, Time, commit, forge_of
 from tests.servers.github import FakeGitHub, Seen, github
 from tests.servers.github_contract import ROUTES, Contract, document
 from tests.servers.prism import prism

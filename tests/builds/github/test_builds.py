@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.builds.github.support import git
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import reached, sent, service
-from tests.builds.test_github import git
 from tests.servers.evaluator import evaluator
 from tests.servers.github import TOKEN, FakeGitHub, github
 
