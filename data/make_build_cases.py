@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from service.builds.brief import Attachment
+from service.builds.browser import Check
 from service.builds.generate import offered
 from service.builds.generate.write import shown
-from service.builds.browser import Check
 from service.builds.verify import find_browser, verify
 
 HERE = Path(__file__).parent
