@@ -148,12 +148,19 @@ class DeadlineExceeded(EngineError):
 
 
 class RemoteError(EngineError):
-    """The remote engine refused or broke. `status` is its HTTP status, or None when it could not be reached."""
+    """The remote engine refused or broke. `status` is its HTTP status, or None when it could not be reached; `key` the
+    parameter that it complains of, when it says so."""
 
     def __init__(
-        self, message: str, *, status: int | None = None, retry_after_s: float | None = None, remedy: str | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        key: str | None = None,
+        remedy: str | None = None,
     ) -> None:
-        super().__init__(message, retry_after_s=retry_after_s, remedy=remedy)
+        super().__init__(message, retry_after_s=retry_after_s, key=key, remedy=remedy)
         self.status = status
 
 

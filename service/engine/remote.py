@@ -30,6 +30,7 @@ from service.settings import Settings
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 LONGEST_WAIT_S = 60.0
+LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of waiting tokens errs upwards
 
 
@@ -57,6 +58,7 @@ class RemoteEngine:
             timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
         )
         self._places = places or places_of(settings)
+        self._limit = LIMIT
         self._health = Health("ready", f"{self._model} at {self._client.base_url}")
         self._counters = dict.fromkeys(
             ("requests", "answers", "rejected", "withdrawn", "failed", "retries", "completion_tokens", "running"), 0.0
@@ -188,7 +190,7 @@ class RemoteEngine:
         self, path: str, body: dict[str, Any], request: Request, arrived: float
     ) -> AsyncGenerator[Chunk | Answer, None]:
         begun = time.monotonic()
-        response = await self._send(path, body, fresh=not request.reuse)
+        response = await self._begin(path, body, fresh=not request.reuse)
         reading = Reading(request)
         first: float | None = None
         try:
@@ -222,6 +224,20 @@ class RemoteEngine:
             logprobs=tuple(reading.logprobs) if request.logprobs is not None else None,
             constrained=request.schema is not None or request.any_json,
         )
+
+    async def _begin(self, path: str, body: Mapping[str, Any], *, fresh: bool) -> httpx.Response:
+        """The head of an answer. Newer models of OpenAI's want the limit by its newer name, and say so when asked."""
+        try:
+            return await self._send(path, self._named(body), fresh=fresh)
+        except RemoteError as error:
+            if self._limit == NEWER_LIMIT or (error.status, error.key) != (400, LIMIT):
+                raise
+            self._limit = NEWER_LIMIT
+            return await self._send(path, self._named(body), fresh=fresh)
+
+    def _named(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body with the limit under the name that this model takes."""
+        return {self._limit if name == LIMIT else name: value for name, value in body.items()}
 
     async def _send(self, path: str, body: Mapping[str, Any], *, fresh: bool = False) -> httpx.Response:
         """The response's head, after as many tries as the settings allow. `fresh`: no answer that was given before."""
@@ -279,8 +295,9 @@ async def _failure(response: httpx.Response) -> RemoteError:
         raw = json.loads(await response.aread())
         error = raw.get("error", raw) if isinstance(raw, dict) else {}
         said = str(error.get("message", "")) if isinstance(error, dict) else str(error)
+        fault = error.get("param") if isinstance(error, dict) else None
     except (ValueError, httpx.HTTPError):
-        said = ""
+        said, fault = "", None
     finally:
         await response.aclose()
     sent = response.request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -294,6 +311,7 @@ async def _failure(response: httpx.Response) -> RemoteError:
         f"The server answered {response.status_code}" + (f": {said[:300]}" if said else "."),
         status=response.status_code,
         retry_after_s=_retry_after(response.headers.get("retry-after", "")),
+        key=fault if isinstance(fault, str) else None,
         remedy=hint,
     )
 

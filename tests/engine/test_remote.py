@@ -85,6 +85,20 @@ def test_who_wants_a_fresh_answer_says_so_to_the_server_too(server: OpenAIServer
     assert [headers.get("cache-control") for _, headers, _ in server.asked] == [None, "no-cache"]
 
 
+def test_a_model_that_wants_the_limit_by_its_newer_name_gets_it(server: OpenAIServer) -> None:
+    """It is asked once by the older name, which most servers know, and from then on by the newer one."""
+    server.script("newer")
+
+    async def main() -> None:
+        async with engine(server.base_url, remote_retries=0) as made:
+            for _ in range(2):
+                assert (await made.answer(ASK)).text == "hello, wörld 😀"
+
+    asyncio.run(main())
+    limits = [(body.get("max_tokens"), body.get("max_completion_tokens")) for _, _, body in server.asked]
+    assert limits == [(16, None), (None, 16), (None, 16)]
+
+
 def test_raw_text_goes_to_completions(server: OpenAIServer) -> None:
     """A request with text has no conversation and no chat template."""
     assert ask(server, Request(text="Once")).text == "hello, wörld 😀"

@@ -24,6 +24,7 @@
     filtered      finish_reason content_filter
     length        finish_reason length after the first chunk
     tool_calls    calls the first tool of the request with `{"city": "Bern"}`
+    newer         400 for `max_tokens`, as OpenAI's newer models; the answer for `max_completion_tokens`
     silent        leaves out the log-probabilities that were asked for; in every other mode they are given
     bad_logprobs  log-probabilities of another shape
 """
@@ -122,6 +123,11 @@ class OpenAIServer:
         if mode == "unauthorized":
             key = request.headers.get("authorization", "").removeprefix("Bearer ")
             return JSONResponse({"error": {"message": f"Incorrect API key provided: {key}."}}, 401)
+        if mode == "newer" and "max_tokens" in body:
+            words = "Unsupported parameter: 'max_tokens' is not supported with this model."
+            return JSONResponse(
+                {"error": {"message": words, "param": "max_tokens", "code": "unsupported_parameter"}}, 400
+            )
         if mode == "not_found":
             return Response("404 page not found", 404, media_type="text/plain")
         if mode == "html":
