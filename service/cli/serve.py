@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ def command(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Serve the promoted prompts and the OpenAI-compatible API."""
+    began = time.monotonic()
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     try:
         settings = settings_module.load(**given)
@@ -42,7 +44,7 @@ def command(
         from service.http.app import create_app
         from service.http.server import server_of
 
-        server = server_of(create_app(settings, engines=engines))
+        server = server_of(create_app(settings, engines=engines), began=began)
     except SameboatError as error:
         sys.stderr.write(f"sameboat: cannot start: {error}\n")
         raise typer.Exit(STARTUP_FAILED) from None

@@ -20,23 +20,24 @@ KEEP_ALIVE_S = 75
 the last time: the two cross on the wire, and the client sees a broken connection instead of an answer."""
 
 
-def server_of(app: FastAPI) -> Server:
-    """A server for the application, as its settings say."""
+def server_of(app: FastAPI, *, began: float | None = None) -> Server:
+    """A server for the application, as its settings say. `began`: when the start did, on `time.monotonic`'s clock."""
     service: Service = app.state.service
     settings = service.settings
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5, timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
-    return Server(config, service)
+    return Server(config, service, began=began)
 
 
 class Server(uvicorn.Server):
     """uvicorn, with a greeting when the model is ready, and engines that hear of a shutdown before the streams end."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, *, began: float | None = None) -> None:
         super().__init__(config)
         self.service = service
+        self._began = time.monotonic() if began is None else began
         self.failed = False
         self._leaving: asyncio.Task[None] | None = None
 
@@ -69,7 +70,6 @@ class Server(uvicorn.Server):
         """Show loading, then say what to try; an engine that fails ends the service with its reason."""
         settings = self.service.settings
         engine = self.service.engines.get(None)
-        began = time.monotonic()
         with Progress(
             TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True
         ) as bar:
@@ -82,7 +82,8 @@ class Server(uvicorn.Server):
             self.failed = True
             self.should_exit = True
             return
-        sys.stdout.write(greeting(settings, self.port(), health.reason, time.monotonic() - began, self.names()) + "\n")
+        took = time.monotonic() - self._began
+        sys.stdout.write(greeting(settings, self.port(), health.reason, took, self.names()) + "\n")
         sys.stdout.flush()
 
     def port(self) -> int:
@@ -105,5 +106,5 @@ def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: 
         line = f"curl --json '{data}' {url}/v1/chat/completions"
     return (
         f"Sameboat is ready on {url}. Try:\n\n  {line}\n\n"
-        f"or open {url}/ and {url}/docs. Loaded in {seconds:.1f} s: {what}"
+        f"or open {url}/ and {url}/docs. Ready after {seconds:.1f} s: {what}"
     )
