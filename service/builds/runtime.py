@@ -29,8 +29,9 @@ from service.builds import brief as briefs
 from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
-from service.builds.callback import Allowed
+from service.builds.callback import Allowed, key_of
 from service.builds.database import CONNECT_TIMEOUT_S, database_url, make_engine, outage
+from service.builds.delivery import Delivery
 from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
 from service.builds.generate.asking import Asking, Caps
@@ -301,6 +302,8 @@ class Builds:
         secrets = (*held_secrets(self.settings), *providers.secrets())
         caps = Caps(self.settings.build_max_tokens, self.settings.build_max_cost)
         self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, self.leaving, secrets)
+        signing = self.settings.callback_signing_key
+        key = key_of(signing.get_secret_value()) if signing is not None else None
         here = self.settings.engine == "local" and not providers.entries
         makers: dict[str, Maker] = {"files": Write(TOLD_CHARACTERS if here else 10 * TOLD_CHARACTERS), "plan": Plan()}
         if self.settings.maker == "plan":
@@ -313,7 +316,7 @@ class Builds:
             makers,
             secrets=secrets,
             browser=browser,
-            allowed=Allowed(self.settings.callback_allow),
+            delivery=Delivery(self.store, key, Allowed(self.settings.callback_allow)),
             leaving=self.leaving,
         )
 

@@ -1,7 +1,7 @@
 """What each step of a build does. Everything is idempotent by looking first; everything returned is small plain JSON.
 
 What comes in: a build's id and what earlier steps returned. What goes out: ids, digests, words. It knows store, forge,
-makers, verification and callback; it does not know how steps are recorded or resumed, which is `workflow.py`'s.
+makers and verification, and holds the delivery; how steps are recorded or resumed is `workflow.py`'s.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx
 
-from service.builds import callback as callbacks
 from service.builds import secrets_scan
 from service.builds.brief import Attachment
 from service.builds.browser import Check
 from service.builds.budget import Budget
+from service.builds.delivery import Delivery
 from service.builds.forge import STAMP, Commit, Forge, ForgeError
 from service.builds.generate import Job, Maker, Unusable, unchanged
 from service.builds.generate.asking import Asking
@@ -51,7 +51,7 @@ class Steps:
         *,
         secrets: tuple[str, ...],
         browser: str | None,
-        allowed: callbacks.Allowed,
+        delivery: Delivery,
         leaving: Leaving,
     ) -> None:
         self.settings = settings
@@ -61,7 +61,7 @@ class Steps:
         self.makers = makers  # in the order in which they are tried
         self.secrets = secrets
         self.browser = browser
-        self.allowed = allowed
+        self.delivery = delivery
         self.leaving = leaving
 
     # The brief
@@ -338,45 +338,6 @@ class Steps:
         self.store.event(build, "failed", why)
         return "failed"
 
-    # The callback
-
-    def callback(self, build: str, number: int) -> dict[str, Any]:
-        """One attempt."""
-        row = self._row(build)
-        key = self.settings.callback_signing_key
-        signing = callbacks.key_of(key.get_secret_value()) if key is not None else None
-        answer = callbacks.post(row["brief"]["evaluation_url"], payload(row), build, signing, self.allowed)
-        self.store.attempt(build, answer.status, answer.verdict, answer.said)
-        self.store.event(
-            build,
-            "callback",
-            f"Callback attempt {number}: {answer.status or 'no answer'}, {answer.verdict}.",
-            status=answer.status,
-            verdict=answer.verdict,
-            said=answer.said[:500],
-        )
-        delivery = {"delivered": "delivered", "never": "dead"}.get(answer.verdict, "pending")
-        self.store.update(build, delivery=delivery)
-        return {"verdict": answer.verdict, "retry_after_s": answer.retry_after_s}
-
-    def wait(self, build: str, number: int, answer: Mapping[str, Any]) -> dict[str, float] | None:
-        """The gap before the next attempt and the Unix time when it ends, None when there is none.
-
-        The gaps are slower when the deadline has passed.
-        """
-        if answer["verdict"] != "again":
-            return None
-        if self._budget(build).left(time.time()) > 0:
-            gap_s = callbacks.gap_s(number, answer["retry_after_s"])
-        else:
-            late = sum(each["at_s"] > self._budget(build).ends_s for each in self.store.attempts(build)) - 1
-            if late >= len(callbacks.LATE_GAPS_S):
-                self.store.update(build, delivery="dead")
-                self.store.event(build, "undelivered", "The callback is given up; deliver it again by hand.")
-                return None
-            gap_s = callbacks.LATE_GAPS_S[max(0, late)]
-        return {"gap_s": gap_s, "until_s": time.time() + gap_s}
-
     # What they share
 
     def _patiently(self, act: Callable[[], str], budget: Budget) -> str:
@@ -422,14 +383,6 @@ class Steps:
             previous=previous,
             failures=failures,
         )
-
-
-def payload(row: Mapping[str, Any]) -> bytes:
-    """The callback's body: exactly the seven fields, and the same bytes at every attempt."""
-    said, outcome = row["brief"], row["outcome"]
-    body = {key: said[key] for key in ("email", "task", "round", "nonce")}
-    body |= {key: outcome[key] for key in ("repo_url", "commit_sha", "pages_url")}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def describe(task: str) -> str:

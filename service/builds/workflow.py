@@ -107,8 +107,8 @@ def register(steps: Steps, active: set[str]) -> None:
         with running():
             number = first
             while True:
-                answer = step(f"callback {number}", steps.callback, build, number)
-                wait = step(f"wait {number}", steps.wait, build, number, answer)
+                answer = step(f"callback {number}", steps.delivery.callback, build, number)
+                wait = step(f"wait {number}", steps.delivery.wait, build, number, answer)
                 if wait is None:
                     return str(answer["verdict"])
                 number += 1

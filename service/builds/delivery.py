@@ -1,0 +1,77 @@
+"""Delivering the callback of a finished build: one attempt, and how long to wait before the next.
+
+What comes in: the store, the signing key, where a callback may lead. What goes out: small plain JSON, as of every
+step; attempts and their verdicts are remembered. It does not repeat anything itself; that is `workflow.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from service.builds import callback as callbacks
+from service.builds.budget import Budget
+from service.builds.store import Store
+from service.errors import BuildError
+
+
+class Delivery:
+    """The two steps of a delivery. Both block and run in worker threads."""
+
+    def __init__(self, store: Store, key: bytes | None, allowed: callbacks.Allowed) -> None:
+        self.store = store
+        self.key = key  # of the signature; None: unsigned
+        self.allowed = allowed
+
+    def callback(self, build: str, number: int) -> dict[str, Any]:
+        """One attempt."""
+        row = self._row(build)
+        answer = callbacks.post(row["brief"]["evaluation_url"], payload(row), build, self.key, self.allowed)
+        self.store.attempt(build, answer.status, answer.verdict, answer.said)
+        self.store.event(
+            build,
+            "callback",
+            f"Callback attempt {number}: {answer.status or 'no answer'}, {answer.verdict}.",
+            status=answer.status,
+            verdict=answer.verdict,
+            said=answer.said[:500],
+        )
+        delivery = {"delivered": "delivered", "never": "dead"}.get(answer.verdict, "pending")
+        self.store.update(build, delivery=delivery)
+        return {"verdict": answer.verdict, "retry_after_s": answer.retry_after_s}
+
+    def wait(self, build: str, number: int, answer: Mapping[str, Any]) -> dict[str, float] | None:
+        """The gap before the next attempt and the Unix time when it ends, None when there is none.
+
+        The gaps are slower when the deadline has passed.
+        """
+        if answer["verdict"] != "again":
+            return None
+        row = self._row(build)
+        budget = Budget(row["received_s"], row["deadline_s"])
+        if budget.left(time.time()) > 0:
+            gap_s = callbacks.gap_s(number, answer["retry_after_s"])
+        else:
+            late = sum(each["at_s"] > budget.ends_s for each in self.store.attempts(build)) - 1
+            if late >= len(callbacks.LATE_GAPS_S):
+                self.store.update(build, delivery="dead")
+                self.store.event(build, "undelivered", "The callback is given up; deliver it again by hand.")
+                return None
+            gap_s = callbacks.LATE_GAPS_S[max(0, late)]
+        return {"gap_s": gap_s, "until_s": time.time() + gap_s}
+
+    def _row(self, build: str) -> dict[str, Any]:
+        row = self.store.build(build)
+        if row is None:
+            raise BuildError(f"There is no build {build!r} any more.")
+        return row
+
+
+def payload(row: Mapping[str, Any]) -> bytes:
+    """The callback's body: exactly the seven fields, and the same bytes at every attempt."""
+    said, outcome = row["brief"], row["outcome"]
+    body = {key: said[key] for key in ("email", "task", "round", "nonce")}
+    body |= {key: outcome[key] for key in ("repo_url", "commit_sha", "pages_url")}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
