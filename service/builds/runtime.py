@@ -23,6 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos._dbos import _get_dbos_instance
 from pydantic import SecretStr
 
 from service.builds import brief as briefs
@@ -51,6 +52,7 @@ from service.settings import Settings
 
 log = logging.getLogger("sameboat.builds")
 
+LOOK_S = 0.1
 TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a model here; ten times as much for others
 
 
@@ -117,7 +119,7 @@ class Builds:
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "WARNING",
             "enable_otlp": False,
-            "notification_listener_polling_interval_sec": 1.0,
+            "notification_listener_polling_interval_sec": LOOK_S,  # no build waits for any
         }
         if self.store.postgres:
             config["db_engine_kwargs"] = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
@@ -160,9 +162,16 @@ class Builds:
         os.close(self._lock)
 
     def _leave(self) -> None:
+        """DBOS's own waiting looks once a second, after a second: an idle service would take two to end."""
         self._sweeper.stop()
         self._enqueuers.shutdown(wait=False, cancel_futures=True)
-        DBOS.destroy(workflow_completion_timeout_sec=int(self.settings.shutdown_grace_s) + 2, destroy_registry=True)
+        dbos = _get_dbos_instance()
+        for polling in dbos.background_thread_stop_events:
+            polling.set()
+        ends = time.monotonic() + self.settings.shutdown_grace_s + 2
+        while dbos._active_workflows_set.activeList() and time.monotonic() < ends:
+            time.sleep(LOOK_S)
+        DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         self._sweeper.gone()
 
     # Briefs
