@@ -1,10 +1,10 @@
 """A look at a page in a process of its own, which yields to everything else on the machine.
 
-What comes in: what `page.look` takes. What goes out: what it gives. A service that answers while five builds open
-their pages shares its CPUs with five browsers, each of a dozen threads: driven from within and as urgent as the
-service itself, they kept `/healthz` waiting for up to two seconds. So they are driven by a child, with a lower
-priority, as many at a time as there are CPUs. The child has none of this service's environment but what a program
-needs to run, hence no secrets, and ends when this process does, however that ends.
+What comes in: what `page.look` takes. What goes out: what it gives. Five browsers, each of many threads, share the CPUs
+with a service that must answer meanwhile. So they are driven by a child, with a lower priority and an interpreter of
+its own, as many at a time as there are CPUs (docs/builds.md has `/healthz` before and after). The child has none of
+this service's environment but what a program needs to run, hence no secrets, and ends when this process does, however
+that ends.
 """
 
 from __future__ import annotations
