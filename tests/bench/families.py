@@ -114,7 +114,7 @@ def served(bench: Bench) -> list[Row]:
 
 
 def tuned(bench: Bench) -> list[Row]:
-    """W with a re-quantized copy, beside llama-server on the file as shipped and on that same copy."""
+    """W and L with a re-quantized copy, beside llama-server on the file as shipped and on that same copy."""
     shipped = bench.target(bench.model)
     assert shipped is not None
     rows = []
@@ -124,8 +124,9 @@ def tuned(bench: Bench) -> list[Row]:
             "llama-server, file as shipped": ("llama-server", shipped),
             "llama-server, same copy": ("llama-server", copy),
         }
-        found = compare(bench, sides, "W", (1, 8), max(1, bench.rounds - 1))
-        rows += rows_of(found, OURS, "W", copy.name, ("tokens/s",))
+        for workload, speed in (("W", "tokens/s"), ("L", "requests/s")):
+            found = compare(bench, sides, workload, (1, 8), max(1, bench.rounds - 1))
+            rows += rows_of(found, OURS, workload, copy.name, (speed,))
     return rows
 
 
