@@ -101,6 +101,21 @@ def test_without_a_network_and_without_a_model_it_says_what_is_missing(image: st
         assert "SAMEBOAT_OFFLINE forbids fetching it" in container.logs()
 
 
+def test_baked_needs_neither_a_network_nor_a_volume(image: str) -> None:
+    """The target for platforms without volumes holds the verified starter model and answers as recorded."""
+    baked = image.replace("sameboat", "sameboat-baked", 1)
+    if docker("image", "ls", "--quiet", baked).strip() == "":
+        pytest.skip(f"no image {baked}: make image TARGET=baked")
+    library = Library(settings.load().data_dir)
+    prompt, folder = library[NAME], library.folder(NAME)
+    case = case_files.load(prompt, folder)[0]
+    with running(baked, "--network", "none", "--tmpfs", "/state:uid=1000,gid=1000") as container:
+        container.ready()
+        code, answer = container.ask(f"/prompts/{NAME}", {"inputs": case.inputs(prompt)}, x_sameboat_mode="exact")
+        assert code == 200, answer
+        assert answer["tokens"] == list(recording.read(folder / "recording.jsonl")[case.id].tokens)
+
+
 @pytest.mark.parametrize("place", ["cache", "state"])
 def test_a_volume_that_root_made_is_explained(image: str, models: str, place: str) -> None:
     """It cannot take what is not its own; it says whose it is, and the command that repairs it; and that one does."""
