@@ -192,8 +192,9 @@ def main(settings: Settings, catalog: Catalog, cache: Cache, folder: Path, total
         f"went ({model.name}): {exact} answers in `exact` differ from the solo answer in any bit, "
         f"{fast} in `fast` ({100 * fast / asked:.1f} %).",
     ]
+    print("\n".join(lines), flush=True)  # half an hour's work is seen whatever becomes of the file
     path = folder / "determinism.md"
+    folder.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else f"# Determinism\n\n{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
     path.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.split(END)[1]}", encoding="utf-8")
-    print("\n".join(lines))
