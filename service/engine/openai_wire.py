@@ -15,7 +15,7 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.schema import any_json, compile_schema
-from service.engine.types import Chunk, FinishReason, Logprob, Message, Request, Usage
+from service.engine.types import Chunk, FinishReason, Logprob, Request, Usage
 from service.errors import NotSupported, RemoteError
 
 
@@ -42,7 +42,7 @@ def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
         if request.logprobs is not None:
             body["logprobs"] = request.logprobs
         return "completions", {**body, "prompt": request.text}
-    body["messages"] = [_message(message) for message in request.messages]
+    body["messages"] = [message.plain() for message in request.messages]
     if request.logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.logprobs}
     if request.tools:
@@ -75,17 +75,6 @@ def _refuse(request: Request) -> None:
     for name, (asked, why) in refused.items():
         if asked:
             raise NotSupported(why, key=name, remedy="Leave it out, or use the local engine.")
-
-
-def _message(message: Message) -> dict[str, Any]:
-    plain: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.name:
-        plain["name"] = message.name
-    if message.tool_calls:
-        plain["tool_calls"] = [dict(call) for call in message.tool_calls]
-    if message.tool_call_id:
-        plain["tool_call_id"] = message.tool_call_id
-    return plain
 
 
 def event_of(line: str) -> dict[str, Any] | None:

@@ -28,6 +28,17 @@ class Message:
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     tool_call_id: str | None = None
 
+    def plain(self) -> dict[str, Any]:
+        """As OpenAI's chat format has it, without what is not set."""
+        found: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.name:
+            found["name"] = self.name
+        if self.tool_calls:
+            found["tool_calls"] = [dict(call) for call in self.tool_calls]
+        if self.tool_call_id:
+            found["tool_call_id"] = self.tool_call_id
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

@@ -109,13 +109,9 @@ class ChatTemplate:
 
     def _plain(self, message: Message, marks: dict[str, str], used: set[str]) -> dict[str, Any]:
         """The message as templates expect it."""
-        plain: dict[str, Any] = {"role": message.role, "content": message.content}
-        if message.name:
-            plain["name"] = message.name
+        plain = message.plain()
         if message.tool_calls:
             plain["tool_calls"] = [_call(call) for call in message.tool_calls]
-        if message.tool_call_id:
-            plain["tool_call_id"] = message.tool_call_id
         cleaned: dict[str, Any] = self._clean(plain, marks, used)
         return cleaned
 

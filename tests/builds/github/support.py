@@ -23,6 +23,15 @@ FILES = {
     STAMP: b'{"build": "build-1", "round": 1}\n',
 }
 
+WRITES = [  # every request with which a walk changes something at GitHub
+    ("POST", "/user/repos$"),
+    ("POST", "/git/blobs$"),
+    ("POST", "/git/trees$"),
+    ("POST", "/git/commits$"),
+    ("PATCH", "/git/refs/"),
+    ("POST", "/pages$"),
+]
+
 
 class Time:
     """A clock that only moves when somebody waits."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.builds.github.support import git
+from tests.builds.github.support import WRITES, git
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import reached, sent, service
 from tests.servers.evaluator import evaluator
@@ -27,17 +27,7 @@ def commits(fake: FakeGitHub) -> list[str]:
     return git("--git-dir", str(remote.path), "rev-list", "main").split()[:-1]
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/user/repos$"),
-        ("POST", "/git/blobs$"),
-        ("POST", "/git/trees$"),
-        ("POST", "/git/commits$"),
-        ("PATCH", "/git/refs/"),
-        ("POST", "/pages$"),
-    ],
-)
+@pytest.mark.parametrize(("method", "path"), WRITES)
 def test_killed_inside_a_walk_the_same_commit_is_found_again(tmp_path: Path, method: str, path: str) -> None:
     """SIGKILL when GitHub has carried a write out and nobody has heard of it: afterwards there is one of everything."""
     state = tmp_path / "state"

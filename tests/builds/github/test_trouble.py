@@ -12,17 +12,9 @@ import pytest
 
 from service.builds.forge import STAMP, ForgeError, objects
 from service.builds.forge.github import GitHubForge
-from tests.builds.github.support import FILES, Time, commit, forge_of, git
+from tests.builds.github.support import FILES, WRITES, Time, commit, forge_of, git
 from tests.servers.github import FakeGitHub
 
-WRITES = [
-    ("POST", "/user/repos$"),
-    ("POST", "/git/blobs$"),
-    ("POST", "/git/trees$"),
-    ("POST", "/git/commits$"),
-    ("PATCH", "/git/refs/"),
-    ("POST", "/pages$"),
-]
 TROUBLES: dict[str, dict[str, Any]] = {
     "5xx": {"status": 502},
     "5xx twice": {"status": 503, "times": 2},
