@@ -7,7 +7,6 @@ as bytes, and the build's id. Attachments are `data:` URIs (RFC 2397) only, so n
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -141,7 +140,7 @@ def decode(name: str, url: str) -> Attachment:
         raw = re.sub(r"\s+", "", urllib.parse.unquote(match["data"])).replace("-", "+").replace("_", "/")
         try:
             data = base64.b64decode(raw + "=" * (-len(raw) % 4), validate=True)
-        except binascii.Error:
+        except ValueError:
             raise ValueError("is not valid base64") from None
     else:
         data = urllib.parse.unquote_to_bytes(match["data"])

@@ -15,8 +15,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,7 +85,7 @@ def post(
     }
     if key is not None:
         headers["webhook-signature"] = signature(key, identity, now_s, body)
-    with _to(target) as there:
+    with _Line(target) as there:
         try:
             status, said, after = there.exchange(headers, body)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
@@ -130,23 +130,21 @@ class _Line(httpcore.SyncBackend):
             httpcore.ConnectionPool(ssl_context=context, network_backend=self, retries=0) as pool,
             pool.stream("POST", url, headers=headers, content=body, extensions={"timeout": timeouts}) as response,
         ):
-            after = next((value.decode("latin-1") for name, value in response.headers if name.lower() == AFTER), None)
+            after = httpx.Headers(response.headers).get("retry-after")
             found = b""
+            # The status is what counts; a text that breaks off changes nothing.
             with suppress(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-                for (
-                    chunk
-                ) in response.iter_stream():  # the status is what counts; a text that breaks off changes nothing
+                for chunk in response.iter_stream():
                     found += chunk
                     if len(found) >= MAX_ANSWER_BYTES:
                         break
             return response.status, found[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), after
 
-    def start(self) -> None:
-        """The time runs."""
+    def __enter__(self) -> _Line:
         self._timer.start()
+        return self
 
-    def stop(self) -> None:
-        """It is over."""
+    def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self._timer.join()
         if self._twin is not None:
@@ -159,22 +157,9 @@ class _Line(httpcore.SyncBackend):
                 self._twin.shutdown(socket.SHUT_RDWR)
 
 
-AFTER = b"retry-after"
-
-
-@contextmanager
-def _to(target: Target) -> Iterator[_Line]:
-    line = _Line(target)
-    line.start()
-    try:
-        yield line
-    finally:
-        line.stop()
-
-
 def judge(status: int, said: str, retry_after: str | None) -> Attempt:
     """What a status means for a sender: 2xx is delivered, most 4xx are for ever, the rest may pass."""
-    after = float(retry_after) if retry_after and retry_after.isdigit() else None
+    after = float(retry_after) if retry_after and retry_after.isdecimal() else None
     if 200 <= status < 300:
         return Attempt("delivered", status, said)
     if 400 <= status < 500 and status not in RETRIED:

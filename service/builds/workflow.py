@@ -98,25 +98,33 @@ def register(steps: Steps, active: set[str]) -> None:
         except Exception as caught:  # noqa: BLE001  (whatever ended it, the build says so in words, and is over)
             away(caught)
             return step("failed", steps.failed, build, str(caught) or type(caught).__name__)
-        deliver_later(build, "1", 0.0)
+        unless_away(deliver_later, build, "1", 0.0)
         return "done"
 
     @DBOS.workflow(name="deliver", max_recovery_attempts=MAX_RUNS)
     def deliver(build: str, first: int) -> str:
         """The callback, until it is delivered or refused: quickly until the deadline, then slowly, then never."""
         with running():
-            number = first
-            while True:
-                answer = step(f"callback {number}", steps.delivery.callback, build, number)
-                wait = step(f"wait {number}", steps.delivery.wait, build, number, answer)
-                if wait is None:
-                    return str(answer["verdict"])
-                number += 1
-                if wait["gap_s"] > SOON_S:  # a run of its own, so that no thread sleeps for hours
-                    series = str(DBOS.workflow_id).removeprefix(f"{build}-deliver-").split(".")[0]
-                    deliver_later(build, f"{series}.{number}", wait["gap_s"], number)
-                    return "later"
-                steps.leaving.until(wait["until_s"])
+            try:
+                return attempts(build, first)
+            except error.DBOSException:
+                raise
+            except Exception as caught:  # noqa: BLE001  (else it would be owed for ever, and never tried again)
+                away(caught)
+                return step("given up", steps.delivery.give_up, build, str(caught) or type(caught).__name__)
+
+    def attempts(build: str, number: int) -> str:
+        while True:
+            answer = step(f"callback {number}", steps.delivery.callback, build, number)
+            wait = step(f"wait {number}", steps.delivery.wait, build, number, answer)
+            if wait is None:
+                return str(answer["verdict"])
+            number += 1
+            if wait["gap_s"] > SOON_S:  # a run of its own, so that no thread sleeps for hours
+                series = str(DBOS.workflow_id).removeprefix(f"{build}-deliver-").split(".")[0]
+                deliver_later(build, f"{series}.{number}", wait["gap_s"], number)
+                return "later"
+            steps.leaving.until(wait["until_s"])
 
 
 def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +19,9 @@ from service import settings as settings_module
 from service.errors import BuildError
 from service.settings import Settings
 
+OVER = ("done", "failed", "cancelled")
+LOOK_S = 0.5
+AWAY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # waits for a service that is being replaced
 app = typer.Typer(help="Builds: post a brief, watch it, look at it.", no_args_is_help=True)
 Url = Annotated[str | None, typer.Option(help="The service. Default: the settings' public URL, or host and port.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per thing, for scripts.")]
@@ -23,8 +29,8 @@ Json = Annotated[bool, typer.Option("--json", help="One line of JSON per thing, 
 
 def _client(settings: Settings, url: str | None) -> httpx.Client:
     base = url or settings.public_url or f"http://{settings.host}:{settings.port}"
-    secret = settings.secret.get_secret_value() if settings.secret is not None else ""
-    return httpx.Client(base_url=base, timeout=60.0, headers={"authorization": f"Bearer {secret}"})
+    held = settings.secret.get_secret_value() if settings.secret is not None else ""
+    return httpx.Client(base_url=base, timeout=60.0, headers={"authorization": f"Bearer {held}"} if held else None)
 
 
 def _ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
@@ -35,11 +41,14 @@ def _ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
         raise BuildError(
             f"{client.base_url} does not answer: {error}.", remedy="Is `sameboat serve` running?"
         ) from None
-    if response.is_success:
-        return response.json()
-    kind = response.headers.get("content-type", "")
-    said = response.json().get("detail", "") if "json" in kind else response.text[:200]
-    raise BuildError(f"The service answered {response.status_code}: {said}")
+    try:
+        found = response.json()
+    except ValueError:
+        found = None
+    if response.is_success and found is not None:
+        return found
+    said = found.get("detail", "") if isinstance(found, dict) else response.text[:200]
+    raise BuildError(f"The service at {client.base_url} answered {response.status_code}: {said}")
 
 
 @app.command("submit")
@@ -64,20 +73,49 @@ def submit(
         if not watch:
             typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
             return
-        _watch(client, shown["id"], as_json)
-        _end(_ask(client, "GET", f"/builds/{shown['id']}"), as_json)
+        _end(_watch(client, shown["id"], as_json), as_json)
 
 
-def _watch(client: httpx.Client, build: str, as_json: bool) -> None:
-    """Every event as it happens."""
-    kind = ""
-    with client.stream("GET", f"/builds/{build}/events", timeout=None) as response:
-        for line in response.iter_lines():
-            if line.startswith("event: "):
-                kind = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                event = json.loads(line.removeprefix("data: "))
+def _watch(client: httpx.Client, build: str, as_json: bool) -> dict[str, Any]:
+    """Every event as it happens, then the build. A service that is replaced meanwhile is waited for."""
+    seen = "0"
+    while True:
+        told = False
+        with contextlib.suppress(httpx.TransportError):
+            for number, kind, event in _events(client, build, seen):
+                seen = number
                 typer.echo(json.dumps({"kind": kind, **event}) if as_json else f"{kind:>12}  {event['text']}")
+            told = True
+        shown = _patiently(client, build)
+        if told and shown["status"] in OVER and shown["delivery"] != "pending":
+            return shown
+        time.sleep(LOOK_S)
+
+
+def _events(client: httpx.Client, build: str, after: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Number, kind and content of the events behind number `after`, as long as the service sends them."""
+    number = kind = ""
+    with client.stream("GET", f"/builds/{build}/events", timeout=None, headers={"last-event-id": after}) as response:
+        for line in response.iter_lines():
+            name, _, value = line.partition(": ")
+            if name == "id":
+                number = value
+            elif name == "event":
+                kind = value
+            elif name == "data" and number:  # an error of the service itself has no number
+                yield number, kind, json.loads(value)
+                number = ""
+
+
+def _patiently(client: httpx.Client, build: str) -> dict[str, Any]:
+    """The build, also of a service that is away for a while. Raises BuildError when it stays away."""
+    for wait_s in AWAY_S:
+        try:
+            shown: dict[str, Any] = _ask(client, "GET", f"/builds/{build}")
+            return shown
+        except BuildError:
+            time.sleep(wait_s)
+    return dict(_ask(client, "GET", f"/builds/{build}"))
 
 
 def _end(shown: dict[str, Any], as_json: bool) -> None:

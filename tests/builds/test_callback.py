@@ -291,6 +291,12 @@ def test_what_a_status_means(status: int, verdict: str) -> None:
     assert judge(status, "", None).verdict == verdict
 
 
+@pytest.mark.parametrize(("after", "seconds"), [("30", 30.0), (None, None), ("", None), ("soon", None), ("\xb2", None)])
+def test_a_wait_that_is_no_number_is_none(after: str | None, seconds: float | None) -> None:
+    """An evaluator writes what it likes into `Retry-After`, which must not end the delivery."""
+    assert judge(503, "", after).retry_after_s == seconds
+
+
 def test_the_gaps_double_up_to_a_minute() -> None:
     """1, 2, 4, 8, ... as the contract has it; a longer wait that the answer asks for is kept to."""
     assert [gap_s(number) for number in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]

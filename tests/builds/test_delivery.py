@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from service.builds import callback, workflow
+from service.builds.store import Store
 from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import reached, sent, service
 from tests.servers.evaluator import FIELDS, evaluator
@@ -67,3 +71,53 @@ def test_killed_between_attempts_the_series_goes_on(tmp_path: Path) -> None:
             shown = finished(client, build)
     assert [each["status"] for each in shown["callbacks"]] == [503, 503, 200]
     assert len(judge.heard) == 3
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was dropped is looked for every fifth of a second, and an outage is believed to be short."""
+    monkeypatch.setattr("service.builds.sweeper.BEAT_S", 0.2)
+    monkeypatch.setattr("service.builds.workflow.OUTAGE_S", 0.1)
+
+
+@pytest.mark.parametrize("at", ["service.builds.workflow.deliver_later", "service.builds.store.Store.attempt"])
+def test_an_outage_between_the_site_and_the_callback_loses_no_callback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: None, at: str
+) -> None:
+    """The disk is full, once, when the delivery is enqueued, or when its attempt is to be remembered."""
+    module, _, name = at.rpartition(".")
+    owner = Store if module.endswith("Store") else workflow
+    real, full = getattr(owner, name), [sa.exc.OperationalError("", {}, Exception("database or disk is full"))]
+
+    def stumbling(*given: Any) -> Any:
+        if full:
+            raise full.pop()
+        return real(*given)
+
+    monkeypatch.setattr(at, stumbling)
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        shown = finished(client, posted(client, brief(judge.url))["job_id"])
+    assert full == []
+    assert shown["delivery"] == "delivered"
+    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["id"]}
+
+
+def test_a_delivery_that_breaks_is_given_up_in_words_and_not_owed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong in it: the build's site stays, its events end, and by hand it can be delivered."""
+    real = callback.post
+
+    def broken(*given: Any) -> Any:
+        monkeypatch.setattr(callback, "post", real)
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(callback, "post", broken)
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        build = posted(client, brief(judge.url))["job_id"]
+        shown = finished(client, build)
+        assert (shown["status"], shown["delivery"]) == ("done", "dead")
+        assert "given up: nobody thought of this" in client.get(f"/builds/{build}/events").text
+        assert client.post(f"/builds/{build}/deliver", headers=AUTH).status_code == 202
+        until(lambda: client.get(f"/builds/{build}").json()["delivery"] == "delivered")
+    assert len(judge.heard) == 1

@@ -165,6 +165,13 @@ def test_nothing_is_fetched_that_no_setting_allows() -> None:
     assert "does not answer" in str(said)
 
 
+@pytest.mark.parametrize("text", ["http://[your-host]/x", "see http://[docs, then", "http://127.0.0.1:9/\x01"])
+def test_what_only_looks_like_a_url_ends_no_build(text: str) -> None:
+    """Briefs are full of placeholders. Nothing is read there, whether any host is allowed or not."""
+    assert list(fetched(text, frozenset())) == []
+    assert all(isinstance(said, str) for _, said in fetched(text, frozenset({"127.0.0.1:9"})))
+
+
 # Providers
 
 

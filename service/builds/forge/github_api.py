@@ -259,11 +259,11 @@ def limit_s(response: httpx.Response, data: Any, now_s: float, earlier: int) -> 
     if response.status_code not in (403, 429):
         return None
     after = response.headers.get("retry-after", "")
-    if after.isdigit():
+    if after.isdecimal():
         return max(1.0, float(after))
     if response.headers.get("x-ratelimit-remaining") == "0":
         reset = response.headers.get("x-ratelimit-reset", "")
-        if reset.isdigit():
+        if reset.isdecimal():
             return max(1.0, float(reset) - now_s + 1.0)
     message = str(data.get("message", "")) if isinstance(data, dict) else ""
     if response.status_code == 429 or "rate limit" in message.lower():

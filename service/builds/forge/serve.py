@@ -7,7 +7,6 @@ or scripts with the service. Pushing over HTTP needs the token; cloning does not
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import sys
 import tempfile
@@ -119,7 +118,7 @@ def _authorised(header: str, token: str) -> bool:
     if scheme.lower() == "basic":
         try:
             given = base64.b64decode(value, validate=True).decode("utf-8", "replace").partition(":")[2]
-        except binascii.Error:
+        except ValueError:  # no base64, or no ASCII
             return False
     return scheme.lower() in ("basic", "bearer") and hmac.compare_digest(given.encode(), token.encode())
 

@@ -29,10 +29,20 @@ def hosts(setting: str) -> frozenset[str]:
 
 def fetched(brief: str, allowed: frozenset[str]) -> Iterator[tuple[str, Attachment | str]]:
     """(URL, document or why there is none) for the first few URLs of the brief on allowed hosts."""
-    urls = dict.fromkeys(url for url in URL.findall(brief) if urlsplit(url).netloc.lower() in allowed)
+    urls = list(dict.fromkeys(url for url in URL.findall(brief) if _host(url) in allowed))[:MOST]
+    if not urls:
+        return
     with httpx.Client(timeout=TIMEOUT_S, headers={"user-agent": AGENT}, follow_redirects=False) as client:
-        for url in list(urls)[:MOST]:
+        for url in urls:
             yield url, _document(client, url)
+
+
+def _host(url: str) -> str | None:
+    """Host and port; None of what only looks like a URL, such as `http://[your-host]/`."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _document(client: httpx.Client, url: str) -> Attachment | str:
@@ -45,7 +55,7 @@ def _document(client: httpx.Client, url: str) -> Attachment | str:
                 data += part
                 if len(data) > MAX_BYTES:
                     return f"it is larger than {MAX_BYTES} bytes"
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"it does not answer: {type(error).__name__}"
     kind = response.headers.get("content-type", "application/octet-stream").partition(";")[0].strip()
     return Attachment(url, kind, data)
