@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
@@ -89,6 +90,16 @@ def test_a_file_opens_with_its_contract_and_stays_readable(path: Path) -> None:
 def tracked() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     return [ROOT / name for name in listed.split("\0") if name]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_a_step_fails_where_any_part_of_its_pipe_fails(path: Path) -> None:
+    """GitHub's default shell hides it: `promote | tee` would be green whatever came of the promotion."""
+    workflow = YAML(typ="safe").load(path)
+    shell = workflow.get("defaults", {}).get("run", {}).get("shell")
+    for job in workflow["jobs"].values():
+        for step in job.get("steps", []):
+            assert shell == "bash" or not re.search(r"(?<!\|)\|(?!\|)", step.get("run", "")), step
 
 
 def test_nothing_secret_heavy_or_local_is_tracked() -> None:
