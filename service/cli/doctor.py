@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -22,6 +21,7 @@ from rich.table import Table
 from service import folders, resources
 from service import settings as settings_module
 from service.builds.forge import ForgeError, choose
+from service.engine.local import cpu
 from service.errors import SameboatError
 from service.models import fit
 from service.models.cache import Cache
@@ -30,7 +30,6 @@ from service.models.gguf import read_metadata
 from service.prompts.library import Library
 from service.settings import Settings
 
-SIMD = {"avx2", "fma", "f16c", "bmi2"}  # what the compiled engine needs on x86-64; pyproject.toml, config-settings
 STRONG = 16  # characters of a secret
 
 
@@ -118,10 +117,8 @@ def _engine(settings: Settings) -> Iterator[Finding]:
             )
             yield Finding("engine", "stop", f"{module} is not installed", remedy)
             return
-    missing = SIMD - cpu_flags() if platform.machine() in ("x86_64", "AMD64") else set()
-    if missing:
-        remedy = "Change the GGML_* lines in pyproject.toml and run: make setup"
-        yield Finding("engine", "stop", f"this CPU lacks {', '.join(sorted(missing))}, which the engine uses", remedy)
+    if names := cpu.missing():
+        yield Finding("engine", "stop", cpu.lacks(names), cpu.REMEDY)
         return
     # In a process of its own: a library built for another CPU ends its process with SIGILL instead of raising.
     script = "import llguidance, llama_cpp; print(llama_cpp.__version__)"
@@ -131,17 +128,6 @@ def _engine(settings: Settings) -> Iterator[Finding]:
         yield Finding("engine", "stop", f"the engine cannot be imported: {said[0]}", "Build it again: make setup")
         return
     yield Finding("engine", "ok", f"llama-cpp-python {done.stdout.strip()} is compiled, and this CPU can run it")
-
-
-def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """The CPU's features; where they cannot be read, those that are needed, since only running it will tell."""
-    try:
-        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    except OSError:
-        return set(SIMD)
-    return set(SIMD)
 
 
 def _resources(settings: Settings) -> Iterator[Finding]:

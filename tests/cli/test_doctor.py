@@ -10,6 +10,7 @@ import pytest
 
 from service.cli import doctor
 from service.cli.doctor import Finding
+from service.engine.local import cpu
 from tests.cli.test_root import sameboat
 
 
@@ -35,10 +36,10 @@ def test_too_little_memory_stops_with_the_numbers(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_cpu_without_the_instructions_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(doctor, "cpu_flags", lambda: {"avx", "sse4_2"})
+    monkeypatch.setattr(cpu, "missing", lambda: frozenset({"avx2", "fma"}))
     found = findings(monkeypatch)["engine"]
-    assert (found.level, found.found) == ("stop", "this CPU lacks avx2, bmi2, f16c, fma, which the engine uses")
+    assert (found.level, found.found) == ("stop", "this CPU lacks avx2, fma, which the engine is compiled to use")
+    assert "GGML_" in found.remedy
 
 
 def test_an_engine_that_is_not_there_stops(monkeypatch: pytest.MonkeyPatch) -> None:

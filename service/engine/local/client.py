@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from typing import Any
 
 from service import resources
 from service.engine.line import Line
+from service.engine.local import cpu
 from service.engine.local.kept import KeptAnswers
 from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
@@ -184,6 +186,8 @@ class LocalEngine(LocalModel):
                 else:
                     self._on(message)
             code = await self._process.end()
+            if code == -signal.SIGILL:  # another worker would end the same way
+                raise EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
         except (OSError, ValueError) as error:  # it cannot be started, or says what is not a message
             reason = reason or f"{type(error).__name__}: {error}"
         finally:
