@@ -19,6 +19,7 @@ from rapidfuzz import fuzz
 
 from service.errors import EvaluationError, InputsError
 from service.evaluation.cases import Case
+from service.prompts.observes import observed
 from service.prompts.render import substitute
 from service.prompts.spec import Evaluator, JsonCheck, JudgeCheck, SimilarityCheck, StringCheck
 
@@ -36,7 +37,7 @@ class Checked:
 @dataclass(frozen=True)
 class Answered:
     """What a check looks at: the text, the parsed value if there is one, why it cannot be used, if so, and what judges
-    chose, by the check's name."""
+    chose or observing checks saw, by the check's name."""
 
     text: str
     value: Any
@@ -198,21 +199,43 @@ def chrf(answer: str, reference: str, *, order: int = 6, beta: float = 2.0) -> f
     return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
 
 
-def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
-    """`module:function`, called with (values, text, value); it returns a bool, or a score of 0..1 that passes at 1."""
+def function_of(evaluator: Evaluator) -> Callable[..., Any]:
+    """The function of a `python: module:function` check. Raises EvaluationError if it cannot be imported."""
     module, _, name = (evaluator.python or "").partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise EvaluationError(
             f"{evaluator.name}: {evaluator.python} cannot be imported: {error}.", key="python"
         ) from None
-    found = function(dict(case.values), answered.text, answered.value)
-    if isinstance(found, bool):
-        return _plain(found, f"{evaluator.python} says {found}")
-    if isinstance(found, (int, float)) and 0 <= found <= 1:
-        return found >= 1, f"{evaluator.python} says {found:g}", float(found)
-    raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1.", key="python")
+    return function
+
+
+def score_of(evaluator: Evaluator, said: Any) -> float:
+    """The score that a function's value stands for, 0..1. Raises EvaluationError for anything else."""
+    if isinstance(said, (bool, int, float)) and 0 <= said <= 1:
+        return float(said)
+    raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1, not {said!r}.", key="python")
+
+
+def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+    """`module:function`, called with (values, text, value); it returns a bool, or a score of 0..1 that passes at 1.
+
+    What a check with the mark `observes` saw is taken from the answer's judgements: `observation.py` looked.
+    """
+    function = function_of(evaluator)
+    looks_at = observed(function)
+    if looks_at is None:
+        score = score_of(evaluator, function(dict(case.values), answered.text, answered.value))
+        return score >= 1, f"{evaluator.python} says {score:g}", score
+    seen = answered.judgements.get(evaluator.name)
+    if seen is None:
+        raise EvaluationError(
+            f"case {case.id}: {evaluator.name}: nothing is recorded of {looks_at}.",
+            key="python",
+            remedy="Run it instead of replaying it.",
+        )
+    return float(seen) >= 1, f"{evaluator.python} saw {seen} in {looks_at}", float(seen)
 
 
 def _llm(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:

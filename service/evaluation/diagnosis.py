@@ -15,6 +15,7 @@ from service.engine.types import Engine
 from service.evaluation import runner
 from service.evaluation.cases import Case
 from service.evaluation.recording import Record
+from service.evaluation.runner import Outcome
 from service.prompts import lock as locks
 from service.prompts.file import Prompt
 from service.prompts.lock import Lock
@@ -34,6 +35,19 @@ def conditions(settings: Settings) -> dict[str, Any]:
         "parallel": settings.parallel,
         "machine": platform.machine(),
     }
+
+
+def judged_differently(differ: Sequence[Outcome], known: Mapping[str, Record]) -> str:
+    """Which checks say something else of the very same answers; "" where an answer itself differs."""
+    if not all(_same(each.records, known) for each in differ):
+        return ""
+    records = [record for each in differ for record in each.records]
+    names = sorted({
+        name
+        for record in records
+        for name, said in {*record.judgements} ^ {*known[record.key].judgements}
+    })  # fmt: skip
+    return f"The tokens are the same; what is judged from outside differs: {', '.join(map(repr, names))}."
 
 
 async def explain(

@@ -1,6 +1,7 @@
 """Judges: a model chooses among listed replies, and nothing else can be read into what it says.
 
-What comes in: an `llm` evaluator, a case, an answer, the judge's engine. What goes out: a `Judgement`. The reply is
+What comes in: an `llm` evaluator, a case, an answer, the judge's engine. What goes out: a `Judgement`, and beside it
+those of checks that observe, so that a record holds all that its checks need. The reply is
 constrained to the choices by the engine (labels scored, or an enforced schema); a reply outside them is an error and
 never a pass. gh-models lets the first choice win that occurs anywhere in the reply, so "Score: 5, see step 1" counts
 as 1; here that cannot happen.
@@ -8,6 +9,7 @@ as 1; here that cannot happen.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,6 +17,7 @@ from dataclasses import replace
 from service.engine.types import Engine, Identity, Message, Request, Sampling
 from service.errors import EvaluationError, InputsError
 from service.evaluation.cases import Case
+from service.evaluation.observation import mark, observe, observing
 from service.evaluation.recording import Judgement, Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
@@ -58,12 +61,18 @@ def complete(prompt: Prompt, case: Case, record: Record, identities: Mapping[str
     """Whether every judgement that the prompt asks for is recorded as it would be asked now."""
     known = dict(record.judgements)
     for each in prompt.spec.evaluators:
-        if each.llm is None or record.problem is not None:
+        if record.problem is not None:
             continue
-        identity = identities.get(each.llm.modelId)
-        if identity is None or each.name not in known:
-            return False
-        if known[each.name].fingerprint != fingerprint(request(each, case, record.text, identity), identity):
+        if observing(each):
+            wanted = mark(each, case, record.text)
+        elif each.llm is not None:
+            identity = identities.get(each.llm.modelId)
+            if identity is None:
+                return False
+            wanted = fingerprint(request(each, case, record.text, identity), identity)
+        else:
+            continue
+        if each.name not in known or known[each.name].fingerprint != wanted:
             return False
     return True
 
@@ -71,20 +80,25 @@ def complete(prompt: Prompt, case: Case, record: Record, identities: Mapping[str
 async def judged(prompt: Prompt, case: Case, record: Record, judges: Judges) -> Record:
     """The record with every judgement that the prompt's checks need; what is there already is not asked again.
 
-    Raises EvaluationError for a reply outside the choices, and what the judge's engine raises.
+    Raises EvaluationError for a reply outside the choices and where there is nothing to look with, and what the judge's
+    engine raises.
     """
     if record.problem is not None:
         return record
     known, found = dict(record.judgements), []
     for each in prompt.spec.evaluators:
-        if each.llm is None:
-            continue
-        engine = judges(each.llm.modelId)
-        asked = request(each, case, record.text, engine.identity)
-        mark = fingerprint(asked, engine.identity)
         before = known.get(each.name)
-        if before is None or before.fingerprint != mark:
-            before = Judgement(_chosen(await prompts.ask(asked, engine), each, case), mark)
+        if observing(each):
+            if before is None or before.fingerprint != mark(each, case, record.text):
+                before = await asyncio.to_thread(observe, each, case, record.answered(prompt))
+        elif each.llm is not None:
+            engine = judges(each.llm.modelId)
+            asked = request(each, case, record.text, engine.identity)
+            wanted = fingerprint(asked, engine.identity)
+            if before is None or before.fingerprint != wanted:
+                before = Judgement(_chosen(await prompts.ask(asked, engine), each, case), wanted)
+        else:
+            continue
         found.append((each.name, before))
     return replace(record, judgements=tuple(found)) if tuple(found) != record.judgements else record
 

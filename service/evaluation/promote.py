@@ -12,7 +12,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,8 @@ async def evaluate(
 def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
     """Judge the recording again, with no model: every answer must be in it with the fingerprint that it has now.
 
-    What decodes, and what judges, is taken from the lock. Raises EvaluationError naming the first case that was asked
-    differently.
+    What decodes, and what judges, is taken from the lock; what checks saw outside, from the recording. Raises
+    EvaluationError naming the first case that was asked differently.
     """
     lock = locks.read(folder / "lock.json")
     known = recording.read(folder / "recording.jsonl")
@@ -86,8 +85,7 @@ def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
             key=missed[0],
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
-    with ThreadPoolExecutor() as pool:  # a check that opens a page mostly waits for it
-        return list(pool.map(lambda case: runner.judge(prompt, case, found[case.id], kept=True), cases))
+    return [runner.judge(prompt, case, found[case.id], kept=True) for case in cases]
 
 
 def _whole(prompt: Prompt, case: Case, records: list[Record], lock: Lock) -> bool:
@@ -116,14 +114,16 @@ async def live(
     known = recording.read(folder / "recording.jsonl")
     cases = case_files.load(prompt, folder)
     outcomes = await runner.run(prompt, cases, engine, judges=judges, reuse=False, progress=progress)
-    differ = [each.case for each in outcomes if any(known.get(record.key) != record for record in each.records)]
+    differ = [each for each in outcomes if any(known.get(record.key) != record for record in each.records)]
     if differ:
         found = locks.make(prompt, folder, engine.identity, recorded_with=conditions)
-        why = await diagnosis.explain(prompt, differ, known, engine, locks.read(folder / "lock.json"), found)
+        why = diagnosis.judged_differently(differ, known) or await diagnosis.explain(
+            prompt, [each.case for each in differ], known, engine, locks.read(folder / "lock.json"), found
+        )
         raise EvaluationError(
             f"{prompt.name}: {len(differ)} of {len(outcomes)} answers are not the recording's: "
-            f"{', '.join(case.id for case in differ[:10])}. {why}",
-            key=differ[0].id,
+            f"{', '.join(each.case.id for each in differ[:10])}. {why}",
+            key=differ[0].case.id,
             remedy="Restore what differs, or promote again. sameboat doctor --determinism shows what is reproducible.",
         )
     return outcomes

@@ -14,12 +14,14 @@ from typing import Any
 
 from service.errors import EvaluationError
 from service.evaluation.checks import Answered
+from service.prompts.file import Prompt
 from service.prompts.run import Result
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge chose for one answer, and the fingerprint with which it was asked."""
+    """What a judge chose for one answer, or the score that an observing check gave it, and the fingerprint of what was
+    asked."""
 
     choice: str
     fingerprint: str
@@ -60,10 +62,10 @@ class Record:
             repeat, (), answer.usage.prompt, round(answer.timings.total_s, 4),
         )  # fmt: skip
 
-    def answered(self, *, is_json: bool) -> Answered:
-        """What checks look at."""
+    def answered(self, prompt: Prompt) -> Answered:
+        """What the prompt's checks look at."""
         value: Any = None
-        if self.problem is None and is_json:
+        if self.problem is None and (prompt.schema is not None or prompt.spec.responseFormat == "json_object"):
             value = json.loads(self.text)
         return Answered(self.text, value, self.problem, {name: each.choice for name, each in self.judgements})
 

@@ -148,10 +148,9 @@ def recorded(prompt: Prompt, case: Case, known: Mapping[str, Record]) -> list[Re
 
 def judge(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> Outcome:
     """What the prompt's checks say of the recorded answers to one case."""
-    is_json = prompt.schema is not None or prompt.spec.responseFormat == "json_object"
     found = []
     for evaluator in prompt.spec.evaluators:
-        each = [check(evaluator, case, record.answered(is_json=is_json)) for record in records]
+        each = [check(evaluator, case, record.answered(prompt)) for record in records]
         found.append(each[0] if len(each) == 1 else _together(each, prompt.spec.repeatsPass))
     return Outcome(case, records[0], tuple(found), kept, tuple(records[1:]))
 

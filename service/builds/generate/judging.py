@@ -19,6 +19,7 @@ from service.builds.generate.frame import STYLE, style
 from service.builds.generate.write import read
 from service.builds.verify import find_browser
 from service.errors import EvaluationError
+from service.prompts.observes import observes
 
 TIMEOUT_S = 20.0
 
@@ -36,12 +37,14 @@ def names_ids(values: Mapping[str, Any], text: str, value: Any) -> bool:
     return all(re.search(rf"""["'`\s#=]{re.escape(each)}["'`\s>]""", page) for each in wanted)
 
 
+@observes("a browser")
 def works(values: Mapping[str, Any], text: str, value: Any) -> bool:
     """Every expression of the case becomes true in the page, in a browser, and the page throws nothing."""
     made = _made(values, text)
     return made is not None and _all_pass(made, values["js"])
 
 
+@observes("a browser")
 def tells_apart(values: Mapping[str, Any], text: str, value: Any) -> bool:
     """The expression is true in the page of which the sentence is true, and not in the other."""
     js = value.get("js") if isinstance(value, dict) else None

@@ -1,0 +1,128 @@
+"""What a check saw outside is recorded with the answer: a replay needs no browser, a live run has to see the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.types import Request
+from service.errors import EvaluationError
+from service.evaluation import promote, recording
+from service.evaluation.runner import Outcome
+from service.prompts.file import load, loads
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+name: shop
+messages:
+  - {role: user, content: "A price for {{thing}}."}
+testDataFile: cases.jsonl
+evaluators:
+  - {name: said, string: {contains: "price"}}
+  - {name: is open, python: "shopkeeper:is_open"}
+"""
+MODULE = '''
+from service.prompts.observes import observes
+
+LOOKED = []
+OPEN = {"open": True}
+
+
+@observes("a shop")
+def is_open(values, text, value):
+    """Whether the shop is open for the thing."""
+    LOOKED.append(values["thing"])
+    return OPEN["open"] and values["thing"] != "thing 3"
+'''
+
+
+def writer(request: Request) -> str:
+    return f"The price: {request.messages[-1].content}"
+
+
+@pytest.fixture
+def shopkeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module with a check that observes: how often it looked is in LOOKED."""
+    (tmp_path / "shopkeeper.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import shopkeeper  # type: ignore[import-not-found]
+
+    yield shopkeeper
+    del sys.modules["shopkeeper"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "shop"
+    found.mkdir()
+    rows = [{"id": f"p{i}", "thing": f"thing {i}"} for i in range(6)]
+    (found / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return found
+
+
+def promoted(folder: Path) -> promote.Promotion:
+    return asyncio.run(promote.promote(loads(TEXT), folder, ScriptedEngine(writer)))
+
+
+def lived(folder: Path) -> list[Outcome]:
+    return asyncio.run(promote.live(load(folder / "shop.prompt.yml"), folder, ScriptedEngine(writer)))
+
+
+def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper: Any) -> None:
+    """One of six is closed; the replay says so, with the shop out of reach."""
+    done = promoted(folder)
+    assert sorted(shopkeeper.LOOKED) == [f"thing {i}" for i in range(6)]
+    assert [each.passed for each in done.outcomes] == [i != 3 for i in range(6)]
+    shopkeeper.OPEN.clear()
+    again = promote.replay(load(folder / "shop.prompt.yml"), folder)
+    assert [each.checks for each in again] == [each.checks for each in done.outcomes]
+    assert len(shopkeeper.LOOKED) == 6
+    assert "in a shop" in again[3].checks[1].reason
+
+
+def test_a_changed_check_or_case_is_a_miss(folder: Path, shopkeeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decides an observation and changes makes the recording old: of the case, and of the check's module."""
+    promoted(folder)
+    prompt = load(folder / "shop.prompt.yml")
+    source = "service.evaluation.observation.inspect.getsource"
+    with monkeypatch.context() as patched:
+        patched.setattr(source, lambda module: MODULE.replace("thing 3", "thing 4"))
+        with pytest.raises(EvaluationError, match="6 of 6 cases are not in the recording"):
+            promote.replay(prompt, folder)
+    rows = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines()]
+    rows[2]["note"] = "no input of the prompt, and the check may read it"
+    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(EvaluationError, match="1 of 6 cases are not in the recording as they are asked now, first p2"):
+        promote.replay(prompt, folder)
+
+
+def test_a_live_run_looks_again_and_names_the_check_that_saw_something_else(folder: Path, shopkeeper: Any) -> None:
+    """The same tokens are not enough."""
+    promoted(folder)
+    assert len(lived(folder)) == 6
+    assert len(shopkeeper.LOOKED) == 12
+    shopkeeper.OPEN["open"] = False
+    with pytest.raises(EvaluationError, match=r"The tokens are the same; .* differs: 'is open'") as error:
+        lived(folder)
+    assert "5 of 6" in str(error.value)
+
+
+def test_what_was_not_seen_is_never_a_pass(folder: Path, shopkeeper: Any) -> None:
+    """A recording without the observation is told to be recorded again, and a check cannot be asked without it."""
+    promoted(folder)
+    path = folder / "recording.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        assert row.pop("judgements")["is open"]["choice"] == ("0.0" if row["id"] == "p3" else "1.0")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(EvaluationError, match="6 of 6 cases"):
+        promote.replay(load(folder / "shop.prompt.yml"), folder)
+    prompt, record = load(folder / "shop.prompt.yml"), recording.read(path)["p0"]
+    with pytest.raises(EvaluationError, match="nothing is recorded of a shop"):
+        promote.runner.judge(prompt, promote.case_files.load(prompt, folder)[0], [record])
