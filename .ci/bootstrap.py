@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")  # the workspace's container keeps it outside
 TOOLS = ROOT / ".tools"
 PINS = ROOT / ".ci" / "uv.txt"
-COMPILE_S = 110  # measured on two cores; only the scale of the progress bar
+COMPILE_S, INSTALL_S = 110, 10  # measured on two cores; only the scales of the progress bar
 
 
 def stop(problem: str, remedy: str) -> None:
@@ -69,6 +69,12 @@ def compiler() -> None:
             )
 
 
+def compiled_before(uv: str) -> bool:
+    """Whether uv's cache holds a compiled engine. Of an older lock, perhaps: this only decides what is announced."""
+    cache = subprocess.run([uv, "cache", "dir"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return bool(cache) and any(Path(cache).glob("sdists-v*/**/llama_cpp_python-*.whl"))
+
+
 class Alive:
     """A line that moves while a long step runs: a bar against the expected time, or on a log one line per 20 s."""
 
@@ -106,12 +112,18 @@ def main(arguments: list[str]) -> None:
         done = subprocess.run([*sync, "--quiet"], cwd=ROOT, env=environment)
         sys.exit(done.returncode)
     compiler()
-    print(
-        "sameboat: setting up .venv from uv.lock. The first time this compiles llama.cpp:\n"
-        "          about 2 minutes on two cores, once; uv keeps the result for every later checkout.",
-        flush=True,
-    )
-    with tempfile.TemporaryFile("w+") as log, Alive("installing and compiling", COMPILE_S):
+    print(f"sameboat: setting up {VENV.name} from uv.lock.", end=" ")
+    if compiled_before(sync[0]):
+        what, expected_s = "installing", INSTALL_S
+        print("The engine was compiled here before, so this takes seconds.", flush=True)
+    else:
+        what, expected_s = "installing and compiling", COMPILE_S
+        print(
+            "The first time this compiles llama.cpp:\n"
+            "          about 2 minutes on two cores, once; uv keeps the result for every later checkout.",
+            flush=True,
+        )
+    with tempfile.TemporaryFile("w+") as log, Alive(what, expected_s):
         done = subprocess.run(sync, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         log.seek(0)
         text = log.read()

@@ -7,6 +7,8 @@ import html
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +145,29 @@ def test_a_comparison_shows_both_scores_and_each_changed_answer_word_by_word(dat
     assert "<ins style='background:#dff5e3'>green</ins>" in page
     assert page.index("lost") < page.index("and 17 more")
     assert "promoted label, all: 0.967" in repr(compared.plot())
+
+
+def test_a_rehearsal_changes_a_copy_and_the_cases_are_those_that_the_prompt_names(data: Path, tmp_path: Path) -> None:
+    """Notebook 3 promotes as often as it runs, with cases of its own beside the draft, and `data/` stays as it was."""
+    before = sorted(path.name for path in data.rglob("*"))
+    copy = bench.rehearse()
+    (tmp_path / "mine.jsonl").write_text('{"id": "one", "thing": "sky", "expected": "red"}\n')
+    text = TEXT.replace("name: colour", "name: mine").replace("cases.jsonl", "mine.jsonl")
+    assert bench.promote(bench.save(bench.draft(text), tmp_path / "mine.prompt.yml")).written
+    assert [case.id for case in bench.cases("mine")] == ["one"]
+    assert (copy / "prompts" / "mine" / "mine.jsonl").exists()
+    assert sorted(path.name for path in data.rglob("*")) == before
+
+
+@pytest.mark.model
+def test_a_program_that_ends_stops_its_engine_without_a_word(starter: Path) -> None:
+    """No `close` is needed, and nothing of asyncio's is printed at the end."""
+    program = "from service import workbench as bench; print(bench.engine().health().state, bench.engine().pid)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    state, worker = done.stdout.split()
+    assert state == "ready"
+    assert not Path(f"/proc/{worker}").exists()
 
 
 def test_side_by_side_keeps_every_character_and_no_markup() -> None:

@@ -16,8 +16,6 @@ from typing import Any
 from service.errors import EvaluationError, InputsError
 from service.prompts.file import Prompt
 
-DEFAULT_FILE = "cases.jsonl"
-
 
 @dataclass(frozen=True)
 class Case:

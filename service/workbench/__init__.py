@@ -8,6 +8,7 @@
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
     bench.promote(draft)                        # what the pull request will say
+    bench.rehearse()                            # before it: promotions change a copy of data/ only
 
 The engine runs on an event loop in a thread of its own, so cells are plain calls, in a notebook and in a terminal.
 Displays fall back to text and leave no progress bar behind.
@@ -16,8 +17,11 @@ Displays fall back to text and leave no progress bar behind.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import html
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -38,7 +42,7 @@ from service.prompts.run import Result
 from service.workbench.show import Comparison, Plot, Results
 
 __all__ = ["Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "promote",
-           "promoted", "replay", "run", "save", "try_"]  # fmt: skip
+           "promoted", "rehearse", "replay", "run", "save", "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -124,11 +128,13 @@ def _bench() -> _Bench:
     """The one bench of this process, made on first use."""
     if not _benches:
         _benches.append(_Bench())
+        atexit.register(close)
     return _benches[0]
 
 
 def close() -> None:
-    """Stop the engines and free their memory; the next call starts anew."""
+    """Stop the engines and free their memory; the next call starts anew. A program that ends does it, too."""
+    atexit.unregister(close)
     while _benches:
         bench = _benches.pop()
         bench.wait(bench.engines.stop(0))
@@ -170,13 +176,13 @@ def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: str
     return _bench().wait(work)
 
 
-def cases(name: str, limit: int | None = None, *, file: str = case_files.DEFAULT_FILE) -> list[Case]:
+def cases(name: str, limit: int | None = None, *, file: str | None = None) -> list[Case]:
     """The cases of a promoted prompt, or those of another file in its folder (dev.jsonl); the first `limit` of them."""
     bench = _bench()
     prompt = promoted(name)
-    spec = prompt.spec.model_copy(update={"testDataFile": file})
-    found = case_files.load(Prompt(spec, prompt.text, prompt.path), bench.library.folder(name))
-    return list(found[:limit])
+    if file is not None:
+        prompt = Prompt(prompt.spec.model_copy(update={"testData": (), "testDataFile": file}), prompt.text, prompt.path)
+    return list(case_files.load(prompt, bench.library.folder(name))[:limit])
 
 
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
@@ -202,6 +208,16 @@ def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
     before = {each.case.id: each for each in old if each.case.id in asked}
     mine.outcomes = [each for each in mine.outcomes if each.case.id in before]  # the same cases, asked the same inputs
     return Comparison(mine, before, promotions.verdict_of(prompt, mine.outcomes, list(before.values())))
+
+
+def rehearse() -> Path:
+    """Work on a copy of `data/` from now on, in a temporary folder: promotions change that one only. Returns it."""
+    bench = _bench()
+    copy = Path(tempfile.mkdtemp(prefix="sameboat-")) / "data"
+    shutil.copytree(bench.settings.data_dir, copy)
+    bench.settings = bench.settings.model_copy(update={"data_dir": copy})
+    bench.library = Library(copy)
+    return copy
 
 
 def save(prompt: Prompt, path: str | Path) -> Prompt:

@@ -91,8 +91,10 @@ class WorkerProcess:
             self._socket.close()
         else:
             self._writer.close()
-        try:
-            return await asyncio.to_thread(self._process.wait, 1)  # it ends by itself when its socket closes
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return await asyncio.to_thread(self._process.wait)
+        looked = 0
+        while (code := self._process.poll()) is None:  # in no thread: at a program's end there are no more
+            looked += 1
+            if looked == 100:  # it ends by itself when its socket closes, or never
+                self._process.kill()
+            await asyncio.sleep(0.01)
+        return code
