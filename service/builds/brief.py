@@ -156,8 +156,11 @@ def _wrong_name(name: str, seen: set[str]) -> str | None:
         return "must be a plain file name"
     if any(part in ("", ".", "..") or part.lower() == ".git" or part != part.strip() for part in parts):
         return "must not leave the repository"
-    if name.lower() in RESERVED:
+    name = name.lower()
+    if name in RESERVED or (len(parts) > 1 and parts[0].lower() in RESERVED | {"index.html"}):
         return "is a name that the build writes itself"
-    if name.lower() in seen:
+    if name in seen:
         return "is given twice"
+    if any(each.startswith(f"{name}/") or name.startswith(f"{each}/") for each in seen):
+        return "is a file and a folder"
     return None

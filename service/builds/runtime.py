@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import hashlib
 import hmac
 import json
@@ -22,7 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from dbos._dbos import _get_dbos_instance
 from pydantic import SecretStr
 
@@ -52,7 +53,8 @@ from service.settings import Settings
 
 log = logging.getLogger("sameboat.builds")
 
-LOOK_S = 0.1
+NAME = "sameboat"  # by which DBOS tells applications on one database apart
+LOOK_S, POLL_S = 0.1, 0.2
 TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a model here; ten times as much for others
 
 
@@ -112,7 +114,7 @@ class Builds:
                 remedy="Start it, or mend DATABASE_URL; it looks like postgresql://host:5432/name.",
             ) from None
         config: DBOSConfig = {
-            "name": "sameboat",
+            "name": NAME,
             "system_database_url": url,
             "application_version": workflow.VERSION,
             "executor_id": worker,
@@ -134,15 +136,32 @@ class Builds:
             works=works,
             retention_s=self.settings.build_retention_days * 86400,
         )
+        if works:
+            self._make_queues(url)
         DBOS.launch()
-        DBOS.register_queue(
-            workflow.BUILDS,
-            worker_concurrency=self.settings.build_concurrency,
-            partition_concurrency=1,
-            polling_interval_sec=0.2,
-        )
-        DBOS.register_queue(workflow.DELIVERIES, worker_concurrency=64, polling_interval_sec=0.2)
         self._sweeper.start()
+
+    def _make_queues(self, url: str) -> None:
+        """Before the launch, after which DBOS looks for new queues only once a second.
+
+        They are rows that all workers share, so who only answers leaves them alone; of workers that are set differently
+        the last one that starts decides for all of them.
+        """
+        DBOS.migrate(url)
+        client = DBOSClient(system_database_url=url, application_name=NAME)
+        try:
+            client.register_queue(
+                workflow.BUILDS,
+                worker_concurrency=self.settings.build_concurrency,
+                partition_concurrency=1,
+                polling_interval_sec=POLL_S,
+                on_conflict="always_update",
+            )
+            client.register_queue(
+                workflow.DELIVERIES, worker_concurrency=64, polling_interval_sec=POLL_S, on_conflict="always_update"
+            )
+        finally:
+            client.destroy()
 
     def leave(self) -> None:
         """Take nothing from the queues any more; builds let go at their next step or wait. `stop` waits for the end.
@@ -215,7 +234,7 @@ class Builds:
 
     def _enqueue(self, row: Mapping[str, Any]) -> None:
         """Stored is accepted: the sender does not wait for the queue. What gets lost between, the sweeper enqueues."""
-        if not self.leaving.begun:
+        with contextlib.suppress(RuntimeError):  # it is shut down: this process is leaving
             self._enqueuers.submit(self._enqueue_now, row["id"], row["repository"])
 
     def _enqueue_now(self, build: str, repository: str) -> None:
@@ -240,7 +259,7 @@ class Builds:
         return [self.shown(row) for row in self.store.builds(limit=limit, before_s=before_s)]
 
     def shown(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row for the world: no email's local part beyond need, no internals, and the time that is left."""
+        """A row for the world: without email, callback URL and internals, with the time that is left."""
         budget = Budget(row["received_s"], row["deadline_s"])
         outcome = dict(row["outcome"] or {})
         outcome.pop("files", None)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,7 +20,7 @@ from service.builds.brief import Attachment
 from service.builds.browser import Check
 from service.builds.budget import Budget
 from service.builds.delivery import Delivery
-from service.builds.forge import STAMP, Commit, Forge, ForgeError
+from service.builds.forge import STAMP, Commit, Files, Forge, ForgeError, Repository
 from service.builds.generate import Job, Maker, Unusable, unchanged
 from service.builds.generate.asking import Asking
 from service.builds.generate.frame import framed
@@ -32,9 +32,11 @@ from service.builds.verify import about_the_repository, verify
 from service.errors import BuildError, EngineError, SameboatError
 from service.settings import Settings
 
+T = TypeVar("T")
 Candidate = dict[str, Any]  # files: path to sha256; maker; passed; failed
 AUTHOR, EMAIL = "Sameboat", "builds@sameboat.invalid"
 NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work
+CHECKS_SHARE = 0.25  # of the time for making: translations beyond it are left out
 TRIES = 3  # of one maker, when its answer is unusable
 
 
@@ -80,25 +82,34 @@ class Steps:
         It is remembered: a build that begins again after its push must not take its own commit for the base.
         """
         row = self._wanted(build)
-        repo = self.forge.ensure(row["repository"], describe(row["brief"]["task"]))
+        repo = self._patiently(lambda: self._ensured(row), self._budget(build))
         if row["base"] is None:
             row["base"] = {"url": repo.url, "head": repo.head}
             self.store.update(build, base=row["base"])
         self.store.event(build, "repository", f"The repository is {repo.url}.", url=repo.url)
         return dict(row["base"])
 
+    def _ensured(self, row: Mapping[str, Any]) -> Repository:
+        return self.forge.ensure(row["repository"], f"Built from a brief: {row['brief']['task']}")
+
     def checks(self, build: str) -> list[dict[str, Any]]:
         """The checks; sentences about the page are translated to code, once, where a model here is able to."""
         row = self._wanted(build)
+        able = "files" in self.makers and not self.asking.able("check-to-js")
+        ends_s = time.time() + CHECKS_SHARE * self._budget(build).for_generation(time.time())
         found: list[dict[str, Any]] = []
         for given in row["brief"]["checks"]:
             if isinstance(given, dict):
                 found.append({"said": given["js"], "js": given["js"], "translated": False})
-            elif "files" in self.makers and not about_the_repository(given) and not self.asking.able("check-to-js"):
-                code = self._translated(build, given)
-                found.append({"said": given, "js": code, "translated": code is not None})
-            else:
-                found.append({"said": given, "js": None, "translated": False})
+                continue
+            code = None
+            if able and not about_the_repository(given):
+                self._wanted(build)
+                if time.time() < ends_s:
+                    code = self._translated(build, given)
+                else:
+                    self.store.event(build, "check", "A check is not translated: making needs the time.", check=given)
+            found.append({"said": given, "js": code, "translated": code is not None})
         self.store.event(build, "checks", f"{len(found)} checks are given.", checks=found)
         return found
 
@@ -115,7 +126,9 @@ class Steps:
     def make(self, build: str, base: Mapping[str, Any]) -> Candidate:
         """The first version: by the first maker that gives a usable one, else the brief itself as a page."""
         row = self._wanted(build)
-        previous = self.forge.read(row["repository"], base["head"]) if base["head"] else None
+        previous: Files | None = None
+        if base["head"]:
+            previous = self._patiently(lambda: self.forge.read(row["repository"], base["head"]), self._budget(build))
         job = replace(self._job(row, previous), sources=self._sources(row))
         for name in self.makers:
             if why := self.asking.able(NEEDS[name]):
@@ -238,13 +251,17 @@ class Steps:
     def scan(self, build: str, best: Candidate) -> Candidate:
         """The best version, if it holds no secret; a version that does is replaced by one without a model's hand."""
         row = self._wanted(build)
-        found = secrets_scan.scan(self.store.files(build, best["files"]), self.secrets)
-        if not found:
+
+        def held(version: Candidate) -> list[secrets_scan.Finding]:
+            files = self.store.files(build, version["files"]) | {"commit message": message(row["brief"]).encode()}
+            return secrets_scan.scan(files, self.secrets)
+
+        if not (found := held(best)):
             return best
         self.store.event(build, "secret", f"Not published as it was: {', '.join(map(str, found))}.")
         job = self._job(row, None)
         clean = self._kept(row, job, without_model(job), "none")
-        if still := secrets_scan.scan(self.store.files(build, clean["files"]), self.secrets):
+        if still := held(clean):
             raise BuildError(
                 f"What came with the brief holds secrets: {', '.join(map(str, still))}.",
                 remedy="Remove them and send the brief again with a new nonce.",
@@ -256,11 +273,10 @@ class Steps:
     def push(self, build: str, base: Mapping[str, Any], best: Candidate) -> dict[str, Any]:
         """One commit with the build's own time: the same build gives the same SHA, and finds it when it runs again."""
         row = self._wanted(build)
-        said = row["brief"]
         commit = Commit(
             files=self.store.files(build, best["files"]),
             parent=base["head"],
-            message=f"Round {said['round']}: {said['brief'].splitlines()[0][:100]}\n",
+            message=message(row["brief"]),
             when_s=int(row["received_s"]),
             author=AUTHOR,
             email=EMAIL,
@@ -276,7 +292,7 @@ class Steps:
 
     def _pushed_before(self, row: Mapping[str, Any]) -> str | None:
         """This build's commit, when it is the branch's head already: a build that began again may have made others."""
-        head = self.forge.ensure(row["repository"], describe(row["brief"]["task"])).head
+        head = self._ensured(row).head
         if head is None:
             return None
         stamp = json.loads(self.forge.read(row["repository"], head).get(STAMP, b"null"))
@@ -334,13 +350,14 @@ class Steps:
         if self.store.move(build, "cancelled", only_from=("cancelling", "cancelled"), finished_s=time.time()):
             self.store.event(build, "cancelled", "The build was cancelled.")
             return "cancelled"
-        self.store.update(build, status="failed", outcome={"error": why}, finished_s=time.time())
+        why = self.asking.redacted(why)  # whoever wrote the words
+        self.store.update(build, status="failed", delivery="none", outcome={"error": why}, finished_s=time.time())
         self.store.event(build, "failed", why)
         return "failed"
 
     # What they share
 
-    def _patiently(self, act: Callable[[], str], budget: Budget) -> str:
+    def _patiently(self, act: Callable[[], T], budget: Budget) -> T:
         """Do it, again after each wait that the forge asks for, while there is time."""
         while True:
             try:
@@ -385,9 +402,10 @@ class Steps:
         )
 
 
-def describe(task: str) -> str:
-    """A repository's description: one line, printable, at most 350 characters (GitHub's limit)."""
-    return "".join(each if each.isprintable() else " " for each in f"Built from a brief: {task}")[:350]
+def message(brief: Mapping[str, Any]) -> str:
+    """A round's commit message: the brief's first line, as far as it can be printed."""
+    first = next(iter(brief["brief"].splitlines()), "")[:100]
+    return f"Round {brief['round']}: {''.join(each for each in first if each.isprintable())}\n"
 
 
 def _stamp(client: httpx.Client, url: str) -> Any:

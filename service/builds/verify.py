@@ -140,7 +140,7 @@ def _sentences(checks: list[Check], ours: Mapping[str, Outcome]) -> list[Outcome
             continue
         meant = next((name for name, pattern in MEANT if pattern.search(check.said)), None)
         if meant is None:
-            found.append(Outcome(check.said, "not judged", "no model here can translate it to code"))
+            found.append(Outcome(check.said, "not judged", "nobody here has translated it to code"))
         else:
             found.append(Outcome(check.said, ours[meant].verdict, f"{meant}: {ours[meant].reason}"))
     return found

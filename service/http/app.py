@@ -86,8 +86,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         async with contextlib.AsyncExitStack() as stack:
             if service.settings.secret is not None:  # without one, the routes say that builds are off
-                building = await asyncio.to_thread(importlib.import_module, "service.http.building")
-                work = building.running(app, service.settings, service.library, service.engines)
+                life = await asyncio.to_thread(importlib.import_module, "service.http.builds_life")
+                work = life.running(app, service.settings, service.library, service.engines)
                 await stack.enter_async_context(work)
             yield
     finally:

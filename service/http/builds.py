@@ -42,7 +42,7 @@ async def _open(request: Request) -> Builds:
 
 if TYPE_CHECKING:
     Open = Annotated[Builds, Depends(_open)]
-else:  # importing them takes a second, which a service without builds need not wait for (see `building`)
+else:  # importing them takes a second, which a service without builds need not wait for (see `builds_life`)
     Open = Annotated[object, Depends(_open)]
 
 
@@ -204,16 +204,15 @@ async def screenshot(build: str, builds: Open) -> Response:
 )
 async def cancel(build: str, builds: Trusted) -> Response:
     """A model that answers for it is withdrawn; what was pushed stays."""
-    return await _act(build, builds, "cancel")
+    return await _act(build, builds, builds.cancel)
 
 
 @router.post("/builds/{build}/deliver", summary="Call back again", status_code=202, responses={202: {"model": Shown}})
 async def deliver(build: str, builds: Trusted) -> Response:
     """With the same `webhook-id`."""
-    return await _act(build, builds, "deliver")
+    return await _act(build, builds, builds.deliver)
 
 
-async def _act(build: str, builds: Builds, what: str) -> Response:
+async def _act(build: str, builds: Builds, act: Callable[[str], dict[str, Any]]) -> Response:
     await _known(builds, build)
-    shown: dict[str, Any] = await _ask(getattr(builds, what), build)
-    return JSONResponse(shown, 202)
+    return JSONResponse(await _ask(act, build), 202)

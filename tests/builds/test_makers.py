@@ -311,6 +311,10 @@ def test_the_providers_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     path.write_text('[providers.a]\nbase_url = "ftp://x"\nmodel = "m"\n')
     with pytest.raises(SettingsError, match=r"providers\.a\.base_url"):
         read(path)
+    for text in (b"providers = 3", b"[provider.a]", b"[providers", b"\xff", b""):
+        path.write_bytes(text)
+        with pytest.raises(SettingsError, match="SAMEBOAT_PROVIDERS_FILE"):
+            read(path)
     with pytest.raises(SettingsError, match="names 'nobody'"):
         named(settings_for(tmp_path / "s"), "nobody")
 

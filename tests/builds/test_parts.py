@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.builds.brief import Brief, attachments, decode
 from service.builds.generate import Unusable
-from service.builds.generate.write import apply, edits, files
+from service.builds.generate.write import apply, edits, files, read
 from service.errors import InputsError
 from tests.builds.harness import brief
 
@@ -29,6 +29,15 @@ def test_an_attachment_cannot_leave_the_repository_or_replace_what_is_ours(name:
     with pytest.raises(InputsError) as refused:
         attachments(given_)
     assert refused.value.problems[0][0] == "/attachments/0/name"
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("A/b", "a"), ("a", "A"), ("x", "index.html/a"), ("x", "README.md/a")])
+def test_attachments_that_no_repository_could_hold_together_are_refused_at_the_door(names: tuple[str, str]) -> None:
+    """A file is no folder: said with a pointer to the second one, and not when the build is to be pushed."""
+    both = [{"name": name, "url": "data:,x"} for name in names]
+    with pytest.raises(InputsError) as refused:
+        attachments(Brief(**brief("https://example.com/", attachments=both)))
+    assert [where for where, _ in refused.value.problems] == ["/attachments/1/name"]
 
 
 @pytest.mark.parametrize("url", ["http://example.com/a", "file:///etc/passwd", "data:text/plain;base64,###"])
@@ -51,6 +60,14 @@ def test_an_edit_that_matches_twice_is_refused() -> None:
     """Which of the two was meant cannot be known."""
     with pytest.raises(Unusable, match="2 times"):
         apply([("index.html", "x\n", "y\n")], {"index.html": b"x\nx\n"})
+
+
+@pytest.mark.parametrize("path", ["data.csv/x", "old.js/x", "docs", "LICENSE/x", "README.md/x"])
+def test_an_answer_that_no_repository_could_hold_is_refused(path: str) -> None:
+    """Beside an attachment, a file of the round before, and what is ours; the model is told, and may try again."""
+    answer = f"FILE: index.html\n```\n<p>\n```\nFILE: {path}\n```\nx\n```\n"
+    with pytest.raises(Unusable, match="is a file and cannot hold"):
+        read(answer, {"index.html": b"", "old.js": b"", "docs/a.md": b""}, {"data.csv"})
 
 
 def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:

@@ -32,6 +32,19 @@ def look(html: str, *checks: str, timeout_s: float = 30.0, network: frozenset[st
     )
 
 
+@browser
+def test_a_page_that_complains_without_end_is_heard_only_so_far() -> None:
+    """Ten thousand errors, and some of a megabyte: what is kept is small, and that it threw at the end is not missed."""
+    html = """<!DOCTYPE html><title>t</title><script>
+    for (let i = 0; i < 5; i++) console.error(i + "x".repeat(1e6)); for (let i = 0; i < 10000; i++) console.error(i);
+    throw new Error("at last")</script>"""
+    report = look(html)
+    assert [
+        (each.verdict, each.reason) for each in report.outcomes if each.said == "the page opens without errors"
+    ] == [("failed", "uncaught: at last")]
+    assert sum(map(len, report.console)) < 50_000
+
+
 def page_outcomes(report: Report) -> dict[str, Outcome]:
     return {each.said: each for each in report.outcomes if each.js is not None}
 

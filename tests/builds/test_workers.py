@@ -98,6 +98,17 @@ def test_two_workers_are_replaced_one_after_the_other_under_load(tmp_path: Path,
         assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(builds)
 
 
+def test_who_only_answers_does_not_decide_how_many_builds_a_worker_runs(tmp_path: Path, server: Postgres) -> None:
+    """The number is one row for all workers. An api that starts after them, with the default, leaves it alone."""
+    state, common = tmp_path / "state", {"DATABASE_URL": server.database()}
+    with (
+        service(state, ROLE="worker", SAMEBOAT_BUILD_CONCURRENCY="5", **common),
+        service(state, ROLE="api", **common),
+    ):
+        query = "SELECT worker_concurrency FROM dbos.queues WHERE name = 'builds'"
+        assert server.sql(query, common["DATABASE_URL"]) == "5"
+
+
 def test_a_service_on_sqlite_is_replaced_under_load(tmp_path: Path) -> None:
     """Stopped in the middle of builds with SIGTERM and started again: they go on, once, and none is worse for it."""
     state = tmp_path / "state"

@@ -124,11 +124,22 @@ class FakeGitHub:
         return status, data, headers
 
     def route(self, seen: Seen) -> Reply:
-        for method, pattern, work in ROUTES:
-            if method == seen.method and (match := re.fullmatch(pattern, seen.path)):
+        for route in ROUTES:
+            if route.method == seen.method and (match := re.fullmatch(route.pattern, seen.path)):
                 with self.lock:
-                    return work(self, seen, *[unquote(part) for part in match.groups()])
+                    return self.walked(route, seen, [unquote(part) for part in match.groups()])
         raise Problem(404, "Not Found")
+
+    def walked(self, route: Route, seen: Seen, parts: list[str]) -> Reply:
+        """What the route's function says, once its permission, its repository and a commit in it are there."""
+        if route.needs:
+            self.need(route.needs)
+        if not route.pattern.startswith(REPO):
+            return route.work(self, seen, *parts)
+        remote = self.world.find(*parts[:2])
+        if "/git/" in route.pattern and seen.method != "PATCH":
+            remote.not_empty()
+        return route.work(self, seen, remote, *parts[2:])
 
     def need(self, permission: str) -> None:
         if permission in self.missing:
@@ -136,13 +147,25 @@ class FakeGitHub:
             raise Problem(403, said, x_accepted_github_permissions=f"{permission}=write")
 
 
-ROUTES: list[tuple[str, str, Callable[..., Reply]]] = []
+@dataclass
+class Route:
+    """One route; what follows a repository's path gets the repository. `needs` is the token's permission for it."""
+
+    method: str
+    pattern: str
+    needs: str
+    work: Callable[..., Reply]
+
+
+ROUTES: list[Route] = []
 REPO = r"/repos/([^/]+)/([^/]+)"
+SHA = "([0-9a-f]{40})"
+HEADS = "heads(?:/|%2F)([^/]+)"
 
 
-def at(method: str, pattern: str) -> Callable[[Callable[..., Reply]], Callable[..., Reply]]:
+def at(method: str, pattern: str, needs: str = "") -> Callable[[Callable[..., Reply]], Callable[..., Reply]]:
     def register(work: Callable[..., Reply]) -> Callable[..., Reply]:
-        ROUTES.append((method, pattern, work))
+        ROUTES.append(Route(method, pattern, needs, work))
         return work
 
     return register
@@ -171,42 +194,35 @@ def create(fake: FakeGitHub, seen: Seen) -> Reply:
     return 201, answers.repository(fake.url, fake.world.create(fake.user, seen.body))
 
 
-@at("POST", "/orgs/([^/]+)/repos")
+@at("POST", "/orgs/([^/]+)/repos", needs="administration")
 def create_in(fake: FakeGitHub, seen: Seen, org: str) -> Reply:
-    fake.need("administration")
     if fake.world.accounts.get(org) != "Organization":
         raise Problem(404, "Not Found")
     return 201, answers.repository(fake.url, fake.world.create(org, seen.body))
 
 
 @at("GET", REPO)
-def repository(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    return 200, answers.repository(fake.url, fake.world.find(owner, name))
+def repository(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
+    return 200, answers.repository(fake.url, remote)
 
 
-@at("PUT", REPO + "/contents/(.+)")
-def contents(fake: FakeGitHub, seen: Seen, owner: str, name: str, path: str) -> Reply:
-    fake.need("contents")
-    remote = fake.world.find(owner, name)
+@at("PUT", REPO + "/contents/(.+)", needs="contents")
+def contents(fake: FakeGitHub, seen: Seen, remote: Remote, path: str) -> Reply:
     if remote.head() is not None or path != "README.md":
         raise Problem(422, 'Invalid request.\n\n"sha" wasn\'t supplied.')
     sha = fake.world.begin(remote, base64.b64decode(seen.body["content"]))
     return 201, answers.file_commit(fake.url, remote, path, remote.object(sha, Commit))
 
 
-@at("GET", REPO + "/git/ref/heads(?:/|%2F)([^/]+)")
-def ref(fake: FakeGitHub, seen: Seen, owner: str, name: str, branch: str) -> Reply:
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("GET", REPO + "/git/ref/" + HEADS)
+def ref(fake: FakeGitHub, seen: Seen, remote: Remote, branch: str) -> Reply:
     if branch != remote.branch:
         raise Problem(404, "Not Found")
     return 200, answers.ref(fake.url, remote)
 
 
-@at("PATCH", REPO + "/git/refs/heads(?:/|%2F)([^/]+)")
-def move(fake: FakeGitHub, seen: Seen, owner: str, name: str, branch: str) -> Reply:
-    fake.need("contents")
-    remote = fake.world.find(owner, name)
+@at("PATCH", REPO + "/git/refs/" + HEADS, needs="contents")
+def move(fake: FakeGitHub, seen: Seen, remote: Remote, branch: str) -> Reply:
     if branch != remote.branch:
         raise Problem(422, "Reference does not exist")
     before = remote.head()
@@ -217,70 +233,52 @@ def move(fake: FakeGitHub, seen: Seen, owner: str, name: str, branch: str) -> Re
     return 200, answers.ref(fake.url, remote)
 
 
-@at("GET", REPO + "/git/commits/([0-9a-f]{40})")
-def commit(fake: FakeGitHub, seen: Seen, owner: str, name: str, sha: str) -> Reply:
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("GET", REPO + "/git/commits/" + SHA)
+def commit(fake: FakeGitHub, seen: Seen, remote: Remote, sha: str) -> Reply:
     return 200, answers.commit(fake.url, remote, remote.object(sha, Commit))
 
 
-@at("POST", REPO + "/git/commits")
-def new_commit(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    fake.need("contents")
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("POST", REPO + "/git/commits", needs="contents")
+def new_commit(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     sha = remote.add_commit(seen.body, fake.now(), fake.user)
     return 201, answers.commit(fake.url, remote, remote.object(sha, Commit))
 
 
-@at("GET", REPO + "/git/trees/([0-9a-f]{40})")
-def tree(fake: FakeGitHub, seen: Seen, owner: str, name: str, sha: str) -> Reply:
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("GET", REPO + "/git/trees/" + SHA)
+def tree(fake: FakeGitHub, seen: Seen, remote: Remote, sha: str) -> Reply:
     deep = "recursive" in parse_qs(seen.query)
     return 200, answers.tree(fake.url, remote, remote.object(sha, Tree), deep)
 
 
-@at("POST", REPO + "/git/trees")
-def new_tree(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    fake.need("contents")
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("POST", REPO + "/git/trees", needs="contents")
+def new_tree(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     if any(entry["path"].startswith(".github/workflows/") for entry in seen.body["tree"]):
         fake.need("workflows")
     sha = remote.add_tree(seen.body["tree"], seen.body.get("base_tree"))
     return 201, answers.tree(fake.url, remote, remote.object(sha, Tree), False)
 
 
-@at("GET", REPO + "/git/blobs/([0-9a-f]{40})")
-def blob(fake: FakeGitHub, seen: Seen, owner: str, name: str, sha: str) -> Reply:
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("GET", REPO + "/git/blobs/" + SHA)
+def blob(fake: FakeGitHub, seen: Seen, remote: Remote, sha: str) -> Reply:
     return 200, answers.blob(fake.url, remote, remote.object(sha, Blob))
 
 
-@at("POST", REPO + "/git/blobs")
-def new_blob(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    fake.need("contents")
-    remote = fake.world.find(owner, name)
-    remote.not_empty()
+@at("POST", REPO + "/git/blobs", needs="contents")
+def new_blob(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     text = seen.body["content"]
     sha = remote.add_blob(base64.b64decode(text) if seen.body.get("encoding") == "base64" else text.encode())
-    return 201, {"sha": sha, "url": f"{fake.url}/repos/{owner}/{name}/git/blobs/{sha}"}
+    return 201, {"sha": sha, "url": f"{fake.url}/repos/{remote.full_name}/git/blobs/{sha}"}
 
 
 @at("GET", REPO + "/pages")
-def pages(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    remote = fake.world.find(owner, name)
+def pages(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     if remote.pages is None:
         raise Problem(404, "Not Found")
     return 200, answers.page(fake.url, remote, fake.now())
 
 
-@at("POST", REPO + "/pages")
-def pages_on(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    fake.need("pages")
-    remote = fake.world.find(owner, name)
+@at("POST", REPO + "/pages", needs="pages")
+def pages_on(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     if remote.pages is not None:
         raise Problem(409, "GitHub Pages is already enabled.")
     if seen.body.get("source", {}).get("branch", remote.branch) != remote.branch or remote.head() is None:
@@ -291,10 +289,8 @@ def pages_on(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
     return 201, answers.page(fake.url, remote, fake.now())
 
 
-@at("PUT", REPO + "/pages")
-def pages_change(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    fake.need("pages")
-    remote = fake.world.find(owner, name)
+@at("PUT", REPO + "/pages", needs="pages")
+def pages_change(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     if remote.pages is None:
         raise Problem(404, "Not Found")
     remote.pages.update(seen.body)  # and queues no build
@@ -302,33 +298,28 @@ def pages_change(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
 
 
 @at("GET", REPO + "/pages/builds/latest")
-def latest(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    remote = fake.world.find(owner, name)
+def latest(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     if not remote.builds:
         raise Problem(404, "Not Found")
     return 200, answers.page_build(fake.url, remote, remote.builds[-1], fake.now())
 
 
-@at("POST", REPO + "/pages/builds")
-def rebuild(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
-    fake.need("pages")
-    remote = fake.world.find(owner, name)
+@at("POST", REPO + "/pages/builds", needs="pages")
+def rebuild(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     if remote.pages is None:
         raise Problem(404, "Not Found")
     remote.begin_build(fake.now(), fake.world.timing)
-    return 201, {"url": f"{fake.url}/repos/{owner}/{name}/pages/builds/latest", "status": "queued"}
+    return 201, {"url": f"{fake.url}/repos/{remote.full_name}/pages/builds/latest", "status": "queued"}
 
 
 @at("GET", REPO + "/deployments")
-def deployments(fake: FakeGitHub, seen: Seen, owner: str, name: str) -> Reply:
+def deployments(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     wanted = parse_qs(seen.query).get("sha", [""])[0]
-    remote = fake.world.find(owner, name)
     return 200, [answers.deployment(fake.url, remote, each) for each in remote.deployments if each["sha"] == wanted]
 
 
 @at("GET", REPO + r"/deployments/(\d+)/statuses")
-def deployment_statuses(fake: FakeGitHub, seen: Seen, owner: str, name: str, number: str) -> Reply:
-    remote = fake.world.find(owner, name)
+def deployment_statuses(fake: FakeGitHub, seen: Seen, remote: Remote, number: str) -> Reply:
     for each in remote.deployments:
         if each["id"] == int(number):
             return 200, [answers.deployment_status(fake.url, remote, each, state) for state in each["states"]]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Verdict = Literal["passed", "failed", "not judged"]
+MOST_ERRORS, ERROR_CHARACTERS = 200, 500
 IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")  # the elements that an expression names
 
 
@@ -41,6 +42,11 @@ class Seen:
     outcomes: list[Outcome] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     screenshot: bytes | None = None
+
+    def note(self, error: str) -> None:
+        """An error of the page, by its beginning; of a page that complains without end, the first ones."""
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(error[:ERROR_CHARACTERS])
 
     @property
     def console(self) -> tuple[str, ...]:

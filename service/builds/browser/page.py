@@ -108,13 +108,16 @@ def look(
 def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float) -> None:
     """The page as a visitor sees it: does it open, does it throw, what does it look like."""
     context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
+    thrown: list[str] = []
     try:
         context.route("**/*", lambda route: _answer(route, files, network, seen))
-        page = _page(context.new_page(), seen)
+        page = context.new_page()
+        page.on("pageerror", lambda error: thrown.append(f"uncaught: {error}"[:300]))
+        page.on("pageerror", lambda error: seen.note(f"uncaught: {error}"))
+        page.on("console", lambda said: seen.note(said.text) if said.type == "error" else None)
         page.goto(f"{ORIGIN}/", timeout=step_ms, wait_until="load")
         seen.screenshot = page.screenshot(timeout=step_ms)
-        thrown = [each for each in seen.errors if each.startswith("uncaught")]
-        said = Outcome(OPENS, "failed", thrown[0][:300]) if thrown else Outcome(OPENS, "passed", "it does")
+        said = Outcome(OPENS, "failed", thrown[0]) if thrown else Outcome(OPENS, "passed", "it does")
     except Error as error:
         said = Outcome(OPENS, "failed", _words(error))
     finally:
@@ -167,13 +170,6 @@ def _looked(
         context.close()
 
 
-def _page(page: Page, seen: Seen) -> Page:
-    """With its errors written down."""
-    page.on("pageerror", lambda error: seen.errors.append(f"uncaught: {error}"))
-    page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
-    return page
-
-
 def _reason(page: Page, check: Check) -> tuple[bool, str]:
     """What the expression gave, and what the elements that it names hold: what a repair needs to know."""
     ids = list(dict.fromkeys(first or second for first, second in IDS.findall(check.js or "")))[:6]
@@ -198,7 +194,7 @@ def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], s
     elif url.netloc in network and route.request.method in ("GET", "HEAD"):
         _fetched(route)
     else:
-        seen.errors.append(f"refused a request to {url.scheme}://{url.netloc}: generated code has no network here")
+        seen.note(f"refused a request to {url.scheme}://{url.netloc}: generated code has no network here")
         route.abort("blockedbyclient")
 
 

@@ -10,6 +10,7 @@ that ends.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import json
 import os
@@ -103,7 +104,7 @@ def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
             ends.cancel()
             process.stdin.close()
             process.wait()
-        if answer:
+        with contextlib.suppress(ValueError):  # it was killed before its last word, or before its first
             found: dict[str, Any] = json.loads(answer)
             return found
         said.seek(0)

@@ -21,8 +21,8 @@ from typing import Any
 from service.builds import secrets_scan
 from service.builds.budget import Budget
 from service.builds.generate.providers import Provider
-from service.builds.leaving import Interrupted, Leaving
-from service.builds.store import Store
+from service.builds.leaving import Leaving
+from service.builds.store import OPEN, Store
 from service.errors import (
     BuildError,
     DeadlineExceeded,
@@ -206,25 +206,19 @@ class Asking:
         return found
 
     def _wait(self, build: str, future: concurrent.futures.Future[Result], left_s: float) -> Result:
+        """What it answers; whatever ends the waiting also withdraws the request."""
         ends = time.monotonic() + left_s
-        while True:
-            try:
-                return future.result(LOOK_S)
-            except concurrent.futures.TimeoutError:
-                if future.done():
-                    raise
-                try:
-                    self.leaving.check_grace()
-                except Interrupted:
-                    future.cancel()
-                    raise
+        try:
+            while not concurrent.futures.wait([future], LOOK_S).done:
+                self.leaving.check_grace()
                 row = self.store.build(build)
-                if row is None or row["status"] not in ("accepted", "running"):
-                    future.cancel()
-                    raise BuildError("The build was cancelled.") from None
+                if row is None or row["status"] not in OPEN:
+                    raise BuildError("The build was cancelled.")
                 if time.monotonic() > ends:
-                    future.cancel()
-                    raise DeadlineExceeded("The model did not answer within the build's time.") from None
+                    raise DeadlineExceeded("The model did not answer within the build's time.")
+            return future.result()
+        finally:
+            future.cancel()
 
 
 def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:

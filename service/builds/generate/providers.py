@@ -158,9 +158,12 @@ def read(path: Path) -> dict[str, Entry]:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{variable}: {path} cannot be read: {error.strerror}.", key=variable) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise SettingsError(f"{variable}: {path} is not valid TOML: {error}.", key=variable) from None
-    return dict(_entries(path, raw.get("providers", {})))
+    entries = raw.get("providers")
+    if not isinstance(entries, dict):
+        raise SettingsError(f"{variable}: {path} has no table [providers.NAME].", key=variable)
+    return dict(_entries(path, entries))
 
 
 def _entries(path: Path, raw: dict[str, dict[str, object]]) -> Iterator[tuple[str, Entry]]:

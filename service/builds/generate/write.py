@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from service.builds.forge import STAMP
 from service.builds.generate import Ask, Job, Unusable, cut, offered
 from service.builds.generate.frame import STYLE, style
 from service.errors import PromptTooLong
@@ -99,8 +101,15 @@ def answered(result: Result, previous: Mapping[str, bytes], attached: set[str]) 
 
 
 def read(text: str, previous: Mapping[str, bytes], attached: set[str]) -> dict[str, bytes]:
-    """Edits if there are any, else whole files."""
-    return apply(edits(text), previous) if previous and EDIT.search(text) else files(text, attached, previous)
+    """Edits if there are any, else whole files. Raises Unusable, also for what no repository could hold."""
+    edited = previous and EDIT.search(text)
+    made = apply(edits(text), previous) if edited else files(text, attached, previous)
+    every = {*made, *previous, *attached, "LICENSE", "README.md", STAMP}
+    for path in every:
+        for folder in map(str, PurePosixPath(path).parents):
+            if folder in every:
+                raise Unusable(f"{folder} is a file and cannot hold {path}.")
+    return made
 
 
 def files(text: str, attached: set[str], previous: Mapping[str, bytes] = MappingProxyType({})) -> dict[str, bytes]:
