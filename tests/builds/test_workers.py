@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.builds.harness import brief, finished, posted, until
+from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import Service, asked, commits, reached, service
 from tests.servers.evaluator import evaluator
 from tests.servers.postgres import Postgres
@@ -100,13 +100,11 @@ def test_two_workers_are_replaced_one_after_the_other_under_load(tmp_path: Path,
 
 def test_who_only_answers_does_not_decide_how_many_builds_a_worker_runs(tmp_path: Path, server: Postgres) -> None:
     """The number is one row for all workers. An api that starts after them, with the default, leaves it alone."""
-    state, common = tmp_path / "state", {"DATABASE_URL": server.database()}
-    with (
-        service(state, ROLE="worker", SAMEBOAT_BUILD_CONCURRENCY="5", **common),
-        service(state, ROLE="api", **common),
-    ):
-        query = "SELECT worker_concurrency FROM dbos.queues WHERE name = 'builds'"
-        assert server.sql(query, common["DATABASE_URL"]) == "5"
+    url = server.database()
+    for role, number in (("worker", 5), ("api", 2)):
+        with serving(settings_for(tmp_path, role=role, database_url=url, build_concurrency=number), planner()):
+            query = "SELECT worker_concurrency FROM dbos.queues WHERE name = 'builds'"
+            assert server.sql(query, url) == "5", role
 
 
 def test_a_service_on_sqlite_is_replaced_under_load(tmp_path: Path) -> None:
