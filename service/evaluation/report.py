@@ -11,6 +11,7 @@ from service.evaluation.runner import Outcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt
+from service.prompts.tree import EDITORS
 
 SHOWN = 20  # failures listed by name
 
@@ -82,9 +83,15 @@ def mean(scores: Sequence[float]) -> str:
 
 
 def _diff(prompt: Prompt, old: str) -> list[str]:
-    """What changed in the prompt's file; a fence longer than any inside keeps it a block."""
+    """What changed in the prompt's file; a fence longer than any inside keeps it a block.
+
+    The line for editors is left out: a promotion writes it, and a draft need not have it.
+    """
     names = (f"promoted/{prompt.name}.prompt.yml", f"draft/{prompt.name}.prompt.yml")
-    found = list(difflib.unified_diff(old.splitlines(), prompt.text.splitlines(), *names, lineterm=""))
+    before, now = (
+        [line for line in text.strip().splitlines() if not line.startswith(EDITORS)] for text in (old, prompt.text)
+    )
+    found = list(difflib.unified_diff(before, now, *names, lineterm=""))
     if not found:
         return ["", "The prompt's text is unchanged."]
     longest = max((len(run) for line in found for run in re.findall(r"`+", line)), default=0)

@@ -110,6 +110,9 @@ def test_a_worse_draft_is_a_regression_names_every_lost_case_and_writes_nothing(
     assert done.verdict.word == "REGRESSION"
     assert not done.written
     assert files(data / "prompts" / "colour") == before
+    diff = done.text.split("```diff")[1].split("```")[0]
+    changed = [line for line in diff.splitlines() if line[:1] in ("+", "-") and line[1:2] not in ("+", "-")]
+    assert [(line[0], "please" in line) for line in changed] == [("-", False), ("+", True)], "and no line for editors"
     assert all(f"c{i:03}" in done.text for i in range(30))
 
 
