@@ -235,7 +235,7 @@ def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
             key="python",
             remedy="Run it instead of replaying it.",
         )
-    return float(seen) >= 1, f"{evaluator.python} saw {seen} in {looks_at}", float(seen)
+    return float(seen) >= 1, f"{evaluator.python} saw {float(seen):g} in {looks_at}", float(seen)
 
 
 def _llm(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:

@@ -65,10 +65,10 @@ class Report:
 
     def conclusion(self) -> str:
         """What is guaranteed, by which mode, at what cost."""
-        if self.holds("exact") and self.holds("fast"):
-            return "Every answer is bit-identical in both modes, on these cases; only `exact` guarantees it."
         cost = self.cost()
         price = f" It takes {cost:.2f} times as long as `fast` in a full batch here." if cost is not None else ""
+        if self.holds("exact") and self.holds("fast"):
+            return f"Every answer is bit-identical in both modes, on these cases; only `exact` guarantees it.{price}"
         if self.holds("exact"):
             return f"`exact` is bit-identical in every way, `fast` is not.{price}"
         broken = ", ".join(way.name for way in self.ways if way.mode == "exact" and way.differ)
