@@ -184,6 +184,34 @@ def test_a_page_that_misbehaves_costs_only_its_time(html: str, passes: bool | No
 
 @browser
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [("", "passed"), ("setTimeout(() => { while (true); }, 100)", "failed")],
+    ids=["idle", "loops"],
+)
+def test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page(
+    script: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an overloaded machine nothing may be drawn in time; a page that does not answer either is to blame."""
+    from playwright.sync_api import Page, TimeoutError
+
+    from service.builds.browser import page
+
+    def late(self: Page, **_: float) -> bytes:
+        self.wait_for_timeout(1000)
+        raise TimeoutError("Page.screenshot: Timeout 1000ms exceeded.")
+
+    monkeypatch.setattr(Page, "screenshot", late)
+    files = {"index.html": f"<!DOCTYPE html><title>t</title><script>{script}</script>".encode()}
+    assert BROWSER is not None
+    seen = page.look(files, [], browser=BROWSER, timeout_s=2.0)
+    assert [each.verdict for each in seen.outcomes] == [verdict]
+    assert seen.screenshot is None
+    assert seen.errors == (["no picture: the browser did not draw one in time"] if verdict == "passed" else [])
+
+
+@browser
+@pytest.mark.browser
 def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> None:
     """What the page throws by itself counts; what a check provokes does not."""
     report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")

@@ -116,13 +116,22 @@ def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[st
         page.on("pageerror", lambda error: seen.note(f"uncaught: {error}"))
         page.on("console", lambda said: seen.note(said.text) if said.type == "error" else None)
         page.goto(f"{ORIGIN}/", timeout=step_ms, wait_until="load")
-        seen.screenshot = page.screenshot(timeout=step_ms)
+        _pictured(page, seen, step_ms)
         said = Outcome(OPENS, "failed", thrown[0]) if thrown else Outcome(OPENS, "passed", "it does")
     except Error as error:
         said = Outcome(OPENS, "failed", _words(error))
     finally:
         context.close()
     seen.outcomes.append(said)
+
+
+def _pictured(page: Page, seen: Seen, step_ms: float) -> None:
+    """A picture. Where none comes in time, the page is to blame only if it does not answer either: raises Error."""
+    try:
+        seen.screenshot = page.screenshot(timeout=step_ms)
+    except Error:
+        page.wait_for_function("true", timeout=step_ms)
+        seen.note("no picture: the browser did not draw one in time")
 
 
 def _judged(
