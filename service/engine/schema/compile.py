@@ -19,6 +19,8 @@ from decimal import Decimal
 from math import ceil, floor
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from service.engine.schema import numbers, patterns, strings
 from service.engine.schema.disjoint import overlap
 from service.engine.schema.formats import CHECKS, SHAPES
@@ -31,6 +33,9 @@ MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_GRAMMAR_BYTES = 400_000
 MAX_REPEAT = 4096  # of items or characters; a larger limit is checked afterwards, the token limit comes first
 ANY: Mapping[str, Any] = {}
+META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+SUBSCHEMAS = {"properties", "additionalProperties", "items", "prefixItems"}
+SPEAK = {**OF_TYPE, "integer": OF_TYPE["number"]}
 
 
 def compile_schema(schema: Mapping[str, Any] | bool) -> Grammar:
@@ -39,7 +44,10 @@ def compile_schema(schema: Mapping[str, Any] | bool) -> Grammar:
         json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
         raise refuse("", "schema", "is not plain JSON (text, finite numbers, lists, mappings)") from None
-    return _Compiler(schema).grammar()
+    try:
+        return _Compiler(schema).grammar()
+    except RecursionError:
+        raise refuse("", "schema", "leads from reference to reference too often", "Write them in place.") from None
 
 
 class _Compiler:
@@ -89,16 +97,28 @@ class _Compiler:
                 return self.reference(schema, path) if keyword == "$ref" else self.any_of(schema, keyword, path, depth)
         if "const" in schema or "enum" in schema:
             return self.literals(schema, pointer)
-        return either([self.of_type(kind, schema, path, depth) for kind in self.types(schema, pointer)])
+        kinds = self.types(schema, pointer)
+        self.formed(schema, set(constraints).difference({"type"}, *(SPEAK.get(kind, ()) for kind in kinds)), pointer)
+        return either([self.of_type(kind, schema, path, depth) for kind in kinds])
+
+    def formed(self, schema: Mapping[str, Any], words: set[str], pointer: str) -> None:
+        """What stands in a schema and is not compiled must at least have the form that a validator can read."""
+        for word in sorted(words):
+            if word in SUBSCHEMAS and not isinstance(schema[word], bool):
+                raise refuse(pointer, word, "says nothing beside the type or the values that are there", "Remove it.")
+            if word == "pattern":
+                patterns.parse(schema[word], pointer)
+            elif not META.is_valid({word: schema[word]}):
+                raise refuse(pointer, word, "does not have the form that it must have")
 
     def types(self, schema: Mapping[str, Any], pointer: str) -> tuple[str, ...]:
         """The types that it names; without `type`, the one that its keywords speak of."""
-        named = schema.get("type")
-        if named is None:
+        if "type" not in schema:
             spoken = [kind for kind, words in OF_TYPE.items() if any(word in schema for word in words)]
             if len(spoken) != 1:
                 raise refuse(pointer, "type", "is missing, and the keywords speak of several types", "Add type.")
             return (spoken[0],)
+        named = schema["type"]
         listed = (named,) if isinstance(named, str) else named
         if not isinstance(listed, (list, tuple)) or not listed or any(kind not in TYPES for kind in listed):
             raise refuse(pointer, "type", f"must be one or several of {', '.join(TYPES)}")
@@ -149,10 +169,11 @@ class _Compiler:
             raise refuse(pointer, keyword, "must be a list of schemas")
         if keyword == "allOf" and len(options) > 1:
             raise refuse(pointer, keyword, "with several schemas is not supported", "Write them as one schema.")
-        if keyword == "oneOf" and (pair := overlap(options, self.root)):
+        values = [self.value(option, (*path, keyword, at), depth + 1) for at, option in enumerate(options)]
+        if keyword == "oneOf" and (pair := overlap(options, self.root)):  # of options that can be read
             why = f"may match {pair[0]} and {pair[1]} at once"
             raise refuse(pointer, keyword, why, "Use anyOf, or give each a required property with a const of its own.")
-        return either([self.value(option, (*path, keyword, at), depth + 1) for at, option in enumerate(options)])
+        return either(values)
 
     def literals(self, schema: Mapping[str, Any], pointer: str) -> Node:
         """The values of `const` or `enum` that the keywords beside it allow."""
@@ -160,6 +181,7 @@ class _Compiler:
         values = [schema["const"]] if keyword == "const" else schema["enum"]
         if not isinstance(values, list) or not values:
             raise refuse(pointer, keyword, "must be a list of values")
+        self.formed(schema, set(schema) - ANNOTATIONS - {keyword}, pointer)
         allowed = [value for value in values if validator_for(schema).is_valid(value)]
         if not allowed:
             raise refuse(pointer, keyword, "allows no value together with the keywords beside it")
@@ -174,7 +196,7 @@ class _Compiler:
         properties, required = schema.get("properties", {}), schema.get("required", [])
         if not isinstance(properties, Mapping):
             raise refuse(pointer, "properties", "must be an object")
-        if not isinstance(required, list):
+        if not isinstance(required, list) or any(not isinstance(name, str) for name in required):
             raise refuse(pointer, "required", "must be a list of names")
         bare = "properties" not in schema and "required" not in schema
         more = schema.get("additionalProperties", bare)
@@ -256,9 +278,9 @@ class _Compiler:
 
     def count(self, schema: Mapping[str, Any], keyword: str, pointer: str) -> int | None:
         """A count keyword's value, or None without it."""
-        value = schema.get(keyword)
-        if value is None:
+        if keyword not in schema:
             return None
+        value = schema[keyword]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
             raise refuse(pointer, keyword, "must be a whole number of 0 or more")
         return int(value)
@@ -317,7 +339,7 @@ class _Compiler:
         bodies = []
         shape = schema.get("format")
         if shape is not None:
-            if shape not in CHECKS:
+            if not isinstance(shape, str) or shape not in CHECKS:
                 raise refuse(pointer, "format", f"is {shape!r}, which is not checked", f"Known: {', '.join(CHECKS)}.")
             if shape in SHAPES:
                 bodies.append(patterns.translate(SHAPES[shape], pointer))
@@ -334,9 +356,9 @@ class _Compiler:
         """The number keywords' values."""
         found = {}
         for keyword in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
-            value = schema.get(keyword)
-            if value is None:
+            if keyword not in schema:
                 continue
+            value = schema[keyword]
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise refuse(pointer, keyword, "must be a number")
             exact = Decimal(str(value))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
+from referencing import Registry
 
+from service.engine.schema import matching, patterns
 from service.engine.schema.formats import checker
 
 JSON_DEPTH = 128  # deeper values are refused before a recursive parser or validator meets them
@@ -74,44 +75,23 @@ class Grammar:
 
 
 def validator_for(schema: Any) -> Draft202012Validator:
-    """A validator of this schema with our formats and ECMA's reading of patterns."""
-    made: Draft202012Validator = _Validator(schema, format_checker=checker())
+    """A validator of this schema with our formats and ECMA's reading of patterns. It fetches nothing from anywhere."""
+    made: Draft202012Validator = _Validator(schema, format_checker=checker(), registry=Registry())
     return made
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    """`pattern` as ECMA-262 reads it: \\d and \\w are ASCII, and $ is only the end, not also before a last newline."""
-    if validator.is_type(instance, "string") and not re.search(_ecma(pattern), instance):
+    """`pattern` as ECMA-262 reads it, and as the grammar does: from the same tree."""
+    if validator.is_type(instance, "string") and not _has(instance, pattern):
         yield ValidationError("does not match the pattern")
 
 
-def _ecma(pattern: str) -> str:
-    """The same pattern for Python's `re`: named groups renamed, `$` as `\\Z`, ASCII classes."""
-    out, in_class, at = [], False, 0
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "\\":
-            pair = pattern[at : at + 2]
-            out.append({"\\d": "[0-9]", "\\w": "[A-Za-z0-9_]"}.get(pair, pair) if not in_class else _in_class(pair))
-            at += 2
-            continue
-        if in_class:
-            in_class = char != "]"
-        elif char == "[":
-            in_class = True
-        elif char == "$":
-            char = r"\Z"
-        elif char == "." and not in_class:
-            char = "[^\\n\\r\\u2028\\u2029]"
-        elif pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
-            char, at = "(?P<", at + 2
-        out.append(char)
-        at += 1
-    return "".join(out)
-
-
-def _in_class(pair: str) -> str:
-    return {"\\d": "0-9", "\\w": "A-Za-z0-9_"}.get(pair, pair)
+def _has(text: str, pattern: str) -> bool:
+    """Whether the text has the pattern; what would take too long to tell counts as no."""
+    try:
+        return matching.matches(patterns.parse(pattern), text)
+    except (matching.TooCostly, RecursionError):
+        return False
 
 
 _Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]

@@ -65,7 +65,9 @@ def refuse(pointer: str, keyword: str, why: str, remedy: str | None = None) -> S
 
 def check_keywords(schema: Mapping[str, Any], pointer: str) -> None:
     """Every keyword of this one schema object is known; raises SchemaUnsupported for the first that is not."""
-    for keyword in schema:
+    for keyword, value in schema.items():
+        if keyword in ("$id", "$schema") and not isinstance(value, str):
+            raise refuse(pointer, keyword, "must be a text")
         if keyword in CONSTRAINTS or keyword in ANNOTATIONS:
             continue
         if keyword in REFUSED:

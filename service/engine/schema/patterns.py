@@ -1,8 +1,9 @@
-"""ECMA-262 patterns, the subset that JSON Schema recommends, as regular expressions over JSON string texts.
+"""ECMA-262 patterns, the subset that JSON Schema recommends: read once, for the grammar and for the check afterwards.
 
-In: a pattern. Out: an expression of Rust's regex crate that matches the string's JSON text, quotes included: a quote,
-a backslash and control characters stand escaped there, so every atom is rewritten. What is outside the subset is
-refused: look-around, back-references, named groups, word boundaries, lazy quantifiers, Unicode properties.
+In: a pattern. Out: a tree for `matching`, and from it an expression of Rust's regex crate that matches the string's
+JSON text, quotes included: a quote, a backslash and control characters stand escaped there, so every atom is rewritten.
+What is outside the subset is refused: look-around, back-references, named groups, word boundaries, lazy quantifiers,
+Unicode properties.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 
 from service.engine.schema.keywords import refuse
+from service.engine.schema.matching import Chars, Choice, Series, Times, Tree
 from service.engine.schema.strings import ESCAPES
 
 TOP = 0x10FFFF
@@ -23,6 +25,7 @@ _CONTROL = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "0": 0}
 _QUANTIFIER = re.compile(r"[*+?]|\{(\d+)(,(\d*))?\}")
 MAX_REPEAT = 1000
 SURROGATES: Ranges = [(0xD800, 0xDFFF)]
+ANYTHING = Times(Chars(((0, TOP),)), 0, None, "*")
 
 
 def literal(text: str) -> str:
@@ -32,9 +35,27 @@ def literal(text: str) -> str:
 
 def translate(pattern: object, pointer: str) -> str:
     """The expression for a whole JSON string, with its quotes. Raises SchemaUnsupported."""
+    return f'"{_written(parse(pattern, pointer))}"'
+
+
+def parse(pattern: object, pointer: str = "") -> Tree:
+    """The tree of a whole string. Raises SchemaUnsupported."""
     if not isinstance(pattern, str):
         raise refuse(pointer, "pattern", "must be a string")
-    return f'"{_Parser(pattern, pointer).parse()}"'
+    return _Parser(pattern, pointer).parse()
+
+
+def _written(tree: Tree) -> str:
+    """The tree as Rust's regex crate reads it."""
+    match tree:
+        case Chars(ranges):
+            return _atom(list(ranges))
+        case Series(parts):
+            return "".join(_written(part) for part in parts)
+        case Choice(options):
+            return f"(?:{'|'.join(_written(option) for option in options)})"
+        case Times(part, _, _, sign):
+            return (_written(part) if tree is ANYTHING else f"(?:{_written(part)})") + sign
 
 
 def complement(ranges: Ranges) -> Ranges:
@@ -64,6 +85,10 @@ def _atom(ranges: Ranges) -> str:
     return options[0] if len(options) == 1 else f"(?:{'|'.join(options)})"
 
 
+def _chars(ranges: Ranges) -> Chars:
+    return Chars(tuple(ranges))
+
+
 def _without(low: int, high: int) -> Ranges:
     """The range without what JSON has to escape and without surrogates."""
     cut = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), *SURROGATES]
@@ -86,34 +111,33 @@ class _Parser:
     def peek(self) -> str:
         return self.pattern[self.at : self.at + 1]
 
-    def parse(self) -> str:
+    def parse(self) -> Tree:
         """The whole pattern; where it is not anchored, anything may stand before or behind it."""
-        options = self.options(top=True)
+        found = self.options(top=True)
         if self.at < len(self.pattern):
             raise self.refuse("has an unmatched parenthesis")
-        return f"(?:{'|'.join(options)})"
+        return found
 
-    def options(self, *, top: bool) -> list[str]:
+    def options(self, *, top: bool) -> Choice:
         found = [self.branch(top=top)]
         while self.peek() == "|":
             self.at += 1
             found.append(self.branch(top=top))
-        return found
+        return Choice(tuple(found))
 
-    def branch(self, *, top: bool) -> str:
-        anything = _atom([(0, TOP)]) + "*"
+    def branch(self, *, top: bool) -> Series:
         start = end = not top
         if top and self.peek() == "^":
             start, self.at = True, self.at + 1
-        parts: list[str] = []
+        parts: list[Tree] = []
         while self.peek() not in ("", "|", ")"):
             if self.peek() == "$" and top and self.pattern[self.at + 1 : self.at + 2] in ("", "|"):
                 end, self.at = True, self.at + 1
                 break
             parts.append(self.quantified())
-        return ("" if start else anything) + "".join(parts) + ("" if end else anything)
+        return Series((*([] if start else [ANYTHING]), *parts, *([] if end else [ANYTHING])))
 
-    def quantified(self) -> str:
+    def quantified(self) -> Tree:
         atom = self.atom()
         found = _QUANTIFIER.match(self.pattern, self.at)
         if found is None:
@@ -124,33 +148,35 @@ class _Parser:
         limits = [int(number) for number in (found[1], found[3]) if number]
         if any(limit > MAX_REPEAT for limit in limits) or (len(limits) == 2 and limits[0] > limits[1]):
             raise self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
-        return f"(?:{atom}){found[0]}"
+        signs: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+        low, high = signs.get(found[0]) or (limits[0], limits[-1] if found[3] or not found[2] else None)
+        return Times(atom, low, high, found[0])
 
-    def atom(self) -> str:
+    def atom(self) -> Tree:
         character = self.peek()
         self.at += 1
         if character == "(":
             return self.group()
         if character == "[":
-            return _atom(self.character_class())
+            return _chars(self.character_class())
         if character == ".":
-            return _atom(complement(_LINE_ENDS))
+            return _chars(complement(_LINE_ENDS))
         if character == "\\":
-            return _atom(self.escape())
+            return _chars(self.escape())
         if character in "^$*+?{}":
             raise self.refuse(f"has {character!r} where it is not supported")
-        return _atom([(ord(character), ord(character))])
+        return _chars([(ord(character), ord(character))])
 
-    def group(self) -> str:
+    def group(self) -> Tree:
         if self.peek() == "?":
             if self.pattern[self.at : self.at + 2] != "?:":
                 raise self.refuse("has a look-around or a named group")
             self.at += 2
-        options = self.options(top=False)
+        found = self.options(top=False)
         if self.peek() != ")":
             raise self.refuse("has an unmatched parenthesis")
         self.at += 1
-        return f"(?:{'|'.join(options)})"
+        return found
 
     def escape(self) -> Ranges:
         character = self.peek()

@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from referencing.exceptions import Unresolvable
 
-from service.engine.schema import any_json, canonical, choices, compile_schema, unwrap
+from service.engine.schema import any_json, canonical, choices, compile_schema, matching, patterns, unwrap
+from service.engine.schema.grammar import validator_for
+from service.engine.schema.keywords import ANNOTATIONS, CONSTRAINTS, TYPES
 from service.errors import RequestError, SchemaUnsupported
 from tests.engine.schema.byte_tokens import accepts, forced, matcher, walk
 
@@ -116,6 +119,8 @@ def test_enforced(schema: Any, right: list[str], wrong: list[str]) -> None:
         (r"^.{2,3}$", ["ab", "é😀", "abc"], ["a", "abcd", "a\n"]),
         (r"^\S+@\S+$", ["a@b"], ["a @b", "@"]),
         ("^\u00e9\\u00e8+$", ["éè", "éèè"], ["e"]),
+        (r"^a{2,}(b{2})?c{1,2}$", ["aac", "aaabbcc"], ["ac", "aabc", "aaccc"]),
+        ("^(a?){3}$", ["", "a", "aaa"], ["aaaa"]),
     ],
 )
 def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
@@ -166,6 +171,76 @@ def test_refused(schema: Any, pointer: str, keyword: str) -> None:
     with pytest.raises(SchemaUnsupported) as caught:
         compile_schema(schema)
     assert (caught.value.key, caught.value.keyword) == (pointer, keyword)
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"enum": ["a"], "type": "text"}, "type"),
+        ({"enum": ["a"], "minLength": "x"}, "minLength"),
+        ({"enum": ["a"], "pattern": "("}, "pattern"),
+        ({"enum": [1], "multipleOf": 0}, "multipleOf"),
+        ({"enum": [{"a": 1}], "properties": {"a": {"$ref": "http://127.0.0.1:1/x"}}}, "properties"),
+        ({"const": "a", "enum": 1}, "enum"),
+        ({"oneOf": [{"type": 5}, {"type": "string"}]}, "type"),
+        ({"oneOf": [{"type": "object", "required": 5}, OBJECT]}, "required"),
+        ({"type": "object", "required": [{}]}, "required"),
+        ({"type": "string", "format": []}, "format"),
+        ({"type": "string", "multipleOf": "x"}, "multipleOf"),
+        ({"type": "object", "minProperties": None}, "minProperties"),
+        ({"type": "string", "$id": 5}, "$id"),
+        ({"$ref": "#/$defs/0", "$defs": {str(at): {"$ref": f"#/$defs/{at + 1}"} for at in range(900)}}, "schema"),
+    ],
+)
+def test_what_is_no_schema_is_refused(schema: Any, keyword: str) -> None:
+    """Schemas come from callers: a keyword with a value of another form is their error, wherever it stands."""
+    with pytest.raises(SchemaUnsupported) as caught:
+        compile_schema(schema)
+    assert caught.value.keyword == keyword
+
+
+ODD: list[Any] = [None, True, 0, -1, 1.5, 10**400, "string", "(", [], {}, [1], [{}], ["a"], {"a": 1}, [{"type": 5}]]
+
+
+@pytest.mark.parametrize("keyword", sorted(CONSTRAINTS | ANNOTATIONS))
+def test_any_value_of_any_keyword_is_refused_or_harmless(keyword: str) -> None:
+    """Alone, beside a type, beside values, inside others: nothing but a refusal comes out, then or at the check."""
+    beside: list[dict[str, Any]] = [{}, *({"type": kind} for kind in TYPES), {"enum": ["a", 1, {"a": 1}, [1]]}]
+    compiled = 0
+    for inner in [{**each, keyword: odd} for each in beside for odd in ODD]:
+        for schema in (inner, {"oneOf": [inner, {"type": "null"}]}, {"type": "object", "properties": {"a": inner}}):
+            try:
+                grammar = compile_schema(schema)
+            except SchemaUnsupported:
+                continue
+            compiled += 1
+            for text in ('"a"', "1", '{"a": 1}', "[1]", '{"a": "a"}'):
+                grammar.check(text)
+    assert compiled or keyword == "$ref"
+
+
+def test_a_reference_to_elsewhere_is_never_fetched() -> None:
+    """A validator that came across one would ask a server of the caller's choice."""
+    with pytest.raises(Unresolvable):
+        validator_for({"$ref": "http://127.0.0.1:1/x"}).is_valid(1)
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "^(?:(a+)+c|a+)!?$", "(a*)*b", "^(a{0,1000}){0,1000}b$"])
+def test_no_pattern_holds_up_the_check(pattern: str) -> None:
+    """Patterns and values are the caller's: Python's `re` would try 2^n ways through these, for hours."""
+    text = "a" * 60 + "?"
+    assert compile_schema({"type": "string", "pattern": pattern}).check(canonical(text))[1] != ()
+    with pytest.raises(SchemaUnsupported, match="allows no value"):
+        compile_schema({"enum": [text], "pattern": pattern})
+
+
+def test_what_would_take_too_long_to_check_is_not_passed() -> None:
+    """A pattern with a thousand ways to go on for each character: the check gives up, and giving up is no success."""
+    assert matching.matches(patterns.parse("a{0,1000}x"), "a" * 100 + "x")
+    with pytest.raises(matching.TooCostly):
+        matching.matches(patterns.parse("a{0,1000}x"), "a" * 2000 + "x")
+    grammar = compile_schema({"type": "string", "pattern": "a{0,1000}x"})
+    assert grammar.check(canonical("a" * 2000 + "x"))[1] == ("the answer breaks 'pattern'",)
 
 
 def test_a_misspelt_keyword_names_the_nearest() -> None:
