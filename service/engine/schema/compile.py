@@ -181,8 +181,10 @@ class _Compiler:
         values = [schema["const"]] if keyword == "const" else schema["enum"]
         if not isinstance(values, list) or not values:
             raise refuse(pointer, keyword, "must be a list of values")
-        self.formed(schema, set(schema) - ANNOTATIONS - {keyword}, pointer)
-        allowed = [value for value in values if validator_for(schema).is_valid(value)]
+        beside = {word: schema[word] for word in schema if word not in ANNOTATIONS and word != keyword}
+        self.formed(beside, set(beside), pointer)
+        validator = validator_for(beside)
+        allowed = [value for value in values if validator.is_valid(value)]
         if not allowed:
             raise refuse(pointer, keyword, "allows no value together with the keywords beside it")
         self.enforced.update(set(schema) - ANNOTATIONS)
