@@ -93,7 +93,9 @@ class Settings(BaseSettings):
         None, description="Shared secret of /api-endpoint. Unset: builds are switched off."
     )
     build_deadline_s: float = Field(600, gt=0, description="From a brief's arrival to its callback.")
-    build_concurrency: int = Field(2, ge=1, description="Builds that one worker runs at a time.")
+    build_concurrency: int = Field(
+        2, ge=1, description="Builds that one worker runs at a time. Of several, the last that starts decides for all."
+    )
     build_max_tokens: int = Field(100_000, ge=1, description="Tokens that one build may use, prompts and answers.")
     build_retention_days: float = Field(30, gt=0, description="Finished builds are deleted after this many days.")
     maker: Literal["auto", "plan", "files"] = Field(

@@ -56,24 +56,25 @@ class Delivery:
         else:
             late = sum(each["at_s"] > budget.ends_s for each in self.store.attempts(build)) - 1
             if late >= len(callbacks.LATE_GAPS_S):
-                self.give_up(build, "it was tried for almost two days")
+                give_up(self.store, build, "it was tried for almost two days")
                 return None
             gap_s = callbacks.LATE_GAPS_S[max(0, late)]
         return {"gap_s": gap_s, "until_s": time.time() + gap_s}
-
-    def give_up(self, build: str, why: str) -> str:
-        """The callback is not tried any more by itself, and the build says so; nothing when it is forgotten already."""
-        if self.store.build(build) is not None:
-            self.store.update(build, delivery="dead")
-            said = f"The callback is given up: {why.rstrip('.')}. Deliver it again by hand."
-            self.store.event(build, "undelivered", said)
-        return "dead"
 
     def _row(self, build: str) -> dict[str, Any]:
         row = self.store.build(build)
         if row is None:
             raise BuildError(f"There is no build {build!r} any more.")
         return row
+
+
+def give_up(store: Store, build: str, why: str) -> str:
+    """The callback is not tried any more by itself, and the build says so; nothing when it is forgotten already."""
+    if store.build(build) is not None:
+        store.update(build, delivery="dead")
+        said = f"The callback is given up: {why.rstrip('.')}. Deliver it again by hand."
+        store.event(build, "undelivered", said)
+    return "dead"
 
 
 def payload(row: Mapping[str, Any]) -> bytes:

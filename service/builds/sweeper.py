@@ -20,6 +20,7 @@ from dbos._dbos import _get_dbos_instance
 
 from service.builds import workflow
 from service.builds.database import outage
+from service.builds.delivery import give_up
 from service.builds.store import OPEN, Store
 
 log = logging.getLogger("sameboat.builds")
@@ -159,8 +160,7 @@ class Sweeper:
             if series:
                 row = self.store.build(build)
                 if row is not None and row["delivery"] == "pending":
-                    self.store.update(build, delivery="dead")
-                    self.store.event(build, "undelivered", f"The callback is given up after {workflow.MAX_RUNS} runs.")
+                    give_up(self.store, build, f"whatever worked on it died, {workflow.MAX_RUNS} times")
             elif self.store.move(
                 build, "failed", only_from=(*OPEN, "cancelling"), outcome={"error": KILLER}, finished_s=time.time()
             ):
@@ -188,8 +188,14 @@ class Sweeper:
             workflow.deliver_later(build, series, 0.0, first)
             return
         row = self.store.build(build)
-        if row is not None:
-            self.store.event(build, "stranded", f"Version {version} of the steps is gone; the build begins again.")
+        if row is None:
+            return
+        done = row["status"] == "done"  # only its callback had not begun
+        said = f"Version {version} of the steps is gone; the {'callback' if done else 'build'} begins again."
+        self.store.event(build, "stranded", said)
+        if done:
+            workflow.deliver_later(build, "1", 0.0)
+        else:
             workflow.enqueue(build, row["repository"])
 
     # What is over

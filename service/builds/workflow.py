@@ -18,6 +18,7 @@ from typing import TypeVar
 from dbos import DBOS, EnqueueOptions, error
 
 from service.builds.database import outage
+from service.builds.delivery import give_up
 from service.builds.leaving import Interrupted
 from service.builds.steps import Steps
 
@@ -111,7 +112,7 @@ def register(steps: Steps, active: set[str]) -> None:
                 raise
             except Exception as caught:  # noqa: BLE001  (else it would be owed for ever, and never tried again)
                 away(caught)
-                return step("given up", steps.delivery.give_up, build, str(caught) or type(caught).__name__)
+                return step("given up", give_up, steps.store, build, str(caught) or type(caught).__name__)
 
     def attempts(build: str, number: int) -> str:
         while True:

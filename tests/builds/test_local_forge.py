@@ -289,8 +289,9 @@ def test_the_policy_keeps_a_page_from_this_machine(forge: LocalForge) -> None:
 
 def test_folders_and_missing_pages_answer_as_on_github(forge: LocalForge) -> None:
     """A folder without its slash redirects, else its relative links break; a site's 404.html is its 404."""
-    publish(forge, files={**FILES, "404.html": b"<h1>gone</h1>"})
+    publish(forge, files={**FILES, "404.html": b"<h1>gone</h1>", "odd? #ä/index.html": b"odd"})
     with served(forge) as url:
+        assert httpx.get(f"{url}/pages/app/odd%3F%20%23%C3%A4", follow_redirects=True).content == b"odd"
         moved = httpx.get(f"{url}/pages/app/a")
         assert (moved.status_code, moved.headers["location"]) == (301, "/pages/app/a/")
         assert httpx.get(f"{url}/pages/app", follow_redirects=True).content == b"<h1>1</h1>"

@@ -21,7 +21,7 @@ browser = pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")
 GOOD = "<!DOCTYPE html><title>t</title><p id=count>0</p>"
 
 
-def look(html: str, *checks: str, timeout_s: float = 30.0, network: frozenset[str] = frozenset()) -> Report:
+def look(html: str, *checks: str, timeout_s: float = 15.0, network: frozenset[str] = frozenset()) -> Report:
     return verify(
         {"index.html": html.encode()},
         [Check(each, each) for each in checks],
@@ -208,6 +208,17 @@ def test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page(
     assert [each.verdict for each in seen.outcomes] == [verdict]
     assert seen.screenshot is None
     assert seen.errors == (["no picture: the browser did not draw one in time"] if verdict == "passed" else [])
+
+
+@browser
+@pytest.mark.browser
+def test_many_checks_that_never_end_do_not_cost_the_build_its_deadline() -> None:
+    """Each may take two seconds and more; what has no time any more is not judged, and none is dropped."""
+    checks = [f"new Promise(() => {{}}) || {number}" for number in range(12)]
+    found = [each.verdict for each in page_outcomes(look(GOOD, *checks, timeout_s=3.0)).values()]
+    assert set(found) == {"failed", "not judged"}
+    assert found == sorted(found)  # in their order: first those that there was time for
+    assert len(found) == len(checks)
 
 
 @browser

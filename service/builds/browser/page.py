@@ -81,7 +81,10 @@ def look(
     timeout_s: float,
     network: frozenset[str] = frozenset(),
 ) -> Seen:
-    """Open the page, then once more for every check. Raises BuildError when the browser does not run."""
+    """Open the page, then once more for every check, as long as half as much time again has not passed.
+
+    Raises BuildError when the browser does not run.
+    """
     seen = Seen()
     step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
     try:
@@ -93,10 +96,15 @@ def look(
                 chromium_sandbox=os.geteuid() != 0,  # Chromium refuses its sandbox to root
                 timeout=60_000,
             )
+            ends_s = time.monotonic() + 1.5 * timeout_s
             try:
                 _opened(chromium, files, network, seen, step_ms)
                 for check in checks:
-                    _judged(chromium, files, network, seen, step_ms, check)
+                    if time.monotonic() < ends_s:
+                        _judged(chromium, files, network, seen, step_ms, check)
+                    else:
+                        late = "the time for checks is used up"
+                        seen.outcomes.append(Outcome(check.said, "not judged", late, check.js, check.translated))
             finally:
                 chromium.close()
     except Error as error:

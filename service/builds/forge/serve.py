@@ -137,7 +137,7 @@ def pages_app(forge: LocalForge) -> ASGIApp:
         if page is None:
             return PlainTextResponse("There is no such page.", 404, HEADERS)
         if path.strip("/") != page.path and path and not path.endswith("/"):  # else relative links lead elsewhere
-            return RedirectResponse(f"{quote(request.url.path)}/", 301, HEADERS)
+            return RedirectResponse(f"{quote(request.scope['path'])}/", 301, HEADERS)
         headers = {**HEADERS, "etag": f'"{page.sha}"'}
         if request.headers.get("if-none-match") == headers["etag"]:
             return Response(None, 304, headers)
