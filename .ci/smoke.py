@@ -9,6 +9,7 @@ one which nobody thought of here counts as a failure.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import sys
@@ -51,7 +52,7 @@ class Smoke:
     asked: set[str] = field(default_factory=set)
 
     def ask(self, method: str, path: str, body: Any = None, bearer: str = "") -> Answer:
-        """One request, whatever comes back. Raises OSError when nothing does."""
+        """One request, whatever comes back. Raises OSError when nothing does, or nothing whole."""
         headers = {"content-type": "application/json", "user-agent": "sameboat-smoke"}
         if bearer or self.token:
             headers["authorization"] = f"Bearer {bearer or self.token}"
@@ -64,6 +65,8 @@ class Smoke:
                 status, text = answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read().decode(errors="replace")
+        except http.client.HTTPException as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
         return Answer(status, text, time.monotonic() - began)
 
     def see(
@@ -76,7 +79,7 @@ class Smoke:
         bearer: str = "",
         route: str | None = None,
     ) -> Answer | None:
-        """Ask and judge. `good` says what it found, or None when the answer is wrong."""
+        """Ask and judge: the answer, if it is good. `good` says what it found, or None when it is wrong."""
         self.asked.add(f"{method} {route or path}")
         if time.monotonic() > self.ends:
             self.rows.append(("FAIL", method, path, "", f"not asked: the {BUDGET_S:.0f} s were over"))
@@ -89,7 +92,7 @@ class Smoke:
         said = good(answer)
         took = f"{answer.status}, {answer.seconds * 1000:.0f} ms"
         self.rows.append(("ok" if said is not None else "FAIL", method, path, took, said or answer.text[:120]))
-        return answer
+        return answer if said is not None else None
 
     def table(self) -> str:
         """The rows, aligned."""
@@ -139,9 +142,11 @@ def refuses(*statuses: int) -> Callable[[Answer], str | None]:
 def answered(answer: Answer) -> str | None:
     """A prompt's answer with its fingerprint; or the model is one that this instance does not hold, and it says so."""
     found = answer.json()
+    if not isinstance(found, dict):
+        return None
     if answer.status == 200 and found.get("fingerprint"):
         return f"fingerprint {found['fingerprint'][:12]}, {found.get('value', found.get('text'))}"
-    if answer.status == 503 and "is not in the cache" in answer.text:
+    if answer.status == 503 and "is not in the cache" in found.get("detail", ""):
         return f"not held here: {found['detail']}"
     return None
 
@@ -179,7 +184,7 @@ def service(smoke: Smoke, digests: dict[str, Any] | None) -> None:
     smoke.see("GET", "/", holds("<html", "Sameboat"))
     smoke.see("GET", "/docs", holds("swagger-ui"))
     if digests is not None:
-        found = version.json()["prompts"] if version and version.status == 200 else None
+        found = version.json()["prompts"] if version else None
         same = found == digests["prompts"]
         said = "the prompts are the image's" if same else f"expected {digests['prompts']}, found {found}"
         smoke.rows.append(("ok" if same else "FAIL", "", "digests", "", said))
@@ -195,7 +200,7 @@ def prompts(smoke: Smoke) -> None:
         return ", ".join(each["name"] for each in found) or "none is promoted"
 
     listed = smoke.see("GET", "/prompts", good)
-    for each in (listed.json() or []) if listed and listed.status == 200 else []:
+    for each in listed.json() if listed else []:
         name = each["name"]
         smoke.see("GET", f"/prompts/{name}", is_json("name", "sha256"), route="/prompts/{name}")
         inputs = example(each["inputs"])
@@ -205,7 +210,7 @@ def prompts(smoke: Smoke) -> None:
 def openai(smoke: Smoke) -> None:
     """The OpenAI-compatible routes, with the default model."""
     models = smoke.see("GET", "/v1/models", is_json("data"))
-    names = [each["id"] for each in (models.json() or {}).get("data", [])] if models else []
+    names = [each["id"] for each in models.json()["data"]] if models else []
     name = names[0] if names else "none"
     smoke.see("GET", f"/v1/models/{name}", is_json("id"), route="/v1/models/{name}")
     body = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8, "temperature": 0}
@@ -215,7 +220,7 @@ def openai(smoke: Smoke) -> None:
 
     def embedded(answer: Answer) -> str | None:
         found = answer.json()
-        if answer.status in (400, 501) and found and "error" in found:
+        if answer.status in (400, 501) and isinstance(found, dict) and "error" in found:
             return f"no embeddings here: {found['error']['message'][:80]}"
         return is_json("data")(answer)
 
@@ -244,7 +249,7 @@ def builds(smoke: Smoke, secret: str) -> None:
 def everything(smoke: Smoke) -> None:
     """What the instance says that it has, and was not asked above, is a failure of this script."""
     document = smoke.see("GET", "/openapi.json", is_json("paths"))
-    paths = (document.json() or {}).get("paths", {}) if document else {}
+    paths = document.json()["paths"] if document else {}
     for path, methods in paths.items():
         for method in methods:
             if f"{method.upper()} {path}" not in smoke.asked:

@@ -28,6 +28,7 @@ COPY bin /opt/llama
 ENV LD_LIBRARY_PATH=/opt/llama
 ENTRYPOINT ["/opt/llama/llama-server", "--host", "0.0.0.0", "--port", "7860"]
 """
+MEMORY = "cat /sys/fs/cgroup/memory.stat 2>/dev/null || cat /sys/fs/cgroup/memory/memory.stat"  # of version 2, or 1
 
 
 def peer() -> str:
@@ -70,8 +71,8 @@ def once(image: str, options: list[str], command: list[str], ready: str) -> dict
         }  # fmt: skip
         first(f"http://{address}/v1/chat/completions", body)
         token = time.monotonic()
-        raw = docker("exec", name, "cat", "/sys/fs/cgroup/memory/memory.stat", check=False)
-        rss = next((int(line.split()[1]) for line in raw.splitlines() if line.startswith("total_rss ")), 0)
+        told = dict(line.split() for line in docker("exec", name, "sh", "-c", MEMORY).splitlines())
+        rss = int(told["anon"] if "anon" in told else told["total_rss"])
         return {"ready_s": up - began, "first_token_s": token - up, "memory_mib": rss / 2**20}
     finally:
         docker("rm", "--force", "--volumes", name)

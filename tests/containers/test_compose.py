@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -84,10 +83,9 @@ def compose(image: str, models: str, tmp_path: Path) -> Iterator[Compose]:
     """A project, gone at the end with its volumes; the models' volume belongs to the session and stays."""
     project = Compose(image, models, tmp_path)
     yield project
-    with contextlib.suppress(AssertionError):
-        for volume in ("state", "scaled", "db"):
-            project("down", "--timeout", "5", profile="*")
-            docker("volume", "rm", "--force", f"{project.project}_{volume}", check=False)
+    project("down", "--timeout", "5", profile="*", check=False)
+    for volume in ("state", "scaled", "db"):
+        docker("volume", "rm", "--force", f"{project.project}_{volume}", check=False)
 
 
 def finished(container: Container, builds: list[str], seconds: float = 600) -> list[dict[str, str]]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import STARTER, started, starter_cache
+
 SMOKE = Path(__file__).resolve().parents[2] / ".ci" / "smoke.py"
 
 
@@ -19,10 +21,18 @@ def smoke(url: str, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SMOKE, url, *more], capture_output=True, text=True, timeout=120)
 
 
+@pytest.fixture(scope="module")
+def small(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service that holds the starter alone, as a new one does: a larger model takes long for each of its prompts."""
+    folder = tmp_path_factory.mktemp("smoke")
+    with started(folder, SAMEBOAT_CACHE_DIR=starter_cache(starter, folder), SAMEBOAT_MODEL=STARTER) as it:
+        yield it.url
+
+
 @pytest.mark.model
-def test_every_route_of_a_started_service_answers(server: str) -> None:
+def test_every_route_of_a_started_service_answers(small: str) -> None:
     """The routes come from its own OpenAPI document, so a route that was added since is asked or fails here."""
-    done = smoke(server)
+    done = smoke(small)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout
     for route in ("/v1/chat/completions", "/prompts/sender", "/builds/no-such-build/events", "/metrics"):
@@ -30,9 +40,9 @@ def test_every_route_of_a_started_service_answers(server: str) -> None:
 
 
 @pytest.mark.model
-def test_other_digests_than_expected_fail(server: str) -> None:
+def test_other_digests_than_expected_fail(small: str) -> None:
     """A deployment that serves other prompts than the image says is found out."""
-    done = smoke(server, "--digests", json.dumps({"prompts": {"sentiment": {"prompt": "0", "lock": "0"}}}))
+    done = smoke(small, "--digests", json.dumps({"prompts": {"sentiment": {"prompt": "0", "lock": "0"}}}))
     assert done.returncode == 1
     assert "FAIL" in next(line for line in done.stdout.splitlines() if " digests " in line)
 
