@@ -45,8 +45,8 @@ class Measured:
 
 def measure(count: int = 1000, concurrent: int = 10, **environment: str) -> Measured:
     """Post, kill, start again, count. `environment` may hold a DATABASE_URL."""
-    chosen = {"SAMEBOAT_BUILD_CONCURRENCY": str(BUILDS_AT_A_TIME), "TEST_ANSWER_S": str(ANSWER_S), **environment}
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder) / "state", **chosen) as process:
+    chosen = {"SAMEBOAT_BUILD_CONCURRENCY": str(BUILDS_AT_A_TIME), "TEST_ANSWER_S": str(ANSWER_S), "TEST_BROWSER": "1"}
+    with tempfile.TemporaryDirectory() as folder, service(Path(folder) / "state", **chosen, **environment) as process:
         took, health, ids, wall_s = asyncio.run(_post(process, count, concurrent))
         with process.client() as client:
             running = Counter(each["status"] for each in _all(client))["running"]

@@ -1,4 +1,4 @@
-"""One Postgres for all tests of builds, and the databases on which each of them must hold."""
+"""One Postgres for all tests of builds, the databases on which each of them must hold, and builds without a browser."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
         return {}
     running: Postgres = request.getfixturevalue("server")
     return {"DATABASE_URL": running.database()}
+
+
+@pytest.fixture
+def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For services in this process whose pages nobody has to see: a look at one takes two to three seconds."""
+    monkeypatch.setattr("service.builds.runtime.find_browser", lambda setting: (None, "left out of this test"))

@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import re
+import subprocess
 import threading
 import time
 import zipfile
@@ -345,8 +346,6 @@ def run_task(task: Task, state: Path) -> list[dict[str, Any]]:
 
 def files_in(repositories: Path) -> int:
     """How many files the one repository's branch holds."""
-    import subprocess
-
     [repository] = repositories.glob("*.git")
     command = ["git", "--git-dir", str(repository), "ls-tree", "-r", "--name-only", "main"]
     return len(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())

@@ -108,7 +108,7 @@ def test_canaries_are_found_nowhere(tmp_path: Path, forge: str) -> None:
         leaks = " ".join(SECRETS.values()) + base64.b64encode(SECRET.encode()).decode()
         with (
             arguments() as seen,
-            service(state, **GIVEN, **more, TEST_LEAKS=leaks) as process,
+            service(state, **GIVEN, **more, TEST_LEAKS=leaks, TEST_BROWSER="1") as process,
             process.client() as client,
         ):
             shown = finished(client, posted(client, brief(judge.url))["job_id"])

@@ -25,7 +25,7 @@ def test_killed_inside_and_after_every_step_and_effect_a_build_ends_once(
     receiver can tell. The same holds for the model: what it answered is asked again only when it was not recorded.
     """
     state = tmp_path / "state"
-    with evaluator() as judge, service(state, ",".join(EVERYWHERE), **database) as process:
+    with evaluator() as judge, service(state, ",".join(EVERYWHERE), TEST_BROWSER="1", **database) as process:
         build = sent(process, brief(judge.url))
         names = {point.replace(" ", "-").replace(":", "-") for point in EVERYWHERE}
         until(lambda: names <= reached(state), 300)

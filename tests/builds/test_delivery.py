@@ -15,6 +15,7 @@ from tests.builds.harness import SECRET, brief, finished, planner, posted, servi
 from tests.builds.processes import reached, sent, service
 from tests.servers.evaluator import FIELDS, evaluator
 
+pytestmark = pytest.mark.usefixtures("no_browser")
 AUTH = {"authorization": f"Bearer {SECRET}"}
 
 

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import struct
 import subprocess
 import zipfile
@@ -23,12 +22,24 @@ import pytest
 
 from service.engine.types import Request
 from service.errors import EngineUnavailable
-from tests.builds.harness import PLAN, SECRET, brief, finished, planner, posted, serving, settings_for, until
+from tests.builds.harness import (
+    PLAN,
+    SECRET,
+    brief,
+    engine_for,
+    finished,
+    planner,
+    posted,
+    serving,
+    settings_for,
+    until,
+)
 from tests.builds.processes import asked, commits, reached, sent, service
 from tests.scripted import ScriptedEngine
 from tests.servers.evaluator import evaluator
 from tests.servers.postgres import Postgres
 
+pytestmark = pytest.mark.usefixtures("no_browser")
 SIGNING = "whsec_c2lnbmluZyBrZXk="
 
 
@@ -257,20 +268,16 @@ def test_9_a_model_that_is_away_is_asked_again_and_a_bad_answer_too(tmp_path: Pa
     assert (shown["status"], shown["outcome"]["maker"]) == ("done", "plan")
 
 
-def test_9_at_the_end_of_the_budget_the_best_so_far_is_published_and_reported(tmp_path: Path) -> None:
+def test_9_at_the_end_of_the_budget_the_best_so_far_is_published_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model that never answers: what there is goes out before the deadline, and says that it is all there is."""
-    state = tmp_path / "state"
-    os.environ["TEST_ANSWER_S"] = "600"
-    try:
-        from tests.builds.harness import engine_for
-
-        state.mkdir()
-        with evaluator() as judge, serving(settings_for(state, build_deadline_s=45), engine_for(state)) as client:
-            answer = posted(client, brief(judge.url))
-            shown = finished(client, answer["job_id"])
-            page = httpx.get(shown["outcome"]["pages_url"]).text
-    finally:
-        del os.environ["TEST_ANSWER_S"]
+    monkeypatch.setenv("TEST_ANSWER_S", "600")
+    settings = settings_for(tmp_path, build_deadline_s=24)
+    with evaluator() as judge, serving(settings, engine_for(tmp_path)) as client:
+        answer = posted(client, brief(judge.url))
+        shown = finished(client, answer["job_id"])
+        page = httpx.get(shown["outcome"]["pages_url"]).text
     assert (shown["status"], shown["delivery"], shown["outcome"]["maker"]) == ("done", "delivered", "none")
     assert judge.heard[0].at_s < answer["deadline"]
     assert "Publish a page that shows the sales." in page

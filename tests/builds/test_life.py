@@ -72,9 +72,8 @@ class Gate:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+def gate(monkeypatch: pytest.MonkeyPatch, no_browser: None) -> Gate:
     """Steps that can be held, in a service without a browser, for which there is nothing to see here."""
-    monkeypatch.setattr("service.builds.runtime.find_browser", lambda _: (None, "it is not needed"))
     return Gate(monkeypatch)
 
 

@@ -27,6 +27,7 @@ from tests.scripted import ScriptedEngine
 from tests.servers.evaluator import evaluator
 from tests.servers.openai_server import OpenAIServer
 
+pytestmark = pytest.mark.usefixtures("no_browser")
 PAGE = "FILE: index.html\n```html\n<!DOCTYPE html>\n<title>made</title>\n<p id=count>0</p>\n```\n"
 CSV = Attachment("a.csv", "text/csv", b"x,y\n1,2\n")
 PNG = Attachment("b.png", "image/png", b"\x89PNG\0")
@@ -185,12 +186,6 @@ def first() -> Iterator[OpenAIServer]:
 def second() -> Iterator[OpenAIServer]:
     with OpenAIServer(PAGE.replace("made", "made by the second")) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests are about who answers; what a browser sees is tested in test_verify."""
-    monkeypatch.setattr("service.builds.runtime.find_browser", lambda setting: (None, "left out of this test"))
 
 
 def file_of(tmp_path: Path, first: OpenAIServer, second: OpenAIServer, **prices: float) -> Path:

@@ -24,16 +24,11 @@ from tests.builds.harness import brief, finished, planner, posted, serving, sett
 from tests.scripted import ScriptedEngine
 from tests.servers.evaluator import evaluator
 
+pytestmark = pytest.mark.usefixtures("no_browser")
 CANARY = "canary-of-the-forge-41c8"
 PAGE = "FILE: index.html\n```html\n<!DOCTYPE html>\n<title>t</title>\n```\n"
 README = "FILE: README.md\n```\n# Summary\n# Setup\n# Usage\n# Code explanation\n# License\n```\n"
 SENTENCES = ["There is a heading.", "There is a footer.", "There is a table."]
-
-
-@pytest.fixture(autouse=True)
-def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing to see here."""
-    monkeypatch.setattr("service.builds.runtime.find_browser", lambda setting: (None, "left out of this test"))
 
 
 def writer(*more: str) -> ScriptedEngine:

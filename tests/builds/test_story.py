@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for
 from tests.servers.evaluator import evaluator
@@ -41,6 +42,7 @@ def test_a_brief_becomes_a_site_and_a_callback(tmp_path: Path) -> None:
         assert httpx.get(body["pages_url"] + "build.json").json() == {"build": answer["job_id"], "round": 1}
 
 
+@pytest.mark.usefixtures("no_browser")
 def test_twenty_duplicates_at_once_are_one_build(tmp_path: Path) -> None:
     """Twenty senders of the same brief get 200 and the same id; one model answer, one commit, one callback."""
     engine = planner()
@@ -57,6 +59,7 @@ def test_twenty_duplicates_at_once_are_one_build(tmp_path: Path) -> None:
         assert git("--git-dir", str(repository), "rev-list", "--count", "main") == "1"
 
 
+@pytest.mark.usefixtures("no_browser")
 def test_a_second_round_edits_the_same_repository_forward(tmp_path: Path) -> None:
     """Round 2 has round 1's commit as its parent, keeps its files, and is what the site serves."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
@@ -71,6 +74,7 @@ def test_a_second_round_edits_the_same_repository_forward(tmp_path: Path) -> Non
         assert httpx.get(second["outcome"]["pages_url"] + "build.json").json()["round"] == 2
 
 
+@pytest.mark.usefixtures("no_browser")
 def test_a_wrong_secret_is_403_and_stores_nothing(tmp_path: Path) -> None:
     """The refusal says nothing about the secret, and no build exists afterwards."""
     with serving(settings_for(tmp_path / "state"), planner()) as client:
@@ -82,6 +86,7 @@ def test_a_wrong_secret_is_403_and_stores_nothing(tmp_path: Path) -> None:
         assert client.get("/builds").status_code == 403
 
 
+@pytest.mark.usefixtures("no_browser")
 def test_an_invalid_brief_is_422_with_pointers_and_without_its_input(tmp_path: Path) -> None:
     """What was sent, the secret above all, is not repeated."""
     with serving(settings_for(tmp_path / "state"), planner()) as client:

@@ -5,8 +5,9 @@
 POINTS is a list like `make:inside,push:after,ref:before`; each point acts once, which a file in the state directory
 remembers. `STEP:inside`: the step's work is done and not recorded yet. `STEP:after`: it is recorded, and the next has
 not begun. `EFFECT:before` and `EFFECT:after`: around one side effect within a step. A point kills; with `?SECONDS`
-behind it, it waits there so long instead. The supervisor imports everything once and forks, so that a start takes a
-fraction of a second and many can be had. `STATE/child-PORT` holds the pid of the process that serves.
+behind it, it waits there so long instead. Pages are looked at in a browser only where TEST_BROWSER is set. The
+supervisor imports everything once and forks, so that a start takes a fraction of a second and many can be had.
+`STATE/child-PORT` holds the pid of the process that serves.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dbos import DBOS
 from dulwich.refs import DiskRefsContainer
 from dulwich.repo import Repo
 
-from service.builds import callback, sweeper, workflow
+from service.builds import callback, runtime, sweeper, workflow
 from service.builds.store import Store
 from tests.builds.harness import app_for, engine_for, settings_for
 
@@ -92,6 +93,8 @@ def serve(state: Path, port: int, pages: int, points: str) -> None:
     Points(state, points).watch()
     sweeper.SILENT_S = float(os.environ.get("TEST_SILENT_S", sweeper.SILENT_S))
     sweeper.BEAT_S = min(sweeper.BEAT_S, sweeper.SILENT_S / 4)
+    if not os.environ.get("TEST_BROWSER"):
+        runtime.find_browser = lambda setting: (None, "left out of this test")
     workflow.VERSION = os.environ.get("TEST_VERSION", workflow.VERSION)
     settings = settings_for(state, port=port, pages_port=pages)
     uvicorn.run(app_for(settings, engine_for(state)), host="127.0.0.1", port=port, log_level="warning")

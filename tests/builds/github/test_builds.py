@@ -18,6 +18,7 @@ from tests.builds.processes import reached, sent, service
 from tests.servers.evaluator import evaluator
 from tests.servers.github import TOKEN, FakeGitHub, github
 
+pytestmark = pytest.mark.usefixtures("no_browser")
 STALE_S = float(os.environ.get("TEST_STALE_S", "3"))  # 60 for the drill in docs/forges.md
 
 
