@@ -16,7 +16,7 @@ from typing import Any
 from service.engine import toolcalls
 from service.engine.schema import any_json, compile_schema
 from service.engine.types import Chunk, FinishReason, Logprob, Request, Usage
-from service.errors import NotSupported, RemoteError
+from service.errors import NotSupported, RemoteError, RequestError
 
 
 def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
@@ -108,7 +108,13 @@ class Reading:
     _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
-        """What this event adds. Raises RemoteError when the model refused."""
+        """What this event adds. Raises RemoteError when the model refused, and for an event of another form."""
+        try:
+            yield from self._add(event)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise RemoteError(f"An event of the server's cannot be read: {type(error).__name__}.") from None
+
+    def _add(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
         if event.get("usage"):
             self.usage = _usage(event["usage"])
         for choice in event.get("choices") or []:
@@ -135,11 +141,22 @@ class Reading:
         if self.request.logprobs is not None and self.text and not self.logprobs:
             raise RemoteError("The server sent no log-probabilities, and they were asked for.")
         if self._calls:  # in the form that models themselves write, which `toolcalls.parse` reads
-            said = toolcalls.write([self._calls[index] for index in sorted(self._calls)])
+            said = self._written([self._calls[index] for index in sorted(self._calls)])
             self.text += said
             yield Chunk(said)
         if self.finish == "stop":
             self._check()
+
+    def _written(self, calls: list[dict[str, Any]]) -> str:
+        """The calls as text. In an answer that was cut the last one has no end, as a local model's has none."""
+        cut = ""
+        try:
+            if self._finish == "length" and not _is_json(calls[-1]["arguments"]):
+                last = calls.pop()
+                cut = f'{toolcalls.OPEN}{{"name": {json.dumps(last["name"])}, "arguments": {last["arguments"]}'
+            return "\n".join(part for part in (toolcalls.write(calls), cut) if part)
+        except RequestError:
+            raise RemoteError("The server sent a tool call whose arguments are not JSON.") from None
 
     @property
     def finish(self) -> FinishReason:
@@ -154,6 +171,14 @@ class Reading:
         _, problems = grammar.check(self.text)
         if problems:
             raise RemoteError(f"The server did not enforce the schema: {problems[0]}.")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _usage(told: Mapping[str, Any]) -> Usage:

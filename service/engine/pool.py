@@ -1,7 +1,8 @@
 """The engines of this process, one per model, made on first use.
 
 What comes in: settings, model names. What goes out: engines. Which kind they are is one setting; with a remote engine
-nothing of the local one is imported, so llama_cpp need not be installed.
+nothing of the local one is imported, so llama_cpp need not be installed. Its models have the names that callers give
+them: they share one client, and of those that the catalog does not list only the latest are remembered.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from service.models.catalog import Catalog
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    import httpx
+
     from service.engine.local.process import WorkerProcess
+
+
+UNLISTED = 32  # models of a remote engine that are remembered although the catalog does not list them
 
 
 class Engines:
@@ -28,7 +34,8 @@ class Engines:
         self.settings = settings
         self.catalog = catalog or Catalog.load(settings.data_dir / "models.toml")
         self._engines: dict[str, Engine] = {}
-        self._places: Places | None = None  # of the one remote server, shared by its models
+        self._places: Places | None = None  # of the one remote server, shared by its models, as is
+        self._client: httpx.AsyncClient | None = None
 
     @property
     def default(self) -> str:
@@ -40,6 +47,9 @@ class Engines:
         name = name or self.default
         if name not in self._engines:
             self._engines[name] = self._make(name)
+            unlisted = [each for each in self._engines if each not in self.catalog and each != self.default]
+            for oldest in unlisted[:-UNLISTED]:
+                del self._engines[oldest]
         return self._engines[name]
 
     def missing(self, name: str) -> str | None:
@@ -69,13 +79,17 @@ class Engines:
     async def stop(self, grace_s: float) -> None:
         """Stop all of them at the same time."""
         await asyncio.gather(*(engine.stop(grace_s) for engine in self._engines.values()))
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
 
     def _make(self, name: str) -> Engine:
         if self.settings.engine == "remote":
-            from service.engine.remote import RemoteEngine, places_of
+            from service.engine.remote import RemoteEngine, client_of, places_of
 
             self._places = self._places or places_of(self.settings)
-            return RemoteEngine(self.settings, name, places=self._places)
+            self._client = self._client or client_of(self.settings)
+            return RemoteEngine(self.settings, name, places=self._places, client=self._client)
         from service.engine.local.client import LocalEngine
 
         model = self.catalog[name]

@@ -25,7 +25,15 @@ import httpx
 from service.engine.openai_wire import Reading, body_of, event_of
 from service.engine.places import Places
 from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings
-from service.errors import DeadlineExceeded, EngineBusy, EngineError, NotSupported, RemoteError, SettingsError
+from service.errors import (
+    DeadlineExceeded,
+    EngineBusy,
+    EngineError,
+    EngineUnavailable,
+    NotSupported,
+    RemoteError,
+    SettingsError,
+)
 from service.settings import Settings
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
@@ -39,27 +47,44 @@ def places_of(settings: Settings) -> Places:
     return Places(settings.remote_concurrency, requests=settings.queue_requests, tokens=settings.queue_tokens)
 
 
+def client_of(settings: Settings) -> httpx.AsyncClient:
+    """A client of the provider, as the settings have it: half a megabyte, so it is made once. Raises SettingsError."""
+    if not settings.remote_base_url:
+        raise SettingsError(
+            "SAMEBOAT_ENGINE is remote, and SAMEBOAT_REMOTE_BASE_URL is not set.",
+            key="SAMEBOAT_REMOTE_BASE_URL",
+            remedy="Set it to the server's base URL, which usually ends in /v1.",
+        )
+    key = settings.remote_api_key
+    return httpx.AsyncClient(
+        base_url=_base(settings.remote_base_url),
+        headers={"authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
+        timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),  # `places` bounds them
+    )
+
+
 class RemoteEngine:
     """One model of one OpenAI-compatible server."""
 
-    def __init__(self, settings: Settings, model: str, *, places: Places | None = None) -> None:
-        if not settings.remote_base_url:
-            raise SettingsError(
-                "SAMEBOAT_ENGINE is remote, and SAMEBOAT_REMOTE_BASE_URL is not set.",
-                key="SAMEBOAT_REMOTE_BASE_URL",
-                remedy="Set it to the server's base URL, which usually ends in /v1.",
-            )
+    def __init__(
+        self,
+        settings: Settings,
+        model: str,
+        *,
+        places: Places | None = None,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        """`places` and `client` are shared by the models of one provider; who shares the client also closes it."""
         self._settings = settings
         self._model = settings.remote_model or model
-        key = settings.remote_api_key
-        self._client = httpx.AsyncClient(
-            base_url=_base(settings.remote_base_url),
-            headers={"authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
-            timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
-        )
+        self._client = client or client_of(settings)
+        self._own_client = client is None
         self._places = places or places_of(settings)
         self._limit = LIMIT
         self._health = Health("ready", f"{self._model} at {self._client.base_url}")
+        self._open = 0  # requests that have not ended
+        self._ended = asyncio.Event()  # set while there are none
         self._counters = dict.fromkeys(
             ("requests", "answers", "rejected", "withdrawn", "failed", "retries", "completion_tokens", "running"), 0.0
         )
@@ -104,9 +129,15 @@ class RemoteEngine:
         """Nothing to wait for."""
 
     async def stop(self, grace_s: float) -> None:
-        """Close the connections."""
+        """Refuse what is new, let what was asked end for up to `grace_s`, then close the connections."""
+        if self._open:
+            self._health = Health("draining", "shutting down")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._ended.wait()
         self._health = Health("stopped", "stopped")
-        await self._client.aclose()
+        if self._own_client:
+            await self._client.aclose()
 
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
@@ -122,6 +153,7 @@ class RemoteEngine:
         self._counters["requests"] += 1
         arrived = time.monotonic()
         outcome = "withdrawn"
+        self._enter()
         try:
             async with contextlib.aclosing(self._in_turn(path, body, request, arrived)) as items:
                 while True:
@@ -141,6 +173,19 @@ class RemoteEngine:
             raise
         finally:
             self._counters[outcome] += 1
+            self._leave()
+
+    def _enter(self) -> None:
+        """One more is open. Raises EngineUnavailable when the service is leaving."""
+        if self._health.state != "ready":
+            raise EngineUnavailable(f"The engine is {self._health.state}.", retry_after_s=5.0)
+        self._open += 1
+        self._ended.clear()
+
+    def _leave(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._ended.set()
 
     async def _in_turn(
         self, path: str, body: dict[str, Any], request: Request, arrived: float
@@ -167,24 +212,29 @@ class RemoteEngine:
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """Vectors as the server gives them, scaled to unit length."""
         size = 1 + sum(len(text) for text in texts) // BYTES_PER_TOKEN
-        async with self._places.turn(tokens=size, background=False):
-            raw, vectors = await self._embedded(texts)
+        self._enter()
+        try:
+            async with self._places.turn(tokens=size, background=False):
+                tokens, vectors = await self._embedded(texts)
+        finally:
+            self._leave()
         norms = [sum(value * value for value in vector) ** 0.5 or 1.0 for vector in vectors]
         unit = tuple(tuple(value / norm for value in vector) for vector, norm in zip(vectors, norms, strict=True))
-        return Embeddings(unit, int((raw.get("usage") or {}).get("prompt_tokens") or 0))
+        return Embeddings(unit, tokens)
 
-    async def _embedded(self, texts: tuple[str, ...]) -> tuple[dict[str, Any], list[list[float]]]:
-        """The server's answer, and its vectors in the order of the texts."""
+    async def _embedded(self, texts: tuple[str, ...]) -> tuple[int, list[list[float]]]:
+        """The tokens that the server counted, and its vectors in the order of the texts."""
         response = await self._send("embeddings", {"model": self._model, "input": list(texts)})
         try:
             raw = json.loads(await response.aread())
-            rows = sorted(raw["data"], key=lambda row: row["index"])
-            vectors = [[float(value) for value in row["embedding"]] for row in rows]
-        except (ValueError, KeyError, TypeError) as error:
+            rows = {int(row["index"]): [float(value) for value in row["embedding"]] for row in raw["data"]}
+            return int((raw.get("usage") or {}).get("prompt_tokens") or 0), [rows[at] for at in range(len(texts))]
+        except httpx.HTTPError as error:
+            raise RemoteError(f"The connection broke in the middle of the answer: {type(error).__name__}.") from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RemoteError(f"The server's embeddings cannot be read: {type(error).__name__}.") from None
         finally:
             await response.aclose()
-        return raw, vectors
 
     async def _streamed(
         self, path: str, body: dict[str, Any], request: Request, arrived: float
@@ -227,17 +277,14 @@ class RemoteEngine:
 
     async def _begin(self, path: str, body: Mapping[str, Any], *, fresh: bool) -> httpx.Response:
         """The head of an answer. Newer models of OpenAI's want the limit by its newer name, and say so when asked."""
+        limit = self._limit
         try:
-            return await self._send(path, self._named(body), fresh=fresh)
+            return await self._send(path, _limited(body, limit), fresh=fresh)
         except RemoteError as error:
-            if self._limit == NEWER_LIMIT or (error.status, error.key) != (400, LIMIT):
+            if limit == NEWER_LIMIT or (error.status, error.key) != (400, LIMIT):
                 raise
             self._limit = NEWER_LIMIT
-            return await self._send(path, self._named(body), fresh=fresh)
-
-    def _named(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The body with the limit under the name that this model takes."""
-        return {self._limit if name == LIMIT else name: value for name, value in body.items()}
+            return await self._send(path, _limited(body, NEWER_LIMIT), fresh=fresh)
 
     async def _send(self, path: str, body: Mapping[str, Any], *, fresh: bool = False) -> httpx.Response:
         """The response's head, after as many tries as the settings allow. `fresh`: no answer that was given before."""
@@ -264,6 +311,11 @@ class RemoteEngine:
             self._counters["retries"] += 1
             await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
+
+
+def _limited(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The body with the token limit under this name."""
+    return {name if key == LIMIT else key: value for key, value in body.items()}
 
 
 def _base(url: str) -> str:

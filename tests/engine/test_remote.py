@@ -15,10 +15,17 @@ import pytest
 
 from service.engine import remote, toolcalls
 from service.engine.places import Places
-from service.engine.pool import Engines
+from service.engine.pool import UNLISTED, Engines
 from service.engine.remote import RemoteEngine
 from service.engine.types import Answer, Chunk, Embeddings, Message, Request, Sampling
-from service.errors import DeadlineExceeded, EngineBusy, NotSupported, RemoteError, SettingsError
+from service.errors import (
+    DeadlineExceeded,
+    EngineBusy,
+    EngineUnavailable,
+    NotSupported,
+    RemoteError,
+    SettingsError,
+)
 from service.settings import load
 from tests.servers.openai_server import OpenAIServer
 
@@ -99,6 +106,17 @@ def test_a_model_that_wants_the_limit_by_its_newer_name_gets_it(server: OpenAISe
     assert limits == [(16, None), (None, 16), (None, 16)]
 
 
+def test_the_first_requests_learn_the_newer_name_together(server: OpenAIServer) -> None:
+    """All of them were sent with the older name before any was refused: each is sent again, none fails."""
+    server.script("newer")
+
+    async def main() -> list[Answer]:
+        async with engine(server.base_url, remote_retries=0) as made:
+            return await asyncio.gather(*(made.answer(ASK) for _ in range(4)))
+
+    assert {answer.text for answer in asyncio.run(main())} == {"hello, wörld 😀"}
+
+
 def test_raw_text_goes_to_completions(server: OpenAIServer) -> None:
     """A request with text has no conversation and no chat template."""
     assert ask(server, Request(text="Once")).text == "hello, wörld 😀"
@@ -133,6 +151,7 @@ def test_what_may_pass_is_tried_again(server: OpenAIServer, mode: str) -> None:
         ("error_event", "The worker crashed"),
         ("refusal", "refused"),
         ("filtered", "content filter"),
+        ("odd_event", "cannot be read"),
     ],
 )
 def test_what_will_not_pass_is_told_at_once(server: OpenAIServer, mode: str, words: str) -> None:
@@ -211,6 +230,22 @@ def test_tool_calls_come_in_the_form_that_toolcalls_reads(server: OpenAIServer) 
     assert answer.finish_reason == "tool_calls"
     _, calls = toolcalls.parse(answer.text, [TOOL])
     assert [call["function"] for call in calls] == [{"name": "weather", "arguments": '{"city": "Bern"}'}]
+
+
+def test_a_call_that_was_cut_is_a_cut_answer(server: OpenAIServer) -> None:
+    """The token limit ended it: it has the finish reason `length` and no call, as a local model's would."""
+    server.script("cut_call")
+    answer = ask(server, Request(messages=ASK.messages, tools=(TOOL,)))
+    assert answer.finish_reason == "length"
+    assert answer.text.endswith('{"city": "Be')
+    assert toolcalls.parse(answer.text, [TOOL]) == (answer.text, ())
+
+
+def test_a_call_that_is_no_json_is_the_servers_fault(server: OpenAIServer) -> None:
+    """A RemoteError (502), and not a RequestError, which would tell the caller to change the request."""
+    server.script("bad_call")
+    with pytest.raises(RemoteError, match="arguments are not JSON"):
+        ask(server, Request(messages=ASK.messages, tools=(TOOL,)))
 
 
 @pytest.mark.parametrize(
@@ -359,6 +394,78 @@ def test_embeddings_have_unit_length_and_their_order(server: OpenAIServer) -> No
     assert found.tokens == 1
     assert first == pytest.approx((0.6, 0.8))
     assert sum(value * value for value in second) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("mode", "words"), [("few", "read"), ("odd_event", "read"), ("broken", "broke")])
+def test_embeddings_that_are_not_whole_are_an_error(server: OpenAIServer, mode: str, words: str) -> None:
+    """A vector is missing, the answer has another form, or it ends in the middle: RemoteError, and no guess."""
+    server.script(mode)
+
+    async def main() -> Embeddings:
+        async with engine(server.base_url) as made:
+            return await made.embed(("a", "b"))
+
+    with pytest.raises(RemoteError, match=words):
+        asyncio.run(main())
+
+
+def test_what_runs_may_end_before_it_stops(server: OpenAIServer) -> None:
+    """Asked to stop in the middle of an answer: it takes nothing new, and the answer comes to its end."""
+    server.reply = "word " * 200
+
+    async def main() -> None:
+        async with engine(server.base_url) as made:
+            async with aclosing(made.stream(ASK)) as items:
+                text = ""
+                leaving = None
+                async for item in items:
+                    if isinstance(item, Chunk):
+                        text += item.text
+                    leaving = leaving or asyncio.create_task(made.stop(30))
+                    await asyncio.sleep(0)
+                    with pytest.raises(EngineUnavailable):
+                        await made.answer(ASK)
+                assert text == server.reply
+            assert leaving is not None
+            await leaving
+            assert made.health().state == "stopped"
+
+    asyncio.run(main())
+
+
+def test_who_does_not_end_in_time_is_left(server: OpenAIServer) -> None:
+    """The grace is a bound: a server that says nothing does not keep the service from stopping."""
+    server.script("slow")
+
+    async def main() -> None:
+        async with engine(server.base_url) as made:
+            begun = asyncio.Event()
+            made.observe = lambda name, seconds: begun.set()
+            running = asyncio.create_task(made.answer(ASK))
+            await begun.wait()
+            await made.stop(0.05)
+            with pytest.raises(RemoteError):
+                await running
+
+    asyncio.run(main())
+
+
+def test_names_that_callers_make_up_cost_next_to_nothing(server: OpenAIServer) -> None:
+    """The model's name is the caller's: all share one client, and only the latest are remembered."""
+
+    async def main() -> None:
+        engines = Engines(load(engine="remote", remote_base_url=server.base_url))
+        listed = next(iter(engines.catalog)).name
+        first = engines.get(listed)
+        for number in range(3 * UNLISTED):
+            engines.get(f"made-up-{number}")
+        assert len(engines.all()) == UNLISTED + 1
+        assert engines.get(listed) is first
+        assert len({id(each._client) for each in engines.all().values() if isinstance(each, RemoteEngine)}) == 1
+        assert (await engines.get("made-up-1").answer(ASK)).text == server.reply
+        await engines.stop(0)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@
     filtered      finish_reason content_filter
     length        finish_reason length after the first chunk
     tool_calls    calls the first tool of the request with `{"city": "Bern"}`
+    cut_call      the same, cut by the token limit in the middle of the arguments
+    bad_call      the same, with arguments that are not JSON
+    odd_event     an event that is JSON of another form; embeddings of another form
+    few           one vector less than there are texts
     newer         400 for `max_tokens`, as OpenAI's newer models; the answer for `max_completion_tokens`
     silent        leaves out the log-probabilities that were asked for; in every other mode they are given
     bad_logprobs  log-probabilities of another shape
@@ -53,6 +57,8 @@ ERRORS = {
     "credit": (402, "insufficient_quota", "You exceeded your current quota."),
     "wrong_model": (404, "model_not_found", "The model does not exist."),
 }
+
+CALLS = {"tool_calls": ('{"city": ', '"Bern"}'), "cut_call": ('{"city": ', '"Be'), "bad_call": ("{city", "}")}
 
 
 class OpenAIServer:
@@ -109,7 +115,16 @@ class OpenAIServer:
     async def _embed(self, request: Request) -> Response:
         body = await request.json()
         self.asked.append((request.url.path, dict(request.headers), body))
-        rows = [{"index": at, "embedding": [3.0, 4.0 + at]} for at in range(len(body["input"]))]
+        mode = self._mode()
+        rows: list[Any] = [{"index": at, "embedding": [3.0, 4.0 + at]} for at in range(len(body["input"]))]
+        if mode == "broken":
+
+            async def cut() -> AsyncIterator[bytes]:
+                yield b'{"data": ['
+                _hang_up(request)
+
+            return StreamingResponse(cut(), media_type="application/json")
+        rows = {"few": rows[1:], "odd_event": ["x"]}.get(mode, rows)
         return JSONResponse({"data": rows[::-1], "usage": {"prompt_tokens": 1}})
 
     async def _answer(self, request: Request) -> Response:
@@ -170,7 +185,7 @@ class OpenAIServer:
             if mode == "slow":
                 await asyncio.sleep(self.slow_s)
             pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
-            for at, piece in enumerate(pieces if mode not in ("refusal", "tool_calls") else []):
+            for at, piece in enumerate(pieces if mode not in ("refusal", *CALLS) else []):
                 yield event({"content": piece})
                 await asyncio.sleep(0)
                 if mode == "truncated":
@@ -184,14 +199,17 @@ class OpenAIServer:
                     yield _event({"error": {"message": "The worker crashed.", "code": 500}})
                 if mode == "length" and at == 0:
                     break
-            finish = {"length": "length", "filtered": "content_filter", "tool_calls": "tool_calls"}.get(mode, "stop")
+            if mode == "odd_event":
+                yield _event({"choices": ["x"]})
+            finish = {"length": "length", "cut_call": "length", "filtered": "content_filter"}.get(mode, "stop")
+            finish = "tool_calls" if mode in ("tool_calls", "bad_call") else finish
             if mode == "refusal":
                 yield event({"refusal": "I cannot help with that."})
-            if mode == "tool_calls":
+            if mode in CALLS:
                 name = body["tools"][0]["function"]["name"]
                 start = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
                 yield event({"tool_calls": [start]})
-                for part in ('{"city": ', '"Bern"}'):
+                for part in CALLS[mode]:
                     yield event({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
             yield event({}, finish)
             if (body.get("stream_options") or {}).get("include_usage"):
