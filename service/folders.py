@@ -30,7 +30,7 @@ def trouble(folder: Path, key: str) -> Unwritable | None:
             return None
     except OSError as error:
         said = error.strerror or str(error)
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     if not there.is_dir():
         return Unwritable(f"{folder} cannot be written: {there} is not a directory.", f"Move it away, or set {key}.")
     if os.statvfs(there).f_flag & os.ST_RDONLY:

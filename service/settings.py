@@ -2,7 +2,7 @@
 
 What comes in: environment variables named `SAMEBOAT_<FIELD>` (and the two that every platform sets by plain names,
 `DATABASE_URL` and `ROLE`), a `.env` file in the working directory, and for secrets also a file named by
-`SAMEBOAT_<FIELD>_FILE`, the way compose and Kubernetes mount them.
+`SAMEBOAT_<FIELD>_FILE` in either, the way compose and Kubernetes mount them.
 What goes out: one frozen `Settings`. What it does not know: what any of it is used for.
 """
 
@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -152,30 +153,45 @@ def load(**overrides: Any) -> Settings:
 
     Raises SettingsError that names the variable, what is wrong with it and what it is for. A secret is never echoed.
     """
-    values: dict[str, Any] = {}
-    for name, info in Settings.model_fields.items():
-        variable = f"{PREFIX}{name.upper()}_FILE"
-        if "SecretStr" in str(info.annotation) and (path := os.environ.get(variable)):
-            try:
-                values[name] = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise SettingsError(
-                    f"{variable} names a file that cannot be read: {error.strerror}.", key=variable
-                ) from None
-    values.update(overrides)
-    for name in list(values):  # pydantic-settings takes aliased fields by alias
-        alias = Settings.model_fields[name].validation_alias
-        if isinstance(alias, AliasChoices):
-            values[str(alias.choices[0])] = values.pop(name)
+    values = {**_from_files(), **overrides}
     try:
-        return Settings(**values)
+        return Settings(**{_variables(name)[0] if _aliased(name) else name: value for name, value in values.items()})
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        field = Settings.model_fields.get(name)
-        variable = name if name.isupper() else PREFIX + name.upper()
-        about = f" It is: {field.description}" if field and field.description else ""
-        raise SettingsError(f"{variable} is unusable: {problem['msg']}.{about}", key=variable) from None
+        said = str(problem["loc"][0]) if problem["loc"] else ""
+        name = next((each for each in Settings.model_fields if said in (each, *_variables(each))), None)
+        about = f" It is: {Settings.model_fields[name].description}" if name else ""
+        variable = " or ".join(_variables(name)) if name else said
+        key = _variables(name)[0] if name else said
+        raise SettingsError(f"{variable} is unusable: {problem['msg']}.{about}", key=key) from None
+
+
+def _aliased(name: str) -> bool:
+    return isinstance(Settings.model_fields[name].validation_alias, AliasChoices)
+
+
+def _variables(name: str) -> list[str]:
+    """The variables that set this field; where there are two, the plain one last."""
+    alias = Settings.model_fields[name].validation_alias
+    return [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [PREFIX + name.upper()]
+
+
+def _from_files() -> dict[str, str]:
+    """Secrets from the files that the environment names, or that `.env` names and the environment does not set."""
+    found = {}
+    dotenv = dotenv_values(".env")
+    for name, field in Settings.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if not path and not any(os.environ.get(each) for each in _variables(name)):
+            path = dotenv.get(variable)
+        if path and "SecretStr" in str(field.annotation):
+            try:
+                found[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is not text"
+                raise SettingsError(f"{variable} names a file that cannot be read: {why}.", key=variable) from None
+    return found
 
 
 def env_example() -> str:
@@ -185,8 +201,6 @@ def env_example() -> str:
         "# A secret can also come from a file: set SAMEBOAT_<NAME>_FILE to its path.",
     ]
     for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        variable = str(alias.choices[-1]) if isinstance(alias, AliasChoices) else PREFIX + name.upper()
         default = "" if field.default_factory is not None or field.default is None else str(field.default)
-        lines += ["", f"# {field.description}", f"# {variable}={default}"]
+        lines += ["", f"# {field.description}", f"# {_variables(name)[-1]}={default}"]
     return "\n".join(lines) + "\n"

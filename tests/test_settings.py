@@ -47,6 +47,35 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(monkeypatch: pytest.Monke
     assert "hunter2-canary" not in repr(loaded) + str(loaded) + str(loaded.model_dump())
 
 
+def test_a_dotenv_file_may_name_the_file_of_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`.env.example` says so. What the environment itself sets wins over what `.env` names."""
+    (tmp_path / "secret").write_text("hunter2-canary\n", encoding="utf-8")
+    (tmp_path / ".env").write_text(f"SAMEBOAT_SECRET_FILE={tmp_path / 'secret'}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SAMEBOAT_SECRET", raising=False)
+    secret = settings.load().secret
+    assert secret is not None
+    assert secret.get_secret_value() == "hunter2-canary"
+    monkeypatch.setenv("SAMEBOAT_SECRET", "another-canary")
+    secret = settings.load().secret
+    assert secret is not None
+    assert secret.get_secret_value() == "another-canary"
+
+
+def test_a_secret_file_that_is_no_text_is_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("SAMEBOAT_SECRET_FILE", str(tmp_path / "secret"))
+    with pytest.raises(SettingsError, match="SAMEBOAT_SECRET_FILE names a file that cannot be read: it is not text"):
+        settings.load()
+
+
+def test_a_variable_with_a_plain_name_is_told_by_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLE", "captain")
+    with pytest.raises(SettingsError, match=r"SAMEBOAT_ROLE or ROLE is unusable.*answer and build") as caught:
+        settings.load()
+    assert caught.value.key == "SAMEBOAT_ROLE"
+
+
 def test_a_secret_file_that_is_missing_is_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SAMEBOAT_SECRET_FILE", str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="SAMEBOAT_SECRET_FILE names a file that cannot be read"):
