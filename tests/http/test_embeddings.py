@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -10,7 +12,10 @@ import openai
 import pytest
 
 from service import settings as settings_module
+from service.engine.local.client import LocalEngine
 from service.engine.pool import Engines
+from service.engine.types import Request
+from service.errors import NotSupported
 from service.http.app import create_app
 from service.models.cache import Cache
 from service.models.catalog import Catalog
@@ -99,3 +104,11 @@ def test_a_text_that_is_too_long_is_refused_with_the_numbers(client: openai.Open
 def test_it_writes_no_text(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="gives embeddings and writes no text"):
         client.chat.completions.create(model=NAME, messages=[{"role": "user", "content": "x"}])
+
+
+def test_a_model_that_embeds_counts_no_prompts(original: MiniLM, tmp_path: Path) -> None:
+    """Its worker knows only texts to embed: the question would have waited for ever."""
+    settings = settings_module.load(cache_dir=tmp_path / "cache")
+    model = catalog_entry(Cache(settings.cache_dir), original, tmp_path)
+    with pytest.raises(NotSupported, match="writes no text"):
+        asyncio.run(LocalEngine(model, settings).count(Request(text="x")))

@@ -103,8 +103,8 @@ class LocalEngine(LocalModel):
             process.drop()
 
     async def start(self) -> None:
-        """Begin loading, once."""
-        if self._task is None:
+        """Begin loading, once; one that was stopped stays so."""
+        if self._task is None and self._health.state != "stopped":
             self._set(Health("loading", f"starting the worker for {self.model.name}", 0.0))
             self._task = asyncio.create_task(self._supervise(), name=f"engine {self.model.name}")
 
@@ -120,6 +120,9 @@ class LocalEngine(LocalModel):
     async def stop(self, grace_s: float) -> None:
         """Refuse what is new, wait for what is admitted up to `grace_s`, then end the worker."""
         if self._task is None:
+            early, self._early = self._early, None
+            if early is not None:
+                early.drop()
             self._set(Health("stopped", "stopped before it was started"))
             return
         self._set(replace(self._health, state="draining", reason="shutting down", progress=None))
@@ -149,6 +152,10 @@ class LocalEngine(LocalModel):
                     self._give_up(str(error))
                     return
                 if self._health.state == "draining":
+                    self._fail_all(
+                        EngineUnavailable(f"The engine stopped while shutting down ({reason})."), queued=True
+                    )
+                    self._changed.set()
                     return
                 failed_starts = 0 if self._health.state == "ready" else failed_starts + 1
                 restarts = self._health.restarts + 1
@@ -300,7 +307,8 @@ class LocalEngine(LocalModel):
                 self._leave(ticket)
 
     async def count(self, request: Request) -> int:
-        """Prompt tokens, counted by the worker itself."""
+        """Prompt tokens, counted by the worker itself. Raises NotSupported for a model that only embeds."""
+        self._check_writes()
         await self.ready()
         return int((await self._ask({"op": "count", "pieces": pieces_of(request, self.template)}))["tokens"])
 
@@ -323,7 +331,7 @@ class LocalEngine(LocalModel):
                 remedy="Name a model that is made for them: sameboat model list says which.",
             )
         size = sum(len(text) for text in texts) // BYTES_PER_TOKEN
-        if self._asked and len(self._asked) >= self._settings.queue_requests:
+        if len(self._asked) >= self._settings.queue_requests:
             self._counters["rejected"] += 1
             raise EngineBusy(f"{len(self._asked)} callers are waiting already.", retry_after_s=2.0, key="queue")
         if size > self._settings.queue_tokens:
@@ -356,10 +364,7 @@ class LocalEngine(LocalModel):
 
     def _admit(self, request: Request) -> Ticket:
         """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
-        if self.metadata.pools:
-            raise NotSupported(
-                f"{self.model.name} gives embeddings and writes no text.", key="model", remedy="Use /v1/embeddings."
-            )
+        self._check_writes()
         if self._health.state in ("failed", "stopped", "draining"):
             retry = 5.0 if self._health.state == "draining" else None
             raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
@@ -377,6 +382,12 @@ class LocalEngine(LocalModel):
         self._queue.join(ticket)
         self._pump()
         return ticket
+
+    def _check_writes(self) -> None:
+        if self.metadata.pools:
+            raise NotSupported(
+                f"{self.model.name} gives embeddings and writes no text.", key="model", remedy="Use /v1/embeddings."
+            )
 
     def _wait_s(self) -> float:
         """Seconds until half of what waits is done, at the rates and answer lengths seen so far; 0 if none waits."""

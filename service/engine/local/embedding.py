@@ -88,8 +88,8 @@ def _quiet(level: int, text: bytes, data: int) -> None:
     """llama.cpp's own log is for its developers; what a person needs is in our errors."""
 
 
-def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any] | None], send: Send) -> None:
-    """Load what `load` says and answer `embed` messages until a `stop`. Texts whose caller left are skipped."""
+def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], send: Send) -> None:
+    """Load what `load` says and answer `embed` messages. Texts whose caller left are skipped."""
     llama.llama_log_set(_quiet, ctypes.c_void_p(0))
     send({"op": "loading", "progress": 0.0})
     try:
@@ -104,8 +104,6 @@ def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any] | Non
     while True:
         while not waiting or not inbox.empty():
             message = inbox.get()
-            if message is None or message["op"] == "stop":
-                return
             if message["op"] == "cancel":
                 left.add(message["id"])
                 counters["cancelled"] += 1

@@ -10,7 +10,7 @@ diag(p_cf)^-1, b = 0 in Zhao et al. 2021, "Calibrate Before Use", section 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,17 +32,17 @@ def score(
     context: Context,
     logits: npt.NDArray[np.float32],
     labels: Sequence[Sequence[int]],
-    more: Callable[[Sequence[int]], npt.NDArray[np.float32]],
+    more: Callable[[Sequence[int]], Iterable[npt.NDArray[np.float32]]],
 ) -> list[float]:
-    """Log-probability of each label's tokens. `more(tokens)` gives the rows of logits behind prompt + tokens, all of
-    them, shape (len(tokens), vocab_size), and forgets the tokens again."""
+    """Log-probability of each label's tokens. `more(tokens)` gives the row of logits behind each of these tokens, as
+    they follow the prompt, shape (vocab_size,), one after the other; at its end they are forgotten again."""
     first = log_softmax(logits)
     found: list[float] = []
     for tokens in labels:
         total = float(first[tokens[0]])
         if len(tokens) > 1:
             rows = more(tokens[:-1])
-            total += sum(float(log_softmax(rows[at])[token]) for at, token in enumerate(tokens[1:]))
+            total += sum(float(log_softmax(row)[token]) for row, token in zip(rows, tokens[1:], strict=True))
         found.append(total)
     return found
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from service.engine.local.context import Context
 from service.engine.local.prefixes import Prefix, Prefixes
 from service.engine.local.scheduler import CHUNK, Active, Held, Placement, Slot, place
+from service.errors import ModelError
 
 
 class Memory:
@@ -69,7 +70,8 @@ class Memory:
     def _copy(self, source: Held, slot: Slot) -> bool:
         """Copy all that the source holds; a prefix that cannot be used is forgotten."""
         if isinstance(source, Slot):
-            self._context.restore(slot.number, self._context.state(source.number))
+            if not self._context.restore(slot.number, self._context.state(source.number)):
+                raise ModelError(f"llama.cpp does not take back what it wrote of sequence {source.number}.")
             return True
         assert isinstance(source, Prefix)
         state = self.prefixes.state(source)

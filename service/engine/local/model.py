@@ -82,15 +82,16 @@ class LocalModel:
         """Tokens of one request, as configured and never more than the model was trained for."""
         return min(self._settings.context, self.model.context)
 
+    def _needs(self) -> fit.Fit:
+        return fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
+
     def memory_bytes(self) -> int:
         """What it is estimated to need."""
-        tokens = self.n_ctx * self._settings.parallel
-        return fit.estimate(self.metadata, self.model.size_bytes, tokens=tokens).total
+        return self._needs().total
 
     def check_fit(self, *, beside: int) -> None:
-        """Raises DoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
-        needed = fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
-        fit.check(self.model.name, needed, resources.memory_bytes(self._settings), beside=beside)
+        """Raises ModelDoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
+        fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), beside=beside)
 
     def load_message(self, path: Path, *, beside: int) -> dict[str, Any]:
         """What a worker is told to load. Prefixes take no more than what this and other models leave of the memory;

@@ -133,12 +133,16 @@ class PrefixFiles:
 
     def _make_room(self, size: int) -> None:
         """Delete the files that were used longest ago until `size` more bytes are within the bound."""
-        files = sorted(((path.stat().st_mtime, path) for path in self._folder.glob("*.prefix")), key=lambda each: each)
-        total = sum(path.stat().st_size for _, path in files)
-        for _, path in files:
+        files = []
+        for path in self._folder.glob("*.prefix"):
+            with contextlib.suppress(FileNotFoundError):  # another service on this volume made room too
+                there = path.stat()
+                files.append((there.st_mtime, there.st_size, path))
+        total = sum(bytes_ for _, bytes_, _ in files)
+        for _, bytes_, path in sorted(files):
             if total + size <= self._limit:
                 return
-            total -= path.stat().st_size
+            total -= bytes_
             path.unlink(missing_ok=True)
 
     def _header(self, path: Path) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
 """What the two processes say to each other: frames of four bytes of length, big-endian, and that much UTF-8 JSON.
 
-The parent sends `Submit`, `Cancel`, `Count`, `Warm`, `Stop`; the worker sends `Loading`, `Ready`, `Failed`, `Begun`,
-`Tokens`, `Done`, `Refused`, `Counted`, `Stats`. Each is a flat object with `op`; ids are the parent's and mean nothing
-here. A prompt travels as pieces, (text, special): special pieces may become control tokens, the others never do.
+Each is a flat object with `op`. The parent sends what to load, without an `op` and first of all; then `submit`,
+`cancel`, `warm`, `count`, `embed`. The worker sends `loading`, `ready`, `failed`, `stats`, and with the id of what they
+answer `begun`, `tokens`, `done`, `refused`, `counted`, `embedded`. Ids are the parent's and mean nothing here.
+A prompt travels as pieces, (text, special): special pieces may become control tokens, the others never do.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Submit(TypedDict):
 
 
 def encode(message: Any) -> bytes:
-    """One frame."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    """One frame. Half a surrogate pair is no UTF-8 but passes, as `json.loads` takes it: a caller may have sent one."""
+    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     return HEADER.pack(len(body)) + body
 
 

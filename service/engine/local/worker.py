@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from service import resources
 from service.engine.local import embedding
 from service.engine.local import labels as label_scores
-from service.engine.local.context import Context, features
+from service.engine.local.context import UBATCH, Context, features
 from service.engine.local.intake import Intake, Request
 from service.engine.local.memory import Memory
 from service.engine.local.pace import Pace
@@ -45,7 +45,7 @@ class Worker:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._scheduler = Scheduler()
         self._requests: dict[int, Request] = {}
         self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
@@ -55,7 +55,6 @@ class Worker:
         )  # fmt: skip
         self._step = 0
         self._internal = 0  # ids of the worker's own requests count down; the parent's count up
-        self._draining = False
 
     def send(self, message: dict[str, Any]) -> None:
         """One frame to the parent; without a parent there is no reason to live."""
@@ -65,34 +64,28 @@ class Worker:
             os._exit(0)
 
     def run(self) -> None:
-        """Load, then serve until told to stop."""
+        """Load, then serve; it ends when the parent goes away."""
         threading.Thread(target=self._read, daemon=True).start()
         first = self._inbox.get()
-        if first is None:
-            return
         if first.get("embeds"):
             embedding.serve(first, self._inbox, self.send)
             return
         self._load(first)
-        while self._round():
-            pass
+        while True:
+            self._round()
 
-    def _round(self) -> bool:
-        """Take what came, waiting for it when there is nothing to compute; then compute. False: it is over.
+    def _round(self) -> None:
+        """Take what came, waiting for it when there is nothing to compute; then compute.
 
         What comes meanwhile is taken before each step, so that a step never computes anything for someone who left.
         """
         self._receive(wait=not self._requests)
-        if self._draining and not self._requests:
-            self.send({"op": "stopped"})
-            return False
         self._admit()
         for step in self._scheduler.next(request.active for request in self._requests.values()):
             self._receive(wait=False)
             still = tuple(each for each in step.sequences if each.id in self._requests)
             if still:
                 self._compute(replace(step, sequences=still))
-        return True
 
     def _read(self) -> None:
         decoder = Decoder()
@@ -140,8 +133,6 @@ class Worker:
             except queue.Empty:
                 return
             wait = False
-            if message is None:
-                return
             if message["op"] == "submit":
                 self._submit(message)
             elif message["op"] == "cancel":
@@ -152,8 +143,6 @@ class Worker:
                 self.send({"op": "counted", "id": message["id"], "tokens": len(self._intake.tokens(message["pieces"]))})
             elif message["op"] == "warm":
                 self._warm(message["groups"])
-            elif message["op"] == "stop":
-                self._draining = True
 
     def _submit(self, message: dict[str, Any]) -> None:
         try:
@@ -320,12 +309,13 @@ class Worker:
         assert request.labels is not None
         size = len(slot.tokens)
 
-        def more(tokens: Sequence[int]) -> npt.NDArray[np.float32]:
-            self.context.decode([(token, size + at, slot.number, True) for at, token in enumerate(tokens)])
-            rows = np.stack([self.context.logits(at) for at in range(len(tokens))])
+        def more(tokens: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
+            for start in range(0, len(tokens), UBATCH):
+                part = tokens[start : start + UBATCH]
+                self.context.decode([(token, size + start + at, slot.number, True) for at, token in enumerate(part)])
+                yield from (self.context.logits(at) for at in range(len(part)))
             self.context.cut(slot.number, size)
             self._counters["answer_tokens"] += len(tokens)
-            return rows
 
         scores = label_scores.score(self.context, logits, request.labels, more)
         neutral = request.message["neutral"]

@@ -119,6 +119,29 @@ def test_label_probabilities_are_those_of_decoding_them(loaded: Loaded) -> None:
     assert math.log(scored[first[1]] / scored[second[1]]) == pytest.approx(first[2] - second[2], abs=1e-6)
 
 
+def test_a_label_may_be_longer_than_a_batch(loaded: Loaded) -> None:
+    """llama.cpp takes 512 tokens at a time: a longer label ended the worker, and with it everybody's answers."""
+    choices = ("no", "word " * 600, "word " * 600 + "end")
+    with pytest.raises(PromptTooLong):
+        loaded.run(ask("Which?", choices=choices))
+
+    async def roomy() -> Answer:
+        async with running(context=1024, parallel=1) as engine:
+            longest = await engine.count(Request(text=choices[2]))
+            assert longest > 512
+            return await engine.answer(ask("Which?", choices=choices))
+
+    answer = asyncio.run(roomy())
+    assert answer.text == "no"
+    assert sum((answer.probabilities or {}).values()) == pytest.approx(1)
+
+
+def test_half_a_surrogate_pair_takes_no_place_for_good(loaded: Loaded) -> None:
+    """JSON may hold one and UTF-8 may not: the request was admitted, could not be sent, and never ended."""
+    assert loaded.run(ask("half a \ud800 pair", tokens=2))[0].tokens
+    assert loaded.engine.stats()["running"] == 0
+
+
 def test_calibration_divides_out_what_a_content_free_input_gives(loaded: Loaded) -> None:
     """Asked about the content-free input itself, every label is equally probable."""
     neutral = (Message("user", "Is 'N/A' good or bad?"),)
@@ -286,6 +309,25 @@ def test_an_early_worker_of_a_model_that_does_not_fit_is_ended_and_the_start_say
     assert not Path(f"/proc/{worker.pid}").exists()
     with pytest.raises(EngineUnavailable, match="may use 48 MiB"):
         asyncio.run(engine.ready())
+
+
+def test_an_engine_that_was_stopped_stays_stopped() -> None:
+    """A request that comes after the service has stopped must not start a worker that nobody will stop."""
+
+    engine = make()
+    worker = WorkerProcess(threads=1)
+    engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))
+
+    async def late() -> None:
+        await engine.stop(0)
+        with pytest.raises(EngineUnavailable, match="stopped"):
+            await engine.answer(ask("Hi", tokens=2))
+        with pytest.raises(EngineUnavailable, match="stopped"):
+            await engine.ready()
+        assert engine.pid is None
+
+    asyncio.run(late())
+    assert not Path(f"/proc/{worker.pid}").exists()
 
 
 def test_asking_an_engine_that_was_never_started_starts_it() -> None:

@@ -128,6 +128,17 @@ def test_the_folder_is_bounded_and_the_oldest_file_goes_first(tmp_path: Path) ->
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= limit
 
 
+def test_a_file_that_another_service_deletes_meanwhile_is_no_problem(tmp_path: Path) -> None:
+    """Two services on one volume make room at the same time: what is gone when it is looked at takes no room."""
+    (tmp_path / "gone.prefix").symlink_to(tmp_path / "nowhere")
+    keeper = files(tmp_path)
+    paths: list[Path] = []
+    keeper.save([3], 0, state(100), paths.append)
+    keeper.flush(5)
+    assert keeper.problem is None
+    assert [path.exists() for path in paths] == [True]
+
+
 def test_a_volume_that_cannot_be_written_to_is_survived(tmp_path: Path) -> None:
     """A file where the folder should be: not even root can write there."""
     blocked = tmp_path / "prefixes"
