@@ -217,7 +217,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
 def _browser(settings: Settings) -> Iterator[Finding]:
     names = [settings.browser] if settings.browser else ["chromium", "chromium-browser", "google-chrome"]
     path = next((found for name in names if (found := shutil.which(name))), None)
-    remedy = "" if path else "Only tests of the page need it. Debian: apt-get install chromium"
+    remedy = "" if path else "Builds check what they make in it. Debian: apt-get install chromium"
     yield Finding("browser", "ok" if path else "note", path or "no Chromium found", remedy)
 
 

@@ -157,5 +157,8 @@ def verify(
 def remove(name: Annotated[str, typer.Argument(help="A model of data/models.toml.")]) -> None:
     """Delete a model's file and its partial downloads from the cache."""
     _, catalog, cache = opened()
-    gone = cache.remove(catalog[name])
+    model = catalog[name]
+    gone = cache.remove(model)
+    if cache.path(model).exists():
+        raise ModelError(f"{cache.path(model)} cannot be deleted.", key=name, remedy="Its folder must be writable.")
     typer.echo(f"{name}: {'removed' if gone else 'was not there'}")

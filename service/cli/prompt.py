@@ -121,7 +121,7 @@ def import_(
     cases_to: Annotated[Path | None, typer.Option("--cases", help="promptfoo: write its tests here, as cases.")] = None,
 ) -> None:
     """A Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml; what was not read goes to stderr."""
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
     left: list[str] = []
     if kind == "promptfoo":
@@ -167,6 +167,15 @@ def run(
         raise typer.Exit(1)
 
 
+def text_of(path: Path) -> str:
+    """A file's text. Raises PromptError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PromptError(f"{path}: cannot be read: {why}.", key=str(path)) from None
+
+
 def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
     """NAME=VALUE pairs as inputs; what is not a string in the schema is read as JSON."""
     inputs: dict[str, Any] = {}
@@ -175,8 +184,9 @@ def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
         if not separator:
             raise InputsError(f"{pair!r} is not NAME=VALUE.", [(f"/{pair}", "has no value")])
         if value.startswith("@"):
-            value = Path(value[1:]).read_text(encoding="utf-8")
-        kind = prompt.inputs_schema.get("properties", {}).get(name, {}).get("type", "string")
+            value = text_of(Path(value[1:]))
+        declared = prompt.inputs_schema.get("properties", {}).get(name)
+        kind = declared.get("type", "string") if isinstance(declared, dict) else "string"  # true is a schema too
         try:
             inputs[name] = value if kind == "string" else json.loads(value)
         except ValueError:

@@ -63,7 +63,7 @@ def allowed(tools: Sequence[Mapping[str, Any]], choice: ToolChoice) -> tuple[dic
         case Mapping():
             inner = choice.get("function")
             named = inner.get("name") if isinstance(inner, Mapping) else None
-            if choice.get("type") == "function" and named in functions:
+            if choice.get("type") == "function" and isinstance(named, str) and named in functions:
                 return {named: functions[named]}, True
     raise RequestError(
         "/tool_choice must be none, auto, required or a function that tools defines.", key="/tool_choice"

@@ -116,8 +116,7 @@ async def _verify(service: Service) -> None:
         try:
             prompt = service.library[name]
             engine = service.engine_for(prompt)
+            if (prompt.spec.model or service.engines.default) in service.serves:
+                await engine.warm([variants(prompt)])
         except SameboatError as error:
             log.warning("%s is not served: %s", name, error)
-            continue
-        if (prompt.spec.model or service.engines.default) in service.serves:
-            await engine.warm([variants(prompt)])

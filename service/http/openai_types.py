@@ -6,6 +6,7 @@ an answer and cannot be honoured raise NotSupported; the others are ignored.
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -172,6 +173,7 @@ class ChatBody(_Body):
     def request(self, options: dict[str, Any]) -> Request:
         """The complete request. Raises RequestError, before anything is computed."""
         self.refuse_unsupported()
+        _check_text([self.tools, [message.tool_calls for message in self.messages]])
         tools = self._tools()
         schema, any_json = None, False
         if self.response_format is not None:
@@ -193,6 +195,14 @@ class ChatBody(_Body):
             **tools,
             **options,
         )
+
+
+def _check_text(values: Any) -> None:
+    """Half a surrogate pair is legal in JSON's grammar and in no UTF-8 text; pydantic looks only at what is typed."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError("tools and tool_calls must be text that UTF-8 can hold.", key="tools") from None
 
 
 class CompletionBody(_Body):

@@ -93,7 +93,7 @@ class Cache:
         """Hash the file, and change nothing."""
         try:
             found = sha256_of(self.path(model), lambda done: progress(done, model.size_bytes, "verifying"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Checked("missing")
         return Checked("ok") if found == model.sha256 else Checked("corrupt", found)
 

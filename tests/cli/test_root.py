@@ -54,6 +54,19 @@ def test_an_unknown_command_is_a_wrong_command_line() -> None:
     assert "No such command 'modle'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "sender", "-i", "text=@nowhere.txt"), ("import", "nowhere.prompty")],
+    ids=["input", "import"],
+)
+def test_a_file_that_is_not_there_is_told_by_its_name(arguments: tuple[str, ...]) -> None:
+    done = sameboat("prompt", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("sameboat: nowhere.")
+    assert "cannot be read: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_failure_is_one_sentence_and_no_traceback() -> None:
     done = sameboat("model", "pull", "smolm2-135m-instruct")
     assert done.returncode == 1

@@ -46,6 +46,26 @@ def client(make: Make, engine: ScriptedEngine) -> Iterator[openai.OpenAI]:
         yield it
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": []}}},
+        {"tools": [{"type": "function", "function": {"name": "f", "description": "\ud800"}}]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "\ud800", "function": {"name": "f"}}]}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"enum": ["a"], "pattern": "("}}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"oneOf": [{"type": 5}, True]}}}},
+    ],
+    ids=["choice", "half a pair in tools", "half a pair in calls", "pattern", "type"],
+)
+def test_what_nobody_typed_is_still_the_callers_error(make: Make, odd: dict[str, object]) -> None:
+    """Tools and schemas are any JSON at all: what is wrong in them is a 400 and never a 500."""
+    body, kind = json.dumps({"messages": SAY, **odd}), {"content-type": "application/json"}
+    app = make(ScriptedEngine(lambda request: "x"))
+    response = ask(app, "POST", "/v1/chat/completions", content=body, headers=kind)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
 def test_calls_are_calls_and_not_text(client: openai.OpenAI, engine: ScriptedEngine) -> None:
     answer = client.chat.completions.create(
         model="smollm2-135m-instruct", messages=SAY, tools=[WEATHER], tool_choice="required", parallel_tool_calls=False
