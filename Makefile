@@ -5,6 +5,7 @@ RUN_EXTRAS := --extra local --no-default-groups
 ALL_EXTRAS := --all-extras --group dev
 BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
 PYTEST_ARGS ?=
+JUPYTER_ARGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -36,8 +37,8 @@ format: setup ## let ruff fix what it can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 .PHONY: notebook
-notebook: setup models ## JupyterLab on the notebooks
-	@exec $(BIN)/jupyter lab --notebook-dir=. notebooks/1-first-words.ipynb
+notebook: setup models ## JupyterLab on the notebooks; more for it in JUPYTER_ARGS, such as --port=8890
+	@exec $(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. $(JUPYTER_ARGS) notebooks/1-first-words.ipynb
 
 .PHONY: promotion-reports
 promotion-reports: setup models ## a worse, an equal and a better draft of each real prompt, into docs/promotion-reports.md

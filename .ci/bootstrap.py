@@ -88,7 +88,8 @@ class Alive:
         while not self.over.wait(0.5 if terminal else 20):
             passed = time.monotonic() - self.started
             share = 1 - 0.5 ** (2 * passed / self.expected_s)  # never reaches the end before the step does
-            line = f"sameboat: {self.what} [{'#' * int(30 * share):30}] {passed:3.0f} s"
+            slow = " (slower than usual, and still at it)" if passed > 2 * self.expected_s else ""
+            line = f"sameboat: {self.what} [{'#' * int(30 * share):30}] {passed:3.0f} s{slow}"
             print("\r" + line if terminal else line, end="" if terminal else "\n", flush=True)
 
     def __enter__(self) -> Alive:

@@ -150,12 +150,18 @@ def test_a_comparison_shows_both_scores_and_each_changed_answer_word_by_word(dat
 def test_a_rehearsal_changes_a_copy_and_the_cases_are_those_that_the_prompt_names(data: Path, tmp_path: Path) -> None:
     """Notebook 3 promotes as often as it runs, with cases of its own beside the draft, and `data/` stays as it was."""
     before = sorted(path.name for path in data.rglob("*"))
-    copy = bench.rehearse()
+    first, copy = bench.rehearse(), bench.rehearse()
+    assert not first.exists()
     (tmp_path / "mine.jsonl").write_text('{"id": "one", "thing": "sky", "expected": "red"}\n')
     text = TEXT.replace("name: colour", "name: mine").replace("cases.jsonl", "mine.jsonl")
-    assert bench.promote(bench.save(bench.draft(text), tmp_path / "mine.prompt.yml")).written
+    draft = bench.save(bench.draft(text), tmp_path / "mine.prompt.yml")
+    assert [case.id for case in bench.cases(draft)] == ["one"]
+    assert bench.promote(draft).written
     assert [case.id for case in bench.cases("mine")] == ["one"]
+    assert len(bench.cases(bench.save(bench.draft(TEXT), tmp_path / "colour.prompt.yml"))) == 30, "those of its name"
     assert (copy / "prompts" / "mine" / "mine.jsonl").exists()
+    bench.close()
+    assert not copy.exists()
     assert sorted(path.name for path in data.rglob("*")) == before
 
 

@@ -33,7 +33,11 @@ def command(
     done = asyncio.run(_promote(settings, prompt, accept, minimum))
     typer.echo(done.text)
     if not done.written:
-        typer.echo(f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.", err=True)
+        typer.echo(
+            f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.\n"
+            "          Improve the draft or add cases. --accept REASON promotes it and puts the reason on record.",
+            err=True,
+        )
         raise typer.Exit(EXIT[done.verdict.word])
     typer.echo(f"written: {settings.data_dir / 'prompts' / prompt.name}")
 

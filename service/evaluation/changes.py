@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import SameboatError
-from service.evaluation import judge, promote, report
+from service.evaluation import judge, promote, recording, report
 from service.prompts import lock as locks
 from service.prompts.file import load
 
@@ -52,7 +52,9 @@ async def _compared(name: str, now: Path, before: Path | None) -> Change:
     old = old_file.read_text(encoding="utf-8") if old_file is not None and old_file.exists() else None
     baseline = None
     if before is not None and old is not None:
-        baseline = await promote.baseline(prompt, before, {each.case.id: each.case for each in outcomes}, judge.none)
+        more = recording.read(now / promote.BASELINE) if (now / promote.BASELINE).exists() else None
+        cases = {each.case.id: each.case for each in outcomes}
+        baseline = await promote.baseline(prompt, before, cases, judge.none, more=more)
     verdict = promote.verdict_of(prompt, outcomes, baseline)
     text = report.markdown(prompt, outcomes, verdict, baseline or (), old=old)
     if verdict.word != "PASS" and lock.accepted:

@@ -75,7 +75,8 @@ def _string(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
     text = answered.text
     if spec.equals is not None:
         wanted = filled(spec.equals, case)
-        return _plain(text.strip() == wanted, f"expected {wanted!r}, got {text.strip()!r}")
+        close = ", which differs in case only" if text.strip().lower() == wanted.lower() else ""
+        return _plain(text.strip() == wanted, f"expected {wanted!r}, got {text.strip()!r}{close}")
     folded = text.lower()
     passes: Callable[[str], bool]
     for name, template, passes in (

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from service.prompts import lock as locks
 from service.prompts.file import Prompt, save
 from service.prompts.file import load as load_prompt
 from service.prompts.lock import Lock
+
+BASELINE = "baseline.jsonl"
+"""Answers of the prompt that was promoted before, to cases that its own recording does not hold."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,9 @@ async def promote(
     for the doctor. Without `write` everything is done but the writing: what a promotion would say.
     """
     folder, outcomes = await _outcomes(draft, target, engine, journal, judges, progress)
-    before = await baseline(draft, target, {outcome.case.id: outcome.case for outcome in outcomes}, judges)
+    cases = {outcome.case.id: outcome.case for outcome in outcomes}
+    before = await baseline(draft, target, cases, judges, engine=engine, journal=journal)
+    asked = [record for each in before or () if not each.kept for record in each.records]
     verdict = verdict_of(draft, outcomes, before, minimum=minimum)
     written = write and (verdict.word == "PASS" or bool(accept))
     text = report.markdown(draft, outcomes, verdict, before or (), old=_promoted_text(draft, target))
@@ -164,7 +169,7 @@ async def promote(
                 prompt, staged, engine.identity, judges=identities, recorded_with=conditions, accepted=reason
             )
 
-        _write(draft, folder, target, outcomes, lock)
+        _write(draft, folder, target, outcomes, asked, lock)
     return Promotion(draft, tuple(outcomes), verdict, written, text)
 
 
@@ -177,27 +182,46 @@ def verdict_of(
         minimums[""] = minimum
     old = None if before is None else runner.passes(before)
     graded = (runner.scores(now), runner.scores(before or ()))
-    return decide(runner.passes(now), old, scores=graded, minimums=minimums)
+    asked = {each.case.id: [record.fingerprint for record in each.records] for each in now}
+    same = all(asked.get(each.case.id) == [record.fingerprint for record in each.records] for each in before or ())
+    return decide(runner.passes(now), old, scores=graded, minimums=minimums, asks_the_same=same)
+
+
+def home_of_cases(draft: Prompt, target: Path) -> Path:
+    """The folder of a draft's cases: its own, else, where its file of cases is not there, the promoted prompt's."""
+    name = draft.spec.testDataFile
+    beside = draft.path.parent if draft.path is not None else target
+    return beside if name is None or (beside / name).exists() else target
 
 
 async def _outcomes(
     draft: Prompt, target: Path, engine: Engine, journal: Journal | None, judges: Judges, progress: Progress
 ) -> tuple[Path, list[Outcome]]:
-    """Where the draft's cases are (beside it, else those of the promoted prompt), and what came of them."""
-    path, name = target / "recording.jsonl", draft.spec.testDataFile
+    """Where the draft's cases are, and what came of them."""
+    path = target / "recording.jsonl"
     known = recording.read(path) if path.exists() else {}
-    beside = draft.path.parent if draft.path is not None else target
-    folder = beside if name is None or (beside / name).exists() else target
+    folder = home_of_cases(draft, target)
     cases = case_files.load(draft, folder)
     return folder, await runner.run(
         draft, cases, engine, known=known, journal=journal, judges=judges, progress=progress
     )
 
 
-async def baseline(draft: Prompt, target: Path, cases: Mapping[str, Case], judges: Judges) -> list[Outcome] | None:
-    """The promoted prompt's recorded answers, judged by the draft's checks; None when nothing is promoted.
+async def baseline(
+    draft: Prompt,
+    target: Path,
+    cases: Mapping[str, Case],
+    judges: Judges,
+    *,
+    engine: Engine | None = None,
+    journal: Journal | None = None,
+    more: Mapping[str, Record] | None = None,
+) -> list[Outcome] | None:
+    """The promoted prompt's answers, judged by the draft's checks; None when nothing is promoted.
 
-    A case whose inputs changed under the same id is not the same case: it is left out of the comparison.
+    They are taken from its recording. For cases that are new, or whose inputs changed under the same id, they are taken
+    from `more` (what an earlier comparison asked), else asked of `engine` where that is what the prompt was promoted
+    with, and left out of the comparison where it is not.
     """
     path, file = target / "recording.jsonl", target / f"{draft.name}.prompt.yml"
     if not all(each.exists() for each in (path, file, target / "lock.json")):
@@ -215,6 +239,22 @@ async def baseline(draft: Prompt, target: Path, cases: Mapping[str, Case], judge
         elif draft.path == file or _asked(promoted, case, identity) == records[0].fingerprint:  # in place: text is gone
             judged = [await judge.judged(draft, case, record, judges) for record in records]
             found.append(runner.judge(draft, case, judged, kept=True))
+    if draft.path == file:
+        return found
+    done = {each.case.id for each in found}
+    new = []
+    for case in (each for each in cases.values() if each.id not in done):
+        records = runner.recorded(promoted, case, more or {})
+        if records and _asked(promoted, case, identity) == records[0].fingerprint:
+            judged = [await judge.judged(draft, case, record, judges) for record in records]
+            found.append(runner.judge(draft, case, judged, kept=True))
+        elif _asked(promoted, case, identity) is not None:
+            new.append(case)
+    if new and engine is not None and engine.identity == identity:
+        checks = promoted.spec.model_copy(update={"evaluators": draft.spec.evaluators})
+        asked = Prompt(checks, promoted.text, promoted.path)
+        outcomes = await runner.run(asked, new, engine, journal=journal, judges=judges)
+        found += [replace(each, kept=False) for each in outcomes]  # the journal may have known, the recording did not
     return found
 
 
@@ -233,9 +273,18 @@ def _asked(promoted: Prompt, case: Case, identity: Identity) -> str | None:
 
 
 def _write(
-    draft: Prompt, source: Path, target: Path, outcomes: list[Outcome], lock: Callable[[Prompt, Path], Lock]
+    draft: Prompt,
+    source: Path,
+    target: Path,
+    outcomes: list[Outcome],
+    asked: list[Record],
+    lock: Callable[[Prompt, Path], Lock],
 ) -> None:
-    """Prompt, cases, recording and lock, in a folder beside the target that then takes its place in one step."""
+    """Prompt, cases, recording and lock, in a folder beside the target that then takes its place in one step.
+
+    `asked` are the answers of the prompt that was there to cases which its recording had not: the comparison rests on
+    them, so they are written too, and `prompt report` needs no model to compare again.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
         staged = Path(made) / target.name
@@ -249,6 +298,9 @@ def _write(
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, staged / name)
         recording.write(staged / "recording.jsonl", [record for outcome in outcomes for record in outcome.records])
+        (staged / BASELINE).unlink(missing_ok=True)
+        if asked:
+            recording.write(staged / BASELINE, asked)
         (staged / "lock.json").write_text(lock(prompt, staged).text(), encoding="utf-8")
         swap(staged, target)
 

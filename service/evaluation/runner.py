@@ -84,6 +84,7 @@ async def run(
         progress(done, len(cases))
         return judge(prompt, case, found, kept=all_kept)
 
+    progress(0, len(cases))
     tasks = [asyncio.ensure_future(one(case)) for case in cases]
     try:
         return await asyncio.gather(*tasks)

@@ -152,6 +152,15 @@ def not_worse(losses: int, gains: int, n: int, tolerance: float) -> float:
     return min(1.0, max(0.0, worst))
 
 
+def cases_without_a_loss(tolerance: float, alpha: float) -> int:
+    """How many cases show "not worse by `tolerance`" at `alpha` if none is lost and none gained: the least n for which
+    `not_worse` is at or under it. (1 - tolerance)^n <= alpha is necessary, so the search begins there."""
+    n = math.ceil(math.log(alpha) / math.log(1 - tolerance))
+    while not_worse(0, 0, n, tolerance) > alpha:
+        n += 1
+    return n
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: rejecting those at or under alpha keeps the chance of any false rejection under alpha.
 

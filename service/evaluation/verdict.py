@@ -77,12 +77,14 @@ def decide(
     tolerance: float = TOLERANCE,
     scores: tuple[Scores, Scores] | None = None,
     minimums: Mapping[str, float] | None = None,
+    asks_the_same: bool = False,
 ) -> Verdict:
     """Compare check by check on the cases that both have.
 
     Without a baseline it is a PASS that says so: there is nothing to be worse than, and the report shows the interval.
     A draft that drops cases of the promoted prompt cannot PASS: what is not asked cannot be shown. `scores` are now and
-    before; `minimums` are pass rates, 0..1, by check, and by "" for passing every check.
+    before; `minimums` are pass rates, 0..1, by check, and by "" for passing every check. A draft that `asks_the_same`,
+    to the fingerprint, is not another prompt: then there is nothing to be tested, unless an answer's check was lost.
     """
     cases = next(iter(now.values()), {})
     n, passed = len(cases), sum(all(check[case] for check in now.values()) for case in cases)
@@ -100,8 +102,10 @@ def decide(
         word, reason = "REGRESSION", "; ".join(f"{each.counts}: p = {each.p_worse:.3g}" for each in worse)
     elif dropped:
         word, reason = "NOT ENOUGH EVIDENCE", f"{len(dropped)} cases were not run: {', '.join(dropped)}"
+    elif compared and asks_the_same:
+        word, reason = "PASS", f"it asks exactly what the promoted prompt asks, on all {compared[0].n} cases"
     elif not compared or unsure:
-        word, reason = "NOT ENOUGH EVIDENCE", _doubt(unsure, tolerance)
+        word, reason = "NOT ENOUGH EVIDENCE", _doubt(unsure, tolerance, alpha)
     else:
         most = max(each.p_not_worse for each in compared)
         word, reason = "PASS", f"a drop of {100 * tolerance:.0f} points or more is excluded: p = {most:.3g}"
@@ -155,11 +159,14 @@ def _graded(check: str, shared: list[str], scores: tuple[Scores, Scores]) -> lis
     return [now[case] - before[case] for case in shared]
 
 
-def _doubt(unsure: list[Compared], tolerance: float) -> str:
+def _doubt(unsure: list[Compared], tolerance: float, alpha: float) -> str:
     """Why nothing is shown, and what as many cases could show."""
     if not unsure:
         return "there is no case that both have"
     first = max(unsure, key=lambda each: each.p_not_worse)
     drop = statistics.smallest_detectable_drop(first.n)
     sees = f"; {first.n} cases reveal a drop of {100 * drop:.0f} points with 80 % chance" if drop is not None else ""
+    needed = statistics.cases_without_a_loss(tolerance, alpha)
+    if first.n < needed:
+        sees += f", and {needed} would exclude it if none is lost"
     return f"{first.counts}: a drop of {100 * tolerance:.0f} points is not excluded (p = {first.p_not_worse:.3g}){sees}"

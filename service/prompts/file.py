@@ -174,19 +174,24 @@ def save(prompt: Prompt, path: Path, *, schema: str | None = None) -> Prompt:
     Where a file is already there, its comments stay and only keys that differ change, unless the new text has comments
     of its own: then it takes the file's place whole.
     """
-    text = prompt.text
-    own = bool(header(text).strip()) or commented(parse(text, str(path)))
-    if path.exists() and not own:
+    text, tree = prompt.text, parse(prompt.text, str(path))
+    if path.exists() and not _remarked(text, tree):
         old = load(path)
-        new, current = plain(parse(prompt.text, str(path))), plain(parse(old.text, str(path)))
-        if set(current) <= set(new):
-            text = dumps(old, {key: value for key, value in new.items() if current.get(key) != value})
+        below = parse(old.text, str(path))
+        new, current = plain(tree), plain(below)
+        if _remarked(old.text, below) and set(current) <= set(new):
+            text = dumps(old, {key: tree[key] for key, value in new.items() if current.get(key) != value})
     checked = loads(naming_schema(text, schema) if schema else text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")  # an interruption leaves the old file whole
     part.write_text(checked.text, encoding="utf-8")
     part.replace(path)
     return checked
+
+
+def _remarked(text: str, tree: CommentedMap) -> bool:
+    """Whether somebody has written a comment into a file."""
+    return bool(header(text).strip()) or commented(tree)
 
 
 def _known_keys(path: tuple[Any, ...]) -> list[str]:

@@ -7,7 +7,9 @@ was promoted. Nothing else is served: a prompt without a lock is a draft, wherev
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.types import Identity
@@ -16,13 +18,24 @@ from service.prompts import lock as locks
 from service.prompts.file import Prompt, load
 from service.prompts.lock import Lock
 
+Seen = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, size and time of change of every file of a folder: whether anything may have changed in it."""
+
+
+@dataclass(frozen=True)
+class _Promoted:
+    prompt: Prompt
+    lock: Lock
+    seen: Seen
+
 
 class Library:
-    """Promoted prompts by name; read once, when asked for."""
+    """Promoted prompts by name, read and verified when asked for, and again when their files have changed: a promotion
+    is served without a restart, and what no promotion has written is refused."""
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir / "prompts"
-        self._prompts: dict[str, Prompt] = {}
+        self._kept: dict[str, _Promoted] = {}
 
     def folder(self, name: str) -> Path:
         """Where the prompt's files are."""
@@ -37,20 +50,7 @@ class Library:
 
     def __getitem__(self, name: str) -> Prompt:
         """The promoted prompt. Raises UnknownPrompt, PromptError, LockMismatch."""
-        if name not in self._prompts:
-            if name not in self.names():
-                near = difflib.get_close_matches(name, self.names(), 1, 0.5)
-                raise UnknownPrompt(
-                    f"No promoted prompt is called {name!r}.",
-                    key="name",
-                    remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(self.names()) or 'none'}.",
-                )
-            prompt = load(self.folder(name) / f"{name}.prompt.yml")
-            if prompt.name != name:
-                raise PromptError(f"{prompt.path}: name is {prompt.name!r}, and its folder is {name!r}.", key="name")
-            self._check_files(prompt)
-            self._prompts[name] = prompt
-        return self._prompts[name]
+        return self._promoted(name).prompt
 
     def lock(self, name: str) -> Lock:
         """The prompt's lock."""
@@ -58,13 +58,8 @@ class Library:
 
     def digests(self) -> dict[str, dict[str, str]]:
         """Of every promoted prompt: the digests of its file and lock. `/version` and the image's label carry them."""
-        return {name: {"prompt": self[name].sha256, "lock": self.lock(name).digest()} for name in self.names()}
-
-    def _check_files(self, prompt: Prompt) -> None:
-        """The files are the ones that were promoted, whatever decodes."""
-        lock = self.lock(prompt.name)
-        found = locks.make(prompt, self.folder(prompt.name), lock.identity)
-        self._refuse(prompt, locks.differences(lock, found))
+        found = [self._promoted(name) for name in self.names()]
+        return {each.prompt.name: {"prompt": each.prompt.sha256, "lock": each.lock.digest()} for each in found}
 
     def verify(self, name: str, identity: Identity) -> None:
         """What decodes is what the prompt was promoted with. Raises LockMismatch naming every difference.
@@ -72,17 +67,56 @@ class Library:
         A remote engine tells no digests, so there only the files can be verified; its answers carry that they are
         remote in their fingerprint.
         """
-        prompt = self[name]
-        if identity.engine != "local":
-            return
-        lock = self.lock(name)
-        self._refuse(prompt, locks.differences(lock, locks.make(prompt, self.folder(name), identity)))
+        kept = self._promoted(name)
+        if identity.engine == "local":
+            self._refuse(name, locks.differences(kept.lock, kept.lock.decoded_by(identity)))
+
+    def _promoted(self, name: str) -> _Promoted:
+        """What is kept, as long as no file in the folder has changed."""
+        kept = self._kept.get(name)
+        if kept is not None and kept.seen == _seen(self.folder(name)):
+            return kept
+        if name not in self.names():
+            near = difflib.get_close_matches(name, self.names(), 1, 0.5)
+            raise UnknownPrompt(
+                f"No promoted prompt is called {name!r}.",
+                key="name",
+                remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(self.names()) or 'none'}.",
+            )
+        self._kept[name] = found = self._read(name, self.folder(name))
+        return found
+
+    def _read(self, name: str, folder: Path) -> _Promoted:
+        """The files, which must be the ones that were promoted, whatever decodes."""
+        while True:
+            seen = _seen(folder)
+            try:
+                prompt, lock = load(folder / f"{name}.prompt.yml"), self.lock(name)
+                if prompt.name != name:
+                    raise PromptError(
+                        f"{prompt.path}: name is {prompt.name!r}, and its folder is {name!r}.", key="name"
+                    )
+                self._refuse(name, locks.differences(lock, locks.make(prompt, folder, lock.identity)))
+                return _Promoted(prompt, lock, seen)
+            except PromptError:  # a LockMismatch is one
+                if _seen(folder) == seen:  # else a promotion took the folder's place in the middle of it
+                    raise
 
     @staticmethod
-    def _refuse(prompt: Prompt, found: list[str]) -> None:
+    def _refuse(name: str, found: list[str]) -> None:
         if found:
             raise LockMismatch(
-                f"{prompt.name} is not what was promoted: {'; '.join(found)}.",
+                f"{name} is not what was promoted: {'; '.join(found)}.",
                 key="lock",
-                remedy=f"Promote what is there (sameboat promote {prompt.name}) or restore what was.",
+                remedy=f"Promote what is there (sameboat promote {name}) or restore what was.",
             )
+
+
+def _seen(folder: Path) -> Seen:
+    """Empty where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            stats = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, each.st_ino, each.st_size, each.st_mtime_ns) for name, each in stats))

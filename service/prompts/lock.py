@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,18 @@ class Lock:
             self.model_sha256,
             self.template_sha256,
             self.engine_settings,
+        )
+
+    def decoded_by(self, identity: Identity) -> Lock:
+        """The lock as it would be had this decoded."""
+        return replace(
+            self,
+            model=identity.model,
+            model_sha256=identity.model_sha256,
+            template_sha256=identity.template_sha256,
+            engine=identity.engine,
+            engine_version=identity.version,
+            engine_settings=dict(identity.settings),
         )
 
     @property

@@ -3,7 +3,7 @@
     from service import workbench as bench
     bench.ask("Say hello.")                     # one question to the model
     draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
-    cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt
+    cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt; of a draft: bench.cases(draft)
     results = bench.try_(draft, cases)          # table, failures first; results.plot(), results.costs()
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
@@ -56,6 +56,7 @@ class _Bench:
         self.settings = settings_module.load()
         self.engines = Engines(self.settings)
         self.library = Library(self.settings.data_dir)
+        self.rehearsal: tempfile.TemporaryDirectory[str] | None = None
 
     def wait(self, work: Coroutine[Any, Any, T], bar: _Bar | None = None) -> T:
         """Run a coroutine on the bench's loop and wait; an interrupted cell cancels it. The bar is drawn from here,
@@ -141,6 +142,8 @@ def close() -> None:
         bench.loop.call_soon_threadsafe(bench.loop.stop)
         bench.thread.join()
         bench.loop.close()
+        if bench.rehearsal is not None:
+            bench.rehearsal.cleanup()
 
 
 def engine(model: str | None = None) -> Engine:
@@ -176,13 +179,16 @@ def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: str
     return _bench().wait(work)
 
 
-def cases(name: str, limit: int | None = None, *, file: str | None = None) -> list[Case]:
-    """The cases of a promoted prompt, or those of another file in its folder (dev.jsonl); the first `limit` of them."""
-    bench = _bench()
-    prompt = promoted(name)
+def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None) -> list[Case]:
+    """The cases of a promoted prompt, by its name, or of a draft, from the file that it names; the first `limit`.
+
+    `file` is another one in the same folder, such as dev.jsonl. Raises EvaluationError where there are none.
+    """
+    prompt = promoted(of) if isinstance(of, str) else of
+    folder = promotions.home_of_cases(prompt, _bench().library.folder(prompt.name))
     if file is not None:
         prompt = Prompt(prompt.spec.model_copy(update={"testData": (), "testDataFile": file}), prompt.text, prompt.path)
-    return list(case_files.load(prompt, bench.library.folder(name))[:limit])
+    return list(case_files.load(prompt, folder)[:limit])
 
 
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
@@ -201,20 +207,24 @@ def _journal(prompt: Prompt) -> recording.Journal:
 def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
     """A draft beside the promoted prompt's recording on the same cases."""
     folder = _bench().library.folder(name)
-    known = recording.read(folder / "recording.jsonl")
-    mine = try_(prompt, [case for case in on if case.id in known])
+    mine, bench = try_(prompt, on), _bench()
     asked = {outcome.case.id: outcome.case for outcome in mine.outcomes}
-    old = _bench().wait(promotions.baseline(prompt, folder, asked, _bench().engines.get)) or []
+    chosen = engine(prompt.spec.model)
+    work = promotions.baseline(prompt, folder, asked, bench.engines.get, engine=chosen, journal=_journal(prompt))
+    old = bench.wait(work) or []
     before = {each.case.id: each for each in old if each.case.id in asked}
     mine.outcomes = [each for each in mine.outcomes if each.case.id in before]  # the same cases, asked the same inputs
     return Comparison(mine, before, promotions.verdict_of(prompt, mine.outcomes, list(before.values())))
 
 
 def rehearse() -> Path:
-    """Work on a copy of `data/` from now on, in a temporary folder: promotions change that one only. Returns it."""
+    """Work on a new copy of `data/` until the bench is closed: promotions change that one only. Returns its folder."""
     bench = _bench()
-    copy = Path(tempfile.mkdtemp(prefix="sameboat-")) / "data"
-    shutil.copytree(bench.settings.data_dir, copy)
+    if bench.rehearsal is not None:
+        bench.rehearsal.cleanup()
+    bench.rehearsal = tempfile.TemporaryDirectory(prefix="sameboat-")
+    copy = Path(bench.rehearsal.name) / "data"
+    shutil.copytree(settings_module.load().data_dir, copy)
     bench.settings = bench.settings.model_copy(update={"data_dir": copy})
     bench.library = Library(copy)
     return copy
@@ -233,9 +243,7 @@ def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotio
         prompt, target, chosen, accept=accept, journal=_journal(prompt), judges=bench.engines.get,
         conditions=diagnosis.conditions(bench.settings), progress=bar.seen,
     )  # fmt: skip
-    done = bench.wait(work, bar)
-    bench.library = Library(bench.settings.data_dir)  # what was read before is not what is promoted now
-    return done
+    return bench.wait(work, bar)
 
 
 def replay(name: str) -> Results:

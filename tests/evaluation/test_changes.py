@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from service import cli
 from service.engine.types import Request
 from service.evaluation import changes, promote
-from service.prompts.file import loads
+from service.prompts.file import load, loads
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -84,8 +84,24 @@ def test_every_changed_prompt_is_in_the_text_and_no_other(repository: Path) -> N
     assert "Accepted all the same: politeness is wanted" in text
     assert '-  - {role: user, content: "Colour of {{thing}}?"}' in text
     assert "### two" in text
-    assert "**PASS**: a drop of 5 points" in text
+    assert "**PASS**: it asks exactly what the promoted prompt asks, on all 120 cases" in text
     assert "### three" not in text
+
+
+def test_a_draft_with_more_cases_is_compared_on_all_of_them_without_a_model(repository: Path) -> None:
+    """What the promoted prompt said to the new ones when the draft was promoted is in the diff."""
+    folder = repository / "data" / "prompts" / "one"
+    rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(150)]
+    (repository / "more.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    draft = repository / "one.prompt.yml"
+    text = TEXT.replace("Colour of", "Which colour has").replace("cases.jsonl", "more.jsonl")
+    draft.write_text(text.format(name="one"))
+    done = asyncio.run(promote.promote(load(draft), folder, ScriptedEngine(reply)))
+    assert (done.verdict.word, done.verdict.compared[0].n) == ("PASS", 150)
+    commit(repository)
+    assert "| label | 0 | 0 | 150 |" in reported()[1]
+    (folder / promote.BASELINE).unlink()
+    assert "| label | 0 | 0 | 120 |" in reported()[1]
 
 
 def test_what_was_edited_and_not_promoted_stands_in_the_way(repository: Path) -> None:

@@ -132,15 +132,52 @@ def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(
     promoted(data)
     assert promoted(data, POLITE)[0].verdict.word == "NOT ENOUGH EVIDENCE"
     path.write_text("".join(json.dumps(row) + "\n" for row in things(120)))
-    assert promoted(data, accept="more cases")[0].verdict.n == 120
+    more, _ = promoted(data)
+    assert (more.verdict.word, more.verdict.n) == ("PASS", 120), "more cases for the same prompt"
     done, _ = promoted(data, POLITE)
     assert (done.verdict.word, done.written) == ("PASS", True)
 
 
-def test_nothing_changed_asks_nothing(data: Path) -> None:
-    """Every answer comes from the recording, by fingerprint; one changed word and every case is asked."""
+def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(data: Path) -> None:
+    """So more cases are more evidence at once; on another model only those that both have count."""
+    path = data / "prompts" / "colour" / "cases.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in things(5)))
     promoted(data)
-    assert promoted(data)[1].asked == []
+    path.write_text("".join(json.dumps(row) + "\n" for row in things(120)))
+    other = ScriptedEngine(right, name="another")
+    done = asyncio.run(promote.promote(loads(POLITE), path.parent, other))
+    assert (done.verdict.word, done.verdict.compared[0].n) == ("NOT ENOUGH EVIDENCE", 5)
+    assert not any("please" not in request.messages[-1].content for request in other.asked)
+    done, engine = promoted(data, POLITE, wrong_below(30))
+    assert (done.verdict.word, len(done.verdict.lost), done.verdict.compared[0].n) == ("REGRESSION", 30, 120)
+    assert sum("please" not in request.messages[-1].content for request in engine.asked) == 115
+    assert promoted(data, POLITE)[0].verdict.word == "PASS"
+
+
+def test_nothing_changed_asks_nothing_and_passes(data: Path) -> None:
+    """Every answer comes from the recording, by fingerprint; one changed word and every case is asked."""
+    path = data / "prompts" / "colour" / "cases.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in things(5)))
+    promoted(data)
+    done, engine = promoted(data)
+    assert engine.asked == []
+    assert (done.verdict.word, done.written) == ("PASS", True)
+    assert "asks exactly what the promoted prompt asks, on all 5 cases" in done.text
+    assert promoted(data, POLITE)[0].verdict.word == "NOT ENOUGH EVIDENCE"
+
+
+def test_the_same_prompt_with_a_check_that_it_fails_does_not_pass_for_being_the_same(data: Path) -> None:
+    """A minimum is held to all the same, and a case that is dropped is missed."""
+    promoted(data)
+    strict = TEXT.replace('    string: {equals: "{{expected}}"}', '    string: {equals: "blue"}\n    minimum: 0.5')
+    assert promoted(data, strict)[0].verdict.word == "REGRESSION"
+    path = data / "prompts" / "colour" / "cases.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in things(119)))
+    assert promoted(data)[0].verdict.word == "NOT ENOUGH EVIDENCE"
+
+
+def test_one_changed_word_asks_every_case(data: Path) -> None:
+    promoted(data)
     assert len(promoted(data, POLITE)[1].asked) == 120
 
 
@@ -297,14 +334,14 @@ def test_cases_without_ids_get_stable_ones() -> None:
 
 
 def test_progress_counts_every_case(data: Path) -> None:
-    """From 1 to the number of cases."""
+    """From 0, so that the number of cases is known before the first answer."""
     seen: list[tuple[int, int]] = []
     prompt = loads(TEXT)
     loaded = cases.load(prompt, data / "prompts" / "colour")
     asyncio.run(
         runner.run(prompt, loaded, ScriptedEngine(right), progress=lambda done, total: seen.append((done, total)))
     )
-    assert seen == [(i, 120) for i in range(1, 121)]
+    assert seen == [(i, 120) for i in range(121)]
 
 
 def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data: Path) -> None:
@@ -322,8 +359,11 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
     rows[5]["thing"] = "thing 5005"
     (drafts / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
-    assert [each.n for each in done.verdict.compared] == [119]
+    assert [each.n for each in done.verdict.compared] == [120], "the promoted prompt is asked the changed one, too"
     assert (target / "cases.jsonl").read_text() == (drafts / "cases.jsonl").read_text()
+    assert list(recording.read(target / promote.BASELINE)) == ["c005"]
+    assert promoted(data)[0].written
+    assert not (target / promote.BASELINE).exists()
 
 
 def test_a_report_shows_both_answers_and_no_answer_breaks_its_table(data: Path) -> None:

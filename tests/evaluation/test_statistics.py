@@ -53,6 +53,12 @@ def test_mcnemar_of_thousands_of_changes_stays_exact() -> None:
         assert statistics.mcnemar(losses, gains) == pytest.approx(wanted, rel=1e-9)
 
 
+@pytest.mark.parametrize(("tolerance", "alpha"), [(0.05, 0.05), (0.02, 0.05), (0.1, 0.01)])
+def test_cases_without_a_loss_is_where_the_exact_test_begins_to_exclude_a_drop(tolerance: float, alpha: float) -> None:
+    n = statistics.cases_without_a_loss(tolerance, alpha)
+    assert statistics.not_worse(0, 0, n, tolerance) <= alpha < statistics.not_worse(0, 0, n - 1, tolerance)
+
+
 def test_holm_is_statsmodels() -> None:
     """To 1e-12, in the order in which they came."""
     random = np.random.default_rng(2)

@@ -117,6 +117,16 @@ def test_saving_keeps_comments(tmp_path: Path) -> None:
     assert loads(path.read_text()).sha256 == saved.sha256
 
 
+@pytest.mark.parametrize("comment", ["", "# said before\n"], ids=["none to keep", "one to keep"])
+def test_saving_over_a_file_keeps_how_the_new_text_is_written(comment: str, tmp_path: Path) -> None:
+    """Lines stay lines, quotes stay quotes: the diff shows what the author changed and nothing else."""
+    text = "name: greet\nmessages:\n- role: user\n  content: |-\n    Two\n    lines, {which}.\n"
+    text += "- {role: user, content: 'x'}\n"
+    path = tmp_path / "greet.prompt.yml"
+    path.write_text(comment + text.replace("{which}", "old"))
+    assert save(loads(text.replace("{which}", "new")), path).text == comment + text.replace("{which}", "new")
+
+
 def test_changing_one_key_changes_nothing_else() -> None:
     text = dumps(loads(GOOD), {"description": "Says hello"})
     assert "# a comment" in text

@@ -1,0 +1,117 @@
+"""The library serves what was promoted: a promotion at once, nothing else, without reading the same files again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.errors import LockMismatch, UnknownPrompt
+from service.evaluation import promote
+from service.prompts import library as libraries
+from service.prompts.file import loads
+from service.prompts.library import Library
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+name: greet
+messages:
+  - {role: user, content: "Greet {{who}}."}
+testDataFile: cases.jsonl
+evaluators:
+  - {name: said, string: {contains: hello}}
+"""
+
+
+def promoted(data: Path, text: str = TEXT) -> None:
+    folder = data / "prompts" / "greet"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cases.jsonl").write_text("".join(json.dumps({"id": f"{i}", "who": f"{i}"}) + "\n" for i in range(60)))
+    done = asyncio.run(promote.promote(loads(text), folder, ScriptedEngine(lambda _: "hello")))
+    assert done.written
+
+
+def test_a_promotion_is_served_by_a_library_that_is_open(tmp_path: Path) -> None:
+    """The prompt, its lock and the digests are the new ones, together."""
+    promoted(tmp_path)
+    library = Library(tmp_path)
+    old, digests = library["greet"], library.digests()
+    promoted(tmp_path, TEXT.replace("Greet", "Please greet"))
+    assert "Please greet" in library["greet"].text
+    assert library["greet"].sha256 != old.sha256
+    new = library.digests()["greet"]
+    assert new == {"prompt": library["greet"].sha256, "lock": library.lock("greet").digest()}
+    assert not set(new.values()) & set(digests["greet"].values())
+
+
+@pytest.mark.parametrize("name", ["greet.prompt.yml", "cases.jsonl", "recording.jsonl"])
+def test_what_no_promotion_has_written_is_refused_until_it_is_restored(name: str, tmp_path: Path) -> None:
+    """Also when it was served before."""
+    promoted(tmp_path)
+    library = Library(tmp_path)
+    kept = library["greet"]
+    file = tmp_path / "prompts" / "greet" / name
+    before = file.read_bytes()
+    file.write_bytes(before + b"\n")
+    key = name.split(".")[0].replace("greet", "prompt") + "_sha256"
+    with pytest.raises(LockMismatch, match=f"greet is not what was promoted: {key}"):
+        library["greet"]
+    file.write_bytes(before)
+    assert library["greet"].sha256 == kept.sha256
+
+
+def test_files_that_are_the_same_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request costs a look at the folder, and no hashing."""
+    promoted(tmp_path)
+    library, reads = Library(tmp_path), 0
+    identity = library.lock("greet").identity
+
+    def counted(path: Path) -> object:
+        nonlocal reads
+        reads += 1
+        return original(path)
+
+    original = libraries.load
+    monkeypatch.setattr(libraries, "load", counted)
+    for _ in range(20):
+        library.verify("greet", identity)
+        assert library["greet"].name == "greet"
+    assert reads == 1
+
+
+def test_another_model_or_engine_is_named(tmp_path: Path) -> None:
+    promoted(tmp_path)
+    library = Library(tmp_path)
+    identity = replace(library.lock("greet").identity, engine="local")
+    with pytest.raises(LockMismatch, match="engine: locked scripted, found local"):
+        library.verify("greet", identity)
+
+
+def test_a_folder_that_is_read_while_a_promotion_takes_its_place_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old prompt with the new lock is nobody's mistake."""
+    promoted(tmp_path)
+    original, swapped = libraries.load, False
+
+    def slow(path: Path) -> object:
+        nonlocal swapped
+        found = original(path)
+        if not swapped:
+            swapped = True
+            promoted(tmp_path, TEXT.replace("Greet", "Please greet"))
+        return found
+
+    monkeypatch.setattr(libraries, "load", slow)
+    assert "Please greet" in Library(tmp_path)["greet"].text
+
+
+@pytest.mark.parametrize("name", ["gret", "../prompts/greet", "", ".", "greet/", "\0"])
+def test_a_name_is_one_of_the_promoted_ones(name: str, tmp_path: Path) -> None:
+    """And no path."""
+    promoted(tmp_path)
+    with pytest.raises(UnknownPrompt, match="No promoted prompt is called"):
+        Library(tmp_path)[name]
