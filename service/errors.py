@@ -24,7 +24,9 @@
     │   └── RemoteError          the remote engine refused or broke
     ├── EvaluationError          cases, checks or a recording cannot be used
     └── BuildError               a build cannot be accepted or go on
+        └── StoreAway            the builds' database does not answer now: come back after `retry_after_s`
 
+What `builds/` tells apart among its own BuildErrors stands where it is raised.
 `http/problems.py` is the only place that turns these into status codes.
 """
 

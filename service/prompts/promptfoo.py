@@ -161,10 +161,10 @@ def _tests(tests: Rows, default: Mapping[str, Any]) -> tuple[Rows, list[dict[str
     kinds: dict[str, str] = {}
     left: list[str] = []
     for number, test in enumerate(tests):
-        values = {**(default.get("vars") or {}), **(test.get("vars") or {})}
+        values = {**_written(default, "vars", dict), **_written(test, "vars", dict)}
         values.setdefault("id", str(test.get("description", f"test-{number + 1}")))
         rows.append({"vars": values})
-        for place, one in enumerate([*(default.get("assert") or []), *(test.get("assert") or [])], 1):
+        for place, one in enumerate([*_written(default, "assert", list), *_written(test, "assert", list)], 1):
             if not isinstance(one, dict) or one.get("type") not in READ:
                 said = one.get("type") if isinstance(one, dict) else one
                 left.append(f"assertions of type {said} were not read")
@@ -186,6 +186,15 @@ def _tests(tests: Rows, default: Mapping[str, Any]) -> tuple[Rows, list[dict[str
                 row["vars"][f"{key}-value"] = str(value)
         evaluators.append({"name": key, **READ[kinds[key]](column[0] if same else f"{{{{{key}-value}}}}")})
     return rows, evaluators, left
+
+
+def _written(test: Mapping[str, Any], key: str, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
+    """What a test says under this key. Raises PromptError where it is a path or code, which is not read."""
+    value = test.get(key) or kind()
+    if not isinstance(value, kind):
+        what = "a mapping" if kind is dict else "a list"
+        raise PromptError(f"promptfooconfig.yaml: {key} of a test must be {what} in the file itself.", key=key)
+    return value
 
 
 READ: dict[str, Any] = {

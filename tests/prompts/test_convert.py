@@ -137,6 +137,8 @@ def test_an_export_comes_back_with_the_same_judgements() -> None:
         ("prompts: ['file://x.txt']\n", "exactly one prompt"),
         ("prompts: ['{% if a %}b{% endif %}']\n", "logic"),
         ("prompts: [a]\ntests: file://tests.csv\n", "only tests that are listed"),
+        ("prompts: [a]\ntests:\n- vars: file://vars.yaml\n", "vars of a test must be a mapping"),
+        ("prompts: [a]\ndefaultTest: {assert: 5}\ntests: [{}]\n", "assert of a test must be a list"),
     ],
 )
 def test_a_promptfoo_configuration_that_says_more_is_refused(text: str, said: str) -> None:

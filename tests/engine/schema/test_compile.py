@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from referencing.exceptions import Unresolvable
 
-from service.engine.schema import any_json, canonical, choices, compile_schema, matching, patterns, unwrap
+from service.engine.schema import any_json, canonical, compile_schema, matching, patterns
 from service.engine.schema.grammar import validator_for
 from service.engine.schema.keywords import ANNOTATIONS, CONSTRAINTS, TYPES
-from service.errors import RequestError, SchemaUnsupported
+from service.errors import SchemaUnsupported
 from tests.engine.schema.byte_tokens import accepts, forced, matcher, walk
 
 OBJECT = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a"]}
@@ -317,21 +317,6 @@ def test_any_json_is_an_object_of_anything() -> None:
     assert forced(grammar.lark) == "{"
     assert accepts(grammar.lark, '{"a": {"b": [1, "x", null, {}]}, "c": []}')
     assert not accepts(grammar.lark, "[]")
-
-
-def test_choices_are_exactly_the_labels() -> None:
-    """A label is a text as it is; one may begin another; duplicates are refused."""
-    lark = choices(("yes", "yes, but", 'n"o\n')).lark
-    assert [accepts(lark, text) for text in ("yes", "yes, but", 'n"o\n', "no", "")] == [True, True, True, False, False]
-    with pytest.raises(RequestError):
-        choices(("a", "a"))
-
-
-def test_unwrap_takes_the_schema_out_of_openais_wrapper() -> None:
-    """The wrapper without a schema is a request error that names the key."""
-    assert unwrap({"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": OBJECT}}) == OBJECT
-    with pytest.raises(RequestError, match="/response_format/json_schema/schema"):
-        unwrap({"type": "json_schema", "json_schema": {"name": "x"}})
 
 
 def test_a_large_realistic_schema_is_read() -> None:
