@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service import settings as settings_module
 from service.cli.prompt import found
+from service.cli.reading import show
 from service.engine.pool import Engines
 from service.evaluation import diagnosis, promote, report
 from service.evaluation.recording import Journal
@@ -59,7 +60,7 @@ def command(
         for line in lines(done.outcomes):
             typer.echo(line)
     else:
-        typer.echo(done.text)
+        show(done.text)
     if done.verdict is not None and done.verdict.word != "PASS":
         typer.echo(f"sameboat: {done.verdict.word}. {done.verdict.reason}.", err=True)
         raise typer.Exit(EXIT[done.verdict.word])

@@ -10,6 +10,7 @@ import typer
 
 from service import settings as settings_module
 from service.cli.evaluate import EXIT, bar
+from service.cli.reading import show
 from service.engine.pool import Engines
 from service.evaluation import diagnosis
 from service.evaluation import promote as promotions
@@ -31,7 +32,7 @@ def command(
     folder = settings.data_dir / "prompts" / draft
     prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else Path(draft))
     done = asyncio.run(_promote(settings, prompt, accept, minimum))
-    typer.echo(done.text)
+    show(done.text)
     if not done.written:
         typer.echo(
             f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.\n"

@@ -112,6 +112,7 @@ def models_to_start(service: Service) -> list[str]:
 
 async def _verify(service: Service) -> None:
     """Say early, in the log, which prompts will be refused, and have the others' beginnings decoded ahead."""
+    refused: dict[str, list[str]] = {}
     for name in service.library.names():
         try:
             prompt = service.library[name]
@@ -119,4 +120,6 @@ async def _verify(service: Service) -> None:
             if (prompt.spec.model or service.engines.default) in service.serves:
                 await engine.warm([variants(prompt)])
         except SameboatError as error:
-            log.warning("%s is not served: %s", name, error)
+            refused.setdefault(str(error), []).append(name)
+    for why, names in refused.items():
+        log.warning("not served: %s. %s", ", ".join(names), why)

@@ -31,13 +31,20 @@ from service.prompts.tree import commented, dump, header, line_of, naming_schema
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prompt:
     """A prompt file that passed every check."""
 
     spec: Spec
     text: str
     path: Path | None = None
+
+    def __repr__(self) -> str:
+        """A line for the end of a cell."""
+        checks = ", ".join(each.name for each in self.spec.evaluators) or "none"
+        model = self.spec.model or "the default model"
+        inputs = ", ".join(self.variables) or "nothing"
+        return f"<prompt {self.name} on {model}; takes {inputs}; checks: {checks}; {self.coverage}>"
 
     @property
     def name(self) -> str:
