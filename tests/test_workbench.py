@@ -147,6 +147,17 @@ def test_a_comparison_shows_both_scores_and_each_changed_answer_word_by_word(dat
     assert "promoted label, all: 0.967" in repr(compared.plot())
 
 
+def test_two_drafts_are_compared_before_anything_is_promoted(data: Path) -> None:
+    """By the first one's checks; what both said is shown side by side."""
+    first = bench.draft(TEXT)
+    cases = list(bench.case_files.load(first, data / "prompts" / "colour"))
+    compared = bench.compare(bench.draft(TEXT.replace("Colour of", "Colour, please, of")), first, cases)
+    assert compared.verdict.word == "REGRESSION"
+    assert compared.checks() == [("label", "96.7 % (83.3 to 99.4)", "0.0 % (0.0 to 11.4)", "29", "0")]
+    assert "before label, all: 0.967" in repr(compared.plot())
+    assert bench.compare(first, first, cases).verdict.word == "PASS"
+
+
 def test_a_rehearsal_changes_a_copy_and_the_cases_are_those_that_the_prompt_names(data: Path, tmp_path: Path) -> None:
     """Notebook 3 promotes as often as it runs, with cases of its own beside the draft, and `data/` stays as it was."""
     before = sorted(path.name for path in data.rglob("*"))

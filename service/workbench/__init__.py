@@ -5,7 +5,7 @@
     draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
     cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt; of a draft: bench.cases(draft)
     results = bench.try_(draft, cases)          # table, failures first; results.plot(), results.costs()
-    bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt
+    bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
     bench.promote(draft)                        # what the pull request will say
     bench.rehearse()                            # before it: promotions change a copy of data/ only
@@ -204,10 +204,15 @@ def _journal(prompt: Prompt) -> recording.Journal:
     return recording.Journal(_bench().settings.state_dir / "evaluations" / f"{prompt.name}.jsonl")
 
 
-def compare(prompt: Prompt, name: str, on: Sequence[Case]) -> Comparison:
-    """A draft beside the promoted prompt's recording on the same cases."""
-    folder = _bench().library.folder(name)
+def compare(prompt: Prompt, other: str | Prompt, on: Sequence[Case]) -> Comparison:
+    """A draft beside a promoted prompt, by its name, or beside another draft, on the same cases and by its checks."""
     mine, bench = try_(prompt, on), _bench()
+    if isinstance(other, Prompt):
+        spec = other.spec.model_copy(update={"evaluators": prompt.spec.evaluators})
+        drafted = try_(Prompt(spec, other.text, other.path), on).outcomes
+        verdict = promotions.verdict_of(prompt, mine.outcomes, drafted)
+        return Comparison(mine, {each.case.id: each for each in drafted}, verdict, names=("before", "now"))
+    folder = bench.library.folder(other)
     asked = {outcome.case.id: outcome.case for outcome in mine.outcomes}
     chosen = engine(prompt.spec.model)
     work = promotions.baseline(prompt, folder, asked, bench.engines.get, engine=chosen, journal=_journal(prompt))

@@ -127,10 +127,17 @@ class Results:
 
 
 class Comparison:
-    """A draft beside the promoted prompt: the verdict, the scores of both, and each answer that changed."""
+    """A draft beside the promoted prompt, or another draft: the verdict, both scores, and each answer that changed."""
 
-    def __init__(self, results: Results, before: Mapping[str, Outcome], verdict: Verdict) -> None:
-        self.results, self.before, self.verdict = results, dict(before), verdict
+    def __init__(
+        self,
+        results: Results,
+        before: Mapping[str, Outcome],
+        verdict: Verdict,
+        *,
+        names: tuple[str, str] = ("promoted", "draft"),
+    ) -> None:
+        self.results, self.before, self.verdict, self.names = results, dict(before), verdict, names
 
     def changed(self) -> list[tuple[str, str, str, str]]:
         """(id, what happened, the answer before, the answer now); what was lost first, then what was gained."""
@@ -194,8 +201,8 @@ class Comparison:
         """Both pass rates per check and slice, with intervals."""
         before = [each for each in self.before.values() if each.checks]
         groups = [
-            ("promoted", BEFORE, _groups(self.results.prompt, before)),
-            ("draft", NOW, _groups(self.results.prompt, self.results.outcomes)),
+            (self.names[0], BEFORE, _groups(self.results.prompt, before)),
+            (self.names[1], NOW, _groups(self.results.prompt, self.results.outcomes)),
         ]
         return _intervals("cases that pass, with 95 % Wilson intervals", groups, _rate)
 
