@@ -60,7 +60,7 @@ drill-briefs: setup models ## build ten briefs with the local 1.5B model (about 
 	@$(BIN)/python -m tests.bench.drill_briefs
 
 .PHONY: image
-image: ## build sameboat:local, labelled with what it serves (TARGET=worker, baked, dev; PYTHON_IMAGE=another base)
+image: ## build sameboat:local, labelled with what it serves (TARGET=worker, baked, dev; PYTHON_IMAGE=another base; PLATFORM=linux/arm64)
 	@.ci/image $(or $(TARGET),runtime)
 
 .PHONY: image-test
