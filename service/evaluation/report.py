@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from service.evaluation.checks import Answered, check
 from service.evaluation.runner import Outcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
@@ -36,6 +37,8 @@ def markdown(
     if verdict is not None:
         lines += ["", f"**{verdict.word}**: {verdict.reason}."]
     lines += _scores(prompt, outcomes)
+    guess = guessing(prompt, outcomes)
+    lines += ["", guess] if guess else []
     if verdict is not None and verdict.compared:
         lines += _compared(verdict)
         lines += _changed(verdict, outcomes, before)
@@ -74,6 +77,24 @@ def _scores(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
                 line += " |"
             lines.append(line)
     return lines
+
+
+def guessing(prompt: Prompt, outcomes: Sequence[Outcome]) -> str:
+    """What the best label would pass if it were always the answer: the rate that a prompt has to beat. "" where there
+    are no labels, or a check that is no pure function of the answer."""
+    checks = prompt.spec.evaluators
+    if not prompt.spec.choices or any(each.llm is not None or each.python is not None for each in checks):
+        return ""
+    passed = {
+        label: sum(
+            all(check(each, outcome.case, Answered(label, None, None)).passed for each in checks)
+            for outcome in outcomes
+        )
+        for label in prompt.spec.choices
+    }
+    best = max(passed, key=passed.__getitem__)
+    share = 100 * passed[best] / len(outcomes)
+    return f"Always answering `{best}` would pass {passed[best]} of {len(outcomes)} ({share:.1f} %)."
 
 
 def mean(scores: Sequence[float]) -> str:

@@ -88,6 +88,7 @@ class Results:
     def __str__(self) -> str:
         """For a terminal."""
         scores = [f"  {check} ({part}): {rate}" for check, part, rate in self.scores()]
+        scores += [f"  {guess}"] if (guess := report.guessing(self.prompt, self.outcomes)) else []
         cases = ["  ".join(row) for row in self.rows()[: self.SHOWN]]
         return "\n".join([f"{self.prompt.name}: {self.rate}", *scores, *cases, *_more(len(self.outcomes))])
 
@@ -99,6 +100,8 @@ class Results:
     def _repr_html_(self) -> str:
         title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(self.rate)} of the cases pass every check</p>"
         scores = _table(("check", "slice", "rate (95 % Wilson)"), self.scores())
+        guess = report.guessing(self.prompt, self.outcomes)
+        scores += f"<p>{html.escape(guess)}</p>" if guess else ""
         rows = _table(("case", "checks", "answer", "input"), self.rows()[: self.SHOWN])
         more = "".join(f"<p>{line.strip()}</p>" for line in _more(len(self.outcomes)))
         return f"{title}{scores}{rows}{more}"

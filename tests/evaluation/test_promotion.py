@@ -154,6 +154,14 @@ def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(
     assert promoted(data, POLITE)[0].verdict.word == "PASS"
 
 
+def test_a_report_of_labels_says_what_guessing_would_pass(data: Path) -> None:
+    """Sixty of 120 things are red: a rate of one half is no better than always saying so."""
+    done, _ = promoted(data, TEXT, lambda request: "red")
+    assert "| label | 60 | 120 | 50.0 % (41.2 to 58.8) |" in done.text
+    assert "Always answering `red` would pass 60 of 120 (50.0 %)." in done.text
+    assert "Always" not in promoted(data, TEXT.replace("responseFormat: choice\nchoices: [red, green]\n", ""))[0].text
+
+
 def test_nothing_changed_asks_nothing_and_passes(data: Path) -> None:
     """Every answer comes from the recording, by fingerprint; one changed word and every case is asked."""
     path = data / "prompts" / "colour" / "cases.jsonl"
