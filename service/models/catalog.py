@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -86,6 +86,14 @@ class Model(_Strict):
         return self
 
 
+def _entries(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The models' table of a file. Raises ModelError."""
+    found = raw.get("models", {})
+    if not isinstance(found, dict):
+        raise ModelError(f"{path}: models must be a table, with one table of keys per model.", key="models")
+    return found
+
+
 class Catalog:
     """Every model by name."""
 
@@ -105,11 +113,12 @@ class Catalog:
                 key="data_dir",
                 remedy="SAMEBOAT_DATA_DIR must name the directory that holds models.toml.",
             ) from None
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # no TOML, or no UTF-8
             raise ModelError(f"{path}: not valid TOML: {error}.") from None
         models = {}
-        copies = tuned.read(tuned.path_of(path)).get("models", {})
-        for name, entry in [*raw.get("models", {}).items(), *copies.items()]:
+        beside = tuned.path_of(path)
+        listed = [*_entries(raw, path).items(), *_entries(tuned.read(beside), beside).items()]
+        for name, entry in listed:
             try:
                 models[name] = Model(name=name, **entry)
             except (ValidationError, TypeError) as error:
@@ -119,7 +128,7 @@ class Catalog:
                 key = ".".join(["models", name, *map(str, problem["loc"])])
                 raise ModelError(f"{path}: {key}: {problem['msg']}.", key=key) from None
         default = raw.get("default", "")
-        if default not in models:
+        if not isinstance(default, str) or default not in models:
             raise ModelError(
                 f"{path}: default is {default!r}, which is not one of: {', '.join(models)}.", key="default"
             )

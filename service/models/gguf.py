@@ -58,7 +58,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with path.open("rb") as file:
             return _parse(file, path)
-    except (struct.error, UnicodeDecodeError, KeyError, EOFError) as error:
+    except (struct.error, ValueError, TypeError, KeyError, EOFError, RecursionError) as error:
         raise ModelCorrupt(f"{path}: the GGUF header cannot be read: {error}.", key="file") from None
 
 

@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.", key=FILE) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or no UTF-8
         raise ModelError(f"{path}: not valid TOML: {error}.", key=FILE) from None
 
 

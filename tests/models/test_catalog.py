@@ -55,6 +55,20 @@ def test_a_missing_catalog_says_which_setting(tmp_path: Path) -> None:
         Catalog.load(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("text", [b"models = 5", b"default = []\n[models]", b"\xff\xfe", b"[models"])
+def test_a_file_of_another_form_is_told_with_its_path(tmp_path: Path, text: bytes) -> None:
+    """The catalog is edited by hand, and the copies beside it are written on another machine."""
+    path = tmp_path / "models.toml"
+    path.write_bytes(text)
+    with pytest.raises(ModelError, match=r"models\.toml: "):
+        Catalog.load(path)
+    if b"default" not in text:
+        path.write_text(ENTRY.format(digest="0" * 64, kind="file"))
+        (tmp_path / "models.tuned.toml").write_bytes(text)
+        with pytest.raises(ModelError, match=r"models\.tuned\.toml: "):
+            Catalog.load(path)
+
+
 def test_the_header_says_what_the_model_is(starter: Path) -> None:
     known = read_metadata(starter)
     assert (known.architecture, known.block_count, known.head_count_kv, known.vocabulary) == ("llama", 30, 3, 49152)
@@ -69,6 +83,20 @@ def test_a_cut_or_foreign_file_is_told_and_never_crashes(starter: Path, tmp_path
     cut.write_bytes(starter.read_bytes()[:size])
     with pytest.raises(ModelCorrupt):
         read_metadata(cut)
+
+
+ONE = b"\x01" + bytes(7)
+TEXT, LIST = b"\x08\x00\x00\x00", b"\x09\x00\x00\x00"
+
+
+@pytest.mark.parametrize("value", [TEXT + ONE + b"x", LIST + (LIST + ONE) * 4000], ids=["text", "lists of lists"])
+def test_a_header_of_another_form_is_refused(tmp_path: Path, value: bytes) -> None:
+    """A text where a number belongs; lists of lists of lists."""
+    key = b".context_length"
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(8) + ONE + bytes([len(key)]) + bytes(7) + key + value)
+    with pytest.raises(ModelCorrupt):
+        read_metadata(bad)
 
 
 def test_a_header_with_impossible_lengths_is_refused(starter: Path, tmp_path: Path) -> None:
