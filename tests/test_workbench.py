@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import io
-import json
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from service import workbench as bench
 from service.engine.types import Request
 from service.errors import EngineUnavailable
 from service.workbench import show
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -60,7 +60,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "data" / "prompts" / "colour"
     folder.mkdir(parents=True)
     rows = [{"id": f"c{i}", "thing": f"thing {i}", "expected": "red", "slice": f"s{i % 2}"} for i in range(30)]
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(folder / "cases.jsonl", rows)
     monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setattr(bench, "_benches", [])
     monkeypatch.setattr(bench, "Engines", lambda settings: Scripted())

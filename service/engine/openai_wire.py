@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine import toolcalls
-from service.engine.schema import any_json, compile_schema
+from service.engine.schema import compiled
 from service.engine.types import Chunk, FinishReason, Logprob, Request, Usage
 from service.errors import NotSupported, RemoteError, RequestError
 
@@ -167,8 +167,7 @@ class Reading:
         request = self.request
         if request.schema is None and not request.any_json:
             return
-        grammar = compile_schema(json.loads(request.schema)) if request.schema is not None else any_json()
-        _, problems = grammar.check(self.text)
+        _, problems = compiled(request.schema).check(self.text)
         if problems:
             raise RemoteError(f"The server did not enforce the schema: {problems[0]}.")
 

@@ -59,20 +59,14 @@ def request(evaluator: Evaluator, case: Case, text: str, identity: Identity) -> 
 
 def complete(prompt: Prompt, case: Case, record: Record, identities: Mapping[str, Identity]) -> bool:
     """Whether every judgement that the prompt asks for is recorded as it would be asked now."""
+    if record.problem is not None:
+        return True
     known = dict(record.judgements)
     for each in prompt.spec.evaluators:
-        if record.problem is not None:
-            continue
-        if observing(each):
-            wanted = mark(each, case, record.text)
-        elif each.llm is not None:
-            identity = identities.get(each.llm.modelId)
-            if identity is None:
-                return False
-            wanted = fingerprint(request(each, case, record.text, identity), identity)
-        else:
-            continue
-        if each.name not in known or known[each.name].fingerprint != wanted:
+        if each.llm is not None and each.llm.modelId not in identities:
+            return False
+        wanted = _mark(each, case, record, identities.__getitem__)
+        if wanted is not None and (each.name not in known or known[each.name].fingerprint != wanted):
             return False
     return True
 
@@ -87,20 +81,27 @@ async def judged(prompt: Prompt, case: Case, record: Record, judges: Judges) -> 
         return record
     known, found = dict(record.judgements), []
     for each in prompt.spec.evaluators:
-        before = known.get(each.name)
-        if observing(each):
-            if before is None or before.fingerprint != mark(each, case, record.text):
-                before = await asyncio.to_thread(observe, each, case, record.answered(prompt))
-        elif each.llm is not None:
-            engine = judges(each.llm.modelId)
-            asked = request(each, case, record.text, engine.identity)
-            wanted = fingerprint(asked, engine.identity)
-            if before is None or before.fingerprint != wanted:
-                before = Judgement(_chosen(await prompts.ask(asked, engine), each, case), wanted)
-        else:
+        wanted = _mark(each, case, record, lambda name: judges(name).identity)
+        if wanted is None:
             continue
-        found.append((each.name, before))
+        judgement = known.get(each.name)
+        if judgement is None or judgement.fingerprint != wanted:
+            if each.llm is None:
+                judgement = await asyncio.to_thread(observe, each, case, record.answered(prompt))
+            else:
+                engine = judges(each.llm.modelId)
+                asked = request(each, case, record.text, engine.identity)
+                judgement = Judgement(_chosen(await prompts.ask(asked, engine), each, case), wanted)
+        found.append((each.name, judgement))
     return replace(record, judgements=tuple(found)) if tuple(found) != record.judgements else record
+
+
+def _mark(evaluator: Evaluator, case: Case, record: Record, identity_of: Callable[[str], Identity]) -> str | None:
+    """The fingerprint of what a judge is asked or a check looks at now; None for a check that needs neither."""
+    if evaluator.llm is not None:
+        identity = identity_of(evaluator.llm.modelId)
+        return fingerprint(request(evaluator, case, record.text, identity), identity)
+    return mark(evaluator, case, record.text) if observing(evaluator) else None
 
 
 def _chosen(result: prompts.Result, evaluator: Evaluator, case: Case) -> str:

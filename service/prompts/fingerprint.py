@@ -10,19 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
-from service.engine.schema import Grammar, any_json, compile_schema
+from service.engine.schema import compiled
 from service.engine.types import Identity, Request
 
 VERSION = 1  # raise it when the meaning of a field changes, so that old recordings miss instead of lying
-
-
-@lru_cache(maxsize=256)
-def compiled(schema: str | None) -> Grammar:
-    """The grammar of a schema's text, or of any JSON object; the same text is compiled once."""
-    return any_json() if schema is None else compile_schema(json.loads(schema))
 
 
 def canonical(value: Any) -> str:

@@ -12,10 +12,11 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from service.engine.schema import compiled
 from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority, Request
 from service.errors import NotSupported
 from service.prompts.file import Prompt
-from service.prompts.fingerprint import canonical, compiled, fingerprint
+from service.prompts.fingerprint import canonical, fingerprint
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from service.cli import evaluate as evaluating
 from service.cli import promote as promoting
 from service.engine.types import Request
 from service.errors import EvaluationError
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -55,7 +56,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data" / "prompts" / "colour"
     folder.mkdir(parents=True)
     rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(120)]
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(folder / "cases.jsonl", rows)
     monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(tmp_path / "data"))
     for place in (evaluating, promoting):
         monkeypatch.setattr(place, "Engines", Scripted)

@@ -14,6 +14,7 @@ from service import cli
 from service.engine.types import Request
 from service.evaluation import changes, promote
 from service.prompts.file import load, loads
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -37,7 +38,7 @@ def promoted(data: Path, name: str, text: str, **options: str) -> None:
     folder = data / "prompts" / name
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(120)]
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(folder / "cases.jsonl", rows)
     asyncio.run(promote.promote(loads(text.format(name=name)), folder, ScriptedEngine(reply), **options))  # type: ignore[arg-type]
 
 
@@ -92,7 +93,7 @@ def test_a_draft_with_more_cases_is_compared_on_all_of_them_without_a_model(repo
     """What the promoted prompt said to the new ones when the draft was promoted is in the diff."""
     folder = repository / "data" / "prompts" / "one"
     rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(150)]
-    (repository / "more.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(repository / "more.jsonl", rows)
     draft = repository / "one.prompt.yml"
     text = TEXT.replace("Colour of", "Which colour has").replace("cases.jsonl", "more.jsonl")
     draft.write_text(text.format(name="one"))

@@ -13,6 +13,7 @@ from service.errors import EvaluationError
 from service.evaluation import judge, promote, recording
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, load, loads
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -42,11 +43,7 @@ def verdicts(request: Request) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "poem"
-    found.mkdir()
-    rows = [{"id": f"p{i}", "thing": f"thing {i}"} for i in range(8)]
-    (found / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return found
+    return casefile.things(tmp_path / "poem", 8)
 
 
 def promoted(folder: Path, judge_: ScriptedEngine, text: str = TEXT) -> promote.Promotion:

@@ -16,6 +16,7 @@ from service.errors import EvaluationError
 from service.evaluation import promote, recording
 from service.evaluation.runner import Outcome
 from service.prompts.file import load, loads
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -59,11 +60,7 @@ def shopkeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "shop"
-    found.mkdir()
-    rows = [{"id": f"p{i}", "thing": f"thing {i}"} for i in range(6)]
-    (found / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return found
+    return casefile.things(tmp_path / "shop", 6)
 
 
 def promoted(folder: Path) -> promote.Promotion:
@@ -97,7 +94,7 @@ def test_a_changed_check_or_case_is_a_miss(folder: Path, shopkeeper: Any, monkey
             promote.replay(prompt, folder)
     rows = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines()]
     rows[2]["note"] = "no input of the prompt, and the check may read it"
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(folder / "cases.jsonl", rows)
     with pytest.raises(EvaluationError, match="1 of 6 cases are not in the recording as they are asked now, first p2"):
         promote.replay(prompt, folder)
 
@@ -120,7 +117,7 @@ def test_what_was_not_seen_is_never_a_pass(folder: Path, shopkeeper: Any) -> Non
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         assert row.pop("judgements")["is open"]["choice"] == ("0.0" if row["id"] == "p3" else "1.0")
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(path, rows)
     with pytest.raises(EvaluationError, match="6 of 6 cases"):
         promote.replay(load(folder / "shop.prompt.yml"), folder)
     prompt, record = load(folder / "shop.prompt.yml"), recording.read(path)["p0"]

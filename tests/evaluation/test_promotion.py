@@ -13,6 +13,7 @@ from service.errors import EngineBusy, EngineUnavailable, EvaluationError, LockM
 from service.evaluation import cases, promote, recording, runner
 from service.prompts.file import load, loads
 from service.prompts.library import Library
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -57,7 +58,7 @@ def data(tmp_path: Path) -> Path:
     """A data directory with the cases of `colour`, which is not promoted yet."""
     folder = tmp_path / "data" / "prompts" / "colour"
     folder.mkdir(parents=True)
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in things(120)))
+    casefile.write(folder / "cases.jsonl", things(120))
     return tmp_path / "data"
 
 
@@ -128,10 +129,10 @@ def test_an_intended_regression_is_written_with_its_reason_in_the_report(data: P
 def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(data: Path) -> None:
     """The same draft; only the number of cases differs."""
     path = data / "prompts" / "colour" / "cases.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in things(12)))
+    casefile.write(path, things(12))
     promoted(data)
     assert promoted(data, POLITE)[0].verdict.word == "NOT ENOUGH EVIDENCE"
-    path.write_text("".join(json.dumps(row) + "\n" for row in things(120)))
+    casefile.write(path, things(120))
     more, _ = promoted(data)
     assert (more.verdict.word, more.verdict.n) == ("PASS", 120), "more cases for the same prompt"
     done, _ = promoted(data, POLITE)
@@ -141,9 +142,9 @@ def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(
 def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(data: Path) -> None:
     """So more cases are more evidence at once; on another model only those that both have count."""
     path = data / "prompts" / "colour" / "cases.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in things(5)))
+    casefile.write(path, things(5))
     promoted(data)
-    path.write_text("".join(json.dumps(row) + "\n" for row in things(120)))
+    casefile.write(path, things(120))
     other = ScriptedEngine(right, name="another")
     done = asyncio.run(promote.promote(loads(POLITE), path.parent, other))
     assert (done.verdict.word, done.verdict.compared[0].n) == ("NOT ENOUGH EVIDENCE", 5)
@@ -165,7 +166,7 @@ def test_a_report_of_labels_says_what_guessing_would_pass(data: Path) -> None:
 def test_nothing_changed_asks_nothing_and_passes(data: Path) -> None:
     """Every answer comes from the recording, by fingerprint; one changed word and every case is asked."""
     path = data / "prompts" / "colour" / "cases.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in things(5)))
+    casefile.write(path, things(5))
     promoted(data)
     done, engine = promoted(data)
     assert engine.asked == []
@@ -180,7 +181,7 @@ def test_the_same_prompt_with_a_check_that_it_fails_does_not_pass_for_being_the_
     strict = TEXT.replace('    string: {equals: "{{expected}}"}', '    string: {equals: "blue"}\n    minimum: 0.5')
     assert promoted(data, strict)[0].verdict.word == "REGRESSION"
     path = data / "prompts" / "colour" / "cases.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in things(119)))
+    casefile.write(path, things(119))
     assert promoted(data)[0].verdict.word == "NOT ENOUGH EVIDENCE"
 
 
@@ -231,7 +232,7 @@ def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
     folder = data / "prompts" / "colour"
     rows = things(120)
     rows[7]["thing"] = "thing 7000"
-    (folder / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(folder / "cases.jsonl", rows)
     with pytest.raises(EvaluationError, match=r"first c007.*sameboat promote colour"):
         promote.replay(load(folder / "colour.prompt.yml"), folder)
 
@@ -359,13 +360,13 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
     drafts.mkdir()
     (drafts / "colour.prompt.yml").write_text(POLITE)
     rows = things(120)
-    (drafts / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[2:]))
+    casefile.write(drafts / "cases.jsonl", rows[2:])
     target = data / "prompts" / "colour"
     done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
     assert done.verdict.word == "NOT ENOUGH EVIDENCE"
     assert "c000, c001" in done.verdict.reason
     rows[5]["thing"] = "thing 5005"
-    (drafts / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    casefile.write(drafts / "cases.jsonl", rows)
     done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
     assert [each.n for each in done.verdict.compared] == [120], "the promoted prompt is asked the changed one, too"
     assert (target / "cases.jsonl").read_text() == (drafts / "cases.jsonl").read_text()

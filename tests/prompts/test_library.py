@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from service.evaluation import promote
 from service.prompts import library as libraries
 from service.prompts.file import loads
 from service.prompts.library import Library
+from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
 name: greet
 messages:
-  - {role: user, content: "Greet {{who}}."}
+  - {role: user, content: "Greet {{thing}}."}
 testDataFile: cases.jsonl
 evaluators:
   - {name: said, string: {contains: hello}}
@@ -28,8 +28,7 @@ evaluators:
 
 def promoted(data: Path, text: str = TEXT) -> None:
     folder = data / "prompts" / "greet"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cases.jsonl").write_text("".join(json.dumps({"id": f"{i}", "who": f"{i}"}) + "\n" for i in range(60)))
+    casefile.things(folder, 60)
     done = asyncio.run(promote.promote(loads(text), folder, ScriptedEngine(lambda _: "hello")))
     assert done.written
 

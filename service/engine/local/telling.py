@@ -6,14 +6,13 @@ It raises before anything is queued: RequestError, SchemaUnsupported, NotSupport
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 from service.engine import toolcalls
 from service.engine.local.protocol import Pieces
 from service.engine.local.template import ChatTemplate
-from service.engine.schema import any_json, compile_schema
+from service.engine.schema import compiled
 from service.engine.types import Request
 from service.errors import RequestError
 
@@ -27,10 +26,8 @@ def pieces_of(request: Request, template: ChatTemplate) -> Pieces:
 
 def grammar_of(request: Request) -> str | None:
     """The grammar that the answer is held to, as Lark text; None when it may be any text."""
-    if request.schema is not None:
-        return compile_schema(json.loads(request.schema)).lark
-    if request.any_json:
-        return any_json().lark
+    if request.schema is not None or request.any_json:
+        return compiled(request.schema).lark
     if request.tools:
         made = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
         return made.lark if made is not None else None

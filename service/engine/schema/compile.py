@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any
 
@@ -418,5 +419,10 @@ class _Compiler:
 
 def any_json() -> Grammar:
     """The grammar of any JSON object: OpenAI's `response_format: {"type": "json_object"}`."""
-    compiler = _Compiler({"type": "object"})
-    return compiler.grammar()
+    return compile_schema({"type": "object"})
+
+
+@lru_cache(maxsize=256)
+def compiled(schema: str | None) -> Grammar:
+    """The grammar of a schema's text, or of any JSON object; the same text is compiled once."""
+    return any_json() if schema is None else compile_schema(json.loads(schema))

@@ -1,4 +1,4 @@
-"""The remote engine against a scripted OpenAI-compatible server, over real HTTP."""
+"""The remote engine against a scripted OpenAI-compatible server: what is asked, what is read, what is refused."""
 
 from __future__ import annotations
 
@@ -6,65 +6,27 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from service.engine import remote, toolcalls
-from service.engine.places import Places
-from service.engine.pool import UNLISTED, Engines
 from service.engine.remote import RemoteEngine
-from service.engine.types import Answer, Chunk, Embeddings, Message, Request, Sampling
+from service.engine.types import Answer, Chunk, Embeddings, Request, Sampling
 from service.errors import (
-    DeadlineExceeded,
-    EngineBusy,
-    EngineUnavailable,
     NotSupported,
     RemoteError,
     SettingsError,
 )
 from service.settings import load
+from tests.engine.remote.asking import ASK, KEY, ask, engine
 from tests.servers.openai_server import OpenAIServer
 
-KEY = "sk-very-secret-000"
-ASK = Request(messages=(Message("user", "Hi"),), sampling=Sampling(max_tokens=16, stop=("END",), seed=5))
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
 TOOL = {
     "type": "function",
     "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
 }
-
-
-@pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    with OpenAIServer("hello, wörld 😀") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other at once; how long they would wait is tested on the function that decides it."""
-    monkeypatch.setattr(remote, "_backoff", lambda number, asked_s: 0.0)
-
-
-@asynccontextmanager
-async def engine(url: str, **values: Any) -> AsyncIterator[RemoteEngine]:
-    made = RemoteEngine(load(engine="remote", remote_base_url=url, remote_api_key=KEY, **values), "small")
-    try:
-        yield made
-    finally:
-        await made.stop(0)
-
-
-def ask(server: OpenAIServer, request: Request = ASK, **values: Any) -> Answer:
-    async def main() -> Answer:
-        async with engine(server.base_url, **values) as made:
-            return await made.answer(request)
-
-    return asyncio.run(main())
 
 
 def test_an_answer_is_the_chunks_joined_with_usage(server: OpenAIServer) -> None:
@@ -270,75 +232,6 @@ def test_what_cannot_be_done_is_refused_before_anything_is_sent(
     assert server.asked == []
 
 
-def test_concurrency_is_bounded(server: OpenAIServer) -> None:
-    """Twelve requests through two places: all are answered, never more than two at once."""
-
-    async def main() -> list[Answer]:
-        async with engine(server.base_url, remote_concurrency=2) as made:
-            return await asyncio.gather(*(made.answer(ASK) for _ in range(12)))
-
-    assert len(asyncio.run(main())) == 12
-    assert server.most_at_once <= 2
-
-
-def test_all_models_of_the_server_share_its_places(server: OpenAIServer) -> None:
-    """Per provider and not per model: two models, two places, never more than two at once."""
-
-    async def main() -> None:
-        settings = load(engine="remote", remote_base_url=server.base_url, remote_concurrency=2)
-        engines = Engines(settings)
-        made = [engines.get("small"), engines.get("large")]
-        running: list[float] = []
-        for each in made:
-            assert isinstance(each, RemoteEngine)
-            each.observe = lambda name, seconds: running.append(sum(one.stats()["running"] for one in made))
-        assert len(await asyncio.gather(*(each.answer(ASK) for each in made * 6))) == 12
-        assert max(running) == 2
-        assert {each.stats()["answers"] for each in engines.all().values()} == {6.0}
-        await engines.stop(0)
-
-    server.reply = "word " * 40
-    asyncio.run(main())
-    assert server.most_at_once <= 2
-    assert {body["model"] for _, _, body in server.asked} == {"small", "large"}
-
-
-def test_a_full_line_is_busy_and_says_when_to_come_back(server: OpenAIServer) -> None:
-    """One place and one who may wait: the third is told, and the two are answered."""
-
-    async def main() -> list[object]:
-        async with engine(server.base_url, remote_concurrency=1, queue_requests=1) as made:
-            asked = [made.answer(ASK) for _ in range(3)]
-            found = list(await asyncio.gather(*asked, return_exceptions=True))
-            stats = made.stats()
-            assert (stats["answers"], stats["rejected"], stats["running"], stats["queue_requests"]) == (2, 1, 0, 0)
-            return found
-
-    first, second, third = asyncio.run(main())
-    assert isinstance(first, Answer)
-    assert isinstance(second, Answer)
-    assert isinstance(third, EngineBusy)
-    assert third.retry_after_s
-    assert third.retry_after_s >= 1
-
-
-def test_waiting_for_a_place_counts_towards_the_deadline(server: OpenAIServer) -> None:
-    """Nothing is sent for a request whose time ran out in the line."""
-
-    async def main() -> None:
-        settings = load(engine="remote", remote_base_url=server.base_url)
-        places = Places(1, requests=9, tokens=900)
-        made = RemoteEngine(settings, "small", places=places)
-        async with places.turn(tokens=1, background=False):
-            with pytest.raises(DeadlineExceeded):
-                await made.answer(replace(ASK, deadline_s=0.1))
-        assert (places.waiting, places.taken) == (0, 0)
-        await made.stop(0)
-
-    asyncio.run(main())
-    assert server.asked == []
-
-
 @pytest.mark.parametrize("request_", [ASK, Request(text="Once")], ids=["chat", "text"])
 def test_log_probabilities_belong_to_the_text(server: OpenAIServer, request_: Request) -> None:
     """Both of OpenAI's formats; there are no token ids, and none are made up."""
@@ -355,36 +248,6 @@ def test_log_probabilities_that_do_not_come_are_an_error(server: OpenAIServer, m
     server.script(mode)
     with pytest.raises(RemoteError, match=words):
         ask(server, replace(ASK, logprobs=0))
-
-
-def test_a_deadline_ends_a_slow_answer(server: OpenAIServer) -> None:
-    """The request's own deadline wins over the server's silence."""
-    server.script("slow")
-    with pytest.raises(DeadlineExceeded):
-        ask(server, Request(messages=ASK.messages, deadline_s=0.3))
-
-
-def test_silence_longer_than_the_timeout_is_an_error(server: OpenAIServer) -> None:
-    """Between two bytes at most the set time may pass."""
-    server.script("slow")
-    with pytest.raises(RemoteError, match="ReadTimeout"):
-        ask(server, remote_timeout_s=0.3)
-
-
-def test_leaving_a_stream_closes_the_connection_and_frees_the_place(server: OpenAIServer) -> None:
-    """A reader that leaves after one chunk: the next request gets the only place."""
-    server.reply = "word " * 2000
-
-    async def main() -> str:
-        async with engine(server.base_url, remote_concurrency=1) as made:
-            async with aclosing(made.stream(ASK)) as items:
-                async for _ in items:
-                    break
-            server.reply = "next"
-            assert (made.stats()["withdrawn"], made.stats()["running"]) == (1, 0)
-            return (await made.answer(ASK)).text
-
-    assert asyncio.run(main()) == "next"
 
 
 def test_embeddings_have_unit_length_and_their_order(server: OpenAIServer) -> None:
@@ -412,65 +275,6 @@ def test_embeddings_that_are_not_whole_are_an_error(server: OpenAIServer, mode: 
 
     with pytest.raises(RemoteError, match=words):
         asyncio.run(main())
-
-
-def test_what_runs_may_end_before_it_stops(server: OpenAIServer) -> None:
-    """Asked to stop in the middle of an answer: it takes nothing new, and the answer comes to its end."""
-    server.reply = "word " * 200
-
-    async def main() -> None:
-        async with engine(server.base_url) as made:
-            async with aclosing(made.stream(ASK)) as items:
-                text = ""
-                leaving = None
-                async for item in items:
-                    if isinstance(item, Chunk):
-                        text += item.text
-                    leaving = leaving or asyncio.create_task(made.stop(30))
-                    await asyncio.sleep(0)
-                    with pytest.raises(EngineUnavailable):
-                        await made.answer(ASK)
-                assert text == server.reply
-            assert leaving is not None
-            await leaving
-            assert made.health().state == "stopped"
-
-    asyncio.run(main())
-
-
-def test_who_does_not_end_in_time_is_left(server: OpenAIServer) -> None:
-    """The grace is a bound: a server that says nothing does not keep the service from stopping."""
-    server.script("slow")
-
-    async def main() -> None:
-        async with engine(server.base_url) as made:
-            begun = asyncio.Event()
-            made.observe = lambda name, seconds: begun.set()
-            running = asyncio.create_task(made.answer(ASK))
-            await begun.wait()
-            await made.stop(0.05)
-            with pytest.raises(RemoteError):
-                await running
-
-    asyncio.run(main())
-
-
-def test_names_that_callers_make_up_cost_next_to_nothing(server: OpenAIServer) -> None:
-    """The model's name is the caller's: all share one client, and only the latest are remembered."""
-
-    async def main() -> None:
-        engines = Engines(load(engine="remote", remote_base_url=server.base_url))
-        listed = next(iter(engines.catalog)).name
-        first = engines.get(listed)
-        for number in range(3 * UNLISTED):
-            engines.get(f"made-up-{number}")
-        assert len(engines.all()) == UNLISTED + 1
-        assert engines.get(listed) is first
-        assert len({id(each._client) for each in engines.all().values() if isinstance(each, RemoteEngine)}) == 1
-        assert (await engines.get("made-up-1").answer(ASK)).text == server.reply
-        await engines.stop(0)
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

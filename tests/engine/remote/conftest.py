@@ -1,0 +1,22 @@
+"""A scripted OpenAI-compatible server over real HTTP; nobody waits between tries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.engine import remote
+from tests.servers.openai_server import OpenAIServer
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer("hello, wörld 😀") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once; how long they would wait is tested on the function that decides it."""
+    monkeypatch.setattr(remote, "_backoff", lambda number, asked_s: 0.0)
