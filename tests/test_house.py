@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors"},
-    {"settings", "folders"},
+    {"settings", "folders", "children"},
     {"resources", "models"},
     {"engine"},
     {"prompts"},

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,7 @@ import typer
 from rich.console import Console
 
 from service import settings as settings_module
+from service.children import python
 from service.cli.prompt import found
 from service.engine.pool import Engines
 from service.engine.types import Engine, Mode
@@ -74,7 +74,7 @@ async def served(settings: Settings, prompt: Prompt) -> AsyncGenerator[Ask, None
         environment["SAMEBOAT_MODEL"] = prompt.spec.model
     nowhere = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "serve", env=environment, stdout=nowhere, stderr=nowhere
+        *python("service", "serve"), env=environment, stdout=nowhere, stderr=nowhere
     )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=settings.remote_timeout_s) as client:

@@ -21,6 +21,7 @@ from rich.table import Table
 from service import folders, resources
 from service import settings as settings_module
 from service.builds.forge import ForgeError, choose
+from service.children import child_environment
 from service.engine.local import cpu
 from service.errors import SameboatError
 from service.models import fit
@@ -122,7 +123,8 @@ def _engine(settings: Settings) -> Iterator[Finding]:
         return
     # In a process of its own: a library built for another CPU ends its process with SIGILL instead of raising.
     script = "import llguidance, llama_cpp; print(llama_cpp.__version__)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"the process ended with {done.returncode}"]
         yield Finding("engine", "stop", f"the engine cannot be imported: {said[0]}", "Build it again: make setup")

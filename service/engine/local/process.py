@@ -1,7 +1,8 @@
 """The worker's process: started, spoken to, ended. What it does not know: requests, and when to start another.
 
 The two share a socket pair, and the worker dies with its end of it. It gets a session of its own, so that a Ctrl-C in
-the terminal reaches only the service, which then stops it in order.
+the terminal reaches only the service, which then stops it in order. It parses foreign bytes in C++, so it gets no
+secret of the service and imports nothing from the working directory (`service.children`).
 
 OpenMP's threads spin at a barrier for a few milliseconds before they sleep, unless the environment says otherwise
 (OMP_WAIT_POLICY, GOMP_SPINCOUNT): `pace` sees to it that they have the cores for it.
@@ -14,11 +15,11 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from service.children import child_environment, python
 from service.engine.local.protocol import Decoder, encode
 
 SPINS = 50_000  # libgomp's count, 1 to 2 ms here: longer than the Python between two steps, shorter than idle spells
@@ -39,9 +40,9 @@ class WorkerProcess:
         self._writer: asyncio.StreamWriter | None = None
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.engine.local.worker", str(theirs.fileno())],
+                python("service.engine.local.worker", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
-                env={**waiting(os.environ), "OMP_NUM_THREADS": str(threads)},
+                env={**waiting(child_environment()), "OMP_NUM_THREADS": str(threads)},
             )  # fmt: skip
 
     @property

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from service.children import child_environment, python
 from service.errors import ModelError
 from service.models.gguf import Metadata
 
@@ -28,8 +29,10 @@ def sensible(metadata: Metadata, quantization: str) -> list[str]:
 
 def copy(source: Path, target: Path, quantization: str, *, threads: int) -> None:
     """Write the copy. Raises ModelError with what llama.cpp said last."""
-    command = [sys.executable, "-m", __name__, str(source), str(target), quantization, str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    command = python(__name__, str(source), str(target), quantization, str(threads))
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, env=child_environment()
+    )
     if done.returncode:
         target.unlink(missing_ok=True)
         said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]

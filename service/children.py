@@ -1,0 +1,44 @@
+"""How a child process is started: which command, and how much of this environment it gets.
+
+In: a module to run, names of further variables that it needs. Out: a command line and an environment.
+Not here: pipes, priorities, when a child is started or ended.
+
+A child is never given what it does not need. A secret that was set for the service must not lie in the memory of a
+process that parses foreign bytes; a module that lies in the working directory must not run in the place of an installed
+one, so Python's `-P` keeps the working directory off `sys.path` (docs.python.org/3/using/cmdline.html).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+NAMES = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "DYLD_LIBRARY_PATH",
+})  # fmt: skip
+"""Variables of the system that any program may need: where things are, the language, the loader's own."""
+
+PREFIXES = ("LC_", "XDG_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "GGML_")
+"""Families of variables that the interpreter, the allocator and the numeric libraries read."""
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module with this interpreter, without the working directory on `sys.path`."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def child_environment(
+    *names: str, prefixes: tuple[str, ...] = (), source: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The part of the environment that a child gets: `NAMES` and `PREFIXES`, and what it asks for by name or prefix.
+
+    `source` is `os.environ` by default. PYTHONSAFEPATH is set, so that a child's own children keep to `-P` too.
+    """
+    wanted = NAMES.union(names)
+    environment = os.environ if source is None else source
+    kept = {
+        name: value for name, value in environment.items() if name in wanted or name.startswith(PREFIXES + prefixes)
+    }
+    return {**kept, "PYTHONSAFEPATH": "1"}
