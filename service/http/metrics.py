@@ -63,6 +63,7 @@ STATS: dict[str, Shown] = {
     "queue_wait_s": Shown("sameboat_queue_wait_seconds", "gauge", "What Retry-After would say now"),
     "running": Shown("sameboat_running", "gauge", "Requests that the worker has"),
     "kept_answers": Shown("sameboat_kept_answers", "gauge", "Answers in the store for reuse"),
+    "kept_answer_bytes": Shown("sameboat_kept_answer_bytes", "gauge", "Bytes of the answers in the store for reuse"),
     "kv_tokens": Shown("sameboat_kv_tokens", "gauge", "Tokens in the key-value memory"),
     "prefixes": Shown("sameboat_prefixes", "gauge", "Prefixes that are kept in memory"),
     "prefix_bytes": Shown("sameboat_prefix_bytes", "gauge", "Bytes of the prefixes that are kept in memory"),

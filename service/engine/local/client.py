@@ -84,6 +84,7 @@ class LocalEngine(LocalModel):
             "queue_wait_s": self._wait_s(),
             "running": float(len(self._running)),
             "kept_answers": float(len(self._kept)),
+            "kept_answer_bytes": float(self._kept.size_bytes),
             "restarts": float(self._health.restarts),
             "worker_rss_bytes": float(self._process.rss_bytes()) if self._process is not None else 0.0,
         }

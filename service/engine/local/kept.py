@@ -1,23 +1,32 @@
 """Answers that were given before and may be given again: nothing is computed for a question asked twice.
 
-What comes in: requests with a fingerprint, their answers. What goes out: the same answer, marked `reused`. Bounded; the
-one that was asked for longest ago goes first. The fingerprint covers everything that decides an answer, its mode too.
+In: requests with a fingerprint, their answers. Out: the same answer, marked `reused`. Not here: who may see it.
+Bounded in number and in bytes; the answer that was asked for longest ago goes first. The fingerprint covers everything
+that decides an answer, its mode too.
+
+An answer with log-probabilities is not kept: they take up to 100 times the memory of their text.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from dataclasses import replace
 
 from service.engine.types import Answer, Request, Timings
 
+LIMIT_BYTES = 32 << 20  # 2,048 answers, the default of SAMEBOAT_REUSE_ANSWERS, of 300 tokens each
+TOKEN_BYTES = 48  # an int, and its place in the tuple
+ENTRY_BYTES = 1_024  # the key, the answer's own objects, the map's share
+
 
 class KeptAnswers:
-    """At most `limit` answers by fingerprint."""
+    """At most `limit` answers by fingerprint, of at most `limit_bytes` together."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+    def __init__(self, limit: int, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit, self._limit_bytes = limit, limit_bytes
+        self._answers: OrderedDict[str, tuple[Answer, int]] = OrderedDict()
+        self.size_bytes = 0
 
     def __len__(self) -> int:
         """How many there are."""
@@ -25,20 +34,40 @@ class KeptAnswers:
 
     def find(self, request: Request) -> Answer | None:
         """The answer that was given to this request, unless it refuses to be given one."""
-        if not request.reuse or request.fingerprint is None:
-            return None
-        known = self._answers.get(request.fingerprint)
-        if known is None:
+        if not request.reuse or request.fingerprint is None or request.fingerprint not in self._answers:
             return None
         self._answers.move_to_end(request.fingerprint)
-        return replace(known, reused=True, timings=Timings(0.0, 0.0, 0.0))
+        answer, _ = self._answers[request.fingerprint]
+        return replace(answer, reused=True, timings=Timings(0.0, 0.0, 0.0))
 
     def keep(self, request: Request, answer: Answer) -> None:
         """Remember an answer that asking again would give again: greedy, scored, or exact with its seed."""
         deterministic = request.sampling.temperature <= 0 or request.choices or request.mode == "exact"
-        if request.fingerprint is None or not deterministic:
+        if request.fingerprint is None or not deterministic or answer.logprobs is not None:
             return
-        self._answers[request.fingerprint] = answer
-        self._answers.move_to_end(request.fingerprint)
-        while len(self._answers) > self._limit:
-            self._answers.popitem(last=False)
+        size = memory_bytes(answer)
+        if size > self._limit_bytes:
+            return
+        self._drop(request.fingerprint)
+        self._answers[request.fingerprint] = (answer, size)
+        self.size_bytes += size
+        while len(self._answers) > self._limit or self.size_bytes > self._limit_bytes:
+            self._drop(next(iter(self._answers)))
+
+    def _drop(self, fingerprint: str) -> None:
+        _, size = self._answers.pop(fingerprint, (None, 0))
+        self.size_bytes -= size
+
+
+def memory_bytes(answer: Answer) -> int:
+    """About how much memory a kept answer takes; never less."""
+    labels = sum(
+        sys.getsizeof(label) + 2 * sys.getsizeof(share) for label, share in (answer.probabilities or {}).items()
+    )
+    return (
+        ENTRY_BYTES
+        + sys.getsizeof(answer.text)
+        + TOKEN_BYTES * len(answer.tokens)
+        + labels
+        + sys.getsizeof(answer.probabilities)
+    )
