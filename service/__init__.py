@@ -2,8 +2,8 @@
 
 The rooms of this package, from the ground up; each imports only from the floors below it:
 
-    0  errors, folders, settings, children
-    1  resources, models
+    0  errors, keys, folders, settings, children
+    1  resources, exposure, models
     2  engine
     3  prompts
     4  evaluation, builds

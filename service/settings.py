@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service import keys
 from service.errors import SettingsError
 
 PREFIX = "SAMEBOAT_"
@@ -42,6 +43,16 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much to log.")
     shutdown_grace_s: float = Field(20, ge=0, description="Seconds that running answers may take to end on SIGTERM.")
+
+    # Who may call
+    api_keys: SecretStr | None = Field(
+        None,
+        description="Keys that callers show, as `sameboat key new NAME` prints them, comma-separated. "
+        "Unset: no key is asked for.",
+    )
+    open: bool = Field(
+        False, description="Let in whoever shows no key, also where others than this machine reach the service."
+    )
 
     # Places
     data_dir: Path = Field(
@@ -147,6 +158,13 @@ class Settings(BaseSettings):
             return cls.model_fields[info.field_name].get_default(call_default_factory=True)
         return value
 
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_can_be_read(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            keys.parse(value.get_secret_value())
+        return value
+
 
 def load(**overrides: Any) -> Settings:
     """The settings of this process; `overrides` win over the environment, by field name.
@@ -163,7 +181,8 @@ def load(**overrides: Any) -> Settings:
         about = f" It is: {Settings.model_fields[name].description}" if name else ""
         variable = " or ".join(_variables(name)) if name else said
         key = _variables(name)[0] if name else said
-        raise SettingsError(f"{variable} is unusable: {problem['msg']}.{about}", key=key) from None
+        why = problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{variable} is unusable: {why}.{about}", key=key) from None
 
 
 def _aliased(name: str) -> bool:

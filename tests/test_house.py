@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors"},
+    {"errors", "keys"},
     {"settings", "folders", "children"},
-    {"resources", "models"},
+    {"resources", "exposure", "models"},
     {"engine"},
     {"prompts"},
     {"evaluation", "builds"},

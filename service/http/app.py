@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
 
-from service import __version__
+from service import __version__, exposure
 from service.engine.pool import Engines
 from service.errors import SameboatError
 from service.http import builds, contract, docs, meta, openai, problems, prompts
 from service.http.admission import Admission
+from service.http.auth import Authentication
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
 from service.http.state import Service
@@ -71,6 +72,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         wait_s=service.wait_s,
         refused=service.metrics.refused,
     )
+    app.add_middleware(Authentication, exposure=exposure.of(settings))
     return app
 
 

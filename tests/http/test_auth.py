@@ -1,0 +1,122 @@
+"""Who is let in: nobody without a key where keys are configured, and every request knows its caller."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+
+from service import keys, settings
+from service.http.auth import Caller
+from tests.http.conftest import Make, ask, inside
+from tests.scripted import ScriptedEngine
+
+KEY, OTHER = keys.new(), keys.new()
+KEYS = f"{keys.line('ada', KEY)},{keys.line('bob', OTHER)}"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+@pytest.fixture
+def guarded(make: Make) -> FastAPI:
+    """A service with two keys."""
+    return make(ScriptedEngine(lambda request: "Hello, Ada."), api_keys=KEYS)
+
+
+def test_every_route_that_costs_or_tells_asks_for_the_key(guarded: FastAPI) -> None:
+    """The routes are the application's own, so that one which is added later is asked here too."""
+    free = {"/healthz", "/readyz", "/api-endpoint", "/assets/{name}", "/docs/assets/{name}"}
+    routes = [
+        (method, path)
+        for path, methods in _routes(guarded).items()
+        for method in methods
+        if path not in free and not path.startswith("/builds")
+    ]
+    assert {"/", "/docs", "/openapi.json", "/metrics", "/version", "/prompts", "/v1/models"} <= {at for _, at in routes}
+
+    async def asked() -> list[tuple[str, int, dict[str, str], Any]]:
+        async with inside(guarded) as client:
+            answers = [
+                (path, await client.request(method, path.replace("{name}", "x"), headers=headers))
+                for method, path in [*routes, ("GET", "/not-there")]
+                for headers in ({}, bearer(keys.new()), bearer("x" * 100_000), {"authorization": f"Basic {KEY}"})
+            ]
+            return [(path, it.status_code, dict(it.headers), it.json()) for path, it in answers]
+
+    for path, status, headers, body in asyncio.run(asked()):
+        assert status == 401, path
+        assert headers["www-authenticate"].startswith("Bearer"), path
+        if path.startswith("/v1/"):
+            assert body["error"]["code"] == "invalid_api_key", path
+        else:
+            assert headers["content-type"] == "application/problem+json", path
+            assert body["title"] == "Unauthorized", path
+
+
+def _routes(app: FastAPI) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for path, operations in app.openapi()["paths"].items():
+        found[path] = {method.upper() for method in operations}
+    return {**found, "/": {"GET"}, "/docs": {"GET"}, "/openapi.json": {"GET"}}
+
+
+def test_with_the_key_it_answers(guarded: FastAPI) -> None:
+    answer = ask(guarded, "POST", "/prompts/greet", json={"inputs": {"name": "Ada"}}, headers=bearer(KEY))
+    assert (answer.status_code, answer.json()["text"]) == (200, "Hello, Ada.")
+
+
+def test_a_key_does_not_open_builds_nor_does_a_builds_secret_open_the_rest(guarded: FastAPI) -> None:
+    """Builds are off here, which their routes say to everybody; what matters is who refuses."""
+    assert ask(guarded, "GET", "/builds").status_code == 503
+    assert ask(guarded, "GET", "/builds", headers=bearer(KEY)).status_code == 503
+
+
+def callers(make: Make, headers: list[dict[str, str]], **overrides: Any) -> list[Caller]:
+    """Who the service takes the senders of these headers for."""
+    app, found = make(ScriptedEngine(lambda request: "x"), **overrides), []
+
+    async def tell(request: Request) -> dict[str, str]:
+        found.append(request.state.caller)
+        return {}
+
+    app.router.add_api_route("/tell", tell)
+
+    async def asked() -> None:
+        async with inside(app) as client:
+            for each in headers:
+                assert (await client.get("/tell", headers=each)).status_code == 200
+
+    asyncio.run(asked())
+    return found
+
+
+def test_a_caller_is_named_by_its_key_and_salted_for_itself(make: Make) -> None:
+    """The same key has the same salt at every start; another key another one."""
+    first = callers(make, [bearer(KEY), bearer(OTHER)], api_keys=KEYS)
+    again = callers(make, [bearer(KEY), bearer(OTHER)], api_keys=KEYS)
+    assert [caller.name for caller in first] == ["ada", "bob"]
+    assert first == again
+    assert len({caller.cache_salt for caller in first} | {""}) == 3
+
+
+def test_strangers_of_an_open_service_share_nothing(make: Make) -> None:
+    found = callers(make, [{}, {}, bearer("none")], open=True, host="0.0.0.0")
+    assert [caller.name for caller in found] == [None, None, None]
+    assert len({caller.cache_salt for caller in found} | {""}) == 4
+
+
+def test_who_is_alone_on_loopback_shares_with_himself(make: Make) -> None:
+    assert callers(make, [{}, bearer("none")]) == 2 * [Caller(None, "", trusted=True)]
+
+
+def test_keys_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    path = tmp_path / "keys"
+    path.write_text(KEYS.replace(",", "\n") + "\n")
+    monkeypatch.setenv("SAMEBOAT_API_KEYS_FILE", str(path))
+    held = settings.load().api_keys
+    assert held is not None
+    assert [key.name for key in keys.parse(held.get_secret_value())] == ["ada", "bob"]
