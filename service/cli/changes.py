@@ -28,7 +28,7 @@ def command(
     data = settings_module.load().data_dir.resolve()
     root = Path(_git(data, "rev-parse", "--show-toplevel").decode().strip())
     inside = (data / "prompts").relative_to(root.resolve()).as_posix()
-    start = _git(root, "merge-base", base, "HEAD").decode().strip()
+    start = _git(root, "merge-base", "--end-of-options", base, "HEAD").decode().strip()
     named = _git(root, "diff", "--name-only", "--no-renames", "-z", start, "--", inside).decode().split("\0")
     named += _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", inside).decode().split("\0")
     parts = [path.removeprefix(f"{inside}/").split("/") for path in named if path]

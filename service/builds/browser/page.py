@@ -1,9 +1,9 @@
 """The page in headless Chromium, on an origin of its own that does not exist, with no network.
 
-What comes in: files, expressions to judge. What goes out: outcomes, console errors, a screenshot. The page is answered
-from memory; every other request is refused, names resolve to nothing and a dead proxy takes the rest, so generated code
-reaches nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked
-by us and not by the browser. Every check gets a browser context of its own, so that none disturbs the next; a page
+In: files, expressions to judge. Out: outcomes, console errors, a screenshot. Not here: what keeps Chromium from the
+network (`isolation`). The page is answered from memory; every other request is refused, so generated code reaches
+nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked by us and
+not by the browser. Every check gets a browser context of its own, so that none disturbs the next; a page
 that loops for ever or opens dialogs costs its own check's time only. `python -m service.builds.browser.page NICE`
 reads one request from its standard input and writes what it saw to its output, as `process` has it.
 """
@@ -18,13 +18,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, sync_playwright
 
-from service.builds.browser import IDS, Check, Outcome, Seen
+from service.builds.browser import IDS, Check, Outcome, Seen, isolation
 from service.errors import BuildError
 
 ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
@@ -32,14 +33,7 @@ CHECK_S = 10.0
 FETCH_S = 10.0
 SANDBOX = "it may not make its sandbox. In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
 MAX_FETCHED_BYTES = 5_000_000
-ISOLATED = (
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--proxy-server=127.0.0.1:9",  # the discard port: what a route does not answer ends there
-    "--proxy-bypass-list=<-loopback>",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-)
+NETWORK = ThreadPoolExecutor(1, "network")  # its thread starts before this process leaves the network
 OPENS = "the page opens without errors"
 SETTLES_S = (0.0, 1.0, 4.0)  # data may arrive after the load: look again later, in a page opened anew
 # The expression may be a promise. It is evaluated once in a page, for it may press buttons.
@@ -92,7 +86,7 @@ def look(
             chromium = playwright.chromium.launch(
                 executable_path=browser,
                 headless=True,
-                args=list(ISOLATED),
+                args=list(isolation.FLAGS),
                 chromium_sandbox=os.geteuid() != 0,  # Chromium refuses its sandbox to root
                 timeout=60_000,
             )
@@ -115,7 +109,7 @@ def look(
 
 def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float) -> None:
     """The page as a visitor sees it: does it open, does it throw, what does it look like."""
-    context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
+    context = _context(chromium)
     thrown: list[str] = []
     try:
         context.route("**/*", lambda route: _answer(route, files, network, seen))
@@ -131,6 +125,13 @@ def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[st
     finally:
         context.close()
     seen.outcomes.append(said)
+
+
+def _context(chromium: Browser) -> BrowserContext:
+    """A profile of its own, whose documents all begin with `isolation.SCRIPT`."""
+    context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
+    context.add_init_script(isolation.SCRIPT)
+    return context
 
 
 def _pictured(page: Page, seen: Seen, step_ms: float) -> None:
@@ -166,7 +167,7 @@ def _looked(
     check: Check,
 ) -> tuple[bool, str, bool]:
     """Whether the expression is true, why, and whether looking again is of no use."""
-    context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
+    context = _context(chromium)
     quiet = Seen()  # what a check provokes is not what the page does by itself
     try:
         context.route("**/*", lambda route: _answer(route, files, network, quiet))
@@ -217,22 +218,29 @@ def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], s
 
 def _fetched(route: Route) -> None:
     """Ask an allowed host ourselves, without cookies or redirects, and hand on what decides: CORS is the host's."""
+    fetched = NETWORK.submit(_asked, route.request.method, route.request.url).result()
+    if isinstance(fetched, str):
+        route.abort(fetched)
+    else:
+        status, headers, body = fetched
+        route.fulfill(status=status, headers=headers, body=body)
+
+
+def _asked(method: str, url: str) -> tuple[int, dict[str, str], bytes] | str:
+    """Status, headers and body, or Playwright's name of the error. Runs in the thread that has the network."""
     import httpx  # takes half as long to import as all the rest, and few pages need it
 
     try:
-        with httpx.stream(route.request.method, route.request.url, timeout=FETCH_S) as response:
+        with httpx.stream(method, url, timeout=FETCH_S) as response:
             body = b""
             for part in response.iter_bytes():
                 body += part
                 if len(body) > MAX_FETCHED_BYTES:
-                    route.abort("failed")
-                    return
+                    return "failed"
     except httpx.HTTPError:
-        route.abort("connectionfailed")
-        return
+        return "connectionfailed"
     kept = ("content-type", "access-control-allow-origin")
-    headers: dict[str, Any] = {name: response.headers[name] for name in kept if name in response.headers}
-    route.fulfill(status=response.status_code, headers=headers, body=body)
+    return response.status_code, {name: response.headers[name] for name in kept if name in response.headers}, body
 
 
 def _words(error: Exception) -> str:
@@ -249,6 +257,9 @@ def main() -> None:
     """Answer one request, and end with who asked."""
     os.nice(int(sys.argv[1]))
     request = json.loads(sys.stdin.buffer.readline())
+    warnings = [isolation.NO_SANDBOX] if os.geteuid() == 0 else []
+    if why := isolation.leave_network(lambda: NETWORK.submit(int).result()):
+        warnings.append(f"Only Chromium's own settings keep generated pages from the network: {why}.")
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         seen = look(
@@ -259,12 +270,13 @@ def main() -> None:
             network=frozenset(request["network"]),
         )
     except BuildError as error:
-        answer: dict[str, Any] = {"error": error.message}
+        answer: dict[str, Any] = {"error": error.message, "warnings": warnings}
     else:
         shot = seen.screenshot
         answer = {
             "outcomes": [asdict(each) for each in seen.outcomes],
             "errors": seen.errors,
+            "warnings": warnings,
             "screenshot": base64.b64encode(shot).decode("ascii") if shot is not None else None,
         }
     sys.stdout.write(json.dumps(answer))

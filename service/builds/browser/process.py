@@ -13,9 +13,9 @@ import base64
 import contextlib
 import functools
 import json
+import logging
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,16 @@ from dataclasses import asdict
 from typing import Any
 
 from service.builds.browser import Check, Outcome, Seen
+from service.children import child_environment, python
 from service.errors import BuildError
 from service.resources import cpus
 
+log = logging.getLogger("sameboat.builds")
 NICE = 10  # a tenth of the weight of what answers (sched(7)): much when the machine is idle, little when it is not
 STARTS_S = 90.0  # Python and Chromium on an overloaded machine; Playwright itself waits for 60 s
 DRIVER_S = 60.0
 PER_PAGE_S = 20.0  # a check costs 10 s at most, and a context that hangs somewhat more
-INHERITED = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-PREFIXES = ("LC_", "XDG_", "FONTCONFIG_", "PLAYWRIGHT_")
+PREFIXES = ("FONTCONFIG_", "PLAYWRIGHT_")  # of variables that Chromium and its driver read
 
 
 @functools.cache
@@ -58,6 +59,8 @@ def look(
     _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     with _turns():
         answer = _asked(json.dumps(request).encode() + b"\n", STARTS_S + PER_PAGE_S * (len(checks) + 1))
+    for warning in answer.get("warnings", ()):
+        _warned(warning)
     if "error" in answer:
         raise BuildError(answer["error"])
     shot = answer["screenshot"]
@@ -69,11 +72,17 @@ def look(
 
 
 @functools.cache
+def _warned(warning: str) -> None:
+    """Once in this process: it is true of every page."""
+    log.warning("%s", warning)
+
+
+@functools.cache
 def _driven(node: str | None) -> None:
     """Ask once whether Playwright's driver starts: Playwright waits without end where not. Raises BuildError."""
-    command = [sys.executable, "-m", "playwright", "--version"]
+    command, environment = python("playwright", "--version"), child_environment(prefixes=PREFIXES)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_S)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_S, env=environment)
     except subprocess.TimeoutExpired:
         raise BuildError(f"Playwright's driver does not run: it said nothing in {DRIVER_S:.0f} s.") from None
     if done.returncode:
@@ -85,11 +94,11 @@ def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
     """What the child answers. Its stdin stays open until it has: when it closes, this process is gone."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.builds.browser.page", str(NICE)],
+            python("service.builds.browser.page", str(NICE)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
-            env={key: value for key, value in os.environ.items() if key in INHERITED or key.startswith(PREFIXES)},
+            env=child_environment(prefixes=PREFIXES),
             start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
         )
         assert process.stdin is not None

