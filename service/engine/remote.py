@@ -17,6 +17,7 @@ import random
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -269,7 +270,8 @@ class RemoteEngine:
             text=reading.text,
             tokens=(),
             finish_reason=reading.finish,
-            usage=reading.usage,
+            # The server's cache is shared by all callers of this service: what it found there tells of the others.
+            usage=replace(reading.usage, cached=0) if request.cache_salt else reading.usage,
             timings=Timings(begun - arrived, (first or now) - arrived, now - arrived),
             logprobs=tuple(reading.logprobs) if request.logprobs is not None else None,
             constrained=request.schema is not None or request.any_json,

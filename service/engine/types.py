@@ -85,6 +85,7 @@ class Request:
     # What follows does not decide the answer and is not part of the fingerprint.
     fingerprint: str | None = None  # set by prompts.run; the key under which an exact answer may be used again
     reuse: bool = True  # a deterministic answer that was given before may be given again
+    cache_salt: str = ""  # answers and prefixes are reused only under the same salt; "": the owner of this process
     priority: Priority = "interactive"
     deadline_s: float | None = None  # from admission
 
@@ -144,7 +145,7 @@ class Answer:
 
     `tokens` are the ids that were generated, without the end-of-turn token. `probabilities` has one entry per label
     when the request gave `choices`, summing to 1. `constrained` says that a grammar was enforced while decoding.
-    `reused` says that nothing was computed: the same fingerprint had been answered before.
+    `reused` says that nothing was computed: the same fingerprint had been answered before under the same salt.
     """
 
     text: str

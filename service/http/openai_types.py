@@ -6,6 +6,7 @@ an answer and cannot be honoured raise NotSupported; the others are ignored.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from typing import Annotated, Any, ClassVar, Literal
@@ -24,6 +25,7 @@ REFUSED = (
 )  # fmt: skip
 """OpenAI's and other servers' parameters that would change an answer, and that nothing here honours."""
 MAX_PROMPTS = 16  # prompts of one /v1/completions; each is a request of its own in the queue
+MAX_SALT = 256  # characters
 MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
 
 
@@ -45,6 +47,7 @@ class _Body(BaseModel):
     logit_bias: dict[str, float] | None = None
     stream: bool = False
     stream_options: dict[str, Any] | None = None
+    cache_salt: str | None = Field(None, min_length=1, max_length=MAX_SALT)
     refused: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -59,6 +62,14 @@ class _Body(BaseModel):
                 raise NotSupported(f"{name} is not supported.", key=name, remedy="Leave it out.")
         if self.stream_options is not None and not self.stream:
             raise RequestError("stream_options needs stream: true.", key="stream_options")
+
+    def narrowed(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with this request's `cache_salt`, vLLM's parameter, joined to the caller's own salt: a caller can
+        keep requests apart from its other ones, and cannot join another caller's."""
+        if self.cache_salt is None:
+            return options
+        joined = json.dumps([options["cache_salt"], self.cache_salt])
+        return {**options, "cache_salt": hashlib.sha256(joined.encode()).hexdigest()}
 
     def sampling(self, max_tokens: int | None) -> Sampling:
         """OpenAI's defaults: temperature 1; without a seed one is drawn, so that two calls differ."""
@@ -193,7 +204,7 @@ class ChatBody(_Body):
             any_json=any_json,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             **tools,
-            **options,
+            **self.narrowed(options),
         )
 
 
@@ -220,6 +231,7 @@ class CompletionBody(_Body):
             raise NotSupported("echo is not supported.", key="echo")
         texts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
         sampling = self.sampling(self.max_tokens or 16)
+        options = self.narrowed(options)
         return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
 
 

@@ -56,7 +56,10 @@ ServiceDep = Annotated[Service, Depends(_service)]
 
 
 def options_of(request: Request, settings: Settings) -> dict[str, Any]:
-    """How to answer, as headers say: mode, reuse, priority, deadline. Raises RequestError for an unknown word."""
+    """How to answer, as headers say: mode, reuse, priority, deadline; and the caller's cache salt.
+
+    Raises RequestError for an unknown word.
+    """
     mode: Mode = settings.mode
     said = request.headers.get("x-sameboat-mode")
     if said is not None:
@@ -72,8 +75,19 @@ def options_of(request: Request, settings: Settings) -> dict[str, Any]:
         "mode": mode,
         "priority": priority,
         "reuse": "no-cache" not in control and "no-store" not in control,
+        "cache_salt": cache_salt(request),
         "deadline_s": _deadline_s(request.headers.get("x-sameboat-deadline")),
     }
+
+
+def cache_salt(request: Request) -> str:
+    """Under what this caller's answers and prefixes are kept: every caller finds only what was computed for it.
+
+    Who is calling is decided in front of the routes (`request.state.caller`). Where nobody decides it, the service is
+    bound to loopback without keys, and every caller is the owner of this process.
+    """
+    caller = getattr(request.state, "caller", None)
+    return str(caller.cache_salt) if caller is not None else ""
 
 
 def _deadline_s(said: str | None) -> float | None:

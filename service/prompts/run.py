@@ -50,6 +50,7 @@ def build_request(
     temperature: float | None = None,
     max_tokens: int | None = None,
     reuse: bool = True,
+    cache_salt: str = "",
     priority: Priority = "interactive",
     deadline_s: float | None = None,
 ) -> Request:
@@ -74,6 +75,7 @@ def build_request(
         neutral=prompt.neutral() if calibrate else (),
         mode=mode,
         reuse=reuse,
+        cache_salt=cache_salt,
         priority=priority,
         deadline_s=deadline_s,
     )

@@ -66,7 +66,7 @@ class Intake:
                 count=len(prompt),
                 remedy="Shorten the prompt or raise SAMEBOAT_CONTEXT.",
             )
-        active = Active(message["id"], prompt, message["exact"], message["background"])
+        active = Active(message["id"], prompt, message["exact"], message["background"], salt=message["salt"])
         if message["labels"]:
             found = label_scores.sequences(self._context, message["labels"])
             longest = max(len(prompt), len(self.tokens(message["neutral"]))) + max(map(len, found))

@@ -1,8 +1,8 @@
 """Answers that were given before and may be given again: nothing is computed for a question asked twice.
 
-In: requests with a fingerprint, their answers. Out: the same answer, marked `reused`. Not here: who may see it.
-Bounded in number and in bytes; the answer that was asked for longest ago goes first. The fingerprint covers everything
-that decides an answer, its mode too.
+In: requests with a fingerprint, their answers. Out: the same answer, marked `reused`. Not here: who is calling.
+Bounded in number and in bytes; the answer that was asked for longest ago goes first. Its key is the request's salt,
+so no caller finds out what another asked, and its fingerprint, which covers everything that decides an answer.
 
 An answer with log-probabilities is not kept: they take up to 100 times the memory of their text.
 """
@@ -21,11 +21,11 @@ ENTRY_BYTES = 1_024  # the key, the answer's own objects, the map's share
 
 
 class KeptAnswers:
-    """At most `limit` answers by fingerprint, of at most `limit_bytes` together."""
+    """At most `limit` answers by salt and fingerprint, of at most `limit_bytes` together."""
 
     def __init__(self, limit: int, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit, self._limit_bytes = limit, limit_bytes
-        self._answers: OrderedDict[str, tuple[Answer, int]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], tuple[Answer, int]] = OrderedDict()
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -34,10 +34,13 @@ class KeptAnswers:
 
     def find(self, request: Request) -> Answer | None:
         """The answer that was given to this request, unless it refuses to be given one."""
-        if not request.reuse or request.fingerprint is None or request.fingerprint not in self._answers:
+        if not request.reuse or request.fingerprint is None:
             return None
-        self._answers.move_to_end(request.fingerprint)
-        answer, _ = self._answers[request.fingerprint]
+        key = (request.cache_salt, request.fingerprint)
+        if key not in self._answers:
+            return None
+        self._answers.move_to_end(key)
+        answer, _ = self._answers[key]
         return replace(answer, reused=True, timings=Timings(0.0, 0.0, 0.0))
 
     def keep(self, request: Request, answer: Answer) -> None:
@@ -48,14 +51,15 @@ class KeptAnswers:
         size = memory_bytes(answer)
         if size > self._limit_bytes:
             return
-        self._drop(request.fingerprint)
-        self._answers[request.fingerprint] = (answer, size)
+        key = (request.cache_salt, request.fingerprint)
+        self._drop(key)
+        self._answers[key] = (answer, size)
         self.size_bytes += size
         while len(self._answers) > self._limit or self.size_bytes > self._limit_bytes:
             self._drop(next(iter(self._answers)))
 
-    def _drop(self, fingerprint: str) -> None:
-        _, size = self._answers.pop(fingerprint, (None, 0))
+    def _drop(self, key: tuple[str, str]) -> None:
+        _, size = self._answers.pop(key, (None, 0))
         self.size_bytes -= size
 
 

@@ -1,7 +1,8 @@
 """Whose tokens are in which slot, and how a request gets what others computed before it.
 
 What comes in: sequences that want a slot. What goes out: slots that hold the beginning of their prompt, copied from
-another slot or a kept prefix, bit for bit. Where a request goes is `scheduler.place`; this does it.
+another slot or a kept prefix, bit for bit, and nothing that another caller computed. Where a
+request goes is `scheduler.place`; this does it.
 """
 
 from __future__ import annotations
@@ -26,28 +27,33 @@ class Memory:
         """Give this sequence a slot and what is known of its prompt; False when none is free for it."""
         while True:
             placed = place(
-                self.slots, active.prompt, exact=active.exact, background=active.background, kept=self.prefixes
+                self.slots,
+                active.prompt,
+                exact=active.exact,
+                background=active.background,
+                salt=active.salt,
+                kept=self.prefixes,
             )
             if placed is None:
                 return False
             if self._fill(placed):
                 break
         slot = placed.slot
-        slot.owner, slot.used = active.id, step
+        slot.owner, slot.used, slot.salt = active.id, step, active.salt
         active.slot, active.done = slot, placed.reuse
         beginning = active.prompt[: placed.reuse]
-        if isinstance(placed.source, Slot) and self.prefixes.worth_keeping(beginning):
+        if isinstance(placed.source, Slot) and self.prefixes.worth_keeping(beginning, active.salt):
             self.keep(slot, beginning)  # the slot holds these tokens and no others at this moment
         return True
 
     def free(self, active: Active, step: int) -> None:
-        """The sequence is over. Its slot keeps what it computed, for whoever begins the same way."""
+        """The sequence is over. Its slot keeps what it computed, for the same caller's next request."""
         if active.slot is not None:
             active.slot.owner, active.slot.used = None, step
 
-    def keep(self, slot: Slot, tokens: Sequence[int], *, pinned: bool = False) -> None:
-        """Keep what this slot holds, which is these tokens."""
-        self.prefixes.keep(tokens, slot.canonical, self._context.state(slot.number), pinned=pinned)
+    def keep(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """Keep what this slot holds, which is these tokens, for the slot's salt."""
+        self.prefixes.keep(tokens, slot.canonical, self._context.state(slot.number), slot.salt)
 
     def computed(self, slot: Slot, tokens: Sequence[int]) -> None:
         """These prompt tokens were computed in this slot, as one chunk."""

@@ -6,11 +6,12 @@ needs, whether that fits, and the first message to a worker: the file, its sizes
 
 from __future__ import annotations
 
+import logging
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from service import resources
+from service import private, resources
 from service.engine.local.template import ChatTemplate
 from service.engine.types import Abilities, Identity
 from service.models import fit
@@ -19,6 +20,8 @@ from service.models.catalog import Model
 from service.models.gguf import Metadata, read_metadata
 from service.settings import Settings
 
+PREFIX_KEY = "prefixes.key"
+log = logging.getLogger("sameboat")
 TOKENS: dict[str, str | int | float | bool] = {
     "kv": "f16",
     "flash_attention": False,
@@ -93,6 +96,23 @@ class LocalModel:
         """Raises ModelDoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
         fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), beside=beside)
 
+    def _prefix_key(self) -> str | None:
+        """The key of the saved prefixes, as hexadecimal digits; None, and the log says so, where none can be kept.
+
+        It lies in the state directory: whoever can write to the cache volume alone can vouch for no file there.
+        """
+        path = self._settings.state_dir / PREFIX_KEY
+        try:
+            return private.key(path).hex()
+        except OSError as error:
+            log.warning(
+                "Prefixes are kept in memory only: %s cannot be made (%s). Set SAMEBOAT_STATE_DIR to a folder that can "
+                "be written.",
+                path,
+                error.strerror,
+            )
+            return None
+
     def load_message(self, path: Path, *, beside: int) -> dict[str, Any]:
         """What a worker is told to load. Prefixes take no more than what this and other models leave of the memory;
         `made_by` is all that decides the bytes of a saved prefix, as far as this side knows it."""
@@ -106,6 +126,7 @@ class LocalModel:
             "embeds": self.metadata.pools,
             "prefixes": {
                 "folder": str(settings.cache_dir / "prefixes"),
+                "key": self._prefix_key(),
                 "limit_bytes": max(0, min(settings.prefix_cache_bytes, left_bytes)),
                 "made_by": {
                     "model": identity.model_sha256,

@@ -1,9 +1,16 @@
-"""Prefix states on the cache volume: one file each, trusted only when everything about it is what it was.
+"""Prefix states on the cache volume: one file each, trusted only with a code that the volume alone cannot give.
 
-A file is a line of JSON (what computed the state, its token ids, the digest of its bytes) and the bytes. Its name is
-the digest of that line. What computed it is `made_by`: the model's and its template's digests, the engine's version and
-settings, llama.cpp's CPU features; a file of another maker is left alone, for it may be another service's on the same
-volume. A file that is damaged is deleted. The folder is bounded in bytes; what was used longest ago goes first.
+In: token ids and states, a key that is not on the volume. Out: the same states.
+Not here: what is kept (promoted prompts' beginnings and nothing else, see `prefixes`); where the key lies.
+
+A file is a line of JSON (what computed the state, its token ids, the digest of its bytes), a line with the code of that
+line (keyed BLAKE2b) and the bytes. Its name is the code. What computed it is `made_by`: the model's and its template's
+digests, the engine's version and settings, llama.cpp's CPU features; a file of another maker is left alone, for it may
+be another service's with the same key. A file without a valid code, or with other bytes, is removed and said.
+
+Each key has a folder of its own, so services with different keys on one volume neither read nor judge each other's
+files. All folders together are bounded in bytes; what was used longest ago goes first, so a lost key's files go too.
+Folders are 0700 and files 0600.
 
 Writing happens on a thread of its own, since decoding should not wait for a disk. A volume that cannot be written to is
 survived: nothing is saved, and `problem` says why.
@@ -13,30 +20,39 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import json
+import logging
 import os
 import queue
+import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 1
+from service import private
+
+VERSION = 2
 HEADER_BYTES = 1 << 20  # no header is longer
+CODE_BYTES = 32
 STALE_S = 3600.0  # a part of a file that is older was left by a process that died
+log = logging.getLogger("sameboat")
 
 State = npt.NDArray[np.uint8]
 
 
 class PrefixFiles:
-    """The folder, for one maker."""
+    """The files of one maker and one key, in `root`."""
 
-    def __init__(self, folder: Path, made_by: Mapping[str, Any], *, limit_bytes: int) -> None:
-        self._folder = folder
+    def __init__(self, root: Path, made_by: Mapping[str, Any], *, key: bytes, limit_bytes: int) -> None:
+        self._root = root
+        self._key = key
+        self._folder = root / self._code(b"folder")[:16]
         self._made_by = json.loads(json.dumps(made_by))  # as it will be read again
         self._limit = limit_bytes
         self._jobs: queue.SimpleQueue[tuple[list[int], int, State, Callable[[Path], None]]] = queue.SimpleQueue()
@@ -48,27 +64,23 @@ class PrefixFiles:
         """(token ids, how many of them are canonical, path) of every file of this maker. Reads headers only."""
         found = []
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            if self._root.is_dir():
+                private.folder(self._root)
+            for path in self._root.glob("*.prefix"):
+                self._remove(path, "is of a form that held callers' prompts too")  # version 1
             for path in sorted(self._folder.iterdir()):
                 if path.suffix == ".part":
                     self._sweep(path)
                 elif path.suffix == ".prefix":
-                    header = self._header(path)
+                    header, _ = self._read(path, whole=False)
                     if header is not None and header["made_by"] == self._made_by:
                         found.append((header["tokens"], header["canonical"], path))
         return found
 
     def load(self, path: Path) -> State | None:
         """The bytes, verified; None when there are none to be trusted, and then the file is gone."""
-        header = self._header(path)
+        header, state = self._read(path, whole=True)
         if header is None:
-            return None
-        try:
-            data = path.read_bytes()
-        except OSError:
-            return None
-        state = np.frombuffer(data, dtype=np.uint8, offset=data.index(b"\n") + 1)
-        if hashlib.sha256(state.data).hexdigest() != header["sha256"]:
-            self.delete(path)
             return None
         with contextlib.suppress(OSError):  # a read-only volume keeps its order
             os.utime(path)
@@ -97,6 +109,13 @@ class PrefixFiles:
         except OSError as error:
             self.problem = f"{path.name} cannot be deleted: {error.strerror}"
 
+    def _code(self, data: bytes) -> str:
+        return hashlib.blake2b(data, key=self._key, digest_size=CODE_BYTES).hexdigest()
+
+    def _remove(self, path: Path, why: str) -> None:
+        log.warning("%s %s; it is removed and not used.", path, why)
+        self.delete(path)
+
     def _write_all(self) -> None:
         while True:
             tokens, canonical, state, done = self._jobs.get()
@@ -118,12 +137,15 @@ class PrefixFiles:
             },
             separators=(",", ":"),
         ).encode()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{_name(header)}.prefix"
+        private.folder(self._root)
+        private.folder(self._folder)
+        code = self._code(header)
+        path = self._folder / f"{code}.prefix"
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                file.write(header + b"\n")
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private.FILE), "wb") as file:
+                file.write(header + b"\n" + code.encode() + b"\n")
                 file.write(state.data)
             self._make_room(part.stat().st_size)
             part.replace(path)
@@ -134,7 +156,7 @@ class PrefixFiles:
     def _make_room(self, size: int) -> None:
         """Delete the files that were used longest ago until `size` more bytes are within the bound."""
         files = []
-        for path in self._folder.glob("*.prefix"):
+        for path in self._root.glob("*/*.prefix"):
             with contextlib.suppress(FileNotFoundError):  # another service on this volume made room too
                 there = path.stat()
                 files.append((there.st_mtime, there.st_size, path))
@@ -145,21 +167,26 @@ class PrefixFiles:
             total -= bytes_
             path.unlink(missing_ok=True)
 
-    def _header(self, path: Path) -> dict[str, Any] | None:
-        """The header, if the file has its name by right and is as long as it says. A damaged file is deleted."""
+    def _read(self, path: Path, *, whole: bool) -> tuple[dict[str, Any] | None, State | None]:
+        """Header and, if `whole`, state of a file that has a valid code and its name by right; else it is removed."""
         try:
-            with path.open("rb") as file:
+            with _regular(path) as file:
                 line = file.readline(HEADER_BYTES).rstrip(b"\n")
-                size = path.stat().st_size - len(line) - 1
-            header: dict[str, Any] = json.loads(line)
-            if path.stem != _name(line) or header["version"] != VERSION or header["size"] != size:
-                raise ValueError("not what was written")
+                code = file.readline(2 * CODE_BYTES + 1).rstrip(b"\n").decode("ascii", "replace")
+                if not hmac.compare_digest(code.encode(), self._code(line).encode()) or path.stem != code:
+                    raise ValueError("has no valid code")
+                header: dict[str, Any] = json.loads(line)
+                if header["version"] != VERSION or header["size"] != os.fstat(file.fileno()).st_size - file.tell():
+                    raise ValueError("is not as long as it says")
+                state = np.frombuffer(file.read(), dtype=np.uint8) if whole else None
+                if state is not None and hashlib.sha256(state.data).hexdigest() != header["sha256"]:
+                    raise ValueError("has other bytes than were saved")
         except OSError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            self.delete(path)
-            return None
-        return header
+            return None, None
+        except ValueError as error:
+            self._remove(path, str(error))
+            return None, None
+        return header, state
 
     def _sweep(self, part: Path) -> None:
         with contextlib.suppress(OSError):  # somebody else's, or gone already
@@ -167,5 +194,10 @@ class PrefixFiles:
                 part.unlink()
 
 
-def _name(header: bytes) -> str:
-    return hashlib.sha256(header).hexdigest()[:40]
+def _regular(path: Path) -> BinaryIO:
+    """The file, opened. Raises ValueError for a pipe, which would be waited for, and OSError for a link."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("is no file")
+    return file

@@ -1,11 +1,13 @@
-"""Beginnings of prompts that were decoded once: kept in memory and on the cache volume for whoever begins the same way.
+"""Beginnings of prompts that were decoded once: kept for whoever begins the same way and may know that it was decoded.
 
-What comes in: token ids, and the bytes of a sequence's state as llama.cpp writes them. What goes out: the same bytes,
-bit for bit, so an exact answer may start from them. What it does not know: llama.cpp, slots, requests.
+In: token ids, the bytes of a sequence's state as llama.cpp writes them, and the salt under which it was computed.
+Out: the same bytes, bit for bit, so an exact answer may start from them.
+Not here: llama.cpp, slots, requests; who may use a prefix, which is `scheduler.reusable`.
 
-What is kept: what a floor above asked for (the promoted prompts' common beginnings, `pinned`), and every beginning
-that was seen shared a second time. Memory is bounded in bytes; what was used longest ago goes first, pinned ones last.
-What goes from memory stays on the volume, if it is there, and is read again when it is wanted.
+Two kinds are kept. A prefix without a salt is the common beginning of a promoted prompt: shared by all callers, pinned
+in memory, saved on the cache volume. Every other one was seen twice under one salt: it is kept in memory only, for
+requests with that salt. Memory is bounded in bytes; what was used longest ago goes first, pinned ones last. A saved
+one that goes from memory is read again when it is wanted.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Prefix:
     state: State | None = None
     path: Path | None = None
     pinned: bool = False
+    salt: str | None = None  # None: for everybody
     used: int = field(default=0)
 
 
@@ -61,22 +64,28 @@ class Prefixes:
     @property
     def size_bytes(self) -> int:
         """Bytes in memory."""
-        return sum(each.state.nbytes for each in self._kept if each.state is not None)
+        return sum(prefix.state.nbytes for prefix in self._kept if prefix.state is not None)
 
-    def find(self, tokens: Sequence[int]) -> Prefix | None:
-        """The one that holds exactly these tokens."""
-        return next((each for each in self._kept if each.tokens == tokens), None)
+    def pin(self, tokens: Sequence[int]) -> bool:
+        """Whether exactly these tokens are kept for everybody; what is evicted last from now on."""
+        for prefix in self._kept:
+            if prefix.salt is None and prefix.tokens == tokens:
+                prefix.pinned = True
+                return True
+        return False
 
-    def worth_keeping(self, tokens: Sequence[int]) -> bool:
+    def worth_keeping(self, tokens: Sequence[int], salt: str | None = "") -> bool:
         """Whether this beginning, which two prompts just shared, should be kept: it was shared before, and is new.
 
         Beginnings are told apart by their whole chunks. A conversation that grows by a turn shares a new and longer
         one each time, so it never counts twice.
         """
         head = list(tokens[: len(tokens) - len(tokens) % self._chunk])
-        if not self._limit or not head or any(each.tokens[: len(head)] == head for each in self._kept):
+        if not self._limit or not head:
             return False
-        key = hash(tuple(head))
+        if any(prefix.salt in (None, salt) and prefix.tokens[: len(head)] == head for prefix in self._kept):
+            return False
+        key = hash((salt, *head))
         if key in self._seen:
             del self._seen[key]
             return True
@@ -85,15 +94,15 @@ class Prefixes:
             self._seen.popitem(last=False)
         return False
 
-    def keep(self, tokens: Sequence[int], canonical: int, state: State, *, pinned: bool = False) -> None:
-        """Keep the state behind these tokens, in memory and, as soon as the disk allows, on the volume."""
+    def keep(self, tokens: Sequence[int], canonical: int, state: State, salt: str | None = "") -> None:
+        """Keep the state behind these tokens; without a salt for everybody, and on the volume as soon as it can be."""
         if state.nbytes > self._limit:
             return
-        made = Prefix(list(tokens), canonical, state, pinned=pinned)
+        made = Prefix(list(tokens), canonical, state, pinned=salt is None, salt=salt)
         self._touch(made)
         self._kept.append(made)
         self._evict(made)
-        if self._files is not None:
+        if self._files is not None and salt is None:
             self._files.save(made.tokens, canonical, state, lambda path: setattr(made, "path", path))
 
     def state(self, prefix: Prefix) -> State | None:
@@ -123,11 +132,11 @@ class Prefixes:
 
     def _evict(self, fresh: Prefix) -> None:
         """Make room: the least recently used first, pinned ones last, never the one that is wanted now."""
-        others = [each for each in self._kept if each.state is not None and each is not fresh]
-        for each in sorted(others, key=lambda each: (each.pinned, each.used)):
+        others = [prefix for prefix in self._kept if prefix.state is not None and prefix is not fresh]
+        for prefix in sorted(others, key=lambda prefix: (prefix.pinned, prefix.used)):
             if self.size_bytes <= self._limit:
                 return
             self.counters["prefix_evicted"] += 1
-            each.state = None
-            if each.path is None:
-                self._kept.remove(each)
+            prefix.state = None
+            if prefix.path is None:
+                self._kept.remove(prefix)

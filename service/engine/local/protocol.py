@@ -32,6 +32,7 @@ class Submit(TypedDict):
     logprobs: int | None
     exact: bool
     background: bool
+    salt: str
     force: bool
 
 

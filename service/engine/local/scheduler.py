@@ -17,6 +17,10 @@ One step of the worker, decided in this order:
 
 Prompts are always computed alone and in chunks cut at multiples of `CHUNK` from the prompt's beginning, in both modes.
 A prefix that ends at such a cut therefore holds the same bits whoever computed it, and exact requests may share it.
+
+Who may share is decided by cache salts. A request starts from what was computed under its own salt, or from what is
+shared by all (salt None: the prefixes of promoted prompts), and from nothing else, so what it finds computed already
+tells it nothing about other callers.
 """
 
 from __future__ import annotations
@@ -29,10 +33,11 @@ CHUNK = 64  # tokens; one chunk is also how long a cancellation may have to wait
 
 
 class Held(Protocol):
-    """Tokens whose state is somewhere; the first `canonical` were computed in whole chunks."""
+    """Tokens whose state is somewhere; the first `canonical` were computed in whole chunks. Salt None: everybody's."""
 
     tokens: list[int]
     canonical: int
+    salt: str | None
 
 
 @dataclass
@@ -44,6 +49,7 @@ class Slot:
     canonical: int = 0
     owner: int | None = None
     used: int = 0  # step of the last use, for eviction
+    salt: str | None = ""  # of the request whose tokens these are
 
 
 @dataclass
@@ -58,6 +64,7 @@ class Active:
     done: int = 0  # prompt tokens that are in the slot's memory
     answering: bool = False
     ahead: bool = False  # only a prefix, decoded before anybody asks
+    salt: str | None = ""  # None: it is decoded for everybody
 
     @property
     def left(self) -> int:
@@ -89,11 +96,14 @@ def common(left: Sequence[int], right: Sequence[int]) -> int:
     return low
 
 
-def reusable(held: Held, prompt: Sequence[int], *, exact: bool) -> int:
+def reusable(held: Held, prompt: Sequence[int], *, exact: bool, salt: str | None = "") -> int:
     """Prompt tokens that need not be computed if this request starts from what is held.
 
     The last prompt token is always computed, since its logits are needed. An exact request takes only whole chunks.
+    Nothing is taken from a request with another salt.
     """
+    if held.salt is not None and held.salt != salt:
+        return 0
     size = min(common(held.tokens, prompt), len(prompt) - 1)
     if exact:
         size = min(size, held.canonical)
@@ -111,17 +121,27 @@ class Placement:
 
 
 def place(
-    slots: Sequence[Slot], prompt: Sequence[int], *, exact: bool, background: bool, kept: Iterable[Held] = ()
+    slots: Sequence[Slot],
+    prompt: Sequence[int],
+    *,
+    exact: bool,
+    background: bool,
+    salt: str | None = "",
+    kept: Iterable[Held] = (),
 ) -> Placement | None:
     """Rule 2. None when no slot is free for this request. `kept` are prefixes that no slot needs to hold."""
     free = [slot for slot in slots if slot.owner is None]
     if not free or (background and len(free) == 1 and len(slots) > 1):
         return None
     beside = neighbours(slots)
-    best = max(slots, key=lambda slot: (reusable(slot, prompt, exact=exact), slot in beside, -slot.number))
-    reuse = reusable(best, prompt, exact=exact)
-    prefix = max(kept, key=lambda held: reusable(held, prompt, exact=exact), default=None)
-    from_prefix = reusable(prefix, prompt, exact=exact) if prefix is not None else 0
+
+    def size(held: Held) -> int:
+        return reusable(held, prompt, exact=exact, salt=salt)
+
+    best = max(slots, key=lambda slot: (size(slot), slot in beside, -slot.number))
+    reuse = size(best)
+    prefix = max(kept, key=size, default=None)
+    from_prefix = size(prefix) if prefix is not None else 0
     if reuse and reuse >= from_prefix and best in beside and reuse * 2 >= len(best.tokens):
         return Placement(best, best, reuse)  # its rest is worth less than what a copy costs
     source: Held | None = best if reuse else None

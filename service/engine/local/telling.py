@@ -51,5 +51,6 @@ def told(request: Request, template: ChatTemplate, *, force: bool) -> dict[str, 
         "logprobs": request.logprobs,
         "exact": request.mode == "exact",
         "background": request.priority == "background",
+        "salt": request.cache_salt,
         "force": force,
     }

@@ -163,12 +163,9 @@ class Worker:
             prompts = [self._intake.tokens(pieces) for pieces in group]
             shared = min((common(prompts[0], each) for each in prompts), default=0)
             beginning = prompts[0][: min(shared, self.context.n_ctx - 1)]
-            kept = self._memory.prefixes.find(beginning)
-            if kept is not None:
-                kept.pinned = True
-            elif len(beginning) >= CHUNK:
+            if not self._memory.prefixes.pin(beginning) and len(beginning) >= CHUNK:
                 self._internal -= 1
-                active = Active(self._internal, beginning, exact=False, background=True, ahead=True)
+                active = Active(self._internal, beginning, exact=False, background=True, ahead=True, salt=None)
                 self._requests[active.id] = Request({}, active)
         self._stats()
 
@@ -231,7 +228,7 @@ class Worker:
         """The prompt is whole: its last logits are there."""
         if request.active.ahead:
             assert request.active.slot is not None
-            self._memory.keep(request.active.slot, request.active.prompt, pinned=True)
+            self._memory.keep(request.active.slot, request.active.prompt)
             self._forget(request.id)
             self._stats()
             return
@@ -333,7 +330,7 @@ class Worker:
         else:  # once more with the content-free prompt, in whichever slot is free; this one keeps what it holds
             request.scores = scores
             slot.owner, slot.used = None, self._step
-            request.active = Active(request.id, self._intake.tokens(neutral), active.exact, active.background)
+            request.active = replace(active, prompt=self._intake.tokens(neutral), slot=None, done=0, answering=False)
 
     def _label(self, request: Request, scores: list[float], neutral: list[float] | None) -> None:
         assert request.labels is not None
@@ -347,7 +344,10 @@ def _prefixes(message: dict[str, Any]) -> Prefixes:
     """The kept prefixes as the parent wants them: how much memory, and where on the cache volume."""
     wanted = message["prefixes"]
     made_by = {**wanted["made_by"], "features": features(), "slots": message["slots"], "n_ctx": message["n_ctx"]}
-    files = PrefixFiles(Path(wanted["folder"]), made_by, limit_bytes=wanted["limit_bytes"])
+    files = None
+    if wanted["key"] is not None:
+        key, limit = bytes.fromhex(wanted["key"]), wanted["limit_bytes"]
+        files = PrefixFiles(Path(wanted["folder"]), made_by, key=key, limit_bytes=limit)
     return Prefixes(wanted["limit_bytes"], chunk=CHUNK, files=files)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, chunk_size, common, place, reusable
 
 
@@ -95,3 +97,17 @@ def test_prefixes_are_decoded_ahead_only_while_no_prompt_waits() -> None:
     ahead = Active(1, [1], False, True, Slot(0), ahead=True)
     build = Active(2, [1] * 500, False, True, Slot(1))
     assert Scheduler().next([ahead, build])[0].sequences == (build,)
+
+
+@pytest.mark.parametrize(("theirs", "ours", "reused"), [("a", "a", 90), ("a", "b", 0), ("", "a", 0), (None, "a", 90)])
+def test_a_request_starts_from_its_own_salt_and_from_what_is_for_everybody(
+    theirs: str | None, ours: str, reused: int
+) -> None:
+    """The same in a slot that is free again and in a kept prefix."""
+    tokens, prompt = [5] * 100, [5] * 90 + [6]
+    in_slot = place([Slot(0, tokens, salt=theirs)], prompt, exact=False, background=False, salt=ours)
+    kept = Slot(9, tokens, salt=theirs)
+    as_prefix = place([Slot(0)], prompt, exact=False, background=False, salt=ours, kept=[kept])
+    assert in_slot is not None
+    assert as_prefix is not None
+    assert [in_slot.reuse, as_prefix.reuse] == [reused, reused]

@@ -62,7 +62,7 @@ def test_a_prefix_decoded_ahead_is_saved_restored_verified_and_changes_no_bit(ca
 
     cold, _ = asyncio.run(ask(warm=False, cached=False))
     ahead, _ = asyncio.run(ask(warm=True, cached=True))
-    (path,) = folder.glob("*.prefix")
+    (path,) = folder.glob("*/*.prefix")
     restored, numbers = asyncio.run(ask(warm=False, cached=True))
     assert numbers["prefix_restored"] == 1
     data = bytearray(path.read_bytes())
