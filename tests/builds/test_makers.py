@@ -15,9 +15,9 @@ from service.builds.generate import Job, Unusable, offered, unchanged
 from service.builds.generate.frame import STYLE, framed, style
 from service.builds.generate.plan import page, tidied
 from service.builds.generate.providers import Providers, read
+from service.builds.generate.reading import read as read_answer
 from service.builds.generate.sources import fetched
 from service.builds.generate.write import Write
-from service.builds.generate.write import read as read_answer
 from service.engine.pool import Engines
 from service.engine.types import Answer, Identity, Timings, Usage
 from service.errors import PromptTooLong, SettingsError

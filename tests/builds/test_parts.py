@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.builds.brief import Brief, attachments, decode
 from service.builds.generate import Unusable
-from service.builds.generate.write import apply, edits, files, read
+from service.builds.generate.reading import read
 from service.errors import InputsError
 from tests.builds.harness import brief
 
@@ -52,14 +52,14 @@ def test_edits_are_all_applied_or_none() -> None:
     first = "<<<<<<< SEARCH index.html\none\n=======\n1\n>>>>>>> REPLACE\n"
     text = first + "<<<<<<< SEARCH\nthree\n=======\n3\n>>>>>>> REPLACE\n"
     with pytest.raises(Unusable, match="0 times"):
-        apply(edits(text), {"index.html": b"one\ntwo\n"})
-    assert apply(edits(text), {"index.html": b"one\nthree\n"}) == {"index.html": b"1\n3\n"}
+        read(text, {"index.html": b"one\ntwo\n"}, set())
+    assert read(text, {"index.html": b"one\nthree\n"}, set()) == {"index.html": b"1\n3\n"}
 
 
 def test_an_edit_that_matches_twice_is_refused() -> None:
     """Which of the two was meant cannot be known."""
     with pytest.raises(Unusable, match="2 times"):
-        apply([("index.html", "x\n", "y\n")], {"index.html": b"x\nx\n"})
+        read("<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n", {"index.html": b"x\nx\n"}, set())
 
 
 @pytest.mark.parametrize("path", ["data.csv/x", "old.js/x", "docs", "LICENSE/x", "README.md/x"])
@@ -73,6 +73,6 @@ def test_an_answer_that_no_repository_could_hold_is_refused(path: str) -> None:
 def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:
     """A marked file is taken; one outside is refused; attachments are not overwritten."""
     answer = "FILE: index.html\n```html\n<p>hi</p>\n```\n\nFILE: data.csv\n```\nwrong\n```\n"
-    assert files(answer, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
+    assert read(answer, {}, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
     with pytest.raises(Unusable):
-        files("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", set())
+        read("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", {}, set())

@@ -21,6 +21,15 @@ class Unusable(BuildError):
     """The model's answer cannot be used; the message says why, and may be shown to it."""
 
 
+class Cut(Unusable):
+    """The answer ended before its end. `files` are what was written, with the page closed; None where that is not
+    plain."""
+
+    def __init__(self, message: str, files: dict[str, bytes] | None) -> None:
+        super().__init__(message)
+        self.files = files
+
+
 class Ask(Protocol):
     """Run a promoted prompt by name. Raises SameboatErrors."""
 

@@ -1,35 +1,20 @@
-"""Write files: a capable model writes whole files, or edits that match exactly once, all of them or none.
+"""Write files: a capable model writes whole files, or edits of the files that are there.
 
-The answer's form is plain text that small models keep to better than JSON: a line `FILE: path`, then the content in a
-fence. Edits are SEARCH/REPLACE blocks. What does not parse is refused with a sentence that the model can act on.
+In: a job, and a function that asks. Out: the files. The answer's form is plain text that small models keep to better
+than JSON: a line `FILE: path`, then the content in a fence. Not here: how an answer is read (`reading`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
-from types import MappingProxyType
 
-from service.builds.forge import STAMP
-from service.builds.generate import Ask, Job, Unusable, cut, offered
+from service.builds.generate import Ask, Cut, Job, Unusable, cut, offered
+from service.builds.generate.excerpts import closed
+from service.builds.generate.excerpts import cut as cut_page
 from service.builds.generate.frame import STYLE, style
+from service.builds.generate.reading import KEPT, read
 from service.errors import PromptTooLong
 from service.prompts.run import Result
-
-FILE = re.compile(
-    r"^[#*\s]*(?:FILE|File)[:\s]+[`*]*(?P<path>[^\s`*]+)[`*]*[^\n]*\n+"
-    r"(?P<fence>`{3,})[^\n]*\n(?P<body>.*?)^(?P=fence)[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
-EDIT = re.compile(
-    r"^<{5,9} SEARCH[ \t]*(?P<path>[^\n]*)\n(?P<old>.*?)^={5,9}[ \t]*\n(?P<new>.*?)^>{5,9} REPLACE[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
-LONE_PAGE = re.compile(r"`{3,}html[^\n]*\n(?P<body>.*?)^`{3,}[ \t]*$", re.MULTILINE | re.DOTALL)
-KEPT = {"license", "build.json", ".nojekyll"}
-MAX_FILES = 40
-MAX_FILE_BYTES = 1_000_000
 
 
 class Write:
@@ -92,75 +77,18 @@ def shown(previous: Mapping[str, bytes]) -> str:
 
 
 def answered(result: Result, previous: Mapping[str, bytes], attached: set[str]) -> dict[str, bytes]:
-    """The files that an answer gives or changes. Raises Unusable with a sentence that the model can act on."""
+    """The files that an answer gives or changes. Raises Unusable with a sentence that the model can act on, and Cut
+    with what can be used of an answer that was cut."""
     if result.problem is not None:
         raise Unusable(result.problem)
-    if result.answer.finish_reason == "length":
-        raise Unusable("The answer was cut before the files were whole; write less.")
-    return read(result.text, previous, attached)
-
-
-def read(text: str, previous: Mapping[str, bytes], attached: set[str]) -> dict[str, bytes]:
-    """Edits if there are any, else whole files. Raises Unusable, also for what no repository could hold."""
-    edited = previous and EDIT.search(text)
-    made = apply(edits(text), previous) if edited else files(text, attached, previous)
-    every = {*made, *previous, *attached, "LICENSE", "README.md", STAMP}
-    for path in every:
-        for folder in map(str, PurePosixPath(path).parents):
-            if folder in every:
-                raise Unusable(f"{folder} is a file and cannot hold {path}.")
-    return made
-
-
-def files(text: str, attached: set[str], previous: Mapping[str, bytes] = MappingProxyType({})) -> dict[str, bytes]:
-    """The files of an answer. Raises Unusable. Files that the build itself writes, and attachments, are left alone."""
-    text = text.replace("\r\n", "\n")
-    if not text.endswith("\n"):
-        text += "\n"
-    found = {match["path"]: match["body"] for match in FILE.finditer(text)}
-    if not found and (match := LONE_PAGE.search(text)):
-        found = {"index.html": match["body"]}
-    if not found and re.match(r"\s*<!doctype html", text, re.IGNORECASE):
-        found = {"index.html": text.lstrip()}
-    kept = {_path(path): body.encode() for path, body in found.items() if path not in attached}
-    kept = {path: body for path, body in kept.items() if path.lower() not in KEPT}
-    if "index.html" not in kept and not (kept and "index.html" in previous):
-        raise Unusable("The answer holds no index.html; each file must be a line 'FILE: path' and then a fence.")
-    if len(kept) > MAX_FILES or any(len(body) > MAX_FILE_BYTES for body in kept.values()):
-        raise Unusable(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")
-    return kept
-
-
-def _path(path: str) -> str:
-    """A path inside the repository. Raises Unusable."""
-    parts = path.removeprefix("./").split("/")
-    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\\" in path or ":" in path:
-        raise Unusable(f"{path!r} is not a path inside the repository.")
-    return "/".join(parts)
-
-
-def edits(text: str) -> list[tuple[str, str, str]]:
-    """(path, search, replace) of every block; a block without a path means index.html."""
-    text = text.replace("\r\n", "\n") + "\n"
-    return [(_path(match["path"].strip() or "index.html"), match["old"], match["new"]) for match in EDIT.finditer(text)]
-
-
-def apply(wanted: list[tuple[str, str, str]], previous: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files that change. Every search must be found exactly once, or nothing is changed. Raises Unusable."""
-    changed: dict[str, str] = {}
-    for path, old, new in wanted:
-        if path.lower() in KEPT:
-            raise Unusable(f"{path} is not edited.")
-        text = changed.get(path)
-        if text is None:
-            if path not in previous:
-                if old.strip():
-                    raise Unusable(f"There is no file {path}.")
-                changed[path] = new
-                continue
-            text = previous[path].decode("utf-8", "replace")
-        count = text.count(old) if old.strip() else 0
-        if count != 1:
-            raise Unusable(f"A SEARCH text occurs {count} times in {path}; it must occur exactly once.")
-        changed[path] = text.replace(old, new)
-    return {path: text.encode() for path, text in changed.items()}
+    if result.answer.finish_reason != "length":
+        return read(result.text, previous, attached)
+    why = "The answer was cut before the files were whole; write less."
+    try:
+        made = read(result.text, previous, attached, whole=False)
+    except Unusable:
+        raise Cut(why, None) from None
+    pages = {path: closed(data.decode()) for path, data in made.items() if cut_page(path, data.decode())}
+    if None in pages.values():
+        raise Cut(why, None)
+    raise Cut(why, {**made, **{path: text.encode() for path, text in pages.items() if text is not None}})

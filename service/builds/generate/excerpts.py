@@ -1,0 +1,149 @@
+"""Whether a written file is whole: no "rest of the code remains the same", and no end in the middle.
+
+In: a file's text, and the text that stood there before. Out: why it is no whole file, or None; and for a page that was
+cut, the page closed where that is plain. Not here: where the text came from.
+"""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+SCRIPTS = ("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "scss")
+PAGES = ("html", "htm", "xhtml", "svg", "xml", "vue")
+HASHES = ("py", "sh", "yml", "yaml", "toml", "rb")
+COMMENT = re.compile(r"<!--(?P<html>.*?)(?:-->|\Z)|/\*(?P<block>.*?)\*/", re.DOTALL)
+SLASHES = re.compile(r"(?m)(?:^|(?<=[\s;{}()>]))//(?P<line>[^\n]*)")
+HASH = re.compile(r"(?m)^\s*#(?P<line>[^\n]*)")
+LONE_DOTS = re.compile(r"(?m)^[ \t]*(?:\.{3,}|…)[ \t]*;?$")
+BRACKETED = re.compile(r"(?m)^[ \t]*[\[({](?P<said>[^\n()\[\]{};=<>\"']{8,120})[\])}][ \t]*$")
+DOTS = re.compile(r"^\s*(?:\.{3,}|…)+\s*$")
+WHAT = (
+    r"(?:code|html|css|js|javascript|markup|page|file|styles?|stylesheet|rules?|scripts?|functions?|functionality|"
+    r"content|elements?|sections?|logic|body|head|header|footer|document|app|application|implementation|handlers?|"
+    r"listeners?|methods?|lines?|parts?|stuff|things?|everything|structure|layout|template|table|form|buttons?|it|"
+    r"items?)"
+)
+REST = (
+    r"(?:rest|remainder|remaining|existing|previous|original|earlier|current|old|above|everything else|"
+    r"all (?:the )?other|other)"
+)
+STAYS = (
+    r"(?:unchanged|not changed|untouched|intact|(?:re)?mains?|stays?|same|as (?:it |they )?(?:is|was|were|are|before)|"
+    r"omitted|left out|not shown|skipped|continues?|goes? here|go here|comes? here|for brevity|no changes?|unmodified|"
+    r"kept|keep|retained?)"
+)
+SAYS = (
+    re.compile(rf"\b{REST}\b.*\b{WHAT}\b.*\b{STAYS}\b"),
+    re.compile(rf"\b{STAYS}\b.*\b{REST}\b.*\b{WHAT}\b"),
+    re.compile(rf"^(?:the |your |all |any |include |insert |add |put |paste |and )*{REST} (?:of )?"
+               rf"(?:the |your |this |my )*(?:\w+ )?{WHAT}(?: (?:here|above|below|as before|goes here|from before))?$"),
+    re.compile(r"^(?:the )?rest of (?:the |your |this |my )?[\w ./-]{1,40}$"),
+    re.compile(rf"^(?:the |your )?(?:{WHAT} )?(?:is |are |all |everything )*(?:unchanged|"
+               r"same as (?:before|above|earlier|(?:in )?(?:the )?(?:original|previous|last|first)[\w ]{0,30})|"
+               r"as (?:before|above)|"
+               r"no changes?(?: needed)?(?: here)?|omitted(?: for brevity)?|snip(?:ped)?|truncated|abridged|etc)$"),
+    re.compile(rf"\b{WHAT}\b.*\b(?:omitted|left out|truncated|not shown|abbreviated|shortened)\b"),
+    re.compile(r"\b(?:omitted|left out|truncated|abbreviated|shortened) for (?:brevity|space|clarity)\b"),
+    re.compile(rf"^(?:your|the) (?:\w+ )?{WHAT} (?:goes?|comes?|is|stays?|remains?) here$"),
+    re.compile(rf"^(?:your|more|other|additional|further) (?:\w+ )?{WHAT} here$"),
+)  # fmt: skip
+
+
+def excerpt(path: str, text: str, before: str = "") -> str | None:
+    """The line that stands for code which is left out, or None. What stood there `before` is no sign."""
+    for line, said in _remarks(path, text):
+        plain = re.sub(r"[\s*/#<>!\-=_]+", " ", said).strip().lower()
+        bare = re.sub(r"\s*(?:\.{2,}|…)\s*", " ", plain).strip(" ()[]{}.:;,")
+        elided = re.match(r"[\s([{]*(?:\.{3,}|…)", plain) is not None
+        left_out = bool(DOTS.fullmatch(said.strip(" \t*-/#"))) or any(pattern.search(bare) for pattern in SAYS)
+        if not left_out and elided and len(bare.split()) <= 10:
+            left_out = re.search(rf"\b(?:{REST}|{WHAT}|more|same|here)\b", bare) is not None
+        if left_out and said.strip() and said.strip() not in before:
+            return f"line {line} says {said.strip()[:60]!r}"
+    return None
+
+
+def _remarks(path: str, text: str) -> list[tuple[int, str]]:
+    """(line, text) of every comment, and of every line that holds nothing but dots or a bracketed remark."""
+    kind = path.rsplit(".", 1)[-1].lower()
+    found: list[tuple[int, str]] = []
+
+    def add(pattern: re.Pattern[str], inside: str, start: int = 0) -> None:
+        for match in pattern.finditer(inside):
+            group = next(name for name, value in match.groupdict().items() if value is not None)
+            at = start + match.start()
+            lines = match[group].strip().splitlines() or [""]
+            found.extend((text.count("\n", 0, at) + 1 + number, line) for number, line in enumerate(lines))
+            if len(lines) > 1 and len(match[group]) < 200:
+                found.append((text.count("\n", 0, at) + 1, " ".join(lines)))
+
+    if kind in (*PAGES, *SCRIPTS, "md"):
+        add(COMMENT, text)
+    if kind in HASHES:
+        add(HASH, text)
+    if kind in SCRIPTS and "css" not in kind:
+        add(SLASHES, text)
+    code = [(0, text)] if kind in SCRIPTS else []
+    if kind in PAGES:
+        for match in re.finditer(r"<(script|style)\b[^>]*>(.*?)(?:</\1\s*>|\Z)", text, re.DOTALL | re.IGNORECASE):
+            code.append((match.start(2), match[2]))
+            if match[1].lower() == "script":
+                add(SLASHES, match[2], match.start(2))
+    bare = [(at + hit.start(), hit[0]) for at, inside in code for hit in LONE_DOTS.finditer(inside)]
+    if kind in (*PAGES, *SCRIPTS):
+        bare += [(hit.start(), hit["said"]) for hit in BRACKETED.finditer(text)]
+    found.extend((text.count("\n", 0, at) + 1, said) for at, said in bare)
+    return found
+
+
+class _Open(HTMLParser):
+    """What of a page is still open at its end."""
+
+    VOID = frozenset(
+        ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+    )
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.stack: list[str] = []
+        self.shown = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "body":
+            self.stack = [each for each in self.stack if each != "head"]
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.stack:
+            while self.stack.pop() != tag:
+                continue
+
+    def handle_data(self, data: str) -> None:
+        if "body" in self.stack and data.strip():
+            self.shown = True
+
+
+def cut(path: str, text: str) -> bool:
+    """Whether a page ends before its end: it opens <html> or <body> and closes neither."""
+    if path.rsplit(".", 1)[-1].lower() not in ("html", "htm"):
+        return False
+    opens = re.search(r"<(?:html|body)\b", text, re.IGNORECASE)
+    return opens is not None and re.search(r"</(?:html|body)\s*>", text, re.IGNORECASE) is None
+
+
+def closed(text: str) -> str | None:
+    """A cut page with its elements closed, or None where that is not plain: within a script, a style, the head."""
+    last = text.rfind("<")
+    if last > text.rfind(">"):  # an unfinished tag
+        text = text[:last]
+    if text.rfind("<!--") > text.rfind("-->"):
+        return None
+    page = _Open()
+    page.feed(text)
+    page.close()
+    if not page.shown or {"script", "style", "textarea", "title", "head"} & set(page.stack):
+        return None
+    ends = "".join(f"</{tag}>\n" for tag in reversed(page.stack))
+    return f"{text.rstrip()}\n{ends}"

@@ -1,0 +1,311 @@
+"""What a model wrote, read as files: whole files in fences, SEARCH/REPLACE edits, or both.
+
+In: an answer's text, the previous files, the names that the answer may not change. Out: the files that it gives or
+changes. Models name a file in many ways; each is read where only one meaning is possible. What is not plain is refused
+with Unusable, whose message says why and what to do, and is shown to the model and to the sender.
+Not here: asking (`write`), how edits match (`edits`), what an excerpt is (`excerpts`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+from service.builds.forge import STAMP
+from service.builds.generate import Unusable
+from service.builds.generate.edits import PAGE, PATH, apply, split
+from service.builds.generate.excerpts import cut, excerpt
+
+KEPT = {"license", "build.json", ".nojekyll"}
+MAX_FILES = 40
+MAX_FILE_BYTES = 1_000_000
+NONE: Mapping[str, bytes] = MappingProxyType({})
+
+FENCE = re.compile(r"[ \t]{0,3}(?P<marks>`{3,}|~{3,})(?P<info>[^`\n]*)")
+THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+NAME = rf"[`*_\"']*(?P<path>{PATH.pattern})[`*_\"']*"
+FILE = re.compile(  # a line that only names a file, with or without a word for it
+    r"[\s>#*_\-\d.)]*(?:(?:file ?(?:name|path)?|path)\b[\s:=*_]*)?" + NAME + r"\s*(?:\([^)\n]*\))?[\s:*_`]*",
+    re.IGNORECASE,
+)
+KEYED = re.compile(r"[\s>#*_]*file ?(?:name|path)?[*_]*\s*[:=]\s*[`*_\"']*(?P<path>[^\s`*\"']+)", re.IGNORECASE)
+QUOTED = re.compile(rf"[`*\"'](?P<path>{PATH.pattern})[`*\"']")
+REMARK = re.compile(
+    rf"\s*(?:<!--|/\*|//|#)\s*(?:file(?:name)?\s*:\s*)?(?P<path>{PATH.pattern})\s*(?:-->|\*/)?\s*", re.IGNORECASE
+)
+INFO = re.compile(r"(?:^|[\s:=\"'{/])(?P<path>" + PATH.pattern + r")(?=$|[\s\"'}])")
+WHOLE = re.compile(r"<!doctype html.*?</html\s*>", re.DOTALL | re.IGNORECASE)
+KINDS = {"javascript": "js", "htm": "html", "jsx": "js", "mjs": "js"}
+LONGEST_HEADING = 200
+LOOSE = ("", "html", "js", "css")  # blocks without a name that a page may be made of
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block. `path` is None where nothing names it; `ended` is False where its last fence is missing."""
+
+    path: str | None
+    kind: str
+    body: str
+    ended: bool
+
+
+def read(text: str, previous: Mapping[str, bytes], attached: set[str], *, whole: bool = True) -> dict[str, bytes]:
+    """The files that an answer gives or changes. `whole` is False for an answer that ended before its end.
+
+    Raises Unusable: for what names no file, is an excerpt or cut, fits nowhere, or could be in no repository.
+    """
+    text = THINKING.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    edits, rest = split(text)
+    there = [each for each in blocks(rest) if not edits or (each.path and each.body.strip())]
+    if not whole and any(not each.ended and not _page(each.path, each.kind) for each in there):
+        raise Unusable("The answer ends in the middle of a file.")
+    found = _named(there, previous)
+    if not found and not edits:
+        found = _bare(rest, previous)
+    before = {path: data.decode("utf-8", "replace") for path, data in previous.items() if b"\0" not in data}
+    if edits:
+        edits = [replace(each, path=_path(each.path) if each.path else None) for each in edits]
+        if not previous and any(each.old.strip() for each in edits):
+            raise Unusable("There is no file yet to search in; write each file whole.")
+        if refused := [each.path for each in edits if each.path and each.path.lower() in KEPT]:
+            raise Unusable(f"{refused[0]} is not edited.")
+        changed = apply(edits, before)
+        if twice := changed.keys() & found.keys():
+            raise Unusable(f"{sorted(twice)[0]} is written whole and edited as well; do one of both.")
+        found = {**found, **changed}
+    made = {path: body for path, body in found.items() if path not in attached and path.lower() not in KEPT}
+    if found and not made:
+        raise Unusable(f"{sorted(found)[0]} is not to be changed: it came with the brief, or the build writes it.")
+    _check(made, before, previous, attached, whole=whole)
+    return {path: body.encode("utf-8", "replace") for path, body in made.items()}
+
+
+def _check(
+    made: Mapping[str, str],
+    before: Mapping[str, str],
+    previous: Mapping[str, bytes],
+    attached: set[str],
+    *,
+    whole: bool,
+) -> None:
+    """Raises Unusable for what cannot be published."""
+    if PAGE not in made and PAGE not in previous:
+        there = f" It holds {', '.join(sorted(made))[:100]}." if made else ""
+        raise Unusable(
+            f"The answer holds no {PAGE}.{there} Each file must be a line 'FILE: path' and then a fence with all of it."
+        )
+    for path, body in made.items():
+        if said := excerpt(path, body, before.get(path, "")):
+            raise Unusable(f"{path} is an excerpt and no whole file: {said}. Write every line of it.")
+        if whole and cut(path, body):
+            raise Unusable(f"{path} is cut: it ends before its </html>. Write it whole, and shorter.")
+    if len(made) > MAX_FILES or any(len(body.encode("utf-8", "replace")) > MAX_FILE_BYTES for body in made.values()):
+        raise Unusable(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")
+    every = {*made, *previous, *attached, "LICENSE", "README.md", STAMP}
+    for path in every:
+        for folder in map(str, PurePosixPath(path).parents):
+            if folder in every:
+                raise Unusable(f"{folder} is a file and cannot hold {path}.")
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of an answer. A fence within a page, or a named fence within another one, ends nothing."""
+    lines = text.splitlines(keepends=True)
+    found: list[Block] = []
+    at = 0
+    while at < len(lines):
+        opening = FENCE.fullmatch(lines[at].rstrip("\n"))
+        if opening is None:
+            at += 1
+            continue
+        info = opening["info"].strip()
+        kind = _kind(re.split(r"[\s:{=]", info, maxsplit=1)[0])
+        path = _of_info(info) or _of_heading(lines[:at])
+        if path and {kind, _kind(path)} <= {"html", "css", "js"} and kind != _kind(path):
+            path = None  # "a page with Vue.js:" above a page names no file
+        body, ended, at = _body(lines, at + 1, opening["marks"], page=_page(path, kind))
+        if path is None and body and (remark := REMARK.fullmatch(body[0].rstrip("\n"))):
+            path, body = remark["path"], body[1:]
+        found.append(Block(path, kind, "".join(body), ended))
+    return found
+
+
+def _kind(name: str) -> str:
+    """The kind of file that a path or an info string's first word says."""
+    ending = name.lower().rsplit(".", 1)[-1]
+    return KINDS.get(ending, ending)
+
+
+def _page(path: str | None, kind: str) -> bool:
+    return _kind(path or kind) == "html"
+
+
+def _body(lines: list[str], start: int, marks: str, *, page: bool) -> tuple[list[str], bool, int]:
+    """A block's lines, whether its fence is closed, and where the text goes on."""
+    body: list[str] = []
+    inner: list[str] = []
+    at = start
+    while at < len(lines):
+        line = lines[at].rstrip("\n")
+        fence = FENCE.fullmatch(line)
+        if fence is not None and fence["marks"][0] == marks[0] and len(fence["marks"]) >= len(marks):
+            if fence["info"].strip():
+                if not inner and _of_heading(lines[:at], strict=True) and (not page or _complete(body)):
+                    return _without_heading(body), False, _heading_at(lines, at)
+                inner.append(fence["marks"])
+            elif inner:
+                inner.pop()
+            elif not page or not _goes_on(body, lines[at + 1 :]):
+                return body, True, at + 1
+        elif page and _complete(body) and (KEYED.match(line) or HTML_AFTER.match(line)):
+            return _trimmed(body), False, at
+        body.append(lines[at])
+        at += 1
+    if page and (end := [number for number, each in enumerate(body) if re.search(r"</html\s*>", each, re.IGNORECASE)]):
+        return body[: end[-1] + 1], False, at
+    if inner and not page:
+        raise Unusable("A fence is opened within a file and not closed; use a longer fence around the file.")
+    return body, False, at
+
+
+HTML_AFTER = re.compile(r"(?:#{1,6} |\*\*)\S")  # a Markdown heading behind a page's end
+
+
+def _complete(body: list[str]) -> bool:
+    """Whether a page has come to its end, or is one of those that have none."""
+    text = "".join(body)
+    begun = re.search(r"<(?:html|body)\b", text, re.IGNORECASE)
+    return begun is None or re.search(r"</html\s*>\s*$|</body\s*>\s*$", text, re.IGNORECASE) is not None
+
+
+def _goes_on(body: list[str], rest: list[str]) -> bool:
+    """Whether the page that seems to end here goes on: what is open in it is closed further on, in the same file."""
+    text = "".join(body).lower()
+    opened = [tag for tag in ("pre", "textarea", "script") if text.count(f"<{tag}") > text.count(f"</{tag}")]
+    if not opened and _complete(body):
+        return False
+    ends = [f"</{tag}" for tag in opened] or ["</html"]
+    for line in rest:
+        if KEYED.match(line) or re.search(r"<!doctype html|<html\b", line, re.IGNORECASE):
+            return False
+        if any(end in line.lower() for end in ends):
+            return True
+    return False
+
+
+def _of_info(info: str) -> str | None:
+    """The path in a fence's info string: ```html index.html, ```html:index.html, title="index.html"."""
+    found = [match["path"] for match in INFO.finditer(info)]
+    return found[-1] if found else None
+
+
+def _of_heading(lines: list[str], *, strict: bool = False) -> str | None:
+    """The path that the lines before a fence name: the last one in any form, one before it only as a heading.
+
+    Raises Unusable when it is no path of a repository.
+    """
+    last = True
+    for line in reversed([each.strip() for each in lines[-6:] if each.strip()][-2:]):
+        if FENCE.match(line) or len(line) > LONGEST_HEADING:
+            return None
+        if keyed := KEYED.match(line):
+            return _path(keyed["path"].rstrip(":,"))
+        named = FILE.fullmatch(line) or REMARK.fullmatch(line)
+        if named and (last or line[0] in "#*`"):
+            return named["path"]
+        if strict or not last:
+            return None
+        quoted = {match["path"] for match in QUOTED.finditer(line)}
+        ends = re.findall(rf"(?<![\w/.]){PATH.pattern}(?![\w/])", line) if line.rstrip(" *_").endswith(":") else []
+        if len(quoted) == 1 or len(ends) == 1:
+            return quoted.pop() if len(quoted) == 1 else str(ends[0])
+        last = False
+    return None
+
+
+def _heading_at(lines: list[str], fence: int) -> int:
+    """Where the heading stands that belongs to the fence."""
+    at = fence - 1
+    while not lines[at].strip():
+        at -= 1
+    return at
+
+
+def _without_heading(body: list[str]) -> list[str]:
+    return _trimmed(_trimmed(body)[:-1])
+
+
+def _trimmed(body: list[str]) -> list[str]:
+    """Without the blank lines at its end."""
+    kept = list(body)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept
+
+
+def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
+    """Paths to contents. A block without a name gets one where only one is possible. Raises Unusable."""
+    named: dict[str, str] = {}
+    loose = [block for block in found if block.path is None and block.kind in LOOSE and block.body.strip()]
+    for block in found:
+        if block.path is None:
+            continue
+        path = _path(block.path)
+        if path in named and named[path] != block.body:
+            raise Unusable(f"{path} is given twice, with different contents.")
+        named[path] = block.body
+    pages = [block for block in loose if block.kind == "html" or WHOLE.search(block.body)]
+    if PAGE not in named and pages:
+        whole = [
+            block for block in pages if re.search(r"<!doctype|<html\b|<body\b", block.body, re.IGNORECASE)
+        ] or pages
+        if len(whole) > 1 and len({block.body for block in whole}) > 1:
+            raise Unusable(f"{len(whole)} pages have no name; write a line 'FILE: path' above each of them.")
+        named[PAGE] = whole[0].body
+    for kind, pattern in (("js", SCRIPT_OF), ("css", SHEET_OF)):
+        nameless = [block for block in loose if block.kind == kind]
+        wanted = {_local(match[1]) for match in pattern.finditer(named.get(PAGE, ""))} - {None, *named, *previous}
+        if kind == "css":
+            wanted -= {"style.css"} if not nameless else set()
+        if nameless and wanted:
+            if len(nameless) > 1 or len(wanted) > 1:
+                raise Unusable(f"A block of {kind} has no name; write a line 'FILE: path' above each file.")
+            named[str(wanted.pop())] = nameless[0].body
+    return named
+
+
+SCRIPT_OF = re.compile(r"<script\b[^>]*\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
+SHEET_OF = re.compile(r"<link\b[^>]*\bhref\s*=\s*[\"']?([^\"'\s>]+\.css)", re.IGNORECASE)
+
+
+def _local(url: str) -> str | None:
+    """The path of a URL that leads to a file beside the page."""
+    return None if re.match(r"(?:[a-z][a-z0-9+.-]*:|//)", url, re.IGNORECASE) else url.removeprefix("./").lstrip("/")
+
+
+def _bare(text: str, previous: Mapping[str, bytes]) -> dict[str, str]:
+    """A page that stands in the answer without a fence. Raises Unusable with what the answer is instead."""
+    pages = WHOLE.findall(text)
+    if len(pages) == 1:
+        return {PAGE: pages[0] + "\n"}
+    if re.match(r"\s*<!doctype html", text, re.IGNORECASE):
+        return {PAGE: text.lstrip()}
+    if re.search(r"(?m)^(?:--- |\+\+\+ |@@ )", text):
+        raise Unusable("The answer is a diff, which is not read; write each changed file whole under 'FILE: path'.")
+    if "```" in text or "~~~" in text:
+        raise Unusable(
+            f"The answer holds no {PAGE}: no block has a name. Write a line 'FILE: path' above each file's fence."
+        )
+    raise Unusable(f"The answer holds no {PAGE}, only words. Each file must be a line 'FILE: path' and then a fence.")
+
+
+def _path(path: str) -> str:
+    """A path inside the repository. Raises Unusable."""
+    parts = path.removeprefix("./").split("/")
+    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\\" in path or ":" in path:
+        raise Unusable(f"{path[:80]!r} is not a path inside the repository.")
+    return "/".join(parts)
