@@ -126,6 +126,10 @@ class Settings(BaseSettings):
         "",
         description="Comma-separated hosts whose data makers may read and checked pages may fetch. Default: none.",
     )
+    build_automation: bool = Field(
+        False,
+        description="Commit files that CI, Git or an editor runs or obeys, such as .github/workflows or .gitmodules.",
+    )
     forge: Literal["local", "github"] = Field("local", description="Where built apps go: repositories here, or GitHub.")
     forge_token: SecretStr | None = Field(None, description="Local forge: token for git over HTTP. Unset: read-only.")
     pages_port: int = Field(7861, ge=0, le=65535, description="Local forge: port of the published sites' own origin.")

@@ -16,10 +16,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
 
+from service.builds import paths
 from service.errors import InputsError
 
 MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
-RESERVED = {"license", "readme.md", "build.json", ".nojekyll", ".git"}  # names that a build writes itself
+RESERVED = {"license", "readme.md", "build.json", ".nojekyll"}  # names that a build writes itself
 # RFC 2397; parameters may hold anything but a comma, as browsers write them.
 DATA_URI = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<base64>;base64)?,(?P<data>.*)", re.DOTALL)
 NO_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -111,17 +112,19 @@ class Attachment:
             return None
 
 
-def attachments(brief: Brief) -> list[Attachment]:
-    """The attachments, decoded. Raises InputsError with a JSON pointer for each that cannot be used."""
+def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
+    """The attachments, decoded. Raises InputsError with a JSON pointer for each that cannot be used.
+
+    `automation` lets files be that CI, Git or an editor runs or obeys.
+    """
     found: list[Attachment] = []
     problems: list[tuple[str, str]] = []
-    seen: set[str] = set()
+    names = paths.PathSet()
     for index, given in enumerate(brief.attachments):
         where = f"/attachments/{index}"
-        if wrong := _wrong_name(given.name, seen):
+        if wrong := _wrong_name(given.name, automation=automation) or names.add(given.name):
             problems.append((f"{where}/name", wrong))
             continue
-        seen.add(given.name.lower())
         try:
             found.append(decode(given.name, given.url))
         except ValueError as error:
@@ -149,18 +152,11 @@ def decode(name: str, url: str) -> Attachment:
     return Attachment(name, match["type"].strip().lower() or "text/plain", data)
 
 
-def _wrong_name(name: str, seen: set[str]) -> str | None:
-    """Why a name cannot be a path in a repository, or None. Folders are fine; ways out of the repository are not."""
-    parts = name.split("/")
-    if NO_CONTROL.search(name) or "\\" in name or ":" in name:
-        return "must be a plain file name"
-    if any(part in ("", ".", "..") or part.lower() == ".git" or part != part.strip() for part in parts):
-        return "must not leave the repository"
-    name = name.lower()
-    if name in RESERVED or (len(parts) > 1 and parts[0].lower() in RESERVED | {"index.html"}):
+def _wrong_name(name: str, *, automation: bool) -> str | None:
+    """Why a name cannot be an attachment's, though a repository may hold it; or None."""
+    folded = paths.key(name)
+    if folded in RESERVED or ("/" in name and folded.split("/")[0] in RESERVED | {"index.html"}):
         return "is a name that the build writes itself"
-    if name in seen:
-        return "is given twice"
-    if any(each.startswith(f"{name}/") or name.startswith(f"{each}/") for each in seen):
-        return "is a file and a folder"
+    if not automation and paths.automation(name):
+        return "is run or obeyed by CI, Git or an editor; an operator can allow it with SAMEBOAT_BUILD_AUTOMATION"
     return None

@@ -203,7 +203,7 @@ class Builds:
 
     def submit(self, brief: Brief) -> dict[str, Any]:
         """Store the brief durably and have it built, once. Raises InputsError, BuildError for another brief's id."""
-        files = briefs.attachments(brief)
+        files = briefs.attachments(brief, automation=self.settings.build_automation)
         public = brief.public()
         listed = [{"name": each.name, "type": each.media_type, "sha256": each.sha256} for each in files]
         mark = hashlib.sha256(json.dumps([public, listed], sort_keys=True).encode()).hexdigest()
@@ -333,7 +333,9 @@ class Builds:
         signing = self.settings.callback_signing_key
         key = key_of(signing.get_secret_value()) if signing is not None else None
         here = self.settings.engine == "local" and not providers.entries
-        makers: dict[str, Maker] = {"files": Write(TOLD_CHARACTERS if here else 10 * TOLD_CHARACTERS), "plan": Plan()}
+        characters = TOLD_CHARACTERS if here else 10 * TOLD_CHARACTERS
+        writes = Write(characters, automation=self.settings.build_automation)
+        makers: dict[str, Maker] = {"files": writes, "plan": Plan()}
         if self.settings.maker == "plan":
             del makers["files"]
         return Steps(

@@ -66,7 +66,7 @@ def test_an_edit_that_matches_twice_is_refused() -> None:
 def test_an_answer_that_no_repository_could_hold_is_refused(path: str) -> None:
     """Beside an attachment, a file of the round before, and what is ours; the model is told, and may try again."""
     answer = f"FILE: index.html\n```\n<p>\n```\nFILE: {path}\n```\nx\n```\n"
-    with pytest.raises(Unusable, match="is a file and cannot hold"):
+    with pytest.raises(Unusable, match="is a file and a folder"):
         read(answer, {"index.html": b"", "old.js": b"", "docs/a.md": b""}, {"data.csv"})
 
 

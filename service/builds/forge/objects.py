@@ -15,6 +15,7 @@ from dulwich.objects import Blob, ObjectID, Tree
 from dulwich.objects import Commit as GitCommit
 
 from service.builds.forge import Commit, ForgeError
+from service.builds.paths import PathSet
 
 FILE, FOLDER = 0o100644, 0o040000
 FullTree: TypeAlias = dict[str, "FullTree | bytes"]
@@ -48,7 +49,10 @@ def blob_id(data: bytes) -> str:
 def make(commit: Commit) -> Made:
     """The commit's objects. Raises ForgeError for a path that git or a checkout could not hold."""
     root: FullTree = {}
+    together = PathSet()
     for path, data in commit.files.items():
+        if wrong := together.add(path):
+            raise ForgeError(f"{path[:80]!r} cannot be a path in the repository: it {wrong}.")
         _place(root, path, data)
     trees: list[Tree] = []
     contents: list[Blob] = []
@@ -67,17 +71,11 @@ def make(commit: Commit) -> Made:
 
 def _place(root: FullTree, path: str, data: bytes) -> None:
     *folders, name = path.split("/")
-    if any(part in ("", ".", "..") or part.lower() == ".git" or "\0" in part for part in (*folders, name)):
-        raise ForgeError(f"{path!r} cannot be a path in a repository.")
-    here = root
     for folder in folders:
-        inner = here.setdefault(folder, {})
-        if isinstance(inner, bytes):
-            raise ForgeError(f"{path!r} cannot be a file: {folder!r} is one already.")
-        here = inner
-    if isinstance(here.get(name), dict):
-        raise ForgeError(f"{path!r} cannot be a file: it is a folder already.")
-    here[name] = data
+        inner = root.setdefault(folder, {})
+        assert isinstance(inner, dict), "a PathSet holds no path that is a file and a folder"
+        root = inner
+    root[name] = data
 
 
 def _tree(node: Mapping[str, FullTree | bytes], prefix: str, trees: list[Tree], contents: list[Blob],

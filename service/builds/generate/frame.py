@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from service.builds.forge import STAMP
 from service.builds.generate import Job
+from service.builds.paths import without_twins
 
 STYLE = "style.css"  # ours, where the page links to it and its maker wrote none: pages look well and cost fewer tokens
 README_SECTIONS = ("Summary", "Setup", "Usage", "Code explanation", "License")
@@ -38,7 +39,8 @@ def framed(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: 
     """The maker's files with everything that a repository needs; attachments win over what was written, unless the
     brief says to change them."""
     files = {each.name: each.data for each in job.attachments if not job.previous or each.name not in job.previous}
-    files = {**files, **(job.previous or {}), **made}
+    previous = without_twins(job.previous or {}, [*made, *(each.name for each in job.attachments)])
+    files = {**files, **previous, **made}
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()

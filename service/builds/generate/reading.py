@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from service.builds import paths
 from service.builds.forge import STAMP
 from service.builds.generate import Unusable
 from service.builds.generate.edits import PAGE, PATH, apply, split
@@ -53,8 +53,16 @@ class Block:
     ended: bool
 
 
-def read(text: str, previous: Mapping[str, bytes], attached: set[str], *, whole: bool = True) -> dict[str, bytes]:
+def read(
+    text: str,
+    previous: Mapping[str, bytes],
+    attached: set[str],
+    *,
+    whole: bool = True,
+    automation: bool = False,
+) -> dict[str, bytes]:
     """The files that an answer gives or changes. `whole` is False for an answer that ended before its end.
+    `automation` lets it hold what CI, Git or an editor runs or obeys.
 
     Raises Unusable: for what names no file, is an excerpt or cut, fits nowhere, or could be in no repository.
     """
@@ -80,7 +88,8 @@ def read(text: str, previous: Mapping[str, bytes], attached: set[str], *, whole:
     made = {path: body for path, body in found.items() if path not in attached and path.lower() not in KEPT}
     if found and not made:
         raise Unusable(f"{sorted(found)[0]} is not to be changed: it came with the brief, or the build writes it.")
-    _check(made, before, previous, attached, whole=whole)
+    _check(made, before, previous, whole=whole)
+    _placed(made, previous, attached, automation=automation)
     return {path: body.encode("utf-8", "replace") for path, body in made.items()}
 
 
@@ -88,7 +97,6 @@ def _check(
     made: Mapping[str, str],
     before: Mapping[str, str],
     previous: Mapping[str, bytes],
-    attached: set[str],
     *,
     whole: bool,
 ) -> None:
@@ -105,11 +113,19 @@ def _check(
             raise Unusable(f"{path} is cut: it ends before its </html>. Write it whole, and shorter.")
     if len(made) > MAX_FILES or any(len(body.encode("utf-8", "replace")) > MAX_FILE_BYTES for body in made.values()):
         raise Unusable(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")
-    every = {*made, *previous, *attached, "LICENSE", "README.md", STAMP}
-    for path in every:
-        for folder in map(str, PurePosixPath(path).parents):
-            if folder in every:
-                raise Unusable(f"{folder} is a file and cannot hold {path}.")
+
+
+def _placed(made: Mapping[str, str], previous: Mapping[str, bytes], attached: set[str], *, automation: bool) -> None:
+    """Raises Unusable for a file that the repository cannot hold beside the others, or is not to hold."""
+    ours = ["LICENSE", "README.md", STAMP]
+    together = paths.PathSet([*paths.without_twins(dict.fromkeys(previous), [*ours, *attached]), *ours, *attached])
+    for path in made:
+        if path in previous or path in ours:
+            continue
+        if wrong := together.add(path):
+            raise Unusable(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
+        if not automation and paths.automation(path):
+            raise Unusable(f"{path[:80]!r} is not written here: CI, Git or an editor would run or obey it.")
 
 
 def blocks(text: str) -> list[Block]:
@@ -305,7 +321,7 @@ def _bare(text: str, previous: Mapping[str, bytes]) -> dict[str, str]:
 
 def _path(path: str) -> str:
     """A path inside the repository. Raises Unusable."""
-    parts = path.removeprefix("./").split("/")
-    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\\" in path or ":" in path:
-        raise Unusable(f"{path[:80]!r} is not a path inside the repository.")
-    return "/".join(parts)
+    path = path.removeprefix("./")
+    if wrong := paths.wrong_path(path):
+        raise Unusable(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
+    return "README.md" if path.lower() == "readme.md" else path

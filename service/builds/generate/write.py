@@ -19,10 +19,12 @@ from service.prompts.run import Result
 
 class Write:
     """The maker for models that can write. `characters` is how much of brief, checks and attachments is told at most;
-    where even that is too long for the model, half of it, and half again."""
+    where even that is too long for the model, half of it, and half again. `automation` lets the model write what CI,
+    Git or an editor runs or obeys."""
 
-    def __init__(self, characters: int) -> None:
+    def __init__(self, characters: int, *, automation: bool = False) -> None:
         self.characters = characters
+        self.automation = automation
 
     def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
         """Files anew, or the previous ones edited; what cannot be edited is written anew."""
@@ -34,7 +36,7 @@ class Write:
         except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
             return self._whole(job, ask)
         try:
-            return answered(result, job.previous, {each.name for each in job.kept})
+            return answered(result, job.previous, {each.name for each in job.kept}, automation=self.automation)
         except Unusable:
             if job.failures:
                 raise
@@ -42,7 +44,7 @@ class Write:
 
     def _whole(self, job: Job, ask: Ask) -> dict[str, bytes]:
         result = self._ask("build-files", job, ask, {})
-        return answered(result, {}, {each.name for each in job.kept})
+        return answered(result, {}, {each.name for each in job.kept}, automation=self.automation)
 
     def _ask(self, prompt: str, job: Job, ask: Ask, more: Mapping[str, str]) -> Result:
         for part in (1, 2, 4):
@@ -76,16 +78,18 @@ def shown(previous: Mapping[str, bytes]) -> str:
     return "\n\n".join(blocks)
 
 
-def answered(result: Result, previous: Mapping[str, bytes], attached: set[str]) -> dict[str, bytes]:
+def answered(
+    result: Result, previous: Mapping[str, bytes], attached: set[str], *, automation: bool = False
+) -> dict[str, bytes]:
     """The files that an answer gives or changes. Raises Unusable with a sentence that the model can act on, and Cut
     with what can be used of an answer that was cut."""
     if result.problem is not None:
         raise Unusable(result.problem)
     if result.answer.finish_reason != "length":
-        return read(result.text, previous, attached)
+        return read(result.text, previous, attached, automation=automation)
     why = "The answer was cut before the files were whole; write less."
     try:
-        made = read(result.text, previous, attached, whole=False)
+        made = read(result.text, previous, attached, whole=False, automation=automation)
     except Unusable:
         raise Cut(why, None) from None
     pages = {path: closed(data.decode()) for path, data in made.items() if cut_page(path, data.decode())}
