@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from service import keys
 from service.errors import SettingsError
 from service.keys import Key
-from service.settings import Settings
+from service.settings import Settings, listed
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """What decides who is let in. `loopback`: only this machine reaches the port."""
+    """What decides who is let in.
+
+    `loopback`: only this machine reaches the port. `hosts` and `site_hosts`: the names, besides this machine's own,
+    under which the service and the published sites are reached; `*.NAME` is every name below it. `origins`: those whose
+    pages may call. `own_origin`: the service's own, where a proxy gives it another one than it sees.
+    """
 
     loopback: bool
     keys: tuple[Key, ...]
     open: bool
+    hosts: tuple[str, ...] = ()
+    site_hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    own_origin: str | None = None
 
     @property
     def private(self) -> bool:
         """No key is needed, because nobody but this machine's user reaches the port."""
         return self.loopback and not self.keys and not self.open
+
+    @property
+    def closed(self) -> bool:
+        """Others reach the port, and nothing lets anybody in: what a worker may be, which only probes ask."""
+        return not (self.loopback or self.keys or self.open)
 
 
 def is_loopback(host: str) -> bool:
@@ -43,13 +58,37 @@ def is_loopback(host: str) -> bool:
 def of(settings: Settings) -> Exposure:
     """The exposure of a service with these settings."""
     held = settings.api_keys.get_secret_value() if settings.api_keys is not None else ""
-    return Exposure(loopback=is_loopback(settings.host), keys=keys.parse(held) if held else (), open=settings.open)
+    named = [name.lower() for name in listed(settings.allowed_hosts)]
+    bound = [] if settings.host in ("0.0.0.0", "::", "") else [settings.host.lower()]  # noqa: S104
+    space = [settings.space_host.lower()] if settings.space_host else []
+    sites = _name_of(settings.pages_url)
+    return Exposure(
+        loopback=is_loopback(settings.host),
+        keys=keys.parse(held) if held else (),
+        open=settings.open,
+        hosts=(*bound, *_name_of(settings.public_url), *space, *named),
+        site_hosts=(*bound, "*.localhost", *sites, *(f"*.{name}" for name in sites), *named),
+        origins=tuple(origin.lower() for origin in listed(settings.cors_origins)),
+        own_origin=_origin_of(settings.public_url),
+    )
+
+
+def _name_of(url: str | None) -> list[str]:
+    name = urlsplit(url).hostname if url else None
+    return [name] if name else []
+
+
+def _origin_of(url: str | None) -> str | None:
+    return "://".join(urlsplit(url.lower())[:2]) if url else None
 
 
 def require(settings: Settings) -> Exposure:
-    """The same. Raises SettingsError for a service that anybody could reach and use although nobody said so."""
+    """The same. Raises SettingsError for a service that anybody could reach and use although nobody said so.
+
+    A worker is let be: without a key it answers nothing but probes.
+    """
     found = of(settings)
-    if not (found.loopback or found.keys or found.open or settings.role == "worker"):
+    if found.closed and settings.role != "worker":
         raise SettingsError(
             f"It would listen on {settings.host}, where others than this machine reach it, and no key is set.",
             key="SAMEBOAT_API_KEYS",

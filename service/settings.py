@@ -9,6 +9,7 @@ What goes out: one frozen `Settings`. What it does not know: what any of it is u
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from service import keys
 from service.errors import SettingsError
 
 PREFIX = "SAMEBOAT_"
+SHORTEST_SECRET = 16  # characters of a secret that is chosen here
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -52,6 +54,26 @@ class Settings(BaseSettings):
     )
     open: bool = Field(
         False, description="Let in whoever shows no key, also where others than this machine reach the service."
+    )
+    requests_per_minute: int = Field(
+        600, ge=0, description="Requests per key and minute; of strangers, per address. 0: no limit."
+    )
+    tokens_per_minute: int = Field(
+        200_000, ge=0, description="Tokens per key and minute, prompts and answers; of strangers, per address."
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Comma-separated names under which others reach this service, besides this machine's own and "
+        "SAMEBOAT_PUBLIC_URL's; *.example.com allows every name below it.",
+    )
+    cors_origins: str = Field(
+        "", description="Comma-separated origins whose pages may call this service: https://app.example.com."
+    )
+    trusted_proxies: str = Field(
+        "", description="Comma-separated addresses of reverse proxies whose X-Forwarded-For is believed."
+    )
+    space_host: str | None = Field(
+        None, validation_alias="SPACE_HOST", description="Set by Hugging Face Spaces: a further allowed host."
     )
 
     # Places
@@ -162,6 +184,20 @@ class Settings(BaseSettings):
             return cls.model_fields[info.field_name].get_default(call_default_factory=True)
         return value
 
+    @field_validator("secret", "forge_token", "callback_signing_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"it has fewer than {SHORTEST_SECRET} characters; openssl rand -hex 16 makes a good one")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_can_be_read(cls, value: str) -> str:
+        if any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+", origin) for origin in listed(value)):
+            raise ValueError("an origin is a scheme, a host and perhaps a port, without a path and without *")
+        return value
+
     @field_validator("api_keys")
     @classmethod
     def _keys_can_be_read(cls, value: SecretStr | None) -> SecretStr | None:
@@ -189,14 +225,21 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"{variable} is unusable: {why}.{about}", key=key) from None
 
 
+def listed(value: str) -> list[str]:
+    """The parts of a comma-separated setting."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def _aliased(name: str) -> bool:
-    return isinstance(Settings.model_fields[name].validation_alias, AliasChoices)
+    return Settings.model_fields[name].validation_alias is not None
 
 
 def _variables(name: str) -> list[str]:
     """The variables that set this field; where there are two, the plain one last."""
     alias = Settings.model_fields[name].validation_alias
-    return [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [PREFIX + name.upper()]
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [str(alias) if alias is not None else PREFIX + name.upper()]
 
 
 def _from_files() -> dict[str, str]:

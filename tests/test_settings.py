@@ -39,27 +39,27 @@ def test_plain_platform_names_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_secret_comes_from_a_file_and_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    path.write_text("hunter2-canary\n", encoding="utf-8")
+    path.write_text("hunter2-canary-41\n", encoding="utf-8")
     monkeypatch.setenv("SAMEBOAT_SECRET_FILE", str(path))
     loaded = settings.load()
     assert loaded.secret is not None
-    assert loaded.secret.get_secret_value() == "hunter2-canary"
-    assert "hunter2-canary" not in repr(loaded) + str(loaded) + str(loaded.model_dump())
+    assert loaded.secret.get_secret_value() == "hunter2-canary-41"
+    assert "hunter2-canary-41" not in repr(loaded) + str(loaded) + str(loaded.model_dump())
 
 
 def test_a_dotenv_file_may_name_the_file_of_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`.env.example` says so. What the environment itself sets wins over what `.env` names."""
-    (tmp_path / "secret").write_text("hunter2-canary\n", encoding="utf-8")
+    (tmp_path / "secret").write_text("hunter2-canary-41\n", encoding="utf-8")
     (tmp_path / ".env").write_text(f"SAMEBOAT_SECRET_FILE={tmp_path / 'secret'}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SAMEBOAT_SECRET", raising=False)
     secret = settings.load().secret
     assert secret is not None
-    assert secret.get_secret_value() == "hunter2-canary"
-    monkeypatch.setenv("SAMEBOAT_SECRET", "another-canary")
+    assert secret.get_secret_value() == "hunter2-canary-41"
+    monkeypatch.setenv("SAMEBOAT_SECRET", "another-canary-42")
     secret = settings.load().secret
     assert secret is not None
-    assert secret.get_secret_value() == "another-canary"
+    assert secret.get_secret_value() == "another-canary-42"
 
 
 def test_a_secret_file_that_is_no_text_is_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -83,7 +83,18 @@ def test_a_secret_file_that_is_missing_is_told_by_name(monkeypatch: pytest.Monke
 
 
 def test_a_wrong_secret_is_not_echoed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMEBOAT_REMOTE_TIMEOUT_S", "hunter2-canary")
+    monkeypatch.setenv("SAMEBOAT_REMOTE_TIMEOUT_S", "hunter2-canary-41")
     with pytest.raises(SettingsError) as caught:
         settings.load()
-    assert "hunter2-canary" not in str(caught.value)
+    assert "hunter2-canary-41" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SECRET", "FORGE_TOKEN", "CALLBACK_SIGNING_KEY"])
+def test_a_secret_that_can_be_guessed_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Those that the operator chooses; a provider's key is as long as the provider made it."""
+    monkeypatch.setenv(f"SAMEBOAT_{name}", "fifteen-letters")
+    with pytest.raises(SettingsError, match="fewer than 16 characters") as refused:
+        settings.load()
+    assert "fifteen-letters" not in str(refused.value)
+    monkeypatch.setenv(f"SAMEBOAT_{name}", "sixteen-letters!")
+    settings.load()

@@ -50,6 +50,7 @@ COMMANDS = {
 GROUPS = {
     "model": "The models: what there is, what is here, whether it is whole.",
     "prompt": "Prompts: list, check and run them.",
+    "key": "Keys for callers.",
     "build": "Builds: post a brief, watch it, look at it.",
 }
 

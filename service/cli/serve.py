@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service import folders, resources
+from service import exposure, folders, resources
 from service import settings as settings_module
 from service.errors import SameboatError
 from service.settings import Settings
@@ -38,6 +38,7 @@ def command(
         logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("httpx").setLevel(logging.WARNING)
         logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
+        exposure.require(settings)
         engines = engines_of(settings)
         if settings.secret is not None:
             folders.require(settings.state_dir, "SAMEBOAT_STATE_DIR")

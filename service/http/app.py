@@ -13,13 +13,18 @@ import logging
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from service import __version__, exposure
 from service.engine.pool import Engines
 from service.errors import SameboatError
+from service.exposure import Exposure
 from service.http import builds, contract, docs, meta, openai, problems, prompts
 from service.http.admission import Admission
 from service.http.auth import Authentication
+from service.http.guessing import Guesses, SecretGuesses
+from service.http.hosts import CrossSite, Hosts
+from service.http.limits import RateLimit
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
 from service.http.state import Service
@@ -35,10 +40,14 @@ TAGS = [
     {"name": "service", "description": "Alive, ready, measured, versioned."},
 ]
 """In the order of `/docs`."""
+TOLD = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint"]
+"""Headers of an answer that a page of another origin may read."""
 
 
 def create_app(settings: Settings, *, engines: Engines | None = None, library: Library | None = None) -> FastAPI:
-    """The service as an ASGI application. Raises LockMismatch when a prompt's files are not what was promoted."""
+    """The service as an ASGI application. Raises LockMismatch when a prompt's files are not what was promoted, and
+    SettingsError when strangers could use it although no setting says so."""
+    found = exposure.require(settings)
     service = Service(
         settings=settings,
         engines=engines or Engines(settings),
@@ -59,8 +68,19 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     for prompt in service.library:
         prompts.add_typed(prompt, typed)
     prompts.add_unknown(typed)
-    everything = (pages, meta.router, prompts.router, typed, openai.router, builds.router, docs.router)
-    for router in everything if settings.role != "worker" else (meta.router,):  # a worker only builds, and is probed
+    everything: tuple[APIRouter, ...] = (
+        meta.probes,
+        pages,
+        meta.router,
+        prompts.router,
+        typed,
+        openai.router,
+        builds.router,
+        docs.router,
+    )
+    if settings.role == "worker":  # it only builds, and without a key it tells nothing
+        everything = (meta.probes,) if found.closed else (meta.probes, meta.router)
+    for router in everything:
         app.include_router(router)
     problems.install(app)
     contract.install(app)
@@ -72,8 +92,33 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         wait_s=service.wait_s,
         refused=service.metrics.refused,
     )
-    app.add_middleware(Authentication, exposure=exposure.of(settings))
+    _guard(app, found, service)
     return app
+
+
+def _guard(app: FastAPI, found: Exposure, service: Service) -> None:
+    """What a request passes before any route sees it: the last that is added here is the first that it meets."""
+    refused, guesses = service.metrics.refused, Guesses()
+    app.add_middleware(SecretGuesses, guesses=guesses)
+    app.add_middleware(
+        RateLimit,
+        exposure=found,
+        requests=service.settings.requests_per_minute,
+        tokens=service.settings.tokens_per_minute,
+        refused=refused,
+    )
+    app.add_middleware(Authentication, exposure=found, guesses=guesses, refused=refused)
+    if found.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=found.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=TOLD,
+            allow_private_network=True,
+        )
+    app.add_middleware(CrossSite, origins=found.origins, own=found.own_origin, refused=refused)
+    app.add_middleware(Hosts, names=found.hosts, refused=refused)
 
 
 @contextlib.asynccontextmanager

@@ -9,22 +9,16 @@ do not replace each other: a key opens what answers, the secret opens what build
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import keys
 from service.exposure import Exposure
-from service.http import problems
-
-PROBES = frozenset({"/healthz", "/readyz"})
-OPEN = ("/assets/", "/docs/assets/", "/git/")
-"""Without a key: the page's and Swagger UI's own files, which are the same everywhere, and repositories, which are
-public and take the forge's token for a push."""
-BUILDS = ("/api-endpoint", "/builds", "/builds/")
-"""Without a key, because they ask for the secret of builds."""
+from service.http import paths, problems
+from service.http.guessing import Guesses
 
 
 @dataclass(frozen=True)
@@ -49,9 +43,11 @@ def stranger() -> Caller:
 class Authentication:
     """ASGI middleware: names the caller of every request, and asks for a key where one is needed (401)."""
 
-    def __init__(self, app: ASGIApp, *, exposure: Exposure) -> None:
+    def __init__(self, app: ASGIApp, *, exposure: Exposure, guesses: Guesses, refused: Callable[[str], None]) -> None:
         self.app = app
         self.exposure = exposure
+        self.guesses = guesses
+        self.refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in with its caller, or say why not."""
@@ -59,12 +55,15 @@ class Authentication:
             await self.app(scope, receive, send)
             return
         shown = bearer(Headers(scope=scope).get("authorization", ""))
-        caller = self.caller(shown)
-        if caller is None and not needs_no_key(scope["path"]):
-            await refuse(scope, receive, send, wrong=shown is not None)
-            return
+        foreign = scope.get("state", {}).get("foreign_host", False)
+        caller = stranger() if foreign else self.caller(shown)
         scope.setdefault("state", {})["caller"] = caller or stranger()
-        await self.app(scope, receive, send)
+        if caller is not None or not paths.needs_key(scope["path"]):
+            await self.app(scope, receive, send)
+        elif shown is None and _opens_page(scope):
+            await self.app(scope, receive, _as_refusal(send))
+        else:
+            await self._refuse(scope, receive, send, wrong=shown is not None)
 
     def caller(self, shown: str | None) -> Caller | None:
         """Who shows this; None for somebody who is not let in to what needs a key."""
@@ -77,6 +76,19 @@ class Authentication:
         key = keys.shown(self.exposure.keys, shown)
         return Caller(key.name, keys.salt(shown), trusted=True) if key is not None else None
 
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, wrong: bool) -> None:
+        """401, which says whether a key is missing or wrong and never repeats it; 429 after too many wrong ones."""
+        self.refused("key")
+        if wrong:
+            if (refusal := self.guesses.refusal(scope)) is not None:
+                await refusal(scope, receive, send)
+                return
+            self.guesses.failed(scope)
+        said = "The key is wrong." if wrong else "A key is needed."
+        detail = f"{said} Send it as Authorization: Bearer KEY; `sameboat key new NAME` makes one."
+        headers = {"www-authenticate": 'Bearer realm="sameboat"' + (', error="invalid_token"' if wrong else "")}
+        await problems.refuse(scope["path"], 401, "key", "Unauthorized", detail, headers)(scope, receive, send)
+
 
 def bearer(header: str) -> str | None:
     """What an `Authorization: Bearer` header shows (RFC 6750); None for none and for another scheme."""
@@ -84,19 +96,19 @@ def bearer(header: str) -> str | None:
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
 
 
-def needs_no_key(path: str) -> bool:
-    """Whether a path is for everybody, or asks for something else than a key."""
-    return path in PROBES or path.startswith(OPEN) or path in BUILDS[:2] or path.startswith(BUILDS[2])
+def _opens_page(scope: Scope) -> bool:
+    """Whether a browser opens one of the static pages, which asks for the key itself."""
+    looks = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in paths.PAGES
+    return looks and "text/html" in Headers(scope=scope).get("accept", "")
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, *, wrong: bool) -> None:
-    """401, which says whether a key is missing or wrong, and never repeats it."""
-    said = "The key is wrong." if wrong else "A key is needed."
-    detail = f"{said} Send it as Authorization: Bearer KEY; sameboat key new NAME makes one."
-    body: dict[str, Any] = (
-        problems.openai_error(401, "invalid_api_key", detail, None)
-        if scope["path"].startswith("/v1/")
-        else problems.problem(401, "key", "Unauthorized", detail)
-    )
-    headers = {"www-authenticate": 'Bearer realm="sameboat"' + (', error="invalid_token"' if wrong else "")}
-    await problems.respond(scope["path"], 401, body, headers)(scope, receive, send)
+def _as_refusal(send: Send) -> Send:
+    """The same answer with the status that says that a key is missing."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            message["status"] = 401
+            MutableHeaders(scope=message)["www-authenticate"] = 'Bearer realm="sameboat"'
+        await send(message)
+
+    return sent

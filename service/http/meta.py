@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service import __version__, resources
@@ -12,34 +12,41 @@ from service.engine.types import Health
 from service.errors import SameboatError
 from service.http.metrics import Metrics
 from service.http.state import Service, ServiceDep
+from service.settings import Settings
 
+probes = APIRouter(tags=["service"])
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz", summary="Alive: this process answers")
+@probes.get("/healthz", summary="Alive: this process answers")
 async def healthz() -> dict[str, str]:
     """Says nothing about models: a long load must not read as a hung process."""
     return {"status": "alive"}
 
 
-@router.get("/readyz", summary="Ready: every engine can answer")
-async def readyz(service: ServiceDep) -> JSONResponse:
+@probes.get("/readyz", summary="Ready: every engine can answer")
+async def readyz(request: Request, service: ServiceDep) -> JSONResponse:
     """200 when every engine that the service was started with is ready.
 
-    Else 503 with state, progress and reason while loading, failed or draining.
+    Else 503 with the state: loading, failed or draining. Who shows a key, or is alone on loopback, is told more: each
+    engine's state, progress and reason, and what this container may use.
     """
-    threads, why_threads = resources.threads(service.settings)
-    memory, why_memory = resources.memory_bytes(service.settings)
     engines = {name: _shown(service.engines.get(name).health()) for name in sorted(service.serves)}
     state = "draining" if service.draining.is_set() else _overall({each["state"] for each in engines.values()})
-    body = {
-        "state": state,
-        "engines": engines,
+    body: dict[str, Any] = {"state": state}
+    if request.state.caller.trusted:
+        body |= {"engines": engines, **_machine(service.settings)}
+    done = state == "ready"
+    return JSONResponse(body, 200 if done else 503, headers=None if done else {"retry-after": "2"})
+
+
+def _machine(settings: Settings) -> dict[str, Any]:
+    threads, why_threads = resources.threads(settings)
+    memory, why_memory = resources.memory_bytes(settings)
+    return {
         "threads": {"value": threads, "reason": why_threads},
         "memory_bytes": {"value": memory, "reason": why_memory},
     }
-    done = state == "ready"
-    return JSONResponse(body, 200 if done else 503, headers=None if done else {"retry-after": "2"})
 
 
 def _overall(states: set[str]) -> str:

@@ -96,7 +96,7 @@ class Metrics:
             "sameboat_refused_at_the_door", "Requests refused before any engine saw them", ["kind"],
             registry=self._registry,
         )  # fmt: skip
-        for kind in ("full", "too-large"):
+        for kind in ("full", "too-large", "host", "cross-site", "key", "rate"):
             self._refused.labels(kind)
         self._engines: Engines | None = None
         self._registry.register(self)

@@ -21,7 +21,7 @@ from service.http import openai_answers as answers
 from service.http import sse
 from service.http.openai_answers import Shape
 from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody
-from service.http.state import ServiceDep, options_of, unless_gone
+from service.http.state import ServiceDep, charge, charged, options_of, unless_gone
 from service.prompts import run as prompts
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
@@ -59,7 +59,10 @@ async def completions(body: CompletionBody, request: Request, service: ServiceDe
 async def _respond(
     request: Request, engine: Engine, asked: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
 ) -> Response:
-    streams = [prompts.ask_stream(each, engine) for each in asked]
+    streams = [
+        charged(prompts.ask_stream(each, engine), request, prompt=number % shape.n == 0)
+        for number, each in enumerate(asked)
+    ]
     head = shape.head(engine.identity, stream=stream)
     if stream:
         events = answers.events(streams, shape, head, usage=usage)
@@ -105,6 +108,8 @@ async def embeddings(body: EmbeddingBody, request: Request, service: ServiceDep)
     found = await unless_gone(request, engine.embed(body.texts()))
     if found is None:
         return Response(status_code=499)
+
+    charge(request, found.tokens)
 
     def shown(vector: tuple[float, ...]) -> Any:
         if body.encoding_format == "float":

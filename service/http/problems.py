@@ -42,6 +42,8 @@ OPENAI_CODES = {
     "prompt-too-long": "context_length_exceeded",
     "unknown-model": "model_not_found",
     "busy": "rate_limit_exceeded",
+    "rate": "rate_limit_exceeded",
+    "key": "invalid_api_key",
     "schema-unsupported": "invalid_schema",
 }
 
@@ -110,6 +112,15 @@ def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str
     """The body with the media type that belongs to it."""
     media = "application/json" if path.startswith("/v1/") else "application/problem+json"
     return JSONResponse(body, status, headers=headers, media_type=media)
+
+
+def refuse(
+    path: str, status: int, kind: str, title: str, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """What a request is told that is turned away before any route sees it, in the shape of its API."""
+    if path.startswith("/v1/"):
+        return respond(path, status, openai_error(status, kind, detail, None), headers)
+    return respond(path, status, problem(status, kind, title, detail), headers)
 
 
 class Refusal(Exception):

@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from service.engine.types import Chunk
 from service.errors import RequestError, UnknownPrompt
 from service.evaluation import cases
 from service.http import problems, sse
-from service.http.state import Service, ServiceDep, options_of, unless_gone
+from service.http.state import Service, ServiceDep, charged, options_of, unless_gone
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.run import Result
@@ -113,8 +114,8 @@ async def answered(name: str, request: Request, service: Service) -> Response:
         raise RequestError("stream must be true or false.", key="/stream")
     engine = service.engine_for(prompt)
     options = options_of(request, service.settings)
+    items = charged(prompts.stream(prompt, inputs, engine, seed=seed, **options), request)
     if body.get("stream") or "text/event-stream" in request.headers.get("accept", ""):
-        items = prompts.stream(prompt, inputs, engine, seed=seed, **options)
 
         async def events() -> AsyncGenerator[str, None]:
             async with contextlib.aclosing(items):
@@ -126,7 +127,7 @@ async def answered(name: str, request: Request, service: Service) -> Response:
 
         head = await unless_gone(request, sse.first_then(events()))
         return sse.Events(head, openai=False, headers={}) if head is not None else Response(status_code=499)
-    result = await unless_gone(request, prompts.run(prompt, inputs, engine, seed=seed, **options))
+    result = await unless_gone(request, _whole(items))
     if result is None:
         return Response(status_code=499)
     headers = {"x-sameboat-fingerprint": result.fingerprint}
@@ -135,6 +136,15 @@ async def answered(name: str, request: Request, service: Service) -> Response:
         body = problems.problem(502, "answer-unusable", "The answer is unusable", detail, answer=shown(result))
         return problems.respond(request.url.path, 502, body, headers)
     return JSONResponse(shown(result), headers=headers)
+
+
+async def _whole(items: AsyncGenerator[Chunk | Result, None]) -> Result:
+    """The result at the end of the items."""
+    async with contextlib.aclosing(items):
+        async for item in items:
+            if isinstance(item, Result):
+                return item
+    raise AssertionError("a stream ends with a result or an error")
 
 
 def add_typed(prompt: Prompt, into: APIRouter) -> None:

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from service import exposure
+from service.exposure import Exposure
 from service.http.state import Service
 from service.settings import Settings
 
@@ -27,6 +29,7 @@ def server_of(app: FastAPI, *, began: float | None = None) -> Server:
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5, timeout_keep_alive=KEEP_ALIVE_S,
+        proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=settings.trusted_proxies,
     )  # fmt: skip
     return Server(config, service, began=began)
 
@@ -96,15 +99,27 @@ class Server(uvicorn.Server):
 
 
 def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
-    """The lines that a person reads first; the first says what to try."""
-    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"  # noqa: S104
+    """The lines that a person reads first; the first says what to try, the last who may."""
+    name = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+    found = exposure.of(settings)
+    key = "-H 'Authorization: Bearer KEY' " if found.keys and not found.open else ""
     if "sender" in prompts:
         data = '{"inputs": {"text": "Kenji Mori, Iris Labs, kenji.mori@example.com"}}'
-        line = f"curl --json '{data}' {url}/prompts/sender"
+        line = f"curl {key}--json '{data}' {url}/prompts/sender"
     else:
         data = '{"messages": [{"role": "user", "content": "Say hello."}]}'
-        line = f"curl --json '{data}' {url}/v1/chat/completions"
+        line = f"curl {key}--json '{data}' {url}/v1/chat/completions"
     return (
         f"Sameboat is ready on {url}. Try:\n\n  {line}\n\n"
-        f"or open {url}/ and {url}/docs. Ready after {seconds:.1f} s: {what}"
+        f"or open {url}/ and {url}/docs. Ready after {seconds:.1f} s: {what}{_who(found)}"
     )
+
+
+def _who(found: Exposure) -> str:
+    """Who is let in, where it is not only this machine's user."""
+    names = ", ".join(key.name for key in found.keys)
+    if found.open:
+        where = "on this machine" if found.loopback else "who reaches this address"
+        return f"\nSAMEBOAT_OPEN=true: everybody {where} may use it" + (f"; known by key: {names}." if names else ".")
+    return f"\nA key is asked for: {names}." if names else ""

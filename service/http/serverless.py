@@ -22,7 +22,12 @@ def load() -> Settings:
     """The settings of a function: role api, engine remote, the only writable folder. Raises SettingsError."""
     folder = Path(tempfile.gettempdir()) / "sameboat"
     settings = settings_module.load(
-        role="api", engine="remote", cache_dir=folder / "cache", state_dir=folder / "state", pages_port=0
+        host="0.0.0.0",  # noqa: S104  (a function is reached from everywhere, so a key or SAMEBOAT_OPEN is asked for)
+        role="api",
+        engine="remote",
+        cache_dir=folder / "cache",
+        state_dir=folder / "state",
+        pages_port=0,
     )
     if settings.database_url is None:
         raise SettingsError(

@@ -12,11 +12,12 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 
 from service.engine.pool import Engines
-from service.engine.types import Engine, Mode, Priority
+from service.engine.types import Chunk, Engine, Mode, Priority
 from service.errors import RequestError
 from service.http.metrics import Metrics
 from service.prompts.file import Prompt
 from service.prompts.library import Library
+from service.prompts.run import Result
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -104,6 +105,34 @@ def _deadline_s(said: str | None) -> float | None:
             key="X-Sameboat-Deadline",
         )
     return value
+
+
+def charge(request: Request, tokens: int) -> None:
+    """Count tokens for the caller, where callers are counted."""
+    counted = getattr(request.state, "charge", None)
+    if counted is not None:
+        counted(tokens)
+
+
+async def charged(
+    items: AsyncGenerator[Chunk | Result, None], request: Request, *, prompt: bool = True
+) -> AsyncGenerator[Chunk | Result, None]:
+    """The items. At their end, also when they are given up, the caller is charged what was made.
+
+    `prompt`: whether the prompt's tokens count too; of several answers to one prompt they count once.
+    """
+    tokens = 0
+    try:
+        async with contextlib.aclosing(items) as stream:
+            async for item in stream:
+                if isinstance(item, Result):
+                    usage = item.answer.usage
+                    tokens = usage.completion + (usage.prompt if prompt else 0)
+                else:
+                    tokens += max(1, len(item.tokens))
+                yield item
+    finally:
+        charge(request, tokens)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T | None:

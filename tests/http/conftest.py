@@ -123,7 +123,10 @@ def make(tmp_path: Path, catalog: Catalog) -> Make:
 async def inside(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application without a socket; the application's lifespan runs around it."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://here") as it:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as it,
+    ):
         yield it
 
 
@@ -135,6 +138,16 @@ def ask(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response:
             return await client.request(method, path, **options)
 
     return asyncio.run(asked())
+
+
+def looks(app: FastAPI, *paths: str, **headers: str) -> list[httpx.Response]:
+    """GET each of these, with these headers, in one life of the application."""
+
+    async def looked() -> list[httpx.Response]:
+        async with inside(app) as client:
+            return [await client.get(path, headers=headers) for path in paths]
+
+    return asyncio.run(looked())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 
 from service import keys, settings
 from service.http.auth import Caller
-from tests.http.conftest import Make, ask, inside
+from tests.http.conftest import Make, ask, inside, looks
 from tests.scripted import ScriptedEngine
 
 KEY, OTHER = keys.new(), keys.new()
@@ -43,7 +43,7 @@ def test_every_route_that_costs_or_tells_asks_for_the_key(guarded: FastAPI) -> N
             answers = [
                 (path, await client.request(method, path.replace("{name}", "x"), headers=headers))
                 for method, path in [*routes, ("GET", "/not-there")]
-                for headers in ({}, bearer(keys.new()), bearer("x" * 100_000), {"authorization": f"Basic {KEY}"})
+                for headers in ({}, {"authorization": f"Basic {KEY}"})
             ]
             return [(path, it.status_code, dict(it.headers), it.json()) for path, it in answers]
 
@@ -64,6 +64,36 @@ def _routes(app: FastAPI) -> dict[str, set[str]]:
     return {**found, "/": {"GET"}, "/docs": {"GET"}, "/openapi.json": {"GET"}}
 
 
+@pytest.mark.parametrize("wrong", [keys.new(), KEY[:-1], KEY + "x", KEY.upper(), "x" * 100_000, KEYS, "none"])
+def test_a_wrong_key_is_told_and_not_repeated(guarded: FastAPI, wrong: str) -> None:
+    answer = ask(guarded, "GET", "/v1/models", headers=bearer(wrong))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="sameboat", error="invalid_token"'
+    assert wrong not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_browser_gets_the_page_that_asks_for_the_key(guarded: FastAPI, path: str) -> None:
+    """With the status that says so; a wrong key gets no page."""
+    html = {"accept": "text/html,*/*;q=0.8"}
+    answer = ask(guarded, "GET", path, headers=html)
+    assert (answer.status_code, answer.headers["content-type"][:9]) == (401, "text/html")
+    assert ask(guarded, "GET", path, headers={**html, **bearer(keys.new())}).json()["title"] == "Unauthorized"
+    assert ask(guarded, "GET", path, headers={**html, **bearer(KEY)}).status_code == 200
+
+
+def test_probes_tell_a_stranger_no_more_than_alive_and_ready(guarded: FastAPI) -> None:
+
+    async def asked() -> list[Any]:
+        async with inside(guarded) as client:
+            shown = [{}, bearer(keys.new()), bearer(KEY)]
+            return [(await client.get("/readyz", headers=headers)).json() for headers in shown]
+
+    none, wrong, right = asyncio.run(asked())
+    assert none == wrong == {"state": "ready"}
+    assert {"state", "engines", "threads", "memory_bytes"} == set(right)
+
+
 def test_with_the_key_it_answers(guarded: FastAPI) -> None:
     answer = ask(guarded, "POST", "/prompts/greet", json={"inputs": {"name": "Ada"}}, headers=bearer(KEY))
     assert (answer.status_code, answer.json()["text"]) == (200, "Hello, Ada.")
@@ -71,8 +101,8 @@ def test_with_the_key_it_answers(guarded: FastAPI) -> None:
 
 def test_a_key_does_not_open_builds_nor_does_a_builds_secret_open_the_rest(guarded: FastAPI) -> None:
     """Builds are off here, which their routes say to everybody; what matters is who refuses."""
-    assert ask(guarded, "GET", "/builds").status_code == 503
-    assert ask(guarded, "GET", "/builds", headers=bearer(KEY)).status_code == 503
+    assert [answer.status_code for answer in looks(guarded, "/builds", "/builds/x")] == [503, 503]
+    assert [answer.status_code for answer in looks(guarded, "/builds", **bearer(KEY))] == [503]
 
 
 def callers(make: Make, headers: list[dict[str, str]], **overrides: Any) -> list[Caller]:

@@ -1,0 +1,73 @@
+"""Counting what may come in a minute: token buckets, one for each of a bounded number of addresses.
+
+In: amounts, and a clock in seconds. Out: what is left, and how long to wait.
+Not here: what is counted (`http.limits`, `http.guessing`). Counters live in this process: of several, each has its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from starlette.types import Scope
+
+T = TypeVar("T")
+MINUTE_S = 60
+ADDRESSES = 4096
+
+
+class Bucket:
+    """Holds `size` at most, full at first, and is refilled evenly with `per_minute`."""
+
+    def __init__(self, size: float, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.size = size
+        self._per_second = per_minute / MINUTE_S
+        self._clock = clock
+        self._left, self._at = size, clock()
+
+    def left(self) -> float:
+        """What is in it now; below zero when more was taken than there was."""
+        now = self._clock()
+        self._left = min(self.size, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        return self._left
+
+    def take(self, amount: float) -> None:
+        """Take this much, whether it is there or not."""
+        self._left = self.left() - amount
+
+    def wait_s(self, amount: float) -> float:
+        """Seconds until this much is there; 0 when it is there now."""
+        return max(0.0, (amount - self.left()) / self._per_second)
+
+
+class Recent(Generic[T]):
+    """What belongs to an address, for the ADDRESSES that came last; another one begins anew."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._known: OrderedDict[str, T] = OrderedDict()
+
+    def __getitem__(self, address: str) -> T:
+        if address not in self._known:
+            self._known[address] = self._make()
+        self._known.move_to_end(address)
+        if len(self._known) > ADDRESSES:
+            self._known.popitem(last=False)
+        return self._known[address]
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def address_of(scope: Scope) -> str:
+    """Who counts as one: an IPv4 address, or the /64 network that one IPv6 subscriber has."""
+    host = str((scope.get("client") or ("",))[0])
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
