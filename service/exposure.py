@@ -59,7 +59,8 @@ def of(settings: Settings) -> Exposure:
     """The exposure of a service with these settings."""
     held = settings.api_keys.get_secret_value() if settings.api_keys is not None else ""
     named = [name.lower() for name in listed(settings.allowed_hosts)]
-    bound = [] if settings.host in ("0.0.0.0", "::", "") else [settings.host.lower()]  # noqa: S104
+    every = settings.host in ("0.0.0.0", "::", "")  # noqa: S104
+    bound = [] if every or is_loopback(settings.host) else [settings.host.lower()]
     space = [settings.space_host.lower()] if settings.space_host else []
     sites = _name_of(settings.pages_url)
     return Exposure(

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from service import folders, resources
+from service import exposure, folders, resources
 from service import settings as settings_module
 from service.builds.browser import isolation
 from service.builds.forge import ForgeError, choose
@@ -26,14 +27,13 @@ from service.builds.verify import find_browser
 from service.children import child_environment, python
 from service.engine.local import cpu
 from service.errors import SameboatError
+from service.exposure import is_loopback
 from service.models import fit
 from service.models.cache import Cache
 from service.models.catalog import Catalog, Model, licence_accepted
 from service.models.gguf import read_metadata
 from service.prompts.library import Library
 from service.settings import Settings
-
-STRONG = 16  # characters of a secret
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def examine() -> Iterator[Finding]:
         _model,
         _prompts,
         _port,
+        _callers,
         _git,
         _browser,
         _forge,
@@ -218,6 +219,29 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", "ok", f"{settings.host}:{settings.port} is free")
 
 
+def _callers(settings: Settings) -> Iterator[Finding]:
+    """Who is let in, from where, under which names."""
+    found = exposure.require(settings)
+    reach = "only this machine reaches it" if found.loopback else "others than this machine reach it"
+    yield Finding("address", "ok", f"{settings.host}: {reach}")
+    names = ", ".join(key.name for key in found.keys)
+    if found.open:
+        known = f"; known by key: {names}" if names else ""
+        yield Finding("callers", "note", f"SAMEBOAT_OPEN=true: whoever reaches it{known}", "Set SAMEBOAT_API_KEYS.")
+    elif names:
+        yield Finding("callers", "ok", f"who shows a key: {names}")
+    elif found.closed:
+        yield Finding("callers", "ok", "nobody: without a key a worker answers probes only")
+    elif found.own_origin is not None and not is_loopback(urlsplit(settings.public_url or "").hostname or ""):
+        remedy = "Let the proxy ask who they are, or set SAMEBOAT_API_KEYS (sameboat key new NAME)."
+        yield Finding("callers", "note", "no key is asked for, and SAMEBOAT_PUBLIC_URL is for others", remedy)
+    else:
+        yield Finding("callers", "ok", "no key is asked for")
+    yield Finding("hosts", "ok", ", ".join(["this machine's own names", *found.hosts]))
+    if found.origins:
+        yield Finding("origins", "ok", "pages of these may call: " + ", ".join(found.origins))
+
+
 def _browser(settings: Settings) -> Iterator[Finding]:
     path, why = find_browser(settings.browser)
     if path is None:
@@ -240,11 +264,7 @@ def _forge(settings: Settings) -> Iterator[Finding]:
     if settings.secret is None:
         yield Finding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
         return
-    if len(settings.secret.get_secret_value()) < STRONG:
-        remedy = "A longer one can neither be guessed nor stand in a page by chance: openssl rand -hex 16"
-        yield Finding("builds", "note", f"SAMEBOAT_SECRET has fewer than {STRONG} characters", remedy)
-    else:
-        yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
+    yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
     choose.make_forge(settings)
     if settings.forge == "local":
         pushes = "with SAMEBOAT_FORGE_TOKEN" if settings.forge_token is not None else "read-only over HTTP"

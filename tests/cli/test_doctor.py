@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from service import settings as settings_module
 from service.cli import doctor
 from service.cli.doctor import Finding
 from service.engine.local import cpu
+from service.errors import SettingsError
 from service.settings import Settings
 from tests.cli.test_root import sameboat
 
@@ -97,3 +99,41 @@ def test_a_browser_that_is_less_than_isolated_is_told(monkeypatch: pytest.Monkey
     assert (found["sandbox"].level, "As root" in found["sandbox"].found) == ("note", True)
     assert found["isolation"].level == "note"
     assert "forbidden by a test" in found["isolation"].found
+
+
+KEY = "ada:sha256:" + "0" * 64
+
+
+def callers(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Finding]:
+    """What is said about who is let in."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    try:
+        return {finding.what: finding for finding in doctor._callers(settings_module.load())}
+    except SettingsError as error:
+        return {"callers": Finding("callers", "stop", error.message, error.remedy or "")}
+
+
+@pytest.mark.parametrize(
+    ("environment", "level", "said"),
+    [
+        ({}, "ok", "no key is asked for"),
+        ({"SAMEBOAT_API_KEYS": KEY}, "ok", "who shows a key: ada"),
+        ({"SAMEBOAT_OPEN": "true"}, "note", "whoever reaches it"),
+        ({"SAMEBOAT_HOST": "0.0.0.0"}, "stop", "no key is set"),
+        ({"SAMEBOAT_HOST": "0.0.0.0", "SAMEBOAT_API_KEYS": KEY}, "ok", "who shows a key: ada"),
+        ({"SAMEBOAT_HOST": "0.0.0.0", "ROLE": "worker"}, "ok", "probes only"),
+        ({"SAMEBOAT_PUBLIC_URL": "https://boat.example"}, "note", "SAMEBOAT_PUBLIC_URL is for others"),
+    ],
+)
+def test_it_tells_who_is_let_in(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], level: str, said: str
+) -> None:
+    found = callers(monkeypatch, **environment)["callers"]
+    assert (found.level, said in found.found) == (level, True), found
+
+
+def test_it_tells_the_names_that_are_answered_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = callers(monkeypatch, SAMEBOAT_PUBLIC_URL="https://boat.example", SAMEBOAT_ALLOWED_HOSTS="api, *.x.example")
+    assert found["hosts"].found == "this machine's own names, boat.example, api, *.x.example"
+    assert found["address"].found == "127.0.0.1: only this machine reaches it"

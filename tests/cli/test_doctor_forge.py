@@ -31,7 +31,7 @@ def test_without_a_secret_builds_are_off(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_local_forge_says_where_and_whether_one_can_push(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read-only until a token is set."""
-    assert "read-only over HTTP" in found(monkeypatch, {"SAMEBOAT_SECRET": "x"}).found
+    assert "read-only over HTTP" in found(monkeypatch, {"SAMEBOAT_SECRET": "x" * 16}).found
 
 
 def test_github_without_a_token_stops_and_names_what_it_must_be_able_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_a_volume_that_root_made_is_explained(image: str, models: str, place: st
         root = ("--user", "0:0", "--entrypoint", "sh", "--volume", f"{name}:/{place}")
         docker("run", "--rm", *root, image, "-c", f"chown 0:0 /{place} && chmod 755 /{place} && touch /{place}/by-root")
         others = ("--volume", f"{models}:/cache:ro") if place == "state" else ("--tmpfs", "/state:uid=1000,gid=1000")
-        options = ("--volume", f"{name}:/{place}", "--env", "SAMEBOAT_SECRET=not-a-real-one", *others)
+        options = ("--volume", f"{name}:/{place}", "--env", "SAMEBOAT_SECRET=not-a-real-one-at-all", *others)
         with running(image, *options) as container:
             assert container.ended() == 3
             said = container.logs()
