@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -228,6 +229,50 @@ def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> No
     report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")
     assert [each.verdict for each in report.outcomes if each.said == "the page opens without errors"] == ["failed"]
     assert not any("reading 'y'" in line for line in report.console)
+
+
+@browser
+@pytest.mark.browser
+def test_what_the_page_lacks_is_told_with_the_failure() -> None:
+    """Files of its own, also where only their path is wrong on a site in a folder; and hosts: there is no network."""
+    cdn = "https://cdn.example.com/marked.min.js"
+    html = f"""<!DOCTYPE html><title>t</title><link rel=stylesheet href=gone.css><script src=/app.js></script>
+    <img src=there.png><script src={cdn}></script><script>document.title = marked.parse('x')</script>"""
+    files = {"index.html": html.encode(), "app.js": b"", "there.png": b""}
+    checks = [Check("renders", "typeof marked === 'object'"), Check("opens", "document.title === 't'")]
+    report = verify(files, checks, [], browser=BROWSER, timeout_s=20)
+    found = {each.said: each for each in report.outcomes}
+    opens = found["the page opens without errors"]
+    assert (opens.verdict, found["renders"].verdict, found["opens"].verdict) == ("failed", "failed", "passed")
+    assert "marked is not defined" in opens.reason
+    for reason in (opens.reason, found["renders"].reason):
+        assert "files that are not there: gone.css, /app.js (a URL that begins with /" in reason
+        assert "https://cdn.example.com, and there is no network here" in reason
+        assert "there.png" not in reason
+
+
+@browser
+@pytest.mark.browser
+def test_what_did_not_come_to_an_end_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine is not the page's fault: its first look and the first of a check are held up, and both pass."""
+    import time
+
+    from service.builds.browser import page
+
+    real, held = page._answer, [1, 0, 1]
+
+    def slow(*given: Any) -> None:
+        if held and held.pop():
+            time.sleep(4)
+        real(*given)
+
+    monkeypatch.setattr(page, "_answer", slow)
+    files = {"index.html": GOOD.encode()}
+    checks = [Check("one", "document.title === 't'"), Check("two", "!!document.querySelector('#count')")]
+    assert BROWSER is not None
+    seen = page.look(files, checks, browser=BROWSER, timeout_s=8.0)
+    assert [(each.verdict, each.reason) for each in seen.outcomes if each.verdict != "passed"] == []
+    assert held == []
 
 
 def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

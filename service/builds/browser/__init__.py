@@ -12,6 +12,7 @@ from typing import Literal
 
 Verdict = Literal["passed", "failed", "not judged"]
 MOST_ERRORS, ERROR_CHARACTERS = 200, 500
+MOST_NAMED, NAME_CHARACTERS = 10, 80
 IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")  # the elements that an expression names
 
 
@@ -42,11 +43,24 @@ class Seen:
     outcomes: list[Outcome] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     screenshot: bytes | None = None
+    missing: list[str] = field(default_factory=list)  # files of its own that the page asked for in vain
+    refused: list[str] = field(default_factory=list)  # other hosts that it asked for
 
     def note(self, error: str) -> None:
         """An error of the page, by its beginning; of a page that complains without end, the first ones."""
         if len(self.errors) < MOST_ERRORS:
             self.errors.append(error[:ERROR_CHARACTERS])
+
+    def miss(self, path: str) -> None:
+        """The page asks for a file of its own that is not there; the browser asks for an icon by itself."""
+        if len(self.missing) < MOST_NAMED and "favicon.ico" not in path:
+            self.missing.append(path[:NAME_CHARACTERS])
+
+    def refuse(self, host: str) -> None:
+        """The page asks for another host."""
+        self.note(f"refused a request to {host}: generated code has no network here")
+        if len(self.refused) < MOST_NAMED:
+            self.refused.append(host[:NAME_CHARACTERS])
 
     @property
     def console(self) -> tuple[str, ...]:

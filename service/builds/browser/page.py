@@ -17,24 +17,26 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, sync_playwright
 
-from service.builds.browser import IDS, Check, Outcome, Seen, isolation
+from service.builds.browser import IDS, Check, Outcome, Seen, Verdict, isolation
 from service.errors import BuildError
 
 ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
+SITE = "/site/"  # published sites stand in a folder of their origin, so a URL that begins with / leads out of them
 CHECK_S = 10.0
 FETCH_S = 10.0
 SANDBOX = "it may not make its sandbox. In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
 MAX_FETCHED_BYTES = 5_000_000
 NETWORK = ThreadPoolExecutor(1, "network")  # its thread starts before this process leaves the network
 OPENS = "the page opens without errors"
+LATE, BUSY = "it did not come to an end in time", "the page is busy without end"
 SETTLES_S = (0.0, 1.0, 4.0)  # data may arrive after the load: look again later, in a page opened anew
 # The expression may be a promise. It is evaluated once in a page, for it may press buttons.
 ONCE = """() => {
@@ -77,6 +79,7 @@ def look(
 ) -> Seen:
     """Open the page, then once more for every check, as long as half as much time again has not passed.
 
+    What did not come to an end is asked once more, with more time: a loaded machine is not the page's fault.
     Raises BuildError when the browser does not run.
     """
     seen = Seen()
@@ -92,13 +95,17 @@ def look(
             )
             ends_s = time.monotonic() + 1.5 * timeout_s
             try:
-                _opened(chromium, files, network, seen, step_ms)
-                for check in checks:
-                    if time.monotonic() < ends_s:
-                        _judged(chromium, files, network, seen, step_ms, check)
-                    else:
-                        late = "the time for checks is used up"
-                        seen.outcomes.append(Outcome(check.said, "not judged", late, check.js, check.translated))
+                late = "the time for checks is used up"
+                asked: list[Judge] = [lambda ms: _opened(chromium, files, network, seen, ms)]
+                asked += [
+                    lambda ms, check=check: _judged(chromium, files, network, ms, check)  # type: ignore[misc]
+                    for check in checks
+                ]
+                looks = [
+                    judge(step_ms) if time.monotonic() < ends_s or not number else (_said(check, None, late), True)
+                    for number, (judge, check) in enumerate(zip(asked, [None, *checks], strict=True))
+                ]
+                seen.outcomes = _again(looks, asked, step_ms, time.monotonic() + 0.5 * timeout_s)
             finally:
                 chromium.close()
     except Error as error:
@@ -107,8 +114,33 @@ def look(
     return seen
 
 
-def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float) -> None:
-    """The page as a visitor sees it: does it open, does it throw, what does it look like."""
+Judge = Callable[[float], tuple[Outcome, bool]]  # from milliseconds to an outcome, and whether it came to an end
+
+
+def _again(looks: list[tuple[Outcome, bool]], asked: Sequence[Judge], step_ms: float, ends_s: float) -> list[Outcome]:
+    """The outcomes, of which those that did not come to an end are asked for once more, with twice the time."""
+    outcomes = []
+    for (outcome, ended), judge in zip(looks, asked, strict=True):
+        if not ended and time.monotonic() < ends_s:
+            outcome, ended = judge(2 * step_ms)
+            if not ended:
+                outcome = replace(outcome, reason=f"{outcome.reason}, asked twice")
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _said(check: Check | None, good: bool | None, reason: str) -> Outcome:
+    """The outcome of a check, or of opening the page where there is none. `good` is None where nobody judged."""
+    verdict: Verdict = "not judged" if good is None else "passed" if good else "failed"
+    if check is None:
+        return Outcome(OPENS, verdict, reason)
+    return Outcome(check.said, verdict, reason, check.js, check.translated)
+
+
+def _opened(
+    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float
+) -> tuple[Outcome, bool]:
+    """The page as a visitor sees it: does it open, does it throw, are its files there, what does it look like."""
     context = _context(chromium)
     thrown: list[str] = []
     try:
@@ -117,14 +149,28 @@ def _opened(chromium: Browser, files: Mapping[str, bytes], network: frozenset[st
         page.on("pageerror", lambda error: thrown.append(f"uncaught: {error}"[:300]))
         page.on("pageerror", lambda error: seen.note(f"uncaught: {error}"))
         page.on("console", lambda said: seen.note(said.text) if said.type == "error" else None)
-        page.goto(f"{ORIGIN}/", timeout=step_ms, wait_until="load")
+        page.goto(f"{ORIGIN}{SITE}", timeout=step_ms, wait_until="load")
         _pictured(page, seen, step_ms)
-        said = Outcome(OPENS, "failed", thrown[0]) if thrown else Outcome(OPENS, "passed", "it does")
     except Error as error:
-        said = Outcome(OPENS, "failed", _words(error))
+        return _said(None, False, _with_causes(_words(error), seen)), _words(error) != LATE
     finally:
         context.close()
-    seen.outcomes.append(said)
+    if thrown or seen.missing:
+        return _said(None, False, _with_causes(thrown[0] if thrown else "", seen)), True
+    return _said(None, True, "it does"), True
+
+
+def _with_causes(reason: str, seen: Seen) -> str:
+    """A failure's reason, with what the page asked for and could not get: a repair must know why."""
+    causes = [reason] if reason else []
+    if seen.missing:
+        causes.append(f"the page asks for files that are not there: {', '.join(dict.fromkeys(seen.missing))}")
+    if seen.refused:
+        hosts = ", ".join(dict.fromkeys(seen.refused))
+        causes.append(
+            f"the page asks for {hosts}, and there is no network here: all that it needs must be in its files"
+        )
+    return "; ".join(causes)
 
 
 def _context(chromium: Browser) -> BrowserContext:
@@ -144,18 +190,18 @@ def _pictured(page: Page, seen: Seen, step_ms: float) -> None:
 
 
 def _judged(
-    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float, check: Check
-) -> None:
+    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], step_ms: float, check: Check
+) -> tuple[Outcome, bool]:
     """One check, each look in a context of its own."""
     ends_s = time.monotonic() + step_ms / 1000
     reason = ""
     for settle_s in SETTLES_S:
         if reason and time.monotonic() + settle_s > ends_s:
             break
-        good, reason, final = _looked(chromium, files, network, step_ms, settle_s, check)
+        good, reason, final, ended = _looked(chromium, files, network, step_ms, settle_s, check)
         if good or final:
             break
-    seen.outcomes.append(Outcome(check.said, "passed" if good else "failed", reason, check.js, check.translated))
+    return _said(check, good, reason), ended
 
 
 def _looked(
@@ -165,25 +211,25 @@ def _looked(
     step_ms: float,
     settle_s: float,
     check: Check,
-) -> tuple[bool, str, bool]:
-    """Whether the expression is true, why, and whether looking again is of no use."""
+) -> tuple[bool, str, bool, bool]:
+    """Whether the expression is true, why, whether looking again is of no use, and whether it came to an end."""
     context = _context(chromium)
     quiet = Seen()  # what a check provokes is not what the page does by itself
     try:
         context.route("**/*", lambda route: _answer(route, files, network, quiet))
         page = context.new_page()
-        page.goto(f"{ORIGIN}/", timeout=step_ms, wait_until="load")
+        page.goto(f"{ORIGIN}{SITE}", timeout=step_ms, wait_until="load")
         page.wait_for_timeout(1000 * settle_s)
         try:
             page.wait_for_function(ONCE % check.js, timeout=step_ms, polling=50)
         except Error as error:
-            if "Timeout" not in str(error):  # it cannot even be parsed
-                return False, _words(error), True
-            return False, _reason(page, check)[1], True
+            if _words(error) != LATE:  # it cannot even be parsed
+                return False, _words(error), True, True
+            return False, _with_causes(_reason(page, check)[1], quiet), True, False
         good, reason = _reason(page, check)
-        return good, reason, good
+        return good, reason if good else _with_causes(reason, quiet), good, reason != BUSY
     except Error as error:
-        return False, _words(error), True
+        return False, _with_causes(_words(error), quiet), True, _words(error) != LATE
     finally:
         context.close()
 
@@ -194,17 +240,20 @@ def _reason(page: Page, check: Check) -> tuple[bool, str]:
     try:
         shown = json.loads(page.wait_for_function(SEEN, arg=ids, timeout=2000).json_value())
     except Error:
-        return False, "the page is busy without end"
+        return False, BUSY
     return bool(shown["good"]), "is true" if shown["good"] else "; ".join([shown["why"], *shown["seen"]])
 
 
 def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], seen: Seen) -> None:
     """A file, or what an allowed host says, or a refusal."""
     url = urlsplit(route.request.url)
-    path = unquote(url.path).lstrip("/") or "index.html"
     if f"{url.scheme}://{url.netloc}" == ORIGIN:
-        path = path if path in files else f"{path.rstrip('/')}/index.html"
-        if path not in files:
+        path = unquote(url.path).removeprefix(SITE) or "index.html"
+        folder = f"{path.rstrip('/')}/index.html"
+        path = folder if folder in files else path
+        if path not in files or not url.path.startswith(SITE):
+            own = url.path.startswith(SITE)
+            seen.miss(path if own else f"{unquote(url.path)} (a URL that begins with / leads out of the site)")
             route.fulfill(status=404, body=b"not found", content_type="text/plain")
             return
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
@@ -212,7 +261,7 @@ def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], s
     elif url.netloc in network and route.request.method in ("GET", "HEAD"):
         _fetched(route)
     else:
-        seen.note(f"refused a request to {url.scheme}://{url.netloc}: generated code has no network here")
+        seen.refuse(f"{url.scheme}://{url.netloc}")
         route.abort("blockedbyclient")
 
 
@@ -246,7 +295,7 @@ def _asked(method: str, url: str) -> tuple[int, dict[str, str], bytes] | str:
 def _words(error: Exception) -> str:
     """The first line of Playwright's message, in our words where it only timed out."""
     first = str(error).splitlines()[0].removeprefix("Page.wait_for_function: ").removeprefix("Page.goto: ")
-    return "it did not come to an end in time" if "Timeout" in first else first[:300]
+    return LATE if "Timeout" in first else first[:300]
 
 
 def _charset(kind: str) -> str:

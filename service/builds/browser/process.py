@@ -31,7 +31,7 @@ log = logging.getLogger("sameboat.builds")
 NICE = 10  # a tenth of the weight of what answers (sched(7)): much when the machine is idle, little when it is not
 STARTS_S = 90.0  # Python and Chromium on an overloaded machine; Playwright itself waits for 60 s
 DRIVER_S = 60.0
-PER_PAGE_S = 20.0  # a check costs 10 s at most, and a context that hangs somewhat more
+PER_PAGE_S = 40.0  # a check costs 10 s at most, asked again 20 s, and a context that hangs somewhat more
 PREFIXES = ("FONTCONFIG_", "PLAYWRIGHT_")  # of variables that Chromium and its driver read
 
 
