@@ -109,6 +109,10 @@ devcontainer-test: ## build the workspace with the Dev Containers CLI and use it
 drill-load: setup models ## 200 clients for five minutes, the engine killed 20 times meanwhile, into docs/load.md
 	@$(BIN)/python -m tests.bench.drill_load
 
+.PHONY: drill-hostile
+drill-hostile: setup models ## 30 clients of every kind for 15 minutes, engine and service killed meanwhile, into docs/hostile.md
+	@$(BIN)/python -m tests.bench.drill_hostile $(ARGS)
+
 .PHONY: drill-api
 drill-api: setup ## Schemathesis on the whole API for ten minutes
 	@$(BIN)/python -m tests.http.drill_api
@@ -116,6 +120,10 @@ drill-api: setup ## Schemathesis on the whole API for ten minutes
 .PHONY: drill-delivery
 drill-delivery: ## two commits, their images, promotion by digest, smoke, the way back, on a registry of this machine
 	@.ci/drill
+
+.PHONY: fuzz
+fuzz: setup models ## every route with bodies at their ends against the real engine, for half an hour; ARGS="--seconds 60"
+	@$(BIN)/python -m tests.http.fuzz $(ARGS)
 
 .PHONY: drill-builds
 drill-builds: setup ## a thousand briefs, ten at a time, beside five builds, and a kill: what is lost (nothing)
