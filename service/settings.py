@@ -8,16 +8,18 @@ What goes out: one frozen `Settings`. What it does not know: what any of it is u
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service import keys
+from service import keys, text_files
 from service.errors import SettingsError
 
 PREFIX = "SAMEBOAT_"
@@ -33,7 +35,9 @@ def _xdg(variable: str, fallback: str) -> Path:
 class Settings(BaseSettings):
     """All settings. The description of each field is also its entry in `.env.example`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8-sig", extra="ignore", frozen=True
+    )
 
     # The service
     host: str = Field("127.0.0.1", description="Address to listen on. Containers listen on 0.0.0.0.")
@@ -242,10 +246,25 @@ def _variables(name: str) -> list[str]:
     return [str(alias) if alias is not None else PREFIX + name.upper()]
 
 
+def _dotenv(path: Path) -> dict[str, str | None]:
+    """The variables of a `.env` file. Raises SettingsError with path and line for what is no such file."""
+    if not path.is_file():
+        return {}
+    text = text_files.read(path, SettingsError)
+    for statement in parse_stream(io.StringIO(text)):
+        if statement.error:
+            raise SettingsError(
+                f"{path}:{statement.original.line}: not a variable.",
+                key=str(path),
+                remedy="Write NAME=VALUE, or # first.",
+            )
+    return dotenv_values(stream=io.StringIO(text))
+
+
 def _from_files() -> dict[str, str]:
     """Secrets from the files that the environment names, or that `.env` names and the environment does not set."""
     found = {}
-    dotenv = dotenv_values(".env")
+    dotenv = _dotenv(Path(".env"))
     for name, field in Settings.model_fields.items():
         variable = f"{PREFIX}{name.upper()}_FILE"
         path = os.environ.get(variable)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "keys"},
-    {"settings", "folders", "private", "children"},
+    {"settings", "folders", "private", "children", "text_files"},
     {"resources", "exposure", "models"},
     {"engine"},
     {"prompts"},

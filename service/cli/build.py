@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service import settings as settings_module
+from service import text_files
 from service.errors import BuildError
 from service.settings import Settings
 
@@ -60,12 +61,7 @@ def submit(
 ) -> None:
     """Post a brief. A brief without a secret gets the one of the settings."""
     settings = settings_module.load()
-    try:
-        body = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BuildError(f"{file} is not a brief: {error}") from None
-    if not isinstance(body, dict):
-        raise BuildError(f"{file} is not a brief: it must be a JSON object.")
+    body = brief_of(file)
     if "secret" not in body and settings.secret is not None:
         body["secret"] = settings.secret.get_secret_value()
     with _client(settings, url) as client:
@@ -74,6 +70,19 @@ def submit(
             typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
             return
         _end(_watch(client, shown["id"], as_json), as_json)
+
+
+def brief_of(file: Path) -> dict[str, Any]:
+    """The brief in a JSON file; `-` is standard input. Raises BuildError with path and line."""
+    if str(file) == "-":
+        where, text = "standard input", text_files.decode(sys.stdin.buffer.read(), "standard input", BuildError)
+    else:
+        where, text = str(file), text_files.read(file, BuildError)
+    form = "A brief is a JSON object."
+    body = text_files.from_json(text, where, BuildError, form=form)
+    if not isinstance(body, dict):
+        raise BuildError(f"{where}:1: not a brief.", remedy=form)
+    return body
 
 
 def _watch(client: httpx.Client, build: str, as_json: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service import settings as settings_module
+from service import text_files
 from service.cli import changes
 from service.engine.pool import Engines
 from service.errors import InputsError, PromptError
@@ -125,7 +126,7 @@ def import_(
     kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
     left: list[str] = []
     if kind == "promptfoo":
-        prompt, rows, left = promptfoo.from_promptfoo(text)
+        prompt, rows, left = promptfoo.from_promptfoo(text, path=path)
         if cases_to is not None:
             cases_to.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         elif rows:
@@ -149,13 +150,14 @@ def run(
     name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")],
     given: Annotated[list[str] | None, typer.Option("--input", "-i", help="NAME=VALUE, or NAME=@FILE.")] = None,
     mode: Annotated[str, typer.Option(help="fast or exact.")] = "fast",
+    model: Annotated[str | None, typer.Option(help="Another model of the catalog than the prompt's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer one input, the way the service does."""
     if mode not in ("fast", "exact"):
         raise typer.BadParameter("fast or exact", param_hint="--mode")
     prompt = found(name)
-    result = asyncio.run(_run(prompt, parsed(prompt, given or []), mode))
+    result = asyncio.run(_run(prompt, parsed(prompt, given or []), mode, model))
     if as_json:
         usage = {"prompt": result.answer.usage.prompt, "completion": result.answer.usage.completion}
         typer.echo(json.dumps({"value": result.value, "text": result.text, "fingerprint": result.fingerprint,
@@ -169,11 +171,7 @@ def run(
 
 def text_of(path: Path) -> str:
     """A file's text. Raises PromptError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PromptError(f"{path}: cannot be read: {why}.", key=str(path)) from None
+    return text_files.read(path, PromptError)
 
 
 def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
@@ -194,10 +192,10 @@ def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
     return inputs
 
 
-async def _run(prompt: Prompt, inputs: dict[str, Any], mode: str) -> Result:
+async def _run(prompt: Prompt, inputs: dict[str, Any], mode: str, model: str | None) -> Result:
     engines = Engines(settings_module.load())
     try:
-        engine = await engines.start(prompt.spec.model)
+        engine = await engines.start(model or prompt.spec.model)
         await engine.ready()
         return await prompts.run(prompt, inputs, engine, mode=mode)
     finally:

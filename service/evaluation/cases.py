@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service import text_files
 from service.errors import EvaluationError, InputsError
 from service.prompts.file import Prompt
+
+FORM = "A file of cases holds one JSON object a line."
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def example(prompt: Prompt) -> dict[str, Any] | None:
     if prompt.spec.testDataFile is None or prompt.path is None:
         return None
     try:
-        with (prompt.path.parent / prompt.spec.testDataFile).open(encoding="utf-8") as file:
+        with (prompt.path.parent / prompt.spec.testDataFile).open(encoding="utf-8-sig") as file:
             found = Case("", json.loads(file.readline())).inputs(prompt)
         prompt.check_inputs(found)
     except (OSError, ValueError, AttributeError, InputsError):  # `load` says what is wrong with it, to who evaluates
@@ -70,20 +73,14 @@ def example(prompt: Prompt) -> dict[str, Any] | None:
 
 
 def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", key="testDataFile") from None
+    text = text_files.read(path, EvaluationError, key="testDataFile")
     rows: list[tuple[str, Mapping[str, Any]]] = []
     for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like are no line ends in JSON
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise EvaluationError(f"{path}:{number}: not JSON: {error}.", key="testDataFile") from None
+        row = text_files.from_json(line, str(path), EvaluationError, line=number, form=FORM, key="testDataFile")
         if not isinstance(row, dict):
-            raise EvaluationError(f"{path}:{number}: a case is a JSON object.", key="testDataFile")
+            raise EvaluationError(f"{path}:{number}: not a case.", key="testDataFile", remedy=FORM)
         rows.append((f"{path}:{number}", row))
     return rows
 

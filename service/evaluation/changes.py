@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import SameboatError
+from service import text_files
+from service.errors import PromptError, SameboatError
 from service.evaluation import judge, promote, recording, report
 from service.prompts import lock as locks
 from service.prompts.file import load
@@ -49,7 +50,7 @@ async def _compared(name: str, now: Path, before: Path | None) -> Change:
         return Change(name, f"### {name}\n\n**NOT WHAT WAS PROMOTED**: {'; '.join(differ)}.\n", False)
     outcomes = promote.replay(prompt, now)
     old_file = None if before is None else before / f"{name}.prompt.yml"
-    old = old_file.read_text(encoding="utf-8") if old_file is not None and old_file.exists() else None
+    old = text_files.read(old_file, PromptError) if old_file is not None and old_file.exists() else None
     baseline = None
     if before is not None and old is not None:
         more = recording.read(now / promote.BASELINE) if (now / promote.BASELINE).exists() else None

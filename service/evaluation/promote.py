@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from service import text_files
 from service.engine.types import Engine, Identity
-from service.errors import EvaluationError, InputsError
+from service.errors import EvaluationError, InputsError, PromptError
 from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, judge, recording, report, runner
 from service.evaluation.cases import Case
@@ -261,7 +262,7 @@ async def baseline(
 def _promoted_text(draft: Prompt, target: Path) -> str | None:
     """The promoted prompt's text, for the diff; None on a first promotion, and where it was edited in place."""
     file = target / f"{draft.name}.prompt.yml"
-    return file.read_text(encoding="utf-8") if file.exists() and draft.path != file else None
+    return text_files.read(file, PromptError) if file.exists() and draft.path != file else None
 
 
 def _asked(promoted: Prompt, case: Case, identity: Identity) -> str | None:

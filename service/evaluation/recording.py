@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service import text_files
 from service.errors import EvaluationError
 from service.evaluation.checks import Answered
 from service.prompts.file import Prompt
@@ -97,28 +100,50 @@ def write(path: Path, records: Iterable[Record]) -> None:
     partial.replace(path)
 
 
-def _record(line: str) -> Record:
-    row = json.loads(line)
+class _Row(BaseModel):
+    """A recording's line as it stands in the file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str
+    fingerprint: str
+    text: str
+    tokens: list[int]
+    finish_reason: str
+    problem: str | None = None
+    probabilities: dict[str, float] = {}
+    repeat: int = 0
+    judgements: dict[str, Judgement] = {}
+    prompt_tokens: int | None = None
+    seconds: float | None = None
+
+
+def _record(line: str, where: str, number: int, remedy: str) -> Record:
+    """A line's record. Raises EvaluationError with path, line and key."""
+    raw = text_files.from_json(line, where, EvaluationError, line=number, form=remedy)
+    try:
+        row = _Row.model_validate_json(json.dumps(raw))  # JSON's rules: a dataclass is an object there
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        what = ".".join(map(str, problem["loc"])) or "the line"
+        raise EvaluationError(f"{where}:{number}: not a record: {what}: {problem['msg']}.", remedy=remedy) from None
     return Record(
-        row["id"], row["fingerprint"], row["text"], tuple(row["tokens"]), row["finish_reason"],
-        row.get("problem"), tuple((row.get("probabilities") or {}).items()), int(row.get("repeat", 0)),
-        tuple((name, Judgement(**each)) for name, each in (row.get("judgements") or {}).items()),
-        row.get("prompt_tokens"), row.get("seconds"),
+        row.id, row.fingerprint, row.text, tuple(row.tokens), row.finish_reason, row.problem,
+        tuple(row.probabilities.items()), row.repeat, tuple(row.judgements.items()), row.prompt_tokens, row.seconds,
     )  # fmt: skip
 
 
 def read(path: Path) -> dict[str, Record]:
     """Records by their key, which is the case's id where a case has one answer. Raises EvaluationError."""
-    try:
-        records = [_record(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        found = {record.key: record for record in records}
-        if len(found) < len(records):
-            raise ValueError("a case is there twice")
-        return found
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot be read: {error.strerror}.", remedy="Promote the prompt.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path}: not a recording: {error}.") from None
+    remedy = "Promote the prompt."
+    records: dict[str, Record] = {}
+    for number, line in enumerate(text_files.read(path, EvaluationError, remedy=remedy).split("\n"), 1):
+        if line.strip():
+            record = _record(line, str(path), number, remedy)
+            if record.key in records:
+                raise EvaluationError(f"{path}:{number}: the case {record.key!r} is there twice.", remedy=remedy)
+            records[record.key] = record
+    return records
 
 
 class Journal:
@@ -132,16 +157,14 @@ class Journal:
         self.path = path
         self._records: dict[str, Record] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
-        if lines[-1]:
-            path.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+        data = path.read_bytes() if path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]  # bytes: what was torn may be half a character
+        if whole != data:
+            path.write_bytes(whole)
+        remedy = "Delete the file."
+        lines = text_files.decode(whole, str(path), EvaluationError, key=str(path)).split("\n")
         for number, line in enumerate(lines[:-1], 1):
-            try:
-                record = _record(line)
-            except (ValueError, KeyError, TypeError) as error:
-                raise EvaluationError(
-                    f"{path}:{number}: not a record: {error}.", key=str(path), remedy="Delete the file."
-                ) from None
+            record = _record(line, str(path), number, remedy)
             self._records[record.fingerprint] = record
 
     def get(self, fingerprint: str) -> Record | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from service import text_files
 from service.errors import ModelError, UnknownModel
 from service.models import tuned
 
@@ -105,16 +105,9 @@ class Catalog:
     @classmethod
     def load(cls, path: Path) -> Catalog:
         """Read and check the catalog. Raises ModelError naming file, model, key and what is wrong."""
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(
-                f"{path}: the catalog cannot be read: {error.strerror}.",
-                key="data_dir",
-                remedy="SAMEBOAT_DATA_DIR must name the directory that holds models.toml.",
-            ) from None
-        except ValueError as error:  # no TOML, or no UTF-8
-            raise ModelError(f"{path}: not valid TOML: {error}.") from None
+        remedy = "SAMEBOAT_DATA_DIR must name the directory that holds models.toml."
+        text = text_files.read(path, ModelError, key="data_dir", remedy=remedy)
+        raw = text_files.from_toml(text, str(path), ModelError)
         models = {}
         beside = tuned.path_of(path)
         listed = [*_entries(raw, path).items(), *_entries(tuned.read(beside), beside).items()]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from service import text_files
 from service.errors import ModelError
 
 FILE = "models.tuned.toml"
@@ -32,14 +32,9 @@ def path_of(catalog: Path) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """The file as plain values; empty when there is none. Raises ModelError."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}.", key=FILE) from None
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise ModelError(f"{path}: not valid TOML: {error}.", key=FILE) from None
+    return text_files.from_toml(text_files.read(path, ModelError, key=FILE), str(path), ModelError, key=FILE)
 
 
 def write(path: Path, parent: str, about: Mapping[str, Any], copies: Mapping[str, Mapping[str, Any]]) -> None:

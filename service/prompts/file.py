@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
+from service import text_files
 from service.engine.schema import Grammar, compile_schema
 from service.engine.types import Message
 from service.errors import InputsError, PromptError, SchemaUnsupported
 from service.prompts import render
-from service.prompts.spec import Evaluator, ModelParameters, Spec
-from service.prompts.tree import commented, dump, header, line_of, naming_schema, parse, plain
+from service.prompts.mistakes import Mistakes, read_spec
+from service.prompts.spec import Spec
+from service.prompts.tree import commented, dump, header, naming_schema, parse, plain
 
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
@@ -128,42 +129,30 @@ class Prompt:
 
 def load(path: Path) -> Prompt:
     """Read and check a file. Raises PromptError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PromptError(f"{path}: cannot be read: {error.strerror}.", key=str(path)) from None
-    try:
-        return loads(data.decode(), path)
-    except UnicodeDecodeError:
-        raise PromptError(f"{path}: not UTF-8 text.", key=str(path)) from None
+    return loads(text_files.read(path, PromptError), path)
 
 
 def loads(text: str, path: Path | None = None) -> Prompt:
-    """Check a file's text; `path` is for messages. Raises PromptError."""
+    """Check a file's text; `path` is for messages. Raises PromptError, which tells every mistake, a line each."""
     where = str(path) if path else "<text>"
     tree = parse(text, where)
-    try:
-        spec = Spec.model_validate(_named(plain(tree, where), path))
-    except ValidationError as error:
-        raise _told(error, tree, where) from None
-    prompt = Prompt(spec, text, path)
-    for key, schema in (("inputs", spec.inputs), ("jsonSchema", _schema(prompt, tree, where))):
-        if schema is None:
-            continue
-        try:
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except jsonschema.SchemaError as error:
-            at = "".join(f"/{part}" for part in error.absolute_path)
-            raise PromptError(f"{where}:{line_of(tree, (key,))}: {key}{at}: {error.message}", key=key) from None
-    _check_variables(prompt, tree, where)
-    _check_references(spec.inputs, tree, where)
-    _check_patterns(spec, tree, where)
-    try:
-        _ = prompt.grammar
-    except SchemaUnsupported as error:
-        raise PromptError(
-            f"{where}:{line_of(tree, ('jsonSchema',))}: jsonSchema{error.key}: {error}", key="jsonSchema"
-        ) from None
+    mistakes = Mistakes(tree, where)
+    spec = read_spec(_named(plain(tree, where), path), mistakes)
+    prompt = Prompt(spec, text, path) if spec is not None else None
+    if prompt is not None:
+        answer = _schema(prompt, mistakes)
+        for key, schema in (("inputs", prompt.spec.inputs), ("jsonSchema", answer)):
+            _check_schema(key, schema, mistakes)
+        _check_variables(prompt, mistakes)
+        _check_references(prompt.spec.inputs, mistakes)
+        _check_patterns(prompt.spec, mistakes)
+        if answer is not None:
+            try:
+                _ = prompt.grammar
+            except SchemaUnsupported as error:
+                mistakes.add(("jsonSchema",), f"jsonSchema{error.key}: {error}", key="jsonSchema")
+    mistakes.raise_any()
+    assert prompt is not None, "what cannot be read is a mistake"
     return prompt
 
 
@@ -201,50 +190,30 @@ def _remarked(text: str, tree: CommentedMap) -> bool:
     return bool(header(text).strip()) or commented(tree)
 
 
-def _known_keys(path: tuple[Any, ...]) -> list[str]:
-    """The keys that are allowed where an unknown one was found."""
-    model: type[BaseModel] = Spec
-    for part in path[:-1]:
-        if part == "modelParameters":
-            model = ModelParameters
-        elif part == "evaluators":
-            model = Evaluator
-        elif isinstance(part, str) and part in model.model_fields:
-            kind = model.model_fields[part].annotation
-            options = [kind, *getattr(kind, "__args__", ())]
-            model = next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), model)
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _told(error: ValidationError, tree: CommentedMap, where: str) -> PromptError:
-    """The first problem, for a person."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    path = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
-    line, key = line_of(tree, path), ".".join(map(str, path))
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), _known_keys(path), 1, 0.5)
-        inside = f" in {'.'.join(map(str, path[:-1]))}" if len(path) > 1 else ""
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(_known_keys(path))}"
-        return PromptError(f"{where}:{line}: unknown key {path[-1]!r}{inside}{hint}", key=key)
-    if problem["type"] == "missing":
-        return PromptError(f"{where}:{line}: {key} is missing.", key=key)
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    return PromptError(f"{where}:{line}: {key + ': ' if key else ''}{said}.", key=key or None)
-
-
-def _schema(prompt: Prompt, tree: CommentedMap, where: str) -> dict[str, Any] | None:
+def _schema(prompt: Prompt, mistakes: Mistakes) -> dict[str, Any] | None:
     try:
         value = prompt.schema
     except (ValueError, RecursionError) as error:
-        raise PromptError(
-            f"{where}:{line_of(tree, ('jsonSchema',))}: jsonSchema is not JSON: {error}.", key="jsonSchema"
-        ) from None
+        mistakes.add(("jsonSchema",), f"jsonSchema is not JSON: {error}.")
+        return None
     if value is not None and not isinstance(value, dict):
-        raise PromptError(f"{where}:{line_of(tree, ('jsonSchema',))}: jsonSchema must be an object.", key="jsonSchema")
+        mistakes.add(("jsonSchema",), "jsonSchema must be an object.")
+        return None
     return value
 
 
-def _check_variables(prompt: Prompt, tree: CommentedMap, where: str) -> None:
+def _check_schema(key: str, schema: dict[str, Any] | None, mistakes: Mistakes) -> None:
+    """The schema keeps to its own language, JSON Schema 2020-12."""
+    if schema is None:
+        return
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        at = "".join(f"/{part}" for part in error.absolute_path)
+        mistakes.add((key, *error.absolute_path), f"{key}{at}: {error.message}", key=key)
+
+
+def _check_variables(prompt: Prompt, mistakes: Mistakes) -> None:
     """Every placeholder is declared, and every declared input is used."""
     if prompt.spec.inputs is None:
         return
@@ -252,16 +221,13 @@ def _check_variables(prompt: Prompt, tree: CommentedMap, where: str) -> None:
     for name in sorted(set(prompt.variables) - declared):
         near = difflib.get_close_matches(name, declared, 1)
         hint = f"; did you mean {near[0]!r}?" if near else "; declare it or remove it"
-        line = line_of(tree, ("messages",))
-        raise PromptError(
-            f"{where}:{line}: {{{{{name}}}}} is not among the inputs{hint}", key=f"inputs.properties.{name}"
-        )
+        mistakes.add(("messages",), f"{{{{{name}}}}} is not among the inputs{hint}", key=f"inputs.properties.{name}")
     for name in sorted(declared - set(prompt.variables)):
-        line = line_of(tree, ("inputs", "properties", name))
-        raise PromptError(f"{where}:{line}: input {name!r} is never used in messages.", key=f"inputs.properties.{name}")
+        place = ("inputs", "properties", name)
+        mistakes.add(place, f"input {name!r} is never used in messages.", key=".".join(place))
 
 
-def _check_references(schema: Any, tree: CommentedMap, where: str) -> None:
+def _check_references(schema: Any, mistakes: Mistakes) -> None:
     """References stay inside the file: a validator must neither fetch one nor fail on it later."""
     pending: list[Any] = [schema]
     while pending:
@@ -270,11 +236,8 @@ def _check_references(schema: Any, tree: CommentedMap, where: str) -> None:
             for key in ("$ref", "$dynamicRef"):
                 target = node.get(key)
                 if isinstance(target, str) and not _resolves(schema, target):
-                    raise PromptError(
-                        f"{where}:{line_of(tree, ('inputs',))}: inputs: {key} {target!r} is nowhere in the schema",
-                        key="inputs",
-                        remedy="Use a pointer such as #/$defs/NAME.",
-                    )
+                    remedy = "use a pointer such as #/$defs/NAME."
+                    mistakes.add(("inputs",), f"inputs: {key} {target!r} is nowhere in the schema; {remedy}")
             pending.extend(node.values())
         elif isinstance(node, list):
             pending.extend(node)
@@ -291,7 +254,7 @@ def _resolves(schema: Any, reference: str) -> bool:
     return isinstance(schema, (dict, bool))
 
 
-def _check_patterns(spec: Spec, tree: CommentedMap, where: str) -> None:
+def _check_patterns(spec: Spec, mistakes: Mistakes) -> None:
     """A regular expression that is filled from the case can only be judged then; the others are judged here."""
     for index, evaluator in enumerate(spec.evaluators):
         if evaluator.regex is None or render.PLACEHOLDER.search(evaluator.regex):
@@ -299,8 +262,7 @@ def _check_patterns(spec: Spec, tree: CommentedMap, where: str) -> None:
         try:
             re.compile(evaluator.regex)
         except (re.error, OverflowError, RecursionError) as error:
-            line = line_of(tree, ("evaluators", index, "regex"))
-            raise PromptError(f"{where}:{line}: not a regular expression: {error}.", key="regex") from None
+            mistakes.add(("evaluators", index, "regex"), f"not a regular expression: {error}.", key="regex")
 
 
 def _named(values: dict[str, Any], path: Path | None) -> dict[str, Any]:

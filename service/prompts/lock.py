@@ -11,8 +11,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from service import text_files
 from service.engine.types import Identity
 from service.errors import LockMismatch
 from service.prompts.file import Prompt
@@ -24,6 +27,8 @@ OPTIONAL = ("judges", "recorded_with", "accepted")  # what the service does not 
 @dataclass(frozen=True)
 class Lock:
     """Digests are sha256 in hexadecimal; `engine` is name, version and the settings that decide tokens."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     prompt_sha256: str
     cases_sha256: str
@@ -83,8 +88,11 @@ class Lock:
 
 
 def file_sha256(path: Path) -> str:
-    """Digest of a file, or of nothing when there is none: an absent file is a state like any other."""
-    return hashlib.sha256(path.read_bytes() if path.exists() else b"").hexdigest()
+    """Digest of a text file as git stores it, or of nothing when there is none: an absent file is a state too.
+
+    A checkout with CRLF at the ends of lines (git's core.autocrlf) has the digest of the one with LF.
+    """
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else b"").hexdigest()
 
 
 def make(
@@ -115,16 +123,16 @@ def make(
 
 
 def read(path: Path) -> Lock:
-    """Read a lock. Raises LockMismatch when it is none."""
+    """Read a lock. Raises LockMismatch when it is none, with path and key."""
+    remedy = "Promote the prompt: sameboat promote"
+    text = text_files.read(path, LockMismatch, key="lock", remedy=remedy)
+    raw = text_files.from_json(text, str(path), LockMismatch, form=remedy, key="lock")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        lock = Lock(**raw)
-    except OSError as error:
-        raise LockMismatch(
-            f"{path}: cannot be read: {error.strerror}.", key="lock", remedy="Promote the prompt: sameboat promote"
-        ) from None
-    except (ValueError, TypeError) as error:
-        raise LockMismatch(f"{path}: not a lock: {error}.", key="lock") from None
+        lock = TypeAdapter(Lock).validate_json(json.dumps(raw))
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        what = ".".join(map(str, problem["loc"])) or "the file"
+        raise LockMismatch(f"{path}: not a lock: {what}: {problem['msg']}.", key="lock", remedy=remedy) from None
     if lock.version != VERSION:
         raise LockMismatch(f"{path}: lock version {lock.version}, and this Sameboat writes {VERSION}.", key="version")
     return lock

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from service.errors import PromptError
@@ -96,9 +97,12 @@ def _literal(text: str) -> str:
     return escaped.replace("{", r"\x7b").replace("}", r"\x7d").replace("\n", r"\n")
 
 
-def from_promptfoo(text: str, name: str = "imported") -> tuple[Prompt, Rows, list[str]]:
-    """A prompt, its cases and what was not read. Raises PromptError where there is no one prompt to read."""
-    where = "promptfooconfig.yaml"
+def from_promptfoo(text: str, name: str = "imported", path: Path | None = None) -> tuple[Prompt, Rows, list[str]]:
+    """A prompt, its cases and what was not read; `path` is for messages.
+
+    Raises PromptError where there is no one prompt to read.
+    """
+    where = str(path or "promptfooconfig.yaml")
     given = plain(parse(text, where), where)
     left = [f"{key} was not read" for key in given if key not in {
         "description", "prompts", "providers", "tests", "defaultTest"}]  # fmt: skip
@@ -106,7 +110,7 @@ def from_promptfoo(text: str, name: str = "imported") -> tuple[Prompt, Rows, lis
     if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
         raise PromptError(f"{where}: only tests that are listed in the file can be read.", key="tests")
     default = given.get("defaultTest") if isinstance(given.get("defaultTest"), dict) else {}
-    rows, evaluators, unread = _tests(tests, default or {})
+    rows, evaluators, unread = _tests(tests, default or {}, where)
     used = set(re.findall(PLACEHOLDER, json.dumps(_messages(given.get("prompts"), where))))
     out: dict[str, Any] = {"schemaVersion": 1, "name": name, "description": str(given.get("description", ""))}
     providers = given.get("providers") or []
@@ -151,7 +155,7 @@ def _kind(values: Sequence[Any]) -> str | list[str]:
     return found[0] if len(found) == 1 else found or "string"
 
 
-def _tests(tests: Rows, default: Mapping[str, Any]) -> tuple[Rows, list[dict[str, Any]], list[str]]:
+def _tests(tests: Rows, default: Mapping[str, Any], where: str) -> tuple[Rows, list[dict[str, Any]], list[str]]:
     """Rows of variables, one evaluator per kind and place of assertion, and what was not read.
 
     promptfoo's assertions belong to a test, ours to all cases: what differs from test to test becomes a column.
@@ -161,10 +165,12 @@ def _tests(tests: Rows, default: Mapping[str, Any]) -> tuple[Rows, list[dict[str
     kinds: dict[str, str] = {}
     left: list[str] = []
     for number, test in enumerate(tests):
-        values = {**_written(default, "vars", dict), **_written(test, "vars", dict)}
+        values = {**_written(default, "vars", dict, where), **_written(test, "vars", dict, where)}
         values.setdefault("id", str(test.get("description", f"test-{number + 1}")))
         rows.append({"vars": values})
-        for place, one in enumerate([*_written(default, "assert", list), *_written(test, "assert", list)], 1):
+        for place, one in enumerate(
+            [*_written(default, "assert", list, where), *_written(test, "assert", list, where)], 1
+        ):
             if not isinstance(one, dict) or one.get("type") not in READ:
                 said = one.get("type") if isinstance(one, dict) else one
                 left.append(f"assertions of type {said} were not read")
@@ -188,12 +194,12 @@ def _tests(tests: Rows, default: Mapping[str, Any]) -> tuple[Rows, list[dict[str
     return rows, evaluators, left
 
 
-def _written(test: Mapping[str, Any], key: str, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
+def _written(test: Mapping[str, Any], key: str, kind: type[dict[str, Any]] | type[list[Any]], where: str) -> Any:
     """What a test says under this key. Raises PromptError where it is a path or code, which is not read."""
     value = test.get(key) or kind()
     if not isinstance(value, kind):
         what = "a mapping" if kind is dict else "a list"
-        raise PromptError(f"promptfooconfig.yaml: {key} of a test must be {what} in the file itself.", key=key)
+        raise PromptError(f"{where}: {key} of a test must be {what} in the file itself.", key=key)
     return value
 
 

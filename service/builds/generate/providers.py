@@ -19,7 +19,6 @@ asked, or what came of it.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from service import text_files
 from service.engine.places import Places
 from service.engine.pool import Engines
 from service.engine.types import Engine
@@ -154,12 +154,12 @@ class Providers:
 def read(path: Path) -> dict[str, Entry]:
     """The providers' file. Raises SettingsError naming the file, the provider and the key; never a secret."""
     variable = "SAMEBOAT_PROVIDERS_FILE"
+    where = f"{variable}: {path}"
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except OSError as error:
-        raise SettingsError(f"{variable}: {path} cannot be read: {error.strerror}.", key=variable) from None
-    except ValueError as error:
-        raise SettingsError(f"{variable}: {path} is not valid TOML: {error}.", key=variable) from None
+        raise SettingsError(f"{where} cannot be read: {error.strerror}.", key=variable) from None
+    raw = text_files.from_toml(text_files.decode(text, where, SettingsError), where, SettingsError, key=variable)
     entries = raw.get("providers")
     if not isinstance(entries, dict):
         raise SettingsError(f"{variable}: {path} has no table [providers.NAME].", key=variable)
