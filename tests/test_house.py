@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "keys"},
-    {"settings", "folders", "private", "children", "text_files"},
+    {"text_files"},
+    {"settings", "folders", "private", "children"},
     {"resources", "exposure", "models"},
     {"engine"},
     {"prompts"},
