@@ -52,6 +52,9 @@ class ScriptedEngine:
     async def ready(self) -> None:
         return None
 
+    def check(self, requests: Sequence[Request]) -> None:
+        return None
+
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         self.asked.append(request)
         said = self.reply(request)

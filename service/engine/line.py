@@ -13,8 +13,11 @@ Who goes next, when there is room:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
+
+from service.errors import RequestError
 
 PATIENCE = 16  # twice the default of parallel: a build waits two full rounds of people, then takes one turn
 
@@ -32,6 +35,34 @@ class Waiting(Protocol):
 
 
 T = TypeVar("T", bound=Waiting)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a request takes of a line."""
+
+    tokens: int
+    background: bool
+
+
+def check_together(sizes: Sequence[Size], *, places: int, requests: int, tokens: int) -> None:
+    """Raises RequestError for requests that, coming together, are more than is admitted where nothing else goes on.
+
+    Such a caller must not be told to come again, for it would be refused each time.
+    """
+    line: Line[Size] = Line(requests=requests, tokens=tokens)
+    running = 0
+    for count, size in enumerate(map(replace, sizes)):  # copies, for a line tells by identity who is in it
+        if line.full(size):
+            raise RequestError(
+                f"This asks for {len(sizes)} answers at once, and an idle service would admit {count} of them: {places}"
+                f" run, and {requests} requests with {tokens} tokens may wait; of background requests, half of that.",
+                key="n",
+                remedy="Ask for fewer at once.",
+            )
+        line.join(size)
+        while line.next(room=places - running, places=places) is not None:
+            running += 1
 
 
 class Line(Generic[T]):

@@ -15,7 +15,7 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.schema import compiled
-from service.engine.types import Chunk, FinishReason, Logprob, Request, Usage
+from service.engine.types import Alternative, Chunk, FinishReason, Logprob, Request, Usage
 from service.errors import NotSupported, RemoteError, RequestError
 
 
@@ -198,12 +198,21 @@ def _logprobs(told: Mapping[str, Any]) -> Iterator[Logprob]:
     """Either format: the chat's list of objects, or the parallel lists of /v1/completions. Raises RemoteError."""
     try:
         for each in told.get("content") or []:
-            top = tuple((None, str(one["token"]), float(one["logprob"])) for one in each.get("top_logprobs") or [])
-            yield Logprob(None, str(each["token"]), float(each["logprob"]), top)
+            top = tuple(
+                Alternative(None, str(other["token"]), float(other["logprob"]), _data(other))
+                for other in each.get("top_logprobs") or []
+            )
+            yield Logprob(None, str(each["token"]), float(each["logprob"]), top, _data(each))
         texts = told.get("tokens") or []
         several = told.get("top_logprobs") or [{}] * len(texts)
         for text, value, best in zip(texts, told.get("token_logprobs") or [], several, strict=True):
-            top = tuple((None, str(one), float(found)) for one, found in (best or {}).items())
+            top = tuple(Alternative(None, str(one), float(found)) for one, found in (best or {}).items())
             yield Logprob(None, str(text), float(value), top)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RemoteError(f"The server's log-probabilities cannot be read: {type(error).__name__}.") from None
+
+
+def _data(told: Mapping[str, Any]) -> bytes | None:
+    """The token's bytes, where the server tells them and they are not its text's."""
+    data = bytes(list(told["bytes"])) if told.get("bytes") is not None else None
+    return None if data == str(told["token"]).encode(errors="replace") else data

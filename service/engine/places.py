@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from service.engine.line import Line
+from service.engine.line import Line, Size, check_together
 from service.errors import EngineBusy
 
 USUAL_S = 5.0  # an answer's duration, until one was seen
@@ -35,6 +35,7 @@ class Places:
     def __init__(self, count: int, *, requests: int, tokens: int) -> None:
         self.count = count
         self.taken = 0
+        self._bounds = (requests, tokens)
         self._line: Line[Turn] = Line(requests=requests, tokens=tokens)
         self._usual_s = USUAL_S
 
@@ -53,6 +54,11 @@ class Places:
         if not self._line:
             return 0.0
         return round(min(120.0, max(1.0, 0.5 * self.waiting * self._usual_s / self.count)), 1)
+
+    def check(self, sizes: Sequence[Size]) -> None:
+        """Raises RequestError for callers who, coming together, could never all be admitted."""
+        requests, tokens = self._bounds
+        check_together(sizes, places=self.count, requests=requests, tokens=tokens)
 
     @contextlib.asynccontextmanager
     async def turn(self, *, tokens: int, background: bool) -> AsyncIterator[None]:

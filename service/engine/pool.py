@@ -8,6 +8,8 @@ them: they share one client, and of those that the catalog does not list only th
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +36,7 @@ class Engines:
         self.settings = settings
         self.catalog = catalog or Catalog.load(settings.data_dir / "models.toml")
         self._engines: dict[str, Engine] = {}
+        self._made_s = time.time()
         self._places: Places | None = None  # of the one remote server, shared by its models, as is
         self._client: httpx.AsyncClient | None = None
 
@@ -57,6 +60,20 @@ class Engines:
         if self.settings.engine == "remote" or Cache(self.settings.cache_dir).holds(self.catalog[name]):
             return None
         return f"it is not in the cache; fetch it with: sameboat model pull {name}"
+
+    def answering(self) -> dict[str, float]:
+        """Models that answer without being fetched first, each with the Unix time (s) since when they do.
+
+        Of a local engine every model in the cache: one that was pulled a moment ago answers too.
+        """
+        if self.settings.engine == "remote":
+            return {self.default: self._made_s}
+        cache, found = Cache(self.settings.cache_dir), {}
+        for model in self.catalog:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                if cache.holds(model):
+                    found[model.name] = cache.path(model).stat().st_mtime
+        return found
 
     def all(self) -> Mapping[str, Engine]:
         """Every engine that was asked for so far."""

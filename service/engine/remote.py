@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 
+from service.engine.line import Size
 from service.engine.openai_wire import Reading, body_of, event_of
 from service.engine.places import Places
 from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings
@@ -140,6 +141,13 @@ class RemoteEngine:
         if self._own_client:
             await self._client.aclose()
 
+    def check(self, requests: Sequence[Request]) -> None:
+        """Raises RequestError for more requests than may wait for a place where nobody else does."""
+        if len(requests) > self._places.count:
+            bodies = [body_of(request, self._model)[1] for request in requests]
+            background = requests[0].priority == "background"
+            self._places.check([Size(_tokens(body), background) for body in bodies])
+
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
         async with contextlib.aclosing(self.stream(request)) as items:
@@ -192,8 +200,7 @@ class RemoteEngine:
         self, path: str, body: dict[str, Any], request: Request, arrived: float
     ) -> AsyncGenerator[Chunk | Answer, None]:
         """The answer, when it is this request's turn."""
-        size = 1 + len(json.dumps(body, ensure_ascii=False).encode(errors="replace")) // BYTES_PER_TOKEN
-        async with self._places.turn(tokens=size, background=request.priority == "background"):
+        async with self._places.turn(tokens=_tokens(body), background=request.priority == "background"):
             self._counters["running"] += 1
             self.observe("queue_s", time.monotonic() - arrived)
             try:
@@ -318,6 +325,11 @@ class RemoteEngine:
 def _limited(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The body with the token limit under this name."""
     return {name if key == LIMIT else key: value for key, value in body.items()}
+
+
+def _tokens(body: Mapping[str, Any]) -> int:
+    """Prompt tokens of a request, estimated by what is sent."""
+    return 1 + len(json.dumps(body, ensure_ascii=False).encode(errors="replace")) // BYTES_PER_TOKEN
 
 
 def _base(url: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
@@ -90,17 +90,43 @@ class Request:
     deadline_s: float | None = None  # from admission
 
 
+class Alternative(NamedTuple):
+    """A token that could have been chosen. See `Logprob` for `text` and `data`."""
+
+    token: int | None
+    text: str
+    logprob: float
+    data: bytes | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """The token's bytes."""
+        return raw_bytes(self.text, self.data)
+
+
 @dataclass(frozen=True, slots=True)
 class Logprob:
-    """A token that was chosen, its log-probability, and the best alternatives as (token id, text, logprob).
+    """A token that was chosen, its log-probability, and the best alternatives.
 
-    Ids are None from a remote engine, which does not tell them.
+    Ids are None from a remote engine, which does not tell them. `text` is for people: a token that is part of a
+    character has U+FFFD there, and its bytes in `data`, which is None where the text says everything.
     """
 
     token: int | None
     text: str
     logprob: float
-    top: tuple[tuple[int | None, str, float], ...] = ()
+    top: tuple[Alternative, ...] = ()
+    data: bytes | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """The token's bytes."""
+        return raw_bytes(self.text, self.data)
+
+
+def raw_bytes(text: str, data: bytes | None) -> bytes:
+    """A token's bytes: those that are told beside its text, else the text's own."""
+    return data if data is not None else text.encode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +251,9 @@ class Engine(Protocol):
 
     async def ready(self) -> None:
         """Wait until it can answer. Raises EngineUnavailable with the reason when it never will."""
+
+    def check(self, requests: Sequence[Request]) -> None:
+        """Whether all of these, of one caller, can be admitted together. Raises RequestError where they never can."""
 
     def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks as they are made, then one Answer, whose text is the chunks' texts joined.

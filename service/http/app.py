@@ -64,16 +64,12 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         lifespan=_lifespan,
     )
     app.state.service = service
-    typed = APIRouter(tags=["prompts"])
-    for prompt in service.library:
-        prompts.add_typed(prompt, typed)
-    prompts.add_unknown(typed)
+    list(service.library)  # raises when a prompt's files are not what was promoted
     everything: tuple[APIRouter, ...] = (
         meta.probes,
         pages,
         meta.router,
         prompts.router,
-        typed,
         openai.router,
         builds.router,
         docs.router,
@@ -83,7 +79,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     for router in everything:
         app.include_router(router)
     problems.install(app)
-    contract.install(app)
+    contract.install(app, service.library if settings.role != "worker" else None)
     inside = 2 * (settings.queue_requests + settings.parallel)
     app.add_middleware(
         Admission,

@@ -6,10 +6,14 @@ like: RFC 9457 problems, and OpenAI's error object under /v1. FastAPI by itself 
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+
+from service.http import prompts
+from service.prompts.library import Library
 
 PROBLEM: dict[str, Any] = {
     "title": "Problem",
@@ -62,14 +66,20 @@ def refusal(path: str) -> dict[str, Any]:
     }
 
 
-def install(app: FastAPI) -> None:
-    """Describe the application this way; the document is made once, when it is first asked for."""
+def install(app: FastAPI, library: Library | None) -> None:
+    """Describe the application this way, with the prompts of `library` as they are now. The document is made when it is
+    first asked for, and again when another prompt was promoted since."""
+    described_calls: dict[str, Any] = {}
 
     def described() -> dict[str, Any]:
-        if app.openapi_schema is None:
+        nonlocal described_calls
+        calls = prompts.operations(library) if library is not None else {}
+        if app.openapi_schema is None or calls != described_calls:
+            described_calls = calls
             document = get_openapi(
                 title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=app.openapi_tags
             )
+            document["paths"] |= {path: {"post": call} for path, call in copy.deepcopy(calls).items()}
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas |= {"Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
             for unused in ("HTTPValidationError", "ValidationError"):

@@ -7,6 +7,7 @@ taken and ignored. Reference: platform.openai.com/docs/api-reference, checked wi
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import struct
 from dataclasses import replace
@@ -59,6 +60,7 @@ async def completions(body: CompletionBody, request: Request, service: ServiceDe
 async def _respond(
     request: Request, engine: Engine, asked: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
 ) -> Response:
+    engine.check(asked)
     streams = [
         charged(prompts.ask_stream(each, engine), request, prompt=number % shape.n == 0)
         for number, each in enumerate(asked)
@@ -77,22 +79,29 @@ async def _respond(
 
 @router.get("/models", summary="The models")
 async def models(service: ServiceDep) -> dict[str, Any]:
-    """The models that this service was started with, with their effective context and digest."""
-    return {"object": "list", "data": [_model(name, service.engines.get(name)) for name in sorted(service.serves)]}
+    """The models that answer now, with their effective context and digest: all that the cache holds."""
+    since = service.engines.answering()
+    engines = {name: service.engines.get(name) for name in sorted(service.serves | set(since))}
+
+    def shown() -> list[dict[str, Any]]:
+        return [_model(name, engine, since.get(name, 0.0)) for name, engine in engines.items()]
+
+    return {"object": "list", "data": await asyncio.to_thread(shown)}  # it reads the headers of files
 
 
 @router.get("/models/{name}", summary="One model")
 async def model(name: str, service: ServiceDep) -> dict[str, Any]:
     """One model, by its name in the catalog."""
-    return _model(name, service.engines.get(name))
+    engine = service.engines.get(name)
+    return await asyncio.to_thread(_model, name, engine, service.engines.answering().get(name, 0.0))
 
 
-def _model(name: str, engine: Engine) -> dict[str, Any]:
+def _model(name: str, engine: Engine, since_s: float) -> dict[str, Any]:
     health, identity = engine.health(), engine.identity
     return {
         "id": name,
         "object": "model",
-        "created": 0,
+        "created": int(since_s),
         "owned_by": "sameboat",
         "context_length": engine.n_ctx,
         "sha256": identity.model_sha256,

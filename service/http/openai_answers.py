@@ -6,6 +6,7 @@ shapes of platform.openai.com/docs/api-reference. What it does not know: request
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import secrets
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine import toolcalls
-from service.engine.types import Answer, Chunk, Identity
+from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob
 from service.errors import RemoteError, RequestError
 from service.http import sse
 from service.http.state import merged
@@ -71,32 +72,60 @@ def chat_logprobs(answer: Answer | Chunk) -> dict[str, Any] | None:
     if not answer.logprobs:
         return None
 
-    def entry(text: str, value: float) -> dict[str, Any]:
-        return {"token": text, "logprob": value, "bytes": list(text.encode())}
+    def entry(token: Logprob | Alternative) -> dict[str, Any]:
+        return {"token": token.text, "logprob": token.logprob, "bytes": list(token.raw)}
 
     return {
         "content": [
-            {**entry(each.text, each.logprob), "top_logprobs": [entry(text, value) for _, text, value in each.top]}
-            for each in answer.logprobs
+            {**entry(token), "top_logprobs": [entry(other) for other in token.top]} for token in answer.logprobs
         ],
         "refusal": None,
     }
 
 
-def text_logprobs(answer: Answer | Chunk, offset: int = 0) -> dict[str, Any] | None:
-    """The older format of /v1/completions: parallel lists; `offset` is where this piece begins in the whole text."""
+class Offsets:
+    """Where in an answer's text each token begins, in characters, for tokens that come one after the other.
+
+    A token that goes on with a character begins where that character does.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._offset = 0
+
+    def next(self, data: bytes) -> int:
+        """Where the token with these bytes begins."""
+        begins = self._offset
+        self._offset += len(self._decoder.decode(data))
+        return begins
+
+
+def text_logprobs(answer: Answer | Chunk, offsets: Offsets) -> dict[str, Any] | None:
+    """The older format of /v1/completions: parallel lists; `offsets` knows the tokens of the chunks before."""
     if not answer.logprobs:
         return None
-    offsets = []
-    for each in answer.logprobs:
-        offsets.append(offset)
-        offset += len(each.text)
     return {
-        "tokens": [each.text for each in answer.logprobs],
-        "token_logprobs": [each.logprob for each in answer.logprobs],
-        "top_logprobs": [{text: value for _, text, value in each.top} for each in answer.logprobs],
-        "text_offset": offsets,
+        "tokens": [legacy_name(token) for token in answer.logprobs],
+        "token_logprobs": [token.logprob for token in answer.logprobs],
+        "top_logprobs": [_by_name(token.top) for token in answer.logprobs],
+        "text_offset": [offsets.next(token.raw) for token in answer.logprobs],
     }
+
+
+def legacy_name(token: Logprob | Alternative) -> str:
+    r"""A token in the older format: its text, and `bytes:\xf0\x9f` for a part of a character, as OpenAI names it."""
+    if token.data is None:
+        return token.text
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.data)
+
+
+def _by_name(tokens: Sequence[Alternative]) -> dict[str, float]:
+    """Log-probabilities by the tokens' names. Tokens with one text keep apart: the later ones are named by their id."""
+    found: dict[str, float] = {}
+    for token in tokens:
+        name = legacy_name(token)
+        found[name if name not in found else f"token_id:{token.token}"] = token.logprob
+    return found
 
 
 def called(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any], ...], str]:
@@ -124,7 +153,7 @@ def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
     text, calls, finish = called(result, shape.tools)
     base: dict[str, Any] = {"index": number, "finish_reason": finish}
     if not shape.chat:
-        return {**base, "text": text, "logprobs": text_logprobs(result.answer)}
+        return {**base, "text": text, "logprobs": text_logprobs(result.answer, Offsets())}
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if calls:
         message |= {"content": text or None, "tool_calls": list(calls)}
@@ -145,7 +174,7 @@ class _Choice:
     number: int
     shape: Shape
     visible: toolcalls.Visible = field(default_factory=toolcalls.Visible)
-    said: int = 0  # characters so far, for text_offset
+    offsets: Offsets = field(default_factory=Offsets)
     begun: bool = False
 
     def role(self) -> list[dict[str, Any]]:
@@ -162,9 +191,7 @@ class _Choice:
             return []
         if self.shape.chat:
             return [self._piece({"delta": {"content": text}, "logprobs": chat_logprobs(item)})]
-        piece = self._piece({"text": text, "logprobs": text_logprobs(item, self.said)})
-        self.said += len(text)
-        return [piece]
+        return [self._piece({"text": text, "logprobs": text_logprobs(item, self.offsets)})]
 
     def end(self, result: Result) -> list[dict[str, Any]]:
         """The tool calls, and the finish reason."""

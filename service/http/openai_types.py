@@ -1,67 +1,168 @@
 """OpenAI's request bodies, typed, and what they mean to an engine.
 
-What comes in: JSON as OpenAI's clients send it. What goes out: an `engine.types.Request`. Parameters that would change
-an answer and cannot be honoured raise NotSupported; the others are ignored.
+In: JSON as OpenAI's clients send it, and programs that were written for other servers. Out: `engine.types.Request`s.
+Every parameter is a field here, or is dealt with by `parameters`. A field that maps to another is that one under the
+name that another server gives it. RequestError, before anything is computed.
+Not here: messages (`openai_messages`), answers (`openai_answers`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StrictBool, model_validator
+from pydantic_core import CoreSchema
 
 from service.engine import toolcalls
 from service.engine.schema import compile_schema
-from service.engine.types import Message, Request, Sampling
+from service.engine.types import Request, Sampling
 from service.errors import NotSupported, RequestError
+from service.http import parameters
+from service.http.openai_messages import ChatMessage
 from service.prompts.run import canonical_schema
 
-REFUSED = (
-    "functions", "function_call", "audio", "modalities", "prediction", "web_search_options", "best_of", "suffix",
-    "grammar", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs",
-)  # fmt: skip
-"""OpenAI's and other servers' parameters that would change an answer, and that nothing here honours."""
 MAX_PROMPTS = 16  # prompts of one /v1/completions; each is a request of its own in the queue
 MAX_SALT = 256  # characters
 MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
+MAX_BIASES = 1024  # entries of logit_bias
+MAX_STOPS = 16
+SEEDS = 2**32 - 1  # the engine's seeds are 0 .. SEEDS - 1
+USUAL_TOKENS = 4096  # of a chat's answer when nothing is said; it ends where the context does
+USUAL_TEXT_TOKENS = 16  # OpenAI's default of /v1/completions
+
+
+def _other_name(of: str, **limits: Any) -> Any:
+    return Field(None, json_schema_extra={"x-maps-to": of}, description=f"Another name of {of}", **limits)
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)  # true is no number, and 0 is no answer to yes or no
+    """What all routes have in common: how parameters are read."""
 
-    model: str | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0)
-    min_p: float | None = Field(None, ge=0, lt=1)
-    repeat_penalty: float | None = Field(None, gt=0, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: int = Field(1, ge=1, le=16)
+    model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, and 0 is no answer to yes or no
+    route: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, body: Any) -> Any:
+        """Only fields are left of what was sent. Raises RequestError for what is neither honoured nor meaningless."""
+        return parameters.read(cls.route, cls.model_fields, cls.nulls(body)) if isinstance(body, dict) else body
+
+    @classmethod
+    def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
+        """The body, with a value where null means more than that nothing was said."""
+        return body
+
+    @model_validator(mode="after")
+    def _map(self) -> Self:
+        """Give values that came under another name to the field that they belong to. Raises RequestError for two."""
+        for name in self.model_fields_set:
+            target = _target(type(self), name)
+            if target is None:
+                continue
+            value = getattr(self, name)
+            if name == "n_predict" and value < 1:
+                if value == 0:
+                    raise RequestError("n_predict is -1, or at least 1.", key=name)
+                continue
+            if target in self.model_fields_set and getattr(self, target) != value:
+                raise RequestError(f"{name} and {target} are the same, and differ. Send one of them.", key=name)
+            self.__dict__[target] = value  # not by setattr, which would say that the caller has set it
+        return self
+
+    @classmethod
+    def own_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the fields alone, without what is taken or refused."""
+        whole = cls.model_json_schema()
+        return {**whole, "properties": {name: whole["properties"][name] for name in cls.model_fields}}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of what is taken: null is a default, and other parameters with values that ask for nothing."""
+        schema = handler.resolve_ref_schema(handler(core))
+        required = schema.get("required", [])
+        for name, known in schema["properties"].items():
+            if name not in required or cls.nulls({name: None})[name] is not None:
+                beside = (
+                    set(known) - {"anyOf"} if "anyOf" in known else {"title", "description", "default"} & set(known)
+                )
+                outer = {key: known.pop(key) for key in beside}
+                options = known.pop("anyOf", [known])
+                nullable = [*(option for option in options if option != {"type": "null"}), {"type": "null"}]
+                schema["properties"][name] = {**outer, "anyOf": nullable}
+        for name, (why, _) in parameters.of_route(parameters.TAKEN, cls.route).items():
+            schema["properties"].setdefault(name, {"description": f"Has no effect. {why}"})
+        for name, (why, values) in parameters.of_route(parameters.REFUSED, cls.route).items():
+            schema["properties"].setdefault(name, {"enum": [*values, None], "description": why})
+        return schema
+
+
+def _target(body: type[BaseModel], name: str) -> str | None:
+    """The field that this one is another name of."""
+    extra = body.model_fields[name].json_schema_extra
+    return str(extra["x-maps-to"]) if isinstance(extra, dict) and "x-maps-to" in extra else None
+
+
+class StreamOptions(BaseModel):
+    """How a stream ends. Without a stream it means nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    include_usage: bool | None = None
+    include_obfuscation: Literal[False] | None = None
+    continuous_usage_stats: Literal[False] | None = None
+
+
+class _AnswerBody(_Body):
+    """What both kinds of answers have in common."""
+
+    model: str | None = Field(None, description="A name that GET /v1/models lists; the default model without one")
+    temperature: float = Field(1.0, ge=0, le=2, description="0 is greedy")
+    top_p: float = Field(1.0, ge=0, le=1)
+    top_k: int = Field(0, ge=-1, le=2**31 - 1, description="0 and -1 are off")
+    min_p: float = Field(0.0, ge=0, le=1)
+    repeat_penalty: float = Field(1.0, gt=0, le=2, description="Over the last 64 tokens")
+    repetition_penalty: float | None = _other_name("repeat_penalty", gt=0, le=2)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="Over the last 64 tokens")
+    presence_penalty: float = Field(0.0, ge=-2, le=2, description="Over the last 64 tokens")
+    seed: int | None = Field(None, description="-1 draws one, as leaving it out does")
+    random_seed: int | None = _other_name("seed")
+    stop: str | list[str] | None = Field(None, description=f"Up to {MAX_STOPS} texts, none of them empty")
+    n: int = Field(1, ge=1, le=16, description="Answers with seed, seed + 1, ...")
     max_tokens: int | None = Field(None, ge=1)
-    logit_bias: dict[str, float] | None = None
+    max_completion_tokens: int | None = Field(None, ge=1, description="With max_tokens, the smaller of both")
+    max_new_tokens: int | None = _other_name("max_tokens", ge=1)
+    n_predict: int | None = Field(
+        None,
+        ge=-1,
+        description="Another name of max_tokens; -1 is no limit",
+        json_schema_extra={"x-maps-to": "max_tokens", "not": {"const": 0}},
+    )
+    logit_bias: dict[str, float] | None = Field(
+        None,
+        max_length=MAX_BIASES,
+        description=f"Up to {MAX_BIASES} token ids, each with a number that is added to its logit",
+        json_schema_extra={
+            "propertyNames": {"pattern": "^(0|[1-9][0-9]{0,9})$"},
+            "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+        },
+    )
     stream: bool = False
-    stream_options: dict[str, Any] | None = None
-    cache_salt: str | None = Field(None, min_length=1, max_length=MAX_SALT)
-    refused: ClassVar[tuple[str, ...]] = ()
+    stream_options: StreamOptions | None = Field(None, description="include_usage: usage is the last chunk")
+    cache_salt: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_SALT,
+        description="Keeps what is reused apart from the caller's other requests",
+    )
 
     @property
     def wants_usage(self) -> bool:
         """Whether the stream ends with a usage chunk."""
-        return bool((self.stream_options or {}).get("include_usage"))
-
-    def refuse_unsupported(self) -> None:
-        """Raises NotSupported for what would change the answer and cannot."""
-        for name in (*REFUSED, *self.refused):
-            if (self.model_extra or {}).get(name):
-                raise NotSupported(f"{name} is not supported.", key=name, remedy="Leave it out.")
-        if self.stream_options is not None and not self.stream:
-            raise RequestError("stream_options needs stream: true.", key="stream_options")
+        return bool(self.stream_options is not None and self.stream_options.include_usage)
 
     def narrowed(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options with this request's `cache_salt`, vLLM's parameter, joined to the caller's own salt: a caller can
@@ -71,65 +172,42 @@ class _Body(BaseModel):
         joined = json.dumps([options["cache_salt"], self.cache_salt])
         return {**options, "cache_salt": hashlib.sha256(joined.encode()).hexdigest()}
 
-    def sampling(self, max_tokens: int | None) -> Sampling:
-        """OpenAI's defaults: temperature 1; without a seed one is drawn, so that two calls differ."""
+    def sampling(self, usual_tokens: int) -> Sampling:
+        """OpenAI's defaults: temperature 1; without a seed one is drawn, so that two calls differ. `usual_tokens` is
+        how long an answer may be where nothing is said."""
+        limits = [limit for limit in (self.max_completion_tokens, self.max_tokens) if limit is not None]
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        if len(stop) > 16 or any(not word for word in stop):
-            raise RequestError("stop takes up to 16 strings, none of them empty.", key="stop")
-        try:
-            bias = tuple(
-                (int(token), max(-100.0, min(100.0, value))) for token, value in (self.logit_bias or {}).items()
-            )
-        except ValueError:
-            raise RequestError("logit_bias maps token ids to numbers.", key="logit_bias") from None
-        seed = self.seed if self.seed is not None else secrets.randbelow(2**32 - 1)
+        if len(stop) > MAX_STOPS or any(not text for text in stop):
+            raise RequestError(f"stop takes up to {MAX_STOPS} texts, none of them empty.", key="stop")
         return Sampling(
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_k=self.top_k or 0,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            min_p=self.min_p or 0.0,
-            repeat_penalty=self.repeat_penalty or 1.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            presence_penalty=self.presence_penalty or 0.0,
+            temperature=self.temperature,
+            top_k=max(0, self.top_k),
+            top_p=self.top_p,
+            min_p=self.min_p,
+            repeat_penalty=self.repeat_penalty,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
             # A seed decides nothing when greedy, and must not make equal requests look different.
-            seed=0 if self.temperature == 0 else seed % (2**32 - 1),
-            max_tokens=max_tokens or 4096,
+            seed=0 if self.temperature == 0 else seed_of(self.seed),
+            max_tokens=min(limits, default=usual_tokens),
             stop=tuple(stop),
-            logit_bias=bias,
+            logit_bias=_biases(self.logit_bias or {}),
         )
 
 
-class Part(BaseModel):
-    """A part of a message; only text."""
-
-    type: str
-    text: str = ""
+def seed_of(seed: int | None) -> int:
+    """The engine's seed. None and -1 draw one; others are taken modulo SEEDS."""
+    return secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed % SEEDS
 
 
-class ChatMessage(BaseModel):
-    """One message."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
-    name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-    tool_call_id: str | None = None
-
-    def message(self, number: int) -> Message:
-        """As the engine takes it; `developer` is OpenAI's newer word for `system`."""
-        if isinstance(self.content, list):
-            for part in self.content:
-                if part.type != "text":
-                    raise NotSupported(
-                        f"Content of type {part.type!r} is not supported.", key=f"messages.{number}.content"
-                    )
-            text = "".join(part.text for part in self.content)
-        else:
-            text = self.content or ""
-        role = "system" if self.role == "developer" else self.role
-        return Message(role, text, self.name, tuple(self.tool_calls or ()), self.tool_call_id)
+def _biases(given: dict[str, float]) -> tuple[tuple[int, float], ...]:
+    """(token id, bias). Raises RequestError; whether the model has these tokens, its engine knows."""
+    for token, value in given.items():
+        if not re.fullmatch(r"0|[1-9][0-9]{0,9}", token, re.ASCII):
+            raise RequestError("logit_bias has a key that is no token id.", key="logit_bias")
+        if not -100 <= value <= 100:
+            raise RequestError("logit_bias takes numbers from -100 to 100.", key="logit_bias")
+    return tuple((int(token), value) for token, value in given.items())
 
 
 class JsonSchema(BaseModel):
@@ -147,14 +225,15 @@ class ResponseFormat(BaseModel):
     json_schema: JsonSchema | None = None
 
 
-class ChatBody(_Body):
+class ChatBody(_AnswerBody):
     """POST /v1/chat/completions."""
 
+    route = parameters.CHAT
+
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    max_completion_tokens: int | None = Field(None, ge=1)
     response_format: ResponseFormat | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: bool = False
+    top_logprobs: int = Field(0, ge=0, le=20, description="With logprobs: true")
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool = True
@@ -183,7 +262,8 @@ class ChatBody(_Body):
 
     def request(self, options: dict[str, Any]) -> Request:
         """The complete request. Raises RequestError, before anything is computed."""
-        self.refuse_unsupported()
+        if self.top_logprobs and not self.logprobs:
+            raise RequestError("top_logprobs needs logprobs: true.", key="top_logprobs")
         _check_text([self.tools, [message.tool_calls for message in self.messages]])
         tools = self._tools()
         schema, any_json = None, False
@@ -199,10 +279,10 @@ class ChatBody(_Body):
                 schema = canonical_schema(wanted)
         return Request(
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
-            sampling=self.sampling(self.max_completion_tokens or self.max_tokens),
+            sampling=self.sampling(USUAL_TOKENS),
             schema=schema,
             any_json=any_json,
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            logprobs=self.top_logprobs if self.logprobs else None,
             **tools,
             **self.narrowed(options),
         )
@@ -216,40 +296,63 @@ def _check_text(values: Any) -> None:
         raise RequestError("tools and tool_calls must be text that UTF-8 can hold.", key="tools") from None
 
 
-class CompletionBody(_Body):
+class CompletionBody(_AnswerBody):
     """POST /v1/completions."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
+    route = parameters.COMPLETIONS
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)] = Field(
+        description=f"A text or up to {MAX_PROMPTS}; null is the empty text"
+    )
     logprobs: int | None = Field(None, ge=0, le=20)
-    echo: bool = False
-    refused: ClassVar[tuple[str, ...]] = ("response_format", "tools")
+
+    @classmethod
+    def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
+        """OpenAI's `prompt: null` is a text that begins with nothing; `logprobs: false` is what chats say."""
+        prompt = "" if body.get("prompt", ...) is None else body.get("prompt")
+        _refuse_tokens("prompt", prompt)
+        logprobs = None if body.get("logprobs") is False else body.get("logprobs")
+        given = {name: value for name, value in body.items() if name not in ("prompt", "logprobs")}
+        return {**given, "prompt": prompt, "logprobs": logprobs}
 
     def requests(self, options: dict[str, Any]) -> list[Request]:
         """The complete requests, one per prompt."""
-        self.refuse_unsupported()
-        if self.echo:
-            raise NotSupported("echo is not supported.", key="echo")
         texts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        sampling = self.sampling(self.max_tokens or 16)
+        sampling = self.sampling(USUAL_TEXT_TOKENS)
         options = self.narrowed(options)
         return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
 
 
-class EmbeddingBody(BaseModel):
+class EmbeddingBody(_Body):
     """POST /v1/embeddings."""
 
-    model_config = ConfigDict(extra="ignore")
+    route = parameters.EMBEDDINGS
 
-    model: str | None = None
-    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)]
+    model: str | None = Field(None, description="A name that GET /v1/models lists; the default model without one")
+    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)] = Field(
+        description=f"A text or up to {MAX_TEXTS}, none of them empty"
+    )
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
+
+    @classmethod
+    def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
+        """Refuses token ids, in words."""
+        _refuse_tokens("input", body.get("input"))
+        return body
 
     def texts(self) -> tuple[str, ...]:
         """What to embed. Raises RequestError."""
-        if self.dimensions is not None:
-            raise NotSupported("Vectors have the model's own length.", key="dimensions", remedy="Leave it out.")
         texts = (self.input,) if isinstance(self.input, str) else tuple(self.input)
         if "" in texts:
             raise RequestError("input may not be empty.", key="input")
         return texts
+
+
+def _refuse_tokens(name: str, value: Any) -> None:
+    """Raises NotSupported for token ids, which OpenAI takes in place of texts."""
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, list) or (isinstance(first, int) and not isinstance(first, bool)):
+        raise NotSupported(f"{name} takes text and no token ids.", key=name, remedy="Send a text, or a list of texts.")
+
+
+BODIES: tuple[type[_Body], ...] = (ChatBody, CompletionBody, EmbeddingBody)

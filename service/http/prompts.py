@@ -1,4 +1,8 @@
-"""Promoted prompts over HTTP: one typed route each, so that `/docs` shows what goes in and what comes out."""
+"""Promoted prompts over HTTP, each described with its own types, so that `/docs` shows what goes in and comes out.
+
+In: a name, and a body with inputs. Out: answers, or their chunks; and what the OpenAPI document says of each prompt.
+A prompt that was promoted while the service runs is answered and described like the others.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.engine.types import Chunk
-from service.errors import RequestError, UnknownPrompt
+from service.errors import PromptError, RequestError
 from service.evaluation import cases
 from service.http import problems, sse
+from service.http.openai_types import SEEDS, ChatBody, seed_of
+from service.http.parameters import unknown
 from service.http.state import Service, ServiceDep, charged, options_of, unless_gone
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
+from service.prompts.library import Library
 from service.prompts.run import Result
 
 router = APIRouter(tags=["prompts"])
+KEYS = ("inputs", "seed", "stream")
 
 
 @router.get("/prompts", summary="The promoted prompts")
@@ -97,25 +105,31 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, bool]:
+    """Inputs, seed and whether to stream; null is the default. Raises RequestError."""
+    for name in sorted(set(body) - set(KEYS)):
+        decided = name in ChatBody.model_fields
+        why = f"{name} cannot be set here. The promoted prompt decides it." if decided else unknown(name, KEYS)
+        raise RequestError(why, key=problems.pointer((name,)))
+    inputs, seed, stream = (body.get(name) for name in KEYS)
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise RequestError("inputs must be an object.", key="/inputs")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -1 <= seed < SEEDS):
+        raise RequestError(f"seed must be an integer from 0 to {SEEDS - 1}, or -1, which draws one.", key="/seed")
+    if stream is not None and not isinstance(stream, bool):
+        raise RequestError("stream must be true or false.", key="/stream")
+    return inputs or {}, seed_of(seed) if seed == -1 else seed, bool(stream)
+
+
 async def answered(name: str, request: Request, service: Service) -> Response:
     """One call of one prompt, streamed or whole."""
     prompt = service.library[name]
     body = await body_of(request)
-    unknown = sorted(set(body) - {"inputs", "seed", "stream"})
-    if unknown:
-        pointer = problems.pointer((unknown[0],))
-        raise RequestError("Unknown key; known are inputs, seed, stream.", key=pointer)
-    inputs, seed = body.get("inputs", {}), body.get("seed")
-    if not isinstance(inputs, Mapping):
-        raise RequestError("inputs must be an object.", key="/inputs")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32 - 1):
-        raise RequestError("seed must be an integer from 0 to 4294967294.", key="/seed")
-    if not isinstance(body.get("stream", False), bool):
-        raise RequestError("stream must be true or false.", key="/stream")
+    inputs, seed, stream = _values(body)
     engine = service.engine_for(prompt)
     options = options_of(request, service.settings)
     items = charged(prompts.stream(prompt, inputs, engine, seed=seed, **options), request)
-    if body.get("stream") or "text/event-stream" in request.headers.get("accept", ""):
+    if stream or "text/event-stream" in request.headers.get("accept", ""):
 
         async def events() -> AsyncGenerator[str, None]:
             async with contextlib.aclosing(items):
@@ -147,21 +161,28 @@ async def _whole(items: AsyncGenerator[Chunk | Result, None]) -> Result:
     raise AssertionError("a stream ends with a result or an error")
 
 
-def add_typed(prompt: Prompt, into: APIRouter) -> None:
-    """A route of its own for one prompt, with its schemas in the OpenAPI document."""
+@router.post("/prompts/{name}", include_in_schema=False)
+async def asked(name: str, request: Request, service: ServiceDep) -> Response:
+    """Any promoted prompt, also one that was promoted a moment ago; `operation` describes each."""
+    return await answered(name, request, service)
 
-    async def endpoint(request: Request, service: ServiceDep) -> Response:
-        return await answered(prompt.name, request, service)
 
-    example = {"inputs": cases.example(prompt) or {}}
+@router.get("/prompts/{name}", summary="One promoted prompt")
+async def one(name: str, service: ServiceDep) -> dict[str, Any]:
+    """Name, description, model and the schemas of inputs and answer."""
+    return described(service.library[name])
+
+
+def operation(prompt: Prompt) -> dict[str, Any]:
+    """How the OpenAPI document describes a call of this prompt."""
     body = {
         "type": "object",
         "required": ["inputs"],
         "additionalProperties": False,
         "properties": {
             "inputs": prompt.inputs_schema,
-            "seed": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**32 - 2},
-            "stream": {"type": "boolean", "default": False},
+            "seed": {"type": ["integer", "null"], "minimum": -1, "maximum": SEEDS - 1},
+            "stream": {"type": ["boolean", "null"], "default": False},
         },
     }
     answer = {
@@ -173,28 +194,21 @@ def add_typed(prompt: Prompt, into: APIRouter) -> None:
             "probabilities": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
         },
     }
-    into.add_api_route(
-        f"/prompts/{prompt.name}",
-        endpoint,
-        methods=["POST"],
-        name=f"run_{prompt.name.replace('-', '_')}",
-        summary=prompt.spec.description or prompt.name,
-        response_class=JSONResponse,
-        responses={200: {"content": {"application/json": {"schema": answer}, "text/event-stream": {}}}},
-        openapi_extra={
-            "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}}
-        },
-    )
+    example = {"inputs": cases.example(prompt) or {}}
+    content = {"application/json": {"schema": answer}, "text/event-stream": {}}
+    return {
+        "tags": list(router.tags),
+        "summary": prompt.spec.description or prompt.name,
+        "operationId": f"run_{prompt.name.replace('-', '_')}",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
+        "responses": {"200": {"description": "Successful Response", "content": content}},
+    }
 
 
-def add_unknown(into: APIRouter) -> None:
-    """What every other name gets; added last."""
-
-    @into.post("/prompts/{name}", include_in_schema=False)
-    async def unknown(name: str, service: ServiceDep) -> Response:
-        service.library[name]
-        raise UnknownPrompt(f"{name!r} was promoted after this service started.", remedy="Restart the service.")
-
-    @into.get("/prompts/{name}", summary="One promoted prompt")
-    async def one(name: str, service: ServiceDep) -> dict[str, Any]:
-        return described(service.library[name])
+def operations(library: Library) -> dict[str, dict[str, Any]]:
+    """The calls of all promoted prompts by path; of one that is refused now there is nothing to describe."""
+    found = {}
+    for name in library.names():
+        with contextlib.suppress(PromptError):
+            found[f"/prompts/{name}"] = operation(library[name])
+    return found

@@ -61,6 +61,7 @@ def options_of(request: Request, settings: Settings) -> dict[str, Any]:
 
     Raises RequestError for an unknown word.
     """
+    _refuse_unknown(request)
     mode: Mode = settings.mode
     said = request.headers.get("x-sameboat-mode")
     if said is not None:
@@ -89,6 +90,20 @@ def cache_salt(request: Request) -> str:
     """
     caller = getattr(request.state, "caller", None)
     return str(caller.cache_salt) if caller is not None else ""
+
+
+HEADERS = ("x-sameboat-mode", "x-sameboat-priority", "x-sameboat-deadline")
+
+
+def _refuse_unknown(request: Request) -> None:
+    """Raises RequestError for a header of ours that is misspelt, so that it is not dropped without a word."""
+    for name in request.headers:
+        if name.startswith("x-sameboat-") and name not in HEADERS:
+            raise RequestError(
+                "Unknown header X-Sameboat-...; known are X-Sameboat-Mode, X-Sameboat-Priority and "
+                "X-Sameboat-Deadline.",
+                key="X-Sameboat",
+            )
 
 
 def _deadline_s(said: str | None) -> float | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.line import PATIENCE, Line
+from service.engine.line import PATIENCE, Line, Size, check_together
+from service.errors import RequestError
 
 
 @dataclass(eq=False)
@@ -94,3 +97,25 @@ def test_nobody_is_lost_or_served_twice_and_the_bounds_hold(story: list[tuple[bo
         served.append(turn[0])
     for kind in (False, True):
         assert [one for one in served if one.background is kind] == [one for one in joined if one.background is kind]
+
+
+@pytest.mark.parametrize(
+    ("count", "tokens", "background", "refused"),
+    [
+        (7, 1, False, False),  # 3 run, 4 wait
+        (8, 1, False, True),
+        (6, 25, False, False),  # 3 run, the others' 75 tokens wait
+        (7, 26, False, True),
+        (4, 10**9, False, False),  # what is larger than every bound can still wait alone
+        (4, 1, True, False),  # 2 run, so that one place stays free, and half of 4 wait
+        (5, 1, True, True),
+    ],
+)
+def test_requests_that_could_never_all_be_admitted_are_told_apart(
+    count: int, tokens: int, background: bool, refused: bool
+) -> None:
+    """They would be told to come again, and be refused each time. The same rules as for those who do wait decide it."""
+    sizes = [Size(tokens, background)] * count
+    outcome = pytest.raises(RequestError) if refused else contextlib.nullcontext()
+    with outcome:
+        check_together(sizes, places=3, requests=4, tokens=100)

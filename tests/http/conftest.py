@@ -88,7 +88,7 @@ class Held(ScriptedEngine):
             raise
 
 
-def promote(data: Path, engine: ScriptedEngine, text: str, name: str) -> None:
+def promote(data: Path, engine: Engine, text: str, name: str) -> None:
     """Write a prompt with everything that a promotion leaves beside it."""
     folder = data / "prompts" / name
     folder.mkdir(parents=True)
@@ -99,6 +99,7 @@ def promote(data: Path, engine: ScriptedEngine, text: str, name: str) -> None:
     (folder / "lock.json").write_text(locks.make(load(path), folder, engine.identity).text())
 
 
+GREET_INPUTS = {"name": "Ada"}
 Make = Callable[..., FastAPI]
 
 
@@ -117,6 +118,26 @@ def make(tmp_path: Path, catalog: Catalog) -> Make:
         return create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))
 
     return made
+
+
+@pytest.fixture(scope="session")
+def starter_url(starter: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with the starter model, ready, and one prompt, `greet`. All tests share it: none may end its worker."""
+    data = tmp_path_factory.mktemp("starter") / "data"
+    settings = settings_module.load(port=0, context=1024, parallel=4, model=catalog.default, data_dir=data)
+    engines = Engines(settings, catalog)
+    promote(data, engines.get(), f"{GREET}modelParameters: {{maxTokens: 2}}\n", "greet")
+    with serving(create_app(settings, engines=engines, library=Library(data))) as url:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            until(lambda: client.get("/readyz").status_code == 200, "the model is ready")
+        yield url
+
+
+@pytest.fixture
+def starter_service(starter_url: str) -> Iterator[httpx.Client]:
+    """A client of the shared service."""
+    with httpx.Client(base_url=starter_url, timeout=60) as client:
+        yield client
 
 
 @contextlib.asynccontextmanager

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
 
 from service.engine import toolcalls
-from service.engine.types import Abilities, Answer, Embeddings, Logprob, Request, Timings, Usage
+from service.engine.types import Abilities, Alternative, Answer, Embeddings, Logprob, Request, Timings, Usage
+from service.models.cache import Cache
+from service.models.catalog import Catalog
 from tests.http.conftest import Make, ask, serving
 from tests.scripted import ScriptedEngine
 
@@ -119,8 +123,8 @@ def test_none_shows_the_model_no_tools(client: openai.OpenAI, engine: ScriptedEn
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "map"}}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format"),
-        ({"stream_options": {"include_usage": True}}, "stream_options"),
-        ({"guided_json": {}, "guided_choice": ["a"]}, "guided_choice"),
+        ({"guided_json": {}, "guided_choice": ["a"]}, "guided_json"),
+        ({"top_logprobs": 3}, "top_logprobs"),
     ],
 )
 def test_what_cannot_be_done_together_is_a_400_with_its_parameter(
@@ -144,7 +148,7 @@ def test_each_of_several_texts_has_its_choices(make: Make) -> None:
 
 
 def test_log_probabilities_of_texts_say_where_each_token_begins(make: Make) -> None:
-    pieces = [Logprob(1, "one", -0.5, ((1, "one", -0.5),)), Logprob(2, " two", -1.0)]
+    pieces = [Logprob(1, "one", -0.5, (Alternative(1, "one", -0.5),)), Logprob(2, " two", -1.0)]
 
     def reply(request: Request) -> Answer:
         return Answer("one two", (1, 2), "stop", Usage(1, 2), Timings(0, 0, 0), logprobs=tuple(pieces))
@@ -169,3 +173,21 @@ def test_vectors_in_the_client_s_default_form_and_with_usage(make: Make) -> None
     assert [row.embedding for row in found.data] == [[1.0, 1.0], [3.0, 1.0]]
     assert plain.data[0].embedding == [3.0, 1.0]
     assert found.usage.prompt_tokens == 7
+
+
+def test_models_that_the_cache_holds_are_listed_from_when_they_are_there(
+    make: Make, tmp_path: Path, catalog: Catalog
+) -> None:
+    """One that is pulled while the service runs answers, so it is listed; `created` is when its file was written."""
+    engine, cache = ScriptedEngine(lambda request: "x"), tmp_path / "cache"
+    app = make(engine, cache_dir=cache)
+    before = {model["id"] for model in ask(app, "GET", "/v1/models").json()["data"]}
+    pulled = next(model for model in catalog if model.name not in before)
+    path = Cache(cache).path(pulled)
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(pulled.size_bytes)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    listed = {model["id"]: model["created"] for model in ask(app, "GET", "/v1/models").json()["data"]}
+    assert set(listed) == {*before, pulled.name}
+    assert listed[pulled.name] == ask(app, "GET", f"/v1/models/{pulled.name}").json()["created"] == 1_700_000_000

@@ -10,12 +10,7 @@ import httpx
 import openai
 import pytest
 
-from service import settings as settings_module
-from service.engine.pool import Engines
-from service.http.app import create_app
 from service.models.catalog import Catalog
-from service.prompts.library import Library
-from tests.http.conftest import serving, until
 
 pytestmark = pytest.mark.model
 
@@ -28,14 +23,9 @@ PERSON = {
 }
 
 
-@pytest.fixture(scope="module")
-def url(starter: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service with the starter model and no prompts, ready."""
-    settings = settings_module.load(port=0, context=1024, parallel=4, model=catalog.default)
-    app = create_app(settings, engines=Engines(settings, catalog), library=Library(tmp_path_factory.mktemp("data")))
-    with serving(app) as here, httpx.Client(base_url=here, timeout=60) as client:
-        until(lambda: client.get("/readyz").status_code == 200, "the model is ready")
-        yield here
+@pytest.fixture
+def url(starter_url: str) -> str:
+    return starter_url
 
 
 @pytest.fixture
@@ -164,10 +154,10 @@ def test_a_text_is_continued(client: openai.OpenAI, name: str) -> None:
 
 
 def test_models_are_listed_with_context_and_digest_and_others_are_unknown(
-    client: openai.OpenAI, catalog: Catalog, name: str
+    client: openai.OpenAI, catalog: Catalog, name: str, starter: Path
 ) -> None:
-    (only,) = client.models.list().data
-    assert only.id == name
+    only = next(model for model in client.models.list().data if model.id == name)
+    assert only.created == int(starter.stat().st_mtime)
     assert only.model_extra
     assert only.model_extra["context_length"] == 1024
     assert only.model_extra["sha256"] == catalog[name].sha256

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from service.engine.types import Answer, Timings, Usage
 from service.errors import EngineBusy, EngineUnavailable, LockMismatch
-from tests.http.conftest import Make, ask, events
+from tests.http.conftest import GREET, Make, ask, events, promote
 from tests.scripted import ScriptedEngine
 
 
@@ -115,3 +116,31 @@ def test_the_service_does_not_start_with_a_prompt_that_was_changed(make: Make) -
     path.write_text(path.read_text() + "# later\n")
     with pytest.raises(LockMismatch, match="greet is not what was promoted"):
         make(engine)
+
+
+def test_a_prompt_that_was_promoted_a_moment_ago_is_answered_and_described(make: Make) -> None:
+    """Also a new version of one that was there: no restart."""
+    engine = ScriptedEngine(lambda request: "good day")
+    app = make(engine)
+    data = app.state.service.library.root.parent
+    assert "/prompts/late" not in ask(app, "GET", "/openapi.json").json()["paths"]
+    promote(data, engine, GREET.replace("name: greet", "name: late"), "late")
+    assert ask(app, "POST", "/prompts/late", json={"inputs": {"name": "Ada"}}).json()["text"] == "good day"
+    shutil.rmtree(data / "prompts" / "greet")
+    promote(data, engine, GREET.replace("maxLength: 40", "maxLength: 4"), "greet")
+    assert ask(app, "POST", "/prompts/greet", json={"inputs": {"name": "Grace"}}).status_code == 422
+    paths = ask(app, "GET", "/openapi.json").json()["paths"]
+
+    def longest(name: str) -> int:
+        body = paths[f"/prompts/{name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        return int(body["properties"]["inputs"]["properties"]["name"]["maxLength"])
+
+    assert (longest("late"), longest("greet")) == (40, 4)
+
+
+def test_a_seed_of_minus_one_is_drawn(make: Make) -> None:
+    engine = ScriptedEngine(lambda request: "x")
+    app = make(engine)
+    for _ in range(4):
+        assert ask(app, "POST", "/prompts/greet", json={"inputs": {"name": "Ada"}, "seed": -1}).status_code == 200
+    assert len({request.sampling.seed for request in engine.asked}) > 1

@@ -25,14 +25,13 @@ from service.engine.local.kept import KeptAnswers
 from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
 from service.engine.local.protocol import Pieces
-from service.engine.local.telling import pieces_of, told
+from service.engine.local.telling import BYTES_PER_TOKEN, estimated_tokens, pieces_of, told
 from service.engine.local.ticket import Ticket, refusal
 from service.engine.types import Answer, Chunk, Embeddings, Health, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models.catalog import Model
 from service.settings import Settings
 
-BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 
 
@@ -370,9 +369,9 @@ class LocalEngine(LocalModel):
             retry = 5.0 if self._health.state == "draining" else None
             raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
         self._next += 1
+        self.check_bias(request)
         message = {**told(request, self.template, force=self._force), "id": self._next}
-        size = sum(len(text.encode(errors="replace")) for text, _ in message["pieces"])
-        ticket = Ticket(message["id"], request, message, 1 + size // BYTES_PER_TOKEN, time.monotonic())
+        ticket = Ticket(message["id"], request, message, estimated_tokens(message["pieces"]), time.monotonic())
         if self._queue.full(ticket):
             self._counters["rejected"] += 1
             raise EngineBusy(

@@ -104,12 +104,18 @@ class Generation:
     def _logprob(self, token: int, logprobs: npt.NDArray[np.float64] | None) -> dict[str, Any]:
         """The model's own log-probability, before any sampler; a forced token had no alternative, hence 0."""
         if logprobs is None:
-            return {"token": token, "text": self._shown(token), "logprob": 0.0, "top": []}
-        top = [[each, self._shown(each), float(logprobs[each])] for each in best(logprobs, self.logprobs or 0)]
-        return {"token": token, "text": self._shown(token), "logprob": float(logprobs[token]), "top": top}
+            return {"token": token, **self._shown(token), "logprob": 0.0, "top": []}
+        best_tokens = best(logprobs, self.logprobs or 0)
+        top = [{"token": other, **self._shown(other), "logprob": float(logprobs[other])} for other in best_tokens]
+        return {"token": token, **self._shown(token), "logprob": float(logprobs[token]), "top": top}
 
-    def _shown(self, token: int) -> str:
-        return self.context.piece(token).decode(errors="replace")
+    def _shown(self, token: int) -> dict[str, Any]:
+        """The token's text; also its bytes where they are no whole characters."""
+        piece = self.context.piece(token)
+        try:
+            return {"text": piece.decode(), "data": None}
+        except UnicodeDecodeError:
+            return {"text": piece.decode(errors="replace"), "data": list(piece)}
 
     def take_fresh(self) -> tuple[str, list[int], list[dict[str, Any]]]:
         """What is new since the last call."""

@@ -7,13 +7,17 @@ needs, whether that fits, and the first message to a worker: the file, its sizes
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 from service import private, resources
+from service.engine.line import Size, check_together
+from service.engine.local.telling import estimated_tokens, pieces_of
 from service.engine.local.template import ChatTemplate
-from service.engine.types import Abilities, Identity
+from service.engine.types import Abilities, Identity, Request
+from service.errors import RequestError
 from service.models import fit
 from service.models.cache import Cache
 from service.models.catalog import Model
@@ -95,6 +99,30 @@ class LocalModel:
     def check_fit(self, *, beside: int) -> None:
         """Raises ModelDoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
         fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), beside=beside)
+
+    def check(self, requests: Sequence[Request]) -> None:
+        """Raises RequestError for more requests than the queue of an idle engine takes."""
+        settings = self._settings
+        if len(requests) <= settings.parallel:
+            return
+        known: dict[tuple[int, str | None], int] = {}  # the choices of one prompt differ in their seeds only
+        sizes = []
+        for request in requests:
+            prompt = (id(request.messages), request.text)
+            if prompt not in known:
+                known[prompt] = estimated_tokens(pieces_of(request, self.template))
+            sizes.append(Size(known[prompt], request.priority == "background"))
+        check_together(sizes, places=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens)
+
+    def check_bias(self, request: Request) -> None:
+        """Raises RequestError for a token id that the model does not have."""
+        unknown = [token for token, _ in request.sampling.logit_bias if not 0 <= token < self.metadata.vocabulary]
+        if unknown:
+            raise RequestError(
+                f"logit_bias names a token that {self.model.name} does not have: its ids are 0 to "
+                f"{self.metadata.vocabulary - 1}.",
+                key="logit_bias",
+            )
 
     def _prefix_key(self) -> str | None:
         """The key of the saved prefixes, as hexadecimal digits; None, and the log says so, where none can be kept.

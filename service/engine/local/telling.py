@@ -16,6 +16,13 @@ from service.engine.schema import compiled
 from service.engine.types import Request
 from service.errors import RequestError
 
+BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
+
+
+def estimated_tokens(pieces: Pieces) -> int:
+    """Of a prompt, before it is tokenized."""
+    return 1 + sum(len(text.encode(errors="replace")) for text, _ in pieces) // BYTES_PER_TOKEN
+
 
 def pieces_of(request: Request, template: ChatTemplate) -> Pieces:
     """The prompt."""

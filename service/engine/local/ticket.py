@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.engine.types import Answer, Chunk, Logprob, Request, Timings, Usage
+from service.engine.types import Alternative, Answer, Chunk, Logprob, Request, Timings, Usage
 from service.errors import DeadlineExceeded, PromptTooLong, RequestError, SameboatError, SchemaUnsupported
 
 
@@ -93,8 +93,12 @@ class Ticket:
 
 
 def _logprob(raw: Mapping[str, Any]) -> Logprob:
-    top = tuple((int(token), str(text), float(value)) for token, text, value in raw["top"])
-    return Logprob(raw["token"], raw["text"], raw["logprob"], top)
+    top = tuple(Alternative(other["token"], other["text"], other["logprob"], _data(other)) for other in raw["top"])
+    return Logprob(raw["token"], raw["text"], raw["logprob"], top, _data(raw))
+
+
+def _data(raw: Mapping[str, Any]) -> bytes | None:
+    return None if raw["data"] is None else bytes(raw["data"])
 
 
 def refusal(event: Mapping[str, Any]) -> RequestError:

@@ -113,10 +113,10 @@ def test_label_probabilities_are_those_of_decoding_them(loaded: Loaded) -> None:
     """The ratio of two one-token labels equals the ratio of their probabilities among the next token's."""
     top = loaded.run(ask("Say yes or no.", tokens=1, logprobs=20, mode="exact"))[0].logprobs
     assert top is not None
-    first, second = [entry for entry in top[0].top if entry[1].isalpha() and entry[1].isascii()][:2]
-    scored = loaded.run(ask("Say yes or no.", choices=(first[1], second[1]), mode="exact"))[0].probabilities
+    first, second = [entry for entry in top[0].top if entry.text.isalpha() and entry.text.isascii()][:2]
+    scored = loaded.run(ask("Say yes or no.", choices=(first.text, second.text), mode="exact"))[0].probabilities
     assert scored is not None
-    assert math.log(scored[first[1]] / scored[second[1]]) == pytest.approx(first[2] - second[2], abs=1e-6)
+    assert math.log(scored[first.text] / scored[second.text]) == pytest.approx(first.logprob - second.logprob, abs=1e-6)
 
 
 def test_a_label_may_be_longer_than_a_batch(loaded: Loaded) -> None:

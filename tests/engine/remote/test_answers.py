@@ -12,7 +12,7 @@ import pytest
 
 from service.engine import remote, toolcalls
 from service.engine.remote import RemoteEngine
-from service.engine.types import Answer, Chunk, Embeddings, Request, Sampling
+from service.engine.types import Alternative, Answer, Chunk, Embeddings, Request, Sampling
 from service.errors import (
     NotSupported,
     RemoteError,
@@ -238,7 +238,7 @@ def test_log_probabilities_belong_to_the_text(server: OpenAIServer, request_: Re
     answer = ask(server, replace(request_, logprobs=1))
     assert answer.logprobs is not None
     assert "".join(each.text for each in answer.logprobs) == answer.text
-    assert all(each.top == ((None, each.text, -0.5),) and each.token is None for each in answer.logprobs)
+    assert all(each.top == (Alternative(None, each.text, -0.5),) and each.token is None for each in answer.logprobs)
     assert ask(server, request_).logprobs is None
 
 
