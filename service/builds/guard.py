@@ -17,14 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
+from service.builds.addresses import Address, public
 from service.errors import BuildError
 
 PORTS = {80, 443, 8080}  # those of the web; hosts that filter what goes out (Spaces) allow just these
-UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that was ever given out for the public (RFC 4291, IANA)
-UNUSED = ipaddress.ip_network("3fff::/20")  # documentation (RFC 9637), which older Pythons take for public
-# Beside it, whatever IPv4 they hide, lie the translators: 64:ff9b::/96, 64:ff9b:1::/48, ::ffff:0:0:0/96.
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], list[str]]
 
 
@@ -65,18 +61,6 @@ class Allowed:
     def address(self, address: Address) -> bool:
         """Whether the address is in an allowed network."""
         return any(address.version == network.version and address in network for network in self.networks)
-
-
-def public(address: Address) -> bool:
-    """Whether anyone on the internet could reach it: global, not multicast, and not IPv4 in an IPv6 disguise."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return public(address.ipv4_mapped)
-        if address.sixtofour is not None or address.teredo is not None or address.scope_id is not None:
-            return False
-        if address not in UNICAST or address in UNUSED:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 @dataclass(frozen=True)

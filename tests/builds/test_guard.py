@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (rows are one line)
 """Where a sender's URL may lead: to public addresses only, however they are written, whatever a name says later."""
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.builds.guard import Allowed, Refused, check, public
+from service.builds.addresses import CLOUDS, OTHERS, SPECIAL_4, SPECIAL_6, public
+from service.builds.guard import Allowed, Refused, check
 from service.errors import BuildError
 
 PUBLIC = "93.184.215.14"
@@ -158,3 +160,39 @@ def test_a_setting_that_allows_nothing_clear_is_an_error(setting: str) -> None:
     """Told with what was written, when the service starts."""
     with pytest.raises(BuildError, match="SAMEBOAT_CALLBACK_ALLOW"):
         Allowed(setting)
+
+
+@pytest.mark.parametrize("row", [*SPECIAL_4, *SPECIAL_6, *OTHERS, *CLOUDS, "192.0.0.192", "192.0.0.8", "168.63.129.16"])
+def test_no_row_of_a_registry_and_no_host_of_a_cloud_is_public(row: str) -> None:
+    """First, middle and last address of each, whatever this Python's own tables say; mapped to IPv6 as well."""
+    network = ipaddress.ip_network(row)
+    for address in (network[0], network[network.num_addresses // 2], network[-1]):
+        if row != "::ffff:0:0/96":
+            assert not public(address)
+            with pytest.raises(Refused, match="not a public address"):
+                check("https://name.example/", Allowed(), lambda host, port, there=address: [str(there)])
+        if isinstance(address, ipaddress.IPv4Address):
+            assert not public(ipaddress.ip_address(f"::ffff:{address}"))
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in (*SPECIAL_4, *SPECIAL_6) if row not in ("::ffff:0:0/96", "::/128", "::1/128", "fe80::/10")]
+)
+def test_what_lies_beside_a_row_is_judged_by_itself(row: str) -> None:
+    """The neighbours of a row are public unless another row holds them: the tables refuse no more than they say."""
+    network = ipaddress.ip_network(row)
+    rows = [ipaddress.ip_network(each) for each in (*SPECIAL_4, *SPECIAL_6, *OTHERS, *CLOUDS)]
+    for number in (int(network[0]) - 1, int(network[-1]) + 1):
+        if not 0 <= number < 2**network.max_prefixlen:
+            continue
+        address = type(network[0])(number)
+        held = any(address.version == each.version and address in each for each in rows)
+        unicast = address.version == 4 or address in ipaddress.ip_network("2000::/3")
+        assert public(address) == (unicast and not held)
+
+
+@pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "1.1.1.1", "100.63.255.255", "172.15.0.1", "192.0.1.1", "223.255.255.255",
+                                     "2606:4700::1111", "2a00:1450:4001::1", "2001:200::1", "2001:4860:4860::8888"])  # fmt: skip
+def test_the_public_internet_is_public(address: str) -> None:
+    """Addresses of which anybody's web server may have one."""
+    assert public(ipaddress.ip_address(address))
