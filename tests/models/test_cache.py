@@ -103,6 +103,35 @@ def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, server: Server)
     assert server.asked == [None, "bytes=700000-"]
 
 
+@pytest.mark.parametrize("kind", ["url", "file"])
+def test_a_source_of_more_bytes_than_the_model_is_stopped_at_the_first(
+    kind: str, tmp_path: Path, server: Server
+) -> None:
+    """Neither the disk nor the time of who pulls is the source's; nothing is kept of it, and nothing is said to be."""
+    path = tmp_path / "large.gguf"
+    path.write_bytes(BYTES)
+    source: dict[str, object] = url(server) if kind == "url" else {"kind": "file", "path": str(path)}
+    most = [0]
+    with pytest.raises(ModelFetchError, match="more than the 1000 bytes") as refused:
+        Cache(tmp_path / "cache").pull(
+            model(source, size_bytes=1000), lambda done, size, what: most.__setitem__(0, max(most[0], done))
+        )
+    assert most[0] <= 1000
+    assert [left.name for left in (tmp_path / "cache" / "partial").iterdir()] == []
+    assert refused.value.remedy is None
+
+
+def test_what_is_kept_of_a_cut_download_is_said(tmp_path: Path, server: Server) -> None:
+    """And only then."""
+    server.cut = 700_000
+    with pytest.raises(ModelFetchError) as cut:
+        Cache(tmp_path).pull(model(url(server)))
+    assert "is kept" in str(cut.value.remedy)
+    with pytest.raises(ModelFetchError) as missing:
+        Cache(tmp_path / "other").pull(model({"kind": "file", "path": str(tmp_path / "nothing")}))
+    assert missing.value.remedy is None
+
+
 def test_a_download_that_changed_meanwhile_starts_again(tmp_path: Path, server: Server) -> None:
     cache, wanted = Cache(tmp_path), model(url(server))
     server.cut = 700_000
