@@ -125,6 +125,23 @@ class Settings(BaseSettings):
     queue_requests: int = Field(64, ge=1, description="Requests that may wait. One more is answered 429.")
     queue_tokens: int = Field(65_536, ge=1, description="Prompt tokens that may wait. More are answered 429.")
     max_body_bytes: int = Field(16_777_216, ge=1024, description="Largest request body. More is answered 413.")
+    bodies_bytes: int = Field(
+        67_108_864, ge=1024, description="Request bodies held at a time, together. More are answered 503."
+    )
+    request_deadline_s: float = Field(
+        600,
+        gt=0,
+        le=3600,
+        description="Seconds until a request is answered or, if streamed, has begun to be. Then 504.",
+    )
+    connections: int = Field(
+        1024,
+        ge=16,
+        description="Connections at a time, to each port. Idle ones are closed first; more are answered 503.",
+    )
+    connections_per_address: int = Field(
+        256, ge=1, description="Connections at a time of one client address; a trusted proxy's own is not counted."
+    )
 
     # Builds
     secret: SecretStr | None = Field(

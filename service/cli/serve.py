@@ -49,7 +49,11 @@ def command(
     except SameboatError as error:
         sys.stderr.write(f"sameboat: cannot start: {error}\n")
         raise typer.Exit(STARTUP_FAILED) from None
-    server.run()
+    try:
+        server.run()
+    except SameboatError as error:  # the port is taken
+        sys.stderr.write(f"sameboat: cannot start: {error}\n")
+        raise typer.Exit(STARTUP_FAILED) from None
     if not server.started or server.failed:
         raise typer.Exit(STARTUP_FAILED)
 

@@ -1,7 +1,13 @@
-"""The door: how large a request may be, and how many are inside. Pure ASGI, so that disconnects stay visible.
+"""The door: how large a request may be, how many are inside, and how long one may take. Pure ASGI.
+
+In: requests as the server hands them over. Out: whole requests for the application, or 413, 429, 503 and 504. A body
+is received before its request takes a place inside, so a slow client holds no place, and one that leaves in the middle
+of its body never reaches a route.
 
 Probes pass always: alive and ready must be told most of all when the service is full. The engine's own queue bounds
 what waits for tokens; this bounds everything else a client could pile up.
+
+Not here: how slow a client may be (`connections`).
 """
 
 from __future__ import annotations
@@ -9,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,16 +25,19 @@ from service.http import problems
 LINGER_S = 5.0  # to read what is refused anyway; nginx's lingering_timeout
 LINGER_BYTES = 1_048_576
 PROBES = {"/healthz", "/readyz", "/metrics", "/version"}
-
-
-class TooLarge(Exception):
-    """A body grew past the limit while it was read."""
+FREE_BYTES = 65_536
+"""So much of a body is not counted against the budget of all bodies: small requests pass while large ones wait."""
+PIECE_BYTES = 65_536
+"""Answers go to the server in pieces of this size, so that what a client does not read is not copied for it."""
 
 
 class Admission:
-    """Refuses bodies over `max_body_bytes` (413) and requests beyond `max_inside` at a time (503).
+    """Refuses bodies over `max_body_bytes` (413), and over `bodies_bytes` together (503), and requests beyond
+    `max_inside` at a time (503), or beyond `per_address` of one forwarded address (429).
 
-    `wait_s` says how many seconds after which a refused client should come back; `refused` hears why each one was.
+    A request that has no answer after `deadline_s` is answered 504. `wait_s` says how many seconds after which a
+    refused client should come back; `refused` hears why each one was. `direct` says of an address that requests of
+    many clients come from it, so it is not limited.
     """
 
     def __init__(
@@ -38,63 +48,122 @@ class Admission:
         max_inside: int,
         wait_s: Callable[[], float],
         refused: Callable[[str], None] = lambda kind: None,
+        bodies_bytes: int | None = None,
+        deadline_s: float | None = None,
+        per_address: int | None = None,
+        direct: Callable[[str], bool] = lambda address: True,
     ) -> None:
         self.app = app
         self.wait_s = wait_s
         self.refused = refused
         self.max_body_bytes = max_body_bytes
         self.max_inside = max_inside
+        self.bodies_bytes = bodies_bytes if bodies_bytes is not None else max_inside * max_body_bytes
+        self.deadline_s = deadline_s
+        self.per_address = per_address if per_address is not None else max_inside
+        self.direct = direct
         self.inside = 0
+        self.held_bytes = 0  # of bodies, beyond the free bytes of each
+        self._of_address: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or say why not."""
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_body_bytes:
-            if b"expect" not in headers:  # who waits for 100 Continue has sent nothing, and need not
+        length, chunked, expects = 0, False, False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = int(value) if value.isdigit() else 0
+            elif name == b"transfer-encoding":
+                chunked = True
+            elif name == b"expect":
+                expects = True
+        if length > self.max_body_bytes:
+            if not expects:  # who waits for 100 Continue has sent nothing, and need not
                 await self._discard(receive)
             await self._refuse_size(scope, receive, send)
             return
+        if await self._full(scope, receive, send):
+            return
+        if not length and not chunked:
+            await self._enter(scope, receive, send)
+            return
+        body = _Body(self)
+        try:
+            refusal = await body.read(receive)
+            if refusal is None:
+                if not await self._full(scope, receive, send):
+                    await self._enter(scope, body.again(receive), send)
+            elif refusal == "left":
+                self.refused("left")
+            else:
+                body.drop()
+                if not body.complete:
+                    await self._discard(receive)
+                if refusal == "too-large":
+                    await self._refuse_size(scope, receive, send)
+                else:
+                    detail = f"Bodies under way may have {self.bodies_bytes} bytes together (SAMEBOAT_BODIES_BYTES)."
+                    headers = {"connection": "close", **self._after()}
+                    await self._refuse(scope, receive, send, 503, "full", detail, headers)
+        finally:
+            body.drop()
+
+    async def _full(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether there is no place; then it has been said."""
         if self.inside >= self.max_inside:
             detail = f"{self.inside} requests are inside already."
-            after = {"retry-after": str(math.ceil(self.wait_s()))}
-            await self._refuse(scope, receive, send, 503, "full", detail, after)
-            return
+            await self._refuse(scope, receive, send, 503, "full", detail, self._after())
+            return True
+        if self._of_address[_address(scope)] >= self.per_address:
+            detail = f"{self.per_address} requests of one address may be inside (SAMEBOAT_CONNECTIONS_PER_ADDRESS)."
+            await self._refuse(scope, receive, send, 429, "busy", detail, self._after())
+            return True
+        return False
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = _address(scope)
+        counted = not self.direct(address)
         self.inside += 1
-        started = too_large = complete = False
-        read = 0
+        self._of_address[address] += counted
+        started = left = False
 
-        async def counted() -> Message:
-            nonlocal read, too_large, complete
-            message = await receive()
-            complete = not message.get("more_body", False)
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                if read > self.max_body_bytes:
-                    too_large = True
-                    raise TooLarge
-            return message
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            if too_large and not started:
-                return  # frameworks turn any error while a body is read into a 400 of their own; ours is 413
-            started = started or message["type"] == "http.response.start"
-            await send(message)
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                self.inside -= 1
+                self._of_address[address] -= counted
+                if not self._of_address[address]:
+                    del self._of_address[address]
 
         try:
-            await self.app(scope, counted, watched)
-        except TooLarge:
-            too_large = True
+            async with asyncio.timeout(self.deadline_s) as limit:
+
+                async def passed(message: Message) -> None:
+                    nonlocal started
+                    if not started:
+                        started = True
+                        limit.reschedule(None)  # it answers; from here on the server watches that it ends
+                    elif not message.get("more_body", False):
+                        leave()  # its work is done; a client that reads slowly holds a connection and no place
+                    if len(message.get("body", b"")) > PIECE_BYTES:
+                        await _in_pieces(message, send)
+                    else:
+                        await send(message)
+
+                await self.app(scope, receive, passed)
+        except TimeoutError:
+            if started or not limit.expired():
+                raise
+            detail = f"There was no answer within {self.deadline_s:g} s (SAMEBOAT_REQUEST_DEADLINE_S)."
+            await self._refuse(scope, receive, send, 504, "deadline-exceeded", detail, {})
         finally:
-            self.inside -= 1
-        if too_large and not started:
-            if not complete:
-                await self._discard(receive)
-            await self._refuse_size(scope, receive, send)
+            leave()
+
+    def _after(self) -> dict[str, str]:
+        return {"retry-after": str(math.ceil(self.wait_s()))}
 
     async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"The body may have {self.max_body_bytes} bytes (SAMEBOAT_MAX_BODY_BYTES)."
@@ -115,8 +184,66 @@ class Admission:
         self, scope: Scope, receive: Receive, send: Send, status: int, kind: str, detail: str, headers: dict[str, str]
     ) -> None:
         self.refused(kind)
-        if scope["path"].startswith("/v1/"):
-            body = problems.openai_error(status, kind, detail, None)
-        else:
-            body = problems.problem(status, kind, kind, detail)
-        await problems.respond(scope["path"], status, body, headers)(scope, receive, send)
+        await problems.refuse(scope["path"], status, kind, kind, detail, headers)(scope, receive, send)
+
+
+class _Body:
+    """A body while it is received, and until its request has been answered."""
+
+    def __init__(self, door: Admission) -> None:
+        self.door = door
+        self.parts: list[bytes] | None = []
+        self.bytes = self.held = 0
+        self.complete = False
+
+    async def read(self, receive: Receive) -> str | None:
+        """Receive all of it. Gives why that was not possible: left, too-large or full."""
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return "left"
+            assert self.parts is not None
+            part = message.get("body", b"")
+            self.complete = not message.get("more_body", False)
+            self.bytes += len(part)
+            held = max(0, self.bytes - FREE_BYTES)
+            self.door.held_bytes += held - self.held
+            self.held = held
+            if self.bytes > self.door.max_body_bytes:
+                return "too-large"
+            if held and self.door.held_bytes > self.door.bodies_bytes:
+                return "full"
+            if part:
+                self.parts.append(part)
+            if self.complete:
+                return None
+
+    def again(self, receive: Receive) -> Receive:
+        """What the application receives: the whole body, then what the connection says."""
+
+        async def received() -> Message:
+            if self.parts is None:
+                return await receive()
+            parts, self.parts = self.parts, None
+            return {"type": "http.request", "body": b"".join(parts), "more_body": False}
+
+        return received
+
+    def drop(self) -> None:
+        """Give its bytes back to the budget."""
+        self.door.held_bytes -= self.held
+        self.held = 0
+        self.parts = None
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+async def _in_pieces(message: Message, send: Send) -> None:
+    view = memoryview(message["body"])
+    for begin in range(0, len(view), PIECE_BYTES):
+        last = begin + PIECE_BYTES >= len(view)
+        piece = bytes(view[begin : begin + PIECE_BYTES])
+        await send({**message, "body": piece, "more_body": message.get("more_body", False) if last else True})

@@ -19,7 +19,7 @@ from service import __version__, exposure
 from service.engine.pool import Engines
 from service.errors import SameboatError
 from service.exposure import Exposure
-from service.http import builds, contract, docs, meta, openai, problems, prompts
+from service.http import builds, contract, docs, listening, meta, openai, problems, prompts
 from service.http.admission import Admission
 from service.http.auth import Authentication
 from service.http.guessing import Guesses, SecretGuesses
@@ -33,6 +33,7 @@ from service.prompts.library import Library
 from service.settings import Settings
 
 log = logging.getLogger("sameboat")
+DOOR_S = 1.0  # later than the engine's own deadline, which knows better what to say
 TAGS = [
     {"name": "prompts", "description": "What was promoted, typed: inputs are checked, answers keep to their schema."},
     {"name": "OpenAI-compatible", "description": "For the clients that people have already."},
@@ -85,6 +86,10 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         Admission,
         max_body_bytes=settings.max_body_bytes,
         max_inside=inside,
+        bodies_bytes=settings.bodies_bytes,
+        deadline_s=settings.request_deadline_s + DOOR_S,
+        per_address=settings.connections_per_address,
+        direct=listening.shared_addresses(settings),
         wait_s=service.wait_s,
         refused=service.metrics.refused,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,10 +18,14 @@ from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import asgi, git_app, pages_app
 from service.builds.runtime import Builds
 from service.engine.pool import Engines
-from service.errors import SettingsError
+from service.http import listening
+from service.http.admission import Admission
 from service.http.state import Service
 from service.prompts.library import Library
 from service.settings import Settings
+
+MOST_PAGES = 64  # of the sites, asked for at a time
+PAGE_S = 60.0  # for one of them to begin
 
 
 @contextlib.asynccontextmanager
@@ -61,29 +64,26 @@ class Sites:
     """The published sites on their own port, so on their own origin, in the same process."""
 
     def __init__(self, forge: LocalForge, settings: Settings) -> None:
-        self._server = _Inside(
-            uvicorn.Config(
-                pages_app(forge),
-                host=settings.host,
-                port=settings.pages_port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-            )
+        door = Admission(
+            pages_app(forge),
+            max_body_bytes=1024,  # nobody has anything to send here
+            max_inside=MOST_PAGES,
+            per_address=settings.connections_per_address,
+            direct=listening.shared_addresses(settings),
+            deadline_s=PAGE_S,
+            wait_s=lambda: 1.0,
         )
+        self._server = _Inside(listening.guarded(door, settings, settings.pages_port, lifespan="off"))
+        self._settings = settings
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen; raises when the port is taken."""
-        self._task = asyncio.create_task(self._server.serve())
+        """Listen. Raises SettingsError when the port is taken."""
+        sockets = listening.listen(self._settings.host, self._settings.pages_port, "SAMEBOAT_PAGES_PORT")
+        self._task = asyncio.create_task(self._server.serve(list(sockets)))
         while not self._server.started:
             if self._task.done():
-                raise SettingsError(
-                    f"The port {self._server.config.port} of the published sites cannot be listened on.",
-                    key="SAMEBOAT_PAGES_PORT",
-                    remedy="Set another one.",
-                )
+                await self._task
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
@@ -94,16 +94,9 @@ class Sites:
 
 
 class _Inside(uvicorn.Server):
-    """A server inside another one: signals are the outer one's, and a failed start does not end the process."""
+    """A server inside another one: signals are the outer one's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave them alone."""
         yield
-
-    async def startup(self, sockets: Any = None) -> None:
-        """As uvicorn's, but a taken port is only remembered: `started` stays False."""
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            self.should_exit = True

@@ -96,14 +96,22 @@ class Metrics:
             "sameboat_refused_at_the_door", "Requests refused before any engine saw them", ["kind"],
             registry=self._registry,
         )  # fmt: skip
-        for kind in ("full", "too-large", "host", "cross-site", "key", "rate"):
+        for kind in ("full", "too-large", "left", "host", "cross-site", "key", "rate"):
             self._refused.labels(kind)
+        self._ended = Counter(
+            "sameboat_connections_ended", "Connections that were refused or ended, by why", ["kind"],
+            registry=self._registry,
+        )  # fmt: skip
         self._engines: Engines | None = None
         self._registry.register(self)
 
     def refused(self, kind: str) -> None:
         """Count a request that the door turned away."""
         self._refused.labels(kind).inc()
+
+    def ended(self, kind: str) -> None:
+        """Count a connection that was refused or ended: slow, unread, idle, connections, long, upgrade, not-http."""
+        self._ended.labels(kind).inc()
 
     def watch(self, engines: Engines) -> None:
         """Let the engines that there are report how long people wait."""

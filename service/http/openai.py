@@ -40,7 +40,7 @@ def choices_of(request: EngineRequest, n: int) -> list[EngineRequest]:
 async def chat(body: ChatBody, request: Request, service: ServiceDep) -> Response:
     """A conversation's next message."""
     engine = service.engines.get(body.model)
-    asked = body.request(options_of(request, service.settings))
+    asked = body.request(options_of(request, service.settings, streamed=body.stream))
     shape = Shape(chat=True, tools=asked.tools, n=body.n)
     return await _respond(request, engine, choices_of(asked, body.n), shape, stream=body.stream, usage=body.wants_usage)
 
@@ -49,9 +49,8 @@ async def chat(body: ChatBody, request: Request, service: ServiceDep) -> Respons
 async def completions(body: CompletionBody, request: Request, service: ServiceDep) -> Response:
     """What follows a text, or each of several."""
     engine = service.engines.get(body.model)
-    asked = [
-        choice for each in body.requests(options_of(request, service.settings)) for choice in choices_of(each, body.n)
-    ]
+    options = options_of(request, service.settings, streamed=body.stream)
+    asked = [choice for each in body.requests(options) for choice in choices_of(each, body.n)]
     return await _respond(
         request, engine, asked, Shape(chat=False, n=body.n), stream=body.stream, usage=body.wants_usage
     )

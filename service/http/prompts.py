@@ -127,9 +127,10 @@ async def answered(name: str, request: Request, service: Service) -> Response:
     body = await body_of(request)
     inputs, seed, stream = _values(body)
     engine = service.engine_for(prompt)
-    options = options_of(request, service.settings)
+    streamed = stream or "text/event-stream" in request.headers.get("accept", "")
+    options = options_of(request, service.settings, streamed=streamed)
     items = charged(prompts.stream(prompt, inputs, engine, seed=seed, **options), request)
-    if stream or "text/event-stream" in request.headers.get("accept", ""):
+    if streamed:
 
         async def events() -> AsyncGenerator[str, None]:
             async with contextlib.aclosing(items):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import time
 from types import FrameType
@@ -14,23 +15,18 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from service import exposure
 from service.exposure import Exposure
+from service.http import listening
 from service.http.state import Service
 from service.settings import Settings
-
-KEEP_ALIVE_S = 75
-"""How long an idle connection is kept, as nginx does. uvicorn's own 5 s is just when clients (httpx: 5 s) reuse one for
-the last time: the two cross on the wire, and the client sees a broken connection instead of an answer."""
 
 
 def server_of(app: FastAPI, *, began: float | None = None) -> Server:
     """A server for the application, as its settings say. `began`: when the start did, on `time.monotonic`'s clock."""
     service: Service = app.state.service
-    settings = service.settings
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, log_level="warning", access_log=False, server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace_s) + 5, timeout_keep_alive=KEEP_ALIVE_S,
-        proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=settings.trusted_proxies,
-    )  # fmt: skip
+    grace_s = int(service.settings.shutdown_grace_s) + 5
+    config = listening.guarded(
+        app, service.settings, service.settings.port, ended=service.metrics.ended, timeout_graceful_shutdown=grace_s
+    )
     return Server(config, service, began=began)
 
 
@@ -44,9 +40,13 @@ class Server(uvicorn.Server):
         self.failed = False
         self._leaving: asyncio.Task[None] | None = None
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until asked to leave. Raises SettingsError when the port cannot be listened on."""
+        super().run(sockets or list(listening.listen(self.config.host, self.config.port, "SAMEBOAT_PORT")))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then watch the engines load."""
-        await super().startup(sockets)  # type: ignore[arg-type]
+        await super().startup(sockets)
         if self.started:
             self._greeting = asyncio.create_task(self._greet())
 

@@ -21,7 +21,8 @@ from service.prompts.run import Result
 from service.settings import Settings
 
 T = TypeVar("T")
-LONGEST_DEADLINE_S = 86_400.0
+LONGEST_STREAM_S = 3600.0
+"""A streamed answer may take so long, if its client does not say less: its tokens come meanwhile."""
 
 
 @dataclass
@@ -56,12 +57,13 @@ def _service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(_service)]
 
 
-def options_of(request: Request, settings: Settings) -> dict[str, Any]:
+def options_of(request: Request, settings: Settings, *, streamed: bool = False) -> dict[str, Any]:
     """How to answer, as headers say: mode, reuse, priority, deadline; and the caller's cache salt.
 
     Raises RequestError for an unknown word.
     """
     _refuse_unknown(request)
+    longest_s = LONGEST_STREAM_S if streamed else settings.request_deadline_s
     mode: Mode = settings.mode
     said = request.headers.get("x-sameboat-mode")
     if said is not None:
@@ -78,7 +80,7 @@ def options_of(request: Request, settings: Settings) -> dict[str, Any]:
         "priority": priority,
         "reuse": "no-cache" not in control and "no-store" not in control,
         "cache_salt": cache_salt(request),
-        "deadline_s": _deadline_s(request.headers.get("x-sameboat-deadline")),
+        "deadline_s": _deadline_s(request.headers.get("x-sameboat-deadline"), longest_s),
     }
 
 
@@ -106,18 +108,19 @@ def _refuse_unknown(request: Request) -> None:
             )
 
 
-def _deadline_s(said: str | None) -> float | None:
-    """Seconds from admission within which the whole answer is wanted; None: however long it takes."""
+def _deadline_s(said: str | None, longest_s: float) -> float:
+    """Seconds from admission within which the whole answer is wanted."""
     if said is None:
-        return None
+        return longest_s
     try:
         value = float(said)
     except ValueError:
         value = math.nan
-    if not 0 < value <= LONGEST_DEADLINE_S:
+    if not 0 < value <= longest_s:
         raise RequestError(
-            f"X-Sameboat-Deadline must be a number of seconds, above 0 and up to {LONGEST_DEADLINE_S:g}.",
+            f"X-Sameboat-Deadline must be a number of seconds, above 0 and up to {longest_s:g}.",
             key="X-Sameboat-Deadline",
+            remedy="A whole answer may take SAMEBOAT_REQUEST_DEADLINE_S, a streamed one an hour.",
         )
     return value
 

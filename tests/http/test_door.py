@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.http import sse
 from tests.http.conftest import Held, Make, ask, serving, until
 from tests.scripted import ScriptedEngine
 
@@ -138,3 +139,25 @@ def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(make: Make) -
     for name in ("app.js", "builds.js", "app.css", "boat.svg"):
         assert f"assets/{name}" in page.text
         assert ask(app, "GET", f"/assets/{name}").status_code == 200
+
+
+def test_while_nothing_comes_a_comment_does(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first event and between two, in each API; the events and their order are the same."""
+    monkeypatch.setattr(sse, "QUIET_S", 0.05)
+    monkeypatch.setattr(sse.first_then, "__defaults__", (0.05,))
+    for path, body in (PROMPT, CHAT):
+        for first in (0, 2):
+            engine = Held(first=first)
+            with serving(make(engine)) as url:
+                with (
+                    httpx.Client(base_url=url) as client,
+                    client.stream("POST", path, json={**body, "stream": True}) as it,
+                ):
+                    lines, comments, data = it.iter_lines(), 0, 0
+                    while comments < 3:
+                        line = next(lines)
+                        comments += line == ": keep-alive"
+                        data += line.startswith("data: ")
+                    assert it.status_code == 200
+                    assert data >= first
+                until(lambda engine=engine: engine.withdrawn == 1, "it is withdrawn")  # type: ignore[misc]

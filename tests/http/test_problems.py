@@ -172,7 +172,7 @@ def test_a_deadline_reaches_the_engine_and_passing_it_is_a_504(make: Make) -> No
     ):
         assert ask(app, "POST", path, json=body, headers={"X-Sameboat-Deadline": "2.0"}).status_code == 504
         assert ask(app, "POST", path, json=body).status_code == 200
-    assert [request.deadline_s for request in engine.asked] == [2.0, None, 2.0, None]
+    assert [request.deadline_s for request in engine.asked] == [2.0, 600.0, 2.0, 600.0]
 
 
 def test_an_unknown_route_is_a_problem_too(make: Make) -> None:

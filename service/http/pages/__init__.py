@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.resources import files
 
 from fastapi import APIRouter, Response
@@ -17,6 +18,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
 }
 
@@ -35,5 +37,6 @@ async def asset(name: str) -> Response:
     return Response(_read(name), media_type=FILES[name], headers={**HEADERS, "cache-control": "no-cache"})
 
 
+@functools.cache
 def _read(name: str) -> bytes:
     return (files(__package__) / name).read_bytes()

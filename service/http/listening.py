@@ -1,0 +1,171 @@
+"""How a port is listened on, the same for the API and the published sites.
+
+In: an application, settings and a port. Out: uvicorn's configuration and the socket for it, with limits of connections,
+deadlines, and a listener that survives when the process has no file descriptor left.
+
+Not here: what is served.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from service.errors import SettingsError
+from service.http.connections import Connections, Limits, trusts
+from service.http.protocol import GuardedProtocol
+from service.settings import Settings
+
+log = logging.getLogger("sameboat.http")
+
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept, as nginx does. uvicorn's own 5 s is just when clients (httpx: 5 s) reuse one for
+the last time: the two cross on the wire, and the client sees a broken connection instead of an answer."""
+MOST_FILES = 65_536
+OTHER_FILES = 256  # for the engine's pipes, databases, repositories, model files
+SEND_BUFFER_BYTES = 262_144
+"""What the kernel may hold of an answer that nobody reads; on its own it takes up to 4 MB a connection."""
+USER_TIMEOUT_MS = 60_000  # what the kernel holds has to be taken within this time (RFC 5482)
+LOG_EVERY_S = 60.0
+BACKLOG = 1024
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def guarded(
+    app: Any,
+    settings: Settings,
+    port: int,
+    *,
+    limits: Limits | None = None,
+    ended: Callable[[str], None] = lambda kind: None,
+    **more: Any,
+) -> uvicorn.Config:
+    """uvicorn's configuration for one port. `more` is its own; `ended` hears why connections were ended."""
+    limits = limits or limits_of(settings)
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=port,
+        http=functools.partial(  # type: ignore[arg-type]
+            GuardedProtocol, table=Connections(limits, shared_addresses(settings), ended)
+        ),
+        ws="none",
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=BACKLOG,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        **more,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The settings' limits; fewer connections where the process may not open as many files."""
+    connections = min(settings.connections, max(16, (raise_file_limit() - OTHER_FILES) // 2))  # there are two ports
+    if connections < settings.connections:
+        log.warning("At most %d connections a port: the limit of open files is low.", connections)
+    return Limits(connections=connections, per_address=settings.connections_per_address)
+
+
+def shared_addresses(settings: Settings) -> Callable[[str], bool]:
+    """Whether an address stands for many clients: a trusted proxy's, and this machine's own, for a proxy on it."""
+    return trusts(f"127.0.0.1,::1,{settings.trusted_proxies}")
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files to the hard one, up to 65,536, and give what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def listen(host: str, port: int, key: str) -> list[Listener]:
+    """A listening socket for each address of the host. Raises SettingsError that names `key` when that cannot be."""
+    sockets: list[Listener] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, number, _, address in dict.fromkeys(found):
+            listener = Listener(family, kind, number)
+            sockets.append(listener)
+            if port == 0 and len(sockets) > 1:  # the port that the first address was given
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            listener.bind_to(address)
+    except OSError as error:
+        for listener in sockets:
+            listener.close()
+        why = error.strerror or str(error)
+        raise SettingsError(
+            f"{host}:{port} cannot be listened on: {why}.", key=key, remedy="Set another one."
+        ) from None
+    return sockets
+
+
+class Listener(socket.socket):
+    """A listening socket. Without a file descriptor left it drops who connects instead of letting them wait.
+
+    asyncio tries again and again at once there, with a traceback for each.
+    One descriptor is kept for such times: it is given up, the connection taken and closed, and the descriptor taken
+    again, so the queue is emptied at the pace at which it fills.
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._logged_s = -LOG_EVERY_S
+        self._dropped = 0
+
+    def bind_to(self, address: Any) -> None:
+        """Bind, with options that every accepted connection inherits."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        if self.family == socket.AF_INET6:
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.bind(address)
+        self.setblocking(False)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises BlockingIOError when there is none that can be served."""
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in OUT_OF_FILES or self._spare is None:
+                raise
+            self._drop(error)
+            raise BlockingIOError from None
+
+    def _drop(self, why: OSError) -> None:
+        assert self._spare is not None
+        os.close(self._spare)
+        self._spare = None
+        try:
+            super().accept()[0].close()
+            self._dropped += 1
+        finally:
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            if time.monotonic() - self._logged_s >= LOG_EVERY_S:
+                self._logged_s = time.monotonic()
+                log.error("%s: connections are dropped, %d until now.", why.strerror, self._dropped)
+
+    def close(self) -> None:
+        """Close it, and the descriptor that it keeps."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        super().close()
