@@ -28,7 +28,7 @@ from tests.scripted import ScriptedEngine
 QUICK = Limits(header_s=0.3, body_s=0.3, stall_s=0.3, look_s=0.05)
 LARGE = b"x" * 8_000_000
 HALF_A_BODY = (
-    b"POST /prompts/greet HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    b"POST /prompts/greet HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
 )
 
 
@@ -108,9 +108,9 @@ def rest(line: socket.socket) -> bytes:
     ("sent", "answer"),
     [
         (b"", b""),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"HTTP/1.1 408 "),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf", b"HTTP/1.1 408 "),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", b"HTTP/1.1 408 "),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", b"HTTP/1.1 408 "),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf", b"HTTP/1.1 408 "),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", b"HTTP/1.1 408 "),
     ],
     ids=["silent", "header", "body", "chunks"],
 )
@@ -125,7 +125,7 @@ def test_who_sends_too_slowly_is_told_and_let_go(sent: bytes, answer: bytes) -> 
 def test_a_byte_now_and_then_does_not_help_but_a_slow_upload_passes() -> None:
     """The rate decides: 10 bytes a second are too few, 2,000 are enough however long it takes."""
     ended: list[str] = []
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\nConnection: close\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\nConnection: close\r\n\r\n"
     with guarded(Limits(body_s=1.0, body_rate=500, look_s=0.05), ended) as port:
         drip, steady = connected(port, head), connected(port, head)
         for _ in range(15):
@@ -139,7 +139,7 @@ def test_a_byte_now_and_then_does_not_help_but_a_slow_upload_passes() -> None:
 
 def test_a_body_has_an_end_however_fast_it_comes() -> None:
     ended: list[str] = []
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     with guarded(Limits(body_longest_s=0.4, look_s=0.05), ended) as port:
         with connected(port, head) as line, contextlib.suppress(OSError):
             for _ in range(200):
@@ -156,8 +156,8 @@ def test_who_does_not_read_is_reset_and_who_reads_slowly_is_not() -> None:
         OPENED.append(deaf)
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", port))
-        deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        reader = connected(port, b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        deaf.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        reader = connected(port, b"GET /large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         received = 0
         for _ in range(20):  # longer than a stall may last
             received += len(reader.recv(65_536))
@@ -188,7 +188,7 @@ def test_an_address_over_its_part_gets_probes_and_503_and_others_everything() ->
             connected(port, HALF_A_BODY, "127.0.0.2")
         time.sleep(0.2)
         probe, other = (
-            rest(connected(port, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n", "127.0.0.2"))
+            rest(connected(port, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", "127.0.0.2"))
             for path in (b"/healthz", b"/v1/models")
         )
         assert probe.startswith(b"HTTP/1.1 200 ")
