@@ -14,7 +14,16 @@ import re
 import secrets
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictBool,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from service.engine import toolcalls
@@ -33,6 +42,20 @@ MAX_STOPS = 16
 SEEDS = 2**32 - 1  # the engine's seeds are 0 .. SEEDS - 1
 USUAL_TOKENS = 4096  # of a chat's answer when nothing is said; it ends where the context does
 USUAL_TEXT_TOKENS = 16  # OpenAI's default of /v1/completions
+
+
+def _not_zero(limit: int) -> int:
+    if limit == 0:
+        raise ValueError("should be at least 1, or -1")
+    return limit
+
+
+Limit = Annotated[
+    int,
+    Field(ge=-1),
+    AfterValidator(_not_zero),
+    WithJsonSchema({"type": "integer", "minimum": -1, "not": {"const": 0}}),
+]
 
 
 def _other_name(of: str, **limits: Any) -> Any:
@@ -64,10 +87,6 @@ class _Body(BaseModel):
             if target is None:
                 continue
             value = getattr(self, name)
-            if name == "n_predict" and value < 1:
-                if value == 0:
-                    raise RequestError("n_predict is -1, or at least 1.", key=name)
-                continue
             if target in self.model_fields_set and getattr(self, target) != value:
                 raise RequestError(f"{name} and {target} are the same, and differ. Send one of them.", key=name)
             self.__dict__[target] = value  # not by setattr, which would say that the caller has set it
@@ -132,15 +151,10 @@ class _AnswerBody(_Body):
     random_seed: int | None = _other_name("seed")
     stop: str | list[str] | None = Field(None, description=f"Up to {MAX_STOPS} texts, none of them empty")
     n: int = Field(1, ge=1, le=16, description="Answers with seed, seed + 1, ...")
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: Limit | None = Field(None, description=f"-1 is {USUAL_TOKENS}, as llama.cpp's clients mean it")
     max_completion_tokens: int | None = Field(None, ge=1, description="With max_tokens, the smaller of both")
     max_new_tokens: int | None = _other_name("max_tokens", ge=1)
-    n_predict: int | None = Field(
-        None,
-        ge=-1,
-        description="Another name of max_tokens; -1 is no limit",
-        json_schema_extra={"x-maps-to": "max_tokens", "not": {"const": 0}},
-    )
+    n_predict: Limit | None = _other_name("max_tokens")
     logit_bias: dict[str, float] | None = Field(
         None,
         max_length=MAX_BIASES,
@@ -175,7 +189,8 @@ class _AnswerBody(_Body):
     def sampling(self, usual_tokens: int) -> Sampling:
         """OpenAI's defaults: temperature 1; without a seed one is drawn, so that two calls differ. `usual_tokens` is
         how long an answer may be where nothing is said."""
-        limits = [limit for limit in (self.max_completion_tokens, self.max_tokens) if limit is not None]
+        given = [limit for limit in (self.max_completion_tokens, self.max_tokens) if limit is not None]
+        limits = [USUAL_TOKENS if limit == -1 else limit for limit in given]
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         if len(stop) > MAX_STOPS or any(not text for text in stop):
             raise RequestError(f"stop takes up to {MAX_STOPS} texts, none of them empty.", key="stop")
