@@ -1,7 +1,8 @@
 """The brief: what a sender may post, exactly, and what identifies it.
 
 What comes in: JSON as the public contract has it. What goes out: a checked `Brief` without its secret, the attachments
-as bytes, and the build's id. Attachments are `data:` URIs (RFC 2397) only, so nothing is ever fetched for a sender.
+as bytes, and what tells the same brief again. Attachments are `data:` URIs (RFC 2397) only, so nothing is ever
+fetched for a sender.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ class Brief(BaseModel):
         return value
 
     @property
-    def id(self) -> str:
-        """The build's id: the same email, task, round and nonce are the same build."""
+    def identity(self) -> str:
+        """What makes two briefs the same one: email, task, round and nonce, as a digest. Who guesses them can compute
+        it, so it is compared and never told; a build's id is random."""
         key = json.dumps([self.email, self.task, self.round, self.nonce], ensure_ascii=True, separators=(",", ":"))
-        return "build-" + hashlib.sha256(key.encode()).hexdigest()[:32]
+        return hashlib.sha256(key.encode()).hexdigest()
 
     @property
     def repository(self) -> str:

@@ -6,10 +6,12 @@ What comes in: settings. What goes out: an SQLAlchemy engine and the same URL fo
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from service import private
 from service.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -30,7 +32,10 @@ def database_url(settings: Settings) -> str:
 
 
 def make_engine(url: str) -> sa.Engine:
-    """An engine; SQLite in WAL, so that readers never wait for a writer, and with one writer at a time."""
+    """An engine; SQLite in WAL, so that readers never wait for a writer, and with one writer at a time.
+
+    SQLite's file is this user's alone: it holds briefs and mail addresses. Raises OSError where it cannot be made.
+    """
     if not url.startswith("sqlite"):
         return sa.create_engine(
             url,
@@ -41,6 +46,9 @@ def make_engine(url: str) -> sa.Engine:
             hide_parameters=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
+    path = sa.make_url(url).database
+    if path and path != ":memory:":
+        private.file(Path(path))  # SQLite gives the files beside it, -wal and -shm, the same mode
     engine = sa.create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")

@@ -13,7 +13,7 @@ from typing import Any
 
 from service.builds import callback as callbacks
 from service.builds.budget import Budget
-from service.builds.store import Store
+from service.builds.store import Store, public_id
 from service.errors import BuildError
 
 
@@ -28,7 +28,7 @@ class Delivery:
     def callback(self, build: str, number: int) -> dict[str, Any]:
         """One attempt."""
         row = self._row(build)
-        answer = callbacks.post(row["brief"]["evaluation_url"], payload(row), build, self.key, self.allowed)
+        answer = callbacks.post(row["brief"]["evaluation_url"], payload(row), public_id(row), self.key, self.allowed)
         self.store.attempt(build, answer.status, answer.verdict, answer.said)
         self.store.event(
             build,

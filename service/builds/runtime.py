@@ -27,6 +27,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from dbos._dbos import _get_dbos_instance
 from pydantic import SecretStr
 
+from service import private
 from service.builds import brief as briefs
 from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
@@ -43,7 +44,7 @@ from service.builds.generate.write import Write
 from service.builds.leaving import Leaving
 from service.builds.locks import slot, take
 from service.builds.steps import Steps
-from service.builds.store import Store
+from service.builds.store import Store, new_id, public_id
 from service.builds.sweeper import Sweeper
 from service.builds.verify import find_browser
 from service.engine.pool import Engines
@@ -95,7 +96,7 @@ class Builds:
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         state = self.settings.state_dir
-        state.mkdir(parents=True, exist_ok=True)
+        private.narrow(state)
         sqlite_time.install()
         url = database_url(self.settings)
         if url.startswith("sqlite"):
@@ -209,7 +210,8 @@ class Builds:
         mark = hashlib.sha256(json.dumps([public, listed], sort_keys=True).encode()).hexdigest()
         row = self.store.accept(
             {
-                "id": brief.id,
+                "id": new_id(),
+                "identity": brief.identity,
                 "received_s": time.time(),
                 "deadline_s": self.settings.build_deadline_s,
                 "brief": public,
@@ -265,6 +267,7 @@ class Builds:
         outcome.pop("files", None)
         return {
             "id": row["id"],
+            "public_id": public_id(row),
             "task": row["brief"]["task"],
             "round": row["brief"]["round"],
             "brief": row["brief"]["brief"],

@@ -27,7 +27,7 @@ from service.builds.generate.frame import framed
 from service.builds.generate.plan import without_model
 from service.builds.generate.sources import fetched, hosts
 from service.builds.leaving import Leaving
-from service.builds.store import Store
+from service.builds.store import Store, public_id
 from service.builds.verify import about_the_repository, verify
 from service.errors import BuildError, EngineError, SameboatError
 from service.settings import Settings
@@ -199,7 +199,7 @@ class Steps:
         clean = {path: secrets_scan.redacted(data, self.secrets) for path, data in made.items()}
         if clean != made:
             self.store.event(row["id"], "secret", "A secret of this service was taken out of what the model wrote.")
-        files = framed(clean, job, row["id"], row["brief"]["round"], maker)
+        files = framed(clean, job, public_id(row), row["brief"]["round"], maker)
         return {"files": self.store.keep(row["id"], files), "maker": maker, "passed": 0, "failed": []}
 
     # Checking
@@ -296,7 +296,7 @@ class Steps:
         if head is None:
             return None
         stamp = json.loads(self.forge.read(row["repository"], head).get(STAMP, b"null"))
-        return head if stamp == {"build": row["id"], "round": row["brief"]["round"]} else None
+        return head if stamp == {"build": public_id(row), "round": row["brief"]["round"]} else None
 
     def publish(self, build: str, pushed: Mapping[str, Any]) -> dict[str, Any]:
         """The site's URL."""
@@ -317,7 +317,7 @@ class Steps:
         with httpx.Client(timeout=10.0, follow_redirects=True) as client:
             while True:
                 seen = _stamp(client, f"{url}?{pushed['commit_sha']}-{int(time.time())}")
-                if seen == {"build": build, "round": row["brief"]["round"]}:
+                if seen == {"build": public_id(row), "round": row["brief"]["round"]}:
                     self.store.event(build, "live", "The site serves this build.")
                     return True
                 if budget.for_publishing(time.time()) <= wait_s:

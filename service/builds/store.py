@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ BUILDS = sa.Table(
     "sameboat_builds",
     METADATA,
     sa.Column("id", sa.String, primary_key=True),
+    sa.Column("identity", sa.String),  # of the brief; NULL in rows from before ids were random
     sa.Column("received_s", sa.Float, nullable=False, index=True),
     sa.Column("deadline_s", sa.Float, nullable=False),
     sa.Column("brief", sa.JSON, nullable=False),
@@ -36,6 +38,7 @@ BUILDS = sa.Table(
     sa.Column("delivery", sa.String, nullable=False, default="none"),
     sa.Column("finished_s", sa.Float),
 )
+IDENTITIES = sa.Index("sameboat_builds_identity", BUILDS.c.identity, unique=True)
 EVENTS = sa.Table(
     "sameboat_events",
     METADATA,
@@ -74,6 +77,22 @@ TABLES_KEY = int.from_bytes(hashlib.sha256(b"sameboat tables").digest()[:8], "bi
 OPEN = ("accepted", "running")
 
 
+def new_id() -> str:
+    """A build's id. Whoever has it may look at the build, so it is random and told to the brief's sender only."""
+    return f"build-{secrets.token_hex(16)}"
+
+
+def public_id(row: Mapping[str, Any]) -> str:
+    """The build's other id, for what others see: stamps in repositories and sites, callbacks. The same whenever it is
+    asked for; the id cannot be computed from it.
+
+    A row from before ids were random keeps its one id, so that a build on its way finds what it has pushed already.
+    """
+    if row["identity"] is None:
+        return str(row["id"])
+    return "site-" + hashlib.sha256(f"sameboat public id {row['id']}".encode()).hexdigest()[:32]
+
+
 def storable(text: str) -> str:
     """Text from elsewhere as every database takes it: Postgres has no NUL in text, and no lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
@@ -89,7 +108,7 @@ class Store:
         self._writing = engine.execution_options(write=True)  # SQLite: takes the write lock when it begins
 
     def create(self) -> None:
-        """Make the tables that are missing.
+        """Make the tables, columns and indexes that are missing.
 
         Of several processes that start at once on an empty Postgres one makes them: create_all looks before it makes,
         and the second would fail on what the first has just made.
@@ -98,6 +117,9 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_KEY})
             METADATA.create_all(connection)
+            if BUILDS.c.identity.name not in {each["name"] for each in sa.inspect(connection).get_columns(BUILDS.name)}:
+                connection.execute(sa.text(f"ALTER TABLE {BUILDS.name} ADD COLUMN {BUILDS.c.identity.name} VARCHAR"))
+            IDENTITIES.create(connection, checkfirst=True)
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
@@ -110,7 +132,7 @@ class Store:
     def accept(self, row: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
         """Remember a brief, once; whoever comes second gets the first one's row. Committed when this returns."""
         with self._write() as connection:
-            found = self._one(connection, row["id"])
+            found = self._same(connection, row["identity"])
             if found is not None:
                 return found
             try:
@@ -120,7 +142,7 @@ class Store:
                     self._event(connection, row["id"], "accepted", "The brief is stored.", {})
             except sa.exc.IntegrityError:  # a duplicate was quicker, on Postgres; SQLite admits one writer at a time
                 pass
-            again = self._one(connection, row["id"])
+            again = self._same(connection, row["identity"])
         if again is None:
             raise LookupError(row["id"])
         return again
@@ -155,6 +177,13 @@ class Store:
             old = BUILDS.c.received_s <= before_s
             query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN) & old)
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    @staticmethod
+    def _same(connection: sa.Connection, identity: str) -> dict[str, Any] | None:
+        """The row of the brief with this identity; an older one has it in its id."""
+        same = (BUILDS.c.identity == identity) | (BUILDS.c.id == f"build-{identity[:32]}")
+        row = connection.execute(sa.select(BUILDS).where(same)).mappings().first()
+        return dict(row) if row is not None else None
 
     @staticmethod
     def _one(connection: sa.Connection, build: str) -> dict[str, Any] | None:

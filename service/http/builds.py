@@ -50,7 +50,7 @@ async def _trusted(
     builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
 ) -> Builds:
     """The same, for who knows the secret. Raises Refusal, the same for every wrong one."""
-    _admit(builds, authorization.removeprefix("Bearer ").removeprefix("bearer "))
+    _admit(builds, _bearer(authorization))
     return builds
 
 
@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     Trusted = Annotated[Builds, Depends(_trusted)]
 else:
     Trusted = Annotated[object, Depends(_trusted)]
+
+
+def _bearer(authorization: str) -> str:
+    return authorization.removeprefix("Bearer ").removeprefix("bearer ")
 
 
 def _admit(builds: Builds, secret: str) -> None:
@@ -92,6 +96,24 @@ async def _known(builds: Builds, build: str) -> dict[str, Any]:
     return shown
 
 
+async def _viewed(
+    build: str, builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
+) -> dict[str, Any]:
+    """The build, for who may look at it: who was told its id. Raises Refusal for others.
+
+    The id is the token: 128 random bits, told in the answer to the brief and in what the secret opens, published
+    nowhere. A link in a mail or a progress bar needs no header then. Builds of earlier versions have an id that can be
+    computed and is on their site: those need the secret.
+    """
+    shown = await _known(builds, build)
+    if shown["public_id"] == shown["id"]:
+        _admit(builds, _bearer(authorization))
+    return shown
+
+
+Viewed = Annotated[dict[str, Any], Depends(_viewed)]
+
+
 async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
     """The build of a brief that is durably stored. Raises Refusal for a wrong secret, then for wrong attachments.
 
@@ -105,6 +127,13 @@ async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
         raise problems.Refusal(422, "invalid", "The brief is invalid", str(error), errors=found) from error
 
 
+def _status_url(request: Request, public_url: str | None, build: str) -> str:
+    """Where to look at the build: below SAMEBOAT_PUBLIC_URL where it is set, whatever name the request was sent to."""
+    if public_url is None:
+        return str(request.url_for("status", build=build))
+    return f"{public_url.rstrip('/')}{request.app.url_path_for('status', build=build)}"
+
+
 @router.post("/api-endpoint", summary="A brief: 200 when it is durably stored", responses={200: {"model": Accepted}})
 async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
     """The same brief again, at any time, is the same build. Everything after the 200 happens in the background."""
@@ -113,7 +142,7 @@ async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
         "status": "accepted",
         "build_status": shown["status"],
         "job_id": shown["id"],
-        "status_url": str(request.url_for("status", build=shown["id"])),
+        "status_url": _status_url(request, builds.settings.public_url, shown["id"]),
         "deadline": shown["deadline_s"],
     }
     return JSONResponse(body, 200, headers={"location": f"/builds/{shown['id']}"})
@@ -139,9 +168,9 @@ async def every(
 
 
 @router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": ShownWithCallbacks}})
-async def status(build: str, builds: Open) -> Response:
-    """Its id is hard to guess and is what its sender was told; nothing else is needed to look at it."""
-    return JSONResponse(await _known(builds, build))
+async def status(shown: Viewed) -> Response:
+    """Its id is random and only its sender was told; nothing else is needed to look at it."""
+    return JSONResponse(shown)
 
 
 @router.get(
@@ -150,11 +179,10 @@ async def status(build: str, builds: Open) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(build: str, builds: Open, last_event_id: Annotated[str, Header()] = "0") -> Response:
+async def events(shown: Viewed, builds: Open, last_event_id: Annotated[str, Header()] = "0") -> Response:
     """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""
-    await _known(builds, build)
     after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 12 else 0
-    return sse.Events(_events(builds, build, after), openai=False, headers={})
+    return sse.Events(_events(builds, shown["id"], after), openai=False, headers={})
 
 
 async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str, None]:
@@ -188,9 +216,9 @@ async def exchanges(build: str, builds: Trusted) -> Response:
     response_class=Response,
     responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-async def screenshot(build: str, builds: Open) -> Response:
+async def screenshot(shown: Viewed, builds: Open) -> Response:
     """A PNG; 404 before there is one."""
-    data = await _ask(builds.screenshot, build)
+    data = await _ask(builds.screenshot, shown["id"])
     if data is None:
         raise _unknown()
     return Response(data, media_type="image/png")

@@ -30,7 +30,8 @@ class Shown(BaseModel):
     """A build."""
 
     model_config = ConfigDict(extra="allow")
-    id: str
+    id: str = Field(description="Random. Whoever has it may look at the build")
+    public_id: str = Field(description="What others see: `build` in the site's build.json, `webhook-id` of callbacks")
     task: str
     round: int
     brief: str

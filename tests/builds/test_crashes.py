@@ -35,7 +35,7 @@ def test_killed_inside_and_after_every_step_and_effect_a_build_ends_once(
         assert shown["status"] == "done", process.said()[-3000:]
         assert shown["delivery"] == "delivered"
         assert [len(each) for each in commits(state)] == [1]
-        assert {each.headers["webhook-id"] for each in judge.heard} == {build}
+        assert {each.headers["webhook-id"] for each in judge.heard} == {shown["public_id"]}
         assert len({each.raw for each in judge.heard}) == 1
         # post:after and callback 1:inside each killed between the evaluator's hearing and the record of it
         assert len(judge.heard) == 3

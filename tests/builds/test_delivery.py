@@ -28,7 +28,7 @@ def test_four_503s_then_200_are_five_attempts_with_doubling_gaps(tmp_path: Path)
     gaps = [later.at_s - earlier.at_s for earlier, later in pairwise(judge.heard)]
     assert [gap >= least - 0.01 for gap, least in zip(gaps, (1, 2, 4, 8), strict=True)] == [True] * 4, gaps
     assert len({each.raw for each in judge.heard}) == 1
-    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["id"]}
+    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["public_id"]}
     stamps = [int(each.headers["webhook-timestamp"]) for each in judge.heard]
     assert len(set(stamps)) == 5
     assert stamps == sorted(stamps)
@@ -44,7 +44,7 @@ def test_a_400_is_one_attempt_and_can_be_delivered_again_by_hand(tmp_path: Path)
         assert client.post(f"/builds/{build}/deliver", headers=AUTH).status_code == 202
         until(lambda: client.get(f"/builds/{build}").json()["delivery"] == "delivered")
     assert len(judge.heard) == 2
-    assert {each.headers["webhook-id"] for each in judge.heard} == {build}
+    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["public_id"]}
     assert len({each.raw for each in judge.heard}) == 1
     assert set(judge.heard[0].body) == FIELDS
 
@@ -100,7 +100,7 @@ def test_an_outage_between_the_site_and_the_callback_loses_no_callback(
         shown = finished(client, posted(client, brief(judge.url))["job_id"])
     assert full == []
     assert shown["delivery"] == "delivered"
-    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["id"]}
+    assert {each.headers["webhook-id"] for each in judge.heard} == {shown["public_id"]}
 
 
 def test_a_delivery_that_breaks_is_given_up_in_words_and_not_owed_for_ever(

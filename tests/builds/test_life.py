@@ -125,8 +125,8 @@ def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: 
     now = time.time()
     for name, finished_s in (("old", now - 100), ("owed", now - 100), ("new", now - 1), ("running", None)):
         row: dict[str, Any] = {
-            "id": name, "received_s": now - 1000, "deadline_s": 600, "brief": {}, "payload_sha256": "",
-            "attachments": [], "repository": name, "enqueued": True, "status": "running", "delivery": "none",
+            "id": name, "identity": name, "received_s": now - 1000, "deadline_s": 600, "brief": {},
+            "payload_sha256": "", "attachments": [], "repository": name, "enqueued": True, "status": "running", "delivery": "none",
         }  # fmt: skip
         store.accept(row, {"screenshot.png": name.encode()})
         store.event(name, "exchange", "A model was asked.", answer="x")

@@ -39,7 +39,7 @@ def test_a_brief_becomes_a_site_and_a_callback(tmp_path: Path) -> None:
         assert page.status_code == 200
         assert "Sum of sales" in page.text
         assert "content-security-policy" in page.headers
-        assert httpx.get(body["pages_url"] + "build.json").json() == {"build": answer["job_id"], "round": 1}
+        assert httpx.get(body["pages_url"] + "build.json").json() == {"build": shown["public_id"], "round": 1}
 
 
 @pytest.mark.usefixtures("no_browser")

@@ -95,7 +95,7 @@ def test_two_workers_are_replaced_one_after_the_other_under_load(tmp_path: Path,
         assert [each["status"] for each in shown] == ["done"] * 12
         assert [each["outcome"]["maker"] for each in shown] == ["plan"] * 12
         assert [len(each) for each in commits(state)] == [1] * 12
-        assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(builds)
+        assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(each["public_id"] for each in shown)
 
 
 def test_who_only_answers_does_not_decide_how_many_builds_a_worker_runs(tmp_path: Path, server: Postgres) -> None:
@@ -120,7 +120,7 @@ def test_a_service_on_sqlite_is_replaced_under_load(tmp_path: Path) -> None:
         assert [each["status"] for each in shown] == ["done"] * 6
         assert [each["outcome"]["maker"] for each in shown] == ["plan"] * 6
         assert [len(each) for each in commits(state)] == [1] * 6
-        assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(builds)
+        assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(each["public_id"] for each in shown)
 
 
 def test_a_build_of_a_version_that_is_gone_begins_again_and_says_so(tmp_path: Path, database: dict[str, str]) -> None:
@@ -142,7 +142,7 @@ def test_a_build_of_a_version_that_is_gone_begins_again_and_says_so(tmp_path: Pa
         assert [each["status"] for each in shown] == ["done"] * 4
         assert said.count("event: stranded") >= 1
         assert [len(each) for each in commits(state)] == [1] * 4
-        assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(builds)
+        assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(each["public_id"] for each in shown)
 
 
 def test_a_postgres_that_goes_away_for_ten_seconds(tmp_path: Path, server: Postgres) -> None:
@@ -169,7 +169,7 @@ def test_a_postgres_that_goes_away_for_ten_seconds(tmp_path: Path, server: Postg
             shown = all_finished(front, builds)
         assert [each["status"] for each in shown] == ["done"] * 7
         assert [len(each) for each in commits(state)] == [1] * 7
-        assert {each.headers["webhook-id"] for each in judge.heard} == set(builds)
+        assert {each.headers["webhook-id"] for each in judge.heard} == {each["public_id"] for each in shown}
 
 
 def accepted(client: httpx.Client, body: dict[str, Any]) -> str | None:
