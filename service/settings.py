@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"),
-        description="Builds, local repositories and published sites. Default: ~/.local/state/sameboat",
+        description="Builds, repositories, sites, keys; for this user alone. Default: ~/.local/state/sameboat",
     )
     database_url: SecretStr | None = Field(
         None,

@@ -64,7 +64,18 @@ def _shown(health: Health) -> dict[str, Any]:
 @router.get("/version", summary="What is served, by digest")
 async def version(service: ServiceDep) -> dict[str, Any]:
     """Version, models and promoted prompts with their digests; the image's labels say the same."""
-    return {"version": __version__, "models": _models(service), "prompts": service.library.digests()}
+    return {"version": __version__, "models": _models(service), "prompts": _prompts(service)}
+
+
+def _prompts(service: Service) -> dict[str, Any]:
+    """Digests by name; of a prompt whose files are no longer what was promoted, why it is not served."""
+    found: dict[str, Any] = {}
+    for name in service.library.names():
+        try:
+            found[name] = service.library.digest(name)
+        except SameboatError as error:
+            found[name] = {"refused": str(error)}
+    return found
 
 
 def _models(service: Service) -> dict[str, Any]:

@@ -28,7 +28,7 @@ STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.RequestError, 400, "request-wrong"),
     (errors.UnknownPrompt, 404, "unknown-prompt"),
     (errors.UnknownModel, 404, "unknown-model"),
-    (errors.LockMismatch, 503, "not-what-was-promoted"),
+    (errors.PromptError, 503, "not-what-was-promoted"),  # a promoted file that was changed or broken since
     (errors.ModelError, 503, "model-unusable"),
     (errors.EngineBusy, 429, "busy"),
     (errors.DeadlineExceeded, 504, "deadline-exceeded"),

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.engine.types import Chunk
-from service.errors import PromptError, RequestError
+from service.errors import PromptError, RequestError, SameboatError
 from service.evaluation import cases
 from service.http import problems, sse
 from service.http.openai_types import SEEDS, ChatBody, seed_of
@@ -32,8 +32,18 @@ KEYS = ("inputs", "seed", "stream")
 
 @router.get("/prompts", summary="The promoted prompts")
 async def listed(service: ServiceDep) -> list[dict[str, Any]]:
-    """Name, description, model and the schemas of inputs and answer."""
-    return [described(service.library[name]) for name in service.library.names()]
+    """Name, description, model and the schemas of inputs and answer.
+
+    A prompt whose files are no longer what was promoted has its name and, in `refused`, why it is not served.
+    """
+    return [_listed(name, service) for name in service.library.names()]
+
+
+def _listed(name: str, service: Service) -> dict[str, Any]:
+    try:
+        return {**described(service.library[name]), "refused": None}
+    except SameboatError as error:
+        return {"name": name, "refused": str(error)}
 
 
 def described(prompt: Prompt) -> dict[str, Any]:

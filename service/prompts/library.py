@@ -57,9 +57,16 @@ class Library:
         return locks.read(self.folder(name) / "lock.json")
 
     def digests(self) -> dict[str, dict[str, str]]:
-        """Of every promoted prompt: the digests of its file and lock. `/version` and the image's label carry them."""
-        found = [self._promoted(name) for name in self.names()]
-        return {each.prompt.name: {"prompt": each.prompt.sha256, "lock": each.lock.digest()} for each in found}
+        """Of every promoted prompt: the digests of its file and lock. `/version` and the image's label carry them.
+
+        Raises PromptError, LockMismatch for the first that is not what was promoted.
+        """
+        return {name: self.digest(name) for name in self.names()}
+
+    def digest(self, name: str) -> dict[str, str]:
+        """The digests of one prompt's file and lock. Raises UnknownPrompt, PromptError, LockMismatch."""
+        promoted = self._promoted(name)
+        return {"prompt": promoted.prompt.sha256, "lock": promoted.lock.digest()}
 
     def verify(self, name: str, identity: Identity) -> None:
         """What decodes is what the prompt was promoted with. Raises LockMismatch naming every difference.

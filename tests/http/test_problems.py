@@ -28,7 +28,7 @@ EVERY: list[tuple[errors.SameboatError, int, str]] = [
     (errors.DeadlineExceeded("d"), 504, "deadline-exceeded"),
     (errors.RemoteError("r", status=500), 502, "remote-engine"),
     (errors.BuildError("b"), 409, "build"),
-    (errors.PromptError("p"), 500, "internal"),
+    (errors.PromptError("p"), 503, "not-what-was-promoted"),
     (errors.EvaluationError("e"), 500, "internal"),
     (errors.SettingsError("s"), 500, "internal"),
 ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 
+import httpx
 import pytest
 
 from service.engine.types import Answer, Timings, Usage
 from service.errors import EngineBusy, EngineUnavailable, LockMismatch
-from tests.http.conftest import GREET, Make, ask, events, promote
+from tests.http.conftest import GREET, Make, ask, events, inside, promote
 from tests.scripted import ScriptedEngine
 
 
@@ -144,3 +146,34 @@ def test_a_seed_of_minus_one_is_drawn(make: Make) -> None:
     for _ in range(4):
         assert ask(app, "POST", "/prompts/greet", json={"inputs": {"name": "Ada"}, "seed": -1}).status_code == 200
     assert len({request.sampling.seed for request in engine.asked}) > 1
+
+
+@pytest.mark.parametrize("name", ["greet.prompt.yml", "cases.jsonl", "lock.json"])
+@pytest.mark.parametrize("text", [None, "", "[", "name: other\n"], ids=["gone", "empty", "broken", "another"])
+def test_a_prompt_whose_files_change_while_serving_is_refused_alone(make: Make, name: str, text: str | None) -> None:
+    """The others are listed and answer; of that one it is said why not."""
+    app = make(ScriptedEngine(lambda request: '{"first": "Ada", "age": 36}'))
+    file = app.state.service.library.folder("greet") / name
+
+    async def asked() -> list[httpx.Response]:
+        async with inside(app) as client:
+            if text is None and name == "lock.json":
+                file.write_text("null")  # without a lock it is a draft, which nobody serves
+            elif text is None:
+                file.unlink()
+            else:
+                file.write_text(text)
+            bodies = {"greet": {"inputs": {"name": "Ada"}}, "person": {"inputs": {"text": "Ada, 36"}}}
+            return [
+                await client.get("/prompts"),
+                await client.get("/version"),
+                *[await client.post(f"/prompts/{each}", json=body) for each, body in bodies.items()],
+            ]
+
+    listed, version, refused, served = asyncio.run(asked())
+    assert [listed.status_code, version.status_code, refused.status_code, served.status_code] == [200, 200, 503, 200]
+    rows = {row["name"]: row for row in listed.json()}
+    assert (rows["person"]["refused"], rows["person"]["model"]) == (None, None)
+    assert rows["greet"]["refused"]
+    assert set(version.json()["prompts"]["person"]) == {"prompt", "lock"}
+    assert version.json()["prompts"]["greet"] == {"refused": rows["greet"]["refused"]}

@@ -111,7 +111,9 @@ async function ask(event) {
 }
 
 const models = await refreshState();
-prompts = (await (await fetch("prompts")).json()).sort((a, b) => rank(a, models) - rank(b, models));
+const promoted = await (await fetch("prompts")).json();
+prompts = promoted.filter((each) => !each.refused).sort((a, b) => rank(a, models) - rank(b, models));
+$("refused").textContent = promoted.flatMap((each) => each.refused ? `Not served: ${each.refused}` : []).join(" ");
 $("prompt").replaceChildren(...prompts.map((each) => make("option", { value: each.name, textContent: each.name })));
 $("prompt").addEventListener("change", showForm);
 $("form").addEventListener("submit", ask);
