@@ -21,6 +21,7 @@
     │   ├── EngineBusy           the queue is full: come back after `retry_after_s`
     │   ├── EngineUnavailable    loading, restarting, draining or failed
     │   ├── DeadlineExceeded     the request's own deadline passed
+    │   ├── RequestFailed        the engine broke at this one request; others go on
     │   └── RemoteError          the remote engine refused or broke
     ├── EvaluationError          cases, checks or a recording cannot be used
     └── BuildError               a build cannot be accepted or go on
@@ -115,12 +116,16 @@ class SchemaUnsupported(RequestError):
 
 
 class PromptTooLong(RequestError):
-    """The prompt's tokens do not leave room for an answer. `limit` and `count` are in tokens."""
+    """The prompt's tokens do not leave room for an answer. `limit` and `count` are in tokens; with `at_least` they were
+    not all counted."""
 
-    def __init__(self, message: str, *, limit: int, count: int, remedy: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, limit: int, count: int, at_least: bool = False, remedy: str | None = None
+    ) -> None:
         super().__init__(message, key="messages", remedy=remedy)
         self.limit = limit
         self.count = count
+        self.at_least = at_least
 
 
 class NotSupported(RequestError):
@@ -147,6 +152,14 @@ class EngineUnavailable(EngineError):
 
 class DeadlineExceeded(EngineError):
     """The deadline that the request itself set has passed."""
+
+
+class RequestFailed(EngineError):
+    """The engine broke at this request and at no other. `id` is under which the log tells why."""
+
+    def __init__(self, message: str, *, id: str) -> None:
+        super().__init__(message)
+        self.id = id
 
 
 class RemoteError(EngineError):

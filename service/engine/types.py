@@ -44,8 +44,9 @@ class Message:
 class Sampling:
     """How the next token is chosen. The defaults are greedy decoding: the same request gives the same tokens.
 
+    Penalties look back over the last 64 tokens of the answer, never over the prompt.
     The order in which they apply is llama.cpp's: logit bias, penalties, top-k, top-p, min-p, temperature, draw.
-    `temperature` 0 is greedy, and then top-k, top-p, min-p and seed decide nothing.
+    `temperature` 0, or less than 1e-6, is greedy, and then top-k, top-p, min-p and seed decide nothing.
     """
 
     temperature: float = 0.0

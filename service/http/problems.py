@@ -32,6 +32,7 @@ STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.ModelError, 503, "model-unusable"),
     (errors.EngineBusy, 429, "busy"),
     (errors.DeadlineExceeded, 504, "deadline-exceeded"),
+    (errors.RequestFailed, 500, "request-failed"),
     (errors.RemoteError, 502, "remote-engine"),
     (errors.EngineError, 503, "engine-unavailable"),
     (errors.StoreAway, 503, "away"),
@@ -93,6 +94,8 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
         more["key"] = error.key
     if isinstance(error, errors.PromptTooLong):
         more |= {"limit": error.limit, "count": error.count}
+    if isinstance(error, errors.RequestFailed):
+        more["id"] = error.id
     if isinstance(error, errors.SchemaUnsupported):
         more["keyword"] = error.keyword
     return status, problem(status, kind, type(error).__name__, str(error), **more)
@@ -102,9 +105,10 @@ def _as_openai_says(error: errors.SameboatError) -> str:
     """The message; where clients tell an error by OpenAI's own sentence (LiteLLM does), in that sentence."""
     if not isinstance(error, errors.PromptTooLong):
         return str(error)
+    count = f"at least {error.count}" if error.at_least else f"{error.count}"
     return (
         f"This model's maximum context length is {error.limit} tokens. However, your messages resulted in "
-        f"{error.count} tokens. {error.remedy or 'Please reduce the length of the messages.'}"
+        f"{count} tokens. {error.remedy or 'Please reduce the length of the messages.'}"
     )
 
 

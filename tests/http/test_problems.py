@@ -26,6 +26,7 @@ EVERY: list[tuple[errors.SameboatError, int, str]] = [
     (errors.EngineBusy("b", retry_after_s=1.2), 429, "busy"),
     (errors.EngineUnavailable("b", retry_after_s=5), 503, "engine-unavailable"),
     (errors.DeadlineExceeded("d"), 504, "deadline-exceeded"),
+    (errors.RequestFailed("r", id="0a1b"), 500, "request-failed"),
     (errors.RemoteError("r", status=500), 502, "remote-engine"),
     (errors.BuildError("b"), 409, "build"),
     (errors.PromptError("p"), 503, "not-what-was-promoted"),

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
+import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +24,18 @@ from service import resources
 from service.engine.line import Line
 from service.engine.local import cpu
 from service.engine.local.kept import KeptAnswers
+from service.engine.local.limits import check_request
 from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
-from service.engine.local.protocol import Pieces
+from service.engine.local.protocol import Pieces, refusal
 from service.engine.local.telling import BYTES_PER_TOKEN, estimated_tokens, pieces_of, told
-from service.engine.local.ticket import Ticket, refusal
+from service.engine.local.ticket import Ticket, broken
 from service.engine.types import Answer, Chunk, Embeddings, Health, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models.catalog import Model
 from service.settings import Settings
+
+log = logging.getLogger("sameboat.engine")
 
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 
@@ -230,13 +235,22 @@ class LocalEngine(LocalModel):
             self._pump()
         elif kind == "stats":
             self._worker = {name: float(value) for name, value in message["numbers"].items()}
-        elif message["id"] in self._asked:
+        elif kind == "broken":
+            message["log_id"] = log_id = uuid.uuid4().hex[:12]
+            log.error("%s broke at a request, %s:\n%s", self.model.name, log_id, message["trace"])
+            self._answered(message)
+        else:
+            self._answered(message)
+
+    def _answered(self, message: dict[str, Any]) -> None:
+        """Hand what the worker says of a request to whoever waits for it."""
+        if message["id"] in self._asked:
             waiting = self._asked[message["id"]]
             if not waiting.done():
                 waiting.set_result(message)
         elif (ticket := self._running.get(message["id"])) is not None:
             ticket.events.put_nowait(message)
-            if kind in ("done", "refused"):
+            if message["op"] in ("done", "refused", "broken"):
                 self._leave(ticket)
 
     def _pump(self) -> None:
@@ -358,6 +372,8 @@ class LocalEngine(LocalModel):
                 self._send({"op": "cancel", "id": identifier})
         if answer["op"] == "refused":
             raise refusal(answer)
+        if answer["op"] == "broken":
+            raise broken(answer["log_id"])
         return answer
 
     # --- admission ---
@@ -368,8 +384,8 @@ class LocalEngine(LocalModel):
         if self._health.state in ("failed", "stopped", "draining"):
             retry = 5.0 if self._health.state == "draining" else None
             raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
+        check_request(request, vocabulary=self.metadata.vocabulary)
         self._next += 1
-        self.check_bias(request)
         message = {**told(request, self.template, force=self._force), "id": self._next}
         ticket = Ticket(message["id"], request, message, estimated_tokens(message["pieces"]), time.monotonic())
         if self._queue.full(ticket):

@@ -20,15 +20,22 @@ import numpy.typing as npt
 from service.engine.local.context import Context
 from service.errors import SchemaUnsupported
 
+LIMITS = llguidance.LLParserLimits(verbose_errors=False)
+"""llguidance's own bounds on a grammar and on each step (250,000 lexer states, 50,000 items of a step). Its messages do
+not repeat the grammar."""
+
 
 def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
-    """llguidance's view of the vocabulary; half a second for 49,000 tokens, so it is made once."""
+    """llguidance's view of the vocabulary; a fifth of a second for 49,000 tokens, so it is made once."""
     buffer = ctypes.create_string_buffer(512)
     pieces: list[bytes] = []
     for token in range(context.vocab_size):
-        size = llama.llama_token_to_piece(context.vocab, token, buffer, len(buffer), 0, True)
-        data = buffer.raw[: max(0, size)]
-        control = llama.llama_vocab_get_attr(context.vocab, token) & llama.LLAMA_TOKEN_ATTR_CONTROL
+        attributes = llama.llama_vocab_get_attr(context.vocab, token)
+        control = attributes & llama.LLAMA_TOKEN_ATTR_CONTROL
+        data = context.piece(token)
+        if control or attributes & llama.LLAMA_TOKEN_ATTR_UNKNOWN:  # these have bytes only when they are asked for
+            size = llama.llama_token_to_piece(context.vocab, token, buffer, len(buffer), 0, True)
+            data = buffer.raw[: max(0, size)]
         # llguidance's convention: a leading 0xFF byte marks what text can never spell.
         pieces.append(b"\xff" + data if control or token in context.endings else data)
     function = ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value
@@ -42,7 +49,9 @@ class Constraint:
     """The grammar's state within one answer. Raises SchemaUnsupported when the grammar cannot be enforced."""
 
     def __init__(self, tokenizer: llguidance.LLTokenizer, lark: str) -> None:
-        self._matcher = llguidance.LLMatcher(tokenizer, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
+        self._matcher = llguidance.LLMatcher(
+            tokenizer, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0, limits=LIMITS
+        )
         self._mask = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.uint32)
         self._check()
 

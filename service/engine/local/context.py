@@ -105,6 +105,13 @@ class Context:
                 self._pieces.append(buffer.raw[:size] if size > 0 else b"")
         return self._pieces[token]
 
+    def control_texts(self) -> list[str]:
+        """How the control tokens are written in a text that may hold them."""
+        wanted = llama.LLAMA_TOKEN_ATTR_CONTROL
+        found = [t for t in range(self.vocab_size) if llama.llama_vocab_get_attr(self.vocab, t) & wanted]
+        texts = [llama.llama_vocab_get_text(self.vocab, token).decode(errors="replace") for token in found]
+        return [text for text in texts if text]
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text, without a beginning-of-sequence token; control tokens only if `special`."""
         data = text.encode("utf-8", errors="surrogatepass")

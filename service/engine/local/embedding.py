@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import queue
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import llama_cpp as llama
 import numpy as np
 
-from service.errors import ModelError, PromptTooLong, SameboatError
+from service.engine.local.protocol import refused
+from service.errors import ModelError, PromptTooLong, RequestError, SameboatError
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -88,8 +90,10 @@ def _quiet(level: int, text: bytes, data: int) -> None:
     """llama.cpp's own log is for its developers; what a person needs is in our errors."""
 
 
-def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], send: Send) -> None:
-    """Load what `load` says and answer `embed` messages. Texts whose caller left are skipped."""
+def serve(
+    load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], send: Send, mark: Callable[..., None]
+) -> None:
+    """Load what `load` says and answer `embed` messages. A text whose caller left is skipped; an error ends one."""
     llama.llama_log_set(_quiet, ctypes.c_void_p(0))
     send({"op": "loading", "progress": 0.0})
     try:
@@ -102,6 +106,7 @@ def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], sen
     left: set[int] = set()
     waiting: list[dict[str, Any]] = []
     while True:
+        mark(busy=False)
         while not waiting or not inbox.empty():
             message = inbox.get()
             if message["op"] == "cancel":
@@ -112,12 +117,15 @@ def serve(load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], sen
             waiting = [each for each in waiting if each["id"] not in left]
         left.clear()
         message = waiting.pop(0)
+        mark(busy=True)
         began = time.perf_counter()
         try:
             vector, tokens = embedder.embed(message["text"])
-        except PromptTooLong as error:
-            refused = {"kind": "too_long", "limit": error.limit, "count": error.count}
-            send({"op": "refused", "id": message["id"], "message": str(error), **refused})
+        except RequestError as error:
+            send({"id": message["id"], **refused(error)})
+            continue
+        except Exception as error:  # noqa: BLE001
+            send({"op": "broken", "id": message["id"], "trace": "".join(traceback.format_exception(error))})
             continue
         counters["embeddings"] += 1
         counters["prompt_tokens"] += tokens

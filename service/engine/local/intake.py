@@ -1,12 +1,19 @@
 """What the parent submitted, made ready to be computed: tokens, grammar, sampler, and whether it fits.
 
-What comes in: `submit` messages of `protocol`. What goes out: a `Request`, or the error that refuses it before anything
-is computed. What it does not know: slots, steps, other requests.
+In: `submit` messages of `protocol`. Out: a `Request`, or the error that refuses it before anything is computed.
+Not here: slots, steps, other requests, threads. It may run on any thread.
+
+llama.cpp looks for every control token in every part of a text, so one call with thousands of control tokens takes time
+that grows with their square. A long text is therefore cut in front of control tokens, which are boundaries between
+tokens anyhow, and what is surely too long is refused after its beginning.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import llguidance
@@ -15,11 +22,18 @@ from service.engine.local import labels as label_scores
 from service.engine.local.constraint import Constraint, tokenizer_of
 from service.engine.local.context import Context
 from service.engine.local.generation import Generation
+from service.engine.local.preparing import Check
 from service.engine.local.protocol import Pieces
 from service.engine.local.sampling import Chain
 from service.engine.local.scheduler import Active
 from service.engine.local.tokens import Text
 from service.errors import PromptTooLong
+
+PART_CHARS = 8_192  # about 10 ms of tokenizing; what is shorter is tokenized in one call
+PROBE_CHARS = 65_536  # of a longer text the beginning is tokenized first
+ENOUGH = 2  # a beginning with so many times the context's tokens proves that the whole does not fit
+
+Scoring = Generator[None, None, list[float]]
 
 
 @dataclass
@@ -30,6 +44,8 @@ class Request:
     active: Active
     generation: Generation | None = None
     labels: list[list[int]] | None = None
+    neutral: list[int] = field(default_factory=list)  # tokens of the content-free prompt
+    scoring: Scoring | None = None
     scores: list[float] | None = None
     cached: int = 0
     begun: bool = False
@@ -40,48 +56,79 @@ class Request:
         return self.active.id
 
 
+def is_costly(message: dict[str, Any]) -> bool:
+    """Whether making it ready could take longer than a few milliseconds."""
+    if message.get("lark") is not None or message.get("labels"):
+        return True
+    return sum(len(text) for text, _ in message["pieces"]) > PART_CHARS
+
+
 class Intake:
     """Makes requests for one loaded model."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._lock = threading.Lock()
         self._tokenizer: llguidance.LLTokenizer | None = None  # made for the first grammar
+        control = sorted(context.control_texts(), key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, control))) if control else None
 
-    def tokens(self, pieces: Pieces) -> list[int]:
-        """A prompt's token ids, with one beginning-of-sequence token where the model wants it."""
+    def tokens(self, pieces: Pieces, check: Check = lambda: None) -> list[int]:
+        """A prompt's token ids, with one beginning-of-sequence token where the model wants it.
+
+        Raises PromptTooLong as soon as they are surely more than the context holds; `check` is called in between.
+        """
         found = [self._context.bos] if self._context.add_bos else []
-        for text, special in pieces:
+        most = ENOUGH * self._context.n_ctx
+        for text, special in self._parts(pieces):
+            check()
+            if len(text) > PROBE_CHARS:
+                self._bound(len(found) + len(self._context.tokenize(text[:PROBE_CHARS], special=special)), most)
+                check()
             found += self._context.tokenize(text, special=special)
+            self._bound(len(found), most)
         if len(found) > 1 and self._context.add_bos and found[1] == self._context.bos:
             del found[0]  # the template writes it too
         return found
 
-    def request(self, message: dict[str, Any]) -> Request:
+    def _bound(self, count: int, most: int) -> None:
+        if count > most:
+            raise too_long(self._context.n_ctx, count, at_least=True)
+
+    def _parts(self, pieces: Pieces) -> Iterator[tuple[str, bool]]:
+        """The pieces, long ones cut in front of control tokens into parts of `PART_CHARS` or more."""
+        for text, special in pieces:
+            start = 0
+            if special and self._control is not None and len(text) > PART_CHARS:
+                for match in self._control.finditer(text):
+                    if match.start() - start >= PART_CHARS:
+                        yield text[start : match.start()], True
+                        start = match.start()
+            yield text[start:], special
+
+    def request(self, message: dict[str, Any], check: Check = lambda: None) -> Request:
         """The request, ready to be given a slot. Raises PromptTooLong, SchemaUnsupported."""
-        prompt = self.tokens(message["pieces"]) or [self._context.bos if self._context.bos >= 0 else self._context.eos]
+        prompt = self.tokens(message["pieces"], check)
+        prompt = prompt or [self._context.bos if self._context.bos >= 0 else self._context.eos]
         if len(prompt) >= self._context.n_ctx:
-            raise PromptTooLong(
-                f"The prompt has {len(prompt)} tokens, and the context holds {self._context.n_ctx} with the answer.",
-                limit=self._context.n_ctx,
-                count=len(prompt),
-                remedy="Shorten the prompt or raise SAMEBOAT_CONTEXT.",
-            )
+            raise too_long(self._context.n_ctx, len(prompt))
         active = Active(message["id"], prompt, message["exact"], message["background"], salt=message["salt"])
         if message["labels"]:
-            found = label_scores.sequences(self._context, message["labels"])
-            longest = max(len(prompt), len(self.tokens(message["neutral"]))) + max(map(len, found))
+            found = label_scores.sequences(self._context, message["labels"], check)
+            neutral = self.tokens(message["neutral"], check)
+            longest = max(len(prompt), len(neutral)) + max(map(len, found))
             if longest > self._context.n_ctx:
                 raise PromptTooLong(
                     f"The prompt and its longest choice have {longest} tokens, the context {self._context.n_ctx}.",
                     limit=self._context.n_ctx,
                     count=longest,
                 )
-            return Request(message, active, labels=found)
+            return Request(message, active, labels=found, neutral=neutral)
         constraint = None
         if message["lark"] is not None:
-            if self._tokenizer is None:
-                self._tokenizer = tokenizer_of(self._context)
-            constraint = Constraint(self._tokenizer, message["lark"])
+            check()
+            constraint = Constraint(self._guidance(), message["lark"])
+            check()
         sampling = message["sampling"]
         generation = Generation(
             self._context,
@@ -93,3 +140,21 @@ class Intake:
             message["force"],
         )
         return Request(message, active, generation)
+
+    def _guidance(self) -> llguidance.LLTokenizer:
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = tokenizer_of(self._context)
+            return self._tokenizer
+
+
+def too_long(limit: int, count: int, *, at_least: bool = False) -> PromptTooLong:
+    """The error of a prompt that leaves no room for an answer."""
+    how = "at least " if at_least else ""
+    return PromptTooLong(
+        f"The prompt has {how}{count} tokens, and the context holds {limit} with the answer.",
+        limit=limit,
+        count=count,
+        at_least=at_least,
+        remedy="Shorten the prompt or raise SAMEBOAT_CONTEXT.",
+    )

@@ -10,7 +10,8 @@ diag(p_cf)^-1, b = 0 in Zhao et al. 2021, "Calibrate Before Use", section 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +20,27 @@ from service.engine.local.context import Context
 from service.engine.local.sampling import log_softmax
 
 
-def sequences(context: Context, labels: Sequence[str]) -> list[list[int]]:
+def sequences(context: Context, labels: Sequence[str], check: Callable[[], None] = lambda: None) -> list[list[int]]:
     """The tokens of each label, with the end of the turn where the labels would not be told apart without it."""
-    found = [context.tokenize(label, special=False) for label in labels]
-    nested = any(
-        left is not right and left == right[: len(left)] for left in found for right in found if len(left) <= len(right)
-    )
+    found = []
+    for label in labels:
+        check()
+        found.append(context.tokenize(label, special=False))
+    ordered = sorted(found)  # what begins with a label then follows it at once
+    nested = any(left == right[: len(left)] for left, right in pairwise(ordered))
     return [[*tokens, context.eos] for tokens in found] if nested else found
 
 
 def score(
-    context: Context,
     logits: npt.NDArray[np.float32],
     labels: Sequence[Sequence[int]],
     more: Callable[[Sequence[int]], Iterable[npt.NDArray[np.float32]]],
-) -> list[float]:
+) -> Generator[None, None, list[float]]:
     """Log-probability of each label's tokens. `more(tokens)` gives the row of logits behind each of these tokens, as
-    they follow the prompt, shape (vocab_size,), one after the other; at its end they are forgotten again."""
+    they follow the prompt, shape (vocab_size,), one after the other; at its end they are forgotten again.
+
+    It yields behind each label that had to be computed, so that others may have their step and a caller may leave.
+    """
     first = log_softmax(logits)
     found: list[float] = []
     for tokens in labels:
@@ -44,6 +49,8 @@ def score(
             rows = more(tokens[:-1])
             total += sum(float(log_softmax(row)[token]) for row, token in zip(rows, tokens[1:], strict=True))
         found.append(total)
+        if len(tokens) > 1:
+            yield
     return found
 
 

@@ -51,6 +51,11 @@ class Memory:
         if active.slot is not None:
             active.slot.owner, active.slot.used = None, step
 
+    def clear(self, slot: Slot) -> None:
+        """Forget what this slot holds: it may not be what its tokens say."""
+        self._context.cut(slot.number, 0)
+        slot.tokens, slot.canonical = [], 0
+
     def keep(self, slot: Slot, tokens: Sequence[int]) -> None:
         """Keep what this slot holds, which is these tokens, for the slot's salt."""
         self.prefixes.keep(tokens, slot.canonical, self._context.state(slot.number), slot.salt)

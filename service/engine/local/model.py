@@ -17,7 +17,6 @@ from service.engine.line import Size, check_together
 from service.engine.local.telling import estimated_tokens, pieces_of
 from service.engine.local.template import ChatTemplate
 from service.engine.types import Abilities, Identity, Request
-from service.errors import RequestError
 from service.models import fit
 from service.models.cache import Cache
 from service.models.catalog import Model
@@ -113,16 +112,6 @@ class LocalModel:
                 known[prompt] = estimated_tokens(pieces_of(request, self.template))
             sizes.append(Size(known[prompt], request.priority == "background"))
         check_together(sizes, places=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens)
-
-    def check_bias(self, request: Request) -> None:
-        """Raises RequestError for a token id that the model does not have."""
-        unknown = [token for token, _ in request.sampling.logit_bias if not 0 <= token < self.metadata.vocabulary]
-        if unknown:
-            raise RequestError(
-                f"logit_bias names a token that {self.model.name} does not have: its ids are 0 to "
-                f"{self.metadata.vocabulary - 1}.",
-                key="logit_bias",
-            )
 
     def _prefix_key(self) -> str | None:
         """The key of the saved prefixes, as hexadecimal digits; None, and the log says so, where none can be kept.

@@ -1,8 +1,9 @@
 """What the two processes say to each other: frames of four bytes of length, big-endian, and that much UTF-8 JSON.
 
 Each is a flat object with `op`. The parent sends what to load, without an `op` and first of all; then `submit`,
-`cancel`, `warm`, `count`, `embed`. The worker sends `loading`, `ready`, `failed`, `stats`, and with the id of what they
-answer `begun`, `tokens`, `done`, `refused`, `counted`, `embedded`. Ids are the parent's and mean nothing here.
+`cancel`, `warm`, `count`, `embed`, `ping`. The worker sends `loading`, `ready`, `failed`, `stats`, `pong`, and with the
+id of what they answer `begun`, `tokens`, `done`, `refused`, `broken`, `counted`, `embedded`. Ids are the parent's and
+mean nothing here; those that are not positive are the worker's own.
 A prompt travels as pieces, (text, special): special pieces may become control tokens, the others never do.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
+
+from service.errors import PromptTooLong, RequestError, SchemaUnsupported
 
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -36,10 +39,46 @@ class Submit(TypedDict):
     force: bool
 
 
+class FrameTooLarge(ValueError):
+    """A message is larger than a frame may be. `size` is in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a frame of {size} bytes, and at most {MAX_FRAME_BYTES} may be sent")
+        self.size = size
+
+
 def encode(message: Any) -> bytes:
-    """One frame. Half a surrogate pair is no UTF-8 but passes, as `json.loads` takes it: a caller may have sent one."""
+    """One frame. Raises FrameTooLarge: the other side ends at one, so it is refused where it is written.
+
+    Half a surrogate pair is no UTF-8 but passes, as `json.loads` takes it: a caller may have sent one.
+    """
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+    if len(body) > MAX_FRAME_BYTES:
+        raise FrameTooLarge(len(body))
     return HEADER.pack(len(body)) + body
+
+
+def refused(error: RequestError) -> dict[str, Any]:
+    """The `refused` message of an error, without an id; `refusal` makes it an error again."""
+    made: dict[str, Any] = {"op": "refused", "kind": "request", "message": error.message, "remedy": error.remedy}
+    made["key"] = error.key
+    if isinstance(error, PromptTooLong):
+        made |= {"kind": "too_long", "limit": error.limit, "count": error.count, "at_least": error.at_least}
+    elif isinstance(error, SchemaUnsupported):
+        made |= {"kind": "schema", "keyword": error.keyword}
+    return made
+
+
+def refusal(message: Mapping[str, Any]) -> RequestError:
+    """The error of a `refused` message."""
+    text, remedy = message["message"], message["remedy"]
+    if message["kind"] == "too_long":
+        return PromptTooLong(
+            text, limit=message["limit"], count=message["count"], at_least=message["at_least"], remedy=remedy
+        )
+    if message["kind"] == "schema":
+        return SchemaUnsupported(text, pointer=message["key"] or "", keyword=message["keyword"], remedy=remedy)
+    return RequestError(text, key=message["key"], remedy=remedy)
 
 
 class Decoder:
@@ -54,7 +93,7 @@ class Decoder:
         while len(self._buffer) >= HEADER.size:
             (size,) = HEADER.unpack_from(self._buffer)
             if size > MAX_FRAME_BYTES:
-                raise ValueError(f"a frame of {size} bytes")
+                raise FrameTooLarge(size)
             if len(self._buffer) < HEADER.size + size:
                 return
             body = bytes(self._buffer[HEADER.size : HEADER.size + size])

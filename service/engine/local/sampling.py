@@ -16,6 +16,7 @@ import numpy.typing as npt
 from service.engine.local.context import Context
 
 PENALTY_WINDOW = 64  # tokens that penalties look back over, llama.cpp's default
+COLDEST = 1e-6  # below it a draw is the greedy choice, and logits divided by it could overflow
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws a seed of its own for this value (llama.h: LLAMA_DEFAULT_SEED)
 
 
@@ -26,7 +27,7 @@ class Chain:
         self._context = context
         self._keep: Any = None
         penalties = (sampling["repeat_penalty"], sampling["frequency_penalty"], sampling["presence_penalty"])
-        self.greedy = sampling["temperature"] <= 0
+        self.greedy = sampling["temperature"] < COLDEST
         self.plain = self.greedy and penalties == (1.0, 0.0, 0.0) and not sampling["logit_bias"]
         self._chain = None
         if self.plain:
@@ -38,12 +39,12 @@ class Chain:
             self._keep = biases
             self._add(llama.llama_sampler_init_logit_bias(context.vocab_size, len(pairs), biases))
         if penalties != (1.0, 0.0, 0.0):
-            self._add(llama.llama_sampler_init_penalties(PENALTY_WINDOW, *penalties))
+            self._add(llama.llama_sampler_init_penalties(context.vocab_size, PENALTY_WINDOW, *penalties))
         if self.greedy:
             self._add(llama.llama_sampler_init_greedy())
             return
         if sampling["top_k"] > 0:
-            self._add(llama.llama_sampler_init_top_k(sampling["top_k"]))
+            self._add(llama.llama_sampler_init_top_k(min(sampling["top_k"], context.vocab_size)))
         if sampling["top_p"] < 1:
             self._add(llama.llama_sampler_init_top_p(sampling["top_p"], 1))
         if sampling["min_p"] > 0:

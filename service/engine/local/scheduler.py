@@ -14,6 +14,7 @@ One step of the worker, decided in this order:
    prefixes that are decoded ahead of any request only while no prompt waits.
 5. All fast sequences that are answering take their next token in one batch.
 6. Each exact sequence takes its next token in a batch of its own: its arithmetic never depends on who else is there.
+   So does each that scores labels, one label at a time.
 
 Prompts are always computed alone and in chunks cut at multiples of `CHUNK` from the prompt's beginning, in both modes.
 A prefix that ends at such a cut therefore holds the same bits whoever computed it, and exact requests may share it.
@@ -63,6 +64,7 @@ class Active:
     slot: Slot | None = None
     done: int = 0  # prompt tokens that are in the slot's memory
     answering: bool = False
+    scoring: bool = False  # its labels are computed, one in a step, alone
     ahead: bool = False  # only a prefix, decoded before anybody asks
     salt: str | None = ""  # None: it is decoded for everybody
 
@@ -184,9 +186,11 @@ class Scheduler:
         self._prompt_is_next = True
         if not answering:
             return []
-        fast = sorted((s for s in answering if not s.exact), key=lambda s: s.slot.number if s.slot else 0)
+        alone = [sequence for sequence in answering if sequence.exact or sequence.scoring]
+        together = [sequence for sequence in answering if not sequence.exact and not sequence.scoring]
+        fast = sorted(together, key=lambda s: s.slot.number if s.slot else 0)
         steps = [Step("answer", tuple(fast))] if fast else []
-        return steps + [Step("answer", (sequence,)) for sequence in answering if sequence.exact]
+        return steps + [Step("answer", (sequence,)) for sequence in alone]
 
 
 def chunk_size(done: int, left: int) -> int:

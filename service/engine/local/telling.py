@@ -14,7 +14,6 @@ from service.engine.local.protocol import Pieces
 from service.engine.local.template import ChatTemplate
 from service.engine.schema import compiled
 from service.engine.types import Request
-from service.errors import RequestError
 
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 
@@ -44,10 +43,6 @@ def grammar_of(request: Request) -> str | None:
 def told(request: Request, template: ChatTemplate, *, force: bool) -> dict[str, Any]:
     """The message."""
     lark = grammar_of(request)
-    if len(set(request.choices)) != len(request.choices) or "" in request.choices:
-        raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")
-    if request.sampling.max_tokens < 1:
-        raise RequestError("max_tokens must be at least 1.", key="max_tokens")
     return {
         "op": "submit",
         "pieces": pieces_of(request, template),

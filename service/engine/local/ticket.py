@@ -12,8 +12,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.engine.local.protocol import refusal
 from service.engine.types import Alternative, Answer, Chunk, Logprob, Request, Timings, Usage
-from service.errors import DeadlineExceeded, PromptTooLong, RequestError, SameboatError, SchemaUnsupported
+from service.errors import DeadlineExceeded, RequestFailed, SameboatError
 
 
 @dataclass(eq=False)
@@ -62,6 +63,8 @@ class Ticket:
                 yield Chunk(event["text"], tuple(event["tokens"]), fresh)
             elif event["op"] == "refused":
                 raise refusal(event)
+            elif event["op"] == "broken":
+                raise broken(event["log_id"])
             else:
                 probabilities = None
                 if self.request.choices:
@@ -101,8 +104,6 @@ def _data(raw: Mapping[str, Any]) -> bytes | None:
     return None if raw["data"] is None else bytes(raw["data"])
 
 
-def refusal(event: Mapping[str, Any]) -> RequestError:
-    """The error of a `refused` message."""
-    if event["kind"] == "too_long":
-        return PromptTooLong(event["message"], limit=event["limit"], count=event["count"])
-    return SchemaUnsupported(event["message"], pointer=event["pointer"], keyword=event["keyword"])
+def broken(identifier: str) -> RequestFailed:
+    """The error of a request at which the engine broke; the log has the traceback under this identifier."""
+    return RequestFailed(f"The engine broke at this request. Its log tells why, under {identifier}.", id=identifier)

@@ -1,54 +1,55 @@
 """The process that owns the weights: `python -m service.engine.local.worker FD`, started by `client`.
 
-What comes in: frames on the socket FD (`protocol`), the first of which says what to load. What goes out: frames.
-One thread reads the socket and never touches llama.cpp; the main thread loads, decides (`scheduler`) and computes.
-When the parent goes away, so does this process.
+In: frames on the socket FD (`protocol`), the first of which says what to load. Out: frames.
+One thread reads the socket and never touches llama.cpp (`parent`). The main thread loads, decides (`scheduler`) and
+computes; what may take long before a first step is made ready on further threads (`preparing`). When the parent goes
+away, or one of the first two threads breaks, so does this process: the parent starts another.
+
+An error that belongs to one request ends that request, with the traceback for the parent's log, and no other.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import socket
 import sys
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from service import resources
 from service.engine.local import embedding
-from service.engine.local import labels as label_scores
-from service.engine.local.context import UBATCH, Context, features
-from service.engine.local.intake import Intake, Request
+from service.engine.local.context import Context, features
+from service.engine.local.intake import Intake, Request, is_costly
+from service.engine.local.label_scorer import LabelScorer
 from service.engine.local.memory import Memory
 from service.engine.local.pace import Pace
+from service.engine.local.parent import Parent
 from service.engine.local.prefix_files import PrefixFiles
 from service.engine.local.prefixes import Prefixes
-from service.engine.local.protocol import Decoder, Pieces, encode
+from service.engine.local.preparing import Check, Preparing
+from service.engine.local.protocol import Pieces, refused
 from service.engine.local.scheduler import CHUNK, Active, Scheduler, Step, common
-from service.errors import PromptTooLong, SameboatError, SchemaUnsupported
+from service.errors import ModelError, RequestError, SameboatError
 
 RUN = 8  # forced tokens of one sequence in one step: 64 sequences of 8 fill llama.cpp's batch of 512
-MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
+MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this process gives up
 
 
 class Worker:
     """The main loop and what it needs."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._parent = Parent(connection)
+        self._inbox = self._parent.inbox
+        self._failures = 0
+        self._preparing = Preparing(self._inbox.put)
         self._scheduler = Scheduler()
         self._requests: dict[int, Request] = {}
-        self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
         self._counters: dict[str, float] = dict.fromkeys(
             ("prompt_tokens", "prompt_seconds", "answer_tokens", "answer_seconds", "steps", "cached_tokens",
              "forced_tokens", "prefix_hits", "cancelled"), 0.0,
@@ -57,18 +58,15 @@ class Worker:
         self._internal = 0  # ids of the worker's own requests count down; the parent's count up
 
     def send(self, message: dict[str, Any]) -> None:
-        """One frame to the parent; without a parent there is no reason to live."""
-        try:
-            self._connection.sendall(encode(message))
-        except OSError:
-            os._exit(0)
+        """One frame to the parent. Raises FrameTooLarge."""
+        self._parent.send(message)
 
     def run(self) -> None:
         """Load, then serve; it ends when the parent goes away."""
-        threading.Thread(target=self._read, daemon=True).start()
+        self._parent.listen()
         first = self._inbox.get()
         if first.get("embeds"):
-            embedding.serve(first, self._inbox, self.send)
+            embedding.serve(first, self._inbox, self.send, self._parent.mark)
             return
         self._load(first)
         while True:
@@ -85,19 +83,8 @@ class Worker:
             self._receive(wait=False)
             still = tuple(each for each in step.sequences if each.id in self._requests)
             if still:
+                self._parent.mark(busy=True)
                 self._compute(replace(step, sequences=still))
-
-    def _read(self) -> None:
-        decoder = Decoder()
-        while True:
-            try:
-                data = self._connection.recv(1 << 16)
-            except OSError:
-                data = b""
-            if not data:
-                os._exit(0)  # the parent is gone; the kernel frees the weights
-            for message in decoder.feed(data):
-                self._inbox.put(message)
 
     def _load(self, message: dict[str, Any]) -> None:
         shown = [0.0]
@@ -120,6 +107,7 @@ class Worker:
             sys.exit(1)
         self._intake = Intake(self.context)
         self._pace = Pace(message["threads"])
+        self._labels = LabelScorer(self.context, self._decode_answer)
         self._memory = Memory(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         self.context.decode([(self.context.eos, 0, 0, True)])  # pages the weights in, and makes the thread pool
@@ -129,33 +117,65 @@ class Worker:
     def _receive(self, *, wait: bool) -> None:
         while True:
             try:
-                message = self._inbox.get(block=wait)
+                if wait:
+                    self._parent.mark(busy=False)
+                message = self._inbox.get(block=wait, timeout=self._preparing.wait_s())
             except queue.Empty:
+                message = None
+            self._parent.mark(busy=True)
+            for identifier, error in self._preparing.overdue():
+                self._fail(identifier, error)
+            if message is None:
                 return
             wait = False
-            if message["op"] == "submit":
-                self._submit(message)
-            elif message["op"] == "cancel":
-                self._forget(message["id"])
-                self._counters["cancelled"] += 1
-                self._stats()
-            elif message["op"] == "count":
-                self.send({"op": "counted", "id": message["id"], "tokens": len(self._intake.tokens(message["pieces"]))})
-            elif message["op"] == "warm":
-                self._warm(message["groups"])
+            try:
+                self._take(message)
+            except Exception as error:  # noqa: BLE001
+                self._fail(message.get("id", 0), error)
 
-    def _submit(self, message: dict[str, Any]) -> None:
-        try:
-            request = self._intake.request(message)
-        except PromptTooLong as error:
-            refused = {"kind": "too_long", "limit": error.limit, "count": error.count}
-            self.send({"op": "refused", "id": message["id"], "message": str(error), **refused})
-            return
-        except SchemaUnsupported as error:
-            refused = {"kind": "schema", "pointer": error.key or "", "keyword": error.keyword}
-            self.send({"op": "refused", "id": message["id"], "message": str(error), **refused})
-            return
+    def _take(self, message: dict[str, Any]) -> None:
+        kind, identifier = message["op"], message.get("id", 0)
+        if kind == "submit":
+            self._prepare(message, lambda check: self._intake.request(message, check), self._accept)
+        elif kind == "count":
+
+            def counted(tokens: list[int]) -> None:
+                self.send({"op": "counted", "id": identifier, "tokens": len(tokens)})
+
+            self._prepare(message, lambda check: self._intake.tokens(message["pieces"], check), counted)
+        elif kind == "prepared":
+            self._preparing.settle(message)
+        elif kind == "cancel":
+            self._preparing.cancel(identifier)
+            self._forget(identifier)
+            self._counters["cancelled"] += 1
+            self._stats()
+        elif kind == "warm":
+            self._warm(message["groups"])
+
+    def _prepare(self, message: dict[str, Any], do: Callable[[Check], Any], then: Callable[[Any], None]) -> None:
+        """Do it here when it is quick, else on another thread, and then go on here."""
+        if is_costly(message):
+            self._preparing.begin(message["id"], do, then)
+        else:
+            then(do(lambda: None))
+
+    def _accept(self, request: Request) -> None:
         self._requests[request.id] = request
+
+    def _fail(self, identifier: int, error: Exception) -> None:
+        """This request is over: refused with its reason, or broken, with the traceback for the parent's log."""
+        request = self._requests.get(identifier)
+        self._forget(identifier)
+        if isinstance(error, RequestError):
+            self.send({"id": identifier, **refused(error)})
+            return
+        if request is not None and request.active.slot is not None:
+            self._memory.clear(request.active.slot)
+        self.send({"op": "broken", "id": identifier, "trace": "".join(traceback.format_exception(error))})
+        self._failures += isinstance(error, ModelError)
+        if self._failures >= MAX_FAILURES:
+            raise error
 
     def _warm(self, groups: list[list[Pieces]]) -> None:
         """Decode the common beginning of each group and keep it, when there is nothing else to do."""
@@ -173,7 +193,11 @@ class Worker:
         waiting = [request for request in self._requests.values() if request.active.slot is None]
         for request in sorted(waiting, key=lambda request: (request.active.background, request.id)):
             active = request.active
-            if not self._memory.admit(active, self._step):
+            try:
+                if not self._memory.admit(active, self._step):
+                    continue
+            except Exception as error:  # noqa: BLE001
+                self._fail(active.id, error)
                 continue
             self._counters["cached_tokens"] += active.done
             self._counters["prefix_hits"] += active.done > 0
@@ -189,6 +213,8 @@ class Worker:
             return
         if request.generation is not None:
             request.generation.chain.close()
+        if request.scoring is not None:
+            request.scoring.close()
         self._memory.free(request.active, self._step)
 
     def _compute(self, step: Step) -> None:
@@ -196,7 +222,9 @@ class Worker:
         self._counters["steps"] += 1
         began, cpu, idle = time.perf_counter(), time.process_time(), self._idle_s()
         if step.kind == "prompt":
-            self._prompt(step)
+            self._each(step.sequences[0], lambda: self._prompt(step))
+        elif step.sequences[0].scoring:
+            self._each(step.sequences[0], lambda: self._score(self._requests[step.sequences[0].id]))
         else:
             self._answer(step.sequences)
         took = time.perf_counter() - began
@@ -208,6 +236,21 @@ class Worker:
         """Seconds that our CPUs have been idle; only asked when there could be more threads."""
         return resources.idle_seconds() if self._pace.threads < self._pace.most else 0.0
 
+    def _each(self, active: Active, do: Callable[[], None]) -> None:
+        """Something for one sequence; an error ends that one."""
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001
+            self._fail(active.id, error)
+
+    def _decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
+        self.context.decode(rows)
+        self._failures = 0
+
+    def _decode_answer(self, rows: list[tuple[int, int, int, bool]]) -> None:
+        self._decode(rows)
+        self._counters["answer_tokens"] += len(rows)
+
     def _prompt(self, step: Step) -> None:
         active = step.sequences[0]
         slot = active.slot
@@ -215,7 +258,7 @@ class Worker:
         chunk = active.prompt[active.done : active.done + step.tokens]
         last = active.left == len(chunk)
         start = active.done
-        self.context.decode(
+        self._decode(
             [(token, start + at, slot.number, last and at == len(chunk) - 1) for at, token in enumerate(chunk)]
         )
         self._counters["prompt_tokens"] += len(chunk)
@@ -233,46 +276,75 @@ class Worker:
             self._stats()
             return
         logits = self.context.logits(row)
-        if request.labels is not None:
-            self._score(request, logits)
-            return
         request.active.answering = True
+        if request.labels is not None:
+            request.active.scoring = True
+            request.scoring = self._labels.scores(request, logits)
+            self._score(request)
+            return
         self._choose(request, row)
 
     def _answer(self, sequences: Sequence[Active]) -> None:
-        """Compute what each of these has pending, at most a run of it, in one batch, and choose what comes next."""
+        """Compute what each of these has pending, at most a run of it, in one batch, and choose what comes next.
+
+        A batch that cannot be computed is tried again one by one, so that only those end that are to blame.
+        """
         rows: list[tuple[int, int, int, bool]] = []
         ends: list[tuple[Request, int]] = []
+        runs: list[tuple[Request, list[int]]] = []
         for active in sequences:
             request = self._requests[active.id]
             slot, generation = active.slot, request.generation
             assert slot is not None
             assert generation is not None
-            now, generation.pending = generation.pending[:RUN], generation.pending[RUN:]
-            whole = not generation.pending  # else the run goes on in the next step
+            now = generation.pending[:RUN]
+            whole = len(now) == len(generation.pending)  # else the run goes on in the next step
             at = len(slot.tokens)
             rows += [
                 (token, at + index, slot.number, whole and index == len(now) - 1) for index, token in enumerate(now)
             ]
-            slot.tokens += now
+            runs.append((request, now))
             if whole:
                 ends.append((request, len(rows) - 1))
-        self.context.decode(rows)
-        self._counters["answer_tokens"] += len(rows)
+        try:
+            self._decode_answer(rows)
+        except ModelError as error:
+            for active in sequences:
+                assert active.slot is not None
+                self.context.cut(active.slot.number, len(active.slot.tokens))
+                if len(sequences) == 1:
+                    self._fail(active.id, error)
+                else:
+                    self._answer((active,))
+            return
+        for request, now in runs:
+            assert request.generation is not None
+            assert request.active.slot is not None
+            request.generation.pending = request.generation.pending[len(now) :]
+            request.active.slot.tokens += now
         for request, row in ends:
             self._choose(request, row)
 
     def _choose(self, request: Request, row: int) -> None:
-        """Let the answer take its next token; a grammar that cannot go on refuses this request and no other."""
-        assert request.generation is not None
+        """Let the answer take its next token, and tell it; what cannot go on ends this request and no other."""
+        generation = request.generation
+        assert generation is not None
         try:
-            request.generation.step(row, self.context.logits(row))
-        except SchemaUnsupported as error:
-            self._forget(request.id)
-            refused = {"kind": "schema", "pointer": error.key or "", "keyword": error.keyword}
-            self.send({"op": "refused", "id": request.id, "message": str(error), **refused})
-            return
-        self._report(request)
+            generation.step(row, self.context.logits(row))
+            self._report(request)
+        except Exception as error:  # noqa: BLE001
+            self._fail(request.id, error)
+
+    def _score(self, request: Request) -> None:
+        """Score the next label; behind the last one the request is done, or goes on with its content-free prompt."""
+        labelled = self._labels.score(request)
+        if labelled is not None:
+            self._finish(request, finish="stop", forced=0, **labelled)
+        elif request.scoring is None and request.active.slot is not None:
+            self._memory.free(request.active, self._step)  # the slot keeps what it holds
+            request.active = replace(
+                request.active, prompt=request.neutral, slot=None, done=0, answering=False, scoring=False
+            )
 
     def _report(self, request: Request) -> None:
         generation = request.generation
@@ -299,46 +371,6 @@ class Worker:
         }
         self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **gauges}})
 
-    def _score(self, request: Request, logits: npt.NDArray[np.float32]) -> None:
-        """Labels: score them behind this prompt, and when calibrating also behind the content-free one."""
-        active, slot = request.active, request.active.slot
-        assert slot is not None
-        assert request.labels is not None
-        size = len(slot.tokens)
-
-        def more(tokens: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
-            for start in range(0, len(tokens), UBATCH):
-                part = tokens[start : start + UBATCH]
-                self.context.decode([(token, size + start + at, slot.number, True) for at, token in enumerate(part)])
-                yield from (self.context.logits(at) for at in range(len(part)))
-            self.context.cut(slot.number, size)
-            self._counters["answer_tokens"] += len(tokens)
-
-        scores = label_scores.score(self.context, logits, request.labels, more)
-        neutral = request.message["neutral"]
-        if not neutral:
-            self._label(request, scores, None)
-            return
-        key = (json.dumps([neutral, request.labels]), active.exact)
-        if request.scores is not None:  # this was the content-free round
-            self._neutral[key] = scores
-            while len(self._neutral) > MAX_NEUTRAL:
-                self._neutral.popitem(last=False)
-            self._label(request, request.scores, scores)
-        elif key in self._neutral:
-            self._label(request, scores, self._neutral[key])
-        else:  # once more with the content-free prompt, in whichever slot is free; this one keeps what it holds
-            request.scores = scores
-            slot.owner, slot.used = None, self._step
-            request.active = replace(active, prompt=self._intake.tokens(neutral), slot=None, done=0, answering=False)
-
-    def _label(self, request: Request, scores: list[float], neutral: list[float] | None) -> None:
-        assert request.labels is not None
-        probabilities = label_scores.normalize(scores, neutral)
-        best = int(np.argmax(probabilities))
-        tokens = [token for token in request.labels[best] if token not in self.context.endings]
-        self._finish(request, finish="stop", forced=0, probabilities=probabilities, best=best, tokens=tokens)
-
 
 def _prefixes(message: dict[str, Any]) -> Prefixes:
     """The kept prefixes as the parent wants them: how much memory, and where on the cache volume."""
@@ -354,7 +386,12 @@ def _prefixes(message: dict[str, Any]) -> Prefixes:
 def main() -> None:
     """Serve on the socket whose file descriptor is the only argument."""
     worker = Worker(socket.socket(fileno=int(sys.argv[1])))
-    worker.run()
+    try:
+        worker.run()
+    except Exception:  # noqa: BLE001  (no thread that still prepares something may keep the process)
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from service import settings as settings_module
 from service.engine.local.client import LocalEngine
 from service.engine.types import Answer, Message, Request, Sampling
 from service.models.catalog import Catalog
+from tests.engine.local.watched import Watched
 
 
 def make(**overrides: Any) -> LocalEngine:
@@ -63,3 +66,28 @@ def loaded() -> Iterator[Loaded]:
         runner.run(engine.ready())
         yield Loaded(engine, runner)
         runner.run(engine.stop(0))
+
+
+@pytest.fixture(scope="package")
+def loaded_worker(starter: Path) -> Iterator[Watched]:
+    engine = make(context=1024, parallel=4, threads=1, prefix_cache_bytes=0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker = Watched(theirs, engine.template)
+        worker._load(engine.load_message(starter, beside=0))
+        worker.watch()
+        yield worker
+        worker.context.close()
+
+
+@pytest.fixture
+def worker(loaded_worker: Watched) -> Iterator[Watched]:
+    """The loaded worker with nothing to do and nothing recorded."""
+    loaded_worker.steps.clear()
+    loaded_worker.said.clear()
+    loaded_worker.batches = 0
+    yield loaded_worker
+    loaded_worker.during = lambda: None
+    for identifier in list(loaded_worker._requests):
+        loaded_worker.leave(identifier)
+    loaded_worker._receive(wait=False)

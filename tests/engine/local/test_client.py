@@ -158,10 +158,23 @@ def test_seeds_decide_and_zero_is_one_of_them(loaded: Loaded) -> None:
     assert len({drawn(0), drawn(1), drawn(2)}) > 1
 
 
-def test_penalties_and_bias_change_the_choice(loaded: Loaded) -> None:
-    first = loaded.run(ask("Hello", tokens=1))[0].tokens[0]
-    biased = Sampling(max_tokens=1, logit_bias=((first, -100.0),))
-    assert loaded.run(ask("Hello", sampling=biased))[0].tokens[0] != first
+@pytest.mark.parametrize(
+    ("penalty", "choices"),
+    [
+        ({}, "aaaa"),
+        ({"frequency_penalty": 40.0}, "abab"),  # so much less for each time that it was chosen
+        ({"presence_penalty": 40.0}, "abaa"),  # so much less once it was chosen at all
+        ({"repeat_penalty": 2.0}, "abaa"),  # half of it, once it was chosen
+        ({"frequency_penalty": -40.0}, "aaaa"),
+    ],
+    ids=str,
+)
+def test_penalties_do_to_real_tokens_what_they_say(loaded: Loaded, penalty: dict[str, float], choices: str) -> None:
+    """Two tokens are pushed far above the others, one above the other: which is chosen follows by subtraction."""
+    names = {314: "a", 1_000: "b"}
+    sampling = Sampling(max_tokens=4, logit_bias=((314, 100.0), (1_000, 80.0)), **penalty)
+    tokens = loaded.run(ask("Hi", sampling=sampling, mode="exact"))[0].tokens
+    assert "".join(names.get(token, "?") for token in tokens) == choices
 
 
 def test_a_prompt_that_is_too_long_names_limit_and_count(loaded: Loaded) -> None:

@@ -6,99 +6,16 @@ A cancellation arrives at the worst moment, when a step has just begun. That ste
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from service.engine.local.scheduler import CHUNK, Step
-from service.engine.local.telling import told
-from service.engine.local.template import ChatTemplate
-from service.engine.local.worker import RUN, Worker
-from service.engine.types import Request, Sampling
-from tests.engine.local.conftest import ask, make
+from service.engine.local.scheduler import CHUNK
+from service.engine.local.worker import RUN
+from service.engine.types import Sampling
+from tests.engine.local.conftest import ask
+from tests.engine.local.watched import Watched
 
 pytestmark = pytest.mark.model
-
-
-class Watched(Worker):
-    """The worker without its process: every step is recorded, and `during` happens while one is computed."""
-
-    def __init__(self, connection: socket.socket, template: ChatTemplate) -> None:
-        super().__init__(connection)
-        self.template = template
-        self.steps: list[tuple[str, dict[int, int]]] = []  # kind, and the rows that each sequence had in it
-        self.batches = 0
-        self.said: list[dict[str, Any]] = []
-        self.during: Callable[[], None] = lambda: None
-
-    def send(self, message: dict[str, Any]) -> None:
-        self.said.append(message)
-
-    def watch(self) -> None:
-        """Count the batches that llama.cpp is given, whoever asks for them."""
-        decode = self.context.decode
-
-        def counted(rows: list[tuple[int, int, int, bool]]) -> None:
-            self.batches += 1
-            decode(rows)
-
-        self.context.decode = counted  # type: ignore[method-assign, assignment]
-
-    def _compute(self, step: Step) -> None:
-        before = {each.id: len(each.slot.tokens) for each in step.sequences if each.slot is not None}
-        slots = {each.id: each.slot for each in step.sequences}
-        self.during()
-        super()._compute(step)
-        rows = {key: len(slot.tokens) - before[key] for key, slot in slots.items() if slot is not None}
-        self.steps.append((step.kind, rows))
-
-    def submit(self, *requests: Request) -> None:
-        for number, request in enumerate(requests, start=1):
-            self._inbox.put({**told(request, self.template, force=True), "id": number})
-
-    def leave(self, identifier: int) -> None:
-        self._inbox.put({"op": "cancel", "id": identifier})
-
-    def until(self, true: Callable[[], bool]) -> None:
-        """Round after round; a worker that has nothing to compute would wait for ever, so that is a failure."""
-        while not true():
-            assert self._requests or not self._inbox.empty(), "nothing left to compute"
-            self._round()
-
-    def part(self, identifier: int, kind: str = "answer") -> int:
-        """Steps of this kind that had this sequence."""
-        return sum(identifier in rows for which, rows in self.steps if which == kind)
-
-    def counted(self, name: str) -> float:
-        """A number as the worker last told it."""
-        return float(next(each for each in reversed(self.said) if each["op"] == "stats")["numbers"][name])
-
-
-@pytest.fixture(scope="module")
-def loaded_worker(starter: Path) -> Iterator[Watched]:
-    engine = make(context=1024, parallel=4, threads=1, prefix_cache_bytes=0)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        worker = Watched(theirs, engine.template)
-        worker._load(engine.load_message(starter, beside=0))
-        worker.watch()
-        yield worker
-        worker.context.close()
-
-
-@pytest.fixture
-def worker(loaded_worker: Watched) -> Iterator[Watched]:
-    """The loaded worker with nothing to do and nothing recorded."""
-    loaded_worker.steps.clear()
-    loaded_worker.batches = 0
-    yield loaded_worker
-    loaded_worker.during = lambda: None
-    for identifier in list(loaded_worker._requests):
-        loaded_worker.leave(identifier)
-    loaded_worker._receive(wait=False)
 
 
 @pytest.mark.parametrize("mode", ["fast", "exact"])

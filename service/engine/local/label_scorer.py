@@ -1,0 +1,75 @@
+"""Score the labels of requests with llama.cpp, one label in a step, and remember what content-free prompts gave.
+
+In: requests whose prompt is computed, its logits. Out: probabilities and the best label.
+Not here: slots and steps; the arithmetic is in `labels`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.local import labels as label_scores
+from service.engine.local.context import UBATCH, Context
+from service.engine.local.intake import Request
+
+MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
+
+
+class LabelScorer:
+    """Of one loaded model. `decode` computes a batch."""
+
+    def __init__(self, context: Context, decode: Callable[[list[tuple[int, int, int, bool]]], None]) -> None:
+        self._context, self._decode = context, decode
+        self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
+
+    def scores(self, request: Request, logits: npt.NDArray[np.float32]) -> Generator[None, None, list[float]]:
+        """The labels' scores behind the prompt that these logits are of, one label in a step."""
+        slot = request.active.slot
+        assert slot is not None
+        assert request.labels is not None
+        size = len(slot.tokens)
+
+        def more(tokens: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
+            for start in range(0, len(tokens), UBATCH):
+                part = tokens[start : start + UBATCH]
+                self._decode([(token, size + start + at, slot.number, True) for at, token in enumerate(part)])
+                yield from (self._context.logits(at) for at in range(len(part)))
+            self._context.cut(slot.number, size)
+
+        return label_scores.score(logits, request.labels, more)
+
+    def score(self, request: Request) -> dict[str, Any] | None:
+        """One step. What is known when that was the last, else None; with `request.scoring` None the content-free
+        prompt has to be computed first."""
+        assert request.scoring is not None
+        try:
+            next(request.scoring)
+            return None
+        except StopIteration as end:
+            scores: list[float] = end.value
+        request.scoring = None
+        if not request.neutral:
+            return self._labelled(request, scores, None)
+        key = (json.dumps([request.message["neutral"], request.labels]), request.active.exact)
+        if request.scores is not None:  # this was the content-free round
+            self._neutral[key] = scores
+            while len(self._neutral) > MAX_NEUTRAL:
+                self._neutral.popitem(last=False)
+            return self._labelled(request, request.scores, scores)
+        if key in self._neutral:
+            return self._labelled(request, scores, self._neutral[key])
+        request.scores = scores
+        return None
+
+    def _labelled(self, request: Request, scores: list[float], neutral: list[float] | None) -> dict[str, Any]:
+        assert request.labels is not None
+        probabilities = label_scores.normalize(scores, neutral)
+        best = int(np.argmax(probabilities))
+        tokens = [token for token in request.labels[best] if token not in self._context.endings]
+        return {"probabilities": probabilities, "best": best, "tokens": tokens}

@@ -1,0 +1,61 @@
+"""What the parent refuses before anything is rendered, sent or computed.
+
+In: a `Request`, the sizes of a model. Out: nothing, or RequestError with the parameter and its limit.
+Not here: what a value means to a caller; HTTP and prompt files have bounds of their own, some of them tighter.
+
+llama.cpp checks little: a penalty of 0 or an infinite bias ends the process, and with it everybody's answers. So a
+value that its samplers cannot take, as single-precision numbers, never reaches them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from service.engine.types import Request, Sampling
+from service.errors import RequestError
+
+RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0, 100),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "repeat_penalty": (0.01, 100),
+    "frequency_penalty": (-100, 100),
+    "presence_penalty": (-100, 100),
+}
+"""Both ends are allowed. Within them no logit of a model overflows a single-precision number."""
+
+MAX_BIASES = 1024  # as in OpenAI's API; each of them costs every step of the answer
+MAX_BIAS = 100.0
+MAX_STOPS, MAX_STOP_CHARS = 64, 4_096  # each is looked for behind every token
+MAX_LOGPROBS = 100
+MAX_CHOICES = 4_096
+
+
+def check_sampling(sampling: Sampling, *, vocabulary: int) -> None:
+    """Raises RequestError with the parameter as key."""
+    for name, (low, high) in RANGES.items():
+        value = getattr(sampling, name)
+        if not low <= value <= high:  # also what is no number at all
+            raise RequestError(f"{name} must be a number from {low:g} to {high:g}.", key=name)
+    if sampling.max_tokens < 1:
+        raise RequestError("max_tokens must be at least 1.", key="max_tokens")
+    if len(sampling.stop) > MAX_STOPS or any(len(word) > MAX_STOP_CHARS for word in sampling.stop):
+        raise RequestError(f"stop takes up to {MAX_STOPS} strings of {MAX_STOP_CHARS} characters.", key="stop")
+    if len(sampling.logit_bias) > MAX_BIASES:
+        raise RequestError(f"logit_bias takes up to {MAX_BIASES} tokens.", key="logit_bias")
+    for token, bias in sampling.logit_bias:
+        if not 0 <= token < vocabulary:
+            raise RequestError(f"logit_bias takes token ids from 0 to {vocabulary - 1}.", key="logit_bias")
+        if not math.isfinite(bias) or abs(bias) > MAX_BIAS:
+            raise RequestError(f"logit_bias takes numbers from -{MAX_BIAS:g} to {MAX_BIAS:g}.", key="logit_bias")
+
+
+def check_request(request: Request, *, vocabulary: int) -> None:
+    """Raises RequestError for what no step could compute."""
+    check_sampling(request.sampling, vocabulary=vocabulary)
+    if request.logprobs is not None and not 0 <= request.logprobs <= MAX_LOGPROBS:
+        raise RequestError(f"logprobs must be from 0 to {MAX_LOGPROBS}.", key="logprobs")
+    if len(request.choices) > MAX_CHOICES:
+        raise RequestError(f"There are {len(request.choices)} choices, and at most {MAX_CHOICES}.", key="choices")
+    if len(set(request.choices)) != len(request.choices) or "" in request.choices:
+        raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")

@@ -1,0 +1,67 @@
+"""The worker's end of the connection: what the parent says, what it is told, and how it knows that the worker lives.
+
+In: frames on a socket. Out: messages in `inbox`, frames. Not here: what the messages mean.
+Pings are answered by the thread that reads, so a pong shows that the process lives, and says how long the main thread
+has been at its present unit of work, which shows whether it moves.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+import time
+import traceback
+from typing import Any
+
+from service.engine.local.protocol import Decoder, encode
+
+
+class Parent:
+    """The process that started this one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._unit: float | None = None  # when the main thread began what it does now; None while it waits
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """One frame, from any thread; the process ends when there is no parent. Raises FrameTooLarge."""
+        frame = encode(message)
+        try:
+            with self._sending:
+                self._connection.sendall(frame)
+        except OSError:
+            os._exit(0)
+
+    def mark(self, *, busy: bool) -> None:
+        """The main thread begins a unit of work, or waits."""
+        self._unit = time.monotonic() if busy else None
+
+    def listen(self) -> None:
+        """Read from now on, on a thread of its own. Its end is the end of the process."""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        code = 1
+        try:
+            self._take_all()
+            code = 0  # the parent is gone; the kernel frees the weights
+        except ConnectionError:
+            code = 0
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+        finally:
+            os._exit(code)  # whatever it was: a process that does not hear must not go on
+
+    def _take_all(self) -> None:
+        decoder = Decoder()
+        while data := self._connection.recv(1 << 16):
+            for message in decoder.feed(data):
+                if message.get("op") == "ping":
+                    unit = self._unit
+                    self.send({"op": "pong", "busy_s": 0.0 if unit is None else time.monotonic() - unit})
+                else:
+                    self.inbox.put(message)
