@@ -29,9 +29,51 @@
 
 What `builds/` tells apart among its own BuildErrors stands where it is raised.
 `http/problems.py` is the only place that turns these into status codes.
+
+Here too is how an error speaks of a name that a caller wrote (`shown`, `pointer`, `nearest`) and of many problems at
+once (`listed`): short, whatever was sent.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+MAX_NAME = 80  # characters of a caller's name that an error repeats
+MAX_POINTER = 1000  # characters of a JSON pointer
+MAX_LISTED = 20  # problems, or known names, that one error lists
+MAX_KNOWN = 1000  # known names that an unknown one is compared with
+
+
+def shown(name: object) -> str:
+    """A caller's name, quoted, and cut after `MAX_NAME` characters."""
+    text = str(name)
+    return repr(text) if len(text) <= MAX_NAME else f"{text[:MAX_NAME]!r}..."
+
+
+def nearest(name: object, known: Iterable[str], least: float = 0.5) -> str | None:
+    """The known name that was probably meant; `least` is how alike they must be, 0 to 1.
+
+    A name that is too long to be repeated is near to none.
+    """
+    text = str(name)
+    if len(text) > MAX_NAME:
+        return None
+    return next(iter(difflib.get_close_matches(text, list(islice(known, MAX_KNOWN)), 1, least)), None)
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901, section 3). Names in it are cut, and of a long one only the end is given."""
+    short = (text if len(text) <= MAX_NAME else text[:MAX_NAME] + "..." for text in map(str, parts))
+    whole = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in short)
+    return whole if len(whole) <= MAX_POINTER else "/..." + whole[-MAX_POINTER:]
+
+
+def listed(items: Sequence[str], separator: str = "; ") -> str:
+    """At most `MAX_LISTED` items in one text, and how many more there are."""
+    more = f"{separator}and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return separator.join(items[:MAX_LISTED]) + more
 
 
 class SameboatError(Exception):

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "keys"},
-    {"text_files"},
+    {"text_files", "strict_json"},
     {"settings", "folders", "private", "children"},
     {"resources", "exposure", "models"},
     {"engine"},

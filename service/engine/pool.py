@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from service.engine.places import Places
 from service.engine.types import Engine
+from service.errors import UnknownModel, shown
 from service.models.cache import Cache
 from service.models.catalog import Catalog
 from service.settings import Settings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from service.engine.local.process import WorkerProcess
 
 
+MAX_MODEL_NAME = 200  # characters
 UNLISTED = 32  # models of a remote engine that are remembered although the catalog does not list them
 
 
@@ -48,6 +50,8 @@ class Engines:
     def get(self, name: str | None = None) -> Engine:
         """The engine of this model, not necessarily started. Raises UnknownModel when it is local and not listed."""
         name = name or self.default
+        if len(name) > MAX_MODEL_NAME:
+            raise UnknownModel(f"No model is called {shown(name)}.", key="model")
         if name not in self._engines:
             self._engines[name] = self._make(name)
             unlisted = [each for each in self._engines if each not in self.catalog and each != self.default]

@@ -16,16 +16,17 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.builds.brief import Brief
-from service.errors import InputsError, StoreAway
+from service.errors import MAX_LISTED, InputsError, StoreAway
 from service.http import problems, sse
 from service.http.builds_types import Accepted, Exchanges, Newest, Shown, ShownWithCallbacks
+from service.http.json_body import JsonRoute
 
 if TYPE_CHECKING:
     from service.builds.runtime import Builds
 
 log = logging.getLogger("sameboat.http")
 T = TypeVar("T")
-router = APIRouter(tags=["builds"])
+router = APIRouter(tags=["builds"], route_class=JsonRoute)
 LOOK_S = 0.4
 AWAY_RETRY_S = 5.0  # a database that restarts is back in seconds
 OVER = ("done", "failed", "cancelled")
@@ -123,7 +124,7 @@ async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
     try:
         return await _ask(builds.submit, brief)
     except InputsError as error:
-        found = [{"pointer": where, "detail": detail} for where, detail in error.problems]
+        found = [{"pointer": where, "detail": detail} for where, detail in error.problems[:MAX_LISTED]]
         raise problems.Refusal(422, "invalid", "The brief is invalid", str(error), errors=found) from error
 
 

@@ -20,12 +20,13 @@ from service.engine.types import Engine
 from service.engine.types import Request as EngineRequest
 from service.http import openai_answers as answers
 from service.http import sse
+from service.http.json_body import JsonRoute
 from service.http.openai_answers import Shape
 from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody
 from service.http.state import ServiceDep, charge, charged, options_of, unless_gone
 from service.prompts import run as prompts
 
-router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
+router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], route_class=JsonRoute)
 
 
 def choices_of(request: EngineRequest, n: int) -> list[EngineRequest]:

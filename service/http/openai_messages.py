@@ -12,8 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from service.engine.types import Message
-from service.errors import NotSupported, RequestError
-from service.http.parameters import near
+from service.errors import NotSupported, RequestError, nearest
 
 REFUSED = ("function_call", "audio", "images", "prefix", "partial")
 """Keys that would change the answer; null, false and empty ones are let be."""
@@ -44,7 +43,7 @@ class ChatMessage(BaseModel):
         for name in sent if isinstance(sent, dict) else ():
             if name in REFUSED and sent[name]:
                 raise NotSupported(f"{name} in a message is not supported.", key="messages")
-            if name not in cls.model_fields and (meant := near(name, cls.model_fields)):
+            if name not in cls.model_fields and (meant := nearest(name, cls.model_fields, 0.8)):
                 raise RequestError(f"A message has an unknown key; did you mean {meant!r}?", key="messages")
         return sent
 

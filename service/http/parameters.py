@@ -8,14 +8,12 @@ Not here: honoured parameters and their ranges (`openai_types`), the page that l
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import NotSupported, RequestError
+from service.errors import MAX_NAME, NotSupported, RequestError, nearest, shown
 
-MAX_NAME = 80  # characters of a caller's name that an error repeats
 MAX_TOLD = 8  # wrong parameters that one error tells
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 
@@ -212,10 +210,5 @@ def _same(value: Any, other: Any) -> bool:
 
 def unknown(name: str, known: Collection[str]) -> str:
     """The sentence about a parameter that nobody knows."""
-    meant = near(name, known, 0.6)
-    return f"Unknown parameter {name[:MAX_NAME]!r}" + (f"; did you mean {meant!r}?" if meant else ".")
-
-
-def near(name: str, known: Collection[str], least: float = 0.8) -> str | None:
-    """The known name that is probably meant; `least` is how alike they must be, 0 to 1."""
-    return next(iter(difflib.get_close_matches(name[:MAX_NAME], known, 1, least)), None)
+    meant = nearest(name, known, 0.6)
+    return f"Unknown parameter {shown(name)}" + (f"; did you mean {meant!r}?" if meant else ".")

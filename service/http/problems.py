@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service import errors
+from service.errors import MAX_LISTED, MAX_POINTER, pointer
 
 log = logging.getLogger("sameboat.http")
 
@@ -49,6 +49,10 @@ OPENAI_CODES = {
 }
 
 
+MAX_DETAIL = 300  # characters of one problem among several
+MAX_SENTENCE = 3000  # characters of an answer's sentence
+
+
 def classify(error: errors.SameboatError) -> tuple[int, str]:
     """Status and kind of one of our errors."""
     return next((status, kind) for known, status, kind in STATUS if isinstance(error, known))
@@ -58,11 +62,6 @@ def headers_of(error: Exception) -> dict[str, str]:
     """`Retry-After` in whole seconds, where the error knows when to come back."""
     after = getattr(error, "retry_after_s", None)
     return {"retry-after": str(max(1, math.ceil(after)))} if after is not None else {}
-
-
-def pointer(parts: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901, section 3)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
@@ -82,34 +81,40 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
     """Status and JSON body for one of our errors; also what a stream ends with when it breaks."""
     status, kind = classify(error)
     if openai:
-        param = error.key.strip("/").replace("/", ".") or None if error.key is not None else None
+        param = error.key[:MAX_POINTER].strip("/").replace("/", ".") or None if error.key is not None else None
         return status, openai_error(status, kind, _as_openai_says(error), param)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InputsError):
         # Prompts know pointers into the inputs; the caller sent them under this key.
-        more["errors"] = [{"pointer": f"/inputs{where}", "detail": detail} for where, detail in error.problems]
+        problems = error.problems[:MAX_LISTED]
+        more["errors"] = [{"pointer": f"/inputs{where}", "detail": detail[:MAX_DETAIL]} for where, detail in problems]
     elif error.key is not None and error.key[:1] in ("", "/"):
-        more["errors"] = [{"pointer": error.key, "detail": error.message}]
+        more["errors"] = [{"pointer": error.key[:MAX_POINTER], "detail": _cut(error.message)}]
     elif error.key is not None:
-        more["key"] = error.key
+        more["key"] = error.key[:MAX_POINTER]
     if isinstance(error, errors.PromptTooLong):
         more |= {"limit": error.limit, "count": error.count}
     if isinstance(error, errors.RequestFailed):
         more["id"] = error.id
     if isinstance(error, errors.SchemaUnsupported):
         more["keyword"] = error.keyword
-    return status, problem(status, kind, type(error).__name__, str(error), **more)
+    return status, problem(status, kind, type(error).__name__, _cut(str(error)), **more)
 
 
 def _as_openai_says(error: errors.SameboatError) -> str:
     """The message; where clients tell an error by OpenAI's own sentence (LiteLLM does), in that sentence."""
     if not isinstance(error, errors.PromptTooLong):
-        return str(error)
+        return _cut(str(error))
     count = f"at least {error.count}" if error.at_least else f"{error.count}"
     return (
         f"This model's maximum context length is {error.limit} tokens. However, your messages resulted in "
         f"{count} tokens. {error.remedy or 'Please reduce the length of the messages.'}"
     )
+
+
+def _cut(text: str) -> str:
+    """A sentence of bounded length, whatever was sent."""
+    return text if len(text) <= MAX_SENTENCE else text[:MAX_SENTENCE] + "..."
 
 
 def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
@@ -149,11 +154,15 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
+        problems = error.errors()
         found = [
-            {"pointer": "" if item["type"] == "json_invalid" else pointer(item["loc"][1:]), "detail": str(item["msg"])}
-            for item in error.errors()
+            {"pointer": pointer(item["loc"][1:]), "detail": str(item["msg"])[:MAX_DETAIL]}
+            for item in problems[:MAX_LISTED]
         ]
         said = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in found)
+        if len(problems) > len(found):
+            said += f"; and {len(problems) - len(found)} more"
+        said = _cut(said)
         if request.url.path.startswith("/v1/"):
             param = found[0]["pointer"].strip("/").replace("/", ".") or None
             return respond(request.url.path, 400, openai_error(400, "invalid_value", said, param))

@@ -7,17 +7,18 @@ A prompt that was promoted while the service runs is answered and described like
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from service import errors
 from service.engine.types import Chunk
 from service.errors import PromptError, RequestError, SameboatError
 from service.evaluation import cases
 from service.http import problems, sse
+from service.http.json_body import body_of
 from service.http.openai_types import SEEDS, ChatBody, seed_of
 from service.http.parameters import unknown
 from service.http.state import Service, ServiceDep, charged, options_of, unless_gone
@@ -95,32 +96,12 @@ def shown(result: Result) -> dict[str, Any]:
     }
 
 
-async def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent. Raises RequestError, without repeating it."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != "application/json":
-        raise RequestError("Send JSON with Content-Type: application/json (curl --json).", key="Content-Type")
-    try:
-        body = json.loads(await request.body(), parse_constant=_no_constant)
-        # Half a surrogate pair is legal in JSON's grammar and in no UTF-8 text: refused here, or it breaks far inside.
-        json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise RequestError("The body is not JSON.", key="") from None
-    if not isinstance(body, dict):
-        raise RequestError("The body must be a JSON object with `inputs`.", key="")
-    return body
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, bool]:
     """Inputs, seed and whether to stream; null is the default. Raises RequestError."""
     for name in sorted(set(body) - set(KEYS)):
         decided = name in ChatBody.model_fields
         why = f"{name} cannot be set here. The promoted prompt decides it." if decided else unknown(name, KEYS)
-        raise RequestError(why, key=problems.pointer((name,)))
+        raise RequestError(why, key=errors.pointer((name,)))
     inputs, seed, stream = (body.get(name) for name in KEYS)
     if inputs is not None and not isinstance(inputs, Mapping):
         raise RequestError("inputs must be an object.", key="/inputs")
@@ -135,6 +116,8 @@ async def answered(name: str, request: Request, service: Service) -> Response:
     """One call of one prompt, streamed or whole."""
     prompt = service.library[name]
     body = await body_of(request)
+    if not isinstance(body, dict):
+        raise RequestError("The body must be a JSON object with `inputs`.", key="")
     inputs, seed, stream = _values(body)
     engine = service.engine_for(prompt)
     streamed = stream or "text/event-stream" in request.headers.get("accept", "")

@@ -6,7 +6,6 @@ What it does not know: where files are kept, or how they are fetched.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service import text_files
-from service.errors import ModelError, UnknownModel
+from service.errors import ModelError, UnknownModel, listed, nearest, shown
 from service.models import tuned
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -110,8 +109,8 @@ class Catalog:
         raw = text_files.from_toml(text, str(path), ModelError)
         models = {}
         beside = tuned.path_of(path)
-        listed = [*_entries(raw, path).items(), *_entries(tuned.read(beside), beside).items()]
-        for name, entry in listed:
+        entries = [*_entries(raw, path).items(), *_entries(tuned.read(beside), beside).items()]
+        for name, entry in entries:
             try:
                 models[name] = Model(name=name, **entry)
             except (ValidationError, TypeError) as error:
@@ -131,9 +130,9 @@ class Catalog:
         """The model of this name. Raises UnknownModel naming the nearest one."""
         if name in self._models:
             return self._models[name]
-        near = difflib.get_close_matches(name, self._models, 1, 0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(self._models)}."
-        raise UnknownModel(f"No model is called {name!r} in {self.path}.", key="model", remedy=hint)
+        near = nearest(name, self._models)
+        hint = f"Did you mean {near!r}?" if near else f"There are: {listed(list(self._models), ', ')}."
+        raise UnknownModel(f"No model is called {shown(name)} in {self.path}.", key="model", remedy=hint)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())

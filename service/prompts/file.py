@@ -6,7 +6,6 @@ not know: engines, locks, where promoted prompts live. Nothing in a file is exec
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -23,8 +22,16 @@ from ruamel.yaml.comments import CommentedMap
 from service import text_files
 from service.engine.schema import Grammar, compile_schema
 from service.engine.types import Message
-from service.errors import InputsError, PromptError, SchemaUnsupported
+from service.errors import (
+    MAX_LISTED,
+    InputsError,
+    PromptError,
+    SchemaUnsupported,
+    listed,
+    nearest,
+)
 from service.prompts import render
+from service.prompts.inputs import Inputs
 from service.prompts.mistakes import Mistakes, read_spec
 from service.prompts.spec import Spec
 from service.prompts.tree import commented, dump, header, naming_schema, parse, plain
@@ -94,22 +101,14 @@ class Prompt:
 
     def check_inputs(self, inputs: Mapping[str, Any]) -> None:
         """Raises InputsError with JSON pointers, and without the values, which may be private."""
-        problems: list[tuple[str, str]] = []
-        for error in jsonschema.Draft202012Validator(self.inputs_schema).iter_errors(dict(inputs)):
-            pointer = "".join(f"/{part}" for part in error.absolute_path)
-            if error.validator == "required":
-                missing = [name for name in error.validator_value if name not in error.instance]
-                problems += [(f"{pointer}/{name}", "this input is missing") for name in missing]
-            elif error.validator == "additionalProperties":
-                known = error.schema.get("properties", {})
-                for name in sorted(set(error.instance) - set(known)):
-                    near = difflib.get_close_matches(name, known, 1)
-                    problems.append((f"{pointer}/{name}", "unknown" + (f"; did you mean {near[0]!r}?" if near else "")))
-            else:
-                problems.append((pointer, f"does not satisfy {error.validator}: {error.validator_value!r}"))
+        problems = self._inputs.problems(inputs)
         if problems:
-            said = "; ".join(f"{pointer or '/'} {message}" for pointer, message in sorted(set(problems)))
-            raise InputsError(f"The inputs of {self.name} are wrong: {said}.", sorted(set(problems)))
+            said = listed([f"{where or '/'} {message}" for where, message in problems])
+            raise InputsError(f"The inputs of {self.name} are wrong: {said}.", problems[:MAX_LISTED])
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return Inputs(self.inputs_schema)
 
     def messages(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The conversation with the inputs filled in. Raises InputsError."""
@@ -219,9 +218,9 @@ def _check_variables(prompt: Prompt, mistakes: Mistakes) -> None:
         return
     declared = set(prompt.inputs_schema.get("properties", {}))
     for name in sorted(set(prompt.variables) - declared):
-        near = difflib.get_close_matches(name, declared, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; declare it or remove it"
-        mistakes.add(("messages",), f"{{{{{name}}}}} is not among the inputs{hint}", key=f"inputs.properties.{name}")
+        near = nearest(name, sorted(declared))
+        hint = f"did you mean {near!r}?" if near else "declare it or remove it"
+        mistakes.add(("messages",), f"{{{{{name}}}}} is not among the inputs; {hint}", key=f"inputs.properties.{name}")
     for name in sorted(declared - set(prompt.variables)):
         place = ("inputs", "properties", name)
         mistakes.add(place, f"input {name!r} is never used in messages.", key=".".join(place))

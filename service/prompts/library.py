@@ -6,14 +6,13 @@ was promoted. Nothing else is served: a prompt without a lock is a draft, wherev
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.types import Identity
-from service.errors import LockMismatch, PromptError, UnknownPrompt
+from service.errors import LockMismatch, PromptError, UnknownPrompt, listed, nearest, shown
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, load
 from service.prompts.lock import Lock
@@ -84,11 +83,12 @@ class Library:
         if kept is not None and kept.seen == _seen(self.folder(name)):
             return kept
         if name not in self.names():
-            near = difflib.get_close_matches(name, self.names(), 1, 0.5)
+            known = self.names()
+            near = nearest(name, known)
             raise UnknownPrompt(
-                f"No promoted prompt is called {name!r}.",
+                f"No promoted prompt is called {shown(name)}.",
                 key="name",
-                remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(self.names()) or 'none'}.",
+                remedy=f"Did you mean {near!r}?" if near else f"There are: {listed(known, ', ') or 'none'}.",
             )
         self._kept[name] = found = self._read(name, self.folder(name))
         return found

@@ -7,14 +7,13 @@ so that mistakes behind it are told in the same run. Not here: what a `Spec`'s p
 from __future__ import annotations
 
 import copy
-import difflib
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml.comments import CommentedMap
 
-from service.errors import PromptError
+from service.errors import PromptError, nearest, shown
 from service.prompts.spec import Evaluator, ModelParameters, Spec
 from service.prompts.tree import line_of
 
@@ -103,9 +102,9 @@ def _unknown(place: Place, value: Any) -> str:
     if value is None and " " in name:  # {content: one, two} in YAML's flow style is a key `two` without a value
         return f"unknown key {name!r}{inside}; text that holds a comma must be in quotes."
     known = _known_keys(place)
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    return f"unknown key {name!r}{inside}; " + (
-        f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    near = nearest(name, known)
+    return f"unknown key {shown(name)}{inside}; " + (
+        f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
     )
 
 

@@ -25,10 +25,11 @@ from jsonschema import Draft202012Validator
 from service.engine.schema import numbers, patterns, strings
 from service.engine.schema.disjoint import overlap
 from service.engine.schema.formats import CHECKS, SHAPES
-from service.engine.schema.grammar import Grammar, pointer_of, validator_for
+from service.engine.schema.grammar import Grammar, validator_for
 from service.engine.schema.keywords import ANNOTATIONS, OF_TYPE, TYPES, check_keywords, refuse
 from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, sequence
 from service.engine.schema.values import any_object, array_of, canonical, constant, listed, scalars
+from service.errors import pointer as pointer_of
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_GRAMMAR_BYTES = 400_000

@@ -18,13 +18,9 @@ from referencing import Registry
 
 from service.engine.schema import matching, patterns
 from service.engine.schema.formats import checker
+from service.errors import pointer
 
 JSON_DEPTH = 128  # deeper values are refused before a recursive parser or validator meets them
-
-
-def pointer_of(path: Any) -> str:
-    """A JSON pointer (RFC 6901) from path elements."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Grammar:
         if self.schema is None:
             return value, ()
         found = self._validator.iter_errors(value)
-        problems = [f"{pointer_of(error.absolute_path) or 'the answer'} breaks {error.validator!r}" for error in found]
+        problems = [f"{pointer(error.absolute_path) or 'the answer'} breaks {error.validator!r}" for error in found]
         return value, tuple(problems[:5])
 
     @cached_property
@@ -74,9 +70,10 @@ class Grammar:
         return validator_for(self.schema)
 
 
-def validator_for(schema: Any) -> Draft202012Validator:
-    """A validator of this schema with our formats and ECMA's reading of patterns. It fetches nothing from anywhere."""
-    made: Draft202012Validator = _Validator(schema, format_checker=checker(), registry=Registry())
+def validator_for(schema: Any, *, formats: bool = True) -> Draft202012Validator:
+    """A validator of this schema with ECMA's reading of patterns, and unless `formats` is False with our formats. It
+    fetches nothing from anywhere."""
+    made: Draft202012Validator = _Validator(schema, format_checker=checker() if formats else None, registry=Registry())
     return made
 
 

@@ -5,11 +5,10 @@ Everything that is in none of these tables is refused too: an unknown keyword ma
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from service.errors import SchemaUnsupported
+from service.errors import MAX_NAME, SchemaUnsupported, nearest, shown
 
 OF_TYPE: dict[str, tuple[str, ...]] = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
@@ -59,8 +58,9 @@ def refuse(pointer: str, keyword: str, why: str, remedy: str | None = None) -> S
     """The error that says which keyword, where, why, and what to do instead."""
     place = f"at {pointer}" if pointer else "at the root"
     return SchemaUnsupported(
-        f"The schema cannot be enforced: {keyword!r} {place} {why}.", pointer=pointer, keyword=keyword, remedy=remedy
-    )
+        f"The schema cannot be enforced: {shown(keyword)} {place} {why}.",
+        pointer=pointer, keyword=keyword[:MAX_NAME], remedy=remedy,
+    )  # fmt: skip
 
 
 def check_keywords(schema: Mapping[str, Any], pointer: str) -> None:
@@ -72,5 +72,5 @@ def check_keywords(schema: Mapping[str, Any], pointer: str) -> None:
             continue
         if keyword in REFUSED:
             raise refuse(pointer, keyword, "is not supported", REFUSED[keyword])
-        near = difflib.get_close_matches(str(keyword), sorted(CONSTRAINTS | ANNOTATIONS), n=1)
-        raise refuse(pointer, str(keyword), "is not known", f"Did you mean {near[0]!r}?" if near else "Remove it.")
+        near = nearest(keyword, sorted(CONSTRAINTS | ANNOTATIONS))
+        raise refuse(pointer, str(keyword), "is not known", f"Did you mean {near!r}?" if near else "Remove it.")
