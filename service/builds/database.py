@@ -5,16 +5,22 @@ What comes in: settings. What goes out: an SQLAlchemy engine and the same URL fo
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import shlex
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from service import private
+from service.errors import SettingsError
 from service.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
+CHECK_S = 1.0  # for a look through a SQLite file: 200 MB or more (what is behind that shows when it is read)
 # SQLSTATE classes (PostgreSQL, appendix A) of a server that is away, full, or leaving: not about what was asked.
 AWAY = ("08", "53", "57P", "58")
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -29,6 +35,29 @@ def database_url(settings: Settings) -> str:
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)
     return url
+
+
+def intact(path: Path) -> None:
+    """Look through the SQLite file, for CHECK_S at most. Raises SettingsError with its path when it is damaged."""
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+            ends = time.monotonic() + CHECK_S
+            connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:  # interrupted, locked or not readable: who opens it says what is wrong
+        return
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+    if said != "ok":
+        why = said.splitlines()[-1][:200]
+        raise SettingsError(
+            f"{path}, the database of builds, is damaged: {why}.",
+            key="SAMEBOAT_STATE_DIR",
+            remedy=f"Move it away, and the next start makes a new one: mv {shlex.quote(str(path))}* ELSEWHERE. "
+            "What is whole in it can be read with: sqlite3 FILE .recover",
+        )
 
 
 def make_engine(url: str) -> sa.Engine:

@@ -33,7 +33,7 @@ from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
 from service.builds.callback import Allowed, key_of
-from service.builds.database import CONNECT_TIMEOUT_S, database_url, make_engine, outage
+from service.builds.database import CONNECT_TIMEOUT_S, database_url, intact, make_engine, outage
 from service.builds.delivery import Delivery
 from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
@@ -100,6 +100,7 @@ class Builds:
         sqlite_time.install()
         url = database_url(self.settings)
         if url.startswith("sqlite"):
+            intact(state / "builds.sqlite")
             self._lock, worker = take(state / "builds.lock"), "sqlite"  # there is one, wherever its file is carried
         else:
             self._lock, place = slot(state)
