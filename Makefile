@@ -3,9 +3,14 @@
 SHELL := /bin/bash
 RUN_EXTRAS := --extra local --no-default-groups
 ALL_EXTRAS := --all-extras --group dev
-BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
-PYTEST_ARGS ?=
-JUPYTER_ARGS ?=
+BASE ?= origin/main
+
+# What a caller gives is data. It is taken as it is written and never expanded here, also where it says $(shell ...);
+# recipes read it from the environment, quoted, so that no shell reads it as code either.
+GIVEN := ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE TARGET TESTS URL UV_PROJECT_ENVIRONMENT
+$(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
+  $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+export BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
 
 .PHONY: help
 help: ## list the targets
@@ -18,15 +23,15 @@ setup: ## the environment for development, exactly as uv.lock pins it
 .PHONY: run
 run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:7860
 	@python3 .ci/bootstrap.py $(RUN_EXTRAS)
-	@exec $(BIN)/sameboat serve
+	@exec "$$BIN/sameboat" serve
 
 .PHONY: test
 test: setup models ## set up and run every test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" "$$BIN/python" -m pytest
 
 .PHONY: models
 models: setup ## fetch and verify the starter model
-	@$(BIN)/sameboat model pull --quiet
+	@"$$BIN/sameboat" model pull --quiet
 
 .PHONY: lint
 lint: setup ## formatting, lint, types, secrets, workflows, containers, shell
@@ -34,48 +39,46 @@ lint: setup ## formatting, lint, types, secrets, workflows, containers, shell
 
 .PHONY: format
 format: setup ## let ruff fix what it can
-	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+	@"$$BIN/ruff" check --fix --quiet . ; "$$BIN/ruff" format --quiet .
 
 .PHONY: notebook
 notebook: setup models ## JupyterLab on the notebooks; more for it in JUPYTER_ARGS, such as --port=8890
-	@exec $(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. $(JUPYTER_ARGS) notebooks/1-first-words.ipynb
+	@read -ra words <<<"$$JUPYTER_ARGS"; exec "$$BIN/jupyter" lab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. "$${words[@]}" notebooks/1-first-words.ipynb
 
 .PHONY: promotion-reports
 promotion-reports: setup models ## a worse, an equal and a better draft of each real prompt, into docs/promotion-reports.md
-	@$(BIN)/python -m tests.bench.promotion_reports
+	@"$$BIN/python" -m tests.bench.promotion_reports
 
-BASE ?= origin/main
-OUT ?=
 .PHONY: prompt-report
 prompt-report: setup ## the pull request's text for every prompt changed since BASE (no model needed; OUT=file)
-	@$(BIN)/sameboat prompt report --base $(BASE) $(if $(OUT),--out $(OUT))
+	@"$$BIN/sameboat" prompt report --base "$$BASE" $${OUT:+--out "$$OUT"}
 
 .PHONY: bench
 bench: setup models ## measure, side by side with peers, into docs/bench.{json,md,svg}; ARGS="--rounds 3"
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench "$${words[@]}"
 
 .PHONY: drill-briefs
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md
-	@$(BIN)/sameboat model pull --quiet qwen2.5-coder-1.5b-instruct
-	@$(BIN)/python -m tests.bench.drill_briefs
+	@"$$BIN/sameboat" model pull --quiet qwen2.5-coder-1.5b-instruct
+	@"$$BIN/python" -m tests.bench.drill_briefs
 
 .PHONY: image
 image: ## build sameboat:local, labelled with what it serves (TARGET=worker, baked, dev; PYTHON_IMAGE=another base; PLATFORM=linux/arm64)
-	@.ci/image $(or $(TARGET),runtime)
+	@.ci/image "$${TARGET:-runtime}"
 
 .PHONY: image-test
 image-test: setup image ## build the image and test it: locked in, recorded tokens, kills, limits
-	@SAMEBOAT_IMAGE=sameboat:local $(BIN)/python -m pytest tests/containers/test_image.py tests/containers/test_kill.py $(PYTEST_ARGS)
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" SAMEBOAT_IMAGE=sameboat:local "$$BIN/python" -m pytest tests/containers/test_image.py tests/containers/test_kill.py
 
 .PHONY: compose-test
 compose-test: setup image ## build what compose.yaml names and test it: names, volumes, a notebook, workers killed on Postgres
 	@.ci/image worker
 	@.ci/image dev
-	@SAMEBOAT_IMAGE=sameboat:local $(BIN)/python -m pytest tests/containers/test_compose.py $(PYTEST_ARGS)
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" SAMEBOAT_IMAGE=sameboat:local "$$BIN/python" -m pytest tests/containers/test_compose.py
 
 .PHONY: smoke
 smoke: ## ask every public route of a deployed instance: make smoke URL=https://...
-	@python3 .ci/smoke.py $(or $(URL),http://127.0.0.1:7860)
+	@python3 .ci/smoke.py "$${URL:-http://127.0.0.1:7860}"
 
 .PHONY: bundle
 bundle: ## what a serverless platform gets, in .sameboat/bundle, and how large it is
@@ -95,9 +98,9 @@ live: setup ## ask the models of all promoted prompts again; they must give the 
 
 .PHONY: refresh
 refresh: setup ## fetch the data sets again, make the cases again, and say what the promoted prompts make of them
-	@$(BIN)/python data/fetch_reviews.py
-	@$(BIN)/python data/make_contacts.py
-	@$(BIN)/python data/fetch_messages.py
+	@"$$BIN/python" data/fetch_reviews.py
+	@"$$BIN/python" data/make_contacts.py
+	@"$$BIN/python" data/fetch_messages.py
 	@git diff --stat -- data
 	@.ci/evaluate replay || true
 
@@ -107,15 +110,15 @@ devcontainer-test: ## build the workspace with the Dev Containers CLI and use it
 
 .PHONY: drill-load
 drill-load: setup models ## 200 clients for five minutes, the engine killed 20 times meanwhile, into docs/load.md
-	@$(BIN)/python -m tests.bench.drill_load
+	@"$$BIN/python" -m tests.bench.drill_load
 
 .PHONY: drill-hostile
 drill-hostile: setup models ## 30 clients of every kind for 15 minutes, engine and service killed meanwhile, into docs/hostile.md
-	@$(BIN)/python -m tests.bench.drill_hostile $(ARGS)
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_hostile "$${words[@]}"
 
 .PHONY: drill-api
 drill-api: setup ## Schemathesis on the whole API for ten minutes
-	@$(BIN)/python -m tests.http.drill_api
+	@"$$BIN/python" -m tests.http.drill_api
 
 .PHONY: drill-delivery
 drill-delivery: ## two commits, their images, promotion by digest, smoke, the way back, on a registry of this machine
@@ -123,11 +126,11 @@ drill-delivery: ## two commits, their images, promotion by digest, smoke, the wa
 
 .PHONY: fuzz
 fuzz: setup models ## every route with bodies at their ends against the real engine, for half an hour; ARGS="--seconds 60"
-	@$(BIN)/python -m tests.http.fuzz $(ARGS)
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.http.fuzz "$${words[@]}"
 
 .PHONY: drill-builds
 drill-builds: setup ## a thousand briefs, ten at a time, beside five builds, and a kill: what is lost (nothing)
-	@$(BIN)/python -m tests.bench.builds
+	@"$$BIN/python" -m tests.bench.builds
 
 .PHONY: clean
 clean: ## remove what can be made again inside this folder (never the model cache)
