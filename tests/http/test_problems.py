@@ -141,10 +141,20 @@ def test_bytes_that_are_no_json_object_are_refused_before_anything_is_asked(make
     assert engine.asked == []
 
 
-def test_a_form_is_told_to_be_json(make: Make) -> None:
-    response = ask(make(ScriptedEngine(lambda request: "x")), "POST", "/prompts/greet", data={"inputs": SECRET})
-    assert response.status_code == 400
-    assert "curl --json" in response.json()["detail"]
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain", "multipart/form-data"])
+def test_a_body_of_another_content_type_is_told_which_one_is_wanted(make: Make, kind: str | None) -> None:
+    """On every route that takes a body: `curl -d` sends a form. It stays refused even where it holds JSON, because any
+    website may have a browser send these types."""
+    app = make(ScriptedEngine(lambda request: "x"))
+    paths = app.openapi()["paths"]
+    routes = [path for path, operations in paths.items() if "requestBody" in operations.get("post", {})]
+    assert {"/api-endpoint", "/builds", "/prompts/greet", "/v1/chat/completions", "/v1/embeddings"} <= set(routes)
+    for route in routes:
+        headers = {} if kind is None else {"content-type": kind}
+        response = ask(app, "POST", route, content=f'{{"inputs": "{SECRET}"}}', headers=headers)
+        assert response.status_code == 400, route
+        assert "Send JSON with Content-Type: application/json (curl --json)." in response.text, route
+        assert SECRET not in response.text
 
 
 def test_unknown_words_in_headers_are_refused(make: Make) -> None:
