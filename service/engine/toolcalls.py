@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.engine.schema import Grammar, compile_schema
+from service.engine.schema.compile import MAX_GRAMMAR_BYTES
 from service.engine.schema.keywords import refuse
 from service.errors import RequestError, SchemaUnsupported
 
@@ -84,10 +85,16 @@ def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, pa
     names: list[str] = []
     after: list[str] = []
     enforced: set[str] = set()
+    size = 0
     for number, (name, function) in enumerate(functions.items()):
         pointer = f"/tools/{places.index(name)}/function/parameters"
         made = _arguments(function.get("parameters"), pointer)
         prefix = f"f{number}"
+        size += len(made.lark.encode())
+        if size > MAX_GRAMMAR_BYTES:
+            raise refuse(
+                "/tools", "tools", f"need a grammar of more than {MAX_GRAMMAR_BYTES} bytes together", "Offer fewer."
+            )
         bodies.append(_renamed(made.lark, prefix))
         opening = json.dumps(json.dumps(name))
         names.append(f'"{{" "\\"name\\"" ": " {opening} ", " "\\"arguments\\"" ": " {prefix}_start "}}"')

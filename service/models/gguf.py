@@ -24,7 +24,10 @@ MAX_KEYS, MAX_ITEMS, MAX_BYTES = 4096, 4_000_000, 64 * 1024 * 1024  # a corrupt 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the header says. Counts are as in the file; `values` holds every scalar and string."""
+    """What the header says. Counts are as in the file; `values` holds every scalar and string.
+
+    `longest_token` is the largest number of bytes of a text that one token stands for, or somewhat more.
+    """
 
     architecture: str
     context_length: int
@@ -37,6 +40,7 @@ class Metadata:
     vocabulary: int
     chat_template: str | None
     special_tokens: tuple[str, ...]
+    longest_token: int
     bos_token: str
     eos_token: str
     tensor_count: int
@@ -95,6 +99,9 @@ def _parse(file: BinaryIO, path: Path) -> Metadata:
     size = width // max(1, heads)
     special = {_text(text) for text, kind in zip(tokens, types, strict=False) if kind in (CONTROL, USER_DEFINED)}
     template = scalars.get("tokenizer.chat_template")
+    # A byte-level vocabulary writes each byte as one character, the others are plain UTF-8.
+    bytewise = scalars.get("tokenizer.ggml.model") == "gpt2"
+    longest = max((len(_text(raw)) if bytewise else len(raw) for raw in tokens if isinstance(raw, bytes)), default=0)
     return Metadata(
         architecture=name,
         context_length=number("context_length"),
@@ -106,6 +113,7 @@ def _parse(file: BinaryIO, path: Path) -> Metadata:
         value_length=number("attention.value_length", size),
         vocabulary=len(tokens),
         chat_template=str(template) if template is not None else None,
+        longest_token=longest,
         special_tokens=tuple(sorted(text for text in special if text.strip())),
         bos_token=token("bos_token_id"),
         eos_token=token("eos_token_id"),

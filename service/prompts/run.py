@@ -116,6 +116,7 @@ async def ask(request: Request, engine: Engine) -> Result:
 async def ask_stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
     """Chunks, then the result. Raises NotSupported for what the engine cannot honestly do."""
     _check_abilities(request, engine)
+    engine.check((request,))
     identity = engine.identity
     mark = fingerprint(request, identity)
     async with contextlib.aclosing(engine.stream(replace(request, fingerprint=mark))) as items:

@@ -24,7 +24,7 @@ from service import resources
 from service.engine.line import Line
 from service.engine.local import cpu
 from service.engine.local.kept import KeptAnswers
-from service.engine.local.limits import check_request
+from service.engine.local.limits import check_request, check_text, is_heavy
 from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
 from service.engine.local.protocol import Pieces, refusal
@@ -37,6 +37,7 @@ from service.settings import Settings
 
 log = logging.getLogger("sameboat.engine")
 
+MAX_SPACED_CHARS = 1 << 20  # of a text to embed that may be mostly white space
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 
 
@@ -304,7 +305,7 @@ class LocalEngine(LocalModel):
             yield reused
             return
         await self.start()
-        ticket = self._admit(request)
+        ticket = await self._admit(request)
         try:
             async with contextlib.aclosing(ticket.follow(self.observe)) as items:
                 async for item in items:
@@ -323,6 +324,7 @@ class LocalEngine(LocalModel):
     async def count(self, request: Request) -> int:
         """Prompt tokens, counted by the worker itself. Raises NotSupported for a model that only embeds."""
         self._check_writes()
+        self.check_size(request)
         await self.ready()
         return int((await self._ask({"op": "count", "pieces": pieces_of(request, self.template)}))["tokens"])
 
@@ -344,6 +346,9 @@ class LocalEngine(LocalModel):
                 key="model",
                 remedy="Name a model that is made for them: sameboat model list says which.",
             )
+        for text in texts:  # white space may stand for no token, so a text is counted without it, unless it is huge
+            written = text if len(text) > MAX_SPACED_CHARS else " ".join(text.split())
+            check_text(written, context=self._most_tokens, longest=max(1, self.metadata.longest_token))
         size = sum(len(text) for text in texts) // BYTES_PER_TOKEN
         if len(self._asked) >= self._settings.queue_requests:
             self._counters["rejected"] += 1
@@ -378,15 +383,19 @@ class LocalEngine(LocalModel):
 
     # --- admission ---
 
-    def _admit(self, request: Request) -> Ticket:
+    async def _admit(self, request: Request) -> Ticket:
         """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
         self._check_writes()
-        if self._health.state in ("failed", "stopped", "draining"):
-            retry = 5.0 if self._health.state == "draining" else None
-            raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
+        self._check_open()
         check_request(request, vocabulary=self.metadata.vocabulary)
+        self.check_size(request)
+        if is_heavy(request):  # the event loop goes on meanwhile
+            submit = await asyncio.to_thread(told, request, self.template, force=self._force)
+            self._check_open()
+        else:
+            submit = told(request, self.template, force=self._force)
         self._next += 1
-        message = {**told(request, self.template, force=self._force), "id": self._next}
+        message = {**submit, "id": self._next}
         ticket = Ticket(message["id"], request, message, estimated_tokens(message["pieces"]), time.monotonic())
         if self._queue.full(ticket):
             self._counters["rejected"] += 1
@@ -398,6 +407,11 @@ class LocalEngine(LocalModel):
         self._queue.join(ticket)
         self._pump()
         return ticket
+
+    def _check_open(self) -> None:
+        if self._health.state in ("failed", "stopped", "draining"):
+            retry = 5.0 if self._health.state == "draining" else None
+            raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
 
     def _check_writes(self) -> None:
         if self.metadata.pools:

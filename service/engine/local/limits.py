@@ -10,9 +10,11 @@ value that its samplers cannot take, as single-precision numbers, never reaches 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from service.engine.types import Request, Sampling
-from service.errors import RequestError
+from service.errors import PromptTooLong, RequestError
 
 RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 100),
@@ -59,3 +61,60 @@ def check_request(request: Request, *, vocabulary: int) -> None:
         raise RequestError(f"There are {len(request.choices)} choices, and at most {MAX_CHOICES}.", key="choices")
     if len(set(request.choices)) != len(request.choices) or "" in request.choices:
         raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")
+
+
+def check_size(request: Request, *, context: int, longest: int) -> None:
+    """Raises PromptTooLong for a prompt that cannot fit whatever its tokens are. Costs no more than reading `context`
+    tokens of `longest` bytes, the most that a token of this model stands for.
+    """
+    for messages in (request.messages, request.neutral):
+        if len(messages) > context:  # each takes a token at least
+            raise too_large(context, len(messages), f"{len(messages)} messages")
+    written = [request.text or "", *((message.content, message.tool_calls) for message in request.messages)]
+    for whole in ([written, request.tools], [message.content for message in request.neutral]):
+        check_text(whole, context=context, longest=longest)
+
+
+def check_text(value: Any, *, context: int, longest: int) -> None:
+    """The same for a text, or texts within lists and objects."""
+    size = text_bytes(value, enough=context * longest)
+    if size > context * longest:
+        raise too_large(context, -(-size // longest), f"more than {context * longest} bytes")
+
+
+def too_large(context: int, count: int, what: str) -> PromptTooLong:
+    """The error of a prompt that was not counted, because it cannot fit."""
+    return PromptTooLong(
+        f"The prompt has {what}, at least {count} tokens, and the context holds {context} with the answer.",
+        limit=context,
+        count=count,
+        at_least=True,
+        remedy="Shorten the prompt or raise SAMEBOAT_CONTEXT.",
+    )
+
+
+def text_bytes(value: Any, *, enough: int) -> int:
+    """Bytes of the texts in a JSON value, keys too, and one for each item; counting ends soon after `enough`."""
+    size, left = 0, [value]
+    while left and size <= enough:
+        item = left.pop()
+        if isinstance(item, str):
+            size += len(item) if len(item) > enough else len(item.encode(errors="surrogatepass"))
+        elif isinstance(item, Mapping):
+            size += len(item)
+            if size <= enough:
+                left += item.keys()
+                left += item.values()
+        elif isinstance(item, (list, tuple)):
+            size += len(item)
+            if size <= enough:
+                left += item
+    return size
+
+
+def is_heavy(request: Request) -> bool:
+    """Whether rendering it could take longer than a few milliseconds."""
+    light = 16_384  # bytes, about 1 ms
+    if request.tools or len(request.messages) > 64:
+        return True
+    return text_bytes([request.text or "", [message.content for message in request.messages]], enough=light) > light

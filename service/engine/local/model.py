@@ -14,6 +14,7 @@ from typing import Any
 
 from service import private, resources
 from service.engine.line import Size, check_together
+from service.engine.local import limits
 from service.engine.local.telling import estimated_tokens, pieces_of
 from service.engine.local.template import ChatTemplate
 from service.engine.types import Abilities, Identity, Request
@@ -100,8 +101,10 @@ class LocalModel:
         fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), beside=beside)
 
     def check(self, requests: Sequence[Request]) -> None:
-        """Raises RequestError for more requests than the queue of an idle engine takes."""
+        """Raises RequestError for a prompt that cannot fit, and for more than the queue of an idle engine takes."""
         settings = self._settings
+        for request in {(id(request.messages), request.text): request for request in requests}.values():
+            self.check_size(request)
         if len(requests) <= settings.parallel:
             return
         known: dict[tuple[int, str | None], int] = {}  # the choices of one prompt differ in their seeds only
@@ -112,6 +115,15 @@ class LocalModel:
                 known[prompt] = estimated_tokens(pieces_of(request, self.template))
             sizes.append(Size(known[prompt], request.priority == "background"))
         check_together(sizes, places=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens)
+
+    def check_size(self, request: Request) -> None:
+        """Raises PromptTooLong for a prompt that cannot fit, at little cost."""
+        limits.check_size(request, context=self._most_tokens, longest=max(1, self.metadata.longest_token))
+
+    @property
+    def _most_tokens(self) -> int:
+        """No context has more: llama.cpp rounds what it is told up to a multiple of 256."""
+        return -(-self._settings.context // 256) * 256
 
     def _prefix_key(self) -> str | None:
         """The key of the saved prefixes, as hexadecimal digits; None, and the log says so, where none can be kept.
