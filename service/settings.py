@@ -193,6 +193,10 @@ class Settings(BaseSettings):
     callback_signing_key: SecretStr | None = Field(
         None, description="Key of the callbacks' Standard Webhooks signature."
     )
+    browser_namespace: bool = Field(
+        False,
+        description="Open pages only in a network namespace without a way out; where none can be made, judge none.",
+    )
     browser: str | None = Field(
         None, description="Chromium's path. Default: the first of chromium, google-chrome found."
     )

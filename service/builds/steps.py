@@ -215,6 +215,7 @@ class Steps:
             browser=self.browser,
             timeout_s=max(5.0, self._budget(build).for_publishing(time.time()) / 4),
             network=hosts(self.settings.build_network),
+            namespace=self.settings.browser_namespace,
         )
         failed = list(report.failures)
         leaks = secrets_scan.scan(files, self.secrets)

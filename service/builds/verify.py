@@ -92,8 +92,10 @@ def verify(
     browser: str | None,
     timeout_s: float,
     network: frozenset[str] = frozenset(),
+    namespace: bool = False,
 ) -> Report:
-    """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach.
+    """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach; with
+    `namespace` it is opened only where the kernel keeps it from all others.
 
     Where no browser is, or the one that is does not run, what it would judge is reported as not judged, and why.
     """
@@ -104,7 +106,7 @@ def verify(
     why = "there is no browser here"
     if browser is not None:
         try:
-            seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network)
+            seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network, namespace=namespace)
             return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
         except BuildError as error:  # the site is not to blame, and is published with what could be judged
             why = error.message

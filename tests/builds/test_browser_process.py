@@ -38,6 +38,22 @@ def test_it_yields_and_knows_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
     assert "canary-environment" not in (tmp_path / "env").read_text(encoding="utf-8", errors="replace")
 
 
+def test_where_a_namespace_is_asked_for_and_none_can_be_made_no_page_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that forbids them; and where that is not asked for, the browser is started."""
+    forbids = "from service.builds.browser import isolation, page; isolation._tried = lambda _: False; page.main()"
+    monkeypatch.setattr(process, "python", lambda module, *words: [sys.executable, "-c", forbids, *words])
+    monkeypatch.setattr(process, "_driven", lambda _: None)
+    browser = program(tmp_path / "browser", f"echo > {tmp_path}/started", "exit 1")
+    with pytest.raises(BuildError, match="SAMEBOAT_BROWSER_NAMESPACE"):
+        process.look({}, [], browser=browser, timeout_s=5, namespace=True)
+    assert not (tmp_path / "started").exists()
+    with pytest.raises(BuildError, match="does not run"):
+        process.look({}, [], browser=browser, timeout_s=5)
+    assert (tmp_path / "started").exists()
+
+
 def test_what_is_true_of_every_page_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """That there is no sandbox, or no namespace, is in the log, and not once a page."""
     process._warned.cache_clear()

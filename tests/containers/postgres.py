@@ -16,12 +16,15 @@ ENTRY = r"""#!/bin/sh
 set -eu
 data=/var/lib/postgresql/data
 bin=$(echo /usr/lib/postgresql/*/bin)
-as="setpriv --reuid postgres --regid postgres --clear-groups"
-install -d -o postgres -g postgres -m 700 "$data" /var/run/postgresql
+as=
+if [ "$(id -u)" = 0 ]; then
+  as="setpriv --reuid postgres --regid postgres --clear-groups"
+  install -d -o postgres -g postgres -m 700 "$data" /var/run/postgresql
+fi
 if [ ! -s "$data/PG_VERSION" ]; then
   password=${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}")}
   method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}
-  printf %s "$password" > /tmp/password && chown postgres /tmp/password && chmod 400 /tmp/password
+  printf %s "$password" > /tmp/password && chmod 444 /tmp/password
   $as "$bin/initdb" -D "$data" -U "$POSTGRES_USER" --auth-local=trust --auth-host="$method" \
     ${password:+--pwfile=/tmp/password}
   rm /tmp/password
@@ -37,6 +40,7 @@ FROM ${{PYTHON_IMAGE}}
 RUN apt-get update && apt-get install -y --no-install-recommends postgresql && rm -rf /var/lib/apt/lists/*
 RUN cat > /entry <<'END' && chmod +x /entry
 {ENTRY}END
+RUN install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data /var/run/postgresql
 VOLUME /var/lib/postgresql/data
 STOPSIGNAL SIGINT
 ENTRYPOINT ["/entry"]

@@ -24,7 +24,7 @@ services:
     image: {image}
     entrypoint: [python, /listener.py]
     volumes: ["{listener}:/listener.py:ro"]
-    networks: [ai-net]
+    networks: [ai-net, workers]
     healthcheck: {{disable: true}}
   service:
     ports: !reset []

@@ -311,6 +311,8 @@ def main() -> None:
         warnings.append(f"Only Chromium's own settings keep generated pages from the network: {why}.")
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
+        if why and request["namespace"]:
+            raise BuildError(f"Pages are not opened here, as SAMEBOAT_BROWSER_NAMESPACE has it: {why}.")
         seen = look(
             {path: base64.b64decode(data) for path, data in request["files"].items()},
             [Check(**check) for check in request["checks"]],

@@ -47,14 +47,19 @@ def look(
     browser: str,
     timeout_s: float,
     network: frozenset[str] = frozenset(),
+    namespace: bool = False,
 ) -> Seen:
-    """As `page.look`, in a child. Raises BuildError when the browser does not run."""
+    """As `page.look`, in a child, which leaves the network if it may.
+
+    Raises BuildError when the browser does not run, or with `namespace` when the child cannot leave the network.
+    """
     request = {
         "files": {path: base64.b64encode(data).decode("ascii") for path, data in files.items()},
         "checks": [asdict(check) for check in checks],
         "browser": browser,
         "timeout_s": timeout_s,
         "network": sorted(network),
+        "namespace": namespace,
     }
     _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     with _turns():
