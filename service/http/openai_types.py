@@ -228,7 +228,7 @@ def _biases(given: dict[str, float]) -> tuple[tuple[int, float], ...]:
 class JsonSchema(BaseModel):
     """OpenAI's wrapper around a schema."""
 
-    name: str = "answer"
+    name: str | None = None
     strict: StrictBool | None = None
     schema_: dict[str, Any] = Field(alias="schema")
 
@@ -256,7 +256,7 @@ class ChatBody(_AnswerBody):
     def _tools(self) -> dict[str, Any]:
         """The tools of the request; none where none may be called, so that the model is not shown any."""
         if not self.tools:
-            if self.tool_choice not in (None, "none"):
+            if self.tool_choice not in (None, "none", "auto"):
                 raise RequestError("tool_choice needs tools.", key="tool_choice")
             return {}
         functions, _ = toolcalls.allowed(self.tools, self.tool_choice)

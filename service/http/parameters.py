@@ -194,7 +194,12 @@ def read(route: str, fields: Collection[str], body: Mapping[str, Any]) -> dict[s
     if wrong:
         known = wrong[0][0] in refused
         raise (NotSupported if known else RequestError)(" ".join(text for _, text in wrong), key=wrong[0][0][:MAX_NAME])
-    return {name: value for name, value in given.items() if name in fields}
+    return {name: whole(value) for name, value in given.items() if name in fields}
+
+
+def whole(value: Any) -> Any:
+    """A number like 16.0 as 16: JSON has one kind of number, and some languages write all of theirs with a fraction."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
 def _harmless(name: str, values: tuple[Any, ...], given: Mapping[str, Any]) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from service.evaluation import cases
 from service.http import problems, sse
 from service.http.json_body import body_of
 from service.http.openai_types import SEEDS, ChatBody, seed_of
-from service.http.parameters import unknown
+from service.http.parameters import unknown, whole
 from service.http.state import Service, ServiceDep, charged, options_of, unless_gone
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
@@ -102,7 +102,7 @@ def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, boo
         decided = name in ChatBody.model_fields
         why = f"{name} cannot be set here. The promoted prompt decides it." if decided else unknown(name, KEYS)
         raise RequestError(why, key=errors.pointer((name,)))
-    inputs, seed, stream = (body.get(name) for name in KEYS)
+    inputs, seed, stream = (whole(body.get(name)) for name in KEYS)
     if inputs is not None and not isinstance(inputs, Mapping):
         raise RequestError("inputs must be an object.", key="/inputs")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -1 <= seed < SEEDS):

@@ -132,7 +132,7 @@ class Catalog:
             return self._models[name]
         near = nearest(name, self._models)
         hint = f"Did you mean {near!r}?" if near else f"There are: {listed(list(self._models), ', ')}."
-        raise UnknownModel(f"No model is called {shown(name)} in {self.path}.", key="model", remedy=hint)
+        raise UnknownModel(f"No model is called {shown(name)}.", key="model", remedy=hint)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())

@@ -195,6 +195,16 @@ def test_another_servers_name_is_the_same_parameter(make: Make) -> None:
         assert (status, error["param"]) == (400, "max_new_tokens")
 
 
+def test_a_whole_number_may_be_written_with_a_fraction(make: Make) -> None:
+    """As Lua, R and others write all numbers; JSON Schema's integers include them. 16.5 is still refused."""
+    sampling = said(make, parameters.CHAT, max_tokens=16.0, seed=42.0, top_k=40.0)[2].asked[0].sampling
+    assert (sampling.max_tokens, sampling.seed, sampling.top_k) == (16, 42, 40)
+    assert said(make, parameters.CHAT, max_tokens=16.5)[0] == said(make, parameters.CHAT, seed=1e300)[0] == 400
+    engine = ScriptedEngine(lambda request: "x")
+    assert ask(make(engine), "POST", "/prompts/greet", json={"inputs": {"name": "A"}, "seed": 7.0}).status_code == 200
+    assert engine.asked[0].sampling.seed == 7
+
+
 def test_of_two_limits_the_smaller_one_holds(make: Make) -> None:
     for given in ({"max_tokens": 3, "max_completion_tokens": 9}, {"max_tokens": 9, "max_completion_tokens": 3}):
         assert said(make, parameters.CHAT, **given)[2].asked[0].sampling.max_tokens == 3

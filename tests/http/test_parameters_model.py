@@ -23,7 +23,7 @@ LEAST: dict[str, dict[str, Any]] = {  # the smallest request of each route
 SHAPE = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "boolean"}}}
 ENDS: dict[str, tuple[list[Any], list[Any]]] = {
     "model": (["smollm2-135m-instruct"], [1, ["smollm2-135m-instruct"]]),
-    "seed": ([-1, 0, 2**32 - 2, 2**32 - 1, 2**63 - 1, -(2**63), 10**300], [1.5, "1", True]),
+    "seed": ([-1, 0, 42.0, 2**32 - 2, 2**32 - 1, 2**63 - 1, -(2**63), 10**300], [1.5, "1", True]),
     "random_seed": ([-1, 0, 2**63 - 1], [1.5, "1"]),
     "stop": ([[], "a", ["🦜"] * MAX_STOPS, ["x" * 4000]], ["", [""], ["a"] * (MAX_STOPS + 1), 1, [1]]),
     "max_tokens": ([-1, 1, 10**300], [0, -2, 1.5, "1", True]),
@@ -46,7 +46,7 @@ ENDS: dict[str, tuple[list[Any], list[Any]]] = {
         [{"type": "xml"}, {"type": "json_schema"}, {}, "json_object"],
     ),
     "tools": ([[]], [[{}], [TOOL], TOOL, "f"]),  # the starter's template has no tools: one is refused by its name
-    "tool_choice": (["none"], ["auto", "required", {"type": "function", "function": {"name": "f"}}, 1]),
+    "tool_choice": (["none", "auto"], ["required", {"type": "function", "function": {"name": "f"}}, 1]),
     "cache_salt": (["a", "x" * 256], ["", "x" * 257, 1]),
     "parallel_tool_calls": ([True, False], [1, "true"]),
 }
