@@ -19,6 +19,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+MASK = "[secret]"
 MIN_OURS = 8  # characters; a shorter secret is in every text by chance
 WORDS = re.compile(
     r"(?i)^(?:pass(?:word|wd|phrase)?|secret|changeme|example|test(?:ing)?|admin|root|user(?:name)?|token|hunter2|"
@@ -136,10 +137,38 @@ def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
     return [Finding(*each) for each in sorted(found)]
 
 
+def masked(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Finding]]:
+    """The files with what the rules find replaced by `[secret]`, and what was replaced. UTF-16 is left to `scan`."""
+    made, found = {}, []
+    for path, data in files.items():
+        text = data.decode("latin-1")
+        for rule in RULES if _plain(data) is data else ():
+            if rule.hint not in text:
+                continue
+            hits = [match for match in rule.pattern.finditer(text) if rule.real(match)]
+            found += [Finding(path, text.count("\n", 0, match.start()) + 1, rule.kind) for match in hits]
+            for match in reversed(hits):
+                start, end = _masked(rule, match)
+                text = f"{text[:start]}{MASK}{text[end:]}"
+        made[path] = text.encode("latin-1")
+    return made, found
+
+
+def _masked(rule: Rule, match: re.Match[str]) -> tuple[int, int]:
+    """Where the secret itself stands in a hit: a password and not its URL, a private key down to its last line."""
+    if "password" in match.re.groupindex:
+        return match.span("password")
+    if rule.kind == "a private key":
+        end = re.compile(r"-----END [A-Z ]+-----").search(match.string, match.end())
+        rest = re.compile(r"[A-Za-z0-9+/=\s\\\"'`,]*").match(match.string, match.end())
+        return match.start(), end.end() if end else rest.end() if rest else match.end()
+    return match.span(match.lastindex or 0)
+
+
 def redacted(data: bytes, ours: Iterable[str]) -> bytes:
     """Without our own secrets, in whatever spelling they stand there whole; what is broken up is for `scan` to find."""
     for spelling in sorted(_all(ours), key=len, reverse=True):
-        data = data.replace(spelling, b"[secret]")
+        data = data.replace(spelling, MASK.encode())
     return data
 
 

@@ -8,63 +8,33 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from service.builds import secrets_scan
-from service.builds.brief import Attachment
+from service.builds import rounds, secrets_scan
 from service.builds.browser import Check
-from service.builds.budget import Budget
-from service.builds.delivery import Delivery
-from service.builds.forge import STAMP, Commit, Files, Forge, ForgeError, Repository
-from service.builds.generate import Job, Maker, Unusable, unchanged
-from service.builds.generate.asking import Asking
+from service.builds.forge import STAMP, Commit, ForgeError, Repository
+from service.builds.generate.attached import to_change, unchanged
 from service.builds.generate.frame import framed
 from service.builds.generate.plan import without_model
-from service.builds.generate.sources import fetched, hosts
-from service.builds.leaving import Leaving
-from service.builds.store import Store, public_id
+from service.builds.generate.sources import hosts
+from service.builds.making import Candidate, Making
+from service.builds.store import public_id
 from service.builds.verify import about_the_repository, verify
-from service.errors import BuildError, EngineError, SameboatError
-from service.settings import Settings
+from service.errors import BuildError, SameboatError
 
-T = TypeVar("T")
-Candidate = dict[str, Any]  # files: path to sha256; maker; passed; failed
 AUTHOR, EMAIL = "Sameboat", "builds@sameboat.invalid"
-NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work
 CHECKS_SHARE = 0.25  # of the time for making: translations beyond it are left out
-TRIES = 3  # of one maker, when its answer is unusable
+CUT = "index.html is whole: the answer was cut, and the page is closed where it ended"
+OURS = {"README.md", "LICENSE", STAMP, "commit message"}  # hold the brief's own words
+NOTED = ("unusable", "cut", "secret", "lost", "forgotten")  # the events that the outcome repeats
 
 
-class Steps:
+class Steps(Making):
     """The hands of the workflow. All methods block and run in worker threads."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        forge: Forge,
-        asking: Asking,
-        makers: Mapping[str, Maker],
-        *,
-        secrets: tuple[str, ...],
-        browser: str | None,
-        delivery: Delivery,
-        leaving: Leaving,
-    ) -> None:
-        self.settings = settings
-        self.store = store
-        self.forge = forge
-        self.asking = asking
-        self.makers = makers  # in the order in which they are tried
-        self.secrets = secrets
-        self.browser = browser
-        self.delivery = delivery
-        self.leaving = leaving
 
     # The brief
 
@@ -110,8 +80,14 @@ class Steps:
                 else:
                     self.store.event(build, "check", "A check is not translated: making needs the time.", check=given)
             found.append({"said": given, "js": code, "translated": code is not None})
-        self.store.event(build, "checks", f"{len(found)} checks are given.", checks=found)
-        return found
+        text = f"{len(found)} checks are given."
+        again, more = rounds.checks(self._done(row), found)
+        if again:
+            text += f" {len(again)} of earlier rounds are asked again" + (f", and {more} are not." if more else ".")
+        elif row["base"] and row["base"]["head"] and not self._done(row):
+            self.store.event(build, "forgotten", "What earlier rounds were asked for is not kept here any more.")
+        self.store.event(build, "checks", text, checks=[*found, *again])
+        return [*found, *again]
 
     def _translated(self, build: str, said: str) -> str | None:
         try:
@@ -121,109 +97,38 @@ class Steps:
             return None
         return str(result.value["js"]) if result.problem is None and isinstance(result.value, dict) else None
 
-    # Making
-
-    def make(self, build: str, base: Mapping[str, Any]) -> Candidate:
-        """The first version: by the first maker that gives a usable one, else the brief itself as a page."""
-        row = self._wanted(build)
-        previous: Files | None = None
-        if base["head"]:
-            previous = self._patiently(lambda: self.forge.read(row["repository"], base["head"]), self._budget(build))
-        job = replace(self._job(row, previous), sources=self._sources(row))
-        for name in self.makers:
-            if why := self.asking.able(NEEDS[name]):
-                self.store.event(build, "unable", f"Maker {name!r} cannot work here: {why}.", maker=name)
-                continue
-            made = self._try(build, name, job)
-            if made is not None:
-                return self._kept(row, job, made, name)
-            if previous and name == "files":
-                break  # a plan would replace an app that works by a page about it
-        self.store.event(
-            build, "degraded", "No model gave a usable answer: the brief, or what was there before, is published."
-        )
-        made = {} if previous and "index.html" in previous else without_model(job)
-        return self._kept(row, job, made, "none")
-
-    def repair(self, build: str, best: Candidate, number: int = 1) -> Candidate | None:
-        """The best version with its failures shown to the maker that made it; None when nothing usable came.
-
-        The first repair decodes greedily, a further one differently: it would get the same answer again.
-        """
-        row = self._wanted(build)
-        name = best["maker"]
-        previous = self.store.files(build, best["files"])
-        job = self._job(row, previous, failures=tuple(best["failed"]))
-        made = self._try(build, name, job, first=number)
-        return None if made is None else self._kept(row, job, made, name)
-
-    def _sources(self, row: Mapping[str, Any]) -> tuple[Attachment, ...]:
-        """What the brief points to on allowed hosts."""
-        found = []
-        for url, document in fetched(row["brief"]["brief"], hosts(self.settings.build_network)):
-            if isinstance(document, Attachment):
-                self.store.event(row["id"], "fetched", f"{url} is read: {len(document.data)} bytes.")
-                found.append(document)
-            else:
-                self.store.event(row["id"], "fetched", f"{url} could not be read: {document}.")
-        return tuple(found)
-
-    def _try(self, build: str, name: str, job: Job, first: int = 1) -> dict[str, bytes] | None:
-        """Files by this maker, or None with the reason as an event."""
-        budget = self._budget(build)
-        for number in range(first, TRIES + 1):
-            if budget.for_generation(time.time()) <= 0:
-                self.store.event(build, "budget", "The time for making is used up.")
-                return None
-            self._wanted(build)
-            self.store.event(build, "making", f"Maker {name!r} works, try {number}.")
-
-            def ask(prompt: str, inputs: Mapping[str, Any], number: int = number) -> Any:
-                return self.asking.ask(build, prompt, inputs, budget, attempt=number)
-
-            try:
-                return self.makers[name].make(job, ask)
-            except Unusable as error:
-                self.store.event(build, "unusable", str(error), maker=name)
-            except EngineError as error:
-                self.store.event(build, "model", str(error), maker=name)
-                wait_s = min(error.retry_after_s or 2.0**number, budget.for_generation(time.time()))
-                self.leaving.pause(min(wait_s, 30.0))  # an engine that refuses because all are leaving is no answer
-            except SameboatError as error:  # the request itself is refused: trying it again changes nothing
-                self.store.event(build, "model", str(error), maker=name)
-                return None
-        return None
-
-    def _kept(self, row: Mapping[str, Any], job: Job, made: dict[str, bytes], maker: str) -> Candidate:
-        """The candidate, stored; our own secrets are taken out of what a model wrote before that."""
-        clean = {path: secrets_scan.redacted(data, self.secrets) for path, data in made.items()}
-        if clean != made:
-            self.store.event(row["id"], "secret", "A secret of this service was taken out of what the model wrote.")
-        files = framed(clean, job, public_id(row), row["brief"]["round"], maker)
-        return {"files": self.store.keep(row["id"], files), "maker": maker, "passed": 0, "failed": []}
-
     # Checking
 
     def verify(self, build: str, candidate: Candidate, checks: list[dict[str, Any]]) -> Candidate:
-        """The candidate with its report."""
+        """The candidate with its report. `kept` are the checks of earlier rounds that pass."""
         row = self._wanted(build)
         files = self.store.files(build, candidate["files"])
+        attached = self._attachments(row)
         report = verify(
             files,
             [Check(**check) for check in checks],
-            unchanged(row["brief"]["brief"], self._attachments(row)),
+            unchanged(row["brief"]["brief"], attached),
+            to_change=to_change(row["brief"]["brief"], attached),
             browser=self.browser,
             timeout_s=max(5.0, self._budget(build).for_publishing(time.time()) / 4),
             network=hosts(self.settings.build_network),
             namespace=self.settings.browser_namespace,
         )
-        failed = list(report.failures)
+        failed = [*report.failures, *([CUT] if candidate.get("cut") else [])]
         leaks = secrets_scan.scan(files, self.secrets)
         failed += [f"must hold no secret: {leak}" for leak in leaks]
         shots = self.store.keep(build, {"screenshot.png": report.screenshot}) if report.screenshot else {}
-        text = f"{report.passed} checks passed, {len(failed)} failed."
+        text = f"{report.passed} checks passed, {len(failed)} failed, {len(report.not_judged)} were not judged."
         self.store.event(build, "verified", text, report=report.plain(), screenshot=shots.get("screenshot.png"))
-        return {**candidate, "passed": report.passed, "failed": failed, "leaks": len(leaks), "report": report.plain()}
+        return {
+            **candidate,
+            "passed": report.passed,
+            "kept": report.kept,
+            "failed": failed,
+            "not_judged": list(report.not_judged),
+            "leaks": len(leaks),
+            "report": report.plain(),
+        }
 
     def go_on(self, build: str, best: Candidate, seen: list[list[str]]) -> bool:
         """Whether another repair is worth it; the reason to stop is an event."""
@@ -231,7 +136,7 @@ class Steps:
             reason = "every check that could be judged passes"
         elif best["maker"] not in self.makers or best["maker"] == "plan":
             reason = "this maker has no way to repair"  # the same plan would be rendered the same way
-        elif len(seen) >= 2 and seen[-1] == seen[-2]:
+        elif len(seen) >= 3 and seen[-1] == seen[-2]:  # the greedy repair is the second; a sampled one may do better
             reason = "the same checks failed twice"
         elif self._budget(build).for_generation(time.time()) <= 0:
             reason = "the time for making is used up"
@@ -243,31 +148,72 @@ class Steps:
         return False
 
     def choose(self, build: str, best: Candidate, tried: Candidate) -> Candidate:
-        """The better one: a repair is accepted only when it passes more."""
-        better = (not tried["leaks"], tried["passed"]) > (not best["leaks"], best["passed"])
+        """The better one: a repair is accepted only when it passes more, this round's checks before earlier ones'."""
+
+        def worth(version: Candidate) -> tuple[bool, int, int, int]:
+            kept = version.get("kept", 0)
+            return not version["leaks"], version["passed"] - kept, kept, -len(version["failed"])
+
+        better = worth(tried) > worth(best)
         text = f"The repair passes {tried['passed']} and the best so far {best['passed']}: "
         self.store.event(build, "chosen", text + ("it is kept." if better else "it is dropped."))
         return tried if better else best
 
     def scan(self, build: str, best: Candidate) -> Candidate:
-        """The best version, if it holds no secret; a version that does is replaced by one without a model's hand."""
+        """The best version without the files that hold a secret, and with a README that says what is wrong with it."""
         row = self._wanted(build)
+        best = self._without_secrets(row, best)
+        files = self.store.files(build, best["files"])
+        base = row["base"] or {}
+        before = {}
+        if base.get("head"):
+            before = self._patiently(lambda: self.forge.read(row["repository"], base["head"]), self._budget(build))
+        if gone := rounds.lost(before, files):
+            text = f"Elements of the round before are gone: {', '.join('#' + each for each in gone)[:300]}."
+            self.store.event(build, "lost", text)
+        notes = [each for each in best["failed"] if each == CUT or each.startswith("check of round ")]
+        if not notes:
+            return best
+        told = replace(self._job(row, files), notes=tuple(each.splitlines()[0][:300] for each in notes))
+        told = replace(told, readme=files["README.md"] if best.get("own_readme") else None)
+        files = framed({}, told, public_id(row), row["brief"]["round"], best["maker"])
+        if secrets_scan.scan({"README.md": files["README.md"]}, self.secrets):
+            return best
+        return {**best, "files": self.store.keep(build, files)}
 
-        def held(version: Candidate) -> list[secrets_scan.Finding]:
-            files = self.store.files(build, version["files"]) | {"commit message": message(row["brief"]).encode()}
-            return secrets_scan.scan(files, self.secrets)
+    def _without_secrets(self, row: Mapping[str, Any], best: Candidate) -> Candidate:
+        """The version itself, or one without the files that hold a secret, checked anew.
 
-        if not (found := held(best)):
+        Raises BuildError when the secret came with the brief.
+        """
+        build = row["id"]
+
+        def held(files: Mapping[str, bytes]) -> list[secrets_scan.Finding]:
+            return secrets_scan.scan({**files, "commit message": message(row["brief"]).encode()}, self.secrets)
+
+        files = self.store.files(build, best["files"])
+        if not (found := held(files)):
             return best
         self.store.event(build, "secret", f"Not published as it was: {', '.join(map(str, found))}.")
         job = self._job(row, None)
-        clean = self._kept(row, job, without_model(job), "none")
+        bad = {finding.path for finding in found}
+        theirs = {path: data for path, data in files.items() if path not in bad | OURS}
+        maker = best["maker"]
+        if "index.html" not in theirs:
+            theirs |= without_model(job)
+            maker = "none"
+        job = replace(
+            job, attachments=tuple(each for each in job.attachments if each.name not in bad or each in job.kept)
+        )
+        clean = framed(theirs, job, public_id(row), row["brief"]["round"], maker)
         if still := held(clean):
             raise BuildError(
                 f"What came with the brief holds secrets: {', '.join(map(str, still))}.",
                 remedy="Remove them and send the brief again with a new nonce.",
             )
-        return {**clean, "leaks": 0}
+        given = [each["data"]["checks"] for each in self.store.events(build) if each["kind"] == "checks"]
+        version = {**best, "files": self.store.keep(build, clean), "maker": maker, "cut": False, "own_readme": False}
+        return self.verify(build, version, given[-1] if given else [])
 
     # Publishing
 
@@ -337,6 +283,8 @@ class Steps:
             "maker": best["maker"],
             "passed": best["passed"],
             "failed": best["failed"],
+            "not_judged": best.get("not_judged", []),
+            "notes": list(dict.fromkeys(each["text"] for each in self.store.events(build) if each["kind"] in NOTED)),
             "report": best.get("report"),
             "files": best["files"],
         }
@@ -355,52 +303,6 @@ class Steps:
         self.store.update(build, status="failed", delivery="none", outcome={"error": why}, finished_s=time.time())
         self.store.event(build, "failed", why)
         return "failed"
-
-    # What they share
-
-    def _patiently(self, act: Callable[[], T], budget: Budget) -> T:
-        """Do it, again after each wait that the forge asks for, while there is time."""
-        while True:
-            try:
-                return act()
-            except ForgeError as error:
-                if error.wait_s is None or error.wait_s > budget.for_publishing(time.time()):
-                    raise
-                self.leaving.pause(error.wait_s)
-
-    def _row(self, build: str) -> dict[str, Any]:
-        row = self.store.build(build)
-        if row is None:
-            raise BuildError(f"There is no build {build!r} any more.")
-        return row
-
-    def _wanted(self, build: str) -> dict[str, Any]:
-        """The build's row. Raises BuildError when it is cancelled, so no side effect begins after that."""
-        row = self._row(build)
-        if row["status"] not in ("accepted", "running"):
-            raise BuildError("The build was cancelled.")
-        return row
-
-    def _budget(self, build: str) -> Budget:
-        row = self._row(build)
-        return Budget(row["received_s"], row["deadline_s"])
-
-    def _attachments(self, row: Mapping[str, Any]) -> tuple[Attachment, ...]:
-        data = self.store.files(row["id"], {each["name"]: each["sha256"] for each in row["attachments"]})
-        return tuple(Attachment(each["name"], each["type"], data[each["name"]]) for each in row["attachments"])
-
-    def _job(self, row: Mapping[str, Any], previous: Mapping[str, bytes] | None, failures: tuple[str, ...] = ()) -> Job:
-        said = row["brief"]
-        return Job(
-            title=said["task"].replace("-", " ").replace("_", " ").strip().capitalize(),
-            brief=said["brief"],
-            checks=tuple(check if isinstance(check, str) else check["js"] for check in said["checks"]),
-            attachments=self._attachments(row),
-            author=said["email"].split("@")[0],
-            year=datetime.fromtimestamp(row["received_s"], UTC).year,
-            previous=previous,
-            failures=failures,
-        )
 
 
 def message(brief: Mapping[str, Any]) -> str:

@@ -160,6 +160,13 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def done(self, repository: str) -> list[dict[str, Any]]:
+        """The builds of a repository that are done, in the order in which they were."""
+        where = (BUILDS.c.repository == repository) & (BUILDS.c.status == "done")
+        query = sa.select(BUILDS).where(where).order_by(BUILDS.c.finished_s)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
     def update(self, build: str, **values: Any) -> None:
         """Change columns of the build."""
         with self._write() as connection:

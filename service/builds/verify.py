@@ -47,9 +47,19 @@ class Report:
         return sum(outcome.verdict == "passed" for outcome in self.outcomes)
 
     @property
+    def kept(self) -> int:
+        """How many of them are checks of earlier rounds."""
+        return sum(outcome.verdict == "passed" and outcome.round is not None for outcome in self.outcomes)
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """What failed, for people and for a repair."""
-        return tuple(f"{each.said}: {each.reason}" for each in self.outcomes if each.verdict == "failed")
+        return tuple(f"{_of(each)}{each.said}: {each.reason}" for each in self.outcomes if each.verdict == "failed")
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """What nobody could judge, and why."""
+        return tuple(f"{_of(each)}{each.said}: {each.reason}" for each in self.outcomes if each.verdict == "not judged")
 
     def plain(self) -> dict[str, Any]:
         """As JSON, without the screenshot."""
@@ -60,6 +70,10 @@ class Report:
             "console": list(self.console),
             "browser": self.browser,
         }
+
+
+def _of(outcome: Outcome) -> str:
+    return f"check of round {outcome.round}: " if outcome.round is not None else ""
 
 
 def find_browser(setting: str | None) -> tuple[str | None, str]:
@@ -93,14 +107,16 @@ def verify(
     timeout_s: float,
     network: frozenset[str] = frozenset(),
     namespace: bool = False,
+    to_change: Iterable[Attachment] = (),
 ) -> Report:
     """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach; with
-    `namespace` it is opened only where the kernel keeps it from all others.
+    `namespace` it is opened only where the kernel keeps it from all others. `to_change` are the attachments that the
+    brief says to work on.
 
     Where no browser is, or the one that is does not run, what it would judge is reported as not judged, and why.
     """
     checks = list(checks)
-    ours = repository(files, list(attachments))
+    ours = repository(files, list(attachments), to_change)
     outcomes = [*ours.values(), *_sentences(checks, ours)]
     in_page = [check for check in checks if check.js is not None]
     why = "there is no browser here"
@@ -111,12 +127,14 @@ def verify(
         except BuildError as error:  # the site is not to blame, and is published with what could be judged
             why = error.message
             log.warning("%s", why)
-    outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated) for check in in_page]
+    outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated, check.round) for check in in_page]
     return Report(tuple(outcomes), browser="none")
 
 
-def repository(files: Mapping[str, bytes], attachments: list[Attachment]) -> dict[str, Outcome]:
-    """What every repository must hold, by name."""
+def repository(
+    files: Mapping[str, bytes], attachments: list[Attachment], to_change: Iterable[Attachment] = ()
+) -> dict[str, Outcome]:
+    """What every repository must hold, by name; of `to_change` each must differ from what was sent."""
 
     def judged(said: str, good: bool, reason: str) -> Outcome:
         return Outcome(said, "passed" if good else "failed", "as it should be" if good else reason)
@@ -131,6 +149,9 @@ def repository(files: Mapping[str, bytes], attachments: list[Attachment]) -> dic
         judged(IDENTICAL, not changed, f"{', '.join(changed)} differ"),
         judged("index.html is there", "index.html" in files, "it is not"),
     ]
+    for each in to_change:
+        same = files.get(each.name) == each.data
+        outcomes.append(judged(f"{each.name} is changed as the brief asks", not same, "it is as it was sent"))
     return {each.said: each for each in outcomes}
 
 

@@ -25,7 +25,7 @@ from service.builds.steps import Steps
 T = TypeVar("T")
 log = logging.getLogger("sameboat.builds")
 
-VERSION = "1"  # raise it when the order or meaning of steps changes; builds of other versions begin again
+VERSION = "2"  # raise it when the order or meaning of steps changes; builds of other versions begin again
 BUILDS = "builds"
 DELIVERIES = "deliveries"
 MAX_REPAIRS = 3
@@ -84,8 +84,8 @@ def register(steps: Steps, active: set[str]) -> None:
                 if not step(f"go on {number}", steps.go_on, build, best, seen):
                     break
                 tried = step(f"repair {number}", steps.repair, build, best, number)
-                if tried is None:
-                    continue
+                if tried is None:  # what could be asked was asked
+                    break
                 tried = step(f"verify {number}", steps.verify, build, tried, checks)
                 seen.append(tried["failed"])
                 best = step(f"choose {number}", steps.choose, build, best, tried)

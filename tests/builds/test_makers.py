@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from service.builds.brief import Attachment
-from service.builds.generate import Job, Unusable, offered, unchanged
+from service.builds.generate import Job, Unusable, offered
+from service.builds.generate.attached import unchanged
 from service.builds.generate.frame import STYLE, framed, style
 from service.builds.generate.plan import page, tidied
 from service.builds.generate.providers import Providers, read

@@ -34,8 +34,9 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
     def verify(files: Any, checks: Any, attachments: Any, **_: Any) -> Report:
         said = re.search(r"<p>(\w*)</p>", files["index.html"].decode())
         text = said[1] if said else ""
+        verdicts = ((each, "passed" if each.js in text else "failed") for each in checks)
         return Report(
-            tuple(Outcome(each.said, "passed" if each.js in text else "failed", "as it is", each.js) for each in checks)
+            tuple(Outcome(each.said, verdict, "as it is", each.js, False, each.round) for each, verdict in verdicts)
         )
 
     monkeypatch.setattr("service.builds.steps.verify", verify)
@@ -73,7 +74,9 @@ def test_a_repair_is_taken_when_it_passes_more_and_dropped_when_it_does_not(tmp_
 
 
 def test_the_same_failures_twice_end_the_repairs(tmp_path: Path, judged: None) -> None:
-    shown, engine, events = build(tmp_path, [page("a"), edit("a", "ac"), page("ac")])
+    """The greedy repair and a sampled one, both other pages than before, fail the same: there is no third."""
+    other = page("ac").replace("<p>", "<b></b><p>")
+    shown, engine, events = build(tmp_path, [page("a"), page("ac"), other, page("abc")])
     assert [each.split(":")[0] for each in shown["outcome"]["failed"]] == ["b"]
     assert len(engine.asked) == 3
     assert "the same checks failed twice" in events

@@ -23,6 +23,7 @@ class Check:
     said: str
     js: str | None = None
     translated: bool = False
+    round: int | None = None  # the earlier round that it is from
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Outcome:
     reason: str
     js: str | None = None
     translated: bool = False
+    round: int | None = None
 
 
 @dataclass

@@ -134,7 +134,7 @@ def _said(check: Check | None, good: bool | None, reason: str) -> Outcome:
     verdict: Verdict = "not judged" if good is None else "passed" if good else "failed"
     if check is None:
         return Outcome(OPENS, verdict, reason)
-    return Outcome(check.said, verdict, reason, check.js, check.translated)
+    return Outcome(check.said, verdict, reason, check.js, check.translated, check.round)
 
 
 def _opened(

@@ -7,12 +7,12 @@ it asks through a function that it is given, and knows nothing of engines, forge
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.builds.brief import Attachment
+from service.builds.generate.attached import unchanged
 from service.errors import BuildError
 from service.prompts.run import Result
 
@@ -38,6 +38,14 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """A round before this one, by its number and its brief."""
+
+    round: int
+    brief: str
+
+
+@dataclass(frozen=True)
 class Job:
     """What is to be made. `previous` are the files of the round before, or of the attempt that is being repaired."""
 
@@ -50,6 +58,11 @@ class Job:
     previous: Mapping[str, bytes] | None = None
     failures: tuple[str, ...] = ()
     sources: tuple[Attachment, ...] = ()  # documents that the brief points to; they do not go into the repository
+    refused: tuple[str, ...] = ()  # why answers before this one could not be used
+    earlier: tuple[Earlier, ...] = ()  # the rounds before this one, oldest first
+    kept_checks: tuple[str, ...] = ()  # expressions of earlier rounds that must stay true
+    readme: bytes | None = None  # the maker's own README of an attempt before, in this round
+    notes: tuple[str, ...] = ()  # what the README has to say of the result
 
     @property
     def kept(self) -> tuple[Attachment, ...]:
@@ -62,18 +75,6 @@ class Maker(Protocol):
 
     def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
         """The site's own files. Raises Unusable for an answer that is no good, EngineError for none."""
-
-
-def unchanged(brief: str, attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
-    """The attachments that the brief does not say to fix, edit or otherwise change by name."""
-
-    def changed(name: str) -> bool:
-        asked = (
-            rf"\b(?:fix|correct|repair|edit|change|modify|update|refactor)\b[^.\n]{{0,60}}(?<![\w.]){re.escape(name)}"
-        )
-        return re.search(asked, brief, re.IGNORECASE) is not None
-
-    return tuple(each for each in attachments if not changed(each.name))
 
 
 def cut(text: str, characters: int) -> str:

@@ -1,6 +1,7 @@
 """Asking models on behalf of a build, from a worker thread: in order, cancellable, within its caps, and kept.
 
-What comes in: a prompt's name and inputs. What goes out: a `Result` of `prompts.run`. One provider after the other is
+What comes in: a prompt's name and inputs. What goes out: a `Result` of `prompts.run`; what was written when its time
+ended, as an answer that was cut. One provider after the other is
 asked: an outage, an empty account, a refusal or a broken answer lets the next one try, and the rest of the build goes
 on with it. Every exchange is kept for inspection, with what this service holds secret taken out. The engines live in
 the service's event loop and are only ever touched there; the thread waits, and looks every half second whether the
@@ -20,6 +21,7 @@ from typing import Any
 
 from service.builds import secrets_scan
 from service.builds.budget import Budget
+from service.builds.generate import pressure
 from service.builds.generate.providers import Provider
 from service.builds.leaving import Leaving
 from service.builds.store import OPEN, Store
@@ -33,9 +35,10 @@ from service.errors import (
     SameboatError,
 )
 from service.prompts.file import Prompt
-from service.prompts.run import Result, run
+from service.prompts.run import Result
 
 LOOK_S = 0.5
+WITHDRAWN_S = 2.0  # beyond an answer's time, until its withdrawal is through
 CONTEXT = 2048  # tokens for which the build prompts were promoted; where there are more, an answer may be longer
 REMOTE_CONTEXT = 16_384  # assumed of a remote model, which tells none
 HOT = 0.7  # temperature of a further try: greedy decoding would repeat itself
@@ -70,6 +73,7 @@ class Asking:
         self.caps = caps
         self.leaving = leaving
         self.secrets = secrets
+        self.paces = pressure.Paces()
 
     def able(self, name: str) -> str | None:
         """None when somebody can answer this prompt, else why nobody can, and what would help."""
@@ -91,7 +95,16 @@ class Asking:
             return f"The build has used {money:.4f} of the {self.caps.money:g} that it may cost."
         return None
 
-    def ask(self, build: str, name: str, inputs: Mapping[str, Any], budget: Budget, *, attempt: int = 1) -> Result:
+    def ask(
+        self,
+        build: str,
+        name: str,
+        inputs: Mapping[str, Any],
+        budget: Budget,
+        *,
+        attempt: int = 1,
+        reserve_s: float = 0.0,
+    ) -> Result:
         """The answer; a further attempt decodes differently, and who gave an unusable answer is asked last.
 
         Raises EngineError when none answered, RequestError, BuildError when cancelled or over a cap.
@@ -104,7 +117,7 @@ class Asking:
         _, spent_money = _spent(events)
         last: SameboatError | None = None
         for number, provider in enumerate(waiting):
-            left_s = budget.for_generation(time.time())
+            left_s = budget.for_generation(time.time()) - reserve_s
             if left_s <= 0:
                 raise DeadlineExceeded("The build's time for making is used up.")
             if why := self.exhausted(build):
@@ -141,21 +154,29 @@ class Asking:
         options: dict[str, Any] = {"priority": "background", "deadline_s": share_s}
         if attempt > 1:
             options |= {"seed": attempt, "temperature": HOT, "reuse": False}
+        promoted = prompt.spec.modelParameters.maxTokens
 
         async def answer() -> Result:
             engine = provider.engine()
             await engine.start()
             await engine.ready()
-            if (room := _room(prompt, engine.n_ctx or REMOTE_CONTEXT)) > prompt.spec.modelParameters.maxTokens:
-                options["max_tokens"] = room
-            return await run(prompt, inputs, engine, **options)
+            left_s = max(0.0, began + share_s - time.monotonic())
+            most = _room(prompt, engine.n_ctx or REMOTE_CONTEXT)
+            if (tokens := pressure.room(prompt, self.paces.of(provider.name), most, left_s)) != promoted:
+                options["max_tokens"] = tokens
+            count = await pressure.require_room(prompt, inputs, engine, options)
+            return await pressure.answer(
+                prompt, inputs, engine, options,
+                limit_s=left_s, asked_tokens=count or int(_estimate(inputs)), learn=self.paces, name=provider.name,
+            )  # fmt: skip
 
-        result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s)
+        result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s + WITHDRAWN_S)
         usage = result.answer.usage
+        cut = result.answer.finish_reason == "length"
         self.store.event(
             build,
             "asked",
-            f"{prompt.name} answered with {usage.completion} tokens.",
+            f"{prompt.name} {'was cut after' if cut else 'answered with'} {usage.completion} tokens.",
             prompt=prompt.name,
             provider=provider.name,
             model=result.identity.model,

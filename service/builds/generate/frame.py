@@ -14,6 +14,7 @@ from service.builds.generate import Job
 from service.builds.paths import without_twins
 
 STYLE = "style.css"  # ours, where the page links to it and its maker wrote none: pages look well and cost fewer tokens
+ROUNDS_MARK = "<!-- rounds -->"  # what stands behind it in a maker's README is ours
 README_SECTIONS = ("Summary", "Setup", "Usage", "Code explanation", "License")
 
 
@@ -44,17 +45,49 @@ def framed(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: 
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
-    files["README.md"] = readme(files, job, maker)
+    files["README.md"] = readme(files, job, own_readme(made, job, maker), round_)
     files[".nojekyll"] = b""  # GitHub Pages would drop _files and choke on {{ }} otherwise
     files.update({each.name: each.data for each in job.kept})
     files[STAMP] = (json.dumps({"build": build, "round": round_}, sort_keys=True) + "\n").encode()
     return files
 
 
-def readme(files: Mapping[str, bytes], job: Job, maker: str) -> bytes:
-    """The maker's README if it has every section, else ours."""
-    written = files.get("README.md", b"").decode("utf-8", "replace")
-    if maker != "plan" and all(f"# {section.lower()}" in written.lower() for section in README_SECTIONS):
-        return written.encode()
-    shown = sorted(path for path in files if path not in (".nojekyll", STAMP))
-    return templates().get_template("README.md.j2").render(job=job, files=shown).encode()
+def own_readme(made: Mapping[str, bytes], job: Job, maker: str) -> bytes | None:
+    """The README that the maker wrote in this round, if it has every section; one of an earlier round is not."""
+    written = made.get("README.md", job.readme)
+    if maker == "plan" or written is None:
+        return None
+    text = written.decode("utf-8", "replace").lower()
+    return written if all(f"# {section.lower()}" in text for section in README_SECTIONS) else None
+
+
+def readme(files: Mapping[str, bytes], job: Job, own: bytes | None, round_: int) -> bytes:
+    """The maker's own README, or ours, with the rounds of the repository and what is known to be wrong."""
+    about = templates().get_template("rounds.md.j2").render(job=job, round=round_, first=first_line)
+    if own is not None:
+        text = own.decode("utf-8", "replace").partition(ROUNDS_MARK)[0].rstrip() + "\n"
+        return (text + (f"\n{ROUNDS_MARK}\n{about}" if about.strip() else "")).encode()
+    attached = {each.name for each in job.attachments}
+    shown = [(path, role(path, attached)) for path in sorted(files) if path not in (".nojekyll", STAMP)]
+    return templates().get_template("README.md.j2").render(job=job, files=shown, about=about).encode()
+
+
+def role(path: str, attached: set[str]) -> str:
+    """What a file is there for."""
+    if path in attached:
+        return "came with the brief"
+    known = {"index.html": "the page", "LICENSE": "the licence", "README.md": "this text", STYLE: "how the page looks"}
+    kinds = {
+        "js": "what the page does",
+        "css": "how the page looks",
+        "html": "a further page",
+        "json": "data",
+        "csv": "data",
+    }
+    return known.get(path) or kinds.get(path.rsplit(".", 1)[-1], "a file of the app")
+
+
+def first_line(text: str) -> str:
+    """A brief's first line, as far as one line of a list can hold it."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= 160 else f"{line[:160]} …"

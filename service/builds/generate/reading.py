@@ -101,7 +101,8 @@ def _check(
     whole: bool,
 ) -> None:
     """Raises Unusable for what cannot be published."""
-    if PAGE not in made and PAGE not in previous:
+    pages = {path for path in previous if _page(path, "")} & made.keys()  # the page that is worked on has another name
+    if PAGE not in made and PAGE not in previous and not pages:
         there = f" It holds {', '.join(sorted(made))[:100]}." if made else ""
         raise Unusable(
             f"The answer holds no {PAGE}.{there} Each file must be a line 'FILE: path' and then a fence with all of it."

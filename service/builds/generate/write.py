@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.builds.generate import Ask, Cut, Job, Unusable, cut, offered
+from service.builds.generate.edits import PAGE
 from service.builds.generate.excerpts import closed
 from service.builds.generate.excerpts import cut as cut_page
 from service.builds.generate.frame import STYLE, style
@@ -28,32 +29,36 @@ class Write:
 
     def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
         """Files anew, or the previous ones edited; what cannot be edited is written anew."""
-        if job.previous is None or "index.html" not in job.previous:
-            return self._whole(job, ask)
+        previous = job.previous if job.previous is not None else given(job)
+        if not any(path.lower().endswith((".html", ".htm")) for path in previous):
+            return self._whole(job, ask, previous)
         prompt = "build-repair" if job.failures else "build-edit"
         try:
-            result = self._ask(prompt, job, ask, {"files": shown(job.previous)} | self._failures(job))
+            result = self._ask(prompt, job, ask, previous, {"files": shown(previous)} | self._failures(job))
         except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
-            return self._whole(job, ask)
+            return self._whole(job, ask, previous)
         try:
-            return answered(result, job.previous, {each.name for each in job.kept}, automation=self.automation)
+            return _with_page(answered(result, previous, {each.name for each in job.kept}), previous)
+        except Cut:
+            raise
         except Unusable:
             if job.failures:
                 raise
-            return self._whole(job, ask)
+            return self._whole(job, ask, previous)
 
-    def _whole(self, job: Job, ask: Ask) -> dict[str, bytes]:
-        result = self._ask("build-files", job, ask, {})
-        return answered(result, {}, {each.name for each in job.kept}, automation=self.automation)
+    def _whole(self, job: Job, ask: Ask, previous: Mapping[str, bytes]) -> dict[str, bytes]:
+        result = self._ask("build-files", job, ask, {}, {})
+        before = previous if job.previous is None else {}
+        return _with_page(answered(result, before, {each.name for each in job.kept}), before)
 
-    def _ask(self, prompt: str, job: Job, ask: Ask, more: Mapping[str, str]) -> Result:
+    def _ask(self, prompt: str, job: Job, ask: Ask, previous: Mapping[str, bytes], more: Mapping[str, str]) -> Result:
+        beside = tuple(each for each in job.attachments if each.name not in previous)
         for part in (1, 2, 4):
             share = self.characters // 3 // part
-            checks = "\n".join(f"- {check}" for check in job.checks) or "none"
             told = {
-                "brief": cut(job.brief, share),
-                "checks": cut(checks, share),
-                "attachments": offered(job.attachments, share, job.sources),
+                "brief": self._brief(job, share, failures=not more.get("failures")),
+                "checks": cut("\n".join(f"- {check}" for check in (*job.checks, *job.kept_checks)) or "none", share),
+                "attachments": offered(beside, share, job.sources),
             }
             try:
                 return ask(prompt, {**told, **more})
@@ -62,8 +67,38 @@ class Write:
                     raise
         raise AssertionError("the last part returns or raises")
 
+    def _brief(self, job: Job, characters: int, *, failures: bool) -> str:
+        """The brief, with what earlier rounds asked for, and with why an answer before could not be used."""
+        text = cut(job.brief, characters)
+        if job.earlier:
+            asked = "\n".join(f"Round {each.round}: {each.brief}" for each in reversed(job.earlier))
+            text += f"\n\nKeep what was asked for before:\n{cut(asked, characters // 2)}"
+        wrong = [*job.failures, *_refusals(job)] if failures else []
+        if wrong:
+            text += "\n\nMend what was wrong before:\n" + cut("\n".join(f"- {each}" for each in wrong), 600)
+        return text
+
     def _failures(self, job: Job) -> dict[str, str]:
-        return {"failures": cut("\n".join(f"- {each}" for each in job.failures), 1500)} if job.failures else {}
+        wrong = [*_refusals(job), *job.failures]
+        return {"failures": cut("\n".join(f"- {each}" for each in wrong), 1500)} if job.failures else {}
+
+
+def _refusals(job: Job) -> list[str]:
+    return [f"Your last answer could not be used: {each}" for each in job.refused[-1:]]
+
+
+def given(job: Job) -> dict[str, bytes]:
+    """The attachments that a first round works on, as the files that it finds."""
+    kept = {each.name for each in job.kept}
+    return {each.name: each.data for each in job.attachments if each.name not in kept and each.text is not None}
+
+
+def _with_page(made: dict[str, bytes], previous: Mapping[str, bytes]) -> dict[str, bytes]:
+    """With an index.html: where the only page is an attachment of another name, it is that."""
+    pages = [path for path in made if path.lower().endswith((".html", ".htm"))]
+    if PAGE in made or PAGE in previous or len(pages) != 1:
+        return made
+    return {**made, PAGE: made[pages[0]]}
 
 
 def shown(previous: Mapping[str, bytes]) -> str:
@@ -88,10 +123,14 @@ def answered(
     if result.answer.finish_reason != "length":
         return read(result.text, previous, attached, automation=automation)
     why = "The answer was cut before the files were whole; write less."
+    if "<<<<<<<" in result.text:  # edits that were still to come belong to those that are there
+        raise Cut(why, None)
     try:
-        made = read(result.text, previous, attached, whole=False, automation=automation)
+        made = read(result.text, previous, attached, whole=False)
     except Unusable:
         raise Cut(why, None) from None
+    if made and all(b"</html" in data for data in made.values()):
+        return made  # only words or the last fence are missing
     pages = {path: closed(data.decode()) for path, data in made.items() if cut_page(path, data.decode())}
     if None in pages.values():
         raise Cut(why, None)

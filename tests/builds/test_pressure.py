@@ -1,0 +1,160 @@
+"""Making under pressure: what was written is kept, and what cannot come is not waited for, nor asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import settings as settings_module
+from service.builds.generate import Cut, Unusable, pressure
+from service.builds.generate.pressure import LEAST, Pace, Paces, require_room, room
+from service.builds.generate.write import Write, answered
+from service.engine.types import Answer, Chunk, Request
+from service.errors import DeadlineExceeded, PromptTooLong
+from service.prompts.run import Result
+from tests.builds.harness import PLAN, Unlocked, brief, finished, posted, serving, settings_for
+from tests.builds.test_makers import job, result
+from tests.scripted import ScriptedEngine
+from tests.servers.evaluator import evaluator
+
+pytestmark = pytest.mark.usefixtures("no_browser")
+FILES = Unlocked(settings_module.load().data_dir)["build-files"]
+INPUTS = {"brief": "Count.", "checks": "none", "attachments": "none"}
+BEGUN = "FILE: index.html\n```html\n<!DOCTYPE html>\n<html><body><h1>Tally</h1>\n<p>one"
+
+
+class Stalling(ScriptedEngine):
+    """Writes these pieces, of so many tokens and after so many seconds each, and then nothing more."""
+
+    def __init__(self, pieces: list[str], *, tokens: int = LEAST, pause_s: float = 0.0) -> None:
+        super().__init__(lambda _: json.dumps(PLAN))
+        self.pieces, self.tokens, self.pause_s = pieces, tokens, pause_s
+        self.given = 0
+
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
+        if request.schema is not None:
+            async for item in super().stream(request):
+                yield item
+            return
+        self.asked.append(request)
+        for piece in self.pieces:
+            await asyncio.sleep(self.pause_s)
+            self.given += 1
+            yield Chunk(piece, tuple(range(self.tokens)))
+        await asyncio.sleep(3600)
+
+
+def asked(engine: ScriptedEngine, limit_s: float, learn: Paces | None = None) -> Result:
+    return asyncio.run(
+        pressure.answer(FILES, INPUTS, engine, {}, limit_s=limit_s, asked_tokens=5, learn=learn or Paces(), name="one")
+    )
+
+
+def test_what_was_written_when_time_ends_is_an_answer_that_was_cut() -> None:
+    learn = Paces()
+    found = asked(Stalling([BEGUN]), 2.0, learn)
+    assert (found.text, found.answer.finish_reason, found.answer.usage.completion) == (BEGUN, "length", LEAST)
+    assert len(found.fingerprint) == 64
+    assert learn.of("one") is not None
+
+
+def test_an_answer_without_a_token_is_given_up_before_its_time_is_over() -> None:
+    with pytest.raises(DeadlineExceeded, match="no token"):
+        asked(Stalling([]), 1.0)
+
+
+def test_an_answer_that_is_too_slow_is_given_up_early() -> None:
+    """Two tokens a second give no page in ten seconds: it is let be after a few of its hundred tokens."""
+    engine = Stalling(["word "] * 100, tokens=1, pause_s=0.5)
+    with pytest.raises(DeadlineExceeded, match="too few come"):
+        asked(engine, 10.0)
+    assert engine.given < 20
+
+
+@pytest.mark.parametrize(
+    ("pace", "seconds", "tokens"),
+    [
+        (None, 10.0, 800), (Pace(10.0, 20.0, 0.0), 400.0, 800), (Pace(10.0, 2.0, 0.0), 160.0, 300),
+        (Pace(9.0, 2.0, 0.0), 60.0, None),
+    ],
+)  # fmt: skip
+def test_a_measured_pace_decides_how_much_is_asked_for(pace: Pace | None, seconds: float, tokens: int | None) -> None:
+    """As much as was meant, as much as comes in time, or not at all."""
+    if tokens is None:
+        with pytest.raises(DeadlineExceeded, match=r"is not asked: at 2\.0 tokens a second"):
+            room(FILES, pace, 800, seconds)
+    else:
+        assert room(FILES, pace, 800, seconds) == tokens
+
+
+def test_a_question_that_leaves_no_room_for_its_answer_is_not_asked() -> None:
+    """A page that is shown is written again: it needs its own length twice."""
+
+    class Counting(ScriptedEngine):
+        async def count(self, request: Request) -> int:
+            return sum(len(message.content) for message in request.messages) // 3
+
+    engine = Counting(lambda _: "")
+    repair = Unlocked(settings_module.load().data_dir)["build-repair"]
+    inputs = INPUTS | {"files": "x" * 1500, "failures": "- it fails"}
+    assert asyncio.run(require_room(repair, inputs, engine, {})) > 0
+    with pytest.raises(PromptTooLong, match="leaves"):
+        asyncio.run(require_room(repair, inputs | {"files": "x" * 3600}, engine, {}))
+    assert engine.asked == []
+
+
+def test_a_page_that_cannot_be_shown_is_written_anew_and_told_what_was_wrong() -> None:
+    told: list[tuple[str, str]] = []
+
+    def ask(prompt: str, inputs: Any) -> Result:
+        told.append((prompt, inputs["brief"]))
+        if prompt == "build-repair":
+            raise PromptTooLong("no room", limit=1, count=2)
+        return result("FILE: index.html\n```html\n<p>whole</p>\n```\n")
+
+    made = Write(3000).make(job(previous={"index.html": b"<p>"}, failures=("there is no #n",)), ask)
+    assert made == {"index.html": b"<p>whole</p>\n"}
+    assert told[-1][0] == "build-files"
+    assert "there is no #n" in told[-1][1]
+
+
+def test_a_cut_answer_is_used_as_far_as_that_is_plain() -> None:
+    """Whole but for its fence; closed in its text; not within a script, and not the first of two edits."""
+    whole = f"{BEGUN}</p>\n</body>\n</html>\n"
+    assert answered(result(whole, "length"), {}, set())["index.html"].endswith(b"</html>\n")
+    with pytest.raises(Cut) as cut:
+        answered(result(BEGUN, "length"), {}, set())
+    assert cut.value.files is not None
+    assert cut.value.files["index.html"].endswith(b"</body>\n</html>\n")
+    edit = "<<<<<<< SEARCH\n<p>a</p>\n=======\n<p>b</p>\n>>>>>>> REPLACE\n"
+    for text in (f"{BEGUN}</p><script>let a =", edit, "FILE: index.html\n```html\n<p>\n```\nFILE: a.js\n```js\nlet"):
+        with pytest.raises(Unusable) as refused:
+            answered(result(text, "length"), {"index.html": b"<p>a</p>\n"}, set())
+        assert isinstance(refused.value, Cut)
+        assert refused.value.files is None
+
+
+@pytest.mark.parametrize(
+    ("pieces", "maker"), [([BEGUN], "files"), ([BEGUN + "<script>let a"], "plan"), ([], "plan")], ids=str
+)
+def test_a_build_whose_model_stalls_uses_what_is_there_or_plans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[str], maker: str
+) -> None:
+    real = pressure.answer
+
+    async def hurried(*given: Any, **more: Any) -> Result:
+        return await real(*given, **more | {"limit_s": 1.0})
+
+    monkeypatch.setattr(pressure, "answer", hurried)
+    engine = Stalling(pieces)
+    with evaluator() as judge, serving(settings_for(tmp_path / "state", maker="auto"), engine) as client:
+        shown = finished(client, posted(client, brief(judge.url, checks=[]))["job_id"])
+        site = client.get(shown["outcome"]["pages_url"]).text
+    assert shown["outcome"]["maker"] == maker
+    assert ("<h1>Tally</h1>" in site) == (maker == "files")
+    assert any("the page is closed where it ended" in each for each in shown["outcome"]["failed"]) == (maker == "files")
