@@ -85,6 +85,17 @@ def memory_bytes(settings: Settings, root: Path = Path("/")) -> tuple[int, str]:
     return machine, "the machine's memory, no tighter limit"
 
 
+def available_bytes(root: Path = Path("/")) -> int:
+    """Bytes that programs can take without swapping, as Linux estimates them; all of the machine's where it does not.
+
+    `/proc/meminfo`, MemAvailable (Documentation/filesystems/proc.rst). It is the machine's and not the container's.
+    """
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return _machine_bytes(root)
+
+
 def used_bytes(root: Path = Path("/")) -> int:
     """Resident bytes of this process."""
     words = _read(root / "proc/self/statm").split()

@@ -114,7 +114,12 @@ class Settings(BaseSettings):
     mode: Literal["fast", "exact"] = Field(
         "fast", description="For callers who do not say: fast, or exact (bit-identical under any load, slower)."
     )
-    context: int = Field(2048, ge=256, description="Tokens per request, prompt and answer together.")
+    context: int | None = Field(
+        None,
+        ge=256,
+        description="Tokens per request, prompt and answer together. Default: 2048; 4096 for a model that writes "
+        "files, where the memory is free.",
+    )
     parallel: int = Field(8, ge=1, le=64, description="Requests that decode at the same time.")
     threads: int | None = Field(None, ge=1, description="Threads. Default: from CPU affinity and quota, rounded down.")
     memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")

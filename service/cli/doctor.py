@@ -26,12 +26,12 @@ from service.builds.forge import ForgeError, choose
 from service.builds.verify import find_browser
 from service.children import child_environment, python
 from service.engine.local import cpu
+from service.engine.local.model import LocalModel
 from service.errors import SameboatError
 from service.exposure import is_loopback
 from service.models import fit
 from service.models.cache import Cache
 from service.models.catalog import Catalog, Model, licence_accepted
-from service.models.gguf import read_metadata
 from service.prompts.library import Library
 from service.settings import Settings
 
@@ -170,9 +170,9 @@ def _model(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("model", "note", f"{found}, and can be fetched", remedy)
         return
-    tokens = min(settings.context, model.context) * settings.parallel
-    needed = fit.estimate(read_metadata(cache.path(model)), model.size_bytes, tokens=tokens)
-    fit.check(model.name, needed, resources.memory_bytes(settings))
+    local = LocalModel(model, settings)
+    local.check_fit(beside=0)
+    needed = fit.estimate(local.metadata, model.size_bytes, tokens=local.n_ctx * settings.parallel)
     yield Finding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
 
 

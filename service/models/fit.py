@@ -12,6 +12,8 @@ from service.errors import ModelDoesNotFit
 from service.models.gguf import Metadata
 
 KV_BYTES = 2  # f16 keys and values
+USUAL, FOR_FILES = 2048, 4096  # tokens of one request: for most answers, and for whole files that are written again
+SPARE = 0.75  # of the memory, that a larger context than the usual one may fill
 OVERHEAD_BYTES = 96 * 1024 * 1024  # Python, libllama and its vocabulary: 70 to 90 MiB measured on both Qwen and SmolLM2
 
 
@@ -57,6 +59,22 @@ def estimate(metadata: Metadata, file_bytes: int, *, tokens: int, batch: int = 5
     scores = batch * metadata.head_count * min(tokens, 4096) * 4
     logits = max(batch, outputs) * metadata.vocabulary * 4
     return Fit(file_bytes, kv, activations + scores + logits, OVERHEAD_BYTES, tokens)
+
+
+def context(
+    metadata: Metadata, file_bytes: int, *, trained: int, parallel: int, writes_files: bool, free_bytes: int
+) -> tuple[int, str]:
+    """Tokens of one request where no setting says it, and why: more for a model that writes files, if memory is free.
+
+    `trained` is the context that the model was made for, `free_bytes` what no other model takes of the memory.
+    """
+    usual = min(USUAL, trained)
+    if not writes_files or trained < FOR_FILES:
+        return usual, "the default"
+    needed = estimate(metadata, file_bytes, tokens=FOR_FILES * parallel).total
+    if needed > SPARE * free_bytes:
+        return usual, f"{FOR_FILES} would need {mib(needed)} of {mib(free_bytes)} MiB"
+    return FOR_FILES, "it writes files, and the memory is free"
 
 
 def check(name: str, fit: Fit, limit: tuple[int, str], *, beside: int = 0) -> None:

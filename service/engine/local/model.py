@@ -45,6 +45,7 @@ class LocalModel:
         self._cache = Cache(settings.cache_dir)
         self._force = force
         self._metadata: Metadata | None = None
+        self._n_ctx: int | None = None
         self._template: ChatTemplate | None = None
 
     @property
@@ -86,8 +87,30 @@ class LocalModel:
 
     @property
     def n_ctx(self) -> int:
-        """Tokens of one request, as configured and never more than the model was trained for."""
-        return min(self._settings.context, self.model.context)
+        """Tokens of one request, as configured and never more than the model was trained for. See `choose_context`."""
+        if self._n_ctx is None:
+            self.choose_context(beside=0)
+        assert self._n_ctx is not None
+        return self._n_ctx
+
+    def choose_context(self, *, beside: int) -> None:
+        """Decide `n_ctx`: by the setting, else by the memory that is free beside engines that take `beside` bytes.
+
+        It changes no token, and is no part of a fingerprint: only how many there may be.
+        """
+        if self._settings.context is not None:
+            self._n_ctx = min(self._settings.context, self.model.context)
+            return
+        allowed = resources.memory_bytes(self._settings)[0] - self._settings.prefix_cache_bytes
+        self._n_ctx, why = fit.context(
+            self.metadata,
+            self.model.size_bytes,
+            trained=self.model.context,
+            parallel=self._settings.parallel,
+            writes_files=self.model.writes_files,
+            free_bytes=min(allowed - beside, resources.available_bytes()),
+        )
+        log.info("%s has a context of %d tokens: %s", self.model.name, self._n_ctx, why)
 
     def _needs(self) -> fit.Fit:
         return fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
@@ -98,6 +121,7 @@ class LocalModel:
 
     def check_fit(self, *, beside: int) -> None:
         """Raises ModelDoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
+        self.choose_context(beside=beside)
         fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), beside=beside)
 
     def check(self, requests: Sequence[Request]) -> None:
