@@ -147,7 +147,7 @@ class LocalModel:
     @property
     def _most_tokens(self) -> int:
         """No context has more: llama.cpp rounds what it is told up to a multiple of 256."""
-        return -(-self._settings.context // 256) * 256
+        return -(-self.n_ctx // 256) * 256
 
     def _prefix_key(self) -> str | None:
         """The key of the saved prefixes, as hexadecimal digits; None, and the log says so, where none can be kept.
