@@ -47,6 +47,12 @@ def test_an_answer_is_the_chunks_joined_with_usage(server: OpenAIServer) -> None
     assert body["messages"] == [{"role": "user", "content": "Hi"}]
 
 
+def test_what_a_server_has_cached_of_all_callers_is_told_to_the_owner_only(server: OpenAIServer) -> None:
+    """One account there for every caller here: its cached tokens tell what the others sent."""
+    answers = [ask(server), ask(server, replace(ASK, cache_salt="somebody"))]
+    assert [answer.usage.cached for answer in answers] == [4, 0]
+
+
 def test_who_wants_a_fresh_answer_says_so_to_the_server_too(server: OpenAIServer) -> None:
     """A cache on the way, or a Sameboat behind, may not answer with what it answered before."""
     ask(server)
