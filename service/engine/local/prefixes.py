@@ -48,10 +48,9 @@ class Prefixes:
         self._files = files if limit_bytes else None
         self._clock = 0
         self._seen: OrderedDict[int, None] = OrderedDict()
-        self._kept: list[Prefix] = []
         self.counters: dict[str, float] = dict.fromkeys(("prefix_restored", "prefix_lost", "prefix_evicted"), 0.0)
-        if self._files is not None:
-            self._kept = [Prefix(tokens, canonical, path=path) for tokens, canonical, path in self._files.index()]
+        saved = files.index() if files is not None else []  # also without a limit: what is not to be trusted goes
+        self._kept = [Prefix(tokens, canonical, path=path) for tokens, canonical, path in saved if self._files]
 
     def __iter__(self) -> Iterator[Prefix]:
         """Every beginning that can be had, in memory or on disk."""
