@@ -120,6 +120,6 @@ class Engines:
             others = [
                 engine for key, engine in self._engines.items() if key != name and isinstance(engine, LocalEngine)
             ]
-            return sum(each.memory_bytes() for each in others if each.health().state in ("loading", "ready"))
+            return sum(each.memory_bytes() for each in others if each.health().state in ("loading", "ready", "stalled"))
 
         return LocalEngine(model, self.settings, beside=beside)

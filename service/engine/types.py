@@ -15,7 +15,7 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
 Mode: TypeAlias = Literal["fast", "exact"]
 Priority: TypeAlias = Literal["interactive", "background"]
-State: TypeAlias = Literal["starting", "loading", "ready", "failed", "draining", "stopped"]
+State: TypeAlias = Literal["starting", "loading", "ready", "stalled", "failed", "draining", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request, service: ServiceDep) -> JSONResponse:
     """200 when every engine that the service was started with is ready.
 
-    Else 503 with the state: loading, failed or draining. Who shows a key, or is alone on loopback, is told more: each
-    engine's state, progress and reason, and what this container may use.
+    Else 503 with the state: loading, stalled, failed or draining. Who shows a key, or is alone on loopback, is told
+    more: each engine's state, progress and reason, and what this container may use.
     """
     engines = {name: _shown(service.engines.get(name).health()) for name in sorted(service.serves)}
     state = "draining" if service.draining.is_set() else _overall({each["state"] for each in engines.values()})
@@ -51,7 +51,7 @@ def _machine(settings: Settings) -> dict[str, Any]:
 
 def _overall(states: set[str]) -> str:
     """One word for all engines: what a person has to act on first, then what has only to be waited for."""
-    for each in ("failed", "draining", "stopped"):
+    for each in ("failed", "draining", "stopped", "stalled"):
         if each in states:
             return each
     return "ready" if states == {"ready"} else "loading"

@@ -50,7 +50,7 @@ def test_only_what_is_broken_here_is_a_500(error: type[SameboatError]) -> None:
     assert (status == 500) == (error.__name__ in broken_here)
 
 
-@pytest.mark.parametrize("state", ["starting", "loading", "failed", "ready"])
+@pytest.mark.parametrize("state", ["starting", "loading", "stalled", "failed", "ready"])
 def test_ready_tells_the_states_apart_and_alive_does_not_care(make: Make, state: str) -> None:
     """`/readyz` names the state with its reason, and is 200 only when ready."""
     engine = ScriptedEngine(lambda _: "x")

@@ -1,7 +1,7 @@
 """The local engine as the service holds it: a queue, a worker process, and the answers on their way.
 
-What comes in: `Request`. What goes out: chunks and one `Answer`. It starts the worker, restarts it after a crash
-(answers on their way get a clear EngineUnavailable, what waits is kept), and never imports llama_cpp itself.
+In: `Request`. Out: chunks and one `Answer`. When the worker is replaced (`supervisor`), answers on their way get a
+clear EngineUnavailable and what waits is kept. Not here: llama_cpp, which is never imported on this side.
 
 Who may wait, and who is sent to the worker next, is decided in `line`; what was withdrawn or ran out of time is gone
 from it at once.
@@ -12,22 +12,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from service import resources
 from service.engine.line import Line
-from service.engine.local import cpu
+from service.engine.local import watchdog
 from service.engine.local.kept import KeptAnswers
 from service.engine.local.limits import check_request, check_text, is_heavy
 from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
-from service.engine.local.protocol import Pieces, refusal
+from service.engine.local.protocol import MAX_FRAME_BYTES, FrameTooLarge, Pieces, refusal
+from service.engine.local.supervisor import Supervisor
 from service.engine.local.telling import BYTES_PER_TOKEN, estimated_tokens, pieces_of, told
 from service.engine.local.ticket import Ticket, broken
 from service.engine.types import Answer, Chunk, Embeddings, Health, Request
@@ -38,7 +37,6 @@ from service.settings import Settings
 log = logging.getLogger("sameboat.engine")
 
 MAX_SPACED_CHARS = 1 << 20  # of a text to embed that may be mostly white space
-MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 
 
 class LocalEngine(LocalModel):
@@ -49,16 +47,12 @@ class LocalEngine(LocalModel):
     ) -> None:
         super().__init__(model, settings, force=force)
         self._beside = beside  # bytes that other engines of this process take
-        self._health = Health("starting", "not started yet")
+        self._supervisor = Supervisor(model.name, self, self._begin, self._step_s)
         self._queue: Line[Ticket] = Line(requests=settings.queue_requests, tokens=settings.queue_tokens)
         self._running: dict[int, Ticket] = {}
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
-        self._changed = asyncio.Event()
         self._warm: list[list[Pieces]] = []  # what to decode ahead, again after each restart
-        self._task: asyncio.Task[None] | None = None
-        self._process: WorkerProcess | None = None
-        self._early: WorkerProcess | None = None  # loads already, and waits to be listened to
         self._kept = KeptAnswers(settings.reuse_answers)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
@@ -73,14 +67,16 @@ class LocalEngine(LocalModel):
     @property
     def pid(self) -> int | None:
         """The worker's process id, while there is one."""
-        return self._process.pid if self._process is not None else None
+        process = self._supervisor.process
+        return process.pid if process is not None else None
 
     def health(self) -> Health:
         """Where it is."""
-        return self._health
+        return self._supervisor.health
 
     def stats(self) -> Mapping[str, float]:
         """Counters and gauges, the worker's among them."""
+        process = self._supervisor.process
         return {
             **self._counters,
             **self._worker,
@@ -90,8 +86,8 @@ class LocalEngine(LocalModel):
             "running": float(len(self._running)),
             "kept_answers": float(len(self._kept)),
             "kept_answer_bytes": float(self._kept.size_bytes),
-            "restarts": float(self._health.restarts),
-            "worker_rss_bytes": float(self._process.rss_bytes()) if self._process is not None else 0.0,
+            "restarts": float(self.health().restarts),
+            "worker_rss_bytes": float(process.rss_bytes()) if process is not None else 0.0,
         }
 
     # --- life ---
@@ -104,135 +100,56 @@ class LocalEngine(LocalModel):
         try:
             self.check_fit(beside=self._beside())
             process.send(self.load_message(path, beside=self._beside()))
-            self._early = process
+            self._supervisor.early = process
         except SameboatError:
             process.drop()
 
     async def start(self) -> None:
         """Begin loading, once; one that was stopped stays so."""
-        if self._task is None and self._health.state != "stopped":
-            self._set(Health("loading", f"starting the worker for {self.model.name}", 0.0))
-            self._task = asyncio.create_task(self._supervise(), name=f"engine {self.model.name}")
+        await self._supervisor.start()
 
     async def ready(self) -> None:
         """Wait until it answers, or raise EngineUnavailable with why it never will."""
-        await self.start()
-        while self._health.state not in ("ready", "failed", "stopped", "draining"):
-            self._changed.clear()
-            await self._changed.wait()
-        if self._health.state != "ready":
-            raise EngineUnavailable(self._health.reason)
+        await self._supervisor.ready()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse what is new, wait for what is admitted up to `grace_s`, then end the worker."""
-        if self._task is None:
-            early, self._early = self._early, None
-            if early is not None:
-                early.drop()
-            self._set(Health("stopped", "stopped before it was started"))
-            return
-        self._set(replace(self._health, state="draining", reason="shutting down", progress=None))
-        deadline = time.monotonic() + grace_s
-        while (self._queue or self._running) and time.monotonic() < deadline:
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(0.01, deadline - time.monotonic()))
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._fail_all(EngineUnavailable("The service is shutting down."), queued=True)
-        self._set(Health("stopped", "stopped", restarts=self._health.restarts))
+        await self._supervisor.stop(grace_s, busy=lambda: bool(self._queue or self._running))
 
-    def _set(self, health: Health) -> None:
-        self._health = health
-        self._changed.set()
-
-    async def _supervise(self) -> None:
-        """Keep one worker alive. Ends only when starting fails for a reason that will not pass by itself."""
-        failed_starts = 0
-        try:
-            while True:
-                try:
-                    reason = await self._run_worker()
-                except SameboatError as error:
-                    self._give_up(str(error))
-                    return
-                if self._health.state == "draining":
-                    self._fail_all(
-                        EngineUnavailable(f"The engine stopped while shutting down ({reason})."), queued=True
-                    )
-                    self._changed.set()
-                    return
-                failed_starts = 0 if self._health.state == "ready" else failed_starts + 1
-                restarts = self._health.restarts + 1
-                if failed_starts >= MAX_FAILED_STARTS:
-                    self._give_up(f"The worker could not be started {failed_starts} times in a row: {reason}")
-                    return
-                self._set(Health("loading", f"restarting the worker: {reason}", 0.0, restarts))
-                lost = EngineUnavailable(
-                    f"The engine stopped in the middle of this answer ({reason}).", retry_after_s=2
-                )
-                self._fail_all(lost, queued=False)
-                await asyncio.sleep(min(5.0, 0.2 * 2**failed_starts))
-        finally:
-            await self._end_process()
-
-    async def _worker_process(self) -> WorkerProcess:
-        """A worker that loads: the one that does so already, or a new one. Raises SameboatError, OSError."""
-        early, self._early = self._early, None
-        if early is not None:
-            return early
+    async def _begin(self) -> WorkerProcess:
+        """A worker that loads. Raises SameboatError, OSError."""
         path = await asyncio.to_thread(self._cache.require, self.model)
         self.check_fit(beside=self._beside())
         process = WorkerProcess(threads=resources.threads(self._settings)[0])
         process.send(self.load_message(path, beside=self._beside()))
         return process
 
-    async def _run_worker(self) -> str:
-        """One worker, from its start to its end; why it ended. Raises SameboatError when none can be started."""
-        reason, code = "", None
-        try:
-            self._process = await self._worker_process()
-            async for message in self._process.messages():
-                if message["op"] == "failed":
-                    reason = message["reason"]
-                else:
-                    self._on(message)
-            code = await self._process.end()
-            if code == -signal.SIGILL:  # another worker would end the same way
-                raise EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
-        except (OSError, ValueError) as error:  # it cannot be started, or says what is not a message
-            reason = reason or f"{type(error).__name__}: {error}"
-        finally:
-            await self._end_process()
-        return reason or f"the worker ended with code {code}"
-
-    async def _end_process(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            await process.end()
-
-    def _give_up(self, reason: str) -> None:
-        self._set(Health("failed", reason, restarts=self._health.restarts))
-        self._fail_all(EngineUnavailable(reason), queued=True)
+    def _step_s(self) -> float:
+        return watchdog.TEXT_S if self.metadata.pools else watchdog.STEP_S
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        if self._process is not None:
-            self._process.send(message)
+        """One message to the worker. Raises RequestError for one that is larger than a frame may be."""
+        try:
+            self._supervisor.send(message)
+        except FrameTooLarge as error:
+            raise RequestError(
+                f"This request takes {error.size} bytes on its way to the engine, and at most {MAX_FRAME_BYTES} fit.",
+                remedy="Make the prompt, the schema or the tools smaller.",
+            ) from None
 
     # --- what the worker says ---
 
-    def _on(self, message: dict[str, Any]) -> None:
+    def on_message(self, message: dict[str, Any]) -> None:
+        """What the supervisor hears from the worker."""
         kind = message["op"]
-        if kind == "loading":
-            self._set(replace(self._health, reason=f"loading {self.model.name}", progress=message["progress"]))
-        elif kind == "ready":
-            if self._health.state != "draining":
-                threads, why = resources.threads(self._settings)
-                reason = f"{self.model.name}, {message['slots']} x {message['n_ctx']} tokens, {threads} threads ({why})"
-                self._set(Health("ready", reason, restarts=self._health.restarts))
+        if kind == "ready":
+            threads, why = resources.threads(self._settings)
+            size = f"{message['slots']} x {message['n_ctx']} tokens"
+            self._supervisor.well(f"{self.model.name}, {size}, {threads} threads ({why})")
             if self._warm:
                 self._send({"op": "warm", "groups": self._warm})
+            self._pump()
+        elif kind == "recovered":
             self._pump()
         elif kind == "stats":
             self._worker = {name: float(value) for name, value in message["numbers"].items()}
@@ -240,7 +157,7 @@ class LocalEngine(LocalModel):
             message["log_id"] = log_id = uuid.uuid4().hex[:12]
             log.error("%s broke at a request, %s:\n%s", self.model.name, log_id, message["trace"])
             self._answered(message)
-        else:
+        elif kind != "loading":
             self._answered(message)
 
     def _answered(self, message: dict[str, Any]) -> None:
@@ -257,7 +174,7 @@ class LocalEngine(LocalModel):
     def _pump(self) -> None:
         """Send the worker what it has room for."""
         places = self._settings.parallel
-        while self._process is not None and self._health.state in ("ready", "draining"):
+        while self._supervisor.takes:
             turn = self._queue.next(room=places - len(self._running), places=places)
             if turn is None:
                 return
@@ -265,16 +182,21 @@ class LocalEngine(LocalModel):
             self._running[ticket.id] = ticket
             ticket.begun = time.monotonic()
             self.observe("queue_s", ticket.begun - ticket.arrived)
-            self._send({**ticket.message, "background": not as_a_person})
+            try:
+                self._send({**ticket.message, "background": not as_a_person})
+            except RequestError as error:
+                del self._running[ticket.id]
+                ticket.events.put_nowait(error)
 
     def _leave(self, ticket: Ticket) -> None:
         """The ticket is over, for whatever reason: its place is free at once."""
         if self._running.pop(ticket.id, None) is None:
             self._queue.leave(ticket)
         self._pump()
-        self._changed.set()
+        self._supervisor.changed()
 
-    def _fail_all(self, error: EngineUnavailable, *, queued: bool) -> None:
+    def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
+        """The worker is gone, and with it what it had; with `queued` nobody will take what waits either."""
         tickets = list(self._running.values()) + (self._queue.clear() if queued else [])
         self._running.clear()
         for ticket in tickets:
@@ -332,7 +254,7 @@ class LocalEngine(LocalModel):
         """Have the common beginning of each group decoded and kept, now or as soon as there is a worker."""
         made = [[pieces_of(request, self.template) for request in group] for group in groups]
         self._warm += made
-        if self._health.state == "ready":
+        if self.health().state == "ready":
             self._send({"op": "warm", "groups": made})
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
@@ -409,9 +331,10 @@ class LocalEngine(LocalModel):
         return ticket
 
     def _check_open(self) -> None:
-        if self._health.state in ("failed", "stopped", "draining"):
-            retry = 5.0 if self._health.state == "draining" else None
-            raise EngineUnavailable(f"The engine is {self._health.state}: {self._health.reason}", retry_after_s=retry)
+        health = self.health()
+        if health.state in ("failed", "stopped", "draining"):
+            retry = 5.0 if health.state == "draining" else None
+            raise EngineUnavailable(f"The engine is {health.state}: {health.reason}", retry_after_s=retry)
 
     def _check_writes(self) -> None:
         if self.metadata.pools:

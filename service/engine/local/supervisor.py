@@ -1,0 +1,213 @@
+"""One worker process: started, listened to, watched, and replaced when it ends or gets stuck.
+
+In: how to start one, whom to tell what it says. Out: its health, messages, and the error for whoever waited for it.
+Not here: requests, queues, what the messages mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from service.engine.local import cpu, watchdog
+from service.engine.local.process import WorkerProcess
+from service.engine.types import Health
+from service.errors import EngineUnavailable, SameboatError
+
+log = logging.getLogger("sameboat.engine")
+MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
+SETTLED = ("ready", "failed", "stopped", "draining")
+
+
+class Owner(Protocol):
+    """Whose worker it is."""
+
+    def on_message(self, message: dict[str, Any]) -> None:
+        """The worker says this; of `loading` and `ready` the supervisor has taken note already."""
+
+    def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
+        """Whoever waits for the worker gets this error; with `queued` also who waits for another one."""
+
+
+class Supervisor:
+    """Keeps one worker alive for its owner. `begin` starts a process that loads; it raises SameboatError, OSError.
+
+    `step_s` says how long one step of the model may take.
+    """
+
+    def __init__(
+        self, name: str, owner: Owner, begin: Callable[[], Awaitable[WorkerProcess]], step_s: Callable[[], float]
+    ) -> None:
+        self._name, self._owner, self._begin = name, owner, begin
+        self._step_s = step_s
+        self._task: asyncio.Task[None] | None = None
+        self._process: WorkerProcess | None = None
+        self._changed = asyncio.Event()
+        self._well = Health("ready", "")  # what to say when the worker answers again
+        self.health = Health("starting", "not started yet")
+        self.early: WorkerProcess | None = None  # loads already, and waits to be listened to
+
+    @property
+    def process(self) -> WorkerProcess | None:
+        """The worker, while there is one."""
+        return self._process
+
+    @property
+    def takes(self) -> bool:
+        """Whether a request that is sent now is computed."""
+        return self._process is not None and self.health.state in ("ready", "draining")
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """One message to the worker; lost when there is none. Raises FrameTooLarge."""
+        if self._process is not None:
+            self._process.send(message)
+
+    async def start(self) -> None:
+        """Begin loading, once; what was stopped stays so."""
+        if self._task is None and self.health.state != "stopped":
+            self._set(Health("loading", f"starting the worker for {self._name}", 0.0))
+            self._task = asyncio.create_task(self._supervise(), name=f"engine {self._name}")
+
+    async def ready(self) -> None:
+        """Wait until it answers, or raise EngineUnavailable with why it never will."""
+        await self.start()
+        while self.health.state not in SETTLED:
+            await self.change()
+        if self.health.state != "ready":
+            raise EngineUnavailable(self.health.reason)
+
+    async def change(self) -> None:
+        """Wait until something is different."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def changed(self) -> None:
+        """Something is different, for those who wait in `change`."""
+        self._changed.set()
+
+    async def stop(self, grace_s: float, *, busy: Callable[[], bool]) -> None:
+        """Wait while there is something to do, up to `grace_s`, then end the worker."""
+        if self._task is None:
+            early, self.early = self.early, None
+            if early is not None:
+                early.drop()
+            self._set(Health("stopped", "stopped before it was started"))
+            return
+        self._set(replace(self.health, state="draining", reason="shutting down", progress=None))
+        deadline = time.monotonic() + grace_s
+        while busy() and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.change(), max(0.01, deadline - time.monotonic()))
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._owner.on_lost(EngineUnavailable("The service is shutting down."), queued=True)
+        self._set(Health("stopped", "stopped", restarts=self.health.restarts))
+
+    def _set(self, health: Health) -> None:
+        self.health = health
+        self._changed.set()
+
+    async def _supervise(self) -> None:
+        """Keep one worker alive. Ends only when starting fails for a reason that will not pass by itself."""
+        failed_starts = 0
+        try:
+            while True:
+                try:
+                    reason = await self._run()
+                except SameboatError as error:
+                    self._give_up(str(error))
+                    return
+                if self.health.state == "draining":
+                    stopped = EngineUnavailable(f"The engine stopped while shutting down ({reason}).")
+                    self._owner.on_lost(stopped, queued=True)
+                    self._changed.set()
+                    return
+                failed_starts = 0 if self.health.state in ("ready", "stalled") else failed_starts + 1
+                restarts = self.health.restarts + 1
+                if failed_starts >= MAX_FAILED_STARTS:
+                    self._give_up(f"The worker could not be started {failed_starts} times in a row: {reason}")
+                    return
+                self._set(Health("loading", f"restarting the worker: {reason}", 0.0, restarts))
+                lost = EngineUnavailable(
+                    f"The engine stopped in the middle of this answer ({reason}).", retry_after_s=2
+                )
+                self._owner.on_lost(lost, queued=False)
+                await asyncio.sleep(min(5.0, 0.2 * 2**failed_starts))
+        finally:
+            await self._end()
+
+    async def _run(self) -> str:
+        """One worker, from its start to its end; why it ended. Raises SameboatError when none can be started."""
+        said, code = "", None
+        watching: asyncio.Task[str] | None = None
+        try:
+            early, self.early = self.early, None
+            self._process = process = early or await self._begin()
+            watch = watchdog.Watchdog(step_s=self._step_s())
+            watching = asyncio.create_task(self._watch(process, watch), name=f"watchdog of {self._name}")
+            async for message in process.messages():
+                watch.heard(message)
+                if message["op"] == "failed":
+                    said = message["reason"]
+                elif message["op"] != "pong":
+                    self._on(message)
+            if watching.done():
+                said = watching.result()
+            code = await process.end()
+            if code == -signal.SIGILL:  # another worker would end the same way
+                raise EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
+        except SameboatError:
+            raise
+        except Exception as error:  # it cannot be started, or says what is not a message
+            log.exception("The worker of %s is replaced", self._name)
+            said = said or f"{type(error).__name__}: {error}"
+        finally:
+            if watching is not None:
+                watching.cancel()
+            await self._end()
+        return said or f"the worker ended with code {code}"
+
+    async def _watch(self, process: WorkerProcess, watch: watchdog.Watchdog) -> str:
+        """Ping the worker until it is lost; end it then, and say why."""
+        while True:
+            await asyncio.sleep(watchdog.TICK_S)
+            finding = watch.tick()
+            if finding.is_ == "lost":
+                log.error("The worker of %s is ended: %s", self._name, finding.reason)
+                process.kill()
+                return finding.reason
+            if finding.is_ == "late" and self.health.state in ("ready", "stalled"):
+                if self.health.state == "ready":
+                    log.warning("%s is not ready: %s", self._name, finding.reason)
+                self._set(replace(self.health, state="stalled", reason=finding.reason))
+            elif finding.is_ == "well" and self.health.state == "stalled":
+                self._set(self._well)
+                self._owner.on_message({"op": "recovered"})
+            process.send({"op": "ping"})
+
+    def _on(self, message: dict[str, Any]) -> None:
+        if message["op"] == "loading" and self.health.state == "loading":
+            self._set(replace(self.health, reason=f"loading {self._name}", progress=message["progress"]))
+        self._owner.on_message(message)
+
+    def well(self, reason: str) -> None:
+        """The worker is ready, and this is what it is."""
+        self._well = Health("ready", reason, restarts=self.health.restarts)
+        if self.health.state != "draining":
+            self._set(self._well)
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await process.end()
+
+    def _give_up(self, reason: str) -> None:
+        self._set(Health("failed", reason, restarts=self.health.restarts))
+        self._owner.on_lost(EngineUnavailable(reason), queued=True)

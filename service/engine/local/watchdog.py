@@ -1,0 +1,67 @@
+"""When a worker that says nothing, or does not get on, is to be replaced. Pure policy: no clock, no process.
+
+In: ticks, and what the worker says. Out: whether it is well, late or lost, with the reason.
+Not here: how it is asked and ended.
+
+Time is counted in ticks and not by the clock, so that a parent that stood still itself blames nobody for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+TICK_S = 2.0
+LATE_S = 10.0
+"""A pong is answered at once by a thread that does nothing else. On a machine with 15 busy processes per core it took
+less than a second."""
+SILENT_S = 30.0
+STEP_S = 180.0
+"""After a third of it the engine is not ready. A step is 512 tokens at most: about 20 s of the 1.5B model on two idle
+cores, and a few times that on busy ones."""
+TEXT_S = 900.0
+"""A text to embed is one step, however long the model's context."""
+LOADING_S = 900.0
+"""Without any progress: a file of several gigabytes, mapped from a slow network disk, is read by the first step."""
+
+
+class Finding(NamedTuple):
+    """How the worker is, and why."""
+
+    is_: Literal["well", "late", "lost"]
+    reason: str
+
+
+WELL = Finding("well", "")
+
+
+class Watchdog:
+    """Watches one worker. `step_s` is how long its main thread may take for one unit of work."""
+
+    def __init__(self, *, step_s: float) -> None:
+        self._step_s = step_s
+        self._loading = True
+        self._quiet = 0.0  # seconds since it said what shows that it lives
+        self._busy = 0.0  # seconds that its main thread has been at one unit
+
+    def heard(self, message: dict[str, Any]) -> None:
+        """The worker said this."""
+        if self._loading:  # a pong is no progress
+            self._quiet = self._quiet if message["op"] == "pong" else 0.0
+            self._loading = message["op"] != "ready"
+        elif message["op"] == "pong":
+            self._quiet, self._busy = 0.0, float(message["busy_s"])
+
+    def tick(self) -> Finding:
+        """So many seconds, `TICK_S`, are over."""
+        self._quiet += TICK_S
+        if self._loading:
+            if self._quiet < LOADING_S:
+                return WELL
+            return Finding("lost", f"it made no progress in loading for {self._quiet:.0f} s")
+        if self._quiet >= LATE_S:
+            why = f"the worker has not answered for {self._quiet:.0f} s"
+            return Finding("lost" if self._quiet >= SILENT_S else "late", why)
+        if self._busy >= self._step_s / 3:
+            why = f"the worker has been at one step for {self._busy:.0f} s"
+            return Finding("lost" if self._busy >= self._step_s else "late", why)
+        return WELL

@@ -1,0 +1,250 @@
+"""A worker that says nothing, or does not get on, is told apart from one that is busy, and is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.engine.local import protocol, watchdog
+from service.engine.local.parent import Parent
+from service.engine.local.protocol import FrameTooLarge
+from service.engine.local.supervisor import Supervisor
+from service.engine.local.watchdog import LATE_S, LOADING_S, SILENT_S, TICK_S, Watchdog
+from service.engine.types import Answer
+from service.errors import EngineUnavailable, RequestError
+from tests.engine.local.conftest import ask, running
+
+STEP_S = 180.0
+
+
+def ready() -> Watchdog:
+    watch = Watchdog(step_s=STEP_S)
+    watch.heard({"op": "ready"})
+    return watch
+
+
+def ticks(watch: Watchdog, seconds: float) -> list[str]:
+    return [watch.tick().is_ for _ in range(int(seconds / TICK_S))]
+
+
+def test_a_worker_that_answers_is_well_however_long_it_lives() -> None:
+    watch = ready()
+    for _ in range(1_000):
+        watch.heard({"op": "pong", "busy_s": 1.0})
+        assert watch.tick().is_ == "well"
+
+
+def test_silence_is_late_first_and_lost_then() -> None:
+    found = ticks(ready(), SILENT_S)
+    assert found == ["well"] * int(LATE_S / TICK_S - 1) + ["late"] * int((SILENT_S - LATE_S) / TICK_S) + ["lost"]
+
+
+def test_a_pong_after_silence_makes_it_well_again() -> None:
+    watch = ready()
+    assert ticks(watch, LATE_S)[-1] == "late"
+    watch.heard({"op": "pong", "busy_s": 0.0})
+    assert watch.tick().is_ == "well"
+
+
+@pytest.mark.parametrize(("busy_s", "is_"), [(1, "well"), (59, "well"), (60, "late"), (179, "late"), (180, "lost")])
+def test_a_step_may_take_long_and_not_for_ever(busy_s: float, is_: str) -> None:
+    watch = ready()
+    watch.heard({"op": "pong", "busy_s": busy_s})
+    assert watch.tick().is_ == is_
+
+
+def test_loading_is_exempt_while_it_makes_progress_and_has_a_bound_of_its_own() -> None:
+    watch = Watchdog(step_s=STEP_S)
+    for _ in range(5):
+        assert set(ticks(watch, LOADING_S - TICK_S)) == {"well"}
+        watch.heard({"op": "loading", "progress": 0.1})
+    for _ in range(int(LOADING_S / TICK_S) - 1):
+        watch.heard({"op": "pong", "busy_s": 0.0})
+        assert watch.tick().is_ == "well"
+    assert watch.tick().is_ == "lost", "a pong is no progress"
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
+    """The codes with which this process would have ended."""
+    codes: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(os, "_exit", codes.put)
+    return codes
+
+
+def test_a_pong_tells_how_long_the_main_thread_has_been_at_one_unit(ended: queue.Queue[int]) -> None:
+    """It is answered while the main thread does something else; what is no ping waits in the inbox."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            parent = Parent(theirs)
+            parent.listen()
+            decoder = protocol.Decoder()
+
+            def pong() -> float:
+                ours.sendall(protocol.encode({"op": "ping"}))
+                return float(next(iter(decoder.feed(ours.recv(1 << 16))))["busy_s"])
+
+            assert pong() == 0.0
+            parent.mark(busy=True)
+            time.sleep(0.05)
+            assert pong() >= 0.05
+            parent.mark(busy=False)
+            assert pong() == 0.0
+            ours.sendall(protocol.encode({"op": "cancel", "id": 1}))
+            assert parent.inbox.get(timeout=30) == {"op": "cancel", "id": 1}
+            assert ended.empty()
+        assert ended.get(timeout=30) == 0, "without a parent there is nothing to do"
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 64, protocol.HEADER.pack(3) + b"{{{"])
+def test_a_reading_thread_that_breaks_ends_the_process(ended: queue.Queue[int], data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        Parent(theirs).listen()
+        ours.sendall(data)
+        assert ended.get(timeout=30) == 1
+
+
+def test_a_frame_is_bounded_where_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_FRAME_BYTES", 20)
+    assert protocol.encode({"a": "x" * 12})
+    with pytest.raises(FrameTooLarge, match="a frame of 21 bytes, and at most 20"):
+        protocol.encode({"a": "x" * 13})
+
+
+@pytest.mark.model
+def test_a_worker_that_is_stopped_is_not_ready_and_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had is told so, what waits is answered by the next one, and a service that is stalled says it."""
+    monkeypatch.setattr(watchdog, "TICK_S", 0.2)
+    monkeypatch.setattr(watchdog, "LATE_S", 2.0)
+    monkeypatch.setattr(watchdog, "SILENT_S", 4.0)
+
+    async def stop() -> tuple[list[Any], list[str], str]:
+        async with running(parallel=1) as engine:
+            stream = engine.stream(ask("Tell a long story.", tokens=400))
+            await anext(stream)
+            waiting = asyncio.create_task(engine.answer(ask("Hi", tokens=2)))
+            await asyncio.sleep(0)
+            assert engine.pid is not None
+            os.kill(engine.pid, signal.SIGSTOP)
+            states: list[str] = []
+
+            async def watch() -> str:
+                while engine.health().restarts == 0:
+                    if engine.health().state not in states:
+                        states.append(engine.health().state)
+                    await asyncio.sleep(0.01)
+                return engine.health().reason
+
+            async def rest() -> None:
+                async for _ in stream:
+                    pass
+
+            watched = asyncio.create_task(watch())
+            ended = await asyncio.gather(rest(), waiting, return_exceptions=True)
+            return ended, states, await watched
+
+    (ended, answered), states, reason = asyncio.run(asyncio.wait_for(stop(), 120))
+    assert isinstance(ended, EngineUnavailable)
+    assert ended.retry_after_s
+    assert isinstance(answered, Answer)
+    assert states == ["ready", "stalled"]
+    assert "has not answered" in reason
+
+
+@pytest.mark.model
+def test_neither_a_frame_too_large_nor_the_end_of_the_reading_thread_makes_a_worker_deaf(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first is refused and harms nobody. The second ends in another worker."""
+
+    async def ask_all() -> tuple[list[Any], list[int]]:
+        async with running(parallel=2) as engine:
+            with monkeypatch.context() as patch:
+                patch.setattr(protocol, "MAX_FRAME_BYTES", 2_000)
+                results = await asyncio.gather(
+                    engine.answer(ask("x" * 3_000, tokens=1)),
+                    engine.count(ask("x" * 3_000)),
+                    engine.answer(ask("Hi", tokens=1)),
+                    return_exceptions=True,
+                )
+            restarts = [engine.health().restarts]
+            stream = engine.stream(ask("Tell a long story.", tokens=400))
+            await anext(stream)
+            process = engine._supervisor.process
+            assert process is not None
+            assert process._writer is not None
+            process._writer.write(protocol.HEADER.pack(protocol.MAX_FRAME_BYTES + 1))
+            both = (to_its_end(stream), engine.answer(ask("Hi", tokens=1)))
+            results += await asyncio.gather(*both, return_exceptions=True)
+            restarts.append(engine.health().restarts)
+            return results, restarts
+
+    async def to_its_end(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    results, restarts = asyncio.run(asyncio.wait_for(ask_all(), 120))
+    kinds = [type(each) for each in results]
+    assert kinds[:3] == [RequestError, RequestError, Answer]
+    assert kinds[3] is EngineUnavailable
+    assert kinds[4] in (EngineUnavailable, Answer), "sent to the one that ended, or to the next"
+    assert restarts == [0, 1]
+
+
+class Process:
+    """A worker that loads at once and then says what no worker says."""
+
+    pid = 0
+
+    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+        yield {"op": "ready"}
+        yield {"op": "nonsense"}
+
+    def send(self, message: Any) -> None:
+        pass
+
+    async def end(self) -> int:
+        return 0
+
+
+def test_what_a_worker_says_wrongly_ends_in_another_worker_and_not_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lost: list[tuple[str, bool]] = []
+    begun: list[Process] = []
+
+    class Owner:
+        def on_message(self, message: dict[str, Any]) -> None:
+            if message["op"] == "ready":
+                supervisor.well("here")
+            else:
+                raise KeyError("id")
+
+        def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
+            lost.append((str(error), queued))
+
+    async def begin() -> Any:
+        begun.append(Process())
+        return begun[-1]
+
+    supervisor = Supervisor("a model", Owner(), begin, lambda: STEP_S)
+
+    async def run() -> None:
+        await supervisor.start()
+        while len(begun) < 2:
+            await supervisor.change()
+        await supervisor.stop(0, busy=lambda: False)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert lost[0] == ("The engine stopped in the middle of this answer (KeyError: 'id').", False)
+    assert "Traceback" in caplog.text
