@@ -1,4 +1,8 @@
-"""The page for people: try a promoted prompt, see builds. Static files, nothing from elsewhere."""
+"""The page for people: try a promoted prompt, see builds. Static files, nothing from elsewhere.
+
+In: a browser. Out: the page and its files, the same for everybody; what they show they ask for, with the tab's key.
+Not here: Swagger UI's own files (`http.docs`), and who is let in (`http.auth`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,10 @@ router = APIRouter(include_in_schema=False)
 FILES = {
     "app.js": "text/javascript",
     "builds.js": "text/javascript",
+    "docs.js": "text/javascript",
+    "login.js": "text/javascript",
     "app.css": "text/css",
+    "docs.css": "text/css",
     "boat.svg": "image/svg+xml",
 }
 HEADERS = {
@@ -26,7 +33,7 @@ HEADERS = {
 @router.get("/")
 async def index() -> Response:
     """The page itself."""
-    return Response(_read("index.html"), media_type="text/html", headers=HEADERS)
+    return Response(read("index.html"), media_type="text/html", headers=HEADERS)
 
 
 @router.get("/assets/{name}")
@@ -34,9 +41,10 @@ async def asset(name: str) -> Response:
     """Its script and its style."""
     if name not in FILES:
         return Response(status_code=404)
-    return Response(_read(name), media_type=FILES[name], headers={**HEADERS, "cache-control": "no-cache"})
+    return Response(read(name), media_type=FILES[name], headers={**HEADERS, "cache-control": "no-cache"})
 
 
 @functools.cache
-def _read(name: str) -> bytes:
+def read(name: str) -> bytes:
+    """The bytes of one of these files."""
     return (files(__package__) / name).read_bytes()

@@ -1,16 +1,25 @@
+import { enter, forget, get, key, withKey } from "./login.js";
+
 // The page's behaviour: list the prompts, build a form from an input schema, stream an answer, show where it came from.
 const $ = (id) => document.getElementById(id);
 const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 let prompts = [];
 
 async function refreshState() {
-  const answer = await fetch("readyz");
+  const answer = await get("readyz");
   const ready = await answer.json();
-  const engines = Object.entries(ready.engines).map(([name, engine]) =>
+  const engines = Object.entries(ready.engines ?? {}).map(([name, engine]) =>
     engine.state === "ready" ? engine.reason : `${name}: ${engine.state}, ${engine.reason}`);
-  $("state").textContent = `${ready.state} · ${engines.join(" · ")}`;
+  $("state").textContent = [ready.state, ...engines].join(" · ");
   if (!answer.ok) setTimeout(refreshState, 1000);
-  return Object.keys(ready.engines);
+}
+
+// A browser cannot show a key when it follows a link, so what a key opens is shown here.
+async function show(event) {
+  if (!key()) return;
+  event.preventDefault();
+  $("told").querySelector("pre").textContent = await (await get(event.target.href)).text();
+  $("told").showModal();
 }
 
 // What can be asked at once comes first; the prompts of the builds, which take a whole brief, come last.
@@ -93,7 +102,7 @@ async function ask(event) {
   try {
     const response = await fetch(`prompts/${prompt.name}`, {
       method: "POST",
-      headers: { "content-type": "application/json", accept: "text/event-stream" },
+      headers: withKey({ "content-type": "application/json", accept: "text/event-stream" }),
       body: JSON.stringify({ inputs }),
     });
     if (!response.ok) return showProblem(await response.json());
@@ -110,11 +119,17 @@ async function ask(event) {
   }
 }
 
-const models = await refreshState();
-const promoted = await (await fetch("prompts")).json();
+const listed = await enter("prompts");
+await refreshState();
+const models = (await (await get("v1/models")).json()).data.map((model) => model.id);
+const promoted = await listed.json();
 prompts = promoted.filter((each) => !each.refused).sort((a, b) => rank(a, models) - rank(b, models));
 $("refused").textContent = promoted.flatMap((each) => each.refused ? `Not served: ${each.refused}` : []).join(" ");
 $("prompt").replaceChildren(...prompts.map((each) => make("option", { value: each.name, textContent: each.name })));
 $("prompt").addEventListener("change", showForm);
 $("form").addEventListener("submit", ask);
+$("forget").hidden = !key();
+$("forget").addEventListener("click", forget);
+$("told").querySelector("button").addEventListener("click", () => $("told").close());
+for (const link of document.querySelectorAll("a.told")) link.addEventListener("click", show);
 showForm();

@@ -1,0 +1,77 @@
+"""The pages where keys are asked for, in a real browser: the key is entered once, stays in the tab, and opens /docs too."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from service import keys
+from tests.http.conftest import Make, serving
+from tests.scripted import ScriptedEngine
+
+pytestmark = pytest.mark.browser
+KEY = keys.new()
+
+
+@pytest.fixture
+def url(make: Make) -> Iterator[str]:
+    """A service that asks for a key."""
+    engine = ScriptedEngine(lambda request: "Hello, Ada.")
+    with serving(make(engine, api_keys=keys.line("ada", KEY))) as it:
+        yield it
+
+
+@pytest.fixture
+def page(url: str) -> Iterator[Page]:
+    """The page, open; what its policy or its script complains of fails the test."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        try:
+            opened = chromium.new_context().new_page()
+            opened.on("pageerror", lambda error: complaints.append(str(error)))
+            opened.on("console", lambda message: complaints.append(message.text))
+            opened.goto(url)
+            yield opened
+        finally:
+            chromium.close()
+    assert [text for text in complaints if "401 (Unauthorized)" not in text] == []
+
+
+def test_the_key_is_asked_for_once_and_opens_the_page_and_docs(page: Page, url: str) -> None:
+    """A wrong one is told; nothing is left behind but in this tab's storage: no cookie, so no request that another site
+    causes carries it."""
+    page.locator("#login").wait_for()
+    assert not page.locator("main").is_visible()
+    page.fill("#key", "sameboat_wrong")
+    page.press("#key", "Enter")
+    page.get_by_text("The key is wrong.").wait_for()
+    page.fill("#key", KEY)
+    page.press("#key", "Enter")
+    page.locator("option[value=greet]").wait_for(state="attached")
+    page.fill("#input-name", "Ada")
+    page.click("#ask")
+    page.locator("#facts dd").first.wait_for()
+    assert page.inner_text("#answer") == "Hello, Ada."
+    page.get_by_text("versions and digests").click()
+    page.locator("#told pre").get_by_text("scripted").wait_for()
+    page.locator("#told button").click()
+    page.get_by_text("API", exact=True).click()
+    page.get_by_text("/v1/chat/completions").first.wait_for()
+    page.get_by_text("/v1/models", exact=True).first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    page.locator(".live-responses-table td.response-col_status").get_by_text("200").wait_for()
+    assert page.context.cookies() == []
+    other = page.context.new_page()
+    other.goto(url)
+    other.locator("#login").wait_for()
+    page.goto(url)
+    page.get_by_text("Forget the key").click()
+    page.locator("#login").wait_for()
