@@ -114,6 +114,8 @@ USER 1000:1000
 RUN --mount=type=cache,target=/home/sameboat/.cache/uv,uid=1000,gid=1000 \
     uv sync --locked --all-extras --group dev --no-install-project
 WORKDIR /home/sameboat
+# Editors forward ports of loopback, so nobody else on the network reaches what is started here, and it needs no key.
+ENV SAMEBOAT_HOST=127.0.0.1
 
 # --- baked: runtime with the starter model inside, for platforms without volumes ----------------------------------------
 FROM runtime AS baked

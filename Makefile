@@ -85,7 +85,7 @@ bundle: ## what a serverless platform gets, in .sameboat/bundle, and how large i
 	@python3 .ci/bundle.py
 
 .PHONY: secrets
-secrets: ## what `docker compose --profile scale` reads: secrets/, made once, never overwritten
+secrets: ## what compose.yaml reads: secrets/ with a key for callers, made once, never overwritten
 	@.ci/secrets
 
 .PHONY: replay

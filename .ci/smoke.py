@@ -1,9 +1,9 @@
 """Ask every public route of a deployed instance, and show what answered: `python3 .ci/smoke.py URL`, or `make smoke`.
 
-What comes in: a base URL; for private ones SMOKE_TOKEN (sent as a bearer token), and SAMEBOAT_SECRET where builds are
-to be listed. What goes out: a table, and exit code 1 when something answered wrongly or not at all. It starts no build
-and needs nothing but Python's standard library. The routes are read from the instance's own OpenAPI document, so that
-one which nobody thought of here counts as a failure.
+What comes in: a base URL; SMOKE_TOKEN where a key is asked for (sent as a bearer token), and SAMEBOAT_SECRET where
+builds are to be listed. What goes out: a table, and exit code 1 when something answered wrongly or not at all. It
+starts no build and needs nothing but Python's standard library. The routes are read from the instance's own OpenAPI
+document, so that one which nobody thought of here counts as a failure.
 """
 
 from __future__ import annotations
@@ -139,6 +139,12 @@ def refuses(*statuses: int) -> Callable[[Answer], str | None]:
     return good
 
 
+def asks_for_a_key(answer: Answer) -> str | None:
+    """A refusal as OpenAI's clients know it. Where SMOKE_TOKEN is needed, another one must not do."""
+    code = (answer.json() or {}).get("error", {}).get("code")
+    return "refused as it should be" if (answer.status, code) == (401, "invalid_api_key") else None
+
+
 def answered(answer: Answer) -> str | None:
     """A prompt's answer with its fingerprint; or the model is one that this instance does not hold, and it says so."""
     found = answer.json()
@@ -178,7 +184,9 @@ def example(schema: dict[str, Any]) -> Any:
 def service(smoke: Smoke, digests: dict[str, Any] | None) -> None:
     """Alive, ready, measured, versioned, and the pages for people."""
     smoke.see("GET", "/healthz", is_json("status"))
-    smoke.see("GET", "/readyz", is_json("state", "threads", "memory_bytes"))
+    smoke.see("GET", "/readyz", is_json("state"))
+    if smoke.token:
+        smoke.see("GET", "/v1/models", asks_for_a_key, bearer=WRONG, route="/v1/models with a wrong key")
     version = smoke.see("GET", "/version", is_json("version", "prompts"))
     smoke.see("GET", "/metrics", holds("# HELP", "sameboat"))
     smoke.see("GET", "/", holds("<html", "Sameboat"))

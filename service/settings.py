@@ -294,7 +294,7 @@ def _from_files() -> dict[str, str]:
     for name, field in Settings.model_fields.items():
         variable = f"{PREFIX}{name.upper()}_FILE"
         path = os.environ.get(variable)
-        if not path and not any(os.environ.get(each) for each in _variables(name)):
+        if path is None and not any(os.environ.get(each) for each in _variables(name)):
             path = dotenv.get(variable)
         if path and "SecretStr" in str(field.annotation):
             try:

@@ -69,7 +69,9 @@ async def served(settings: Settings, prompt: Prompt) -> AsyncGenerator[Ask, None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "SAMEBOAT_HOST": "127.0.0.1", "SAMEBOAT_PORT": str(port), "SAMEBOAT_SECRET": ""}
+    unset = ("SECRET", "SECRET_FILE", "API_KEYS", "API_KEYS_FILE", "OPEN")  # its own, for nobody else
+    environment = {**os.environ, **{f"SAMEBOAT_{name}": "" for name in unset}}
+    environment |= {"SAMEBOAT_HOST": "127.0.0.1", "SAMEBOAT_PORT": str(port)}
     if prompt.spec.model is not None:
         environment["SAMEBOAT_MODEL"] = prompt.spec.model
     nowhere = asyncio.subprocess.DEVNULL

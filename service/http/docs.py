@@ -17,7 +17,9 @@ router = APIRouter(include_in_schema=False)
 FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 HEADERS = {
     **pages.HEADERS,
-    "content-security-policy": pages.HEADERS["content-security-policy"].replace("img-src 'self'", "img-src 'self' data:"),
+    "content-security-policy": pages.HEADERS["content-security-policy"].replace(
+        "img-src 'self'", "img-src 'self' data:"
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from service import exposure
 from service import settings as settings_module
 from service.errors import SettingsError
 from service.http.app import create_app
@@ -22,7 +23,7 @@ def load() -> Settings:
     """The settings of a function: role api, engine remote, the only writable folder. Raises SettingsError."""
     folder = Path(tempfile.gettempdir()) / "sameboat"
     settings = settings_module.load(
-        host="0.0.0.0",  # noqa: S104  (a function is reached from everywhere, so a key or SAMEBOAT_OPEN is asked for)
+        host="0.0.0.0",  # noqa: S104  (everybody reaches a function)
         role="api",
         engine="remote",
         cache_dir=folder / "cache",
@@ -40,6 +41,12 @@ def load() -> Settings:
             "A function has no engine of its own.",
             key="SAMEBOAT_REMOTE_BASE_URL",
             remedy="Set SAMEBOAT_REMOTE_BASE_URL to an OpenAI-compatible URL that ends in /v1.",
+        )
+    if exposure.of(settings).closed:
+        raise SettingsError(
+            "No key is set, and everybody reaches a function.",
+            key="SAMEBOAT_API_KEYS",
+            remedy="Set SAMEBOAT_API_KEYS (sameboat key new NAME makes one); or, to let everybody in, SAMEBOAT_OPEN=true.",
         )
     return settings
 

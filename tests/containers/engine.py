@@ -14,21 +14,27 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from service import keys
+
 LOCKED = ("--read-only", "--tmpfs", "/tmp:size=64m", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 """How an image that serves is meant to be run; compose.yaml says the same."""
+
+KEY = keys.new()
+KEYS = keys.line("tests", KEY)
+"""What the containers are told, for an image listens where others reach it, and does not start without a key."""
 
 ASK = """
 import json, sys, urllib.error, urllib.request
 method, path, body, headers = json.load(sys.stdin)
 data = None if body is None else json.dumps(body).encode()
-headers["content-type"] = "application/json"
+headers = {"content-type": "application/json", "authorization": "Bearer KEY", **headers}
 request = urllib.request.Request("http://127.0.0.1:7860" + path, data, headers, method=method)
 try:
     answer = urllib.request.urlopen(request, timeout=300)
 except urllib.error.HTTPError as error:
     answer = error
 print(json.dumps([answer.status, answer.read().decode(errors="replace")]))
-"""
+""".replace("KEY", KEY)
 
 
 class EngineFailed(AssertionError):
@@ -115,7 +121,8 @@ class Container:
 def running(image: str, *options: str, command: tuple[str, ...] = (), locked: bool = True) -> Iterator[Container]:
     """A container of the image until the end, run as it is meant to be run."""
     name = f"sameboat-test-{uuid.uuid4().hex[:8]}"
-    docker("run", "--detach", "--name", name, *(LOCKED if locked else ()), *options, image, *command)
+    guarded = ("--env", f"SAMEBOAT_API_KEYS={KEYS}")
+    docker("run", "--detach", "--name", name, *(LOCKED if locked else ()), *guarded, *options, image, *command)
     try:
         yield Container(name)
     finally:

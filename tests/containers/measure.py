@@ -86,7 +86,7 @@ def main(model: Path, rounds: int) -> None:
     shutil.copy2(model, alone / "models")
     alone.chmod(0o755)
     mount = ["--volume", f"{alone}:/cache:ro", "--read-only", "--tmpfs", "/tmp"]
-    ours = ("sameboat:local", mount, ["serve"], "/readyz")
+    ours = ("sameboat:local", [*mount, "--env", "SAMEBOAT_OPEN=true"], ["serve"], "/readyz")
     theirs = (peer(), mount, ["-m", file, "-c", "16384", "-np", "8", "-t", "2"], "/health")
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(rounds):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.harness import SECRET, brief
-from tests.containers.engine import Container, docker, until
+from tests.containers.engine import KEY, KEYS, Container, docker, until
 from tests.containers.postgres import build, pullable
 from tests.containers.test_kill import LISTENER, commits, heard
 
@@ -56,6 +56,10 @@ class Compose:
         over = folder / "over.yaml"
         over.write_text(OVER.format(image=image, listener=LISTENER, secret=SECRET))
         self.files = ("--file", str(ROOT / "compose.yaml"), "--file", str(over))
+        subprocess.run([ROOT / ".ci" / "secrets", folder / "secrets"], check=True, capture_output=True)
+        for name, text in (("api_key", KEY), ("api_keys", KEYS), ("secret", SECRET)):
+            (folder / "secrets" / name).chmod(0o644)
+            (folder / "secrets" / name).write_text(text)
         self.environment = {
             **os.environ,
             "SAMEBOAT_NETWORK": f"{self.project}-net",
@@ -140,7 +144,7 @@ def test_a_notebook_asks_the_service_by_name(compose: Compose, image: str) -> No
     assert "ended with" not in said  # no server of its own
 
 
-def test_scale_survives_the_loss_of_workers(compose: Compose, image: str, tmp_path: Path) -> None:
+def test_scale_survives_the_loss_of_workers(compose: Compose, image: str) -> None:
     """Two api, three workers, Postgres. The worker that makes a build is killed, twice: every build ends once.
 
     They are judged in the browser, sandbox and all, of a container that may do nothing else.
@@ -148,9 +152,6 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str, tmp_pa
     worker = image.replace("sameboat", "sameboat-worker", 1)
     if docker("image", "ls", "--quiet", worker).strip() == "":
         pytest.skip(f"no image {worker}: make image TARGET=worker")
-    subprocess.run([ROOT / ".ci" / "secrets", tmp_path / "secrets"], check=True, capture_output=True)
-    (tmp_path / "secrets" / "secret").chmod(0o644)
-    (tmp_path / "secrets" / "secret").write_text(SECRET)
     postgres = json.loads(compose("config", "--format", "json"))["services"]["db"]["image"]
     if not pullable(postgres):
         compose.environment["POSTGRES_IMAGE"] = build()

@@ -15,6 +15,7 @@ import httpx
 import psycopg
 import pytest
 
+from service import keys
 from tests.builds.harness import SECRET, brief
 from tests.e2e.conftest import free_port
 from tests.servers.openai_server import OpenAIServer
@@ -76,11 +77,20 @@ def deployed(bundle: Path, **environment: str) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("DATABASE_URL", "builds need a database"), ("SAMEBOAT_REMOTE_BASE_URL", "no engine of its own")],
+    [
+        ("DATABASE_URL", "builds need a database"),
+        ("SAMEBOAT_REMOTE_BASE_URL", "no engine of its own"),
+        ("SAMEBOAT_API_KEYS", "everybody reaches a function"),
+    ],
 )
 def test_it_refuses_to_start_without(bundle: Path, missing: str, said: str) -> None:
-    """Without a database what was accepted is lost, without an engine nothing is answered: it says which."""
-    have = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SAMEBOAT_REMOTE_BASE_URL": "http://127.0.0.1:1/v1"}
+    """Without a database what was accepted is lost, without an engine nothing is answered, without a key everybody
+    uses it: it says which."""
+    have = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "SAMEBOAT_REMOTE_BASE_URL": "http://127.0.0.1:1/v1",
+        "SAMEBOAT_API_KEYS": keys.line("tests", keys.new()),
+    }
     have.pop(missing)
     process = function(bundle, free_port(), **have)
     error = process.communicate(timeout=60)[1].decode()
@@ -100,16 +110,21 @@ def database() -> Iterator[str]:
 
 def test_it_proxies_prompts_and_enqueues_briefs(bundle: Path, database: str) -> None:
     """A prompt is answered by the remote engine; a brief is in Postgres before the 200, and no function works on it."""
+    key = keys.new()
     with OpenAIServer(reply=json.dumps(ANSWER)) as remote:
         environment = {
             "DATABASE_URL": database,
             "SAMEBOAT_REMOTE_BASE_URL": remote.base_url,
             "SAMEBOAT_REMOTE_MODEL": "scripted",
             "SAMEBOAT_SECRET": SECRET,
+            "SAMEBOAT_API_KEYS": keys.line("tests", key),
         }
         with deployed(bundle, **environment) as client:
+            asked = {"inputs": {"text": "Kenji Mori, Iris Labs"}}
+            assert client.post("/prompts/extract-contact", json=asked).status_code == 401
+            client.headers["authorization"] = f"Bearer {key}"
             assert "<html" in client.get("/").text
-            answer = client.post("/prompts/extract-contact", json={"inputs": {"text": "Kenji Mori, Iris Labs"}})
+            answer = client.post("/prompts/extract-contact", json=asked)
             assert answer.status_code == 200, answer.text
             assert answer.json()["value"]["name"] == "Kenji Mori"
             assert len(remote.asked) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,20 +13,28 @@ from pathlib import Path
 
 import pytest
 
+from service import keys
 from tests.e2e.conftest import STARTER, started, starter_cache
 
 SMOKE = Path(__file__).resolve().parents[2] / ".ci" / "smoke.py"
 
 
+KEY = keys.new()
+
+
 def smoke(url: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SMOKE, url, *more], capture_output=True, text=True, timeout=120)
+    environment = {**os.environ, "SMOKE_TOKEN": KEY}
+    return subprocess.run(
+        [sys.executable, SMOKE, url, *more], capture_output=True, text=True, timeout=120, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
 def small(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service that holds the starter alone, as a new one does: a larger model takes long for each of its prompts."""
+    """A service with a key that holds the starter alone: a larger model takes long for each of its prompts."""
     folder = tmp_path_factory.mktemp("smoke")
-    with started(folder, SAMEBOAT_CACHE_DIR=starter_cache(starter, folder), SAMEBOAT_MODEL=STARTER) as it:
+    guarded = {"SAMEBOAT_API_KEYS": keys.line("smoke", KEY)}
+    with started(folder, SAMEBOAT_CACHE_DIR=starter_cache(starter, folder), SAMEBOAT_MODEL=STARTER, **guarded) as it:
         yield it.url
 
 
@@ -35,6 +44,7 @@ def test_every_route_of_a_started_service_answers(small: str) -> None:
     done = smoke(small)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout
+    assert [line.split()[2] for line in done.stdout.splitlines() if " 401, " in line] == ["/v1/models"]
     for route in ("/v1/chat/completions", "/prompts/sender", "/builds/no-such-build/events", "/metrics"):
         assert route in done.stdout
 

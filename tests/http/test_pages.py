@@ -1,4 +1,4 @@
-"""The pages where keys are asked for, in a real browser: the key is entered once, stays in the tab, and opens /docs too."""
+"""The pages where keys are asked for, in a real browser: the key is entered once, stays in the tab, and opens /docs."""
 
 from __future__ import annotations
 
