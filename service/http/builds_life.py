@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from service import exposure
 from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import asgi, git_app, pages_app
 from service.builds.runtime import Builds
 from service.engine.pool import Engines
 from service.http import listening
 from service.http.admission import Admission
+from service.http.hosts import Hosts
 from service.http.state import Service
 from service.prompts.library import Library
 from service.settings import Settings
@@ -38,12 +40,11 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
     service: Service | None = getattr(app.state, "service", None)
     hears = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
     try:
-        if isinstance(builds.forge, LocalForge):
+        if isinstance(builds.forge, LocalForge) and settings.role != "worker":  # whom others would only ask by mistake
             token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
             app.mount("/git", asgi(git_app(builds.forge, token), "/git"))
-            if settings.role != "worker":
-                sites = Sites(builds.forge, settings)
-                await sites.start()
+            sites = Sites(builds.forge, settings)
+            await sites.start()
         yield
     finally:
         if hears is not None:
@@ -65,7 +66,7 @@ class Sites:
 
     def __init__(self, forge: LocalForge, settings: Settings) -> None:
         door = Admission(
-            pages_app(forge),
+            Hosts(pages_app(forge), names=exposure.of(settings).site_hosts),
             max_body_bytes=1024,  # nobody has anything to send here
             max_inside=MOST_PAGES,
             per_address=settings.connections_per_address,

@@ -22,6 +22,10 @@ from service.http import problems
 from service.http.paths import PROBES
 
 
+def _unheard(kind: str) -> None:
+    """Where nobody counts what is refused."""
+
+
 def name_of(host: str) -> str:
     """The name or address in a Host header or an origin's authority, without its port."""
     host = host.strip().lower()
@@ -56,7 +60,7 @@ class Hosts:
     Probes are exempt: an orchestrator asks by address, and what they say (alive, ready) is no secret.
     """
 
-    def __init__(self, app: ASGIApp, *, names: tuple[str, ...], refused: Callable[[str], None]) -> None:
+    def __init__(self, app: ASGIApp, *, names: tuple[str, ...], refused: Callable[[str], None] = _unheard) -> None:
         self.app = app
         self.names = names
         self.refused = refused

@@ -46,7 +46,7 @@ def load() -> Settings:
         raise SettingsError(
             "No key is set, and everybody reaches a function.",
             key="SAMEBOAT_API_KEYS",
-            remedy="Set SAMEBOAT_API_KEYS (sameboat key new NAME makes one); or, to let everybody in, SAMEBOAT_OPEN=true.",
+            remedy="Set SAMEBOAT_API_KEYS (sameboat key new NAME); or, to let everybody in, SAMEBOAT_OPEN=true.",
         )
     return settings
 
