@@ -17,6 +17,7 @@ from service.engine.pool import Engines
 from service.engine.types import Request
 from service.errors import NotSupported
 from service.http.app import create_app
+from service.http.openai_types import MAX_TEXTS, EmbeddingBody
 from service.models.cache import Cache
 from service.models.catalog import Catalog
 from service.prompts.library import Library
@@ -99,6 +100,21 @@ def test_a_text_that_is_too_long_is_refused_with_the_numbers(client: openai.Open
     assert refused.value.code == "context_length_exceeded"
     assert "602" in refused.value.message
     assert "512" in refused.value.message
+
+
+def test_a_parameter_at_its_ends(client: openai.OpenAI) -> None:
+    """Every parameter that is honoured: its ends are answered, what lies just outside is a 400 that names it."""
+    ends: dict[str, tuple[list[object], list[object]]] = {
+        "model": ([NAME, None], [1]),
+        "input": (["x", "🦜", ["x"] * 32], ["", [], ["x", ""], ["x"] * (MAX_TEXTS + 1), 1, [1], [[1, 2]], None]),
+        "encoding_format": (["float", "base64", None], ["md5", 1]),
+    }
+    assert set(ends) == set(EmbeddingBody.model_fields)
+    for name, (good, wrong) in ends.items():
+        for value, status in [*((value, 200) for value in good), *((value, 400) for value in wrong)]:
+            answer = httpx.post(f"{client.base_url}embeddings", json={"input": "x", name: value}, timeout=60)
+            assert answer.status_code == status, (name, value, answer.text)
+            assert status == 200 or name in answer.json()["error"]["message"]
 
 
 def test_it_writes_no_text(client: openai.OpenAI) -> None:
