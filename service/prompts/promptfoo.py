@@ -7,6 +7,7 @@ reads, so values are filled in here, and what could be taken for a template is w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import PromptError
+from service.prompts import foreign_code, render
 from service.prompts.file import Prompt, loads
 from service.prompts.render import PLACEHOLDER, substitute
 from service.prompts.spec import Evaluator
@@ -23,21 +25,42 @@ Rows = list[dict[str, Any]]
 
 
 def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """A promptfoo configuration with the cases as tests; checks that it has no equal of are named."""
-    messages = [{"role": each.role, "content": _tight(each.content)} for each in prompt.spec.messages]
-    tests, left = [], []
-    for row in cases:
+    """A promptfoo configuration with the cases as tests; checks that it has no equal of are named.
+
+    Nothing in it is run or loaded: what promptfoo would take for code, a file or the environment is written apart, or
+    left out and named.
+    """
+    messages = [{"role": each.role, "content": _rendered(each.content)} for each in prompt.spec.messages]
+    used = render.variables(prompt.spec.messages)
+    tests: Rows = []
+    left: list[str] = []
+    for number, row in enumerate(cases, 1):
+        name = str(row.get("id", number))[:80]
+        risky = [key for key, value in row.items() if not foreign_code.inert({key: value})]
+        if used.intersection(risky):
+            told = ", ".join(sorted(used.intersection(risky)))[:200]
+            left.append(f"case {name}: promptfoo would run or load its {told}")
+            continue
         asserts = []
         for each in prompt.spec.evaluators:
             made = _assert(each, row)
             if made is None:
                 left.append(f"evaluator {each.name!r} ({each.kind.rstrip('_')}) has no equal there")
             else:
-                asserts += [{**one, "metric": each.name} for one in made]
-        test: dict[str, Any] = {"vars": dict(row), "assert": asserts}
-        tests.append({"description": str(row["id"]), **test} if "id" in row else test)
-    out = {"description": prompt.spec.description or prompt.name, "prompts": [json.dumps(messages, ensure_ascii=False)],
-           "providers": [prompt.spec.model or "echo"], "tests": tests}  # fmt: skip
+                asserts += [{**one, "metric": each.name.replace("{", "(")} for one in made]
+        values = {foreign_code.identifier(key) if key in used else key: row[key] for key in row if key not in risky}
+        test: dict[str, Any] = {"vars": values, "assert": asserts}
+        tests.append({"description": str(row["id"]), **test} if "id" in values else test)
+    left += [
+        f"input {key} is named {foreign_code.identifier(key)}" for key in used if foreign_code.identifier(key) != key
+    ]
+    model = prompt.spec.model or "echo"
+    if not foreign_code.asks_only(model):
+        left.append("the model, which is no name that promptfoo only asks; echo stands in its place")
+        model = "echo"
+    description = prompt.spec.description or prompt.name
+    out = {"description": description if foreign_code.inert(description) else prompt.name,
+           "prompts": [json.dumps(messages, ensure_ascii=False)], "providers": [model], "tests": tests}  # fmt: skip
     return header(prompt.text) + dump(out), sorted(set(left))
 
 
@@ -53,7 +76,10 @@ def _assert(each: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | N
             return [{"type": "regex", "value": f"{before}{literal}{after}"}]
         return [_javascript(f"new RegExp({json.dumps(before + literal + after)}, 'i').test(output)")]
     if each.regex is not None:
-        return [{"type": "regex", "value": substitute(each.regex, row)}]
+        pattern = substitute(each.regex, row)
+        if not foreign_code.inert(pattern):
+            return [_javascript(f"new RegExp({foreign_code.quoted(pattern)}).test(output)")]
+        return [{"type": "regex", "value": pattern}]
     if each.notContains is not None:
         literal = _literal(substitute(each.notContains, row))
         return [_javascript(f"!new RegExp({json.dumps(literal)}, 'i').test(output)")]
@@ -62,24 +88,24 @@ def _assert(each: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | N
         return [{"type": "regex", "value": rf"^\s*(?:{options})\s*$"}]
     if each.json_ is not None:
         spec_ = each.json_
-        found: list[dict[str, Any]] = [
-            {"type": "is-json", **({"value": spec_.schema_} if spec_.schema_ is not None else {})}
-        ]
+        # As text, which promptfoo parses: in a mapping it would load what `$ref` names before anybody looks.
+        schema = {} if spec_.schema_ is None else {"value": foreign_code.quoted(spec_.schema_)}
+        found: list[dict[str, Any]] = [{"type": "is-json", **schema}]
         return found + [_pointed(pointer, _filled(value, row)) for pointer, value in spec_.equals.items()]
     return None
 
 
 def _javascript(code: str) -> dict[str, Any]:
-    """An assertion in code. Braces that promptfoo would take for a template are written apart, which code may be."""
-    return {"type": "javascript", "value": code.replace("{{", "{ {").replace("}}", "} }")}
+    """An assertion in code. Strings in it are `quoted`, so that promptfoo finds no template in them."""
+    return {"type": "javascript", "value": code}
 
 
 def _pointed(pointer: str, expected: Any) -> dict[str, Any]:
     """The value at a JSON pointer, which promptfoo has no assertion for, equals what is expected, type and all."""
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    escaped = json.dumps(json.dumps(expected, sort_keys=True)).replace("{", "\\u007b").replace("}", "\\u007d")
+    escaped = foreign_code.quoted(json.dumps(expected, sort_keys=True))
     sort = "(k, v) => v && v.constructor === Object ? Object.fromEntries(Object.entries(v).sort()) : v"
-    walk = f"{json.dumps(parts)}.reduce((at, key) => at == null ? undefined : at[key], JSON.parse(output))"
+    walk = f"{foreign_code.quoted(parts)}.reduce((at, key) => at == null ? undefined : at[key], JSON.parse(output))"
     return _javascript(f"JSON.stringify({walk}, {sort}) === JSON.stringify(JSON.parse({escaped}), {sort})")
 
 
@@ -116,7 +142,10 @@ def from_promptfoo(text: str, name: str = "imported", path: Path | None = None) 
     providers = given.get("providers") or []
     first = providers[0] if isinstance(providers, list) and providers else None
     if isinstance(first, str) and first != "echo":
-        out["model"] = first
+        if foreign_code.asks_only(first):
+            out["model"] = first
+        else:
+            left.append("providers was not read: its first one is no model that is only asked")
     if used:
         kinds = {key: {"type": _kind([row["vars"].get(key) for row in rows])} for key in sorted(used)}
         out["inputs"] = {"type": "object", "properties": kinds, "required": sorted(used)}
@@ -203,15 +232,28 @@ def _written(test: Mapping[str, Any], key: str, kind: type[dict[str, Any]] | typ
     return value
 
 
+def _schema(value: Any) -> dict[str, Any] | None:
+    """The schema of an assertion, which may be written as text."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    return value if isinstance(value, dict) else None
+
+
 READ: dict[str, Any] = {
     "equals": lambda value: {"string": {"equals": str(value)}},
     "icontains": lambda value: {"string": {"contains": str(value)}},
     "not-icontains": lambda value: {"notContains": str(value)},
     "regex": lambda value: {"regex": str(value)},
-    "is-json": lambda value: {"json": {"schema": value} if isinstance(value, dict) else {}},
+    "is-json": lambda value: {"json": {"schema": schema} if (schema := _schema(value)) else {}},
 }
 """promptfoo's assertions that have an equal here."""
 
 
-def _tight(content: str) -> str:
-    return PLACEHOLDER.sub(r"{{\1}}", content)
+def _rendered(content: str) -> str:
+    """A message as a template that renders to what ours renders to: everything but its placeholders is literal."""
+    parts = PLACEHOLDER.split(content)  # texts at even places, the names between them
+    return "".join(
+        f"{{{{{foreign_code.identifier(part)}}}}}" if place % 2 else foreign_code.literal(part)
+        for place, part in enumerate(parts)
+    )

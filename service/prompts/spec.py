@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.engine.types import Sampling
+from service.prompts import foreign_code
 
+Model = Annotated[
+    str, AfterValidator(foreign_code.model_name), Field(json_schema_extra={"pattern": foreign_code.MODEL})
+]
 Roles = Literal["system", "user", "assistant"]
 KINDS = ("string", "regex", "notContains", "oneOf", "json_", "similarity", "python", "llm")
 """The fields of `Evaluator` of which each check has exactly one."""
@@ -102,7 +106,7 @@ class JudgeChoice(Strict):
 class JudgeCheck(Strict):
     """A model judges; its reply is constrained to the listed choices, so it can always be read."""
 
-    modelId: str  # noqa: N815
+    modelId: Model  # noqa: N815
     systemPrompt: str | None = None  # noqa: N815
     prompt: str
     choices: tuple[JudgeChoice, ...] = Field(min_length=2)
@@ -148,7 +152,7 @@ class Spec(Strict):
     schemaVersion: Literal[1] = 1  # noqa: N815
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
     description: str = ""
-    model: str | None = None
+    model: Model | None = None
     modelParameters: ModelParameters = ModelParameters()  # noqa: N815
     inputs: dict[str, Any] | None = None
     responseFormat: Literal["text", "json_object", "json_schema", "choice"] = "text"  # noqa: N815

@@ -27,7 +27,7 @@ def yaml() -> YAML:
     """A reader and writer that keeps comments, quotes and order."""
     found = YAML(typ="rt")
     found.preserve_quotes = True
-    found.width = 120
+    found.width = 1 << 30  # ruamel.yaml folds double-quoted text within an escape: `\\n` came back as `\\ n`
     found.allow_duplicate_keys = False
     return found
 

@@ -15,6 +15,7 @@ from service.evaluation import cases as case_files
 from service.evaluation import promote, runner
 from service.evaluation.cases import Case
 from service.evaluation.recording import Record
+from service.prompts import render
 from service.prompts.file import Prompt, loads
 from service.prompts.library import Library
 from service.prompts.promptfoo import to_promptfoo
@@ -25,14 +26,19 @@ PROVIDER = """
 const answers = require('./answers.json');
 module.exports = class {
   id() { return 'recorded'; }
-  async callApi(prompt, context) { return { output: answers[context.vars.id] }; }
+  async callApi(prompt, context) {
+    require('fs').appendFileSync('asked.jsonl', JSON.stringify([context.vars.id, JSON.parse(prompt)]) + '\\n');
+    return { output: answers[context.vars.id] };
+  }
 };
 """
 Verdicts = dict[tuple[str, str], bool]
 
 HOSTILE = loads("""
 name: hostile
-messages: [{role: user, content: '{{ text }}'}]
+messages:
+- {role: system, content: '{{ range.constructor("return 1")() }}{% raw %}{# c #}{{{{ env["HOME"] }} } {'}
+- {role: user, content: '{{{ text }}{{text}}}'}
 evaluators:
 - {name: equals, string: {equals: '{{want}}'}}
 - {name: contains, string: {contains: '{{want}}'}}
@@ -113,6 +119,10 @@ def test_hostile_values_and_answers_are_judged_alike(promptfoo: Path, tmp_path: 
     assert {key: (answers[key[0]], mine[key]) for key, passed in found.items() if mine[key] != passed} == {}
     assert found.keys() == mine.keys()
     assert {True, False} == set(mine.values())
+    asked = dict(map(json.loads, (tmp_path / "asked.jsonl").read_text(encoding="utf-8").splitlines()))
+    for case in cases:  # and its templates make of each message what ours makes of it
+        messages = render.render(HOSTILE.spec.messages, case.values)
+        assert asked[case.id] == [{"role": each.role, "content": each.content} for each in messages]
     assert len(mine) == len(WANTED) * len(ANSWERS) * len(HOSTILE.spec.evaluators)
 
 

@@ -1,0 +1,112 @@
+# ruff: noqa: E501 (names are one line)
+"""An export carries nothing that another tool runs or loads, and a prompt's model is the name of a model."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from service.errors import PromptError
+from service.prompts.file import loads
+from service.prompts.foreign_code import asks_only, inert, literal
+from service.prompts.promptfoo import from_promptfoo, to_promptfoo
+from service.prompts.tree import dump
+
+RUN = [
+    "exec:touch PWNED", "exec:./x", "file://x.js", "file:x", "python:x.py", "package:@a/b:c", "golang:x.go", "ruby:x.rb",
+    "docker:ai/x", "http://host/", "https:host", "wss://host", "webhook:http://host", "mcp:x", "./x", "../x.py", "x/evil.js",
+    "x.mjs", "openai:codex-sdk", "anthropic:claude-agent-sdk", "browser", "x y", "{{env.HOME}}", "", "/bin/sh", "x\nexec:y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", RUN)
+def test_a_model_that_is_a_program_or_an_address_is_exported_by_nobody(model: str) -> None:
+    """promptfoo would run, load or call each of these."""
+    assert not asks_only(model)
+
+
+@pytest.mark.parametrize("model", [name for name in RUN if name and "sdk" not in name])
+def test_a_prompt_names_a_model_and_nothing_else(model: str) -> None:
+    """Told with the key, when the file is read."""
+    with pytest.raises(PromptError, match="model"):
+        loads(f"name: x\nmodel: {model!r}\nmessages: [{{role: user, content: hi}}]\n")
+
+
+@pytest.mark.parametrize(
+    "model", ["smollm2-135m-instruct", "openai/gpt-4o", "openai:chat:gpt-4o", "ollama:chat:qwen2.5:1.5b"]
+)
+def test_a_model_that_is_asked_is_exported(model: str) -> None:
+    """As it was before; a configuration that names it is read again with it."""
+    exported, left = to_promptfoo(loads(f"name: x\nmodel: {model}\nmessages: [{{role: user, content: hi}}]\n"), [])
+    assert YAML(typ="safe").load(exported)["providers"] == [model]
+    assert left == []
+    assert from_promptfoo(exported)[0].spec.model == model
+
+
+def test_a_provider_that_runs_something_is_not_imported() -> None:
+    """It is named among what was not read."""
+    prompt, _, left = from_promptfoo("prompts: [hi]\nproviders: ['exec:touch PWNED']\n")
+    assert prompt.spec.model is None
+    assert any("providers" in sentence for sentence in left)
+
+
+RISKY: list[Any] = [
+    "file:///etc/passwd", " file://x.js", "FILE://x", "package:a:b", "{{ env.HOME }}", "{% include 'x' %}", "{# x", ["file://x"],
+    {"a": {"$ref": "file:///etc/passwd"}}, {"a": ["{{ x }}"]}, {"{{ env.HOME }}": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", RISKY, ids=str)
+def test_a_case_that_would_be_run_or_loaded_is_left_out_and_named(value: Any) -> None:
+    """Where the messages use it; where they do not, only that value is missing, for our checks are filled in."""
+    prompt = loads("name: x\nmessages: [{role: user, content: 'Say {{text}}'}]\n"
+                   "evaluators: [{name: a, string: {contains: '{{want}}'}}]\n")  # fmt: skip
+    assert not inert(value)
+    text, left = to_promptfoo(
+        prompt, [{"id": "bad", "text": value, "want": "b"}, {"id": "good", "text": "t", "want": value}]
+    )
+    exported = YAML(typ="safe").load(text)
+    assert [test["vars"] for test in exported["tests"]] == [{"id": "good", "text": "t"}]
+    assert any("case bad" in sentence and "text" in sentence for sentence in left)
+    assert all(inert(value) for test in exported["tests"] for one in test["assert"] for value in one.values())
+
+
+@pytest.mark.parametrize("text", ["{{", "{{{", "a{", "{% raw %}", "{# x #}", "{{ env.HOME }}", "}}", "{", "{{'{'}}"])
+def test_text_of_a_message_is_no_template(text: str) -> None:
+    """Nor does it become one together with the placeholder behind it."""
+    made = literal(text) + "{{name}}"
+    assert "{%" not in made
+    assert "{#" not in made
+    assert "#}" not in made
+    assert made.replace("{{'{'}}", "").replace("{{'}'}}", "").count("{{") == 1
+
+
+def test_schemas_patterns_names_and_descriptions_are_no_templates() -> None:
+    """Everything else that an export is made of."""
+    prompt = loads(r"""
+name: x
+description: "{{ env.HOME }}"
+messages: [{role: user, content: hi}]
+evaluators:
+- {name: '{{ env.HOME }}', regex: 'a{{(x)}}|{% x %}'}
+- {name: file, regex: 'file:///etc/passwd'}
+- {name: shape, json: {schema: {type: object, properties: {'{{ x }}': {pattern: '{% x'}}, $ref: '#/$defs/a', $defs: {a: {}}}}}
+- {name: at, json: {equals: {'/{% x %}/{{ y }}': '{{{{'}}}
+""")
+    exported = YAML(typ="safe").load(to_promptfoo(prompt, [{"id": "{{ env.HOME }}"}])[0])
+    assert exported["description"] == "x"
+    [test] = exported["tests"]
+    assert test["vars"] == {}
+    assert [one for one in test["assert"] if not inert(one)] == []
+    assert len(test["assert"]) == 5
+
+
+def test_a_message_of_any_text_comes_out_of_the_file_as_it_went_in() -> None:
+    """Long texts of quotes and backslashes, as prompts with JSON in their messages are."""
+    noise = random.Random(1)
+    for _ in range(200):
+        text = "".join(noise.choice(["a", "\\n", " ", "\\", "'", '"', "{", ":", "\n", "<", "é"]) for _ in range(300))
+        assert YAML(typ="safe").load(dump({"content": [text]})) == {"content": [text]}
