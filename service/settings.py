@@ -184,7 +184,12 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="URL under which others reach this service. Default: host and port."
     )
-    pages_url: str | None = Field(None, description="URL under which others reach the published sites.")
+    pages_url: str | None = Field(
+        None,
+        pattern=r"^https?://(\*\.)?[^*/?#@\s]+(/[^*?#\s]*)?$",
+        description="URL of the published sites for others; https://*.pages.example gives each its own host. "
+        "Default: http://*.localhost and the port, or the host's address where that is neither loopback nor all.",
+    )
     github_token: SecretStr | None = Field(
         None, description="GitHub: token with contents, workflows, administration, pages."
     )

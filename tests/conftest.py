@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SAMEBOAT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setitem(settings_module.Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _names_below_localhost() -> Iterator[None]:
+    """Published sites are on names below localhost, which browsers know without a resolver; tests' clients do too."""
+    plain = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *given: Any, **named: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        return plain("127.0.0.1" if isinstance(name, str) and name.endswith(".localhost") else host, *given, **named)
+
+    socket.getaddrinfo = getaddrinfo
+    yield
+    socket.getaddrinfo = plain
 
 
 @pytest.fixture(scope="session")

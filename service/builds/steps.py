@@ -16,7 +16,7 @@ import httpx
 
 from service.builds import rounds, secrets_scan
 from service.builds.browser import Check
-from service.builds.forge import STAMP, Commit, ForgeError, Repository
+from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
 from service.builds.generate.attached import to_change, unchanged
 from service.builds.generate.frame import framed
 from service.builds.generate.plan import without_model
@@ -260,8 +260,9 @@ class Steps(Making):
         """Whether this very build is served: its stamp is compared, for an old site answers 200 as well."""
         row = self._wanted(build)
         budget = self._budget(build)
-        url, wait_s = f"{published['pages_url']}{STAMP}", 0.25
-        with httpx.Client(timeout=10.0, follow_redirects=True) as client:
+        url, headers = sites.reached(f"{published['pages_url']}{STAMP}", self.settings.host)
+        wait_s = 0.25
+        with httpx.Client(timeout=10.0, follow_redirects=True, headers=headers) as client:
             while True:
                 seen = _stamp(client, f"{url}?{pushed['commit_sha']}-{int(time.time())}")
                 if seen == {"build": public_id(row), "round": row["brief"]["round"]}:

@@ -18,6 +18,7 @@ import typer
 from service import exposure, folders, resources
 from service import settings as settings_module
 from service.errors import SameboatError
+from service.http import logs
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def command(
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     try:
         settings = settings_module.load(**given)
-        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.install(settings.log_level.upper())
         logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
         exposure.require(settings)
         engines = engines_of(settings)

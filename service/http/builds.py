@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -28,6 +29,7 @@ log = logging.getLogger("sameboat.http")
 T = TypeVar("T")
 router = APIRouter(tags=["builds"], route_class=JsonRoute)
 LOOK_S = 0.4
+LASTS_S = 1800.0  # of a stream of events: long enough for most builds, and no connection is for ever
 AWAY_RETRY_S = 5.0  # a database that restarts is back in seconds
 OVER = ("done", "failed", "cancelled")
 
@@ -187,6 +189,7 @@ async def events(shown: Viewed, builds: Open, last_event_id: Annotated[str, Head
 
 
 async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str, None]:
+    ends = time.monotonic() + LASTS_S
     while True:
         shown = await _ask(builds.get, build)
         for event in await _ask(builds.events, build, after):
@@ -195,7 +198,7 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
             yield f"id: {after}\n" + sse.frame(value, event["kind"])
         if shown is None or (shown["status"] in OVER and shown["delivery"] != "pending"):
             return
-        if builds.leaving.begun:  # the client comes again, with the last number it saw
+        if builds.leaving.begun or time.monotonic() > ends:  # the client comes again, with the last number it saw
             return
         await asyncio.sleep(LOOK_S)
 

@@ -15,8 +15,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from service import exposure
+from service.builds.forge.git_http import git_app
 from service.builds.forge.local import LocalForge
-from service.builds.forge.serve import asgi, git_app, pages_app
+from service.builds.forge.serve import pages_app
 from service.builds.runtime import Builds
 from service.engine.pool import Engines
 from service.http import listening
@@ -42,7 +43,7 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
     try:
         if isinstance(builds.forge, LocalForge) and settings.role != "worker":  # whom others would only ask by mistake
             token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
-            app.mount("/git", asgi(git_app(builds.forge, token), "/git"))
+            app.mount("/git", git_app(builds.forge, token, "/git"))
             sites = Sites(builds.forge, settings)
             await sites.start()
         yield
@@ -74,7 +75,8 @@ class Sites:
             deadline_s=PAGE_S,
             wait_s=lambda: 1.0,
         )
-        self._server = _Inside(listening.guarded(door, settings, settings.pages_port, lifespan="off"))
+        named = Hosts(door, names=exposure.of(settings).site_hosts, refused=lambda kind: None)
+        self._server = _Inside(listening.guarded(named, settings, settings.pages_port, lifespan="off"))
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
 

@@ -34,7 +34,7 @@ def test_submit_and_watch_ends_with_the_site(tmp_path: Path) -> None:
         assert reached(state) == {"push-inside"}
         kinds = [line.split()[0] for line in done.stdout.splitlines()]
         assert [kinds.count(each) for each in ("accepted", "checks", "published", "callback")] == [1, 1, 1, 1]
-        assert f"{process.pages_url}/sum-of-sales" in done.stdout
+        assert "http://sum-of-sales-1a2b3" in done.stdout
         assert SECRET not in done.stdout + done.stderr
         listed = [json.loads(line) for line in sameboat(process.url, SECRET, "list", "--json").stdout.splitlines()]
         assert [each["status"] for each in listed] == ["done"]

@@ -20,8 +20,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from service.builds.forge import Commit, ForgeError
+from service.builds.forge.git_http import git_app
 from service.builds.forge.local import LocalForge
-from service.builds.forge.serve import HEADERS, asgi, git_app, pages_app
+from service.builds.forge.serve import HEADERS, pages_app
 from tests.builds.harness import free_port
 
 TOKEN = "forge-token-of-a-test"
@@ -53,7 +54,7 @@ def forge(tmp_path: Path) -> LocalForge:
 def served(forge: LocalForge, token: str | None = TOKEN) -> Iterator[str]:
     """Git under /git, the sites under /pages."""
     port = free_port()
-    app = Starlette(routes=[Mount("/git", asgi(git_app(forge, token), "/git")), Mount("/pages", pages_app(forge))])
+    app = Starlette(routes=[Mount("/git", git_app(forge, token, "/git")), Mount("/pages", pages_app(forge))])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()

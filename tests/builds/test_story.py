@@ -37,6 +37,7 @@ def test_a_brief_becomes_a_site_and_a_callback(tmp_path: Path) -> None:
         assert "MIT License" in (tmp_path / "clone" / "LICENSE").read_text()
         page = httpx.get(body["pages_url"])
         assert page.status_code == 200
+        assert page.url.host.endswith(".localhost")
         assert "Sum of sales" in page.text
         assert "content-security-policy" in page.headers
         assert httpx.get(body["pages_url"] + "build.json").json() == {"build": shown["public_id"], "round": 1}

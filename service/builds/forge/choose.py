@@ -12,6 +12,7 @@ from service.builds.forge import Forge
 from service.builds.forge.github import GitHubForge, account
 from service.builds.forge.github_api import Api, Clock, Pace
 from service.builds.forge.local import LocalForge
+from service.builds.forge.sites import pattern_of
 from service.errors import SettingsError
 from service.settings import Settings
 
@@ -28,7 +29,7 @@ def make_forge(settings: Settings) -> Forge:
             )
         return GitHubForge(settings.github_token, settings.github_owner, settings.github_api_url, settings.state_dir)
     public = settings.public_url or f"http://127.0.0.1:{settings.port}"
-    pages = settings.pages_url or f"http://127.0.0.1:{settings.pages_port}"
+    pages = pattern_of(settings.pages_url, settings.host, settings.pages_port)
     return LocalForge(settings.state_dir / "repositories", f"{public.rstrip('/')}/git", pages)
 
 

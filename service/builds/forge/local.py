@@ -20,6 +20,7 @@ from dulwich.repo import Repo
 
 from service import private
 from service.builds.forge import BRANCH, Commit, Files, ForgeError, Repository, objects
+from service.builds.forge.sites import SiteAddresses
 from service.builds.locks import held
 
 HEAD = Ref(f"refs/heads/{BRANCH}".encode())
@@ -37,12 +38,19 @@ class Page:
 
 
 class LocalForge:
-    """Repositories in `root`, cloned from `git_url`, published under `pages_url`."""
+    """Repositories in `root`, cloned from `git_url`, published under `pages_url`.
+
+    `pages_url` may begin with `*.`; then each site has a host name of its own.
+    """
 
     def __init__(self, root: Path, git_url: str, pages_url: str) -> None:
         self.root = root
         self.git_url = git_url.rstrip("/")
-        self.pages_url = pages_url.rstrip("/")
+        self.sites = SiteAddresses(pages_url, self.names)
+
+    def names(self) -> list[str]:
+        """The names of all repositories."""
+        return [path.name.removesuffix(".git") for path in self.root.glob("*.git")]
 
     def path(self, name: str) -> Path:
         """The bare repository's directory. Raises ForgeError for a name that is none."""
@@ -113,7 +121,7 @@ class LocalForge:
         """Serve this commit from now on."""
         with self.open(name) as repo:
             repo.refs.set_if_equals(PUBLISHED, None, ObjectID(sha.encode()))
-        return f"{self.pages_url}/{name}/"
+        return self.sites.url(name)
 
     def published(self, name: str, path: str) -> Page | None:
         """A published file, or None; a folder's is its `index.html`.
