@@ -20,10 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.engine.schema import Grammar, compile_schema
-from service.engine.schema.compile import MAX_GRAMMAR_BYTES
 from service.engine.schema.keywords import refuse
+from service.engine.schema.limits import Work
 from service.errors import RequestError, SchemaUnsupported
 
+MAX_TOOLS = 128  # OpenAI's own limit
 OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
 _OPENING = OPEN.strip()
 _CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
@@ -41,6 +42,8 @@ def allowed(tools: Sequence[Mapping[str, Any]], choice: ToolChoice) -> tuple[dic
 
     `choice` is OpenAI's: None or "auto" may call, "required" must, "none" must not, a named function must be that one.
     """
+    if len(tools) > MAX_TOOLS:
+        raise RequestError(f"/tools may hold {MAX_TOOLS} tools.", key="/tools")
     functions: dict[str, Mapping[str, Any]] = {}
     for at, tool in enumerate(tools):
         function = tool.get("function")
@@ -85,16 +88,11 @@ def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, pa
     names: list[str] = []
     after: list[str] = []
     enforced: set[str] = set()
-    size = 0
+    work = Work()
     for number, (name, function) in enumerate(functions.items()):
         pointer = f"/tools/{places.index(name)}/function/parameters"
-        made = _arguments(function.get("parameters"), pointer)
+        made = _arguments(function.get("parameters"), pointer, work)
         prefix = f"f{number}"
-        size += len(made.lark.encode())
-        if size > MAX_GRAMMAR_BYTES:
-            raise refuse(
-                "/tools", "tools", f"need a grammar of more than {MAX_GRAMMAR_BYTES} bytes together", "Offer fewer."
-            )
         bodies.append(_renamed(made.lark, prefix))
         opening = json.dumps(json.dumps(name))
         names.append(f'"{{" "\\"name\\"" ": " {opening} ", " "\\"arguments\\"" ": " {prefix}_start "}}"')
@@ -108,13 +106,13 @@ def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, pa
     return Grammar("\n".join([*lines, *bodies]), tuple(sorted(enforced | {"tools"})), tuple(after))
 
 
-def _arguments(parameters: Any, pointer: str) -> Grammar:
-    """The grammar of one function's arguments, which are an object."""
+def _arguments(parameters: Any, pointer: str, work: Work | None = None) -> Grammar:
+    """The grammar of one function's arguments, which are an object; `work` counts those of all functions together."""
     schema = {"type": "object", "properties": {}, "additionalProperties": False} if parameters is None else parameters
     if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
         raise refuse(pointer, "type", "of a function's parameters must be object")
     try:
-        return compile_schema({"type": "object", **schema} if "$ref" not in schema else schema)
+        return compile_schema({"type": "object", **schema} if "$ref" not in schema else schema, work)
     except SchemaUnsupported as error:
         raise SchemaUnsupported(
             f"{error.message.rstrip('.')} (in {pointer}).",

@@ -28,11 +28,14 @@ from service.engine.schema.formats import CHECKS, SHAPES
 from service.engine.schema.grammar import Grammar, validator_for
 from service.engine.schema.keywords import ANNOTATIONS, OF_TYPE, TYPES, check_keywords, refuse
 from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, sequence
+from service.engine.schema.limits import Work
+from service.engine.schema.matching import Matcher, TooCostly
 from service.engine.schema.values import any_object, array_of, canonical, constant, listed, scalars
 from service.errors import pointer as pointer_of
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
-MAX_GRAMMAR_BYTES = 400_000
+MAX_OPTIONAL = {True: 500, False: 450}  # in one object, closed or not; llguidance follows 2,000 ways at a time
+MAX_NESTED = 24  # alternatives or optional places that stand one in the other; llguidance reads about 28
 MAX_REPEAT = 4096  # of items or characters; a larger limit is checked afterwards, the token limit comes first
 ANY: Mapping[str, Any] = {}
 META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
@@ -40,14 +43,19 @@ SUBSCHEMAS = {"properties", "additionalProperties", "items", "prefixItems"}
 SPEAK = {**OF_TYPE, "integer": OF_TYPE["number"]}
 
 
-def compile_schema(schema: Mapping[str, Any] | bool) -> Grammar:
-    """The grammar of a JSON Schema. Raises SchemaUnsupported with the JSON pointer, the keyword and a remedy."""
+def compile_schema(schema: Mapping[str, Any] | bool, work: Work | None = None) -> Grammar:
+    """The grammar of a JSON Schema; with `work`, what it costs counts together with what was done before.
+
+    Raises SchemaUnsupported with the JSON pointer, the keyword and a remedy.
+    """
+    work = work or Work()
+    work.admit(schema)
     try:
         json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
         raise refuse("", "schema", "is not plain JSON (text, finite numbers, lists, mappings)") from None
     try:
-        return _Compiler(schema).grammar()
+        return _Compiler(schema, work).grammar()
     except RecursionError:
         raise refuse("", "schema", "leads from reference to reference too often", "Write them in place.") from None
 
@@ -55,20 +63,19 @@ def compile_schema(schema: Mapping[str, Any] | bool) -> Grammar:
 class _Compiler:
     """One walk over one schema; `value` turns a subschema into a node."""
 
-    def __init__(self, root: Mapping[str, Any] | bool) -> None:
+    def __init__(self, root: Mapping[str, Any] | bool, work: Work) -> None:
         self.root = root
         self.book = Book()
+        self.work = work
         self.enforced: set[str] = set()
         self.after: list[str] = []
         self.referenced: dict[str, Name] = {}
 
     def grammar(self) -> Grammar:
-        lark = self.book.text(self.value(self.root, (), 0))
+        lark = self.work.whole(self.book.text(self.value(self.root, (), 0)))
         if endless := self.book.endless():
             at = next((ref for ref, name in self.referenced.items() if name.name == endless), "#")
             raise refuse(at.removeprefix("#"), "$ref", "needs itself again without end", "Make one property optional.")
-        if len(lark.encode()) > MAX_GRAMMAR_BYTES:
-            raise refuse("", "schema", f"needs a grammar of more than {MAX_GRAMMAR_BYTES} bytes", "Make it smaller.")
         return Grammar(lark, tuple(sorted(self.enforced)), tuple(sorted(set(self.after))), self.root)
 
     # One subschema
@@ -76,6 +83,7 @@ class _Compiler:
     def value(self, schema: Any, path: tuple[str | int, ...], depth: int) -> Node:
         """The node for every value of this schema; `path` is where it stands in the root."""
         pointer = pointer_of(path)
+        self.work.subschema(pointer)
         if depth > MAX_DEPTH:
             raise refuse(
                 pointer, "schema", f"is nested deeper than {MAX_DEPTH} levels", "Use $ref, or make it flatter."
@@ -172,8 +180,7 @@ class _Compiler:
         if keyword == "allOf" and len(options) > 1:
             raise refuse(pointer, keyword, "with several schemas is not supported", "Write them as one schema.")
         values = [self.value(option, (*path, keyword, at), depth + 1) for at, option in enumerate(options)]
-        if keyword == "oneOf" and (pair := overlap(options, self.root)):  # of options that can be read
-            why = f"may match {pair[0]} and {pair[1]} at once"
+        if keyword == "oneOf" and (why := overlap(options, self.root)):  # of options that can be read
             raise refuse(pointer, keyword, why, "Use anyOf, or give each a required property with a const of its own.")
         return either(values)
 
@@ -185,12 +192,24 @@ class _Compiler:
             raise refuse(pointer, keyword, "must be a list of values")
         beside = {word: schema[word] for word in schema if word not in ANNOTATIONS and word != keyword}
         self.formed(beside, set(beside), pointer)
+        pattern = beside.pop("pattern", None)
         validator = validator_for(beside)
         allowed = [value for value in values if validator.is_valid(value)]
+        if pattern is not None:
+            allowed = self.matching(pattern, allowed, pointer)
         if not allowed:
             raise refuse(pointer, keyword, "allows no value together with the keywords beside it")
         self.enforced.update(set(schema) - ANNOTATIONS)
         return either(constant(value) for value in allowed)
+
+    def matching(self, pattern: Any, values: list[Any], pointer: str) -> list[Any]:
+        """The values that are no texts, or have the pattern."""
+        matcher = Matcher(patterns.parse(pattern, pointer))
+        try:
+            return [value for value in values if not isinstance(value, str) or matcher.matches(value)]
+        except TooCostly:
+            why = "takes too long to compare with the values beside it"
+            raise refuse(pointer, "pattern", why, "List only values that match, and leave it out.") from None
 
     # Objects
 
@@ -233,7 +252,7 @@ class _Compiler:
         if properties:
             named = "|".join(patterns.literal(name) for name in properties)
             body += f' & ~/"(?:{named})"/'
-        key = self.book.terminal("KEY", body)
+        key = self.book.terminal("KEY", self.work.text(body, pointer_of(path), "properties"))
         return sequence(key, ": ", self.value(more, (*path, "additionalProperties"), depth + 1))
 
     def members(
@@ -261,6 +280,10 @@ class _Compiler:
             extra = self.book.define(self.book.reserve("member"), extra)
         after: Node = Sequence(()) if extra is None else Repeat(sequence(", ", extra), 0, None)
         first: Node = Sequence(()) if extra is None else listed(extra, 0, None)
+        optional = [at for at, (_, needed) in enumerate(pairs) if not needed]
+        if len(optional) > (most := MAX_OPTIONAL[extra is None]):
+            raise refuse(pointer, "properties", f"has more than {most} optional ones", "Make some of them required.")
+        nested = 0
         for at in range(len(pairs) - 1, -1, -1):
             pair, required = pairs[at]
             whole = sequence(pair, after)
@@ -268,15 +291,17 @@ class _Compiler:
                 first = whole
             elif first == Sequence(()):
                 first = Repeat(whole, 0, 1)
+            elif nested < MAX_NESTED:
+                first, nested = either([whole, first]), nested + 1
             else:
-                first = either([whole, first])
+                first, nested = either([whole, self.book.define(self.book.reserve("first"), first)]), 1
             if at:
                 after = (
                     sequence(Text(", "), pair, after)
                     if required
                     else sequence(Repeat(sequence(", ", pair), 0, 1), after)
                 )
-                if any(not needed for _, needed in pairs[:at]):
+                if optional and optional[0] < at:
                     after = self.book.define(self.book.reserve("more"), after)
         return first
 
@@ -325,6 +350,8 @@ class _Compiler:
             tail = sequence(Text(", " if at else ""), places[at], tail)
             if at >= low:
                 tail = Repeat(tail, 0, 1)
+                if (len(places) - at) % MAX_NESTED == 0:
+                    tail = self.book.define(self.book.reserve("tail"), tail)
         return sequence("[", tail, "]")
 
     # Scalars
@@ -354,7 +381,8 @@ class _Compiler:
         least, most = min(low, MAX_REPEAT), None if high is None or high > MAX_REPEAT else high
         if not bodies or (least, most) != (0, None):
             bodies.append(strings.free(least, most))
-        return self.book.terminal("STRING", " & ".join(f"/{body}/" for body in bodies))
+        body = self.work.text(" & ".join(f"/{body}/" for body in bodies), pointer, "pattern")
+        return self.book.terminal("STRING", body)
 
     def bounds(self, schema: Mapping[str, Any], pointer: str) -> dict[str, Decimal]:
         """The number keywords' values."""
@@ -391,7 +419,8 @@ class _Compiler:
         low, high = max(lows, default=None), min(highs, default=None)
         if low is not None and high is not None and low > high:
             raise refuse(pointer, "maximum", "leaves no integer")
-        return self.book.terminal("INTEGER", f"/{numbers.integers(low, high)}/")
+        body = self.work.text(f"/{numbers.integers(low, high)}/", pointer, "minimum")
+        return self.book.terminal("INTEGER", body)
 
     def number(self, schema: Mapping[str, Any], pointer: str) -> Node:
         """Exactly the numbers within the bounds."""
@@ -407,7 +436,8 @@ class _Compiler:
         for word in ("exclusiveMinimum", "exclusiveMaximum"):
             if word in found:  # a decimal close to the bound can round to it when it becomes a double
                 self.after.append(f"{word} at {pointer or '/'}")
-        return self.book.terminal("NUMBER", " & ".join(f"/{body}/" for body in bodies or [numbers.NUMBER]))
+        body = self.work.text(" & ".join(f"/{body}/" for body in bodies or [numbers.NUMBER]), pointer, "minimum")
+        return self.book.terminal("NUMBER", body)
 
     def anything(self) -> Node:
         """Any JSON value."""

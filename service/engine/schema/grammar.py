@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
@@ -86,9 +86,16 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
 def _has(text: str, pattern: str) -> bool:
     """Whether the text has the pattern; what would take too long to tell counts as no."""
     try:
-        return matching.matches(patterns.parse(pattern), text)
+        matcher = _matcher(pattern)
+        matcher.steps = 0
+        return matcher.matches(text)
     except (matching.TooCostly, RecursionError):
         return False
+
+
+@lru_cache(maxsize=64)
+def _matcher(pattern: str) -> matching.Matcher:
+    return matching.Matcher(patterns.parse(pattern))
 
 
 _Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]

@@ -82,26 +82,23 @@ class Book:
     def __init__(self) -> None:
         self.rules: dict[str, Node] = {}
         self._terminals: dict[str, str] = {}  # body -> name
+        self._counts: dict[str, int] = {}  # rules and terminals that began with this name
 
     def terminal(self, name: str, body: str) -> Name:
         """The terminal with this body, named `name`, or `name_2` where that is taken by another body."""
         if body not in self._terminals:
-            taken = set(self._terminals.values())
-            free, count = name, 1
-            while free in taken:
-                count += 1
-                free = f"{name}_{count}"
-            self._terminals[body] = free
+            self._terminals[body] = self._free(name)
         return Name(self._terminals[body])
 
     def reserve(self, name: str) -> Name:
         """A rule name that is defined later, so that a rule can refer to itself."""
-        free, count = name, 1
-        while free in self.rules:
-            count += 1
-            free = f"{name}_{count}"
+        free = self._free(name)
         self.rules[free] = Sequence(())
         return Name(free)
+
+    def _free(self, name: str) -> str:
+        count = self._counts[name] = self._counts.get(name, 0) + 1
+        return name if count == 1 else f"{name}_{count}"
 
     def define(self, name: Name, body: Node) -> Name:
         """Give a reserved name its body."""
@@ -111,14 +108,21 @@ class Book:
     def endless(self) -> str | None:
         """A rule that no finite text can match (it always needs itself again), or None."""
         finite: set[str] = set()
-        grew = True
-        while grew:
-            grew = False
-            for name, body in self.rules.items():
-                if name not in finite and _ends(body, finite):
-                    finite.add(name)
-                    grew = True
-        return next((name for name in self.rules if name not in finite), None)
+        left = list(self.rules)
+        while left:
+            # Some rules need earlier ones and some later ones: going to and fro, few rounds are enough for all.
+            still = [name for name in left if not self._ended(name, finite)]
+            still = [name for name in reversed(still) if not self._ended(name, finite)][::-1]
+            if len(still) == len(left):
+                return left[0]
+            left = still
+        return None
+
+    def _ended(self, name: str, finite: set[str]) -> bool:
+        if not _ends(self.rules[name], finite):
+            return False
+        finite.add(name)
+        return True
 
     def text(self, start: Node) -> str:
         """The whole grammar."""

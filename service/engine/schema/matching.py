@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
-MAX_STEPS = 200_000  # less than a second; a plain pattern takes two to four a character
+MAX_STEPS = 100_000  # less than a second; a plain pattern takes a few, and a counted one a few a character
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +49,78 @@ class Times:
 
 Tree: TypeAlias = Chars | Series | Choice | Times
 Rest: TypeAlias = tuple[Tree, ...]
+State: TypeAlias = frozenset[Rest]
 
 
 class TooCostly(Exception):
     """More than `MAX_STEPS` steps."""
 
 
+class Matcher:
+    """One pattern, and the automaton of it as far as texts have needed it: what is known takes a look-up a character.
+
+    `steps` counts what had to be worked out; whoever wants a limit over several texts leaves it, others set it to 0.
+    """
+
+    def __init__(self, tree: Tree, most: int = MAX_STEPS) -> None:
+        self.steps = 0
+        self._most = most
+        self._kept = 0
+        self._start: State = frozenset([(tree,)])
+        self._next: dict[tuple[State, str], State] = {}
+
+    def matches(self, text: str) -> bool:
+        """Whether the whole text matches. Raises TooCostly."""
+        state = self._start
+        for character in text:
+            following = self._next.get((state, character))
+            if following is None:
+                following = self._follow(state, character)
+            state = following
+            if not state:
+                return False
+        return any(all(_may_be_empty(part) for part in rest) for rest in state)
+
+    def _follow(self, state: State, character: str) -> State:
+        found: set[Rest] = set()
+        for rest in state:
+            found.update(self._after(rest, ord(character)))
+        self._kept += 1 + len(found)
+        if self._kept > MAX_STEPS:
+            self._next.clear()
+            self._kept = 0
+        following = self._next[state, character] = frozenset(found)
+        return following
+
+    def _after(self, rest: Rest, code: int) -> Iterator[Rest]:
+        """What may come after this character."""
+        self.steps += 1 + len(rest) // 16
+        if self.steps > self._most:
+            raise TooCostly
+        if not rest:
+            return
+        first, others = rest[0], rest[1:]
+        match first:
+            case Chars(ranges):
+                if any(low <= code <= high for low, high in ranges):
+                    yield others
+            case Series(parts):
+                yield from self._after(parts + others, code)
+            case Choice(options):
+                for option in options:
+                    yield from self._after((option, *others), code)
+            case Times(part, low, high):
+                if high != 0:
+                    once_less = replace(first, low=max(0, low - 1), high=None if high is None else high - 1)
+                    for left in self._after((part,), code):
+                        yield (*left, once_less, *others)
+                if _may_be_empty(first):
+                    yield from self._after(others, code)
+
+
 def matches(tree: Tree, text: str) -> bool:
     """Whether the whole text matches. Raises TooCostly."""
-    rests: set[Rest] = {(tree,)}
-    known: dict[tuple[Rest, str], tuple[Rest, ...]] = {}
-    steps = 0
-    for character in text:
-        following: set[Rest] = set()
-        for rest in rests:
-            found = known.get((rest, character))
-            if found is None:
-                found = known[rest, character] = tuple(set(_after(rest, ord(character))))
-            following.update(found)
-            steps += 1 + len(found)
-        if steps > MAX_STEPS:
-            raise TooCostly
-        rests = following
-    return any(all(_may_be_empty(part) for part in rest) for rest in rests)
-
-
-def _after(rest: Rest, code: int) -> Iterator[Rest]:
-    """What may come after this character."""
-    if not rest:
-        return
-    first, others = rest[0], rest[1:]
-    match first:
-        case Chars(ranges):
-            if any(low <= code <= high for low, high in ranges):
-                yield others
-        case Series(parts):
-            yield from _after(parts + others, code)
-        case Choice(options):
-            for option in options:
-                yield from _after((option, *others), code)
-        case Times(part, low, high):
-            if high != 0:
-                once_less = replace(first, low=max(0, low - 1), high=None if high is None else high - 1)
-                for left in _after((part,), code):
-                    yield (*left, once_less, *others)
-            if _may_be_empty(first):
-                yield from _after(others, code)
+    return Matcher(tree).matches(text)
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ Unicode properties.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from service.engine.schema.keywords import refuse
 from service.engine.schema.matching import Chars, Choice, Series, Times, Tree
@@ -24,6 +25,7 @@ _LINE_ENDS: Ranges = [(10, 10), (13, 13), (0x2028, 0x2029)]
 _CONTROL = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "0": 0}
 _QUANTIFIER = re.compile(r"[*+?]|\{(\d+)(,(\d*))?\}")
 MAX_REPEAT = 1000
+MAX_GROUPS = 50  # that stand one in the other
 SURROGATES: Ranges = [(0xD800, 0xDFFF)]
 ANYTHING = Times(Chars(((0, TOP),)), 0, None, "*")
 
@@ -69,6 +71,11 @@ def complement(ranges: Ranges) -> Ranges:
 
 
 def _atom(ranges: Ranges) -> str:
+    return _atom_of(tuple(ranges))
+
+
+@lru_cache(maxsize=1024)
+def _atom_of(ranges: tuple[tuple[int, int], ...]) -> str:
     """One character of these, as it stands in JSON text."""
     plain, escaped = [], []
     for low, high in sorted(ranges):
@@ -99,11 +106,16 @@ def _char(code: int) -> str:
     return chr(code) if chr(code).isascii() and chr(code).isalnum() else f"\\x{{{code:x}}}"
 
 
+_CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
+_NEGATED = {name: complement(ranges) for name, ranges in _CLASSES.items()}
+_DOT = _chars(complement(_LINE_ENDS))
+
+
 class _Parser:
     """Recursive descent over one pattern."""
 
     def __init__(self, pattern: str, pointer: str) -> None:
-        self.pattern, self.pointer, self.at = pattern, pointer, 0
+        self.pattern, self.pointer, self.at, self.depth = pattern, pointer, 0, 0
 
     def refuse(self, why: str) -> Exception:
         return refuse(self.pointer, "pattern", f"{why} (character {self.at + 1})", "Use a simpler pattern.")
@@ -160,7 +172,7 @@ class _Parser:
         if character == "[":
             return _chars(self.character_class())
         if character == ".":
-            return _chars(complement(_LINE_ENDS))
+            return _DOT
         if character == "\\":
             return _chars(self.escape())
         if character in "^$*+?{}":
@@ -172,7 +184,11 @@ class _Parser:
             if self.pattern[self.at : self.at + 2] != "?:":
                 raise self.refuse("has a look-around or a named group")
             self.at += 2
+        self.depth += 1
+        if self.depth > MAX_GROUPS:
+            raise self.refuse(f"has groups nested deeper than {MAX_GROUPS}")
         found = self.options(top=False)
+        self.depth -= 1
         if self.peek() != ")":
             raise self.refuse("has an unmatched parenthesis")
         self.at += 1
@@ -181,11 +197,10 @@ class _Parser:
     def escape(self) -> Ranges:
         character = self.peek()
         self.at += 1
-        classes = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
-        if character in classes:
-            return classes[character]
-        if character.lower() in classes:
-            return complement(classes[character.lower()])
+        if character in _CLASSES:
+            return _CLASSES[character]
+        if character.lower() in _CLASSES:
+            return _NEGATED[character.lower()]
         if character in _CONTROL and not (character == "0" and self.peek().isdigit()):
             return [(_CONTROL[character], _CONTROL[character])]
         for letter, digits in (("x", 2), ("u", 4)):

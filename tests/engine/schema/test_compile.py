@@ -230,7 +230,7 @@ def test_no_pattern_holds_up_the_check(pattern: str) -> None:
     """Patterns and values are the caller's: Python's `re` would try 2^n ways through these, for hours."""
     text = "a" * 60 + "?"
     assert compile_schema({"type": "string", "pattern": pattern}).check(canonical(text))[1] != ()
-    with pytest.raises(SchemaUnsupported, match="allows no value"):
+    with pytest.raises(SchemaUnsupported, match=r"allows no value|takes too long"):
         compile_schema({"enum": [text], "pattern": pattern})
 
 
@@ -308,7 +308,7 @@ def test_the_grammar_grows_with_the_schema_and_not_faster() -> None:
     with pytest.raises(SchemaUnsupported, match="nested deeper"):
         compile_schema(schema)
     with pytest.raises(SchemaUnsupported, match="bytes"):
-        compile_schema({"enum": [str(number) * 20 for number in range(10_000)]})
+        compile_schema({"type": "string", "pattern": "\\S" * 2_000})
 
 
 def test_any_json_is_an_object_of_anything() -> None:
