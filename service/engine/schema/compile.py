@@ -30,12 +30,11 @@ from service.engine.schema.keywords import ANNOTATIONS, OF_TYPE, TYPES, check_ke
 from service.engine.schema.lark import Book, Name, Node, Repeat, Sequence, Text, either, sequence
 from service.engine.schema.limits import Work
 from service.engine.schema.matching import Matcher, TooCostly
+from service.engine.schema.members import MAX_NESTED, MAX_OPTIONAL, in_order
 from service.engine.schema.values import any_object, array_of, canonical, constant, listed, scalars
 from service.errors import pointer as pointer_of
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
-MAX_OPTIONAL = {True: 500, False: 450}  # in one object, closed or not; llguidance follows 2,000 ways at a time
-MAX_NESTED = 24  # alternatives or optional places that stand one in the other; llguidance reads about 28
 MAX_REPEAT = 4096  # of items or characters; a larger limit is checked afterwards, the token limit comes first
 ANY: Mapping[str, Any] = {}
 META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
@@ -278,32 +277,10 @@ class _Compiler:
             self.after += [f"{word} at {pointer or '/'}" for word in counted]
         if extra is not None:
             extra = self.book.define(self.book.reserve("member"), extra)
-        after: Node = Sequence(()) if extra is None else Repeat(sequence(", ", extra), 0, None)
-        first: Node = Sequence(()) if extra is None else listed(extra, 0, None)
-        optional = [at for at, (_, needed) in enumerate(pairs) if not needed]
-        if len(optional) > (most := MAX_OPTIONAL[extra is None]):
+        optional = sum(not needed for _, needed in pairs)
+        if optional > (most := MAX_OPTIONAL[extra is None]):
             raise refuse(pointer, "properties", f"has more than {most} optional ones", "Make some of them required.")
-        nested = 0
-        for at in range(len(pairs) - 1, -1, -1):
-            pair, required = pairs[at]
-            whole = sequence(pair, after)
-            if required:
-                first = whole
-            elif first == Sequence(()):
-                first = Repeat(whole, 0, 1)
-            elif nested < MAX_NESTED:
-                first, nested = either([whole, first]), nested + 1
-            else:
-                first, nested = either([whole, self.book.define(self.book.reserve("first"), first)]), 1
-            if at:
-                after = (
-                    sequence(Text(", "), pair, after)
-                    if required
-                    else sequence(Repeat(sequence(", ", pair), 0, 1), after)
-                )
-                if optional and optional[0] < at:
-                    after = self.book.define(self.book.reserve("more"), after)
-        return first
+        return in_order(self.book, pairs, extra)
 
     def count(self, schema: Mapping[str, Any], keyword: str, pointer: str) -> int | None:
         """A count keyword's value, or None without it."""

@@ -84,6 +84,6 @@ class Work:
         """A piece of the grammar. Raises SchemaUnsupported when all of them together are too long."""
         self._bytes += len(made)
         if self._bytes > MAX_GRAMMAR_BYTES:
-            why = f"needs a grammar of more than {MAX_GRAMMAR_BYTES} bytes"
+            why = f"brings the grammar to more than {MAX_GRAMMAR_BYTES} bytes, all together"
             raise refuse(where, keyword, why, "Make the schema smaller.")
         return made
