@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
 from service import exposure, settings
+from service.builds.forge.local import LocalForge
 from service.errors import SettingsError
-from service.http import hosts
+from service.http import builds_life, hosts
+from service.http.server import greeting
 from tests.http.conftest import Make, ask, inside, looks
 from tests.scripted import ScriptedEngine
 
@@ -135,6 +139,37 @@ def test_the_sites_answer_to_a_name_for_each_site() -> None:
     assert not any(hosts.admits(names, host) for host in ("evil.example", "localhost.evil.example", "asites.example"))
 
 
+def test_the_sites_port_refuses_foreign_names_too(tmp_path: Path) -> None:
+    """Through the real listener: a site's own name is answered (there is no such page), a rebound one is not."""
+
+    async def asked() -> list[int]:
+        sites = builds_life.Sites(LocalForge(tmp_path, "", ""), settings.load(pages_port=0))
+        await sites.start()
+        try:
+            port = sites._server.servers[0].sockets[0].getsockname()[1]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                names = ("127.0.0.1", "a-1.localhost", "evil.example", "localhost.evil.example")
+                return [(await client.get("/a/", headers={"host": name})).status_code for name in names]
+        finally:
+            await sites.stop()
+
+    assert asyncio.run(asked()) == [404, 404, 421, 421]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"host": "0.0.0.0", "open": True}, "SAMEBOAT_OPEN=true: everybody who reaches this address may use it."),
+        ({"api_keys": "ada:sha256:" + "0" * 64}, "A key is asked for: ada."),
+        ({}, ""),
+    ],
+)
+def test_the_welcome_says_who_is_let_in(overrides: dict[str, Any], said: str) -> None:
+    told = greeting(settings.load(**overrides), 7860, "ready", 1.0, ["sender"])
+    assert told.endswith(f"Ready after 1.0 s: ready\n{said}".rstrip("\n"))
+    assert ("Authorization: Bearer KEY" in told) == ("api_keys" in overrides)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "boat.example"])
 def test_beyond_loopback_a_service_without_a_key_does_not_start(make: Make, host: str) -> None:
     """It says what to do. With a key, or where everybody is let in, it starts. A worker answers probes only."""
@@ -144,7 +179,7 @@ def test_beyond_loopback_a_service_without_a_key_does_not_start(make: Make, host
     for remedy in ("sameboat key new", "SAMEBOAT_API_KEYS", "SAMEBOAT_HOST=127.0.0.1", "SAMEBOAT_OPEN=true"):
         assert remedy in str(refused.value)
     make(engine, host=host, open=True)
-    make(engine, host=host, api_keys="ada:sha256:" + "0" * 64)
+    make(engine, host=host, api_keys="ada:sha256:" + "0" * 64)  # pragma: allowlist secret
     worker = make(engine, host=host, role="worker")
     paths = ("/healthz", "/readyz", "/version", "/metrics", "/", "/v1/models")
     answers = looks(worker, *paths)
