@@ -40,7 +40,8 @@ FROM ${{PYTHON_IMAGE}}
 RUN apt-get update && apt-get install -y --no-install-recommends postgresql && rm -rf /var/lib/apt/lists/*
 RUN cat > /entry <<'END' && chmod +x /entry
 {ENTRY}END
-RUN install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data /var/run/postgresql
+RUN install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data \\
+ && install -d -o postgres -g postgres -m 3777 /var/run/postgresql
 VOLUME /var/lib/postgresql/data
 STOPSIGNAL SIGINT
 ENTRYPOINT ["/entry"]
