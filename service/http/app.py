@@ -80,7 +80,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     for router in everything:
         app.include_router(router)
     problems.install(app)
-    contract.install(app, service.library if settings.role != "worker" else None)
+    contract.install(app, service.library if settings.role != "worker" else None, keyed=bool(found.keys))
     inside = 2 * (settings.queue_requests + settings.parallel)
     app.add_middleware(
         Admission,

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.http import prompts
+from service.http import paths, prompts
 from service.prompts.library import Library
 
 PROBLEM: dict[str, Any] = {
@@ -66,9 +66,9 @@ def refusal(path: str) -> dict[str, Any]:
     }
 
 
-def install(app: FastAPI, library: Library | None) -> None:
+def install(app: FastAPI, library: Library | None, *, keyed: bool) -> None:
     """Describe the application this way, with the prompts of `library` as they are now. The document is made when it is
-    first asked for, and again when another prompt was promoted since."""
+    first asked for, and again when another prompt was promoted since. `keyed`: a key is asked for."""
     described_calls: dict[str, Any] = {}
 
     def described() -> dict[str, Any]:
@@ -81,6 +81,8 @@ def install(app: FastAPI, library: Library | None) -> None:
             )
             document["paths"] |= {path: {"post": call} for path, call in copy.deepcopy(calls).items()}
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            if keyed:
+                document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             schemas |= {"Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
@@ -89,6 +91,8 @@ def install(app: FastAPI, library: Library | None) -> None:
                     answers = operations[method]["responses"]
                     answers.pop("422", None)
                     answers["default"] = refusal(path)
+                    if keyed and paths.needs_key(path):
+                        operations[method]["security"] = [{"key": []}]
                     if path in STREAMED:
                         answers["200"]["content"]["text/event-stream"] = {}
             app.openapi_schema = document

@@ -150,3 +150,13 @@ def test_keys_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: An
     held = settings.load().api_keys
     assert held is not None
     assert [key.name for key in keys.parse(held.get_secret_value())] == ["ada", "bob"]
+
+
+def test_the_description_says_which_routes_take_the_key(guarded: FastAPI, make: Make) -> None:
+    """Generated clients send it; where no key is asked for, none is described."""
+    document = guarded.openapi()
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    taking = {path for path, methods in document["paths"].items() for it in methods.values() if "security" in it}
+    assert {"/v1/chat/completions", "/prompts/greet", "/metrics"} <= taking
+    assert not taking & {"/healthz", "/readyz", "/api-endpoint", "/builds"}
+    assert "securitySchemes" not in make(ScriptedEngine(lambda request: "x")).openapi()["components"]
