@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from service import settings as settings_module
+from service.children import child_environment
 from service.errors import PromptError
 from service.evaluation import changes
 
@@ -57,7 +58,8 @@ async def _all(names: list[str], now: Path, before: Path) -> list[changes.Change
 
 def _git(where: Path, *words: str) -> bytes:
     """What git says. Raises PromptError with its reason."""
-    done = subprocess.run(["git", *words], cwd=where, capture_output=True, check=False)
+    environment = child_environment(prefixes=("GIT_",))
+    done = subprocess.run(["git", *words], cwd=where, capture_output=True, check=False, env=environment)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
         raise PromptError(f"git {words[0]}: {said[-1]}", key="base", remedy="Fetch the base: git fetch origin.")

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import PromptError
+from service.prompts import foreign_code
 from service.prompts.file import Prompt, loads
+from service.prompts.render import PLACEHOLDER
 from service.prompts.tree import dump, header, parse, plain
 
+ROLE_LINE = r"^\s*(system|user|assistant):[ \t]*$"  # by which Prompty begins a message
 PORTABLE_KEYS = {"name", "description", "model", "modelParameters", "responseFormat", "jsonSchema", "messages",
                  "testData", "evaluators"}  # fmt: skip
 PORTABLE_PARAMETERS = {"maxTokens", "temperature", "topP"}
@@ -74,10 +77,17 @@ def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
     spec = prompt.spec
     given = spec.modelParameters.model_dump(exclude_unset=True, mode="json")
     options = {PROMPTY_OPTIONS[key]: value for key, value in given.items() if key in PROMPTY_OPTIONS}
-    front = {"name": prompt.name, "description": spec.description,
+    # `${env:NAME}` and `${file:PATH}` are filled in by those who read the front matter.
+    front = {"name": prompt.name, "description": spec.description.replace("${", "$ {"),
              "model": {"id": spec.model or "", "apiType": "chat", "options": options},
              "inputs": [{"name": name, "kind": "string", "required": True} for name in prompt.variables],
              "template": {"format": {"kind": "jinja2"}, "parser": {"kind": "prompty"}}}  # fmt: skip
+    for each in spec.messages:
+        if re.search(ROLE_LINE, each.content, flags=re.M):
+            raise PromptError(
+                f"{prompt.name}: a message has a line that would begin another message in a Prompty file.",
+                key="messages",
+            )
     body = "\n\n".join(f"{each.role}:\n{_tight(each.content)}" for each in spec.messages)
     left = [f"modelParameters.{key} is unknown there" for key in given if key not in PROMPTY_OPTIONS]
     left += [f"{key} is unknown there" for key, value in (("jsonSchema", spec.jsonSchema), ("choices", spec.choices),
@@ -94,8 +104,11 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     if re.search(r"\{%|\{#|\{\{[^}]*[|(\[]", parts[2]):
         raise PromptError(f"{where}: only plain {{{{name}}}} placeholders can be read; this template has logic.")
     front = plain(parse(parts[1], where), where)
-    turns = re.split(r"^\s*(system|user|assistant):[ \t]*$", parts[2], flags=re.M)
-    messages = [{"role": role, "content": body.strip()} for role, body in zip(turns[1::2], turns[2::2], strict=True)]
+    turns = re.split(ROLE_LINE, parts[2], flags=re.M)
+    messages = [
+        {"role": role, "content": foreign_code.plain(body.strip())}
+        for role, body in zip(turns[1::2], turns[2::2], strict=True)
+    ]
     known = {theirs: ours for ours, theirs in PROMPTY_OPTIONS.items()}
     given = front.get("model")
     model: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -113,4 +126,6 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
 
 
 def _tight(content: str) -> str:
-    return re.sub(r"\{\{\s*([\w.-]+)\s*\}\}", r"{{\1}}", content)
+    """A message as a template: everything but its placeholders is literal."""
+    parts = PLACEHOLDER.split(content)  # texts at even places, the names between them
+    return "".join(f"{{{{{part}}}}}" if place % 2 else foreign_code.literal(part) for place, part in enumerate(parts))

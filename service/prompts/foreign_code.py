@@ -67,6 +67,11 @@ def literal(text: str) -> str:
     return re.sub(r"\{(?=[{%#]|\Z)|(?<=#)\}", lambda found: f"{{{{'{found[0]}'}}}}", text)
 
 
+def plain(template: str) -> str:
+    """The text of which `literal` made this."""
+    return template.replace("{{'{'}}", "{").replace("{{'}'}}", "}")
+
+
 def identifier(name: str) -> str:
     """The name of a variable as nunjucks reads one: `a-b` is a subtraction there, `env.HOME` the environment."""
     plain = re.sub(r"\W", "_", name)

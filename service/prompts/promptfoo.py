@@ -175,7 +175,7 @@ def _messages(prompts: Any, where: str) -> list[dict[str, str]]:
         isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in turns
     ):
         return [{"role": "user", "content": one}]
-    return [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns]
+    return [{"role": str(turn["role"]), "content": foreign_code.plain(str(turn["content"]))} for turn in turns]
 
 
 def _kind(values: Sequence[Any]) -> str | list[str]:
