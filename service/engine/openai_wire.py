@@ -84,7 +84,7 @@ def event_of(line: str) -> dict[str, Any] | None:
         return None
     try:
         event = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RemoteError("The server's event stream is not JSON.") from None
     if not isinstance(event, dict):
         raise RemoteError("The server's event stream is not JSON objects.")
@@ -175,7 +175,7 @@ class Reading:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -362,7 +362,7 @@ async def _failure(response: httpx.Response) -> RemoteError:
         error = raw.get("error", raw) if isinstance(raw, dict) else {}
         said = str(error.get("message", "")) if isinstance(error, dict) else str(error)
         fault = error.get("param") if isinstance(error, dict) else None
-    except (ValueError, httpx.HTTPError):
+    except (ValueError, RecursionError, httpx.HTTPError):
         said, fault = "", None
     finally:
         await response.aclose()

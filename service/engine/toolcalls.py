@@ -17,8 +17,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from service import strict_json
 from service.engine.schema import Grammar, compile_schema
 from service.engine.schema.keywords import refuse
 from service.engine.schema.limits import Work
@@ -80,6 +82,14 @@ def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, pa
     With "auto" the answer is either plain text, which then holds no `<tool_call>`, or one or more calls.
     Raises SchemaUnsupported with the pointer into `tools` when the parameters of a function cannot be enforced.
     """
+    allowed(tools, choice)  # the common mistakes, at little cost
+    return _grammar(json.dumps([list(tools), choice], ensure_ascii=False), parallel)
+
+
+@lru_cache(maxsize=32)
+def _grammar(asked: str, parallel: bool) -> Grammar | None:
+    """The same tools are compiled once: they are asked for by the door, the fingerprint and the engine."""
+    tools, choice = json.loads(asked)
     functions, must = allowed(tools, choice)
     if not functions:
         return None
@@ -195,9 +205,9 @@ def write(calls: Iterable[Mapping[str, Any]]) -> str:
     lines = []
     for call in calls:
         try:
-            arguments = json.loads(call["arguments"] or "{}")
-        except ValueError:
-            raise RequestError("The arguments of a tool call are not JSON.", key="tool_calls") from None
+            arguments = strict_json.loads(call["arguments"] or "{}")
+        except strict_json.NotJson as error:
+            raise RequestError(f"The text of a tool call's arguments {error}.", key="tool_calls") from None
         body = json.dumps({"name": call["name"], "arguments": arguments}, ensure_ascii=False)
         lines.append(f"{OPEN}{body}{CLOSE}")
     return "\n".join(lines)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema
 from rapidfuzz import fuzz
 
+from service.engine.schema.grammar import validator_for
 from service.errors import EvaluationError, InputsError
 from service.evaluation.cases import Case
 from service.prompts.observes import observed
@@ -114,10 +114,10 @@ def _json(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
     assert isinstance(spec, JsonCheck)
     try:
         value = answered.value if answered.value is not None else json.loads(answered.text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return _plain(False, f"not JSON: {error}")
     if spec.schema_ is not None:
-        problem = next(iter(jsonschema.Draft202012Validator(spec.schema_).iter_errors(value)), None)
+        problem = next(iter(validator_for(spec.schema_, formats=False).iter_errors(value)), None)
         if problem is not None:
             return _plain(False, f"schema: {problem.message}")
     wrong = []

@@ -18,6 +18,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     GetJsonSchemaHandler,
     StrictBool,
@@ -27,7 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from service.engine import toolcalls
-from service.engine.schema import compile_schema
+from service.engine.schema import compiled
 from service.engine.types import Request, Sampling
 from service.errors import NotSupported, RequestError
 from service.http import parameters
@@ -39,6 +40,7 @@ MAX_SALT = 256  # characters
 MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
 MAX_BIASES = 1024  # entries of logit_bias
 MAX_STOPS = 16
+MAX_MESSAGES = 4096  # of one conversation; each takes tokens of the context
 SEEDS = 2**32 - 1  # the engine's seeds are 0 .. SEEDS - 1
 USUAL_TOKENS = 4096  # of a chat's answer when nothing is said; it ends where the context does
 USUAL_TEXT_TOKENS = 16  # OpenAI's default of /v1/completions
@@ -245,7 +247,7 @@ class ChatBody(_AnswerBody):
 
     route = parameters.CHAT
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES), FailFast()]
     response_format: ResponseFormat | None = None
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=20, description="With logprobs: true")
@@ -290,8 +292,8 @@ class ChatBody(_AnswerBody):
                         "response_format json_schema needs json_schema.", key="response_format.json_schema"
                     )
                 wanted = self.response_format.json_schema.schema_
-                compile_schema(wanted)
                 schema = canonical_schema(wanted)
+                compiled(schema)
         return Request(
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
             sampling=self.sampling(USUAL_TOKENS),

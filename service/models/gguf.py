@@ -62,7 +62,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with path.open("rb") as file:
             return _parse(file, path)
-    except (struct.error, ValueError, TypeError, KeyError, EOFError, RecursionError) as error:
+    except (struct.error, ValueError, TypeError, KeyError, EOFError, RecursionError, OverflowError) as error:
         raise ModelCorrupt(f"{path}: the GGUF header cannot be read: {error}.", key="file") from None
 
 

@@ -6,6 +6,7 @@ What comes in: a prompt and its inputs (or a request that is complete already), 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -17,6 +18,8 @@ from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority
 from service.errors import NotSupported
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical, fingerprint
+
+SMALL_INPUTS, SMALL_TEXT = 50, 10_000  # inputs, and characters of them
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,30 @@ async def run(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, **optio
 
     Raises InputsError, other RequestErrors, EngineError.
     """
-    result = await ask(build_request(prompt, inputs, **options), engine)
-    return replace(result, prompt=prompt.name)
+    async with contextlib.aclosing(stream(prompt, inputs, engine, **options)) as items:
+        async for item in items:
+            if isinstance(item, Result):
+                return item
+    raise AssertionError("a stream ends with a result or an error")
 
 
 async def stream(
     prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, **options: Any
 ) -> AsyncGenerator[Chunk | Result, None]:
     """`run`, with the chunks before the result. Closing it withdraws the request."""
-    async with contextlib.aclosing(ask_stream(build_request(prompt, inputs, **options), engine)) as items:
+    if _small(inputs):
+        request = build_request(prompt, inputs, **options)
+    else:  # checking and rendering may take a while: others are answered meanwhile
+        request = await asyncio.to_thread(build_request, prompt, inputs, **options)
+    async with contextlib.aclosing(ask_stream(request, engine)) as items:
         async for item in items:
             yield replace(item, prompt=prompt.name) if isinstance(item, Result) else item
+
+
+def _small(inputs: Mapping[str, Any]) -> bool:
+    """Whether the inputs are checked and rendered in no time."""
+    plain = all(isinstance(value, (str, int, float, bool, type(None))) for value in inputs.values())
+    return plain and len(inputs) <= SMALL_INPUTS and sum(len(str(value)) for value in inputs.values()) <= SMALL_TEXT
 
 
 async def ask(request: Request, engine: Engine) -> Result:

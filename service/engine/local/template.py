@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,11 +18,13 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from service import strict_json
 from service.engine import toolcalls
 from service.engine.local.protocol import Pieces
 from service.engine.types import Message
 from service.errors import NotSupported, RequestError
 
+_PRIVATE = re.compile("[\U000f0000-\U0010ffff]")
 FIRST_MARK = 0xF0000  # Supplementary Private Use Area-A: a mark stands for a control token's text inside a message
 
 
@@ -43,7 +46,7 @@ class ChatTemplate:
             environment.globals["raise_exception"] = _raise
             try:
                 self._template = environment.from_string(source)
-            except TemplateError as error:
+            except (TemplateError, RecursionError) as error:
                 raise NotSupported(f"The model's chat template cannot be used: {error}.", key="chat_template") from None
 
     @property
@@ -61,19 +64,20 @@ class ChatTemplate:
             )
         marks: dict[str, str] = {}
         written = json.dumps([[asdict(message) for message in messages], list(tools)], ensure_ascii=False, default=str)
-        used = {character for character in written if ord(character) >= FIRST_MARK}
-        plain = [self._plain(message, marks, used) for message in messages]
+        used = set(_PRIVATE.findall(written))
+        free = (chr(code) for code in range(FIRST_MARK, sys.maxunicode + 1) if chr(code) not in used)
+        plain = [self._plain(message, marks, free) for message in messages]
         try:
             text = self._template.render(
                 messages=plain,
-                tools=[self._clean(dict(tool), marks, used) for tool in tools] or None,
+                tools=[self._clean(dict(tool), marks, free) for tool in tools] or None,
                 add_generation_prompt=True,
                 bos_token=self._bos,
                 eos_token=self._eos,
             )
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {error}.", key="messages") from None
-        except TypeError as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             raise RequestError(
                 f"The model's chat template cannot render these messages: {error}.", key="messages"
             ) from None
@@ -83,18 +87,16 @@ class ChatTemplate:
         """Raw text as one piece in which nothing is a control token."""
         return [(text, False)]
 
-    def _clean(self, value: Any, marks: dict[str, str], used: set[str]) -> Any:
-        """A caller's value with the texts of control tokens replaced by marks, which are none of the `used` signs."""
+    def _clean(self, value: Any, marks: dict[str, str], free: Iterator[str]) -> Any:
+        """A caller's value with the texts of control tokens replaced by marks, which are the next `free` signs."""
 
         def mark(match: re.Match[str]) -> str:
             for sign, text in marks.items():
                 if text == match[0]:
                     return sign
-            code = FIRST_MARK
-            while chr(code) in marks or chr(code) in used:
-                code += 1
-            marks[chr(code)] = match[0]
-            return chr(code)
+            sign = next(free)
+            marks[sign] = match[0]
+            return sign
 
         def clean(value: Any) -> Any:
             if isinstance(value, str):
@@ -107,12 +109,12 @@ class ChatTemplate:
 
         return clean(value)
 
-    def _plain(self, message: Message, marks: dict[str, str], used: set[str]) -> dict[str, Any]:
+    def _plain(self, message: Message, marks: dict[str, str], free: Iterator[str]) -> dict[str, Any]:
         """The message as templates expect it."""
         plain = message.plain()
         if message.tool_calls:
             plain["tool_calls"] = [_call(call) for call in message.tool_calls]
-        cleaned: dict[str, Any] = self._clean(plain, marks, used)
+        cleaned: dict[str, Any] = self._clean(plain, marks, free)
         return cleaned
 
 
@@ -123,9 +125,9 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
         raise RequestError("A tool call in messages has no function with a name.", key="messages")
     arguments = function.get("arguments") or "{}"
     try:
-        value = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        raise RequestError("The arguments of a tool call in messages are not JSON.", key="messages") from None
+        value = strict_json.loads(arguments) if isinstance(arguments, str) else arguments
+    except strict_json.NotJson as error:
+        raise RequestError(f"The text of a tool call's arguments in messages {error}.", key="messages") from None
     return {**call, "function": {**function, "arguments": value}}
 
 
