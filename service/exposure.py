@@ -15,6 +15,8 @@ from service.errors import SettingsError
 from service.keys import Key
 from service.settings import Settings, listed
 
+EVERY = ("0.0.0.0", "::", "")  # noqa: S104  (every address of this machine)
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -55,12 +57,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def url_of(host: str, port: int) -> str:
+    """How this machine reaches a service that listens there."""
+    name = "127.0.0.1" if host in EVERY else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 def of(settings: Settings) -> Exposure:
     """The exposure of a service with these settings."""
     held = settings.api_keys.get_secret_value() if settings.api_keys is not None else ""
     named = [name.lower() for name in listed(settings.allowed_hosts)]
-    every = settings.host in ("0.0.0.0", "::", "")  # noqa: S104
-    bound = [] if every or is_loopback(settings.host) else [settings.host.lower()]
+    bound = [] if settings.host in EVERY or is_loopback(settings.host) else [settings.host.lower()]
     space = [settings.space_host.lower()] if settings.space_host else []
     sites = _name_of(settings.pages_url)
     return Exposure(

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
 
     # Builds
     secret: SecretStr | None = Field(
-        None, description="Shared secret of /api-endpoint. Unset: builds are switched off."
+        None, description="Shared secret of /api-endpoint, 16 characters or more. Unset: builds are switched off."
     )
     build_deadline_s: float = Field(600, gt=0, description="From a brief's arrival to its callback.")
     build_concurrency: int = Field(

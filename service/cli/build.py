@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service import exposure, text_files
 from service import settings as settings_module
-from service import text_files
 from service.errors import BuildError
 from service.settings import Settings
 
@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="One line of JSON per thing, 
 
 
 def _client(settings: Settings, url: str | None) -> httpx.Client:
-    base = url or settings.public_url or f"http://{settings.host}:{settings.port}"
+    base = url or settings.public_url or exposure.url_of(settings.host, settings.port)
     held = settings.secret.get_secret_value() if settings.secret is not None else ""
     return httpx.Client(base_url=base, timeout=60.0, headers={"authorization": f"Bearer {held}"} if held else None)
 

@@ -67,7 +67,7 @@ class Sites:
 
     def __init__(self, forge: LocalForge, settings: Settings) -> None:
         door = Admission(
-            Hosts(pages_app(forge), names=exposure.of(settings).site_hosts),
+            pages_app(forge),
             max_body_bytes=1024,  # nobody has anything to send here
             max_inside=MOST_PAGES,
             per_address=settings.connections_per_address,
@@ -75,7 +75,7 @@ class Sites:
             deadline_s=PAGE_S,
             wait_s=lambda: 1.0,
         )
-        named = Hosts(door, names=exposure.of(settings).site_hosts, refused=lambda kind: None)
+        named = Hosts(door, names=exposure.of(settings).site_hosts)
         self._server = _Inside(listening.guarded(named, settings, settings.pages_port, lifespan="off"))
         self._settings = settings
         self._task: asyncio.Task[None] | None = None

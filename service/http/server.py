@@ -100,8 +100,7 @@ class Server(uvicorn.Server):
 
 def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
     """The lines that a person reads first; the first says what to try, the last who may."""
-    name = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+    url = exposure.url_of(settings.host, port)
     found = exposure.of(settings)
     key = "-H 'Authorization: Bearer KEY' " if found.keys and not found.open else ""
     if "sender" in prompts:

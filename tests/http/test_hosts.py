@@ -157,6 +157,15 @@ def test_the_sites_port_refuses_foreign_names_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://127.0.0.1:7"), ("::", "http://127.0.0.1:7"), ("::1", "http://[::1]:7"), ("a", "http://a:7")],
+)
+def test_a_service_on_all_addresses_is_asked_by_one_that_it_answers_to(host: str, url: str) -> None:
+    """0.0.0.0 is no address to ask: a browser takes it for this machine, so as a name it is foreign."""
+    assert exposure.url_of(host, 7) == url
+
+
+@pytest.mark.parametrize(
     ("overrides", "said"),
     [
         ({"host": "0.0.0.0", "open": True}, "SAMEBOAT_OPEN=true: everybody who reaches this address may use it."),
