@@ -130,6 +130,15 @@ def test_a_parameter_changes_the_answer(starter_service: httpx.Client, body: dic
     assert text_of(starter_service, **body) != text_of(starter_service)
 
 
+def test_the_repeat_penalty_counts_the_prompt_and_the_others_do_not(starter_service: httpx.Client) -> None:
+    """As elsewhere: the first token already is another one, or is not."""
+    body = {"prompt": "left right left right left right left right left", "max_tokens": 1}
+    plain = text_of(starter_service, **body)
+    assert plain in (" left", " right")
+    assert text_of(starter_service, **body, repeat_penalty=2.0) != plain
+    assert text_of(starter_service, **body, frequency_penalty=2.0, presence_penalty=2.0) == plain
+
+
 @pytest.mark.parametrize("body", [{"top_k": 1}, {"top_p": 0}, {"min_p": 1}])
 def test_a_cut_to_one_token_is_the_greedy_answer(starter_service: httpx.Client, body: dict[str, Any]) -> None:
     assert text_of(starter_service, temperature=2, seed=3, **body) == text_of(starter_service)

@@ -132,7 +132,7 @@ class Intake:
         sampling = message["sampling"]
         generation = Generation(
             self._context,
-            Chain(self._context, sampling),
+            Chain(self._context, sampling, prompt),
             constraint,
             Text(tuple(sampling["stop"])),
             min(sampling["max_tokens"], self._context.n_ctx - len(prompt)),

@@ -7,6 +7,7 @@ and its generator remember what was chosen. Order of the chain: `service.engine.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp as llama
@@ -16,19 +17,24 @@ import numpy.typing as npt
 from service.engine.local.context import Context
 
 PENALTY_WINDOW = 64  # tokens that penalties look back over, llama.cpp's default
+NO_PENALTY = (1.0, 0.0, 0.0)  # repeat, frequency, presence
 COLDEST = 1e-6  # below it a draw is the greedy choice, and logits divided by it could overflow
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws a seed of its own for this value (llama.h: LLAMA_DEFAULT_SEED)
 
 
 class Chain:
-    """The samplers of one request. Greedy requests without penalties or bias need none: the largest logit wins."""
+    """The samplers of one request. Greedy requests without penalties or bias need none: the largest logit wins.
 
-    def __init__(self, context: Context, sampling: dict[str, Any]) -> None:
+    The repeat penalty counts the end of the prompt too, as in llama.cpp, transformers and vLLM; frequency and presence
+    penalties count what was answered, as OpenAI's do.
+    """
+
+    def __init__(self, context: Context, sampling: dict[str, Any], prompt: Sequence[int]) -> None:
         self._context = context
         self._keep: Any = None
         penalties = (sampling["repeat_penalty"], sampling["frequency_penalty"], sampling["presence_penalty"])
         self.greedy = sampling["temperature"] < COLDEST
-        self.plain = self.greedy and penalties == (1.0, 0.0, 0.0) and not sampling["logit_bias"]
+        self.plain = self.greedy and penalties == NO_PENALTY and not sampling["logit_bias"]
         self._chain = None
         if self.plain:
             return
@@ -38,8 +44,12 @@ class Chain:
             biases = (llama.llama_logit_bias * len(pairs))(*pairs)
             self._keep = biases
             self._add(llama.llama_sampler_init_logit_bias(context.vocab_size, len(pairs), biases))
-        if penalties != (1.0, 0.0, 0.0):
-            self._add(llama.llama_sampler_init_penalties(context.vocab_size, PENALTY_WINDOW, *penalties))
+        if sampling["repeat_penalty"] != 1.0:
+            sampler = self._penalties(sampling["repeat_penalty"], 0.0, 0.0)
+            for token in prompt[-PENALTY_WINDOW:]:
+                llama.llama_sampler_accept(sampler, token)
+        if penalties[1:] != (0.0, 0.0):
+            self._penalties(1.0, *penalties[1:])
         if self.greedy:
             self._add(llama.llama_sampler_init_greedy())
             return
@@ -54,6 +64,12 @@ class Chain:
 
     def _add(self, sampler: Any) -> None:
         llama.llama_sampler_chain_add(self._chain, sampler)
+
+    def _penalties(self, *values: float) -> Any:
+        """A sampler of repeat, frequency and presence penalty, added."""
+        sampler = llama.llama_sampler_init_penalties(self._context.vocab_size, PENALTY_WINDOW, *values)
+        self._add(sampler)
+        return sampler
 
     def choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
         """The next token from row `row` of the last batch, whose logits these are (perhaps masked in place)."""
