@@ -159,6 +159,8 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str) -> Non
     first, second = compose.container("api", 1).ready(), compose.container("api", 2).ready()
     for number in (1, 2, 3):
         compose.container("worker", number).ready()
+    doctor = docker("exec", compose.container("worker", 1).name, "sh", "-c", "sameboat doctor --json; true")
+    assert {each["what"]: each["level"] for each in json.loads(doctor)}["isolation"] == "ok"
     builds = []
     for number in range(5):
         body = brief("http://judge:8000/notify", secret=SECRET, task=f"scale-{number}", nonce=f"n-{number}")

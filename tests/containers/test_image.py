@@ -67,6 +67,15 @@ def test_no_compiler_no_weights_no_secrets_are_in_it(image: str) -> None:
     assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", f"{script}; true").strip() == ""
 
 
+def test_who_serves_owns_nothing_of_what_is_served(image: str) -> None:
+    """Without --read-only as well: prompts, locks and catalog, code and interpreter belong to root, and can be read."""
+    script = (
+        "find /app /opt/sameboat -xdev ! -uid 0; find /app /opt/sameboat -xdev ! -readable; touch /app/data/x; true"
+    )
+    assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", f"({script}) 2>/dev/null").strip() == ""
+    assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", "test ! -e /app/data/x && id -u").strip() == "1000"
+
+
 def test_locked_in_it_answers_with_the_recorded_tokens(image: str, models: str) -> None:
     """Read-only, uid 1000, no capabilities, no network but its loopback: twenty cases, token for token as recorded."""
     library = Library(settings.load().data_dir)
