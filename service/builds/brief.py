@@ -22,24 +22,27 @@ from service.errors import InputsError, listed
 
 MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
 RESERVED = {"license", "readme.md", "build.json", ".nojekyll"}  # names that a build writes itself
-# RFC 2397; parameters may hold anything but a comma, as browsers write them.
-DATA_URI = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<base64>;base64)?,(?P<data>.*)", re.DOTALL)
+# RFC 2397 as browsers read it (fetch.spec.whatwg.org, "data: URL processor"): any case, blanks around `base64`, and
+# parameters that hold anything but a comma.
+DATA_URI = re.compile(
+    r"\s*data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<base64>;[ ]*base64[ ]*)?,(?P<data>.*)", re.DOTALL | re.I
+)
 NO_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Sentence = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
 class JsCheck(BaseModel):
-    """A check given as a JavaScript expression that is truthy in the page when it passes."""
+    """A check given as a JavaScript expression that is truthy in the page when it passes. Further keys are let be."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")
     js: Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
 class AttachmentUri(BaseModel):
-    """An attachment as it is posted."""
+    """An attachment as it is posted. Further keys are let be."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")
     name: Annotated[str, Field(min_length=1, max_length=200)]
     url: str
 
@@ -57,6 +60,12 @@ class Brief(BaseModel):
     checks: Annotated[list[Sentence | JsCheck], Field(max_length=100)] = []
     evaluation_url: HttpUrl
     attachments: Annotated[list[AttachmentUri], Field(max_length=50)] = []
+
+    @field_validator("checks", "attachments", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        """Many serializers write an empty list as null."""
+        return [] if value is None else value
 
     @field_validator("task", "nonce", "email")
     @classmethod

@@ -52,13 +52,22 @@ def signature(key: bytes, identity: str, timestamp_s: int, body: bytes) -> str:
 
 
 def key_of(setting: str) -> bytes:
-    """The signing key's bytes: `whsec_` and base64 as Standard Webhooks writes it, or any text as it is."""
-    if setting.startswith("whsec_"):
-        try:
-            return base64.b64decode(setting.removeprefix("whsec_"), validate=True)
-        except ValueError:
-            raise BuildError("SAMEBOAT_CALLBACK_SIGNING_KEY: what follows whsec_ is not base64.") from None
-    return setting.encode()
+    """The signing key's bytes: base64, padded or not, `whsec_` before it or not, as Standard Webhooks' libraries read it.
+
+    Raises BuildError for anything else: a receiver's library would sign with other bytes, or with none.
+    """
+    text = setting.removeprefix("whsec_").rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise BuildError(
+            "SAMEBOAT_CALLBACK_SIGNING_KEY is not base64.",
+            key="callback_signing_key",
+            remedy='Make one: echo "whsec_$(openssl rand -base64 32)"',
+        )
+    return key
 
 
 def post(
@@ -87,11 +96,11 @@ def post(
         headers["webhook-signature"] = signature(key, identity, now_s, body)
     with _Line(target) as there:
         try:
-            status, said, after = there.exchange(headers, body)
+            status, said, answered = there.exchange(headers, body)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             late = f"no whole answer within {TIMEOUT_S:.0f} s"
             return Attempt("again", None, late if there.expired else f"{type(error).__name__}: {error}")
-    return judge(status, said, after)
+    return judge(status, said, answered.get("retry-after"), answered.get("location"))
 
 
 class _Line(httpcore.SyncBackend):
@@ -118,8 +127,8 @@ class _Line(httpcore.SyncBackend):
         self._twin = socket.socket(fileno=os.dup(stream.get_extra_info("socket").fileno()))
         return stream
 
-    def exchange(self, headers: Mapping[bytes | str, bytes | str], body: bytes) -> tuple[int, str, str | None]:
-        """Status, the beginning of the text, and `Retry-After`."""
+    def exchange(self, headers: Mapping[bytes | str, bytes | str], body: bytes) -> tuple[int, str, httpx.Headers]:
+        """Status, the beginning of the text, and the headers."""
         target = self.target
         url = httpcore.URL(
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
@@ -130,7 +139,6 @@ class _Line(httpcore.SyncBackend):
             httpcore.ConnectionPool(ssl_context=context, network_backend=self, retries=0) as pool,
             pool.stream("POST", url, headers=headers, content=body, extensions={"timeout": timeouts}) as response,
         ):
-            after = httpx.Headers(response.headers).get("retry-after")
             found = b""
             # The status is what counts; a text that breaks off changes nothing.
             with suppress(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
@@ -138,7 +146,7 @@ class _Line(httpcore.SyncBackend):
                     found += chunk
                     if len(found) >= MAX_ANSWER_BYTES:
                         break
-            return response.status, found[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), after
+            return response.status, found[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), httpx.Headers(response.headers)
 
     def __enter__(self) -> _Line:
         self._timer.start()
@@ -157,8 +165,11 @@ class _Line(httpcore.SyncBackend):
                 self._twin.shutdown(socket.SHUT_RDWR)
 
 
-def judge(status: int, said: str, retry_after: str | None) -> Attempt:
-    """What a status means for a sender: 2xx is delivered, most 4xx are for ever, the rest may pass."""
+def judge(status: int, said: str, retry_after: str | None, location: str | None = None) -> Attempt:
+    """What a status means for a sender: 2xx is delivered; redirects and most 4xx are for ever; the rest may pass."""
+    if 300 <= status < 400:  # it would answer the same tomorrow, and where it leads was never checked
+        target = f" to {location[:500]!r}" if location else ""
+        return Attempt("never", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}")
     after = float(retry_after) if retry_after and retry_after.isdecimal() else None
     if 200 <= status < 300:
         return Attempt("delivered", status, said)

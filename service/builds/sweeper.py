@@ -116,9 +116,11 @@ class Sweeper:
             self.enqueue(row["id"], row["repository"])
 
     def enqueue(self, build: str, repository: str) -> None:
-        """Have a stored brief built."""
-        workflow.enqueue(build, repository)
-        self.store.update(build, enqueued=True)
+        """Have a stored brief built, behind those of its repository that came before it: they are enqueued first."""
+        for row in self.store.arrived(repository, until=build):
+            if not row["enqueued"] and row["status"] in OPEN:
+                workflow.enqueue(row["id"], repository, row["place"])
+                self.store.update(row["id"], enqueued=True)
 
     def _lost_here(self) -> None:
         """Runs that are ours and are not running: they were interrupted by an outage. Seen twice, they go on."""
@@ -196,7 +198,8 @@ class Sweeper:
         if done:
             workflow.deliver_later(build, "1", 0.0)
         else:
-            workflow.enqueue(build, row["repository"])
+            self.store.update(build, enqueued=False)
+            self.enqueue(build, row["repository"])
 
     # What is over
 

@@ -141,13 +141,18 @@ def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> No
     DBOS.enqueue_workflow_with_options(options, build, first)
 
 
-def enqueue(build: str, repository: str) -> None:
-    """Have the build built; an id that is known already is let be."""
+def enqueue(build: str, repository: str, place: int) -> None:
+    """Have the build built; an id that is known already is let be.
+
+    `place` is the build's place among those of its repository, by arrival: DBOS takes the smallest first. Its own time
+    stamps are whole seconds on SQLite, and ties would be broken by the id.
+    """
     options: EnqueueOptions = {
         "workflow_name": "build",
         "queue_name": BUILDS,
         "workflow_id": build,
         "app_version": VERSION,
         "queue_partition_key": repository,  # the rounds of a task never overlap
+        "priority": place,
     }
     DBOS.enqueue_workflow_with_options(options, build)

@@ -64,6 +64,30 @@ def headers_of(error: Exception) -> dict[str, str]:
     return {"retry-after": str(max(1, math.ceil(after)))} if after is not None else {}
 
 
+def pointer(parts: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901, section 3)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def sent(body: Any, place: Iterable[str | int], *, missing: bool) -> list[str | int]:
+    """A place in a model as a place in the body that was sent; `missing`: its last part is a key that was not sent.
+
+    pydantic also names the alternative of a union that it tried. That name is in no body, and is left out.
+    """
+    parts = list(place)
+    last = parts.pop() if missing and parts else None
+    found: list[str | int] = []
+    for part in parts:
+        if isinstance(body, dict) and part in body:
+            body = body[part]
+        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+        else:
+            continue
+        found.append(part)
+    return found if last is None else [*found, last]
+
+
 def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
     """An RFC 9457 problem."""
     return {"type": f"urn:sameboat:{kind}", "title": title, "status": status, "detail": detail, **more}
@@ -155,13 +179,16 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         problems = error.errors()
-        found = [
-            {"pointer": pointer(item["loc"][1:]), "detail": str(item["msg"])[:MAX_DETAIL]}
-            for item in problems[:MAX_LISTED]
-        ]
+        places: dict[str, list[str]] = {}
+        for item in problems[:MAX_LISTED]:
+            part, *where = item["loc"]
+            if part == "body":
+                where = sent(error.body, where, missing=item["type"] == "missing")
+            places.setdefault(pointer(where), []).append(str(item["msg"])[:MAX_DETAIL])
+        found = [{"pointer": where, "detail": " or ".join(dict.fromkeys(why))} for where, why in places.items()]
         said = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in found)
-        if len(problems) > len(found):
-            said += f"; and {len(problems) - len(found)} more"
+        if len(problems) > MAX_LISTED:
+            said += f"; and {len(problems) - MAX_LISTED} more"
         said = _cut(said)
         if request.url.path.startswith("/v1/"):
             param = found[0]["pointer"].strip("/").replace("/", ".") or None

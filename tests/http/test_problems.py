@@ -193,3 +193,21 @@ def test_an_unknown_route_is_a_problem_too(make: Make) -> None:
     assert SECRET not in response.text
     assert ask(app, "GET", "/v1/nothing").json()["error"]["code"] == "http"
     assert ask(app, "DELETE", "/prompts").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("place", "missing", "pointer"),
+    [
+        (("checks", 0, "constrained-str"), False, "/checks/0"),
+        (("checks", 1, "constrained-str"), False, "/checks/1"),
+        (("checks", 1, "JsCheck", "js"), False, "/checks/1/js"),
+        (("checks", 2, "JsCheck", "js"), True, "/checks/2/js"),
+        (("input", "list[str]", 0), False, "/input/0"),
+        (("input", "str"), False, "/input"),
+        (("absent",), True, "/absent"),
+    ],
+)
+def test_a_pointer_names_a_place_in_what_was_sent(place: tuple[str | int, ...], missing: bool, pointer: str) -> None:
+    """The alternatives of a union that pydantic tried are no places in the body."""
+    body = {"checks": [3, {"js": ""}, {}], "input": [1]}
+    assert problems.pointer(problems.sent(body, place, missing=missing)) == pointer
