@@ -52,7 +52,7 @@ def signature(key: bytes, identity: str, timestamp_s: int, body: bytes) -> str:
 
 
 def key_of(setting: str) -> bytes:
-    """The signing key's bytes: base64, padded or not, `whsec_` before it or not, as Standard Webhooks' libraries read it.
+    """The signing key's bytes: base64, padded or not, with or without `whsec_`, as Standard Webhooks has it.
 
     Raises BuildError for anything else: a receiver's library would sign with other bytes, or with none.
     """

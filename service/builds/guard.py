@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
@@ -20,6 +21,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from service.builds.addresses import Address, public
 from service.errors import BuildError
 
+LOOKUP_S = 1.0
 PORTS = {80, 443, 8080}  # those of the web; hosts that filter what goes out (Spaces) allow just these
 Resolver = Callable[[str, int], list[str]]
 
@@ -88,19 +90,42 @@ def check(url: str, allowed: Allowed, resolver: Resolver = resolve) -> Target:
     addresses = [str(literal)] if literal is not None else resolver(host, port)
     if not addresses:
         raise OSError(f"{host} has no address")
+    name = f"[{host}]" if ":" in host else host
+    remedy = f"The operator of this service can allow it with SAMEBOAT_CALLBACK_ALLOW={name}:{port}."
     for address in map(ipaddress.ip_address, addresses):
         if by_name or allowed.address(address):
             continue
         if not public(address):
             raise Refused(
                 f"The callback URL leads to {address}, which is not a public address.",
-                remedy="An operator can allow it with SAMEBOAT_CALLBACK_ALLOW.",
+                remedy=remedy,
             )
         if port not in PORTS:
-            raise Refused(f"The callback URL's port {port} is not one of {sorted(PORTS)}.")
+            raise Refused(f"The callback URL's port {port} is not one of {sorted(PORTS)}.", remedy=remedy)
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return Target(parts.scheme, host, port, addresses[0], f"{path}?{query}" if query else path)
+
+
+def objection(url: str, allowed: Allowed, resolver: Resolver = resolve) -> str | None:
+    """Why no callback will be sent to this URL, as far as that is known now; None when nothing is known against it.
+
+    A name server has `LOOKUP_S` to answer: whoever posts a brief waits for this. The callback itself is checked again.
+    """
+    known: list[str] = []
+
+    def look() -> None:
+        try:
+            check(url, allowed, resolver)
+        except Refused as refused:
+            known.append(str(refused))
+        except OSError:
+            pass  # it does not resolve now; it may when the build is done
+
+    thread = threading.Thread(target=look, name="callback-lookup", daemon=True)
+    thread.start()
+    thread.join(LOOKUP_S)
+    return known[0] if known else None
 
 
 def _plain(url: str) -> tuple[SplitResult, str, int]:

@@ -32,7 +32,7 @@ from service.builds import brief as briefs
 from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
-from service.builds.callback import Allowed, key_of
+from service.builds.callback import key_of
 from service.builds.database import CONNECT_TIMEOUT_S, database_url, intact, make_engine, outage
 from service.builds.delivery import Delivery
 from service.builds.forge.choose import make_forge
@@ -41,6 +41,7 @@ from service.builds.generate.asking import Asking, Caps
 from service.builds.generate.plan import Plan
 from service.builds.generate.providers import Providers
 from service.builds.generate.write import Write
+from service.builds.guard import Allowed, objection
 from service.builds.leaving import Leaving
 from service.builds.locks import slot, take
 from service.builds.steps import Steps
@@ -78,6 +79,7 @@ class Builds:
         self.library = library
         self.engines = engines
         self.forge = make_forge(settings)
+        self.allowed = Allowed(settings.callback_allow)
         self.leaving = Leaving()
         self.store: Store
         self.asking: Asking
@@ -319,6 +321,29 @@ class Builds:
         self.store.event(build, "deliver", "Somebody asked to deliver the callback again.", series=series)
         return self.shown(row)
 
+    def retry(self, build: str) -> dict[str, Any]:
+        """Build a failed or cancelled brief again, with a new deadline and the tokens of a new build.
+
+        Raises BuildError for a build in any other state, EngineUnavailable when this process is leaving.
+        """
+        row = self._known(build)
+        if row["status"] not in ("failed", "cancelled"):
+            raise BuildError(f"The build is {row['status']}; a failed or cancelled one is built again.", key="id")
+        if self.leaving.begun:
+            raise EngineUnavailable("This process is leaving.", retry_after_s=5.0)
+        run = DBOS.get_workflow_status(row["id"])
+        if run is not None and run.status == "PENDING":  # its last step is recorded, and its end is not
+            raise EngineUnavailable("The build is about to end.", retry_after_s=1.0)
+        if run is not None and run.status not in workflow.WAITING:
+            DBOS.delete_workflow(row["id"])  # its id is the new run's
+        if self.store.retry(row["id"]):
+            self._enqueue(row)
+        return self.shown(self._known(build))
+
+    def objection(self, brief: Brief) -> str | None:
+        """Why this brief's callback will not be sent, as far as that is known now."""
+        return objection(str(brief.evaluation_url), self.allowed)
+
     def _known(self, build: str) -> dict[str, Any]:
         row = self.store.build(build)
         if row is None:
@@ -350,7 +375,7 @@ class Builds:
             makers,
             secrets=secrets,
             browser=browser,
-            delivery=Delivery(self.store, key, Allowed(self.settings.callback_allow)),
+            delivery=Delivery(self.store, key, self.allowed),
             leaving=self.leaving,
         )
 

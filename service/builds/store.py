@@ -185,6 +185,45 @@ class Store:
             query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN) & old)
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def arrived(self, repository: str, *, until: str) -> list[dict[str, Any]]:
+        """The builds of a repository in the order of their arrival, up to `until`, each with its `place` in it.
+
+        A place is the number of the event that says that it was accepted (or is to be tried again): no two are alike,
+        which cannot be said of times.
+        """
+        place = (
+            sa.select(EVENTS.c.build, sa.func.max(EVENTS.c.number).label("place"))
+            .where(EVENTS.c.kind.in_(("accepted", "retried")))
+            .group_by(EVENTS.c.build)
+            .subquery()
+        )
+        query = (
+            sa.select(BUILDS, place.c.place)
+            .join(place, place.c.build == BUILDS.c.id)
+            .where(BUILDS.c.repository == repository)
+            .order_by(place.c.place)
+        )
+        with self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        last = next((number for number, row in enumerate(rows, 1) if row["id"] == until), 0)
+        return rows[:last]
+
+    def retry(self, build: str) -> bool:
+        """Make a failed or cancelled build one that was just accepted; whether it was one of these.
+
+        What it was built on is looked up anew, unless it has pushed: then its own commit must not become its base.
+        """
+        with self._write() as connection:
+            pushed = (EVENTS.c.build == build) & (EVENTS.c.kind == "pushed")
+            fresh = {} if connection.execute(sa.select(EVENTS.c.number).where(pushed)).first() else {"base": None}
+            where = (BUILDS.c.id == build) & BUILDS.c.status.in_(("failed", "cancelled"))
+            values = {"status": "accepted", "received_s": time.time(), "enqueued": False, "delivery": "none", **fresh}
+            query = BUILDS.update().where(where).values(outcome=None, finished_s=None, **values)
+            if connection.execute(query).rowcount != 1:
+                return False
+            self._event(connection, build, "retried", "Somebody asked to build it again.", {})
+            return True
+
     @staticmethod
     def _same(connection: sa.Connection, identity: str) -> dict[str, Any] | None:
         """The row of the brief with this identity; an older one has it in its id."""

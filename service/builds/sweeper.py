@@ -30,7 +30,6 @@ SILENT_S = 45.0  # a worker not seen for so long is dead; with the beat its buil
 RETENTION_EVERY_S = 3600.0
 UNSTARTED_S = 2.0  # a brief that is older and not enqueued has lost whoever was about to enqueue it
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"sameboat sweeper").digest()[:8], "big", signed=True)
-WAITING = ["PENDING", "ENQUEUED", "DELAYED"]
 DELIVER = "-deliver-"
 KILLER = f"Whatever worked on this build died, {workflow.MAX_RUNS} times; it is given up."
 
@@ -176,7 +175,7 @@ class Sweeper:
         living = {version for _, version in self.store.alive(SILENT_S)}
         known = {each["version_name"] for each in DBOS.list_application_versions()}
         for version in sorted(known - living - {workflow.VERSION}):
-            for each in DBOS.list_workflows(status=WAITING, app_version=version, load_output=False):
+            for each in DBOS.list_workflows(status=list(workflow.WAITING), app_version=version, load_output=False):
                 log.warning(
                     "%s was begun by version %s, which no worker has; it begins again", each.workflow_id, version
                 )

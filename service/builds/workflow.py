@@ -28,6 +28,8 @@ log = logging.getLogger("sameboat.builds")
 VERSION = "2"  # raise it when the order or meaning of steps changes; builds of other versions begin again
 BUILDS = "builds"
 DELIVERIES = "deliveries"
+WAITING = ("PENDING", "ENQUEUED", "DELAYED")
+"""DBOS' names for a run that is not over."""
 MAX_REPAIRS = 3
 MAX_RUNS = 50  # a build that kills its worker is given up; its deadline has stopped it from asking a model long before
 OUTAGE_S = 5.0

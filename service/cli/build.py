@@ -66,6 +66,8 @@ def submit(
         body["secret"] = settings.secret.get_secret_value()
     with _client(settings, url) as client:
         shown = _ask(client, "POST", "/builds", body)
+        for warning in shown["warnings"]:
+            typer.echo(f"{warning['pointer']}: {warning['detail']}", err=True)
         if not watch:
             typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
             return
@@ -136,6 +138,16 @@ def _end(shown: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"{outcome['pages_url']}\n{outcome['repo_url']} at {outcome['commit_sha']}")
     if shown["status"] != "done" or shown["delivery"] != "delivered":
         raise BuildError(f"The build is {shown['status']}, its callback {shown['delivery']}.")
+
+
+@app.command("retry")
+def retry(
+    build: Annotated[str, typer.Argument(help="The build's id.")], url: Url = None, as_json: Json = False
+) -> None:
+    """Have a failed or cancelled build built again."""
+    with _client(settings_module.load(), url) as client:
+        shown = _ask(client, "POST", f"/builds/{build}/retry")
+        typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
 
 
 @app.command("show")

@@ -22,7 +22,9 @@ from rich.table import Table
 from service import exposure, folders, resources
 from service import settings as settings_module
 from service.builds.browser import isolation
+from service.builds.callback import key_of
 from service.builds.forge import ForgeError, choose
+from service.builds.guard import Allowed
 from service.builds.verify import find_browser
 from service.children import child_environment, python
 from service.engine.local import cpu
@@ -265,6 +267,15 @@ def _forge(settings: Settings) -> Iterator[Finding]:
         yield Finding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
         return
     yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
+    Allowed(settings.callback_allow)
+    if settings.callback_signing_key is not None:
+        key_of(settings.callback_signing_key.get_secret_value())
+    signed = "signed" if settings.callback_signing_key is not None else "unsigned"
+    if settings.callback_allow:
+        yield Finding("callbacks", "ok", f"{signed}, to public addresses and to {settings.callback_allow}")
+    else:
+        remedy = "A receiver on this machine or in this network needs SAMEBOAT_CALLBACK_ALLOW=HOST:PORT."
+        yield Finding("callbacks", "note", f"{signed}, to public addresses only", remedy)
     choose.make_forge(settings)
     if settings.forge == "local":
         pushes = "with SAMEBOAT_FORGE_TOKEN" if settings.forge_token is not None else "read-only over HTTP"

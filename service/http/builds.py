@@ -124,10 +124,13 @@ async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
     """
     _admit(builds, brief.secret.get_secret_value())
     try:
-        return await _ask(builds.submit, brief)
+        shown = await _ask(builds.submit, brief)
     except InputsError as error:
         found = [{"pointer": where, "detail": detail} for where, detail in error.problems[:MAX_LISTED]]
         raise problems.Refusal(422, "invalid", "The brief is invalid", str(error), errors=found) from error
+    against = await asyncio.to_thread(builds.objection, brief)
+    warnings = [{"pointer": "/evaluation_url", "detail": f"No callback will be sent. {against}"}] if against else []
+    return {**shown, "warnings": warnings}
 
 
 def _status_url(request: Request, public_url: str | None, build: str) -> str:
@@ -147,6 +150,7 @@ async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
         "job_id": shown["id"],
         "status_url": _status_url(request, builds.settings.public_url, shown["id"]),
         "deadline": shown["deadline_s"],
+        "warnings": shown["warnings"],
     }
     return JSONResponse(body, 200, headers={"location": f"/builds/{shown['id']}"})
 
@@ -243,6 +247,17 @@ async def cancel(build: str, builds: Trusted) -> Response:
 async def deliver(build: str, builds: Trusted) -> Response:
     """With the same `webhook-id`."""
     return await _act(build, builds, builds.deliver)
+
+
+@router.post(
+    "/builds/{build}/retry",
+    summary="Build a failed or cancelled brief again",
+    status_code=202,
+    responses={202: {"model": Shown}},
+)
+async def retry(build: str, builds: Trusted) -> Response:
+    """The same build with a new deadline; what it pushed before is found and not pushed twice."""
+    return await _act(build, builds, builds.retry)
 
 
 async def _act(build: str, builds: Builds, act: Callable[[str], dict[str, Any]]) -> Response:

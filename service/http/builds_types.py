@@ -7,6 +7,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class Warned(BaseModel):
+    """Something in the brief that is taken and will not do what its sender expects."""
+
+    pointer: str = Field(description="JSON pointer into the brief")
+    detail: str
+
+
 class Accepted(BaseModel):
     """The answer of `/api-endpoint`: the brief is durably stored."""
 
@@ -15,6 +22,7 @@ class Accepted(BaseModel):
     job_id: str
     status_url: str
     deadline: float = Field(description="Unix time until which the callback is due")
+    warnings: list[Warned] = Field(description="What will not be as the sender expects; empty when nothing is known")
 
 
 class Callback(BaseModel):

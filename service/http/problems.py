@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -64,11 +65,6 @@ def headers_of(error: Exception) -> dict[str, str]:
     return {"retry-after": str(max(1, math.ceil(after)))} if after is not None else {}
 
 
-def pointer(parts: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901, section 3)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
 def sent(body: Any, place: Iterable[str | int], *, missing: bool) -> list[str | int]:
     """A place in a model as a place in the body that was sent; `missing`: its last part is a key that was not sent.
 
@@ -78,13 +74,9 @@ def sent(body: Any, place: Iterable[str | int], *, missing: bool) -> list[str | 
     last = parts.pop() if missing and parts else None
     found: list[str | int] = []
     for part in parts:
-        if isinstance(body, dict) and part in body:
-            body = body[part]
-        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
-            body = body[part]
-        else:
-            continue
-        found.append(part)
+        if (isinstance(body, dict) and part in body) or (isinstance(body, list) and part in range(len(body))):
+            body = body[part]  # type: ignore[index]
+            found.append(part)
     return found if last is None else [*found, last]
 
 

@@ -294,7 +294,8 @@ def test_a_key_is_read_as_the_standards_library_reads_it(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(200, "delivered"), (202, "delivered"), (301, "never"), (307, "never"), (308, "never"), (400, "never"), (404, "never"), (410, "never"),
+    [(200, "delivered"), (202, "delivered"), (301, "never"), (307, "never"), (308, "never"),
+     (400, "never"), (404, "never"), (410, "never"),
      (408, "again"), (409, "again"), (425, "again"), (429, "again"), (500, "again"), (503, "again")],
 )  # fmt: skip
 def test_what_a_status_means(status: int, verdict: str) -> None:

@@ -54,7 +54,11 @@ def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> 
     with evaluator() as judge:
         settings = settings_for(tmp_path / "state", callback_allow="")
         with serving(settings, planner()) as client:
-            shown = finished(client, posted(client, brief(judge.url.replace("127.0.0.1", "2130706433")))["job_id"])
+            told = posted(client, brief(judge.url.replace("127.0.0.1", "2130706433")))
+            shown = finished(client, told["job_id"])
+        [warning] = told["warnings"]
+        assert warning["pointer"] == "/evaluation_url"
+        assert "SAMEBOAT_CALLBACK_ALLOW=127.0.0.1:" in warning["detail"]
         assert (shown["status"], shown["delivery"]) == ("done", "dead")
         assert "not a public address" in shown["callbacks"][0]["said"]
         assert judge.heard == []

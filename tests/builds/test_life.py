@@ -101,6 +101,29 @@ def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate)
     assert sorted(len(each) for each in commits(state)) == [1] * len(BEFORE_THE_PUSH) + [2] * len(BEHIND_IT)
 
 
+def test_a_cancelled_build_can_be_had_again(tmp_path: Path, gate: Gate) -> None:
+    """Cancelled before it began, in the middle, and behind its push: one commit and one callback, with one id."""
+    state = tmp_path / "state"
+    with evaluator() as judge, serving(settings_for(state), planner()) as client:
+        for phase in ("begin", "make", "publish"):
+            gate.hold(phase)
+            build = posted(client, brief(judge.url, task=f"task-{phase}"))["job_id"]
+            assert gate.there.wait(60), phase
+            client.post(f"/builds/{build}/cancel", headers=BEARER)
+            gate.go.set()
+            assert finished(client, build)["status"] == "cancelled", phase
+            gate.held = None
+            until(lambda build=build: client.post(f"/builds/{build}/retry", headers=BEARER).status_code == 202)
+            again = finished(client, build)
+            assert (again["status"], again["delivery"]) == ("done", "delivered"), phase
+            refused = client.post(f"/builds/{build}/retry", headers=BEARER)
+            assert refused.status_code == 409
+            assert "done" in refused.json()["detail"]
+        assert client.post(f"/builds/{build}/retry").status_code == 403
+    assert [len(each) for each in commits(state)] == [1, 1, 1]
+    assert len(judge.heard) == len({heard.headers["webhook-id"] for heard in judge.heard}) == 3
+
+
 def test_what_is_done_is_not_cancelled(tmp_path: Path, gate: Gate) -> None:
     """A build that is over stays what it is, and the refusal says so."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:

@@ -95,3 +95,21 @@ def test_an_invalid_brief_is_422_with_pointers_and_without_its_input(tmp_path: P
         assert refused.status_code == 422
         assert {each["pointer"] for each in refused.json()["errors"]} == {"/email", "/round"}
         assert SECRET not in refused.text
+        wrong = brief("http://127.0.0.1:9/", checks=["fine", 3, {"js": ""}, {"name": "no code"}], attachments=[{}])
+        pointers = [each["pointer"] for each in client.post("/builds", json=wrong).json()["errors"]]
+        checks = ["/checks/1", "/checks/2", "/checks/2/js", "/checks/3", "/checks/3/js"]
+        assert pointers == [*checks, "/attachments/0/name", "/attachments/0/url"]
+
+
+@pytest.mark.usefixtures("no_browser")
+def test_what_other_senders_add_or_leave_empty_is_taken(tmp_path: Path) -> None:
+    """Null lists are empty ones, further keys are let be, `data:` URIs are read as browsers read them."""
+    urls = ["data:text/plain;BASE64,aGk=", "DATA:text/plain; base64 ,aGk", " data:;charset=utf-8;base64,aG k="]
+    files = [{"name": f"{number}.txt", "url": url, "size": 2} for number, url in enumerate(urls)]
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        first = posted(client, brief(judge.url, checks=None, attachments=None))["job_id"]
+        checks = [{"js": "true", "name": "always"}]
+        second = posted(client, brief(judge.url, nonce="b", checks=checks, attachments=files, extra={}))["job_id"]
+        assert [finished(client, build)["status"] for build in (first, second)] == ["done", "done"]
+        [site] = (tmp_path / "state").glob("sites/*")
+        assert [(site / f"{number}.txt").read_bytes() for number in range(len(urls))] == [b"hi"] * len(urls)

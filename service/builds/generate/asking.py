@@ -258,8 +258,9 @@ def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:
 
 
 def _spent(events: list[dict[str, Any]]) -> tuple[float, float]:
-    """Tokens and money of the exchanges so far."""
-    asked = [each["data"] for each in events if each["kind"] == "asked"]
+    """Tokens and money of the exchanges so far; a build that is tried again begins with none."""
+    tries = [number for number, event in enumerate(events) if event["kind"] == "retried"]
+    asked = [event["data"] for event in events[tries[-1] if tries else 0 :] if event["kind"] == "asked"]
     return sum(each.get("tokens", 0) for each in asked), sum(each.get("cost", 0.0) for each in asked)
 
 

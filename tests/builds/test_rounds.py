@@ -1,0 +1,57 @@
+"""Rounds of one task: built in the order in which they arrived, whatever their numbers, ids and times are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.builds import sweeper, workflow
+from service.builds.database import make_engine
+from service.builds.store import Store
+from tests.builds.harness import brief, finished, planner, posted, serving, settings_for
+from tests.builds.processes import commits
+from tests.servers.evaluator import evaluator
+
+
+@pytest.mark.usefixtures("no_browser")
+def test_rounds_that_come_at_once_are_built_in_the_order_of_their_arrival(tmp_path: Path) -> None:
+    """Within one second, on SQLite, whose times are whole seconds for DBOS; a late round 1 comes where it arrived."""
+    order = [1, 2, 3, 5, 4, 6]
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        builds = [posted(client, brief(judge.url, round=number, nonce=f"n{number}"))["job_id"] for number in order]
+        for build in builds:
+            assert finished(client, build)["status"] == "done"
+    assert [heard.body["round"] for heard in judge.heard] == order
+    assert [len(each) for each in commits(tmp_path / "state")] == [len(order)]
+
+
+def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ended between the two; the next brief of the task does not overtake."""
+    store = Store(make_engine(f"sqlite:///{tmp_path / 'builds.sqlite'}"))
+    store.create()
+    sent: list[tuple[str, int]] = []
+    monkeypatch.setattr(workflow, "enqueue", lambda build, repository, place: sent.append((build, place)))
+    row: dict[str, Any] = {
+        "deadline_s": 60.0, "brief": {}, "payload_sha256": "", "attachments": [], "enqueued": False,
+        "status": "accepted", "delivery": "none", "received_s": 5.0,
+    }  # fmt: skip
+    for identifier, repository in (("z", "app"), ("other", "else"), ("m", "app"), ("a", "app")):
+        store.accept({**row, "id": identifier, "repository": repository}, {})
+    looks = sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)
+    looks.enqueue("m", "app")
+    assert [build for build, _ in sent] == ["z", "m"]
+    looks.enqueue("a", "app")
+    assert [build for build, _ in sent] == ["z", "m", "a"]
+    places = [place for _, place in sent]
+    assert places == sorted(set(places))
+    assert store.retry("m") is False  # it is neither failed nor cancelled
+    store.update("z", status="failed")
+    assert store.retry("z") is True
+    looks.enqueue("z", "app")
+    assert sent[-1][0] == "z"
+    assert sent[-1][1] > max(places)
+    store.engine.dispose()
