@@ -40,7 +40,7 @@ def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_af
         "status": "accepted", "delivery": "none", "received_s": 5.0,
     }  # fmt: skip
     for identifier, repository in (("z", "app"), ("other", "else"), ("m", "app"), ("a", "app")):
-        store.accept({**row, "id": identifier, "repository": repository}, {})
+        store.accept({**row, "id": identifier, "identity": identifier, "repository": repository}, {})
     looks = sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)
     looks.enqueue("m", "app")
     assert [build for build, _ in sent] == ["z", "m"]

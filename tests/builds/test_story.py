@@ -111,5 +111,7 @@ def test_what_other_senders_add_or_leave_empty_is_taken(tmp_path: Path) -> None:
         checks = [{"js": "true", "name": "always"}]
         second = posted(client, brief(judge.url, nonce="b", checks=checks, attachments=files, extra={}))["job_id"]
         assert [finished(client, build)["status"] for build in (first, second)] == ["done", "done"]
-        [site] = (tmp_path / "state").glob("sites/*")
-        assert [(site / f"{number}.txt").read_bytes() for number in range(len(urls))] == [b"hi"] * len(urls)
+    [repository] = (tmp_path / "state" / "repositories").glob("*.git")
+    for number in range(len(urls)):
+        shown = subprocess.run(["git", "-C", repository, "show", f"main:{number}.txt"], capture_output=True, check=True)
+        assert shown.stdout == b"hi"
