@@ -18,6 +18,7 @@ from rapidfuzz import fuzz
 
 from service.engine.schema.grammar import validator_for
 from service.errors import EvaluationError, InputsError
+from service.evaluation import regex
 from service.evaluation.cases import Case
 from service.prompts.observes import observed
 from service.prompts.render import substitute
@@ -92,10 +93,10 @@ def _string(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
 
 def _regex(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
     try:
-        found = re.search(filled(evaluator.regex or "", case), answered.text)
-    except re.error as error:
-        raise EvaluationError(f"{evaluator.name}: not a regular expression: {error}.", key="regex") from None
-    return _plain(found is not None, f"matches {evaluator.regex!r}")
+        found = regex.found(filled(evaluator.regex or "", case), answered.text)
+    except EvaluationError as error:
+        raise EvaluationError(f"case {case.id}: {evaluator.name}: {error}", key=error.key) from None
+    return _plain(found, f"matches {evaluator.regex!r}")
 
 
 def _not_contains(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:

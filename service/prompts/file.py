@@ -31,7 +31,7 @@ from service.errors import (
     nearest,
 )
 from service.prompts import render
-from service.prompts.inputs import Inputs
+from service.prompts.inputs import Inputs, unreadable_patterns
 from service.prompts.mistakes import Mistakes, read_spec
 from service.prompts.spec import Spec
 from service.prompts.tree import commented, dump, header, naming_schema, parse, plain
@@ -145,6 +145,8 @@ def loads(text: str, path: Path | None = None) -> Prompt:
         _check_variables(prompt, mistakes)
         _check_references(prompt.spec.inputs, mistakes)
         _check_patterns(prompt.spec, mistakes)
+        for problem in unreadable_patterns(prompt.spec.inputs):
+            mistakes.add(("inputs",), f"inputs{problem}")
         if answer is not None:
             try:
                 _ = prompt.grammar

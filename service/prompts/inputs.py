@@ -13,10 +13,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from service.engine.schema import patterns
 from service.engine.schema.grammar import validator_for
-from service.errors import MAX_LISTED, nearest, pointer
+from service.errors import MAX_LISTED, SchemaUnsupported, nearest, pointer
 
 Problem = tuple[str, str]
+VALUES = ("const", "enum", "default", "examples", "example")  # keywords that hold values and no schemas
 MAX_WANTED = 200  # characters of the schema that a message repeats
 
 
@@ -38,6 +40,25 @@ class Inputs:
             if len(found) > MAX_LISTED:
                 break
         return sorted(found)
+
+
+def unreadable_patterns(schema: Any) -> Iterator[str]:
+    """Where a pattern stands that is not matched in linear time, and why, each as the end of a sentence."""
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, list):
+            pending += [((*path, at), inner) for at, inner in enumerate(node)]
+        elif isinstance(node, dict):
+            if "patternProperties" in node and isinstance(node["patternProperties"], dict):
+                yield f"{pointer(path)}: patternProperties is not supported; name the properties."
+            if isinstance(node.get("pattern"), str):
+                try:
+                    patterns.parse(node["pattern"], pointer(path))
+                except SchemaUnsupported as error:
+                    yield f"{pointer(path)}: {error}"
+            named = path[-1:] == ("properties",)  # here the keys are names of inputs, and no keywords
+            pending += [((*path, name), inner) for name, inner in node.items() if named or name not in VALUES]
 
 
 def _unknown(names: Iterable[str], known: Iterable[str], place: Sequence[str | int]) -> Iterator[Problem]:
