@@ -143,6 +143,20 @@ def test_what_is_too_long_is_told_shorter_and_a_file_is_told_whole_or_not_at_all
     assert [prompt for prompt, _ in asked] == ["build-edit"] * 3 + ["build-files"]
 
 
+def test_the_reason_for_a_refused_edit_is_told_with_the_next_question() -> None:
+    """Two of one line: the page is asked for anew, with why; edits in that answer are applied all the same."""
+    told: list[str] = []
+    answers = iter(["a", "<p>a"])
+
+    def ask(prompt: str, inputs: Any) -> Result:
+        told.append(inputs["brief"])
+        return result(f"<<<<<<< SEARCH\n{next(answers)}\n=======\nb\n>>>>>>> REPLACE\n")
+
+    made = Write(3000).make(job(previous={"index.html": b"<h1>a</h1><p>a</p>"}), ask)
+    assert made == {"index.html": b"<h1>a</h1>b</p>"}
+    assert "occurs 2 times in index.html" in told[1]
+
+
 def test_a_cut_answer_is_no_page() -> None:
     """Half a page is not published, whatever it looks like."""
     with pytest.raises(Unusable, match="cut"):

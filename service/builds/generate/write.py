@@ -7,6 +7,7 @@ than JSON: a line `FILE: path`, then the content in a fence. Not here: how an an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from service.builds.generate import Ask, Cut, Job, Unusable, cut, offered
 from service.builds.generate.edits import PAGE
@@ -41,15 +42,14 @@ class Write:
             return _with_page(answered(result, previous, {each.name for each in job.kept}), previous)
         except Cut:
             raise
-        except Unusable:
+        except Unusable as error:
             if job.failures:
                 raise
-            return self._whole(job, ask, previous)
+            return self._whole(replace(job, refused=(*job.refused, str(error))), ask, previous)
 
     def _whole(self, job: Job, ask: Ask, previous: Mapping[str, bytes]) -> dict[str, bytes]:
         result = self._ask("build-files", job, ask, {}, {})
-        before = previous if job.previous is None else {}
-        return _with_page(answered(result, before, {each.name for each in job.kept}), before)
+        return _with_page(answered(result, previous, {each.name for each in job.kept}), previous)
 
     def _ask(self, prompt: str, job: Job, ask: Ask, previous: Mapping[str, bytes], more: Mapping[str, str]) -> Result:
         beside = tuple(each for each in job.attachments if each.name not in previous)
