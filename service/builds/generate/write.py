@@ -39,7 +39,7 @@ class Write:
         except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
             return self._whole(job, ask, previous)
         try:
-            return _with_page(answered(result, previous, {each.name for each in job.kept}), previous)
+            return self._answered(result, job, previous)
         except Cut:
             raise
         except Unusable as error:
@@ -49,7 +49,11 @@ class Write:
 
     def _whole(self, job: Job, ask: Ask, previous: Mapping[str, bytes]) -> dict[str, bytes]:
         result = self._ask("build-files", job, ask, {}, {})
-        return _with_page(answered(result, previous, {each.name for each in job.kept}), previous)
+        return self._answered(result, job, previous)
+
+    def _answered(self, result: Result, job: Job, previous: Mapping[str, bytes]) -> dict[str, bytes]:
+        kept = {each.name for each in job.kept}
+        return _with_page(answered(result, previous, kept, automation=self.automation), previous)
 
     def _ask(self, prompt: str, job: Job, ask: Ask, previous: Mapping[str, bytes], more: Mapping[str, str]) -> Result:
         beside = tuple(each for each in job.attachments if each.name not in previous)
@@ -126,7 +130,7 @@ def answered(
     if "<<<<<<<" in result.text:  # edits that were still to come belong to those that are there
         raise Cut(why, None)
     try:
-        made = read(result.text, previous, attached, whole=False)
+        made = read(result.text, previous, attached, whole=False, automation=automation)
     except Unusable:
         raise Cut(why, None) from None
     if made and all(b"</html" in data for data in made.values()):
