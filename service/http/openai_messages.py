@@ -7,9 +7,9 @@ Not here: parameters of the request (`openai_types`).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.engine.types import Message
 from service.errors import NotSupported, RequestError, nearest
@@ -25,21 +25,28 @@ class Part(BaseModel):
     text: str = ""
 
 
+MAX_PARTS = 4096  # of one message's content
+MAX_KEYS = 50  # of one message; each unknown one is compared with the known
+MAX_LABEL = 256  # characters of a name or of a call's id
+
+
 class ChatMessage(BaseModel):
     """One message."""
 
     model_config = ConfigDict(extra="ignore")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
-    name: str | None = None
+    content: str | Annotated[list[Part], Field(max_length=MAX_PARTS, fail_fast=True)] | None = None
+    name: str | None = Field(None, max_length=MAX_LABEL)
     tool_calls: list[dict[str, Any]] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: str | None = Field(None, max_length=MAX_LABEL)
 
     @model_validator(mode="before")
     @classmethod
     def _nothing_is_dropped(cls, sent: Any) -> Any:
         """Raises NotSupported for keys that cannot be honoured, RequestError for one that is misspelt."""
+        if isinstance(sent, dict) and len(sent) > MAX_KEYS:
+            raise RequestError(f"A message has more than {MAX_KEYS} keys.", key="messages")
         for name in sent if isinstance(sent, dict) else ():
             if name in REFUSED and sent[name]:
                 raise NotSupported(f"{name} in a message is not supported.", key="messages")

@@ -17,8 +17,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
-    FailFast,
     Field,
     GetJsonSchemaHandler,
     StrictBool,
@@ -40,7 +40,7 @@ MAX_SALT = 256  # characters
 MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
 MAX_BIASES = 1024  # entries of logit_bias
 MAX_STOPS = 16
-MAX_MESSAGES = 4096  # of one conversation; each takes tokens of the context
+MAX_MESSAGES = 2048  # of one conversation; each takes tokens of the context
 SEEDS = 2**32 - 1  # the engine's seeds are 0 .. SEEDS - 1
 USUAL_TOKENS = 4096  # of a chat's answer when nothing is said; it ends where the context does
 USUAL_TEXT_TOKENS = 16  # OpenAI's default of /v1/completions
@@ -58,6 +58,13 @@ Limit = Annotated[
     AfterValidator(_not_zero),
     WithJsonSchema({"type": "integer", "minimum": -1, "not": {"const": 0}}),
 ]
+
+
+def _few(biases: Any) -> Any:
+    """Too many are refused before each of them is looked at. Raises ValueError."""
+    if isinstance(biases, dict) and len(biases) > MAX_BIASES:
+        raise ValueError(f"Dictionary should have at most {MAX_BIASES} items, not {len(biases)}")
+    return biases
 
 
 def _other_name(of: str, **limits: Any) -> Any:
@@ -151,13 +158,15 @@ class _AnswerBody(_Body):
     presence_penalty: float = Field(0.0, ge=-2, le=2, description="Over the last 64 tokens of the answer")
     seed: int | None = Field(None, description="-1 draws one, as leaving it out does")
     random_seed: int | None = _other_name("seed")
-    stop: str | list[str] | None = Field(None, description=f"Up to {MAX_STOPS} texts, none of them empty")
+    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = Field(
+        None, description=f"Up to {MAX_STOPS} texts, none of them empty"
+    )
     n: int = Field(1, ge=1, le=16, description="Answers with seed, seed + 1, ...")
     max_tokens: Limit | None = Field(None, description=f"-1 is {USUAL_TOKENS}, as llama.cpp's clients mean it")
     max_completion_tokens: int | None = Field(None, ge=1, description="With max_tokens, the smaller of both")
     max_new_tokens: int | None = _other_name("max_tokens", ge=1)
     n_predict: Limit | None = _other_name("max_tokens")
-    logit_bias: dict[str, float] | None = Field(
+    logit_bias: Annotated[dict[str, float], BeforeValidator(_few)] | None = Field(
         None,
         max_length=MAX_BIASES,
         description=f"Up to {MAX_BIASES} token ids, each with a number that is added to its logit",
@@ -247,7 +256,7 @@ class ChatBody(_AnswerBody):
 
     route = parameters.CHAT
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES), FailFast()]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     response_format: ResponseFormat | None = None
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=20, description="With logprobs: true")

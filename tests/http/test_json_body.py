@@ -81,6 +81,12 @@ def test_a_long_text_full_of_signs_is_no_problem(make: Make) -> None:
         (CHAT, {"messages": [{"role": "user", "content": "x"}], "model": "smollm2" * 1_000_000}),
         (CHAT, {"messages": [{"role": "x"}] * 15_000}),
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "t" * 1_000_000}]}]}),
+        (CHAT, {"messages": [{"role": "user", "content": [{"typ": "text"}] * 15_000}]}),
+        (CHAT, {"messages": [{"role": "user", "content": "x", "name": "n" * 1_000_000}]}),
+        (CHAT, {"messages": [{"role": "user", "content": "x", **{f"rol{n}": 1 for n in range(15_000)}}]}),
+        (CHAT, {"messages": [{"role": "user", "content": "x"}] * 3_000}),
+        (CHAT, {"messages": [{"role": "user", "content": "x"}], "stop": [1] * 30_000}),
+        (CHAT, {"messages": [{"role": "user", "content": "x"}], "logit_bias": {str(n): "x" for n in range(20_000)}}),
         (
             CHAT,
             {
@@ -89,8 +95,23 @@ def test_a_long_text_full_of_signs_is_no_problem(make: Make) -> None:
             },
         ),
     ],
-    ids=["unknown inputs", "near inputs", "long input", "long key", "long model", "messages", "part", "keyword"],
-)
+    ids=[
+        "unknown inputs",
+        "near inputs",
+        "long input",
+        "long key",
+        "long model",
+        "messages",
+        "part",
+        "parts",
+        "name",
+        "message keys",
+        "many messages",
+        "stop",
+        "logit_bias",
+        "keyword",
+    ],
+)  # fmt: skip
 def test_an_answer_to_bad_input_is_small(make: Make, path: str, body: dict[str, Any]) -> None:
     answer = sent(make, path, json.dumps(body).encode())
     assert answer.status_code in (400, 404, 422)

@@ -17,7 +17,7 @@ from service.strict_json import MAX_DEPTH
 
 MAX_VALUES = 20_000  # JSON values in one schema, at any depth
 MAX_TEXT = 200_000  # characters of all its texts and names together
-MAX_ALTERNATIVES = 2_000  # in all enum, anyOf and oneOf together
+MAX_ALTERNATIVES = 1_900  # in all enum, anyOf and oneOf together
 MAX_PROPERTIES = 2_000  # in all `properties` together
 MAX_PATTERNS = 8_192  # characters of all patterns together
 MAX_SUBSCHEMAS = 4_000  # that are compiled: what a $ref points to counts once for each way of writing the $ref

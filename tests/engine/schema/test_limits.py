@@ -70,8 +70,8 @@ def test_four_times_as_much_takes_about_four_times_the_work(schema: Callable[[in
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
-        ({"oneOf": [{"const": number} for number in range(2001)]}, "'oneOf' at the root .* 2000 alternatives"),
-        ({"enum": list(range(100_000))}, "'enum' at the root .* 2000 alternatives"),
+        ({"oneOf": [{"const": number} for number in range(1901)]}, "'oneOf' at the root .* 1900 alternatives"),
+        ({"enum": list(range(100_000))}, "'enum' at the root .* 1900 alternatives"),
         (optional(2001), "'properties' at the root .* 2000 properties"),
         (optional(501), "more than 500 optional"),
         (optional(451, more=True), "more than 450 optional"),
