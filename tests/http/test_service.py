@@ -46,7 +46,7 @@ def every_error(base: type[SameboatError]) -> list[type[SameboatError]]:
 def test_only_what_is_broken_here_is_a_500(error: type[SameboatError]) -> None:
     """A class added to errors.py without a status of its own is found here."""
     status, _ = problems.classify(error.__new__(error))
-    broken_here = {"SameboatError", "SettingsError", "PromptError", "EvaluationError", "RequestFailed"}
+    broken_here = {"SameboatError", "SettingsError", "EvaluationError", "RequestFailed"}
     assert (status == 500) == (error.__name__ in broken_here)
 
 
