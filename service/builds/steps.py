@@ -285,7 +285,7 @@ class Steps(Making):
             "passed": best["passed"],
             "failed": best["failed"],
             "not_judged": best.get("not_judged", []),
-            "notes": list(dict.fromkeys(each["text"] for each in self.store.events(build) if each["kind"] in NOTED)),
+            "notes": self._notes(build),
             "report": best.get("report"),
             "files": best["files"],
         }
@@ -294,6 +294,16 @@ class Steps(Making):
             raise BuildError("The build was cancelled.")
         self.store.event(build, "done", "The build is done; its callback follows.")
         return {}
+
+    def _notes(self, build: str) -> list[str]:
+        """What a reader of the outcome has to know of its making; of a build that was tried again, since then."""
+        notes: list[str] = []
+        for event in self.store.events(build):
+            if event["kind"] == "retried":
+                notes.clear()
+            elif event["kind"] in NOTED:
+                notes.append(event["text"])
+        return list(dict.fromkeys(notes))
 
     def failed(self, build: str, why: str) -> str:
         """The build is over without a site, and says why."""

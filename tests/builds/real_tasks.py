@@ -307,6 +307,7 @@ def run_task(task: Task, state: Path) -> list[dict[str, Any]]:
             remote_base_url=model.base_url,
             maker="auto",
             build_network=base.removeprefix("http://"),
+            build_automation=True,  # one of the tasks asks for a workflow
         )
         with serving(settings, RemoteEngine(settings, "scripted")) as client:
             for number, each in enumerate(task.rounds, 1):

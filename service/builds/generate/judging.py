@@ -16,7 +16,7 @@ from service.builds.browser import IDS, Check
 from service.builds.browser.process import look
 from service.builds.generate import Unusable
 from service.builds.generate.frame import STYLE, style
-from service.builds.generate.reading import read
+from service.builds.generate.write import read
 from service.builds.verify import find_browser
 from service.errors import EvaluationError
 from service.prompts.observes import observes

@@ -18,6 +18,8 @@ from service.builds.generate.reading import KEPT, read
 from service.errors import PromptTooLong
 from service.prompts.run import Result
 
+__all__ = ["Write", "answered", "given", "read", "shown"]  # `judging` reads by this name: its source is in recordings
+
 
 class Write:
     """The maker for models that can write. `characters` is how much of brief, checks and attachments is told at most;
