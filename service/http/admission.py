@@ -84,7 +84,8 @@ class Admission:
                 await self._discard(receive)
             await self._refuse_size(scope, receive, send)
             return
-        if await self._full(scope, receive, send):
+        if (full := self._full(scope)) is not None:
+            await self._refuse(scope, receive, send, *full, self._after())
             return
         if not length and not chunked:
             await self._enter(scope, receive, send)
@@ -92,9 +93,10 @@ class Admission:
         body = _Body(self)
         try:
             refusal = await body.read(receive)
-            if refusal is None:
-                if not await self._full(scope, receive, send):
-                    await self._enter(scope, body.again(receive), send)
+            if refusal is None and (full := self._full(scope)) is not None:
+                await self._refuse(scope, receive, send, *full, self._after())
+            elif refusal is None:
+                await self._enter(scope, body.again(receive), send)
             elif refusal == "left":
                 self.refused("left")
             else:
@@ -110,31 +112,31 @@ class Admission:
         finally:
             body.drop()
 
-    async def _full(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Whether there is no place; then it has been said."""
+    def _full(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Status, kind and detail where there is no place."""
         if self.inside >= self.max_inside:
-            detail = f"{self.inside} requests are inside already."
-            await self._refuse(scope, receive, send, 503, "full", detail, self._after())
-            return True
-        if self._of_address[_address(scope)] >= self.per_address:
+            return 503, "full", f"{self.inside} requests are inside already."
+        if self._of_address and self._of_address[_address(scope)] >= self.per_address:
             detail = f"{self.per_address} requests of one address may be inside (SAMEBOAT_CONNECTIONS_PER_ADDRESS)."
-            await self._refuse(scope, receive, send, 429, "busy", detail, self._after())
-            return True
-        return False
+            return 429, "busy", detail
+        return None
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         address = _address(scope)
         counted = not self.direct(address)
         self.inside += 1
-        self._of_address[address] += counted
+        if counted:
+            self._of_address[address] += 1
         started = left = False
 
         def leave() -> None:
             nonlocal left
-            if not left:
-                left = True
-                self.inside -= 1
-                self._of_address[address] -= counted
+            if left:
+                return
+            left = True
+            self.inside -= 1
+            if counted:
+                self._of_address[address] -= 1
                 if not self._of_address[address]:
                     del self._of_address[address]
 
