@@ -30,7 +30,7 @@ import httpx
 
 from tests.bench import servers
 from tests.bench.drill_load import MODEL, PROBE, p, rss_mib, workers
-from tests.bench.hostile_clients import EXACT, SECRET, Drill, person, question
+from tests.bench.hostile_clients import EXACT, KINDS, SECRET, Drill, person, question, silent
 from tests.servers.evaluator import evaluator
 
 DOCS = servers.ROOT / "docs"
@@ -117,6 +117,18 @@ async def solo(drill: Drill) -> list[tuple[int, ...]]:
     return tokens
 
 
+async def warm_up(drill: Drill) -> None:
+    """Every kind of request a few times at once, so that thread pools are as large as they get; then quiet.
+
+    anyio's idle threads end after 10 s.
+    """
+    kinds = [kind for kind in KINDS if kind is not silent]
+    await asyncio.gather(
+        *(kind(drill, random.Random(number)) for kind in kinds for number in range(4)), return_exceptions=True
+    )
+    await asyncio.sleep(15)
+
+
 async def weigh(service: Service, watched: Watched) -> None:
     """Memory of the HTTP process and of its engines, once a second."""
     while True:
@@ -198,8 +210,9 @@ async def run(clients: int, seconds: float, folder: Path) -> tuple[dict[str, Any
                 watched, over = Watched(), asyncio.Event()
                 scales = asyncio.create_task(weigh(service, watched))
                 probing = asyncio.create_task(probe(service, watched, over))
-                people = [asyncio.create_task(person(drill, number, over)) for number in range(clients)]
+                await warm_up(drill)
                 began_handles = service.handles()
+                people = [asyncio.create_task(person(drill, number, over)) for number in range(clients)]
                 await chaos(service, drill, watched, time.monotonic() + seconds)
                 over.set()
                 _, left = await asyncio.wait(people, timeout=300)
