@@ -1,4 +1,4 @@
-"""Delivering the callback of a finished build: one attempt, and how long to wait before the next.
+"""Delivering the callback of a finished build: its turn, one attempt, and how long to wait before the next.
 
 What comes in: the store, the signing key, where a callback may lead. What goes out: small plain JSON, as of every
 step; attempts and their verdicts are remembered. It does not repeat anything itself; that is `workflow.py`'s.
@@ -18,12 +18,22 @@ from service.errors import BuildError
 
 
 class Delivery:
-    """The two steps of a delivery. Both block and run in worker threads."""
+    """The two steps of a delivery, and what it waits for. All block and run in worker threads."""
 
     def __init__(self, store: Store, key: bytes | None, allowed: callbacks.Allowed) -> None:
         self.store = store
         self.key = key  # of the signature; None: unsigned
         self.allowed = allowed
+
+    def turn(self, build: str) -> bool:
+        """Whether it may be tried: the rounds before it were, or it cannot wait any longer.
+
+        Only for their first attempt: a receiver that does not answer one round may well answer another.
+        """
+        row = self._row(build)
+        return Budget(row["received_s"], row["deadline_s"]).for_publishing(time.time()) <= 0 or not self.store.untold(
+            row
+        )
 
     def callback(self, build: str, number: int) -> dict[str, Any]:
         """One attempt."""

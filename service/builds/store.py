@@ -308,6 +308,14 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def untold(self, build: Mapping[str, Any]) -> bool:
+        """Whether an earlier build of its repository is done, and its callback was not tried yet."""
+        tried = sa.select(ATTEMPTS.c.number).where(ATTEMPTS.c.build == BUILDS.c.id).exists()
+        where = (BUILDS.c.repository == build["repository"]) & (BUILDS.c.finished_s < build["finished_s"])
+        owed = (BUILDS.c.status == "done") & (BUILDS.c.delivery == "pending")
+        with self.engine.connect() as connection:
+            return connection.execute(sa.select(BUILDS.c.id).where(where & owed & ~tried).limit(1)).first() is not None
+
     # Workers
 
     def beat(self, executor: str, version: str) -> None:

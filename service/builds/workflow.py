@@ -33,6 +33,7 @@ WAITING = ("PENDING", "ENQUEUED", "DELAYED")
 MAX_REPAIRS = 3
 MAX_RUNS = 50  # a build that kills its worker is given up; its deadline has stopped it from asking a model long before
 OUTAGE_S = 5.0
+TURN_S = 0.25  # between looks at whether the rounds before it were called back
 SOON_S = 60.0
 
 
@@ -117,6 +118,8 @@ def register(steps: Steps, active: set[str]) -> None:
                 return step("given up", give_up, steps.store, build, str(caught) or type(caught).__name__)
 
     def attempts(build: str, number: int) -> str:
+        while number == 1 and not steps.delivery.turn(build):
+            steps.leaving.pause(TURN_S)
         while True:
             answer = step(f"callback {number}", steps.delivery.callback, build, number)
             wait = step(f"wait {number}", steps.delivery.wait, build, number, answer)

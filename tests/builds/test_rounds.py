@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.builds import sweeper, workflow
+from service.builds import callback, runtime, sweeper, workflow
 from service.builds.database import make_engine
 from service.builds.store import Store
-from tests.builds.harness import brief, finished, planner, posted, serving, settings_for
+from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import commits
 from tests.servers.evaluator import evaluator
 
@@ -25,6 +28,31 @@ def test_rounds_that_come_at_once_are_built_in_the_order_of_their_arrival(tmp_pa
             assert finished(client, build)["status"] == "done"
     assert [heard.body["round"] for heard in judge.heard] == order
     assert [len(each) for each in commits(tmp_path / "state")] == [len(order)]
+
+
+@pytest.mark.usefixtures("no_browser")
+def test_a_callback_that_is_late_is_not_overtaken_by_the_next_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash or an outage both may be due at once; the second waits until the first was tried."""
+    real, begun, go = callback.post, threading.Event(), threading.Event()
+
+    def late(url: str, body: bytes, *more: Any) -> Any:
+        if json.loads(body)["round"] == 1:
+            begun.set()
+            go.wait(60)
+        return real(url, body, *more)
+
+    monkeypatch.setattr(callback, "post", late)
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        first = posted(client, brief(judge.url))["job_id"]
+        begun.wait(60)
+        second = posted(client, brief(judge.url, round=2, nonce="n2"))["job_id"]
+        until(lambda: client.get(f"/builds/{second}").json()["status"] == "done")
+        time.sleep(3 * runtime.POLL_S)  # it is taken from its queue
+        go.set()
+        assert [finished(client, build)["delivery"] for build in (first, second)] == ["delivered", "delivered"]
+    assert [heard.body["round"] for heard in judge.heard] == [1, 2]
 
 
 def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_after_it(
