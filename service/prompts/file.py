@@ -216,9 +216,10 @@ def _check_schema(key: str, schema: dict[str, Any] | None, mistakes: Mistakes) -
 
 def _check_variables(prompt: Prompt, mistakes: Mistakes) -> None:
     """Every placeholder is declared, and every declared input is used."""
-    if prompt.spec.inputs is None:
+    properties = (prompt.spec.inputs or {}).get("properties", {})
+    if prompt.spec.inputs is None or not isinstance(properties, dict):  # the latter is told by the schema's own check
         return
-    declared = set(prompt.inputs_schema.get("properties", {}))
+    declared = set(properties)
     for name in sorted(set(prompt.variables) - declared):
         near = nearest(name, sorted(declared))
         hint = f"did you mean {near!r}?" if near else "declare it or remove it"

@@ -133,6 +133,14 @@ def test_changing_one_key_changes_nothing_else() -> None:
     assert loads(text).spec.model_dump(exclude={"description"}) == loads(GOOD).spec.model_dump(exclude={"description"})
 
 
+@pytest.mark.parametrize("key", ["inputs", "jsonSchema"])
+@pytest.mark.parametrize("value", ["", "null", "7", "who", "[who]", "true"])
+def test_properties_that_are_no_object_are_told(key: str, value: str) -> None:
+    shape = "responseFormat: json_schema\n" if key == "jsonSchema" else ""
+    with pytest.raises(PromptError, match=f"{key}.*properties"):
+        loads(f"name: x\n{shape}{key}: {{properties: {value}}}\nmessages:\n  - {{role: user, content: hi}}\n")
+
+
 @settings(max_examples=1500, deadline=None)
 @given(st.one_of(st.text(max_size=300), st.binary(max_size=200).map(lambda data: data.decode("latin-1"))))
 def test_random_text_never_crashes_the_parser(text: str) -> None:
