@@ -41,6 +41,11 @@ lint: setup ## formatting, lint, types, secrets, workflows, containers, shell
 format: setup ## let ruff fix what it can
 	@"$$BIN/ruff" check --fix --quiet . ; "$$BIN/ruff" format --quiet .
 
+.PHONY: docs
+docs: ## the docs site, offline and with strict links, in .sameboat/site
+	@python3 .ci/bootstrap.py --no-default-groups --group docs
+	@"$$BIN/python" .ci/docs.py
+
 .PHONY: notebook
 notebook: setup models ## JupyterLab on the notebooks; more for it in JUPYTER_ARGS, such as --port=8890
 	@read -ra words <<<"$$JUPYTER_ARGS"; exec "$$BIN/jupyter" lab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. "$${words[@]}" notebooks/1-first-words.ipynb

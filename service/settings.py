@@ -248,14 +248,14 @@ def load(**overrides: Any) -> Settings:
     """
     values = {**_from_files(), **overrides}
     try:
-        return Settings(**{_variables(name)[0] if _aliased(name) else name: value for name, value in values.items()})
+        return Settings(**{env_variables(name)[0] if _aliased(name) else name: value for name, value in values.items()})
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         said = str(problem["loc"][0]) if problem["loc"] else ""
-        name = next((each for each in Settings.model_fields if said in (each, *_variables(each))), None)
+        name = next((each for each in Settings.model_fields if said in (each, *env_variables(each))), None)
         about = f" It is: {Settings.model_fields[name].description}" if name else ""
-        variable = " or ".join(_variables(name)) if name else said
-        key = _variables(name)[0] if name else said
+        variable = " or ".join(env_variables(name)) if name else said
+        key = env_variables(name)[0] if name else said
         why = problem["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{variable} is unusable: {why}.{about}", key=key) from None
 
@@ -269,8 +269,8 @@ def _aliased(name: str) -> bool:
     return Settings.model_fields[name].validation_alias is not None
 
 
-def _variables(name: str) -> list[str]:
-    """The variables that set this field; where there are two, the plain one last."""
+def env_variables(name: str) -> list[str]:
+    """The environment variables that set a field, by its name; of two, the plain one is the last."""
     alias = Settings.model_fields[name].validation_alias
     if isinstance(alias, AliasChoices):
         return [str(choice) for choice in alias.choices]
@@ -299,7 +299,7 @@ def _from_files() -> dict[str, str]:
     for name, field in Settings.model_fields.items():
         variable = f"{PREFIX}{name.upper()}_FILE"
         path = os.environ.get(variable)
-        if path is None and not any(os.environ.get(each) for each in _variables(name)):
+        if path is None and not any(os.environ.get(each) for each in env_variables(name)):
             path = dotenv.get(variable)
         if path and "SecretStr" in str(field.annotation):
             try:
@@ -318,5 +318,5 @@ def env_example() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = "" if field.default_factory is not None or field.default is None else str(field.default)
-        lines += ["", f"# {field.description}", f"# {_variables(name)[-1]}={default}"]
+        lines += ["", f"# {field.description}", f"# {env_variables(name)[-1]}={default}"]
     return "\n".join(lines) + "\n"
