@@ -137,6 +137,10 @@ fuzz: setup models ## every route with bodies at their ends against the real eng
 drill-builds: setup ## a thousand briefs, ten at a time, beside five builds, and a kill: what is lost (nothing)
 	@"$$BIN/python" -m tests.bench.builds
 
+.PHONY: drill-kills
+drill-kills: setup ## rounds of 20 tasks, 200 SIGKILLs at random moments, on SQLite and on Postgres, into docs/kills.md; ARGS="--kills 20"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_kills "$${words[@]}"
+
 .PHONY: clean
 clean: ## remove what can be made again inside this folder (never the model cache)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
