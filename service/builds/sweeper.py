@@ -158,10 +158,13 @@ class Sweeper:
         given_up = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False, load_output=False)
         for each in given_up:
             build, _, series = each.workflow_id.partition(DELIVER)
+            row = self.store.build(build)
+            owed = row is not None and row["delivery"] == "pending"
             if series:
-                row = self.store.build(build)
-                if row is not None and row["delivery"] == "pending":
+                if owed:
                     give_up(self.store, build, f"whatever worked on it died, {workflow.MAX_RUNS} times")
+            elif owed:  # it was done, and died before its callback was enqueued
+                workflow.deliver_later(build, "1", 0.0)
             elif self.store.move(
                 build, "failed", only_from=(*OPEN, "cancelling"), outcome={"error": KILLER}, finished_s=time.time()
             ):

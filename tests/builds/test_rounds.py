@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from service.builds import callback, runtime, sweeper, workflow
 from service.builds.database import make_engine
+from service.builds.delivery import Delivery
+from service.builds.guard import Allowed
 from service.builds.store import Store
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import commits
@@ -55,20 +59,30 @@ def test_a_callback_that_is_late_is_not_overtaken_by_the_next_rounds(
     assert [heard.body["round"] for heard in judge.heard] == [1, 2]
 
 
-def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The process ended between the two; the next brief of the task does not overtake."""
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(make_engine(f"sqlite:///{tmp_path / 'builds.sqlite'}"))
     store.create()
+    yield store
+    store.engine.dispose()
+
+
+def accept(store: Store, name: str, **more: Any) -> None:
+    row: dict[str, Any] = {
+        "id": name, "identity": name, "deadline_s": 60.0, "brief": {}, "payload_sha256": "", "attachments": [],
+        "enqueued": False, "status": "accepted", "delivery": "none", "received_s": 5.0, "repository": "app",
+    }  # fmt: skip
+    store.accept(row | more, {})
+
+
+def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_after_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ended between the two; the next brief of the task does not overtake."""
     sent: list[tuple[str, int]] = []
     monkeypatch.setattr(workflow, "enqueue", lambda build, repository, place: sent.append((build, place)))
-    row: dict[str, Any] = {
-        "deadline_s": 60.0, "brief": {}, "payload_sha256": "", "attachments": [], "enqueued": False,
-        "status": "accepted", "delivery": "none", "received_s": 5.0,
-    }  # fmt: skip
     for identifier, repository in (("z", "app"), ("other", "else"), ("m", "app"), ("a", "app")):
-        store.accept({**row, "id": identifier, "identity": identifier, "repository": repository}, {})
+        accept(store, identifier, repository=repository)
     looks = sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)
     looks.enqueue("m", "app")
     assert [build for build, _ in sent] == ["z", "m"]
@@ -82,4 +96,37 @@ def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_af
     looks.enqueue("z", "app")
     assert sent[-1][0] == "z"
     assert sent[-1][1] > max(places)
-    store.engine.dispose()
+
+
+def test_a_round_waits_for_the_first_callbacks_before_it_and_not_beyond_its_own_deadline(store: Store) -> None:
+    now_s = time.time()
+    for name, finished_s, more in (
+        ("elsewhere", 1.0, {"repository": "else"}),
+        ("failed", 1.0, {"status": "failed", "delivery": "none"}),
+        ("first", 2.0, {}),
+        ("second", 3.0, {"received_s": now_s}),
+        ("late", 4.0, {"received_s": now_s - 59}),
+        ("third", 5.0, {"received_s": now_s}),
+    ):
+        accept(store, name, **({"status": "done", "delivery": "pending", "finished_s": finished_s} | more))
+    delivery = Delivery(store, None, Allowed(""))
+    turns = {name: delivery.turn(name) for name in ("elsewhere", "first", "second", "late", "third")}
+    assert turns == {"elsewhere": True, "first": True, "second": False, "late": True, "third": False}
+    store.attempt("first", 503, "again", "it was tried, and may fail for days")
+    assert (delivery.turn("second"), delivery.turn("third")) == (True, False)
+    store.attempt("second", 200, "delivered", "")
+    store.update("late", delivery="dead")
+    assert delivery.turn("third")
+
+
+def test_a_build_that_is_given_up_after_its_end_is_called_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever worked on it died too often, the last time between its end and its callback."""
+    for name, status, owed in (("done", "done", "pending"), ("told", "done", "delivered"), ("open", "running", "none")):
+        accept(store, name, status=status, delivery=owed)
+    given_up = [SimpleNamespace(workflow_id=name) for name in ("done", "told", "open", "forgotten")]
+    monkeypatch.setattr(sweeper, "DBOS", SimpleNamespace(list_workflows=lambda **_: given_up))
+    sent: list[str] = []
+    monkeypatch.setattr(workflow, "deliver_later", lambda build, series, delay_s: sent.append(f"{build} {series}"))
+    sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)._dead_letters()
+    assert sent == ["done 1"]
+    assert [(store.build(name) or {})["status"] for name in ("done", "told", "open")] == ["done", "done", "failed"]
