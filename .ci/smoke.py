@@ -250,7 +250,7 @@ def builds(smoke: Smoke, secret: str) -> None:
         smoke.see("GET", "/builds", no, bearer=WRONG)
     lost = refuses(403, 404, 503)
     looks = [("GET", rest) for rest in ("", "/events", "/exchanges", "/screenshot")]
-    for method, rest in (*looks, ("POST", "/cancel"), ("POST", "/deliver")):
+    for method, rest in (*looks, ("POST", "/cancel"), ("POST", "/deliver"), ("POST", "/retry")):
         smoke.see(method, f"/builds/no-such-build{rest}", lost, route="/builds/{build}" + rest, bearer=WRONG)
 
 
