@@ -42,6 +42,14 @@ def test_no_container_has_a_privilege_or_may_gain_one(path: Path, name: str, ser
 
 
 @pytest.mark.parametrize(("path", "name", "service"), SERVICES)
+def test_a_container_has_an_end_of_processes_memory_and_cpus(path: Path, name: str, service: dict[str, Any]) -> None:
+    """One that runs away stops itself and not the machine; the workspace may have the machine's memory and CPUs."""
+    limits = service["deploy"]["resources"]["limits"]
+    assert 0 < int(limits["pids"]) <= 4096
+    assert name == "workspace" or {"cpus", "memory"} <= limits.keys()
+
+
+@pytest.mark.parametrize(("path", "name", "service"), SERVICES)
 def test_a_port_is_published_on_this_machine_only(path: Path, name: str, service: dict[str, Any]) -> None:
     assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
 
