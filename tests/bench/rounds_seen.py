@@ -147,11 +147,18 @@ def _builds(process: Service, made: Sequence[Task]) -> list[Row]:
     listed = [build["id"] for build in answer.json()["builds"]]
     once = all(len(set(one.ids)) == 1 for one in every) and sorted(listed) == sorted(one.ids[0] for one in every)
     return [
-        ("no round is lost: it is done, and its callback delivered", done == every, f"{len(done)} of {len(every)}"),
+        ("no round is lost: it is done, and its callback delivered", done == every,
+         f"{len(done)} of {len(every)}" + "".join(f"; {_ended(one)}" for one in every if one not in done)),
         ("no round is doubled: the same brief again is the same build", once,
          f"{sum(len(one.ids) for one in every)} answered posts, {len(listed)} builds"),
         ("a round that is posted after another's answer arrives after it", *_tasks(made, late)),
     ]  # fmt: skip
+
+
+def _ended(one: Round) -> str:
+    """How a round that is lost ended, and what its build says of it."""
+    told = one.outcome("error") or one.shown["callbacks"][-1:]
+    return f"{one.body['task']} round {one.number}: {one.shown['status']}, {one.shown['delivery']}: {told}"
 
 
 # Callbacks

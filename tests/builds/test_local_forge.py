@@ -19,9 +19,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from service.builds.forge import Commit, ForgeError
+from service.builds.forge import Commit, ForgeError, objects
 from service.builds.forge.git_http import git_app
-from service.builds.forge.local import LocalForge
+from service.builds.forge.local import STALE_S, LocalForge
 from service.builds.forge.serve import HEADERS, pages_app
 from tests.builds.harness import free_port
 
@@ -117,6 +117,47 @@ def test_a_name_that_is_none_is_refused(forge: LocalForge, name: str) -> None:
     """Before it is a path."""
     with pytest.raises(ForgeError, match="not a repository's name"):
         forge.ensure(name, "d")
+
+
+def locked(forge: LocalForge, name: str, age_s: float) -> list[Path]:
+    """Git's locks as a writer leaves them that was killed so long ago: of both refs and of an object."""
+    path = forge.path(name)
+    sha = objects.make(commit(FILES)).commit.id.decode()
+    places = [
+        path / f"{each}.lock" for each in ("refs/heads/main", "refs/sameboat/published", f"objects/{sha[:2]}/{sha[2:]}")
+    ]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+        os.utime(place, (time.time() - age_s, time.time() - age_s))
+    return places
+
+
+def test_the_locks_of_a_writer_that_was_killed_stop_nobody(forge: LocalForge, tmp_path: Path) -> None:
+    """Neither the build that goes on nor the next round nor a person's push."""
+    forge.ensure("app", "d")
+    locked(forge, "app", 2 * STALE_S)
+    first = publish(forge)
+    locked(forge, "app", 2 * STALE_S)
+    second = publish(forge, files=FILES | {"app.js": b"2"})
+    page = forge.published("app", "app.js")
+    assert (page.data if page else None) == b"2"
+    with served(forge) as url:
+        git(tmp_path, "clone", "--quiet", f"{url}/git/app.git", "theirs")
+        git(tmp_path / "theirs", "commit", "--quiet", "--allow-empty", "--message", "theirs")
+        locked(forge, "app", 2 * STALE_S)
+        pushed = git(tmp_path / "theirs", "push", "--quiet", "origin", "HEAD:main", token=TOKEN)
+    assert pushed.returncode == 0, pushed.stderr
+    assert git(forge.path("app"), "rev-list", "main").stdout.split()[1:] == [second, first]
+
+
+def test_a_lock_that_somebody_may_hold_is_waited_for(forge: LocalForge) -> None:
+    forge.ensure("app", "d")
+    places = locked(forge, "app", 0)
+    with pytest.raises(ForgeError, match="Somebody else is writing") as refused:
+        forge.push("app", commit(FILES))
+    assert refused.value.wait_s
+    assert all(place.exists() for place in places)
 
 
 # Git over HTTP

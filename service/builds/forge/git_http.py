@@ -259,6 +259,8 @@ def _answered(
             data = unpacked(data, MOST_PUSHED_BYTES if pushes else MOST_ASKED_BYTES, work)
         if known["rest"] == "git-upload-pack":
             check_asked(data)
+        if known["rest"] == "git-receive-pack":
+            forge.unlock(known["name"])
         return _dulwich(backend, _environ(request, known, data, work), work, pushes=pushes)
     except NotGitRepository:
         return PlainTextResponse("There is no such repository.", 404)

@@ -6,13 +6,17 @@ What comes in: a directory and the two public URLs. What goes out: commits and U
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import stat
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository, NotTreeError
+from dulwich.file import FileLocked
 from dulwich.objects import Commit as GitCommit
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
@@ -26,6 +30,7 @@ from service.builds.locks import held
 HEAD = Ref(f"refs/heads/{BRANCH}".encode())
 PUBLISHED = Ref(b"refs/sameboat/published")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+STALE_S = 5.0  # git holds its locks for milliseconds: an older one is of a process that was killed
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,8 @@ class LocalForge:
 
     def push(self, name: str, commit: Commit) -> str:
         """Write the commit and move the branch forward to it. A commit that is already there is left alone."""
-        path = self.path(name)
-        with held(path.with_suffix(".lock")), self.open(name) as repo:
-            made = objects.make(commit)
+        made = objects.make(commit)
+        with self._writing(name) as repo:
             head = repo.refs.read_ref(HEAD)
             if head == made.commit.id:
                 return made.sha
@@ -119,9 +123,29 @@ class LocalForge:
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
         """Serve this commit from now on."""
-        with self.open(name) as repo:
+        with self._writing(name) as repo:
             repo.refs.set_if_equals(PUBLISHED, None, ObjectID(sha.encode()))
         return self.sites.url(name)
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[Repo]:
+        """The repository, for one of our writers at a time. Raises ForgeError where somebody else holds git's lock."""
+        with held(self.path(name).with_suffix(".lock")), self.open(name) as repo:
+            self.unlock(name)
+            try:
+                yield repo
+            except FileLocked:
+                raise ForgeError(f"Somebody else is writing to {name}.", wait_s=1.0) from None
+
+    def unlock(self, name: str) -> None:
+        """Remove the locks of processes that were killed while they wrote an object or a ref.
+
+        Git's locks are files beside what is written; nobody but their makers removes them.
+        """
+        for lock in self.path(name).rglob("*.lock"):
+            with contextlib.suppress(FileNotFoundError):  # it was somebody's
+                if time.time() - lock.stat().st_mtime > STALE_S:
+                    lock.unlink()
 
     def published(self, name: str, path: str) -> Page | None:
         """A published file, or None; a folder's is its `index.html`.
