@@ -46,6 +46,10 @@ docs: ## the docs site, offline and with strict links, in .sameboat/site
 	@python3 .ci/bootstrap.py --no-default-groups --group docs
 	@"$$BIN/python" .ci/docs.py
 
+.PHONY: test-lowest
+test-lowest: setup ## the tests that need no model, on the lowest versions that pyproject.toml allows
+	@.ci/lowest
+
 .PHONY: notebook
 notebook: setup models ## JupyterLab on the notebooks; more for it in JUPYTER_ARGS, such as --port=8890
 	@read -ra words <<<"$$JUPYTER_ARGS"; exec "$$BIN/jupyter" lab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. "$${words[@]}" notebooks/1-first-words.ipynb
@@ -80,6 +84,11 @@ compose-test: setup image ## build what compose.yaml names and test it: names, v
 	@.ci/image worker
 	@.ci/image dev
 	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" SAMEBOAT_IMAGE=sameboat:local "$$BIN/python" -m pytest tests/containers/test_compose.py
+
+.PHONY: wheel
+wheel: ## build the package into dist/
+	@python3 .ci/bootstrap.py --only-group deliver
+	@.ci/uv build --wheel --out-dir dist
 
 .PHONY: smoke
 smoke: ## ask every public route of a deployed instance: make smoke URL=https://...

@@ -103,6 +103,16 @@ def test_a_step_fails_where_any_part_of_its_pipe_fails(path: Path) -> None:
             assert shell == "bash" or not re.search(r"(?<!\|)\|(?!\|)", step.get("run", "")), step
 
 
+def test_git_gives_text_the_same_bytes_on_every_system() -> None:
+    """A promoted prompt is known by its digest, so no checkout may change its line ends."""
+    listed = subprocess.run(["git", "ls-files", "--eol"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    for line in listed.splitlines():
+        index, _, *attributes = line.partition("\t")[0].split()
+        binary = line.endswith((".png", ".gguf"))
+        assert attributes == (["attr/-text"] if binary else ["attr/text=auto", "eol=lf"]), line
+        assert index in ("i/lf", "i/none", "i/-text"), line
+
+
 def test_nothing_secret_heavy_or_local_is_tracked() -> None:
     """Weights, state, .env files and paths of one machine stay out of git."""
     for path in tracked():
