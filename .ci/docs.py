@@ -29,6 +29,8 @@ ELSEWHERE = {
 """Pages of the site whose files are not in docs/, because GitHub looks for them where they are."""
 REFERENCE = ("cli.md", "settings.md", "http.md", "metrics.md")
 """Pages that are made from the code, under reference/."""
+MEASURED = {"hostile.md": "make drill-hostile", "kills.md": "make drill-kills"}
+"""Pages that a long drill writes into docs/. Until it has run, the page says so."""
 MERMAID = "vendor/mermaid.tiny.js"
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 FOREIGN = re.compile(
@@ -92,6 +94,9 @@ def stage() -> None:
         if "```mermaid" in text:
             text += f'\n<script src="{MERMAID}"></script>\n'
         (STAGE / page).write_text(text, encoding="utf-8")
+    for page, command in MEASURED.items():
+        if page not in known.values():
+            (STAGE / page).write_text(f"# Not measured yet\n\n`{command}` writes this page.\n", encoding="utf-8")
     (STAGE / "reference").mkdir()
     for name, text in reference.pages().items():
         (STAGE / "reference" / name).write_text(text, encoding="utf-8")
