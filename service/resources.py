@@ -53,6 +53,12 @@ def quota(root: Path = Path("/")) -> float | None:
     return min(found, default=None)
 
 
+def whole_cpus(root: Path = Path("/")) -> int:
+    """CPUs that may be busy at a time: the scheduler's, or the container's quota rounded down; at least one."""
+    limit = quota(root)
+    return cpus() if limit is None else max(1, min(cpus(), int(limit)))
+
+
 def threads(settings: Settings, root: Path = Path("/")) -> tuple[int, str]:
     """How many threads to decode with, and why.
 
@@ -63,8 +69,7 @@ def threads(settings: Settings, root: Path = Path("/")) -> tuple[int, str]:
         return settings.threads, "SAMEBOAT_THREADS says so"
     available, limit = cpus(), quota(root)
     if limit is not None and limit < available:
-        value = max(1, int(limit))
-        return value, f"the CPU quota is {limit:g}, rounded down, of {available} CPUs"
+        return whole_cpus(root), f"the CPU quota is {limit:g}, rounded down, of {available} CPUs"
     return available, f"{available} CPUs in the affinity mask, no tighter quota"
 
 

@@ -47,7 +47,7 @@ def test_threads_follow_quota_and_affinity(
     tmp_path: Path, eight: None, files: dict[str, str], count: int, said: str
 ) -> None:
     value, reason = resources.threads(settings.load(), tree(tmp_path, files))
-    assert value == count
+    assert value == count == resources.whole_cpus(tmp_path)
     assert said in reason
 
 

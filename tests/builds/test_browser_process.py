@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from service import resources
 from service.builds.browser import Check, process
 from service.builds.verify import find_browser
 from service.errors import BuildError
@@ -52,6 +55,31 @@ def test_where_a_namespace_is_asked_for_and_none_can_be_made_no_page_is_opened(
     with pytest.raises(BuildError, match="does not run"):
         process.look({}, [], browser=browser, timeout_s=5)
     assert (tmp_path / "started").exists()
+
+
+def test_a_container_with_one_cpu_runs_one_browser_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine has: on a CPU for two, both would come to no end in their time."""
+    running, most = 0, 0
+
+    def asked(request: bytes, limit_s: float) -> dict[str, object]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.05)
+        running -= 1
+        return {"outcomes": [], "errors": [], "screenshot": None}
+
+    monkeypatch.setattr(resources, "cpus", lambda: 2)
+    monkeypatch.setattr(resources, "quota", lambda root=None: 1.5)
+    monkeypatch.setattr(process, "_driven", lambda _: None)
+    monkeypatch.setattr(process, "_asked", asked)
+    process._turns.cache_clear()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: process.look({}, [], browser="none", timeout_s=1), range(4)))
+    finally:
+        process._turns.cache_clear()
+    assert most == 1
 
 
 def test_what_is_true_of_every_page_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,9 +2,9 @@
 
 What comes in: what `page.look` takes. What goes out: what it gives. Five browsers, each of many threads, share the CPUs
 with a service that must answer meanwhile. So they are driven by a child, with a lower priority and an interpreter of
-its own, as many at a time as there are CPUs (docs/builds.md has `/healthz` before and after). The child has none of
-this service's environment but what a program needs to run, hence no secrets, and ends when this process does, however
-that ends.
+its own, as many at a time as this container has CPUs (docs/builds.md has `/healthz` before and after). The child has
+none of this service's environment but what a program needs to run, hence no secrets, and ends when this process does,
+however that ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 from service.builds.browser import Check, Outcome, Seen
 from service.children import child_environment, python
 from service.errors import BuildError
-from service.resources import cpus
+from service.resources import whole_cpus
 
 log = logging.getLogger("sameboat.builds")
 NICE = 10  # a tenth of the weight of what answers (sched(7)): much when the machine is idle, little when it is not
@@ -37,7 +37,7 @@ PREFIXES = ("FONTCONFIG_", "PLAYWRIGHT_")  # of variables that Chromium and its 
 
 @functools.cache
 def _turns() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(cpus())
+    return threading.BoundedSemaphore(whole_cpus())
 
 
 def look(
