@@ -79,11 +79,14 @@ FROM served AS worker
 USER 0:0
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium libatomic1 \
+ && apt-get install -y --no-install-recommends chromium libatomic1 tini \
  && rm -rf /var/lib/apt/lists/*
 USER 1000:1000
 COPY --from=build-worker /opt/sameboat /opt/sameboat
 COPY --chmod=755 data /app/data
+# A browser leaves processes behind, for the first process to bury; unburied they count until no further one may start.
+ENTRYPOINT ["tini", "--", "sameboat"]
+CMD ["serve"]
 
 # --- dev: the workspace. The engine that `build` compiled, plus what a person works with --------------------------------
 FROM tools AS dev

@@ -89,6 +89,15 @@ def test_what_an_image_serves_belongs_to_root() -> None:
         assert re.findall(r"^USER (\S+)", stages[stage], re.MULTILINE)[-1] == "1000:1000"
 
 
+def test_where_a_browser_runs_the_first_process_buries_what_it_leaves() -> None:
+    """Chromium's crash handler is an orphan after each page; as zombies they would use up the container's processes."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    worker = text.split(" AS worker\n")[1].split("\nFROM ")[0]
+    assert 'ENTRYPOINT ["tini", "--", "sameboat"]\nCMD ["serve"]' in worker  # a new ENTRYPOINT forgets the CMD
+    assert compose(FILES[0])["services"]["notebooks"]["init"] is True
+    assert compose(FILES[1])["services"]["workspace"]["init"] is True
+
+
 def test_the_workspace_may_run_one_command_as_root_without_arguments(tmp_path: Path) -> None:
     """Which gives its own volumes to its own user; a link in the place of a volume is left alone."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -43,6 +43,11 @@ with psycopg.connect(open(os.environ["SAMEBOAT_DATABASE_URL_FILE"]).read()) as d
     for row in db.execute("SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING' AND name = 'build'"):
         print(row[0])
 """
+ZOMBIES = r"""
+import pathlib, re
+states = [path.read_text() for path in pathlib.Path("/proc").glob("[0-9]*/stat")]
+print(sum(re.search(r"\) Z 1 ", state) is not None for state in states))
+"""
 LAB = "import urllib.request; print(urllib.request.urlopen('http://notebooks:8888/api').read().decode())"
 NOTEBOOK = "jupyter nbconvert --log-level ERROR --to notebook --stdout --execute notebooks/4-call-the-service.ipynb"
 pytestmark = pytest.mark.timeout(1200)
@@ -186,5 +191,7 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str) -> Non
     # One at least: on a slow machine, a page may run out of the time for its picture.
     assert 200 in [first.ask(f"/builds/{each}/screenshot")[0] for each in builds]
     assert SECRET not in compose("logs", "api", "worker")
+    alive = next(worker for number in (1, 2, 3) if (worker := compose.container("worker", number)).state()["Running"])
+    until(lambda: docker("exec", "-i", alive.name, "python", "-", input=ZOMBIES).strip() == "0")
     states = json.loads("[" + ",".join(compose("ps", "--all", "--format", "json", "worker").split("\n"))[:-1] + "]")
     assert sum(each["State"] == "running" for each in states) == 1
