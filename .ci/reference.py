@@ -164,7 +164,8 @@ def takes(field: Any) -> str:
     kinds = [each for each in (get_args(field.annotation) or (field.annotation,)) if each is not type(None)]
     if all(isinstance(each, str) for each in kinds):
         return ", ".join(f"`{each}`" for each in kinds)
-    words = {SecretStr: "secret", str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    words = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    words[SecretStr] = "secret"
     kind = " or ".join(words[each] for each in kinds)
     limits = [f"{SIGNS[type(each)][0]} {getattr(each, SIGNS[type(each)][1])}" for each in field.metadata
               if type(each) in SIGNS]  # fmt: skip
