@@ -165,7 +165,7 @@ def takes(field: Any) -> str:
     if all(isinstance(each, str) for each in kinds):
         return ", ".join(f"`{each}`" for each in kinds)
     words = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
-    words[SecretStr] = "secret"
+    words[SecretStr] = "secret"  # pragma: allowlist secret
     kind = " or ".join(words[each] for each in kinds)
     limits = [f"{SIGNS[type(each)][0]} {getattr(each, SIGNS[type(each)][1])}" for each in field.metadata
               if type(each) in SIGNS]  # fmt: skip
