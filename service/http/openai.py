@@ -74,7 +74,10 @@ async def _respond(
     results = await unless_gone(request, answers.collect(streams))
     if results is None:
         return Response(status_code=499)
-    body = answers.whole(results, shape, head)
+    if shape.tools:  # their arguments are held against schemas that the caller wrote, which may take a while
+        body = await asyncio.to_thread(answers.whole, results, shape, head)
+    else:
+        body = answers.whole(results, shape, head)
     return JSONResponse(body, headers={"x-sameboat-fingerprint": results[0].fingerprint})
 
 

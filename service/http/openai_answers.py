@@ -6,6 +6,7 @@ shapes of platform.openai.com/docs/api-reference. What it does not know: request
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import contextlib
 import secrets
@@ -225,7 +226,8 @@ async def events(streams: Streams, shape: Shape, head: Mapping[str, Any], *, usa
             pieces = choice.role()
             if isinstance(item, Result):
                 results[number] = item
-                *before, last = [*pieces, *choice.end(item)]
+                end = await asyncio.to_thread(choice.end, item) if shape.tools else choice.end(item)
+                *before, last = [*pieces, *end]
                 yield frames(before) + frames([last], sameboat=extras(item))
             elif pieces := [*pieces, *choice.chunk(item)]:
                 yield frames(pieces)

@@ -137,7 +137,12 @@ async def ask_stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk |
     mark = fingerprint(request, identity)
     async with contextlib.aclosing(engine.stream(replace(request, fingerprint=mark))) as items:
         async for item in items:
-            yield _result(item, request, mark, identity) if isinstance(item, Answer) else item
+            if not isinstance(item, Answer):
+                yield item
+            elif request.schema is None:
+                yield _result(item, request, mark, identity)
+            else:  # a caller's patterns and an answer that tries them may take a while: others are answered meanwhile
+                yield await asyncio.to_thread(_result, item, request, mark, identity)
 
 
 def _check_abilities(request: Request, engine: Engine) -> None:
