@@ -124,7 +124,7 @@ class Cache:
         path = self.find(model, progress)
         if path is None:
             raise ModelMissing(
-                f"{model.name} is not in the model cache.",
+                f"{model.name} is not in the cache.",
                 key=model.name,
                 remedy=f"Fetch it ({model.size_bytes / 1e6:.0f} MB): sameboat model pull {model.name}",
             )

@@ -276,7 +276,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> 
     assert len(engine.asked) == 120 - kept
     assert done.written
     path.write_text("not a record\n{}\n")
-    with pytest.raises(EvaluationError, match=r"journal.jsonl:1: not a record"):
+    with pytest.raises(EvaluationError, match=r"journal.jsonl:1: not JSON"):
         recording.Journal(path)
 
 
@@ -294,7 +294,7 @@ def test_nothing_to_judge_is_an_error_and_never_a_pass(data: Path) -> None:
     for content, text, said in (
         ("", TEXT, "no cases"),
         (one + one, TEXT, "there twice"),
-        ("[1]\n", TEXT, "a case is a JSON object"),
+        ("[1]\n", TEXT, "one JSON object a line"),
         ('{"thing": 3}\n', TEXT, "thing"),
         (one, TEXT.split("evaluators")[0], "no evaluators"),
         (one, TEXT.replace("{{expected}}", "{{expcted}}"), "expcted"),
@@ -322,7 +322,7 @@ def test_a_recording_reads_back_and_a_broken_one_is_refused(data: Path, tmp_path
     recording.write(tmp_path / "r.jsonl", [record])
     assert recording.read(tmp_path / "r.jsonl") == {"a": record}
     (tmp_path / "r.jsonl").write_text('{"id": 1}\n')
-    with pytest.raises(EvaluationError, match="not a recording"):
+    with pytest.raises(EvaluationError, match="not a record"):
         recording.read(tmp_path / "r.jsonl")
 
 

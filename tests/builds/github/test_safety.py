@@ -52,5 +52,5 @@ def test_a_path_that_no_repository_holds_is_refused(path: str) -> None:
 def test_a_file_cannot_be_a_folder_too() -> None:
     """Git has one entry per name."""
     for files in ({"a": b"1", "a/b": b"2"}, {"a/b": b"2", "a": b"1"}):
-        with pytest.raises(ForgeError, match="already"):
+        with pytest.raises(ForgeError, match="file and a folder"):
             objects.make(commit(None, files))
