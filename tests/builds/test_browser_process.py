@@ -127,6 +127,16 @@ def with_profile_in(folder: Path) -> list[str]:
     return found
 
 
+def test_a_child_that_comes_to_no_end_is_ended_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that something killed it: on a machine with too little memory or time, that is what a person looks for."""
+    monkeypatch.setattr(process, "python", lambda *_: [sys.executable, "-c", "import time; time.sleep(600)"])
+    monkeypatch.setattr(process, "_driven", lambda _: None)
+    monkeypatch.setattr(process, "STARTS_S", 1.0)
+    monkeypatch.setattr(process, "PER_PAGE_S", 0.0)
+    with pytest.raises(BuildError, match="it did not come to an end in 1 s"):
+        process.look({}, [], browser="none", timeout_s=5)
+
+
 def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last line is the reason; no build hangs on it."""
     monkeypatch.setattr(process, "NICE", "much")

@@ -108,7 +108,13 @@ def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        ends = threading.Timer(limit_s, process.kill)
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        ends = threading.Timer(limit_s, end)
         ends.start()
         try:
             with process.stdout:
@@ -124,6 +130,8 @@ def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
         said.seek(0)
         last = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
     why = last[0][:300] if last else f"it ended with {process.returncode} and said nothing"
+    if late.is_set():
+        why = f"it did not come to an end in {limit_s:.0f} s"
     return {"error": f"The browser could not be asked: {why}"}
 
 
