@@ -52,7 +52,7 @@ class Brief(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     email: Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
-    secret: SecretStr
+    secret: Annotated[SecretStr, Field(max_length=10_000)]
     task: Annotated[str, Field(min_length=1, max_length=200)]
     round: Annotated[int, Field(ge=1, le=1000)]
     nonce: Annotated[str, Field(min_length=1, max_length=200)]

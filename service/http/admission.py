@@ -21,6 +21,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import problems
+from service.http.buckets import address_of
 
 LINGER_S = 5.0  # to read what is refused anyway; nginx's lingering_timeout
 LINGER_BYTES = 1_048_576
@@ -116,14 +117,14 @@ class Admission:
         """Status, kind and detail where there is no place."""
         if self.inside >= self.max_inside:
             return 503, "full", f"{self.inside} requests are inside already."
-        if self._of_address and self._of_address[_address(scope)] >= self.per_address:
+        if self._of_address and self._of_address[address_of(scope)] >= self.per_address:
             detail = f"{self.per_address} requests of one address may be inside (SAMEBOAT_CONNECTIONS_PER_ADDRESS)."
             return 429, "busy", detail
         return None
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        address = _address(scope)
-        counted = not self.direct(address)
+        address = address_of(scope)
+        counted = not self.direct((scope.get("client") or ("",))[0])
         self.inside += 1
         if counted:
             self._of_address[address] += 1
@@ -236,11 +237,6 @@ class _Body:
         self.door.held_bytes -= self.held
         self.held = 0
         self.parts = None
-
-
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 async def _in_pieces(message: Message, send: Send) -> None:

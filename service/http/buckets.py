@@ -6,13 +6,14 @@ Not here: what is counted (`http.limits`, `http.guessing`). Counters live in thi
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from starlette.types import Scope
+
+from service.http.connections import network
 
 T = TypeVar("T")
 MINUTE_S = 60
@@ -64,10 +65,5 @@ class Recent(Generic[T]):
 
 
 def address_of(scope: Scope) -> str:
-    """Who counts as one: an IPv4 address, or the /64 network that one IPv6 subscriber has."""
-    host = str((scope.get("client") or ("",))[0])
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    """Who counts as one client, of the address that a request came from."""
+    return network(str((scope.get("client") or ("",))[0]))

@@ -12,6 +12,7 @@ Programs that are no browsers send neither and are not affected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
@@ -26,12 +27,13 @@ def _unheard(kind: str) -> None:
     """Where nobody counts what is refused."""
 
 
+HOST = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+?)\.?)(?::[0-9]{0,5})?")
+
+
 def name_of(host: str) -> str:
-    """The name or address in a Host header or an origin's authority, without its port."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].rstrip(".")
+    """The name or address in a Host header, without its port; empty for what is not `name`, `name:port` or `[IPv6]`."""
+    found = HOST.fullmatch(host.strip().lower())
+    return (found["ipv6"] or found["name"]) if found is not None else ""
 
 
 def admits(names: tuple[str, ...], host: str) -> bool:

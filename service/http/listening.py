@@ -22,7 +22,7 @@ import uvicorn
 
 from service.errors import SettingsError
 from service.http.connections import Connections, Limits, trusts
-from service.http.protocol import GuardedProtocol
+from service.http.protocol import HEADER_BYTES, GuardedProtocol
 from service.settings import Settings
 
 log = logging.getLogger("sameboat.http")
@@ -58,6 +58,7 @@ def guarded(
         http=functools.partial(  # type: ignore[arg-type]
             GuardedProtocol, table=Connections(limits, shared_addresses(settings), ended)
         ),
+        h11_max_incomplete_event_size=HEADER_BYTES,
         ws="none",
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,

@@ -24,14 +24,19 @@ from service.http.connections import Connections, Limits, Phase
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is still to be sent is dropped, and its memory with it
 FULL_AFTER_S = 5
+READ_BYTES = 8192
+"""So much is taken from a connection before others have their turn. What arrives is dealt with at once, and a chunk of
+one byte costs as long as one of 8 kB: 256 KiB of them, asyncio's usual piece, hold the loop for a second."""
+HEADER_BYTES = 32_768  # of one request's header, all its lines together
 
 
-class GuardedProtocol(H11Protocol):
+class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
     """One connection."""
 
     def __init__(self, *given: Any, table: Connections, **named: Any) -> None:
         super().__init__(*given, **named)
         self.table = table
+        self._read = bytearray(READ_BYTES)
         self._received = 0
         self._doing: tuple[Phase, object] = ("header", None)
         self._since = self.loop.time()
@@ -51,10 +56,14 @@ class GuardedProtocol(H11Protocol):
         self.table.left(self)
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Count what comes."""
-        self._received += len(data)
-        super().data_received(data)
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next bytes go."""
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Count what came, and deal with it."""
+        self._received += nbytes
+        self.data_received(bytes(self._read[:nbytes]))
 
     def on_response_complete(self) -> None:
         """An answer is given: this connection was active."""
@@ -146,9 +155,12 @@ class GuardedProtocol(H11Protocol):
         self.table.ended("upgrade")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
+        """Answer what is no HTTP; where an answer was given already, end the connection."""
         self.table.ended("not-http")
-        super().send_400_response(msg)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
 
 def _full(app: Any, table: Connections) -> ASGIApp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 import time
@@ -45,9 +46,15 @@ class Server(uvicorn.Server):
         super().run(sockets or list(listening.listen(self.config.host, self.config.port, "SAMEBOAT_PORT")))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then watch the engines load."""
+        """Start, then watch the engines load.
+
+        What is there by then stays until the end. Python's collector is told to leave it alone: else any request with
+        many values makes it look at all of it, for a tenth of a second in which nothing is answered.
+        """
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()
             self._greeting = asyncio.create_task(self._greet())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import gc
 import os
 import resource
 import socket
@@ -20,7 +22,9 @@ from starlette.types import Receive, Scope, Send
 from service import settings as settings_module
 from service.errors import SettingsError
 from service.http import listening
+from service.http.admission import Admission
 from service.http.connections import Connections, Limits, Phase, network, trusts
+from service.http.protocol import GuardedProtocol
 from service.http.server import server_of
 from tests.http.conftest import Held, Make, until
 from tests.scripted import ScriptedEngine
@@ -147,6 +151,43 @@ def test_a_body_has_an_end_however_fast_it_comes() -> None:
                 time.sleep(0.02)
             pytest.fail("it was never ended")
         assert "slow" in ended
+
+
+@pytest.mark.parametrize("sent", [b"1\r\nx\r\n" * 40_000, b"1;" + b"x" * 40 + b"\r\nx\r\n"], ids=["tiny", "extended"])
+def test_others_have_their_turn_however_small_the_chunks_are(sent: bytes) -> None:
+    """A chunk of one byte costs as long as a large one, so what is dealt with at a time is bounded in bytes."""
+    taken: list[int] = []
+
+    class Counting(GuardedProtocol):
+        def data_received(self, data: bytes) -> None:
+            taken.append(len(data))
+            super().data_received(data)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    config = listening.guarded(app, settings_module.load(port=0), 0, lifespan="off")
+    config.http = functools.partial(Counting, table=Connections(Limits()))  # type: ignore[assignment]
+    with running(uvicorn.Server(config), list(listening.listen("127.0.0.1", 0, "KEY"))) as port:
+        line = connected(port, head + sent + b"0\r\n\r\n")
+        assert rest(line).startswith(b"HTTP/1.1 200 ")
+    assert sum(taken) == len(head + sent) + 5
+    assert max(taken) <= 16_384
+
+
+def test_a_header_of_thousands_of_lines_is_refused_before_it_is_read() -> None:
+    ended: list[str] = []
+    with guarded(Limits(), ended) as port:
+        lines = connected(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * 12_000 + b"\r\n")
+        assert rest(lines).startswith(b"HTTP/1.1 400 ")
+        assert ended == ["not-http"]
+        usual = connected(port, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: " + b"c" * 16_000)
+        usual.sendall(b"\r\n\r\n")
+        assert rest(usual).startswith(b"HTTP/1.1 200 ")
 
 
 def test_who_does_not_read_is_reset_and_who_reads_slowly_is_not() -> None:
@@ -347,6 +388,18 @@ def test_a_client_that_leaves_while_it_posts_is_counted_and_is_no_error(
     assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
 
 
+def test_what_is_no_http_behind_an_answer_ends_the_connection_and_is_no_error(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A probe answers without its body; what is wrong with that comes when nothing can be answered any more."""
+    with running(server_of(make(ScriptedEngine(lambda request: "x"))), free()) as port:
+        line = connected(port, b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        answer = line.recv(65_536)
+        line.sendall(b"zz\r\n")
+        assert (answer + rest(line)).startswith(b"HTTP/1.1 405 ")
+    assert [record.message for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
 def test_without_a_file_descriptor_left_who_connects_is_dropped_and_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -388,3 +441,24 @@ def test_a_port_that_is_taken_is_told_with_its_setting() -> None:
         with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be listened on") as caught:
             listening.listen("127.0.0.1", port, "SAMEBOAT_PORT")
     assert caught.value.key == "SAMEBOAT_PORT"
+
+
+def test_what_a_started_service_holds_is_not_looked_through_again(make: Make) -> None:
+    """A full collection stops everything for as long as it takes; a request with many values begins one."""
+    try:
+        with running(server_of(make(ScriptedEngine(lambda request: "x"))), free()) as port:
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()
+
+
+def test_forwarded_addresses_of_one_subscriber_share_their_places(make: Make) -> None:
+    """Behind a proxy as without one: who has a /64 network does not get a place for each of its addresses."""
+    door = Admission(
+        make(ScriptedEngine(lambda request: "x")), max_body_bytes=10, max_inside=10, per_address=1, wait_s=lambda: 1.0,
+        direct=lambda address: False,
+    )  # fmt: skip
+    door._of_address["2001:db8::/64"] = 1
+    assert door._full({"client": ("2001:db8::77", 0)}) is not None
+    assert door._full({"client": ("2001:db8:0:1::77", 0)}) is None

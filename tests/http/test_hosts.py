@@ -21,7 +21,8 @@ from tests.scripted import ScriptedEngine
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
 FOREIGN = ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "localhost.evil.example", "notlocalhost",
            "app.localhost", "192.0.2.7", "10.0.0.1:7860", "[2001:db8::1]", "0x7f.1", "2130706433", "", "a@127.0.0.1",
-           "boat.example.evil.example", "0.0.0.0"]  # fmt: skip
+           "boat.example.evil.example", "0.0.0.0", "localhost:@evil.example", "[::1]evil.example", "[localhost]",
+           "[::1", "localhost:80/evil.example", "127.0.0.1, evil.example", "localhost evil.example"]  # fmt: skip
 OURS = ["localhost", "LOCALHOST:7860", "localhost.", "127.0.0.1", "127.8.8.8:1", "[::1]:7860", "boat.example",
         "Boat.Example:443", "api:7860", "eu.boats.example"]  # fmt: skip
 
