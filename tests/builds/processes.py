@@ -23,8 +23,10 @@ class Service:
         self.state, self.points = state, points
         self.port, self.pages = free_port(), free_port()
         self.environment = environment
-        if front is not None:  # the process that serves repositories and sites for all of them
-            self.environment |= {"SAMEBOAT_PUBLIC_URL": front.url, "SAMEBOAT_PAGES_URL": front.pages_url}
+        if front is not None or environment.get("ROLE") == "api":
+            # Of several processes one serves repositories and sites, under URLs that are set for all of them.
+            serving = front or self
+            self.environment |= {"SAMEBOAT_PUBLIC_URL": serving.url, "SAMEBOAT_PAGES_URL": serving.pages_url}
         self.log = state.parent / f"service-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
