@@ -14,6 +14,7 @@ from service.builds.generate import Earlier
 
 MOST = 100  # checks of earlier rounds that are asked again, the newest first
 IDS = re.compile(rb"""<[a-z][^<>]*?\sid\s*=\s*["']?([A-Za-z][\w-]*)""", re.IGNORECASE)
+WORD = re.compile(rb"[\w-]+")
 
 
 def checks(done: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
@@ -47,6 +48,6 @@ def earlier(done: Sequence[Mapping[str, Any]]) -> tuple[Earlier, ...]:
 
 def lost(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
     """The ids of elements that the page had before this round, and that stand nowhere in its files any more."""
-    there = b"\n".join(data for path, data in after.items() if path != "README.md")
+    there = {word for path, data in after.items() if path != "README.md" for word in WORD.findall(data)}
     ids = dict.fromkeys(IDS.findall(before.get("index.html", b"")))
-    return [each.decode() for each in ids if not re.search(rb"(?<![\w-])" + re.escape(each) + rb"(?![\w-])", there)]
+    return [each.decode() for each in ids if each not in there]

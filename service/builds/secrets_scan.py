@@ -18,8 +18,10 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 MASK = "[secret]"
+MOST_TOLD = 20  # findings of one kind in one file; the file is not published anyhow
 MIN_OURS = 8  # characters; a shorter secret is in every text by chance
 WORDS = re.compile(
     r"(?i)^(?:pass(?:word|wd|phrase)?|secret|changeme|example|test(?:ing)?|admin|root|user(?:name)?|token|hunter2|"
@@ -87,10 +89,12 @@ def _rule(kind: str, hint: str, pattern: str, real: Callable[[re.Match[str]], bo
     return Rule(kind, hint, re.compile(pattern), real)
 
 
+# A search that fails must fail at once: no pattern may begin in the middle of what it has just read, for `re` holds
+# Python's lock, and with it the whole service, until it is through.
 RULES = (
     # A whole key, not the words around one: its body follows, on lines of its own or with \n in a string.
     _rule("a private key", "PRIVATE KEY", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
-          r"(?:[\s\"'`+,]|\\[nr]|[A-Z][\w-]+: [^\n]*\n)*[A-Za-z0-9+/=]{40}", _always),
+          r"(?:[\s\"'`+,]|\\[nr]|[A-Z][\w-]+: (?:(?!-----)[^\n])*\n)*[A-Za-z0-9+/=]{40}", _always),
     _rule("a GitHub token", "gh", r"\bgh[pousr]_[A-Za-z0-9]{36,}"),
     _rule("a GitHub token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,}"),
     _rule("a GitLab token", "glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
@@ -110,15 +114,16 @@ RULES = (
     _rule("a SendGrid key", "SG.", r"\bSG\.[A-Za-z0-9_-]{20,24}\.[A-Za-z0-9_-]{39,50}"),
     _rule("an npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
     _rule("a PyPI token", "pypi-AgEIcHlwaS5vcmc", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}", _always),
-    _rule("a JSON Web Token", "eyJ", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}", _lasting),
+    _rule("a JSON Web Token", "eyJ",
+          r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}", _lasting),
     _rule("a password in a URL", "://",
-          r"\b[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@'\"`<>]*):(?P<password>[^\s/:@'\"`]{6,})@(?P<host>[\w.-]+)",
+          r"[a-z0-9+.-]://(?P<user>[^\s/:@'\"`<>]*):(?P<password>[^\s/:@'\"`]{6,})@(?P<host>[\w.-]+)",
           _password),
 )  # fmt: skip
 
 
 def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
-    """Every finding, by path and line. `ours` are this service's own secrets."""
+    """The findings, by path and line, at most `MOST_TOLD` of a kind and file. `ours` are this service's own secrets."""
     spellings = _all(ours)
     found: set[tuple[str, int, str]] = set()
     for path, data in files.items():
@@ -133,7 +138,7 @@ def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
         for rule in RULES:
             if rule.hint in text:
                 hits = (match.start() for match in rule.pattern.finditer(text) if rule.real(match))
-                found.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in hits)
+                found.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in islice(hits, MOST_TOLD))
     return [Finding(*each) for each in sorted(found)]
 
 

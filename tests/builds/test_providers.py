@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from service import settings as settings_module
+from service.builds.generate import asking
 from service.builds.generate.providers import Providers
 from service.engine.pool import Engines
 from service.engine.types import Answer, Message, Request
@@ -36,3 +38,14 @@ def test_two_models_of_one_provider_keep_to_its_concurrency_together(tmp_path: P
         assert len(asyncio.run(main())) == 12
         assert server.most_at_once == 2
         assert {body["model"] for _, _, body in server.asked} == {"large", "small"}
+
+
+def test_a_build_that_is_tried_again_asks_every_provider_again() -> None:
+    events: list[dict[str, Any]] = [
+        {"kind": "provider", "data": {"provider": "one"}},
+        {"kind": "asked", "data": {"provider": "two"}},
+        {"kind": "unusable", "data": {}},
+        {"kind": "retried", "data": {}},
+    ]
+    assert asking._history(events[:3]) == ({"one"}, {"two": 1})
+    assert asking._history(events) == (set(), {})

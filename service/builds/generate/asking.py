@@ -243,11 +243,11 @@ class Asking:
 
 
 def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:
-    """The providers that failed, and how many unusable answers each one gave."""
+    """The providers that failed in this try, and how many unusable answers each one gave."""
     failed: set[str] = set()
     bungled: Counter[str] = Counter()
     last = ""
-    for event in events:
+    for event in _this_try(events):
         if event["kind"] == "provider":
             failed.add(event["data"]["provider"])
         elif event["kind"] == "asked":
@@ -257,10 +257,15 @@ def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:
     return failed, bungled
 
 
-def _spent(events: list[dict[str, Any]]) -> tuple[float, float]:
-    """Tokens and money of the exchanges so far; a build that is tried again begins with none."""
+def _this_try(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What happened since somebody asked to build it again."""
     tries = [number for number, event in enumerate(events) if event["kind"] == "retried"]
-    asked = [event["data"] for event in events[tries[-1] if tries else 0 :] if event["kind"] == "asked"]
+    return events[tries[-1] if tries else 0 :]
+
+
+def _spent(events: list[dict[str, Any]]) -> tuple[float, float]:
+    """Tokens and money of the exchanges of this try."""
+    asked = [event["data"] for event in _this_try(events) if event["kind"] == "asked"]
     return sum(each.get("tokens", 0) for each in asked), sum(each.get("cost", 0.0) for each in asked)
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from service.builds.brief import Attachment
 
 PAGE = "index.html"
+MOST_MENTIONS = 50  # of one attachment, each of which costs a look at its sentence
 CODE = (
     "html", "htm", "css", "js", "mjs", "cjs", "ts", "tsx", "jsx", "vue", "svelte", "py", "sh", "php", "rb", "go",
     "java", "c", "cpp", "rs", "kt", "sql",
@@ -74,7 +76,8 @@ def unchanged(brief: str, attachments: tuple[Attachment, ...]) -> tuple[Attachme
 
 def _asked(brief: str, attachment: Attachment, attachments: tuple[Attachment, ...]) -> bool | None:
     """True: the brief says to change it. False: it says to use it as it is. None: it says neither."""
-    verdicts = [_of_mention(attachment, *mention) for mention in _mentions(brief, attachment, attachments)]
+    mentions = islice(_mentions(brief, attachment, attachments), MOST_MENTIONS)
+    verdicts = [_of_mention(attachment, *mention) for mention in mentions]
     if False in verdicts and LEAVE.search(brief):
         return False
     return True if True in verdicts else False if False in verdicts else None

@@ -21,6 +21,7 @@ MIDDLE = re.compile(r"={5,9}[ \t]*")
 TAIL = re.compile(r">{5,9} ?(?:REPLACE|UPDATED)>?[ \t]*")
 ELISION = re.compile(r"[ \t]*(?:\.\.\.|…)[ \t]*")
 PAGE = "index.html"
+LONGEST_HEADING = 200  # characters of a line that names a file
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def _above(lines: list[str]) -> str | None:
     """The path that stands above a block, with a fence between or not. It is taken out of the lines."""
     for back in range(1, min(4, len(lines)) + 1):
         line = lines[-back].strip()
+        if len(line) > LONGEST_HEADING:
+            return None
         if not line or FENCE.fullmatch(line) or (FENCE.match(line) and not PATH.search(line)):
             continue
         found = PATH.findall(line)
@@ -172,7 +175,7 @@ def _indented_part(text: str, old: str, new: str) -> Ways:
     wanted = old.strip("\n").splitlines()
     keys = [re.escape(line.strip()) for line in wanted]
     ways: Ways = []
-    for match in re.finditer(r"[ \t]*\n[ \t]*".join(keys), text):
+    for match in re.finditer(r"[ \t]*+\n[ \t]*+".join(keys), text):
         here = match[0].splitlines()
         shift = {_indent(said): _indent(line) for said, line in zip(wanted[1:], here[1:], strict=True) if said.strip()}
         first, *more = new.strip().splitlines(keepends=True) or [""]

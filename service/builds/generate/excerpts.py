@@ -7,14 +7,17 @@ cut, the page closed where that is plain. Not here: where the text came from.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
 SCRIPTS = ("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "scss")
 PAGES = ("html", "htm", "xhtml", "svg", "xml", "vue")
 HASHES = ("py", "sh", "yml", "yaml", "toml", "rb")
-COMMENT = re.compile(r"<!--(?P<html>.*?)(?:-->|\Z)|/\*(?P<block>.*?)\*/", re.DOTALL)
+COMMENT, COMMENT_HTML = re.compile(r"<!--|/\*"), re.compile("<!--")
+ENDS = {"<!--": "-->", "/*": "*/"}
+LONGEST_REMARK = 200  # characters of a line that may stand for what is left out
 SLASHES = re.compile(r"(?m)(?:^|(?<=[\s;{}()>]))//(?P<line>[^\n]*)")
-HASH = re.compile(r"(?m)^\s*#(?P<line>[^\n]*)")
+HASH = re.compile(r"(?m)^[ \t]*#(?P<line>[^\n]*)")
 LONE_DOTS = re.compile(r"(?m)^[ \t]*(?:\.{3,}|…)[ \t]*;?$")
 BRACKETED = re.compile(r"(?m)^[ \t]*[\[({](?P<said>[^\n()\[\]{};=<>\"']{8,120})[\])}][ \t]*$")
 DOTS = re.compile(r"^\s*(?:\.{3,}|…)+\s*$")
@@ -53,6 +56,8 @@ SAYS = (
 def excerpt(path: str, text: str, before: str = "") -> str | None:
     """The line that stands for code which is left out, or None. What stood there `before` is no sign."""
     for line, said in _remarks(path, text):
+        if len(said) > LONGEST_REMARK:
+            continue
         plain = re.sub(r"[\s*/#<>!\-=_]+", " ", said).strip().lower()
         bare = re.sub(r"\s*(?:\.{2,}|…)\s*", " ", plain).strip(" ()[]{}.:;,")
         elided = re.match(r"[\s([{]*(?:\.{3,}|…)", plain) is not None
@@ -70,23 +75,23 @@ def _remarks(path: str, text: str) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
 
     def add(pattern: re.Pattern[str], inside: str, start: int = 0) -> None:
-        for match in pattern.finditer(inside):
-            group = next(name for name, value in match.groupdict().items() if value is not None)
-            at = start + match.start()
-            lines = match[group].strip().splitlines() or [""]
-            found.extend((text.count("\n", 0, at) + 1 + number, line) for number, line in enumerate(lines))
-            if len(lines) > 1 and len(match[group]) < 200:
-                found.append((text.count("\n", 0, at) + 1, " ".join(lines)))
+        hits = pattern.finditer(inside)
+        found.extend((text.count("\n", 0, start + hit.start()) + 1, hit["line"].strip()) for hit in hits)
 
     if kind in (*PAGES, *SCRIPTS, "md"):
-        add(COMMENT, text)
+        for at, said in _comments(text):
+            lines = said.strip().splitlines() or [""]
+            first = text.count("\n", 0, at) + 1
+            found.extend((first + number, line) for number, line in enumerate(lines))
+            if len(lines) > 1 and len(said) < LONGEST_REMARK:
+                found.append((first, " ".join(lines)))
     if kind in HASHES:
         add(HASH, text)
     if kind in SCRIPTS and "css" not in kind:
         add(SLASHES, text)
     code = [(0, text)] if kind in SCRIPTS else []
     if kind in PAGES:
-        for match in re.finditer(r"<(script|style)\b[^>]*>(.*?)(?:</\1\s*>|\Z)", text, re.DOTALL | re.IGNORECASE):
+        for match in re.finditer(r"<(script|style)\b[^<>]*>(.*?)(?:</\1\s*>|\Z)", text, re.DOTALL | re.IGNORECASE):
             code.append((match.start(2), match[2]))
             if match[1].lower() == "script":
                 add(SLASHES, match[2], match.start(2))
@@ -95,6 +100,20 @@ def _remarks(path: str, text: str) -> list[tuple[int, str]]:
         bare += [(hit.start(), hit["said"]) for hit in BRACKETED.finditer(text)]
     found.extend((text.count("\n", 0, at) + 1, said) for at, said in bare)
     return found
+
+
+def _comments(text: str) -> Iterator[tuple[int, str]]:
+    """(position, text) of every comment. A `<!--` without its end goes on to the text's; a `/*` without one is none."""
+    opening, at = COMMENT, 0
+    while (start := opening.search(text, at)) is not None:
+        mark, at = start[0], start.end()
+        end = text.find(ENDS[mark], at)
+        if end < 0 and mark == "/*":  # nor has any that follows
+            opening = COMMENT_HTML
+            continue
+        end = len(text) if end < 0 else end
+        yield start.start(), text[at:end]
+        at = end + len(ENDS[mark])
 
 
 class _Open(HTMLParser):

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from service.builds import paths
 from service.builds.forge import STAMP
 from service.builds.generate import Unusable
-from service.builds.generate.edits import PAGE, PATH, apply, split
+from service.builds.generate.edits import LONGEST_HEADING, PAGE, PATH, apply, split
 from service.builds.generate.excerpts import cut, excerpt
 
 KEPT = {"license", "build.json", ".nojekyll"}
@@ -26,20 +26,20 @@ NONE: Mapping[str, bytes] = MappingProxyType({})
 
 FENCE = re.compile(r"[ \t]{0,3}(?P<marks>`{3,}|~{3,})(?P<info>[^`\n]*)")
 THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-NAME = rf"[`*_\"']*(?P<path>{PATH.pattern})[`*_\"']*"
+NAME = rf"(?:[`\"'][`*_\"']*)?(?P<path>{PATH.pattern})[`*_\"']*+"
 FILE = re.compile(  # a line that only names a file, with or without a word for it
-    r"[\s>#*_\-\d.)]*(?:(?:file ?(?:name|path)?|path)\b[\s:=*_]*)?" + NAME + r"\s*(?:\([^)\n]*\))?[\s:*_`]*",
+    r"[\s>#*_\-\d.)]*(?:(?:file ?(?:name|path)?|path)\b[\s:=*_]*)?" + NAME + r"(?:\s*\([^)\n]*\))?[\s:*_`]*",
     re.IGNORECASE,
 )
 KEYED = re.compile(r"[\s>#*_]*file ?(?:name|path)?[*_]*\s*[:=]\s*[`*_\"']*(?P<path>[^\s`*\"']+)", re.IGNORECASE)
 QUOTED = re.compile(rf"[`*\"'](?P<path>{PATH.pattern})[`*\"']")
 REMARK = re.compile(
-    rf"\s*(?:<!--|/\*|//|#)\s*(?:file(?:name)?\s*:\s*)?(?P<path>{PATH.pattern})\s*(?:-->|\*/)?\s*", re.IGNORECASE
+    rf"\s*(?:<!--|/\*|//|#)\s*(?:file(?:name)?\s*:\s*)?(?P<path>{PATH.pattern})\s*+(?:-->|\*/)?\s*", re.IGNORECASE
 )
 INFO = re.compile(r"(?:^|[\s:=\"'{/])(?P<path>" + PATH.pattern + r")(?=$|[\s\"'}])")
 WHOLE = re.compile(r"<!doctype html.*?</html\s*>", re.DOTALL | re.IGNORECASE)
+END = re.compile(r"</html\s*>", re.IGNORECASE)
 KINDS = {"javascript": "js", "htm": "html", "jsx": "js", "mjs": "js"}
-LONGEST_HEADING = 200
 LOOSE = ("", "html", "js", "css")  # blocks without a name that a page may be made of
 
 
@@ -178,7 +178,7 @@ def _body(lines: list[str], start: int, marks: str, *, page: bool) -> tuple[list
                 inner.pop()
             elif not page or not _goes_on(body, lines[at + 1 :]):
                 return body, True, at + 1
-        elif page and _complete(body) and (KEYED.match(line) or HTML_AFTER.match(line)):
+        elif page and (KEYED.match(line) or HTML_AFTER.match(line)) and _complete(body):
             return _trimmed(body), False, at
         body.append(lines[at])
         at += 1
@@ -216,7 +216,7 @@ def _goes_on(body: list[str], rest: list[str]) -> bool:
 
 def _of_info(info: str) -> str | None:
     """The path in a fence's info string: ```html index.html, ```html:index.html, title="index.html"."""
-    found = [match["path"] for match in INFO.finditer(info)]
+    found = [match["path"] for match in INFO.finditer(info[:LONGEST_HEADING])]
     return found[-1] if found else None
 
 
@@ -275,7 +275,7 @@ def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
         if path in named and named[path] != block.body:
             raise Unusable(f"{path} is given twice, with different contents.")
         named[path] = block.body
-    pages = [block for block in loose if block.kind == "html" or WHOLE.search(block.body)]
+    pages = [block for block in loose if block.kind == "html" or _wholes(block.body)]
     if PAGE not in named and pages:
         whole = [
             block for block in pages if re.search(r"<!doctype|<html\b|<body\b", block.body, re.IGNORECASE)
@@ -295,8 +295,8 @@ def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
     return named
 
 
-SCRIPT_OF = re.compile(r"<script\b[^>]*\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
-SHEET_OF = re.compile(r"<link\b[^>]*\bhref\s*=\s*[\"']?([^\"'\s>]+\.css)", re.IGNORECASE)
+SCRIPT_OF = re.compile(r"<script\b[^<>]*\bsrc\s*=\s*[\"']?([^\"'\s<>]+)", re.IGNORECASE)
+SHEET_OF = re.compile(r"<link\b[^<>]*\bhref\s*=\s*[\"']?([^\"'\s<>]+\.css)", re.IGNORECASE)
 
 
 def _local(url: str) -> str | None:
@@ -304,9 +304,15 @@ def _local(url: str) -> str | None:
     return None if re.match(r"(?:[a-z][a-z0-9+.-]*:|//)", url, re.IGNORECASE) else url.removeprefix("./").lstrip("/")
 
 
+def _wholes(text: str) -> list[str]:
+    """Every page from its doctype to its </html>. Nothing is looked for behind the last </html>, where none can end."""
+    ends = [match.end() for match in END.finditer(text)]
+    return [str(page) for page in WHOLE.findall(text, 0, ends[-1])] if ends else []
+
+
 def _bare(text: str, previous: Mapping[str, bytes]) -> dict[str, str]:
     """A page that stands in the answer without a fence. Raises Unusable with what the answer is instead."""
-    pages = WHOLE.findall(text)
+    pages = _wholes(text)
     if len(pages) == 1:
         return {PAGE: pages[0] + "\n"}
     if re.match(r"\s*<!doctype html", text, re.IGNORECASE):

@@ -70,8 +70,10 @@ class Memory:
     def _fill(self, placed: Placement) -> bool:
         """Make the slot hold the first `reuse` tokens of its source, and nothing else. False: look for another."""
         slot, source = placed.slot, placed.source
-        if source is not slot and placed.reuse and not self._copy(source, slot):
-            return False
+        if source is not slot and placed.reuse:
+            slot.tokens, slot.canonical = [], 0  # whatever comes of the copy, these are not there any more
+            if not self._copy(source, slot):
+                return False
         self._context.cut(slot.number, placed.reuse)
         whole = min(source.canonical, placed.reuse)
         slot.canonical = whole - whole % CHUNK  # the rest of a cut chunk would be computed in a batch of another shape
@@ -90,6 +92,5 @@ class Memory:
             return False
         if not self._context.restore(slot.number, state):
             self.prefixes.drop(source)
-            slot.tokens, slot.canonical = [], 0
             return False
         return True

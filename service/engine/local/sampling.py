@@ -31,11 +31,11 @@ class Chain:
 
     def __init__(self, context: Context, sampling: dict[str, Any], prompt: Sequence[int]) -> None:
         self._context = context
+        self._chain: Any = None
         self._keep: Any = None
         penalties = (sampling["repeat_penalty"], sampling["frequency_penalty"], sampling["presence_penalty"])
         self.greedy = sampling["temperature"] < COLDEST
         self.plain = self.greedy and penalties == NO_PENALTY and not sampling["logit_bias"]
-        self._chain = None
         if self.plain:
             return
         self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
@@ -89,6 +89,10 @@ class Chain:
         if self._chain is not None:
             llama.llama_sampler_free(self._chain)
             self._chain = None
+
+    def __del__(self) -> None:
+        """A chain that was made for a request which nobody waited for any more is freed too."""
+        self.close()
 
 
 def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,53 @@
+"""What a request leaves behind: no memory of llama.cpp's, and no slot that claims to hold what it does not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from service.engine.local import sampling
+from service.engine.local.context import Context
+from service.engine.local.memory import Memory
+from service.engine.local.prefixes import Prefixes
+from service.engine.local.sampling import Chain
+from service.engine.local.scheduler import CHUNK, Active
+from service.errors import ModelError
+
+HOT = {
+    "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0, "frequency_penalty": 0.0,
+    "presence_penalty": 0.0, "logit_bias": (), "seed": 1,
+}  # fmt: skip
+
+
+def test_samplers_of_an_abandoned_request_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[Any] = []
+    free = sampling.llama.llama_sampler_free
+    monkeypatch.setattr(sampling.llama, "llama_sampler_free", lambda chain: (freed.append(chain), free(chain)))
+    chain = Chain(cast(Context, SimpleNamespace(vocab_size=8)), HOT, [1])
+    del chain
+    assert len(freed) == 1
+
+
+class Refusing:
+    """A context that takes no state back, and empties the slot for which it was given, as llama.cpp does."""
+
+    def state(self, slot: int) -> Any:
+        return np.zeros(1, dtype=np.uint8)
+
+    def restore(self, slot: int, data: Any) -> bool:
+        return False
+
+    def cut(self, slot: int, size: int) -> None:
+        pass
+
+
+def test_a_slot_whose_copy_fails_claims_to_hold_nothing() -> None:
+    memory = Memory(cast(Context, Refusing()), 2, Prefixes(0, chunk=CHUNK))
+    source, target = memory.slots
+    source.tokens, source.owner, target.tokens = list(range(CHUNK)), 1, [7, 8, 9]
+    with pytest.raises(ModelError):
+        memory.admit(Active(2, list(range(CHUNK + 1)), exact=False, background=False), 1)
+    assert (target.tokens, target.owner, source.tokens) == ([], None, list(range(CHUNK)))
