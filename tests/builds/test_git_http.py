@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from dulwich.objects import S_IFGITLINK, Commit, ObjectID, Tree
 
 from service.builds.forge import git_http
 from service.builds.forge.git_http import MOST_ASKED_BYTES, MOST_WANTS, Stopped, TooMuch, Work, check_asked, unpacked
-from service.builds.forge.local import LocalForge
+from service.builds.forge.local import HEAD, PUBLISHED, LocalForge
 from tests.builds.test_local_forge import TOKEN, commit, git, publish, served
 
 ENOUGH = Work(ends=float("inf"))
@@ -256,6 +257,25 @@ def test_a_file_of_a_repository_is_text_and_never_a_page(forge: LocalForge) -> N
         for missing in ("nothing", "a b", "../config", "a b/c.bin/d", "%00"):
             assert httpx.get(f"{url}/git/app/files/{missing}").status_code == 404
         assert httpx.get(f"{url}/git/nothing").status_code == 404
+
+
+def test_a_submodule_that_somebody_pushed_is_no_file_and_no_error(forge: LocalForge) -> None:
+    publish(forge, files={"index.html": b"<h1>1</h1>"})
+    with forge.open("app") as repo:
+        tip = repo[repo.refs[HEAD]]
+        assert isinstance(tip, Commit)
+        tree = repo[tip.tree]
+        assert isinstance(tree, Tree)
+        tree.add(b"part", S_IFGITLINK, ObjectID(b"1" * 40))
+        tip.tree = tree.id
+        for made in (tree, tip):
+            repo.object_store.add_object(made)
+        for name in (HEAD, PUBLISHED):
+            repo.refs.set_if_equals(name, None, tip.id)
+    with served(forge) as url:
+        for path in ("git/app/files/part", "git/app/files/part/x", "pages/app/part/", "pages/app/part/x"):
+            assert httpx.get(f"{url}/{path}").status_code == 404, path
+        assert httpx.get(f"{url}/git/app").status_code == 200
 
 
 def test_an_empty_repository_has_a_page_too(forge: LocalForge) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from dulwich.errors import NotGitRepository, NotTreeError
 from dulwich.file import FileLocked
 from dulwich.objects import Commit as GitCommit
-from dulwich.objects import ObjectID
+from dulwich.objects import ObjectID, SubmoduleEncountered
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
@@ -164,7 +164,7 @@ class LocalForge:
                     mode, found = repo.object_store[commit.tree].lookup_path(
                         repo.object_store.__getitem__, candidate.encode()
                     )
-                except (KeyError, NotTreeError):
+                except (KeyError, NotTreeError, SubmoduleEncountered):
                     continue
                 if stat.S_ISREG(mode):
                     return Page(candidate, repo[found].data, found.decode())

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dulwich.errors import NotTreeError
-from dulwich.objects import Blob, Commit
+from dulwich.objects import S_ISGITLINK, Blob, Commit, SubmoduleEncountered
 from dulwich.repo import Repo
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -87,7 +87,7 @@ def _file(repo: Repo, tip: Any, path: str) -> Response:
     try:
         assert isinstance(tip, Commit)
         mode, sha = repo.object_store[tip.tree].lookup_path(repo.object_store.__getitem__, path.encode())
-    except (AssertionError, KeyError, NotTreeError, ValueError):
+    except (AssertionError, KeyError, NotTreeError, SubmoduleEncountered, ValueError):
         mode, sha = 0, None
     if sha is None or not stat.S_ISREG(mode):
         return PlainTextResponse("There is no such file.", 404, HEADERS)
@@ -107,6 +107,8 @@ def _told(forge: LocalForge, name: str, repo: Repo, tip: Any) -> dict[str, Any]:
     more, readme, readme_name = 0, "", ""
     if isinstance(tip, Commit):
         for entry in repo.object_store.iter_tree_contents(tip.tree):
+            if S_ISGITLINK(entry.mode or 0):  # a submodule: another repository's commit, which is not here
+                continue
             if len(files) == MOST_FILES:
                 more += 1
                 continue
