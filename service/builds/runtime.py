@@ -334,8 +334,6 @@ class Builds:
         run = DBOS.get_workflow_status(row["id"])
         if run is not None and run.status == "PENDING":  # its last step is recorded, and its end is not
             raise EngineUnavailable("The build is about to end.", retry_after_s=1.0)
-        if run is not None and run.status not in workflow.WAITING:
-            DBOS.delete_workflow(row["id"])  # its id is the new run's
         if self.store.retry(row["id"]):
             self._enqueue(row)
         return self.shown(self._known(build))

@@ -188,17 +188,23 @@ class Store:
     def arrived(self, repository: str, *, until: str) -> list[dict[str, Any]]:
         """The builds of a repository in the order of their arrival, up to `until`, each with its `place` in it.
 
+        `retried` says whether a run of it may be there that is over.
+
         A place is the number of the event that says that it was accepted (or is to be tried again): no two are alike,
         which cannot be said of times.
         """
         place = (
-            sa.select(EVENTS.c.build, sa.func.max(EVENTS.c.number).label("place"))
+            sa.select(
+                EVENTS.c.build,
+                sa.func.max(EVENTS.c.number).label("place"),
+                (sa.func.max(EVENTS.c.kind) == "retried").label("retried"),  # the later word of the two
+            )
             .where(EVENTS.c.kind.in_(("accepted", "retried")))
             .group_by(EVENTS.c.build)
             .subquery()
         )
         query = (
-            sa.select(BUILDS, place.c.place)
+            sa.select(BUILDS, place.c.place, place.c.retried)
             .join(place, place.c.build == BUILDS.c.id)
             .where(BUILDS.c.repository == repository)
             .order_by(place.c.place)

@@ -118,6 +118,8 @@ class Sweeper:
         """Have a stored brief built, behind those of its repository that came before it: they are enqueued first."""
         for row in self.store.arrived(repository, until=build):
             if not row["enqueued"] and row["status"] in OPEN:
+                if row["retried"]:
+                    workflow.forget_finished(row["id"])
                 workflow.enqueue(row["id"], repository, row["place"])
                 self.store.update(row["id"], enqueued=True)
 

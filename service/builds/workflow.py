@@ -146,6 +146,13 @@ def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> No
     DBOS.enqueue_workflow_with_options(options, build, first)
 
 
+def forget_finished(build: str) -> None:
+    """Delete the build's run if it is over, so that its id is free for another one."""
+    run = DBOS.get_workflow_status(build)
+    if run is not None and run.status not in WAITING:
+        DBOS.delete_workflow(build)
+
+
 def enqueue(build: str, repository: str, place: int) -> None:
     """Have the build built; an id that is known already is let be.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from service.builds.database import make_engine
+from service.builds.runtime import Builds
 from service.builds.steps import Steps
 from service.builds.store import ATTEMPTS, BLOBS, BUILDS, EVENTS, Store
 from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
@@ -101,6 +103,29 @@ def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate)
     assert sorted(len(each) for each in commits(state)) == [1] * len(BEFORE_THE_PUSH) + [2] * len(BEHIND_IT)
 
 
+def at_once(client: httpx.Client, path: str) -> list[int]:
+    """The statuses of four posts at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        return [answer.status_code for answer in pool.map(lambda _: client.post(path, headers=BEARER), range(4))]
+
+
+def test_a_retry_that_was_stored_and_not_enqueued_is_built(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ended between the two: the sweeper finds it, and the run that is over does not stand in its way."""
+    with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
+        gate.hold("make")
+        build = posted(client, brief(judge.url))["job_id"]
+        assert gate.there.wait(60)
+        client.post(f"/builds/{build}/cancel", headers=BEARER)
+        gate.go.set()
+        assert finished(client, build)["status"] == "cancelled"
+        gate.held = None
+        monkeypatch.setattr(Builds, "_enqueue", lambda self, row: None)
+        until(lambda: client.post(f"/builds/{build}/retry", headers=BEARER).status_code == 202)
+        assert finished(client, build)["status"] == "done"
+
+
 def test_a_cancelled_build_can_be_had_again(tmp_path: Path, gate: Gate) -> None:
     """Cancelled before it began, in the middle, and behind its push: one commit and one callback, with one id."""
     state = tmp_path / "state"
@@ -113,7 +138,7 @@ def test_a_cancelled_build_can_be_had_again(tmp_path: Path, gate: Gate) -> None:
             gate.go.set()
             assert finished(client, build)["status"] == "cancelled", phase
             gate.held = None
-            until(lambda build=build: client.post(f"/builds/{build}/retry", headers=BEARER).status_code == 202)
+            until(lambda build=build: 202 in at_once(client, f"/builds/{build}/retry"))
             again = finished(client, build)
             assert (again["status"], again["delivery"]) == ("done", "delivered"), phase
             refused = client.post(f"/builds/{build}/retry", headers=BEARER)
