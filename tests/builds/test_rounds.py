@@ -81,6 +81,8 @@ def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_af
     """The process ended between the two; the next brief of the task does not overtake."""
     sent: list[tuple[str, int]] = []
     monkeypatch.setattr(workflow, "enqueue", lambda build, repository, place: sent.append((build, place)))
+    over: list[str] = []
+    monkeypatch.setattr(workflow, "forget_finished", over.append)
     for identifier, repository in (("z", "app"), ("other", "else"), ("m", "app"), ("a", "app")):
         accept(store, identifier, repository=repository)
     looks = sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)
@@ -95,6 +97,7 @@ def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_af
     assert store.retry("z") is True
     looks.enqueue("z", "app")
     assert sent[-1][0] == "z"
+    assert over == ["z"]  # only what is tried again can have a run that is over
     assert sent[-1][1] > max(places)
 
 
