@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service import settings as settings_module
 from service import text_files
 from service.builds.generate import providers
-from service.cli.build import brief_of
+from service.cli.build import read_brief
 from service.errors import PromptError, SameboatError
 from service.evaluation import cases, recording
 from service.models import tuned
@@ -70,7 +70,7 @@ KINDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "catalog": ("models.toml", (DATA / "models.toml").read_bytes(), Catalog.load),
     "tuned models": ("models.tuned.toml", b"[tuned.x]\na = 1\n", tuned.read),
     "providers": ("providers.toml", PROVIDERS, providers.read),
-    "brief": ("brief.json", json.dumps(BRIEF, ensure_ascii=False).encode(), brief_of),
+    "brief": ("brief.json", json.dumps(BRIEF, ensure_ascii=False).encode(), read_brief),
     "settings": (".env", b"SAMEBOAT_PORT=7870\n# a comment\nSAMEBOAT_MODEL='x'\n", settings_of),
     "lock": ("lock.json", (SENDER / "lock.json").read_bytes(), lock.read),
     "recording": ("recording.jsonl", b"\n".join((SENDER / "recording.jsonl").read_bytes().split(b"\n")[:3]),

@@ -34,7 +34,7 @@ def _client(settings: Settings, url: str | None) -> httpx.Client:
     return httpx.Client(base_url=base, timeout=60.0, headers={"authorization": f"Bearer {held}"} if held else None)
 
 
-def _ask(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
+def _request(client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
     """The answer's JSON. Raises BuildError with the service's own words."""
     try:
         response = client.request(method, path, json=body)
@@ -61,20 +61,20 @@ def submit(
 ) -> None:
     """Post a brief. A brief without a secret gets the one of the settings."""
     settings = settings_module.load()
-    body = brief_of(file)
+    body = read_brief(file)
     if "secret" not in body and settings.secret is not None:
         body["secret"] = settings.secret.get_secret_value()
     with _client(settings, url) as client:
-        shown = _ask(client, "POST", "/builds", body)
+        shown = _request(client, "POST", "/builds", body)
         for warning in shown["warnings"]:
             typer.echo(f"{warning['pointer']}: {warning['detail']}", err=True)
         if not watch:
             typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
             return
-        _end(_watch(client, shown["id"], as_json), as_json)
+        _finish(_watch(client, shown["id"], as_json), as_json)
 
 
-def brief_of(file: Path) -> dict[str, Any]:
+def read_brief(file: Path) -> dict[str, Any]:
     """The brief in a JSON file; `-` is standard input. Raises BuildError with path and line."""
     if str(file) == "-":
         where, text = "standard input", text_files.decode(sys.stdin.buffer.read(), "standard input", BuildError)
@@ -97,7 +97,7 @@ def _watch(client: httpx.Client, build: str, as_json: bool) -> dict[str, Any]:
                 seen = number
                 typer.echo(json.dumps({"kind": kind, **event}) if as_json else f"{kind:>12}  {event['text']}")
             told = True
-        shown = _patiently(client, build)
+        shown = _get_patiently(client, build)
         if told and shown["status"] in OVER and shown["delivery"] != "pending":
             return shown
         time.sleep(LOOK_S)
@@ -118,18 +118,18 @@ def _events(client: httpx.Client, build: str, after: str) -> Iterator[tuple[str,
                 number = ""
 
 
-def _patiently(client: httpx.Client, build: str) -> dict[str, Any]:
+def _get_patiently(client: httpx.Client, build: str) -> dict[str, Any]:
     """The build, also of a service that is away for a while. Raises BuildError when it stays away."""
     for wait_s in AWAY_S:
         try:
-            shown: dict[str, Any] = _ask(client, "GET", f"/builds/{build}")
+            shown: dict[str, Any] = _request(client, "GET", f"/builds/{build}")
             return shown
         except BuildError:
             time.sleep(wait_s)
-    return dict(_ask(client, "GET", f"/builds/{build}"))
+    return dict(_request(client, "GET", f"/builds/{build}"))
 
 
-def _end(shown: dict[str, Any], as_json: bool) -> None:
+def _finish(shown: dict[str, Any], as_json: bool) -> None:
     """The outcome; exit code 1 when there is no site or no delivered callback."""
     outcome = shown["outcome"] or {}
     if as_json:
@@ -146,7 +146,7 @@ def retry(
 ) -> None:
     """Have a failed or cancelled build built again."""
     with _client(settings_module.load(), url) as client:
-        shown = _ask(client, "POST", f"/builds/{build}/retry")
+        shown = _request(client, "POST", f"/builds/{build}/retry")
         typer.echo(json.dumps(shown) if as_json else f"{shown['id']}: {shown['status']}")
 
 
@@ -159,17 +159,17 @@ def show(
 ) -> None:
     """One build, with its callbacks."""
     with _client(settings_module.load(), url) as client:
-        shown = _ask(client, "GET", f"/builds/{build}")
+        shown = _request(client, "GET", f"/builds/{build}")
         if exchanges:
-            shown |= _ask(client, "GET", f"/builds/{build}/exchanges")
+            shown |= _request(client, "GET", f"/builds/{build}/exchanges")
         typer.echo(json.dumps(shown) if as_json else json.dumps(shown, indent=2))
 
 
 @app.command("list")
-def every(url: Url = None, as_json: Json = False) -> None:
+def list_builds(url: Url = None, as_json: Json = False) -> None:
     """The newest builds."""
     with _client(settings_module.load(), url) as client:
-        found = _ask(client, "GET", "/builds")["builds"]
+        found = _request(client, "GET", "/builds")["builds"]
     if as_json:
         for each in found:
             typer.echo(json.dumps(each))

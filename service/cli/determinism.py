@@ -17,22 +17,22 @@ from rich.console import Console
 
 from service import settings as settings_module
 from service.children import python
-from service.cli.prompt import found
+from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
 from service.engine.types import Engine, Mode
 from service.errors import EngineUnavailable
 from service.evaluation import cases as case_files
 from service.evaluation import determinism, recording
-from service.evaluation.determinism import Ask, Report, Seen
+from service.evaluation.determinism import AskFunction, ComparedAnswer, DeterminismReport
 from service.prompts.file import Prompt
 from service.settings import Settings
 
 STARTS_WITHIN_S = 180
 
 
-def report(name: str, limit: int, *, as_json: bool) -> None:
+def print_report(name: str, limit: int, *, as_json: bool) -> None:
     """Run it and print what it found. Exits with 1 when `exact` does not hold what it promises."""
-    prompt = found(name)
+    prompt = find_prompt(name)
     done = asyncio.run(_examine(prompt, limit))
     if as_json:
         typer.echo(json.dumps({**asdict(done), "conclusion": done.conclusion()}, indent=2))
@@ -42,7 +42,7 @@ def report(name: str, limit: int, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-async def _examine(prompt: Prompt, limit: int) -> Report:
+async def _examine(prompt: Prompt, limit: int) -> DeterminismReport:
     settings = settings_module.load()
     folder = settings.data_dir / "prompts" / prompt.name
     home = prompt.path.parent if prompt.path is not None else folder
@@ -59,12 +59,12 @@ async def _examine(prompt: Prompt, limit: int) -> Report:
         if not promoted:
             typer.echo(f"{prompt.name} is a draft, which no service answers: HTTP is left out.", err=True)
             return await determinism.examine(prompt, cases, fresh, known=known, said=shown.update)
-        async with served(settings, prompt) as ask:
+        async with own_service(settings, prompt) as ask:
             return await determinism.examine(prompt, cases, fresh, http=ask, known=known, said=shown.update)
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, prompt: Prompt) -> AsyncGenerator[Ask, None]:
+async def own_service(settings: Settings, prompt: Prompt) -> AsyncGenerator[AskFunction, None]:
     """A service of its own on a free port, and how to ask it. Raises EngineUnavailable when it does not start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -82,7 +82,7 @@ async def served(settings: Settings, prompt: Prompt) -> AsyncGenerator[Ask, None
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=settings.remote_timeout_s) as client:
             await _ready(client, process)
 
-            async def ask(inputs: Mapping[str, Any], mode: Mode) -> Seen:
+            async def ask(inputs: Mapping[str, Any], mode: Mode) -> ComparedAnswer:
                 headers = {"x-sameboat-mode": mode, "cache-control": "no-cache"}
                 body = {"inputs": dict(inputs)}
                 answer = (await client.post(f"/prompts/{prompt.name}", json=body, headers=headers)).json()

@@ -39,7 +39,7 @@ from service.settings import Settings
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One thing looked at: `stop` would stop a person, `note` is worth knowing."""
 
     what: str
@@ -63,7 +63,7 @@ def command(
     if prompt is not None:
         from service.cli import determinism
 
-        determinism.report(prompt, cases, as_json=as_json)
+        determinism.print_report(prompt, cases, as_json=as_json)
         return
     findings = list(examine())
     if as_json:
@@ -79,18 +79,18 @@ def command(
         raise typer.Exit(1)
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[DoctorFinding]:
     """Every finding, in the order in which a person meets the problems."""
     version = platform.python_version()
     good = sys.version_info >= (3, 11)
-    yield Finding("python", "ok" if good else "stop", version, "" if good else "Python 3.11 or newer is needed.")
+    yield DoctorFinding("python", "ok" if good else "stop", version, "" if good else "Python 3.11 or newer is needed.")
     try:
         settings = settings_module.load()
     except SameboatError as error:
-        yield Finding("settings", "stop", str(error))
+        yield DoctorFinding("settings", "stop", str(error))
         return
-    yield Finding("settings", "ok", f"engine {settings.engine}, mode {settings.mode}")
-    looks: list[Callable[[Settings], Iterator[Finding]]] = [
+    yield DoctorFinding("settings", "ok", f"engine {settings.engine}, mode {settings.mode}")
+    looks: list[Callable[[Settings], Iterator[DoctorFinding]]] = [
         _engine,
         _resources,
         _cache,
@@ -106,14 +106,14 @@ def examine() -> Iterator[Finding]:
         try:
             yield from look(settings)
         except SameboatError as error:
-            yield Finding(look.__name__.strip("_"), "stop", error.message, error.remedy or "")
+            yield DoctorFinding(look.__name__.strip("_"), "stop", error.message, error.remedy or "")
 
 
-def _engine(settings: Settings) -> Iterator[Finding]:
+def _engine(settings: Settings) -> Iterator[DoctorFinding]:
     if settings.engine == "remote":
         url = settings.remote_base_url
         remedy = "" if url else "Set SAMEBOAT_REMOTE_BASE_URL."
-        yield Finding("engine", "ok" if url else "stop", f"remote at {url}", remedy)
+        yield DoctorFinding("engine", "ok" if url else "stop", f"remote at {url}", remedy)
         return
     for module in ("llama_cpp", "llguidance"):
         if importlib.util.find_spec(module) is None:
@@ -121,10 +121,10 @@ def _engine(settings: Settings) -> Iterator[Finding]:
             remedy = (
                 "make setup" if compiler else "Install a C/C++ compiler (Debian: build-essential), then: make setup"
             )
-            yield Finding("engine", "stop", f"{module} is not installed", remedy)
+            yield DoctorFinding("engine", "stop", f"{module} is not installed", remedy)
             return
     if names := cpu.missing():
-        yield Finding("engine", "stop", cpu.lacks(names), cpu.REMEDY)
+        yield DoctorFinding("engine", "stop", cpu.lacks(names), cpu.REMEDY)
         return
     # In a process of its own: a library built for another CPU ends its process with SIGILL instead of raising.
     script = "import llguidance, llama_cpp; print(llama_cpp.__version__)"
@@ -132,31 +132,31 @@ def _engine(settings: Settings) -> Iterator[Finding]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"the process ended with {done.returncode}"]
-        yield Finding("engine", "stop", f"the engine cannot be imported: {said[0]}", "Build it again: make setup")
+        yield DoctorFinding("engine", "stop", f"the engine cannot be imported: {said[0]}", "Build it again: make setup")
         return
-    yield Finding("engine", "ok", f"llama-cpp-python {done.stdout.strip()} is compiled, and this CPU can run it")
+    yield DoctorFinding("engine", "ok", f"llama-cpp-python {done.stdout.strip()} is compiled, and this CPU can run it")
 
 
-def _resources(settings: Settings) -> Iterator[Finding]:
+def _resources(settings: Settings) -> Iterator[DoctorFinding]:
     threads, why = resources.threads(settings)
-    yield Finding("threads", "ok", f"{threads}: {why}")
+    yield DoctorFinding("threads", "ok", f"{threads}: {why}")
     limit, reason = resources.memory_bytes(settings)
-    yield Finding("memory", "ok", f"{fit.mib(limit)} MiB: {reason}")
+    yield DoctorFinding("memory", "ok", f"{fit.mib(limit)} MiB: {reason}")
 
 
-def _cache(settings: Settings) -> Iterator[Finding]:
+def _cache(settings: Settings) -> Iterator[DoctorFinding]:
     for what, folder in (("cache", settings.cache_dir), ("state", settings.state_dir)):
         if found := folders.trouble(folder, f"SAMEBOAT_{what.upper()}_DIR"):
             # A read-only cache is enough when it holds the model; whether it does is the model's finding.
             reads = what == "cache" and folder.is_dir()
-            yield Finding(what, "note" if reads else "stop", found.what, found.remedy)
+            yield DoctorFinding(what, "note" if reads else "stop", found.what, found.remedy)
         else:
             free = shutil.disk_usage(folder).free
             level: Literal["ok", "note"] = "ok" if free > 2e9 else "note"
-            yield Finding(what, level, f"{folder}, {free / 1e9:.1f} GB free")
+            yield DoctorFinding(what, level, f"{folder}, {free / 1e9:.1f} GB free")
 
 
-def _model(settings: Settings) -> Iterator[Finding]:
+def _model(settings: Settings) -> Iterator[DoctorFinding]:
     if settings.engine == "remote":
         return
     catalog = Catalog.load(settings.data_dir / "models.toml")
@@ -168,14 +168,14 @@ def _model(settings: Settings) -> Iterator[Finding]:
         stops = _unfetchable(settings, model, checked.state)
         remedy = f"sameboat model pull {model.name} ({model.size_bytes / 1e6:.0f} MB)"
         if stops:
-            yield Finding("model", "stop", f"{found}; {stops[0]}", stops[1] or remedy)
+            yield DoctorFinding("model", "stop", f"{found}; {stops[0]}", stops[1] or remedy)
         else:
-            yield Finding("model", "note", f"{found}, and can be fetched", remedy)
+            yield DoctorFinding("model", "note", f"{found}, and can be fetched", remedy)
         return
     local = LocalModel(model, settings)
     local.check_fit(beside=0)
     needed = fit.estimate(local.metadata, model.size_bytes, tokens=local.n_ctx * settings.parallel)
-    yield Finding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
+    yield DoctorFinding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
 
 
 def _unfetchable(settings: Settings, model: Model, state: str) -> tuple[str, str] | None:
@@ -197,95 +197,103 @@ def _unfetchable(settings: Settings, model: Model, state: str) -> tuple[str, str
     return ("its bytes are not what the catalog pins", "") if state == "corrupt" else None
 
 
-def _git(settings: Settings) -> Iterator[Finding]:
+def _git(settings: Settings) -> Iterator[DoctorFinding]:
     path = shutil.which("git")
     remedy = "" if path else "A promotion is reviewed as a diff in git. Debian: apt-get install git"
-    yield Finding("git", "ok" if path else "note", path or "no git found", remedy)
+    yield DoctorFinding("git", "ok" if path else "note", path or "no git found", remedy)
 
 
-def _prompts(settings: Settings) -> Iterator[Finding]:
+def _prompts(settings: Settings) -> Iterator[DoctorFinding]:
     library = Library(settings.data_dir)
     names = [prompt.name for prompt in library]
-    yield Finding("prompts", "ok" if names else "note", ", ".join(names) or "none is promoted")
+    yield DoctorFinding("prompts", "ok" if names else "note", ", ".join(names) or "none is promoted")
 
 
-def _port(settings: Settings) -> Iterator[Finding]:
+def _port(settings: Settings) -> Iterator[DoctorFinding]:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             remedy = "Stop what uses it, or set SAMEBOAT_PORT."
-            yield Finding("port", "stop", f"{settings.host}:{settings.port}: {error.strerror}", remedy)
+            yield DoctorFinding("port", "stop", f"{settings.host}:{settings.port}: {error.strerror}", remedy)
         else:
-            yield Finding("port", "ok", f"{settings.host}:{settings.port} is free")
+            yield DoctorFinding("port", "ok", f"{settings.host}:{settings.port} is free")
 
 
-def _callers(settings: Settings) -> Iterator[Finding]:
+def _callers(settings: Settings) -> Iterator[DoctorFinding]:
     """Who is let in, from where, under which names."""
     found = exposure.require(settings)
     reach = "only this machine reaches it" if found.loopback else "others than this machine reach it"
-    yield Finding("address", "ok", f"{settings.host}: {reach}")
+    yield DoctorFinding("address", "ok", f"{settings.host}: {reach}")
     names = ", ".join(key.name for key in found.keys)
     if found.open:
         known = f"; known by key: {names}" if names else ""
-        yield Finding("callers", "note", f"SAMEBOAT_OPEN=true: whoever reaches it{known}", "Set SAMEBOAT_API_KEYS.")
+        yield DoctorFinding(
+            "callers", "note", f"SAMEBOAT_OPEN=true: whoever reaches it{known}", "Set SAMEBOAT_API_KEYS."
+        )
     elif names:
-        yield Finding("callers", "ok", f"who shows a key: {names}")
+        yield DoctorFinding("callers", "ok", f"who shows a key: {names}")
     elif found.closed:
-        yield Finding("callers", "ok", "nobody: without a key a worker answers probes only")
+        yield DoctorFinding("callers", "ok", "nobody: without a key a worker answers probes only")
     elif found.own_origin is not None and not is_loopback(urlsplit(settings.public_url or "").hostname or ""):
         remedy = "Let the proxy ask who they are, or set SAMEBOAT_API_KEYS (sameboat key new NAME)."
-        yield Finding("callers", "note", "no key is asked for, and SAMEBOAT_PUBLIC_URL is for others", remedy)
+        yield DoctorFinding("callers", "note", "no key is asked for, and SAMEBOAT_PUBLIC_URL is for others", remedy)
     else:
-        yield Finding("callers", "ok", "no key is asked for")
-    yield Finding("hosts", "ok", ", ".join(["this machine's own names", *found.hosts]))
+        yield DoctorFinding("callers", "ok", "no key is asked for")
+    yield DoctorFinding("hosts", "ok", ", ".join(["this machine's own names", *found.hosts]))
     if found.origins:
-        yield Finding("origins", "ok", "pages of these may call: " + ", ".join(found.origins))
+        yield DoctorFinding("origins", "ok", "pages of these may call: " + ", ".join(found.origins))
 
 
-def _browser(settings: Settings) -> Iterator[Finding]:
+def _browser(settings: Settings) -> Iterator[DoctorFinding]:
     path, why = find_browser(settings.browser)
     if path is None:
-        yield Finding("browser", "note", why, "Builds check what they make in it. Debian: apt-get install chromium")
+        yield DoctorFinding(
+            "browser", "note", why, "Builds check what they make in it. Debian: apt-get install chromium"
+        )
         return
-    yield Finding("browser", "ok", f"{path}: {why}")
+    yield DoctorFinding("browser", "ok", f"{path}: {why}")
     if os.geteuid() == 0:
-        yield Finding("sandbox", "note", isolation.NO_SANDBOX)
+        yield DoctorFinding("sandbox", "note", isolation.NO_SANDBOX)
     command = python(isolation.__name__)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
     if done.returncode or done.stdout:
         said = done.stdout or f"it ended with {done.returncode}"
         remedy = "In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
-        yield Finding("isolation", "note", f"only Chromium's settings keep pages from the network: {said}", remedy)
+        yield DoctorFinding(
+            "isolation", "note", f"only Chromium's settings keep pages from the network: {said}", remedy
+        )
     else:
-        yield Finding("isolation", "ok", "pages are opened in a network namespace without a way out")
+        yield DoctorFinding("isolation", "ok", "pages are opened in a network namespace without a way out")
 
 
-def _forge(settings: Settings) -> Iterator[Finding]:
+def _forge(settings: Settings) -> Iterator[DoctorFinding]:
     if settings.secret is None:
-        yield Finding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
+        yield DoctorFinding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
         return
-    yield Finding("builds", "ok", "SAMEBOAT_SECRET is set")
+    yield DoctorFinding("builds", "ok", "SAMEBOAT_SECRET is set")
     Allowed(settings.callback_allow)
     if settings.callback_signing_key is not None:
         key_of(settings.callback_signing_key.get_secret_value())
     signed = "signed" if settings.callback_signing_key is not None else "unsigned"
     if settings.callback_allow:
-        yield Finding("callbacks", "ok", f"{signed}, to public addresses and to {settings.callback_allow}")
+        yield DoctorFinding("callbacks", "ok", f"{signed}, to public addresses and to {settings.callback_allow}")
     else:
         remedy = "A receiver on this machine or in this network needs SAMEBOAT_CALLBACK_ALLOW=HOST:PORT."
-        yield Finding("callbacks", "note", f"{signed}, to public addresses only", remedy)
+        yield DoctorFinding("callbacks", "note", f"{signed}, to public addresses only", remedy)
     choose.make_forge(settings)
     if settings.forge == "local":
         pushes = "with SAMEBOAT_FORGE_TOKEN" if settings.forge_token is not None else "read-only over HTTP"
-        yield Finding("forge", "ok", f"local, {settings.state_dir / 'repositories'}, {pushes}")
+        yield DoctorFinding("forge", "ok", f"local, {settings.state_dir / 'repositories'}, {pushes}")
         return
     try:
         owner = choose.github_owner(settings)
     except ForgeError as error:
         # Without an answer nothing is known; GitHub may be reached when a build needs it.
         level: Literal["note", "stop"] = "stop" if error.wait_s is None else "note"
-        yield Finding("forge", level, f"GitHub: {error.message}", error.remedy or "")
+        yield DoctorFinding("forge", level, f"GitHub: {error.message}", error.remedy or "")
         return
-    yield Finding("forge", "ok", f"GitHub, repositories of {owner}; what the token may do there shows when it is used")
+    yield DoctorFinding(
+        "forge", "ok", f"GitHub, repositories of {owner}; what the token may do there shows when it is used"
+    )

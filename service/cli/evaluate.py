@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service import settings as settings_module
-from service.cli.prompt import found
-from service.cli.reading import show
+from service.cli.markdown import print_markdown
+from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
 from service.evaluation import diagnosis, promote, report
 from service.evaluation.recording import Journal
-from service.evaluation.runner import Outcome
+from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt, load
 from service.settings import Settings
@@ -28,10 +28,10 @@ EXIT = {"PASS": 0, "REGRESSION": 1, "NOT ENOUGH EVIDENCE": 2}
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluation:
     """What a run found; there is a verdict where there was something to compare with, or a minimum."""
 
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[CaseOutcome]
     verdict: Verdict | None
     text: str
 
@@ -51,22 +51,22 @@ def command(
     """
     if replay and live:
         raise typer.BadParameter("--replay and --live exclude each other: without a model, or with it.")
-    prompt = found(name)
+    prompt = find_prompt(name)
     done = asyncio.run(_evaluate(prompt, replay=replay, live=live, model=model, minimum=minimum))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("".join(line + "\n" for line in lines(done.outcomes)), encoding="utf-8")
+        out.write_text("".join(line + "\n" for line in json_lines(done.outcomes)), encoding="utf-8")
     if as_json:
-        for line in lines(done.outcomes):
+        for line in json_lines(done.outcomes):
             typer.echo(line)
     else:
-        show(done.text)
+        print_markdown(done.text)
     if done.verdict is not None and done.verdict.word != "PASS":
         typer.echo(f"sameboat: {done.verdict.word}. {done.verdict.reason}.", err=True)
         raise typer.Exit(EXIT[done.verdict.word])
 
 
-def lines(outcomes: Sequence[Outcome]) -> list[str]:
+def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """Per answer: the case's id, text, fingerprint, tokens, seconds, checks."""
     return [
         json.dumps({
@@ -84,13 +84,15 @@ def lines(outcomes: Sequence[Outcome]) -> list[str]:
     ]  # fmt: skip
 
 
-def bar() -> Progress:
+def case_progress() -> Progress:
     """A progress bar over cases, on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-async def _evaluate(prompt: Prompt, *, replay: bool, live: bool, model: str | None, minimum: float | None) -> Evaluated:
+async def _evaluate(
+    prompt: Prompt, *, replay: bool, live: bool, model: str | None, minimum: float | None
+) -> Evaluation:
     settings = settings_module.load()
     folder = prompt.path.parent if prompt.path is not None else Path.cwd()
     if replay:
@@ -100,7 +102,7 @@ async def _evaluate(prompt: Prompt, *, replay: bool, live: bool, model: str | No
     target = settings.data_dir / "prompts" / prompt.name
     try:
         await engine.ready()
-        with bar() as shown:
+        with case_progress() as shown:
             task = shown.add_task(prompt.name, total=None)
 
             def progress(done: int, total: int) -> None:
@@ -122,7 +124,7 @@ async def _evaluate(prompt: Prompt, *, replay: bool, live: bool, model: str | No
                 prompt, target, engine, minimum=minimum, journal=journal, judges=engines.get, progress=progress,
                 write=False,
             )  # fmt: skip
-            return Evaluated(done.outcomes, done.verdict, done.text)
+            return Evaluation(done.outcomes, done.verdict, done.text)
     finally:
         await engines.stop(0)
 
@@ -134,10 +136,10 @@ def _differs(prompt: Prompt, settings: Settings) -> bool:
     return (folder / "lock.json").exists() and path.exists() and load(path).sha256 != prompt.sha256
 
 
-def _alone(prompt: Prompt, outcomes: Sequence[Outcome], minimum: float | None) -> Evaluated:
+def _alone(prompt: Prompt, outcomes: Sequence[CaseOutcome], minimum: float | None) -> Evaluation:
     """Scores without a comparison; a verdict only where there is a minimum."""
     needed = minimum is not None or any(each.minimum is not None for each in prompt.spec.evaluators)
     verdict = promote.verdict_of(prompt, outcomes, None, minimum=minimum) if needed else None
-    return Evaluated(
+    return Evaluation(
         outcomes, verdict if verdict and verdict.word != "PASS" else None, report.markdown(prompt, outcomes)
     )

@@ -17,24 +17,24 @@ from service import resources
 from service import settings as settings_module
 from service.errors import ModelError
 from service.models.cache import Cache, quiet
-from service.models.cache import Progress as Report
+from service.models.cache import Progress as DownloadCallback
 from service.models.catalog import Catalog, Model
 from service.settings import Settings
 
 app = typer.Typer(help="The models: what there is, what is here, whether it is whole.", no_args_is_help=True)
-Name = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
+ModelName = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing unless it fails.")]
 
 
-def opened() -> tuple[Settings, Catalog, Cache]:
+def catalog_and_cache() -> tuple[Settings, Catalog, Cache]:
     """Settings, catalog and cache of this process."""
     settings = settings_module.load()
     return settings, Catalog.load(settings.data_dir / "models.toml"), Cache(settings.cache_dir)
 
 
 @contextmanager
-def bar(model: Model, *, silent: bool = False) -> Iterator[Report]:
+def download_progress(model: Model, *, silent: bool = False) -> Iterator[DownloadCallback]:
     """A progress bar on stderr for one model, as the callback that the cache takes."""
     if silent:
         yield quiet
@@ -53,13 +53,13 @@ def pull_model(settings: Settings, catalog: Catalog, name: str | None, *, silent
     cache = Cache(settings.cache_dir)
     if model.parent is not None and not cache.holds(model):
         pull_model(settings, catalog, model.parent, silent=silent)
-        return str(remake(settings, catalog, model))
-    with bar(model, silent=silent) as report:
+        return str(remake_copy(settings, catalog, model))
+    with download_progress(model, silent=silent) as report:
         accept, base = settings.accept_licences, catalog.path.parent
         return str(cache.pull(model, report, offline=settings.offline, accept=accept, base=base))
 
 
-def remake(settings: Settings, catalog: Catalog, model: Model) -> Path:
+def remake_copy(settings: Settings, catalog: Catalog, model: Model) -> Path:
     """A tuned copy, made again from its parent and checked against its digest. Raises ModelError."""
     from service.engine.local import quantize
 
@@ -88,7 +88,7 @@ def remake(settings: Settings, catalog: Catalog, model: Model) -> Path:
 
 @app.command()
 def tune(
-    name: Name = None,
+    name: ModelName = None,
     types: Annotated[list[str] | None, typer.Option("--type", help="q4_0, q8_0, q4_k_m. Default: what fits.")] = None,
     prompts: Annotated[
         list[str] | None, typer.Option("--prompt", help="Promoted prompts to score on. Default: those of the model.")
@@ -97,15 +97,15 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Make re-quantized copies, measure them here, score them on the promoted prompts' cases, record the winner."""
-    from service.cli.tune import run
+    from service.cli.tune import tune as run_tune
 
-    run(*opened(), name, types=types, prompts=prompts, rounds=rounds, as_json=as_json)
+    run_tune(*catalog_and_cache(), name, types=types, prompts=prompts, rounds=rounds, as_json=as_json)
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_models(as_json: Json = False) -> None:
     """Every model of the catalog, and whether the cache holds it."""
-    _, catalog, cache = opened()
+    _, catalog, cache = catalog_and_cache()
     if as_json:
         rows = [{**model.model_dump(mode="json"), "cached": cache.holds(model)} for model in catalog]
         typer.echo(json.dumps({"default": catalog.default, "cache": str(cache.root), "models": rows}, indent=2))
@@ -123,9 +123,9 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-def pull(name: Name = None, silent: Quiet = False) -> None:
+def pull(name: ModelName = None, silent: Quiet = False) -> None:
     """Fetch a model from the first of its sources that delivers it, and verify it. A cut download goes on."""
-    settings, catalog, _ = opened()
+    settings, catalog, _ = catalog_and_cache()
     path = pull_model(settings, catalog, name, silent=silent)
     if not silent:
         typer.echo(f"verified: {path}")
@@ -133,16 +133,16 @@ def pull(name: Name = None, silent: Quiet = False) -> None:
 
 @app.command()
 def verify(
-    name: Name = None,
+    name: ModelName = None,
     every: Annotated[bool, typer.Option("--all", help="All that are here.")] = False,
     as_json: Json = False,
 ) -> None:
     """Hash a model's file and compare. Changes nothing; exits with 1 when a file is missing or corrupt."""
-    settings, catalog, cache = opened()
+    settings, catalog, cache = catalog_and_cache()
     models = [model for model in catalog if cache.path(model).exists()] if every else []
     rows = []
     for model in models or [catalog[name or settings.model or catalog.default]]:
-        with bar(model, silent=as_json) as report:
+        with download_progress(model, silent=as_json) as report:
             checked = cache.verify(model, report)
         rows.append({"name": model.name, "state": checked.state, "sha256": model.sha256, "found": checked.found})
         if not as_json:
@@ -156,7 +156,7 @@ def verify(
 @app.command()
 def remove(name: Annotated[str, typer.Argument(help="A model of data/models.toml.")]) -> None:
     """Delete a model's file and its partial downloads from the cache."""
-    _, catalog, cache = opened()
+    _, catalog, cache = catalog_and_cache()
     model = catalog[name]
     gone = cache.remove(model)
     if cache.path(model).exists():

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from service import settings as settings_module
-from service.cli.evaluate import EXIT, bar
-from service.cli.reading import show
+from service.cli.evaluate import EXIT, case_progress
+from service.cli.markdown import print_markdown
 from service.engine.pool import Engines
 from service.evaluation import diagnosis
 from service.evaluation import promote as promotions
@@ -32,7 +32,7 @@ def command(
     folder = settings.data_dir / "prompts" / draft
     prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else Path(draft))
     done = asyncio.run(_promote(settings, prompt, accept, minimum))
-    show(done.text)
+    print_markdown(done.text)
     if not done.written:
         typer.echo(
             f"sameboat: not promoted: {done.verdict.word}. {done.verdict.reason}.\n"
@@ -50,7 +50,7 @@ async def _promote(
     engine = engines.get(prompt.spec.model)
     try:
         await engine.ready()
-        with bar() as shown:
+        with case_progress() as shown:
             task = shown.add_task(prompt.name, total=None)
             return await promotions.promote(
                 prompt,

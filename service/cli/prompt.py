@@ -13,7 +13,7 @@ from rich.table import Table
 
 from service import settings as settings_module
 from service import text_files
-from service.cli import changes
+from service.cli import prompt_report
 from service.engine.pool import Engines
 from service.errors import InputsError, PromptError
 from service.evaluation import cases
@@ -27,7 +27,7 @@ app = typer.Typer(help="Prompts: list, check and run them.", no_args_is_help=Tru
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def found(name: str) -> Prompt:
+def find_prompt(name: str) -> Prompt:
     """A promoted prompt by its name, or a prompt file by its path."""
     if name.endswith((".yml", ".yaml")) or "/" in name:
         return load(Path(name))
@@ -35,7 +35,7 @@ def found(name: str) -> Prompt:
 
 
 @app.command("list")
-def list_(
+def list_prompts(
     as_json: Json = False,
     names: Annotated[bool, typer.Option("--names", help="Print only the names, one a line.")] = False,
     models: Annotated[bool, typer.Option("--models", help="Print only the models they need, one a line.")] = False,
@@ -91,7 +91,7 @@ def validate(
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")]) -> None:
     """The file's text."""
-    typer.echo(found(name).text, nl=False)
+    typer.echo(find_prompt(name).text, nl=False)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def export(
     to: Annotated[str, typer.Option("--to", help="portable, promptfoo or prompty.")] = "portable",
 ) -> None:
     """The prompt in another tool's format; what that format cannot say goes to standard error."""
-    prompt = found(name)
+    prompt = find_prompt(name)
     if to == "promptfoo":
         rows = [{**case.values, "id": case.id} for case in cases.load(prompt)]
         text, left = promptfoo.to_promptfoo(prompt, rows)
@@ -114,7 +114,7 @@ def export(
 
 
 @app.command("import")
-def import_(
+def import_prompt(
     path: Annotated[Path, typer.Argument(help="Another tool's file.")],
     kind: Annotated[
         str | None, typer.Option("--from", help="prompty, promptfoo or portable. Default: by its name.")
@@ -122,7 +122,7 @@ def import_(
     cases_to: Annotated[Path | None, typer.Option("--cases", help="promptfoo: write its tests here, as cases.")] = None,
 ) -> None:
     """A Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml; what was not read goes to stderr."""
-    text = text_of(path)
+    text = read_text(path)
     kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
     left: list[str] = []
     if kind == "promptfoo":
@@ -142,7 +142,7 @@ def import_(
         typer.echo(f"not read: {sentence}", err=True)
 
 
-app.command("report")(changes.command)
+app.command("report")(prompt_report.command)
 
 
 @app.command()
@@ -156,8 +156,8 @@ def run(
     """Answer one input, the way the service does."""
     if mode not in ("fast", "exact"):
         raise typer.BadParameter("fast or exact", param_hint="--mode")
-    prompt = found(name)
-    result = asyncio.run(_run(prompt, parsed(prompt, given or []), mode, model))
+    prompt = find_prompt(name)
+    result = asyncio.run(_run(prompt, parse_inputs(prompt, given or []), mode, model))
     if as_json:
         usage = {"prompt": result.answer.usage.prompt, "completion": result.answer.usage.completion}
         typer.echo(json.dumps({"value": result.value, "text": result.text, "fingerprint": result.fingerprint,
@@ -169,12 +169,12 @@ def run(
         raise typer.Exit(1)
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A file's text. Raises PromptError."""
     return text_files.read(path, PromptError)
 
 
-def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
+def parse_inputs(prompt: Prompt, given: list[str]) -> dict[str, Any]:
     """NAME=VALUE pairs as inputs; what is not a string in the schema is read as JSON."""
     inputs: dict[str, Any] = {}
     for pair in given:
@@ -182,7 +182,7 @@ def parsed(prompt: Prompt, given: list[str]) -> dict[str, Any]:
         if not separator:
             raise InputsError(f"{pair!r} is not NAME=VALUE.", [(f"/{pair}", "has no value")])
         if value.startswith("@"):
-            value = text_of(Path(value[1:]))
+            value = read_text(Path(value[1:]))
         declared = prompt.inputs_schema.get("properties", {}).get(name)
         kind = declared.get("type", "string") if isinstance(declared, dict) else "string"  # true is a schema too
         try:

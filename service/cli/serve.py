@@ -37,9 +37,9 @@ def command(
     try:
         settings = settings_module.load(**given)
         logs.install(settings.log_level.upper())
-        logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
+        logging.getLogger("uvicorn.error").addFilter(shorten_startup_error)
         exposure.require(settings)
-        engines = engines_of(settings)
+        engines = start_engines(settings)
         if settings.secret is not None:
             folders.require(settings.state_dir, "SAMEBOAT_STATE_DIR")
         from service.http.app import create_app
@@ -58,7 +58,7 @@ def command(
         raise typer.Exit(STARTUP_FAILED)
 
 
-def engines_of(settings: Settings) -> Engines:
+def start_engines(settings: Settings) -> Engines:
     """The engines; the local one's model is fetched, verified, and loads already. Raises ModelError, UnknownModel."""
     if settings.engine != "local":
         from service.engine.pool import Engines
@@ -75,7 +75,7 @@ def engines_of(settings: Settings) -> Engines:
     return engines
 
 
-def in_one_sentence(record: logging.LogRecord) -> bool:
+def shorten_startup_error(record: logging.LogRecord) -> bool:
     """An error of ours that ends the start (a second process on a SQLite file, no Postgres) needs no traceback."""
     said = record.getMessage().strip()
     if said.startswith("Traceback") and (ours := re.match(r"service\.errors\.\w+: (.+)", said.splitlines()[-1])):

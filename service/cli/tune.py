@@ -50,7 +50,7 @@ def floor() -> int:
 
 
 @dataclass
-class Candidate:
+class TuningCandidate:
     """The parent, or one of its copies."""
 
     model: Model
@@ -64,20 +64,20 @@ class Candidate:
         rows = [asdict(each) for each in self.speeds]
         return Speed(**{key: round(median(row[key] for row in rows), 1) for key in rows[0]})
 
-    def gain(self, parent: Candidate) -> float:
+    def gain(self, parent: TuningCandidate) -> float:
         """The geometric mean of its speed-ups over the parent's medians."""
         mine, theirs = asdict(self.speed), asdict(parent.speed)
         return round(geometric_mean(mine[key] / theirs[key] for key in mine), 3)
 
     @property
-    def shown_not_worse(self) -> bool:
+    def may_replace_parent(self) -> bool:
         """Whether the cases say that it may replace its parent: a PASS, and none with enough cases that is not one."""
         words = {each.word for each in self.verdicts.values()}
         unsure = [each for each in self.verdicts.values() if each.word == "NOT ENOUGH EVIDENCE" and each.n >= floor()]
         return "PASS" in words and "REGRESSION" not in words and not unsure
 
 
-def run(
+def tune(
     settings: Settings,
     catalog: Catalog,
     cache: Cache,
@@ -96,25 +96,25 @@ def run(
     if unknown := sorted(set(chosen) - set(quantize.TYPES)):
         raise SettingsError(f"{unknown[0]!r} is not one of {', '.join(quantize.TYPES)}.", key="--type")
     console = Console(stderr=True)
-    found = [Candidate(parent)]
+    found = [TuningCandidate(parent)]
     for each in chosen:
         console.print(f"making {parent.name}:{each}")
-        found.append(Candidate(made(settings, cache, parent, each)))
+        found.append(TuningCandidate(make_copy(settings, cache, parent, each)))
     scored = scored_prompts(Library(settings.data_dir), parent.name, catalog.default, prompts)
     asyncio.run(_measure(found, rounds, console))
     asyncio.run(_score(found, scored, Library(settings.data_dir), console))
-    winner = record(settings, catalog, found)
+    winner = record_winner(settings, catalog, found)
     if as_json:
         typer.echo(json.dumps(rows_of(found), indent=2))
     else:
-        Console().print(table(found))
+        Console().print(render_table(found))
         path = tuned.path_of(catalog.path)
         best = found[0] if winner is None else winner
         typer.echo(f"The winner is {best.model.name}. Recorded in {path}; use it by its name, for example:")
         typer.echo(f"  SAMEBOAT_MODEL={best.model.name} sameboat serve")
 
 
-def made(settings: Settings, cache: Cache, parent: Model, kind: str) -> Model:
+def make_copy(settings: Settings, cache: Cache, parent: Model, kind: str) -> Model:
     """A copy in the cache, as a catalog entry."""
     partial = cache.root / "partial" / f"{parent.sha256}.{kind}.made.part"
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def scored_prompts(library: Library, name: str, default: str, wanted: Sequence[s
     return [prompt for prompt in library if (prompt.spec.model or default) == name]
 
 
-async def _measure(found: list[Candidate], rounds: int, console: Console) -> None:
+async def _measure(found: list[TuningCandidate], rounds: int, console: Console) -> None:
     settings = settings_module.load(**MEASURED)
     for round_ in range(rounds):
         for each in found:
@@ -149,7 +149,7 @@ async def _measure(found: list[Candidate], rounds: int, console: Console) -> Non
                 await engine.stop(0)
 
 
-async def _score(found: list[Candidate], prompts: Sequence[Prompt], library: Library, console: Console) -> None:
+async def _score(found: list[TuningCandidate], prompts: Sequence[Prompt], library: Library, console: Console) -> None:
     """Answer every case with every candidate, the parent first, and compare each copy with it case by case."""
     settings = settings_module.load()
     for each in found:
@@ -167,17 +167,17 @@ async def _score(found: list[Candidate], prompts: Sequence[Prompt], library: Lib
             await engine.stop(0)
 
 
-def record(settings: Settings, catalog: Catalog, found: list[Candidate]) -> Candidate | None:
+def record_winner(settings: Settings, catalog: Catalog, found: list[TuningCandidate]) -> TuningCandidate | None:
     """Write what was found; the copy that won, or None when the parent stays the best."""
     parent, copies = found[0], found[1:]
-    faster = [each for each in copies if each.shown_not_worse and each.gain(parent) > 1]
+    faster = [each for each in copies if each.may_replace_parent and each.gain(parent) > 1]
     winner = max(faster, key=lambda each: each.gain(parent), default=None)
     threads, _ = resources.threads(settings)
     about = {
         "winner": (winner or parent).model.name,
         "sha256": (winner or parent).model.sha256,
         "parent_sha256": parent.model.sha256,
-        "engine": parent_version(parent.model, settings),
+        "engine": engine_version(parent.model, settings),
         "cpu": cpu(),
         "threads": threads,
         "measured": rows_of(found),
@@ -190,7 +190,7 @@ def record(settings: Settings, catalog: Catalog, found: list[Candidate]) -> Cand
     return winner
 
 
-def parent_version(model: Model, settings: Settings) -> str:
+def engine_version(model: Model, settings: Settings) -> str:
     """What made the copies and decoded."""
     return LocalEngine(model, settings).identity.version
 
@@ -205,7 +205,7 @@ def cpu(path: Path = Path("/proc/cpuinfo")) -> str:
     return names[0] if names else platform.machine()
 
 
-def rows_of(found: list[Candidate]) -> list[dict[str, object]]:
+def rows_of(found: list[TuningCandidate]) -> list[dict[str, object]]:
     """What was measured, one row per candidate: MB, tokens a second, speed-up, and per prompt the score and verdict."""
     rows: list[dict[str, object]] = []
     for each in found:
@@ -226,7 +226,7 @@ def rows_of(found: list[Candidate]) -> list[dict[str, object]]:
     return rows
 
 
-def table(found: list[Candidate]) -> Table:
+def render_table(found: list[TuningCandidate]) -> Table:
     """The rows for a person."""
     rows = rows_of(found)
     shown = Table(title="tokens a second; gain: geometric mean of the three speed-ups", title_justify="left")

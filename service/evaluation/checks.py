@@ -1,7 +1,7 @@
 """Checks: pure functions of a case and its answer, to pass or fail with a reason.
 
-What comes in: an evaluator of the prompt file, a case, a result. What goes out: a `Checked`. An answer that was cut or
-cannot be used fails every check. Strings in evaluators are templated with the case's values, once.
+What comes in: an evaluator of the prompt file, a case, a result. What goes out: a `CheckResult`. An answer that was cut
+or cannot be used fails every check. Strings in evaluators are templated with the case's values, once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.prompts.spec import Evaluator, JsonCheck, JudgeCheck, SimilarityChe
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """The outcome of one check on one case."""
 
     name: str
@@ -36,7 +36,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Answered:
+class CheckInput:
     """What a check looks at: the text, the parsed value if there is one, why it cannot be used, if so, and what judges
     chose or observing checks saw, by the check's name."""
 
@@ -46,15 +46,15 @@ class Answered:
     judgements: Mapping[str, str] = field(default_factory=dict)
 
 
-def check(evaluator: Evaluator, case: Case, answered: Answered) -> Checked:
+def check(evaluator: Evaluator, case: Case, answered: CheckInput) -> CheckResult:
     """Apply one evaluator. Raises EvaluationError when it cannot be applied, which is never a pass."""
     if answered.problem is not None:
-        return Checked(evaluator.name, False, answered.problem, 0.0)
+        return CheckResult(evaluator.name, False, answered.problem, 0.0)
     passed, reason, score = _KINDS[evaluator.kind](evaluator, case, answered)
-    return Checked(evaluator.name, passed, reason, score)
+    return CheckResult(evaluator.name, passed, reason, score)
 
 
-def filled(template: str, case: Case) -> str:
+def fill(template: str, case: Case) -> str:
     """An evaluator's string with the case's values. Raises EvaluationError for an unknown name."""
     try:
         return substitute(template, case.values)
@@ -62,20 +62,20 @@ def filled(template: str, case: Case) -> str:
         raise EvaluationError(f"case {case.id}: {error}", key=error.key) from None
 
 
-Outcome = tuple[bool, str, float]
+RawResult = tuple[bool, str, float]
 
 
-def _plain(passed: bool, reason: str) -> Outcome:
+def _plain(passed: bool, reason: str) -> RawResult:
     return passed, reason, float(passed)
 
 
-def _string(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+def _string(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     """GitHub's semantics (gh-models cmd/eval): equals is exact on the trimmed answer, the others ignore case."""
     spec = evaluator.string
     assert isinstance(spec, StringCheck)
     text = answered.text
     if spec.equals is not None:
-        wanted = filled(spec.equals, case)
+        wanted = fill(spec.equals, case)
         close = ", which differs in case only" if text.strip().lower() == wanted.lower() else ""
         return _plain(text.strip() == wanted, f"expected {wanted!r}, got {text.strip()!r}{close}")
     folded = text.lower()
@@ -86,30 +86,30 @@ def _string(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
         ("endsWith", spec.endsWith, folded.endswith),
     ):
         if template is not None:
-            wanted = filled(template, case)
+            wanted = fill(template, case)
             return _plain(passes(wanted.lower()), f"{name} {wanted!r}")
     raise AssertionError("the file's validation lets exactly one through")
 
 
-def _regex(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+def _regex(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     try:
-        found = regex.found(filled(evaluator.regex or "", case), answered.text)
+        found = regex.search(fill(evaluator.regex or "", case), answered.text)
     except EvaluationError as error:
         raise EvaluationError(f"case {case.id}: {evaluator.name}: {error}", key=error.key) from None
     return _plain(found, f"matches {evaluator.regex!r}")
 
 
-def _not_contains(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
-    wanted = filled(evaluator.notContains or "", case)
+def _not_contains(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
+    wanted = fill(evaluator.notContains or "", case)
     return _plain(wanted.lower() not in answered.text.lower(), f"must not contain {wanted!r}")
 
 
-def _one_of(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
-    allowed = [filled(option, case) for option in evaluator.oneOf or ()]
+def _one_of(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
+    allowed = [fill(option, case) for option in evaluator.oneOf or ()]
     return _plain(answered.text.strip() in allowed, f"one of {allowed}, got {answered.text.strip()!r}")
 
 
-def _json(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+def _json(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     """Valid JSON, the schema, and the values at pointers; the score is the share of pointers that are equal."""
     spec = evaluator.json_
     assert isinstance(spec, JsonCheck)
@@ -139,7 +139,7 @@ def _expected(wanted: Any, case: Case) -> Any:
             if whole[1] not in case.values:
                 raise EvaluationError(f"case {case.id} has no {whole[1]!r}.", key=whole[1])
             return case.values[whole[1]]
-        return filled(wanted, case)
+        return fill(wanted, case)
     return wanted
 
 
@@ -164,10 +164,10 @@ def at_pointer(value: Any, pointer: str) -> Any:
     return value
 
 
-def _similarity(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+def _similarity(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     spec = evaluator.similarity
     assert isinstance(spec, SimilarityCheck)
-    wanted = filled(spec.to, case)
+    wanted = fill(spec.to, case)
     metrics: dict[str, Callable[[str, str], float]] = {
         "ratio": lambda a, b: float(fuzz.ratio(a, b)) / 100,
         "tokenSet": lambda a, b: float(fuzz.token_set_ratio(a, b)) / 100,
@@ -220,7 +220,7 @@ def score_of(evaluator: Evaluator, said: Any) -> float:
     raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1, not {said!r}.", key="python")
 
 
-def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+def _python(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     """`module:function`, called with (values, text, value); it returns a bool, or a score of 0..1 that passes at 1.
 
     What a check with the mark `observes` saw is taken from the answer's judgements: `observation.py` looked.
@@ -240,7 +240,7 @@ def _python(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
     return float(seen) >= 1, f"{evaluator.python} saw {float(seen):g} in {looks_at}", float(seen)
 
 
-def _llm(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
+def _llm(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     """The score of what the judge chose, which `judge.py` asked for when the answer was made."""
     spec = evaluator.llm
     assert isinstance(spec, JudgeCheck)
@@ -254,7 +254,7 @@ def _llm(evaluator: Evaluator, case: Case, answered: Answered) -> Outcome:
     return scores[chosen] >= spec.threshold, f"{spec.modelId} says {chosen!r}", scores[chosen]
 
 
-_KINDS: dict[str, Callable[[Evaluator, Case, Answered], Outcome]] = {
+_KINDS: dict[str, Callable[[Evaluator, Case, CheckInput], RawResult]] = {
     "string": _string,
     "regex": _regex,
     "notContains": _not_contains,

@@ -22,10 +22,10 @@ from service.evaluation.recording import Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 
-Seen = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
+ComparedAnswer = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
 """Text, token ids, probabilities of the labels: what must be the same."""
-Ask = Callable[[Mapping[str, Any], Mode], Awaitable[Seen]]
-Fresh = Callable[[], Awaitable[Engine]]
+AskFunction = Callable[[Mapping[str, Any], Mode], Awaitable[ComparedAnswer]]
+StartEngine = Callable[[], Awaitable[Engine]]
 BATCH = 8  # asked at the same time in a full batch; more wait in the engine's queue
 SHUFFLE = 20261125  # the seed of the other order
 
@@ -47,7 +47,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Report:
+class DeterminismReport:
     """Every way, and the recording, if there is one: how many of its answers the reference gives."""
 
     prompt: str
@@ -89,12 +89,12 @@ class Report:
 async def examine(
     prompt: Prompt,
     cases: Sequence[Case],
-    fresh: Fresh,
+    fresh: StartEngine,
     *,
-    http: Ask | None = None,
+    http: AskFunction | None = None,
     known: Mapping[str, Record] | None = None,
     said: Callable[[str], None] = lambda way: None,
-) -> Report:
+) -> DeterminismReport:
     """Ask every case in every way and mode. `fresh` starts an engine of its own process each time it is called.
 
     Raises EvaluationError without cases, and for an engine that has no `exact` mode: there is nothing to hold it to.
@@ -102,7 +102,7 @@ async def examine(
     if not cases:
         raise EvaluationError(f"{prompt.name} has no cases.", key="testData")
     ways: list[Way] = []
-    reference: dict[str, Seen] = {}
+    reference: dict[str, ComparedAnswer] = {}
     shuffled = list(cases)
     random.Random(SHUFFLE).shuffle(shuffled)  # noqa: S311  (an order, not a secret)
     modes: tuple[Mode, ...] = ("exact", "fast")
@@ -136,11 +136,11 @@ async def examine(
         recorded = sum(
             case.id in known and known[case.id].tokens == reference[case.id][1] for case in cases
         )  # fmt: skip
-    return Report(prompt.name, tuple(ways), recorded)
+    return DeterminismReport(prompt.name, tuple(ways), recorded)
 
 
-def _of(prompt: Prompt, engine: Engine) -> Ask:
-    async def ask(inputs: Mapping[str, Any], mode: Mode) -> Seen:
+def _of(prompt: Prompt, engine: Engine) -> AskFunction:
+    async def ask(inputs: Mapping[str, Any], mode: Mode) -> ComparedAnswer:
         answer = (await prompts.run(prompt, inputs, engine, mode=mode, reuse=False)).answer
         return answer.text, answer.tokens, tuple((answer.probabilities or {}).items())
 
@@ -148,12 +148,12 @@ def _of(prompt: Prompt, engine: Engine) -> Ask:
 
 
 async def _all(
-    prompt: Prompt, order: Sequence[Case], ask: Ask, mode: Mode, at_once: int
-) -> tuple[dict[str, Seen], float]:
+    prompt: Prompt, order: Sequence[Case], ask: AskFunction, mode: Mode, at_once: int
+) -> tuple[dict[str, ComparedAnswer], float]:
     """Every case's answer, `at_once` at a time, started in this order; and the seconds it took."""
     places = asyncio.Semaphore(at_once)
 
-    async def one(case: Case) -> tuple[str, Seen]:
+    async def one(case: Case) -> tuple[str, ComparedAnswer]:
         async with places:
             return case.id, await ask(case.inputs(prompt), mode)
 

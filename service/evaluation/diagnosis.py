@@ -15,7 +15,7 @@ from service.engine.types import Engine
 from service.evaluation import runner
 from service.evaluation.cases import Case
 from service.evaluation.recording import Record
-from service.evaluation.runner import Outcome
+from service.evaluation.runner import CaseOutcome
 from service.prompts import lock as locks
 from service.prompts.file import Prompt
 from service.prompts.lock import Lock
@@ -37,7 +37,7 @@ def conditions(settings: Settings) -> dict[str, Any]:
     }
 
 
-def judged_differently(differ: Sequence[Outcome], known: Mapping[str, Record]) -> str:
+def differing_judgements(differ: Sequence[CaseOutcome], known: Mapping[str, Record]) -> str:
     """Which checks say something else of the very same answers; "" where an answer itself differs."""
     if not all(_same(each.records, known) for each in differ):
         return ""

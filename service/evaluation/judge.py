@@ -17,7 +17,7 @@ from dataclasses import replace
 from service.engine.types import Engine, Identity, Message, Request, Sampling
 from service.errors import EvaluationError, InputsError
 from service.evaluation.cases import Case
-from service.evaluation.observation import mark, observe, observing
+from service.evaluation.observation import is_external, observation_fingerprint, observe
 from service.evaluation.recording import Judgement, Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
@@ -30,7 +30,7 @@ Judges = Callable[[str], Engine]
 MAX_TOKENS = 64  # of a reply that only a schema constrains
 
 
-def none(model: str) -> Engine:
+def no_judge(model: str) -> Engine:
     """For evaluations that have no judge. Raises EvaluationError."""
     raise EvaluationError(
         f"a judge ({model}) is needed, and this evaluation has no engine for it.",
@@ -39,7 +39,7 @@ def none(model: str) -> Engine:
     )
 
 
-def request(evaluator: Evaluator, case: Case, text: str, identity: Identity) -> Request:
+def judge_request(evaluator: Evaluator, case: Case, text: str, identity: Identity) -> Request:
     """What the judge is asked about an answer; its template may use the case's values and `{{completion}}`."""
     spec = evaluator.llm
     assert isinstance(spec, JudgeCheck)
@@ -57,7 +57,7 @@ def request(evaluator: Evaluator, case: Case, text: str, identity: Identity) -> 
     return replace(asked, choices=labels, mode="exact")
 
 
-def complete(prompt: Prompt, case: Case, record: Record, identities: Mapping[str, Identity]) -> bool:
+def has_all_judgements(prompt: Prompt, case: Case, record: Record, identities: Mapping[str, Identity]) -> bool:
     """Whether every judgement that the prompt asks for is recorded as it would be asked now."""
     if record.problem is not None:
         return True
@@ -65,13 +65,13 @@ def complete(prompt: Prompt, case: Case, record: Record, identities: Mapping[str
     for each in prompt.spec.evaluators:
         if each.llm is not None and each.llm.modelId not in identities:
             return False
-        wanted = _mark(each, case, record, identities.__getitem__)
+        wanted = _current_fingerprint(each, case, record, identities.__getitem__)
         if wanted is not None and (each.name not in known or known[each.name].fingerprint != wanted):
             return False
     return True
 
 
-async def judged(prompt: Prompt, case: Case, record: Record, judges: Judges) -> Record:
+async def add_judgements(prompt: Prompt, case: Case, record: Record, judges: Judges) -> Record:
     """The record with every judgement that the prompt's checks need; what is there already is not asked again.
 
     Raises EvaluationError for a reply outside the choices and where there is nothing to look with, and what the judge's
@@ -81,30 +81,32 @@ async def judged(prompt: Prompt, case: Case, record: Record, judges: Judges) -> 
         return record
     known, found = dict(record.judgements), []
     for each in prompt.spec.evaluators:
-        wanted = _mark(each, case, record, lambda name: judges(name).identity)
+        wanted = _current_fingerprint(each, case, record, lambda name: judges(name).identity)
         if wanted is None:
             continue
         judgement = known.get(each.name)
         if judgement is None or judgement.fingerprint != wanted:
             if each.llm is None:
-                judgement = await asyncio.to_thread(observe, each, case, record.answered(prompt))
+                judgement = await asyncio.to_thread(observe, each, case, record.check_input(prompt))
             else:
                 engine = judges(each.llm.modelId)
-                asked = request(each, case, record.text, engine.identity)
-                judgement = Judgement(_chosen(await prompts.ask(asked, engine), each, case), wanted)
+                asked = judge_request(each, case, record.text, engine.identity)
+                judgement = Judgement(_valid_choice(await prompts.ask(asked, engine), each, case), wanted)
         found.append((each.name, judgement))
     return replace(record, judgements=tuple(found)) if tuple(found) != record.judgements else record
 
 
-def _mark(evaluator: Evaluator, case: Case, record: Record, identity_of: Callable[[str], Identity]) -> str | None:
+def _current_fingerprint(
+    evaluator: Evaluator, case: Case, record: Record, identity_of: Callable[[str], Identity]
+) -> str | None:
     """The fingerprint of what a judge is asked or a check looks at now; None for a check that needs neither."""
     if evaluator.llm is not None:
         identity = identity_of(evaluator.llm.modelId)
-        return fingerprint(request(evaluator, case, record.text, identity), identity)
-    return mark(evaluator, case, record.text) if observing(evaluator) else None
+        return fingerprint(judge_request(evaluator, case, record.text, identity), identity)
+    return observation_fingerprint(evaluator, case, record.text) if is_external(evaluator) else None
 
 
-def _chosen(result: prompts.Result, evaluator: Evaluator, case: Case) -> str:
+def _valid_choice(result: prompts.Result, evaluator: Evaluator, case: Case) -> str:
     assert isinstance(evaluator.llm, JudgeCheck)
     if result.problem is not None or result.value not in {each.choice for each in evaluator.llm.choices}:
         raise EvaluationError(

@@ -12,19 +12,19 @@ import inspect
 
 from service.errors import EvaluationError
 from service.evaluation.cases import Case
-from service.evaluation.checks import Answered, function_of, score_of
+from service.evaluation.checks import CheckInput, function_of, score_of
 from service.evaluation.recording import Judgement
 from service.prompts.fingerprint import canonical
 from service.prompts.observes import observed
 from service.prompts.spec import Evaluator
 
 
-def observing(evaluator: Evaluator) -> bool:
+def is_external(evaluator: Evaluator) -> bool:
     """Whether the check looks at more than the case and the answer. Raises EvaluationError if it cannot be imported."""
     return evaluator.python is not None and observed(function_of(evaluator)) is not None
 
 
-def mark(evaluator: Evaluator, case: Case, text: str) -> str:
+def observation_fingerprint(evaluator: Evaluator, case: Case, text: str) -> str:
     """What an observation is kept under: sha256 over the check and its module's source, the case's values, the answer.
 
     Raises EvaluationError for a check whose source cannot be read, since nobody could tell that it changed.
@@ -42,7 +42,7 @@ def mark(evaluator: Evaluator, case: Case, text: str) -> str:
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def observe(evaluator: Evaluator, case: Case, answered: Answered) -> Judgement:
+def observe(evaluator: Evaluator, case: Case, answered: CheckInput) -> Judgement:
     """Look. Raises EvaluationError when there is nothing to look with, which is never a pass."""
     score = score_of(evaluator, function_of(evaluator)(dict(case.values), answered.text, answered.value))
-    return Judgement(repr(score), mark(evaluator, case, answered.text))
+    return Judgement(repr(score), observation_fingerprint(evaluator, case, answered.text))

@@ -22,10 +22,10 @@ from service.errors import EvaluationError, InputsError, PromptError
 from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, judge, recording, report, runner
 from service.evaluation.cases import Case
-from service.evaluation.checks import Checked
+from service.evaluation.checks import CheckResult
 from service.evaluation.judge import Judges
 from service.evaluation.recording import Journal, Record
-from service.evaluation.runner import Outcome, Progress
+from service.evaluation.runner import CaseOutcome, ProgressCallback
 from service.evaluation.verdict import Verdict, decide
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, save
@@ -41,7 +41,7 @@ class Promotion:
     """What came of it. `written` says whether the promoted prompt changed."""
 
     prompt: Prompt
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CaseOutcome, ...]
     verdict: Verdict
     written: bool
     text: str
@@ -60,9 +60,9 @@ async def evaluate(
     engine: Engine,
     *,
     journal: Journal | None = None,
-    judges: Judges = judge.none,
-    progress: Progress = lambda done, total: None,
-) -> list[Outcome]:
+    judges: Judges = judge.no_judge,
+    progress: ProgressCallback = lambda done, total: None,
+) -> list[CaseOutcome]:
     """Run the prompt on its cases, taking from recording and journal what was asked exactly so before."""
     path = folder / "recording.jsonl"
     known = recording.read(path) if path.exists() else {}
@@ -70,7 +70,7 @@ async def evaluate(
     return await runner.run(prompt, cases, engine, known=known, journal=journal, judges=judges, progress=progress)
 
 
-def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
+def replay(prompt: Prompt, folder: Path) -> list[CaseOutcome]:
     """Judge the recording again, with no model: every answer must be in it with the fingerprint that it has now.
 
     What decodes, and what judges, is taken from the lock; what checks saw outside, from the recording. Raises
@@ -80,8 +80,8 @@ def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
     known = recording.read(folder / "recording.jsonl")
     cases = case_files.load(prompt, folder)
     runner.require_checks(prompt, cases)
-    found = {case.id: runner.recorded(prompt, case, known) for case in cases}
-    missed = [case.id for case in cases if not _whole(prompt, case, found[case.id], lock)]
+    found = {case.id: runner.recorded_answers(prompt, case, known) for case in cases}
+    missed = [case.id for case in cases if not _is_recorded(prompt, case, found[case.id], lock)]
     if missed:
         raise EvaluationError(
             f"{prompt.name}: {len(missed)} of {len(cases)} cases are not in the recording as they are asked now, "
@@ -89,14 +89,14 @@ def replay(prompt: Prompt, folder: Path) -> list[Outcome]:
             key=missed[0],
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
-    return [runner.judge(prompt, case, found[case.id], kept=True) for case in cases]
+    return [runner.apply_checks(prompt, case, found[case.id], kept=True) for case in cases]
 
 
-def _whole(prompt: Prompt, case: Case, records: list[Record], lock: Lock) -> bool:
+def _is_recorded(prompt: Prompt, case: Case, records: list[Record], lock: Lock) -> bool:
     """Whether a recording holds every answer to the case, and every judgement of it, as they are asked for now."""
     return len(records) == prompt.spec.repeats and all(
         record.fingerprint == runner.fingerprint_of(prompt, case, lock.identity, repeat)
-        and judge.complete(prompt, case, record, lock.judge_identities)
+        and judge.has_all_judgements(prompt, case, record, lock.judge_identities)
         for repeat, record in enumerate(records)
     )
 
@@ -106,10 +106,10 @@ async def live(
     folder: Path,
     engine: Engine,
     *,
-    judges: Judges = judge.none,
+    judges: Judges = judge.no_judge,
     conditions: Mapping[str, Any] | None = None,
-    progress: Progress = lambda done, total: None,
-) -> list[Outcome]:
+    progress: ProgressCallback = lambda done, total: None,
+) -> list[CaseOutcome]:
     """Ask the model again, every case: it must give the recording's very tokens.
 
     Raises EvaluationError that names the cases that differ, and which of model, template, engine, threads and batch
@@ -121,7 +121,7 @@ async def live(
     differ = [each for each in outcomes if any(known.get(record.key) != record for record in each.records)]
     if differ:
         found = locks.make(prompt, folder, engine.identity, recorded_with=conditions)
-        why = diagnosis.judged_differently(differ, known) or await diagnosis.explain(
+        why = diagnosis.differing_judgements(differ, known) or await diagnosis.explain(
             prompt, [each.case for each in differ], known, engine, locks.read(folder / "lock.json"), found
         )
         raise EvaluationError(
@@ -141,9 +141,9 @@ async def promote(
     accept: str | None = None,
     minimum: float | None = None,
     journal: Journal | None = None,
-    judges: Judges = judge.none,
+    judges: Judges = judge.no_judge,
     conditions: Mapping[str, Any] | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
     write: bool = True,
 ) -> Promotion:
     """Promote `draft` to `target` (data/prompts/NAME). `accept` is the reason for taking what is not a PASS.
@@ -175,7 +175,7 @@ async def promote(
 
 
 def verdict_of(
-    prompt: Prompt, now: Sequence[Outcome], before: Sequence[Outcome] | None, *, minimum: float | None = None
+    prompt: Prompt, now: Sequence[CaseOutcome], before: Sequence[CaseOutcome] | None, *, minimum: float | None = None
 ) -> Verdict:
     """The verdict on outcomes, with the prompt's own minimums and one for all its checks together."""
     minimums = {each.name: each.minimum for each in prompt.spec.evaluators if each.minimum is not None}
@@ -188,7 +188,7 @@ def verdict_of(
     return decide(runner.passes(now), old, scores=graded, minimums=minimums, asks_the_same=same)
 
 
-def home_of_cases(draft: Prompt, target: Path) -> Path:
+def cases_folder(draft: Prompt, target: Path) -> Path:
     """The folder of a draft's cases: its own, else, where its file of cases is not there, the promoted prompt's."""
     name = draft.spec.testDataFile
     beside = draft.path.parent if draft.path is not None else target
@@ -196,12 +196,12 @@ def home_of_cases(draft: Prompt, target: Path) -> Path:
 
 
 async def _outcomes(
-    draft: Prompt, target: Path, engine: Engine, journal: Journal | None, judges: Judges, progress: Progress
-) -> tuple[Path, list[Outcome]]:
+    draft: Prompt, target: Path, engine: Engine, journal: Journal | None, judges: Judges, progress: ProgressCallback
+) -> tuple[Path, list[CaseOutcome]]:
     """Where the draft's cases are, and what came of them."""
     path = target / "recording.jsonl"
     known = recording.read(path) if path.exists() else {}
-    folder = home_of_cases(draft, target)
+    folder = cases_folder(draft, target)
     cases = case_files.load(draft, folder)
     return folder, await runner.run(
         draft, cases, engine, known=known, journal=journal, judges=judges, progress=progress
@@ -217,7 +217,7 @@ async def baseline(
     engine: Engine | None = None,
     journal: Journal | None = None,
     more: Mapping[str, Record] | None = None,
-) -> list[Outcome] | None:
+) -> list[CaseOutcome] | None:
     """The promoted prompt's answers, judged by the draft's checks; None when nothing is promoted.
 
     They are taken from its recording. For cases that are new, or whose inputs changed under the same id, they are taken
@@ -235,21 +235,22 @@ async def baseline(
     for name, records in by_case.items():
         case = cases.get(name)
         if case is None:
-            gone = tuple(Checked(each.name, False, "dropped", 0.0) for each in draft.spec.evaluators)
-            found.append(Outcome(Case(name, {}), records[0], gone))
-        elif draft.path == file or _asked(promoted, case, identity) == records[0].fingerprint:  # in place: text is gone
-            judged = [await judge.judged(draft, case, record, judges) for record in records]
-            found.append(runner.judge(draft, case, judged, kept=True))
+            gone = tuple(CheckResult(each.name, False, "dropped", 0.0) for each in draft.spec.evaluators)
+            found.append(CaseOutcome(Case(name, {}), records[0], gone))
+        # A prompt that was edited in place has lost its old text, so its fingerprints cannot be computed again.
+        elif draft.path == file or _fingerprint_if_valid(promoted, case, identity) == records[0].fingerprint:
+            judged = [await judge.add_judgements(draft, case, record, judges) for record in records]
+            found.append(runner.apply_checks(draft, case, judged, kept=True))
     if draft.path == file:
         return found
     done = {each.case.id for each in found}
     new = []
     for case in (each for each in cases.values() if each.id not in done):
-        records = runner.recorded(promoted, case, more or {})
-        if records and _asked(promoted, case, identity) == records[0].fingerprint:
-            judged = [await judge.judged(draft, case, record, judges) for record in records]
-            found.append(runner.judge(draft, case, judged, kept=True))
-        elif _asked(promoted, case, identity) is not None:
+        records = runner.recorded_answers(promoted, case, more or {})
+        if records and _fingerprint_if_valid(promoted, case, identity) == records[0].fingerprint:
+            judged = [await judge.add_judgements(draft, case, record, judges) for record in records]
+            found.append(runner.apply_checks(draft, case, judged, kept=True))
+        elif _fingerprint_if_valid(promoted, case, identity) is not None:
             new.append(case)
     if new and engine is not None and engine.identity == identity:
         checks = promoted.spec.model_copy(update={"evaluators": draft.spec.evaluators})
@@ -265,7 +266,7 @@ def _promoted_text(draft: Prompt, target: Path) -> str | None:
     return text_files.read(file, PromptError) if file.exists() and draft.path != file else None
 
 
-def _asked(promoted: Prompt, case: Case, identity: Identity) -> str | None:
+def _fingerprint_if_valid(promoted: Prompt, case: Case, identity: Identity) -> str | None:
     """The fingerprint with which the promoted prompt asks this case; None if the case no longer fits its inputs."""
     try:
         return runner.fingerprint_of(promoted, case, identity)
@@ -277,7 +278,7 @@ def _write(
     draft: Prompt,
     source: Path,
     target: Path,
-    outcomes: list[Outcome],
+    outcomes: list[CaseOutcome],
     asked: list[Record],
     lock: Callable[[Prompt, Path], Lock],
 ) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service import private, text_files
 from service.errors import EvaluationError
-from service.evaluation.checks import Answered
+from service.evaluation.checks import CheckInput
 from service.prompts.file import Prompt
 from service.prompts.run import Result
 
@@ -65,12 +65,12 @@ class Record:
             repeat, (), answer.usage.prompt, round(answer.timings.total_s, 4),
         )  # fmt: skip
 
-    def answered(self, prompt: Prompt) -> Answered:
+    def check_input(self, prompt: Prompt) -> CheckInput:
         """What the prompt's checks look at."""
         value: Any = None
         if self.problem is None and (prompt.schema is not None or prompt.spec.responseFormat == "json_object"):
             value = json.loads(self.text)
-        return Answered(self.text, value, self.problem, {name: each.choice for name, each in self.judgements})
+        return CheckInput(self.text, value, self.problem, {name: each.choice for name, each in self.judgements})
 
     def line(self, *, timed: bool = False) -> str:
         """The record's line; `timed` with the seconds that it took."""

@@ -58,7 +58,7 @@ _lock = threading.Lock()
 _kept: list[_Child] = []
 
 
-def found(pattern: str, text: str, *, deadline_s: float = DEADLINE_S) -> bool:
+def search(pattern: str, text: str, *, deadline_s: float = DEADLINE_S) -> bool:
     """Whether the pattern is found in the text. Raises EvaluationError for no pattern, and for one that takes long."""
     with _lock:
         if not _kept or _kept[0].process.poll() is not None:

@@ -7,8 +7,8 @@ import html
 import re
 from collections.abc import Sequence
 
-from service.evaluation.checks import Answered, check
-from service.evaluation.runner import Outcome
+from service.evaluation.checks import CheckInput, check
+from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt
@@ -17,7 +17,7 @@ from service.prompts.tree import EDITORS
 SHOWN = 20  # failures listed by name
 
 
-def rate(passed: int, n: int) -> str:
+def format_rate(passed: int, n: int) -> str:
     """A pass rate with its 95 % Wilson interval, in percent."""
     low, high = wilson(passed, n)
     return f"{100 * passed / n:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
@@ -25,9 +25,9 @@ def rate(passed: int, n: int) -> str:
 
 def markdown(
     prompt: Prompt,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[CaseOutcome],
     verdict: Verdict | None = None,
-    before: Sequence[Outcome] = (),
+    before: Sequence[CaseOutcome] = (),
     *,
     old: str | None = None,
 ) -> str:
@@ -56,7 +56,7 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _scores(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
+def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
     """The table of pass rates, with mean scores where a check gives more than pass and fail."""
     graded = {
         number
@@ -70,16 +70,16 @@ def _scores(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
         chosen = [outcome for outcome in outcomes if name in ("all", outcome.case.slice)]
         for number, evaluator in enumerate(prompt.spec.evaluators):
             passed = sum(outcome.checks[number].passed for outcome in chosen)
-            line = f"| {name} | {evaluator.name} | {passed} | {len(chosen)} | {rate(passed, len(chosen))} |"
+            line = f"| {name} | {evaluator.name} | {passed} | {len(chosen)} | {format_rate(passed, len(chosen))} |"
             if number in graded:
-                line += f" {mean([outcome.checks[number].score for outcome in chosen])} |"
+                line += f" {format_mean([outcome.checks[number].score for outcome in chosen])} |"
             elif graded:
                 line += " |"
             lines.append(line)
     return lines
 
 
-def guessing(prompt: Prompt, outcomes: Sequence[Outcome]) -> str:
+def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:
     """What the best label would pass if it were always the answer: the rate that a prompt has to beat. "" where there
     are no labels, or a check that is no pure function of the answer."""
     checks = prompt.spec.evaluators
@@ -87,7 +87,7 @@ def guessing(prompt: Prompt, outcomes: Sequence[Outcome]) -> str:
         return ""
     passed = {
         label: sum(
-            all(check(each, outcome.case, Answered(label, None, None)).passed for each in checks)
+            all(check(each, outcome.case, CheckInput(label, None, None)).passed for each in checks)
             for outcome in outcomes
         )
         for label in prompt.spec.choices
@@ -97,7 +97,7 @@ def guessing(prompt: Prompt, outcomes: Sequence[Outcome]) -> str:
     return f"Always answering `{best}` would pass {passed[best]} of {len(outcomes)} ({share:.1f} %)."
 
 
-def mean(scores: Sequence[float]) -> str:
+def format_mean(scores: Sequence[float]) -> str:
     """The mean of scores with its 95 % bootstrap interval."""
     low, high = bootstrap(scores)
     return f"{sum(scores) / len(scores):.3f} ({low:.3f} to {high:.3f})"
@@ -139,7 +139,7 @@ def _compared(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _changed(verdict: Verdict, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> list[str]:
+def _changed(verdict: Verdict, outcomes: Sequence[CaseOutcome], before: Sequence[CaseOutcome]) -> list[str]:
     """Every case that lost or gained a check, with the answers side by side."""
     now = {outcome.case.id: outcome.record.text for outcome in outcomes}
     then = {outcome.case.id: outcome.record.text for outcome in before}

@@ -13,21 +13,21 @@ from dataclasses import dataclass, replace
 
 from service.engine.types import Engine, Identity, Mode, Request
 from service.errors import EngineBusy, EvaluationError
-from service.evaluation import judge as judges_
+from service.evaluation import judge
 from service.evaluation.cases import Case
-from service.evaluation.checks import Checked, check
+from service.evaluation.checks import CheckResult, check
 from service.evaluation.judge import Judges
 from service.evaluation.recording import Journal, Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with cases done and cases in all."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """One case: its record and what the checks say. `kept` says that all of it was known already.
 
     `more` are the further answers to the same case when the prompt asks for repeats; the checks look at all of them.
@@ -35,7 +35,7 @@ class Outcome:
 
     case: Case
     record: Record
-    checks: tuple[Checked, ...]
+    checks: tuple[CheckResult, ...]
     kept: bool = False
     more: tuple[Record, ...] = ()
 
@@ -57,11 +57,11 @@ async def run(
     *,
     known: Mapping[str, Record] | None = None,
     journal: Journal | None = None,
-    judges: Judges = judges_.none,
+    judges: Judges = judge.no_judge,
     concurrency: int = 8,
     reuse: bool = True,
-    progress: Progress = lambda done, total: None,
-) -> list[Outcome]:
+    progress: ProgressCallback = lambda done, total: None,
+) -> list[CaseOutcome]:
     """Answer and judge every case, in `exact` mode where the engine has one.
 
     `known` holds records by their key (a recording), `journal` answers of earlier runs; new answers are added to it.
@@ -69,20 +69,20 @@ async def run(
     and whatever the engine raises.
     """
     require_checks(prompt, cases)
-    places = asyncio.Semaphore(concurrency)
+    semaphore = asyncio.Semaphore(concurrency)
     done = 0
 
-    async def one(case: Case) -> Outcome:
+    async def one(case: Case) -> CaseOutcome:
         nonlocal done
         found, all_kept = [], True
         for repeat in range(prompt.spec.repeats):
-            async with places:
+            async with semaphore:
                 record, kept = await _record(prompt, case, repeat, engine, known or {}, journal, judges, reuse)
             found.append(record)
             all_kept = all_kept and kept
         done += 1
         progress(done, len(cases))
-        return judge(prompt, case, found, kept=all_kept)
+        return apply_checks(prompt, case, found, kept=all_kept)
 
     progress(0, len(cases))
     tasks = [asyncio.ensure_future(one(case)) for case in cases]
@@ -110,18 +110,18 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
         raise EvaluationError(f"{prompt.name} has two evaluators named {twice[0]!r}.", key="evaluators.name")
 
 
-def passes(outcomes: Iterable[Outcome]) -> dict[str, dict[str, bool]]:
+def passes(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, bool]]:
     """check -> case id -> whether it passes, as a verdict takes it."""
     return {name: {case: each.passed for case, each in found.items()} for name, found in _by_check(outcomes).items()}
 
 
-def scores(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
+def scores(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, float]]:
     """check -> case id -> its score, 0..1."""
     return {name: {case: each.score for case, each in found.items()} for name, found in _by_check(outcomes).items()}
 
 
-def _by_check(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Checked]]:
-    found: dict[str, dict[str, Checked]] = {}
+def _by_check(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, CheckResult]]:
+    found: dict[str, dict[str, CheckResult]] = {}
     for outcome in outcomes:
         for each in outcome.checks:
             found.setdefault(each.name, {})[outcome.case.id] = each
@@ -141,28 +141,28 @@ def fingerprint_of(prompt: Prompt, case: Case, identity: Identity, repeat: int =
     return fingerprint(request_of(prompt, case, identity, repeat), identity)
 
 
-def recorded(prompt: Prompt, case: Case, known: Mapping[str, Record]) -> list[Record]:
+def recorded_answers(prompt: Prompt, case: Case, known: Mapping[str, Record]) -> list[Record]:
     """The case's answers in a recording, as many as the prompt has repeats or as there are."""
     keys = [Record(case.id, "", "", (), "", repeat=repeat).key for repeat in range(prompt.spec.repeats)]
     return [known[key] for key in keys if key in known]
 
 
-def judge(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> Outcome:
+def apply_checks(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> CaseOutcome:
     """What the prompt's checks say of the recorded answers to one case."""
     found = []
     for evaluator in prompt.spec.evaluators:
-        each = [check(evaluator, case, record.answered(prompt)) for record in records]
-        found.append(each[0] if len(each) == 1 else _together(each, prompt.spec.repeatsPass))
-    return Outcome(case, records[0], tuple(found), kept, tuple(records[1:]))
+        each = [check(evaluator, case, record.check_input(prompt)) for record in records]
+        found.append(each[0] if len(each) == 1 else _combine_repeats(each, prompt.spec.repeatsPass))
+    return CaseOutcome(case, records[0], tuple(found), kept, tuple(records[1:]))
 
 
-def _together(each: Sequence[Checked], rule: str) -> Checked:
+def _combine_repeats(each: Sequence[CheckResult], rule: str) -> CheckResult:
     """One outcome of one check on all repeats of a case: passed by the prompt's rule, the score is their mean."""
     n = sum(one.passed for one in each)
     passed = {"all": n == len(each), "majority": 2 * n > len(each), "any": n > 0}[rule]
     failed = next((f": {one.reason}" for one in each if not one.passed), "")
     said = f"{n} of {len(each)} answers pass, {rule} must{failed}"
-    return Checked(each[0].name, passed, said, sum(one.score for one in each) / len(each))
+    return CheckResult(each[0].name, passed, said, sum(one.score for one in each) / len(each))
 
 
 async def _record(
@@ -189,7 +189,7 @@ async def _record(
                 record = Record.of(case.id, await prompts.ask(request, engine), repeat)
                 if journal is not None:
                     journal.add(record)
-            judged = await judges_.judged(prompt, case, record, judges)
+            judged = await judge.add_judgements(prompt, case, record, judges)
         except EngineBusy as error:
             await asyncio.sleep(error.retry_after_s or 1.0)
             continue

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Alternative = Literal["worse", "better", "two-sided"]
+AlternativeHypothesis = Literal["worse", "better", "two-sided"]
 
 
 class Interval(NamedTuple):
@@ -56,7 +56,7 @@ def _binomial_half_tail(k: int, n: int) -> float:
     return total / 2**n if n < 1000 else math.exp(math.log(total) - n * math.log(2))
 
 
-def mcnemar(losses: int, gains: int, alternative: Alternative = "worse") -> float:
+def mcnemar(losses: int, gains: int, alternative: AlternativeHypothesis = "worse") -> float:
     """The exact p-value of McNemar's test: given that a case changed, was it as likely to gain as to lose?
 
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
@@ -196,7 +196,7 @@ EXACT_FLIPS = 16  # up to 2**16 sign patterns are enumerated
 
 
 def sign_flip(
-    differences: Sequence[float], alternative: Alternative = "worse", *, resamples: int = 9999, seed: int = 0
+    differences: Sequence[float], alternative: AlternativeHypothesis = "worse", *, resamples: int = 9999, seed: int = 0
 ) -> float:
     """The p-value of paired differences by flipping their signs; no assumption on how scores are distributed.
 

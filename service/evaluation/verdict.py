@@ -29,7 +29,7 @@ TOLERANCE = 0.05  # of the pass rate
 
 
 @dataclass(frozen=True)
-class Compared:
+class CheckComparison:
     """One check, before and now, on the cases that both have. `difference` is of the pass rate, with 95 %."""
 
     check: str
@@ -56,7 +56,7 @@ class Verdict:
     n: int
     passed: int
     reason: str
-    compared: tuple[Compared, ...] = ()
+    compared: tuple[CheckComparison, ...] = ()
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -124,7 +124,9 @@ def _under(now: Passes, passed: int, n: int, minimums: Mapping[str, float]) -> l
     return found
 
 
-def _compare(now: Passes, before: Passes, tolerance: float, scores: tuple[Scores, Scores]) -> tuple[Compared, ...]:
+def _compare(
+    now: Passes, before: Passes, tolerance: float, scores: tuple[Scores, Scores]
+) -> tuple[CheckComparison, ...]:
     rows = []
     for check, passes in now.items():
         old = before.get(check, {})
@@ -140,7 +142,7 @@ def _compare(now: Passes, before: Passes, tolerance: float, scores: tuple[Scores
         ]
     )
     return tuple(
-        Compared(
+        CheckComparison(
             check, n, lost, gained, p, statistics.not_worse(len(lost), len(gained), n, tolerance),
             statistics.paired_difference(len(lost), len(gained), n),
             None if graded is None else (sum(graded) / n, statistics.bootstrap(graded)),
@@ -159,7 +161,7 @@ def _graded(check: str, shared: list[str], scores: tuple[Scores, Scores]) -> lis
     return [now[case] - before[case] for case in shared]
 
 
-def _doubt(unsure: list[Compared], tolerance: float, alpha: float) -> str:
+def _doubt(unsure: list[CheckComparison], tolerance: float, alpha: float) -> str:
     """Why nothing is shown, and what as many cases could show."""
     if not unsure:
         return "there is no case that both have"

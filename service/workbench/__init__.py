@@ -46,7 +46,7 @@ __all__ = ["Comparison", "Plot", "Results", "ask", "cases", "close", "compare", 
 T = TypeVar("T")
 
 
-class _Bench:
+class _Workbench:
     """The event loop in its thread, and the engines that live on it."""
 
     def __init__(self) -> None:
@@ -122,13 +122,13 @@ def _in_notebook() -> bool:
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-_benches: list[_Bench] = []
+_benches: list[_Workbench] = []
 
 
-def _bench() -> _Bench:
+def _bench() -> _Workbench:
     """The one bench of this process, made on first use."""
     if not _benches:
-        _benches.append(_Bench())
+        _benches.append(_Workbench())
         atexit.register(close)
     return _benches[0]
 
@@ -185,7 +185,7 @@ def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None
     `file` is another one in the same folder, such as dev.jsonl. Raises EvaluationError where there are none.
     """
     prompt = promoted(of) if isinstance(of, str) else of
-    folder = promotions.home_of_cases(prompt, _bench().library.folder(prompt.name))
+    folder = promotions.cases_folder(prompt, _bench().library.folder(prompt.name))
     if file is not None:
         prompt = Prompt(prompt.spec.model_copy(update={"testData": (), "testDataFile": file}), prompt.text, prompt.path)
     return list(case_files.load(prompt, folder)[:limit])

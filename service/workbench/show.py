@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from service.evaluation import report
-from service.evaluation.runner import Outcome
+from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt
@@ -51,7 +51,7 @@ class Results:
 
     SHOWN = SHOWN
 
-    def __init__(self, prompt: Prompt, outcomes: Sequence[Outcome]) -> None:
+    def __init__(self, prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> None:
         self.prompt = prompt
         self.outcomes = list(outcomes)
 
@@ -63,12 +63,12 @@ class Results:
     @property
     def rate(self) -> str:
         """The pass rate with its Wilson interval."""
-        return report.rate(self.passed, len(self.outcomes)) if self.outcomes else "no cases"
+        return report.format_rate(self.passed, len(self.outcomes)) if self.outcomes else "no cases"
 
     def scores(self) -> list[tuple[str, str, str]]:
         """(check, slice, rate with its interval), each slice and, where there are several, all of them together."""
         return [
-            (check, part, report.rate(sum(each.passed for each in found), len(found)))
+            (check, part, report.format_rate(sum(each.passed for each in found), len(found)))
             for check, part, found in _groups(self.prompt, self.outcomes)
         ]
 
@@ -135,7 +135,7 @@ class Comparison:
     def __init__(
         self,
         results: Results,
-        before: Mapping[str, Outcome],
+        before: Mapping[str, CaseOutcome],
         verdict: Verdict,
         *,
         names: tuple[str, str] = ("promoted", "draft"),
@@ -210,11 +210,11 @@ class Comparison:
         return _intervals("cases that pass, with 95 % Wilson intervals", groups, _rate)
 
 
-Group = tuple[str, str, list[Any]]
+CheckGroup = tuple[str, str, list[Any]]
 """Check, slice, and the check's outcomes there."""
 
 
-def _groups(prompt: Prompt, outcomes: Iterable[Outcome]) -> list[Group]:
+def _groups(prompt: Prompt, outcomes: Iterable[CaseOutcome]) -> list[CheckGroup]:
     """The outcomes of each check on each slice, and on all of them where there are several."""
     given = list(outcomes)
     slices = sorted({outcome.case.slice for outcome in given})
@@ -225,13 +225,13 @@ def _groups(prompt: Prompt, outcomes: Iterable[Outcome]) -> list[Group]:
     ]
 
 
-def _only_slice(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+def _only_slice(outcomes: Iterable[CaseOutcome]) -> tuple[str, ...]:
     slices = {outcome.case.slice for outcome in outcomes}
     return tuple(slices) if len(slices) == 1 else ()
 
 
 def _said(found: Sequence[Any]) -> str:
-    return report.rate(sum(each.passed for each in found), len(found))
+    return report.format_rate(sum(each.passed for each in found), len(found))
 
 
 def _rate(found: Sequence[Any]) -> tuple[float, float, float]:
@@ -253,7 +253,7 @@ def _figure(width: float, height: float) -> Any:
 
 def _intervals(
     title: str,
-    series: Sequence[tuple[str, str, list[Group]]],
+    series: Sequence[tuple[str, str, list[CheckGroup]]],
     of: Callable[[Sequence[Any]], tuple[float, float, float]],
 ) -> Plot:
     """One row per check and slice, one mark with its interval per series."""

@@ -10,14 +10,14 @@ import pytest
 
 from service import settings as settings_module
 from service.cli import doctor
-from service.cli.doctor import Finding
+from service.cli.doctor import DoctorFinding
 from service.engine.local import cpu
 from service.errors import SettingsError
 from service.settings import Settings
 from tests.cli.test_root import sameboat
 
 
-def findings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Finding]:
+def findings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, DoctorFinding]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return {finding.what: finding for finding in doctor.examine()}
@@ -104,14 +104,14 @@ def test_a_browser_that_is_less_than_isolated_is_told(monkeypatch: pytest.Monkey
 KEY = "ada:sha256:" + "0" * 64
 
 
-def callers(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Finding]:
+def callers(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, DoctorFinding]:
     """What is said about who is let in."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     try:
         return {finding.what: finding for finding in doctor._callers(settings_module.load())}
     except SettingsError as error:
-        return {"callers": Finding("callers", "stop", error.message, error.remedy or "")}
+        return {"callers": DoctorFinding("callers", "stop", error.message, error.remedy or "")}
 
 
 @pytest.mark.parametrize(

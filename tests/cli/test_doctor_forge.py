@@ -8,25 +8,27 @@ import pytest
 
 from service import settings as settings_module
 from service.cli import doctor
-from service.cli.doctor import Finding
+from service.cli.doctor import DoctorFinding
 from tests.servers.github import TOKEN, github
 
 WHERE = {"SAMEBOAT_SECRET": "a long enough secret", "SAMEBOAT_FORGE": "github"}  # pragma: allowlist secret
 
 
-def found(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Finding:
+def found(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> DoctorFinding:
     """The last thing that is said about the forge."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     try:
         return list(doctor._forge(settings_module.load()))[-1]
     except settings_module.SettingsError as error:
-        return Finding("forge", "stop", error.message, error.remedy or "")
+        return DoctorFinding("forge", "stop", error.message, error.remedy or "")
 
 
 def test_without_a_secret_builds_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """That stops nobody who only wants answers."""
-    assert found(monkeypatch, {}) == Finding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
+    assert found(monkeypatch, {}) == DoctorFinding(
+        "builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs."
+    )
 
 
 def test_the_local_forge_says_where_and_whether_one_can_push(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_serve_ends_before_it_fetches_a_model(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 3 and one sentence with the remedies."""
-    monkeypatch.setattr(serve, "engines_of", lambda settings: pytest.fail("a model was asked for"))
+    monkeypatch.setattr(serve, "start_engines", lambda settings: pytest.fail("a model was asked for"))
     with pytest.raises(typer.Exit) as ended:
         serve.command(host="0.0.0.0", port=0)
     assert ended.value.exit_code == serve.STARTUP_FAILED

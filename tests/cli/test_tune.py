@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service import settings as settings_module
-from service.cli.tune import Candidate
+from service.cli.tune import TuningCandidate
 from service.engine.local import quantize
 from service.engine.local.client import LocalEngine
 from service.engine.local.measure import Speed
@@ -39,31 +39,31 @@ evaluators: [{name: right, string: {equals: "{{expected}}"}}]
 """
 
 
-def candidate(catalog: Catalog, speed: float, *, lost: int = 0, n: int = 120, prompt: str = "p") -> Candidate:
+def candidate(catalog: Catalog, speed: float, *, lost: int = 0, n: int = 120, prompt: str = "p") -> TuningCandidate:
     """A copy that is `speed` times as fast and loses `lost` of `n` cases that its parent passes."""
     before = {"right": {str(case): True for case in range(n)}}
     now = {"right": {str(case): case >= lost for case in range(n)}}
-    made = Candidate(catalog[PARENT], [Speed(100 * speed, 10 * speed, 20 * speed)], {prompt: now})
+    made = TuningCandidate(catalog[PARENT], [Speed(100 * speed, 10 * speed, 20 * speed)], {prompt: now})
     made.verdicts[prompt] = verdict.decide(now, before)
     return made
 
 
 def test_a_copy_may_win_only_where_its_answers_are_shown_not_to_be_worse(catalog: Catalog) -> None:
-    assert candidate(catalog, 2).shown_not_worse
-    assert not candidate(catalog, 2, lost=40).shown_not_worse, "it is worse"
-    assert not candidate(catalog, 2, lost=5).shown_not_worse, "nothing is shown"
+    assert candidate(catalog, 2).may_replace_parent
+    assert not candidate(catalog, 2, lost=40).may_replace_parent, "it is worse"
+    assert not candidate(catalog, 2, lost=5).may_replace_parent, "nothing is shown"
 
 
 def test_too_few_cases_show_nothing_and_stand_in_nobody_s_way(catalog: Catalog) -> None:
     """Twenty cases without one change cannot exclude a drop of five points: alone they make no winner."""
     few = candidate(catalog, 2, n=20, prompt="few")
-    assert not few.shown_not_worse
+    assert not few.may_replace_parent
     both = candidate(catalog, 2)
     both.verdicts |= few.verdicts
-    assert both.shown_not_worse
+    assert both.may_replace_parent
     both.verdicts["few"] = candidate(catalog, 2, n=20, lost=15).verdicts["p"]
     assert both.verdicts["few"].word == "REGRESSION"
-    assert not both.shown_not_worse, "a fall that even twenty cases show is one"
+    assert not both.may_replace_parent, "a fall that even twenty cases show is one"
 
 
 def test_the_gain_is_the_geometric_mean_of_three_medians(catalog: Catalog) -> None:

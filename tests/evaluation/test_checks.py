@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import EvaluationError
 from service.evaluation.cases import Case
-from service.evaluation.checks import Answered, at_pointer, check, chrf
+from service.evaluation.checks import CheckInput, at_pointer, check, chrf
 from service.prompts.spec import Evaluator
 
 CASE = Case("one", {"expected": "Paris", "n": 3, "nothing": None, "yes": True})
@@ -18,7 +18,7 @@ CASE = Case("one", {"expected": "Paris", "n": 3, "nothing": None, "yes": True})
 
 def passes(text: str, value: Any = None, **evaluator: Any) -> bool:
     made = Evaluator.model_validate({"name": "it", **evaluator})
-    return check(made, CASE, Answered(text, value, None)).passed
+    return check(made, CASE, CheckInput(text, value, None)).passed
 
 
 def test_string_checks_have_githubs_semantics() -> None:
@@ -61,7 +61,7 @@ def test_json_compares_values_and_their_types() -> None:
 def test_a_json_score_is_the_share_of_pointers_that_are_right() -> None:
     """Graded, with each difference in the reason."""
     made = Evaluator.model_validate({"name": "it", "json": {"equals": {"/a": 1, "/b": 2, "/c": 3, "/d": 4}}})
-    found = check(made, CASE, Answered("", {"a": 1, "b": 2, "c": 0}, None))
+    found = check(made, CASE, CheckInput("", {"a": 1, "b": 2, "c": 0}, None))
     assert (found.passed, found.score) == (False, 0.5)
     assert "/c: expected 3, got 0" in found.reason
     assert "/d: expected 4, got nothing" in found.reason
@@ -120,13 +120,13 @@ def test_values_of_a_case_are_never_expanded_again() -> None:
     """A value that looks like a placeholder is text."""
     case = Case("one", {"expected": "{{secret}}", "secret": "x"})
     made = Evaluator.model_validate({"name": "it", "string": {"equals": "{{expected}}"}})
-    assert check(made, case, Answered("{{secret}}", None, None)).passed
+    assert check(made, case, CheckInput("{{secret}}", None, None)).passed
 
 
 def test_an_unusable_answer_passes_no_check_and_a_judge_without_an_engine_is_an_error() -> None:
     """Whatever its text says."""
     made = Evaluator.model_validate({"name": "it", "notContains": "x"})
-    found = check(made, CASE, Answered("", None, "the answer was cut"))
+    found = check(made, CASE, CheckInput("", None, "the answer was cut"))
     assert (found.passed, found.reason) == (False, "the answer was cut")
     choices = [{"choice": "1", "score": 0}, {"choice": "5", "score": 1}]
     with pytest.raises(EvaluationError, match="judge"):

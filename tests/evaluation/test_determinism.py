@@ -21,7 +21,7 @@ PROMPT = loads("name: echo\nmodelParameters: {maxTokens: 8}\nmessages: [{role: u
 CASES = [Case(f"c{i}", {"word": f"word {i}"}) for i in range(6)]
 
 
-def examined(reply, **options: object) -> determinism.Report:  # type: ignore[no-untyped-def]
+def examined(reply, **options: object) -> determinism.DeterminismReport:  # type: ignore[no-untyped-def]
     async def fresh() -> Engine:
         return ScriptedEngine(reply)
 

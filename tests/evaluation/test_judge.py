@@ -95,7 +95,7 @@ def test_a_judge_at_a_url_gets_the_choices_as_a_schema(folder: Path) -> None:
     prompt: Prompt = loads(TEXT)
     case = promote.case_files.load(prompt, folder)[0]
     remote = ScriptedEngine(verdicts).identity.__class__("remote", "1", "m", None, None)
-    asked = judge.request(prompt.spec.evaluators[0], case, "text", remote)
+    asked = judge.judge_request(prompt.spec.evaluators[0], case, "text", remote)
     assert json.loads(asked.schema or "") == {"enum": ["no", "a bit", "yes"]}
     assert asked.choices == ()
 

@@ -14,7 +14,7 @@ import pytest
 from service.engine.types import Request
 from service.errors import EvaluationError
 from service.evaluation import promote, recording
-from service.evaluation.runner import Outcome
+from service.evaluation.runner import CaseOutcome
 from service.prompts.file import load, loads
 from tests import casefile
 from tests.scripted import ScriptedEngine
@@ -67,7 +67,7 @@ def promoted(folder: Path) -> promote.Promotion:
     return asyncio.run(promote.promote(loads(TEXT), folder, ScriptedEngine(writer)))
 
 
-def lived(folder: Path) -> list[Outcome]:
+def lived(folder: Path) -> list[CaseOutcome]:
     return asyncio.run(promote.live(load(folder / "shop.prompt.yml"), folder, ScriptedEngine(writer)))
 
 
@@ -122,4 +122,4 @@ def test_what_was_not_seen_is_never_a_pass(folder: Path, shopkeeper: Any) -> Non
         promote.replay(load(folder / "shop.prompt.yml"), folder)
     prompt, record = load(folder / "shop.prompt.yml"), recording.read(path)["p0"]
     with pytest.raises(EvaluationError, match="nothing is recorded of a shop"):
-        promote.runner.judge(prompt, promote.case_files.load(prompt, folder)[0], [record])
+        promote.runner.apply_checks(prompt, promote.case_files.load(prompt, folder)[0], [record])

@@ -102,7 +102,7 @@ def ours(prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts
     """What our own checks say of them."""
     found: Verdicts = {}
     for case in cases:
-        outcome = runner.judge(prompt, case, [Record(case.id, "", answers[case.id], (), "stop")])
+        outcome = runner.apply_checks(prompt, case, [Record(case.id, "", answers[case.id], (), "stop")])
         found.update({(case.id, each.name): each.passed for each in outcome.checks})
     return found
 

@@ -15,7 +15,7 @@ import typer
 from service import settings as settings_module
 from service.children import child_environment
 from service.errors import PromptError
-from service.evaluation import changes
+from service.evaluation import pull_request
 
 
 def command(
@@ -40,7 +40,7 @@ def command(
             with tarfile.open(fileobj=BytesIO(_git(root, "archive", start, "--", inside))) as archive:
                 archive.extractall(folder, filter="data")
         found = asyncio.run(_all(names, data / "prompts", before))
-    text = changes.markdown(found) if out is not None else changes.markdown(found, limit=10**9)
+    text = pull_request.markdown(found) if out is not None else pull_request.markdown(found, limit=10**9)
     if out is not None:
         out.write_text(text, encoding="utf-8")
     else:
@@ -51,9 +51,9 @@ def command(
         raise typer.Exit(1)
 
 
-async def _all(names: list[str], now: Path, before: Path) -> list[changes.Change]:
+async def _all(names: list[str], now: Path, before: Path) -> list[pull_request.PromptSection]:
     folders = [(name, before / name if (before / name).exists() else None) for name in names]
-    return [await changes.judged(name, now / name, old) for name, old in folders]
+    return [await pull_request.section_of(name, now / name, old) for name, old in folders]
 
 
 def _git(where: Path, *words: str) -> bytes:

@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>\n?|</details>\n?")
 
 
-def show(text: str) -> None:
+def print_markdown(text: str) -> None:
     """Print a report. What a pull request folds is open here, under its heading."""
     if not sys.stdout.isatty():
         typer.echo(text)

@@ -23,7 +23,7 @@ LIMIT = 60_000  # characters; GitHub takes 65 536 in a comment
 
 
 @dataclass(frozen=True)
-class Change:
+class PromptSection:
     """One prompt's section. `good`: it replays, and its verdict is PASS or was accepted with a reason."""
 
     name: str
@@ -31,23 +31,23 @@ class Change:
     good: bool
 
 
-async def judged(name: str, now: Path, before: Path | None) -> Change:
+async def section_of(name: str, now: Path, before: Path | None) -> PromptSection:
     """The section of one changed prompt."""
     if not (now / f"{name}.prompt.yml").exists():
-        return Change(name, f"### {name}\n\nRemoved.\n", True)
+        return PromptSection(name, f"### {name}\n\nRemoved.\n", True)
     if not (now / "lock.json").exists():
-        return Change(name, f"### {name}\n\nNot promoted yet: it has no lock, so it is not served.\n", True)
+        return PromptSection(name, f"### {name}\n\nNot promoted yet: it has no lock, so it is not served.\n", True)
     try:
-        return await _compared(name, now, before)
+        return await _comparison(name, now, before)
     except SameboatError as error:
-        return Change(name, f"### {name}\n\n**CANNOT BE JUDGED**: {error}\n", False)
+        return PromptSection(name, f"### {name}\n\n**CANNOT BE JUDGED**: {error}\n", False)
 
 
-async def _compared(name: str, now: Path, before: Path | None) -> Change:
+async def _comparison(name: str, now: Path, before: Path | None) -> PromptSection:
     prompt, lock = load(now / f"{name}.prompt.yml"), locks.read(now / "lock.json")
     differ = locks.differences(lock, locks.make(prompt, now, lock.identity))
     if differ:
-        return Change(name, f"### {name}\n\n**NOT WHAT WAS PROMOTED**: {'; '.join(differ)}.\n", False)
+        return PromptSection(name, f"### {name}\n\n**NOT WHAT WAS PROMOTED**: {'; '.join(differ)}.\n", False)
     outcomes = promote.replay(prompt, now)
     old_file = None if before is None else before / f"{name}.prompt.yml"
     old = text_files.read(old_file, PromptError) if old_file is not None and old_file.exists() else None
@@ -55,15 +55,15 @@ async def _compared(name: str, now: Path, before: Path | None) -> Change:
     if before is not None and old is not None:
         more = recording.read(now / promote.BASELINE) if (now / promote.BASELINE).exists() else None
         cases = {each.case.id: each.case for each in outcomes}
-        baseline = await promote.baseline(prompt, before, cases, judge.none, more=more)
+        baseline = await promote.baseline(prompt, before, cases, judge.no_judge, more=more)
     verdict = promote.verdict_of(prompt, outcomes, baseline)
     text = report.markdown(prompt, outcomes, verdict, baseline or (), old=old)
     if verdict.word != "PASS" and lock.accepted:
         text += f"\nAccepted all the same: {lock.accepted}\n"
-    return Change(name, text, verdict.word == "PASS" or bool(lock.accepted))
+    return PromptSection(name, text, verdict.word == "PASS" or bool(lock.accepted))
 
 
-def markdown(changes: Iterable[Change], limit: int = LIMIT) -> str:
+def markdown(changes: Iterable[PromptSection], limit: int = LIMIT) -> str:
     """One text for all of them; what does not fit is left out by whole sections, named."""
     found = list(changes)
     text = f"{MARKER}\n## Prompts\n"

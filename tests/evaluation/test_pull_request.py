@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service import cli
 from service.engine.types import Request
-from service.evaluation import changes, promote
+from service.evaluation import promote, pull_request
 from service.prompts.file import load, loads
 from tests import casefile
 from tests.scripted import ScriptedEngine
@@ -78,7 +78,7 @@ def test_every_changed_prompt_is_in_the_text_and_no_other(repository: Path) -> N
     commit(repository)
     code, text = reported()
     assert code == 0, text
-    assert text.startswith(changes.MARKER)
+    assert text.startswith(pull_request.MARKER)
     assert "### one" in text
     assert "**REGRESSION**: label: 30 lost, 0 gained of 120" in text
     assert "| `c000` | red | green |" in text
@@ -138,9 +138,12 @@ def test_new_and_removed_prompts_are_told_apart(repository: Path, tmp_path: Path
 
 def test_a_text_that_is_too_long_names_what_it_leaves_out() -> None:
     """Whole sections only, so that no table or fence is cut."""
-    found = [changes.Change("a", "### a\n" + "x" * 300, True), changes.Change("b", "### b\n" + "y" * 900, True)]
-    text = changes.markdown(found, limit=1000)
+    found = [
+        pull_request.PromptSection("a", "### a\n" + "x" * 300, True),
+        pull_request.PromptSection("b", "### b\n" + "y" * 900, True),
+    ]
+    text = pull_request.markdown(found, limit=1000)
     assert "### a" in text
     assert "### b" not in text
     assert "Too long for a comment: b." in text
-    assert "No promoted prompt changes here." in changes.markdown([])
+    assert "No promoted prompt changes here." in pull_request.markdown([])
