@@ -1,7 +1,7 @@
 """Two figures of the prose in a file: question words and semicolons per 1,000 words.
 
 In: a Python file, a Markdown page or a notebook. Out: its docstrings, comments or text, without code, and its figures.
-Not here: which figures are allowed (`test_house.py`).
+Not here: the test of the limits (`test_house.py`).
 
 `python -m tests.prose [FOLDER ...]` prints the figures of every tracked file, the worst first.
 """
@@ -23,6 +23,8 @@ QUESTION_WORDS = re.compile(r"\b(?:who|what|whose|whoever)\b", re.I)
 WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 CODE = re.compile(r"^(```|~~~).*?^\1|``.+?``|`[^`\n]+`|<!--.*?-->|&#?\w+;", re.S | re.M)
 SUFFIXES = {".py", ".md", ".ipynb"}
+MAX_QUESTION_WORDS = 5  # per 1,000 words, so a file with fewer than 200 words has none
+MAX_SEMICOLONS = 4  # per 1,000 words
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Prose:
     def per_thousand(self, count: int) -> float:
         """`count` for each 1,000 words of this text."""
         return 1000 * count / max(self.words, 1)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether both figures keep their limits."""
+        return (
+            self.per_thousand(self.question_words) <= MAX_QUESTION_WORDS
+            and self.per_thousand(self.semicolons) <= MAX_SEMICOLONS
+        )
 
 
 def prose_of(path: Path) -> str:
@@ -52,6 +62,11 @@ def prose_of(path: Path) -> str:
 def count(text: str) -> Prose:
     """The figures of a text."""
     return Prose(len(WORD.findall(text)), len(QUESTION_WORDS.findall(text)), text.count(";"))
+
+
+def room_of(path: Path) -> str:
+    """The room of a file: the first two folders of its path, such as `service/engine`."""
+    return "/".join(path.relative_to(ROOT).parent.parts[:2]) or "."
 
 
 def tracked(*folders: str) -> list[Path]:
