@@ -2,7 +2,7 @@
 
 The rooms of this package, from the ground up; each imports only from the floors below it:
 
-    0  errors, keys, strict_json, text_files, folders, private, settings, children
+    0  errors, keys, strict_json, text_files, folders, private_files, settings, children
     1  resources, exposure, models
     2  engine
     3  prompts

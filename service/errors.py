@@ -25,13 +25,13 @@
     │   └── RemoteError          the remote engine refused or broke
     ├── EvaluationError          cases, checks or a recording cannot be used
     └── BuildError               a build cannot be accepted or go on
-        └── StoreAway            the builds' database does not answer now: come back after `retry_after_s`
+        └── DatabaseUnavailable  the builds' database does not answer now: come back after `retry_after_s`
 
 What `builds/` tells apart among its own BuildErrors stands where it is raised.
 `http/problems.py` is the only place that turns these into status codes.
 
-Here too is how an error speaks of a name that a caller wrote (`shown`, `pointer`, `nearest`) and of many problems at
-once (`listed`): short, whatever was sent.
+An error stays short, whatever was sent: `short_name`, `pointer` and `nearest` cut the names that a caller wrote, and
+`join_first` limits a list of problems.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_LISTED = 20  # problems, or known names, that one error lists
 MAX_KNOWN = 1000  # known names that an unknown one is compared with
 
 
-def shown(name: object) -> str:
+def short_name(name: object) -> str:
     """A caller's name, quoted, and cut after `MAX_NAME` characters."""
     text = str(name)
     return repr(text) if len(text) <= MAX_NAME else f"{text[:MAX_NAME]!r}..."
@@ -70,7 +70,7 @@ def pointer(parts: Iterable[str | int]) -> str:
     return whole if len(whole) <= MAX_POINTER else "/..." + whole[-MAX_POINTER:]
 
 
-def listed(items: Sequence[str], separator: str = "; ") -> str:
+def join_first(items: Sequence[str], separator: str = "; ") -> str:
     """At most `MAX_LISTED` items in one text, and how many more there are."""
     more = f"{separator}and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
     return separator.join(items[:MAX_LISTED]) + more
@@ -229,7 +229,7 @@ class BuildError(SameboatError):
     """A build cannot be accepted, or cannot go on."""
 
 
-class StoreAway(BuildError):
+class DatabaseUnavailable(BuildError):
     """The builds' database does not answer, or cannot take more, now; `retry_after_s` is when to come again."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from service import keys
 from service.errors import SettingsError
 from service.keys import Key
-from service.settings import Settings, listed
+from service.settings import Settings, comma_separated
 
 EVERY = ("0.0.0.0", "::", "")  # noqa: S104  (every address of this machine)
 
@@ -66,7 +66,7 @@ def url_of(host: str, port: int) -> str:
 def of(settings: Settings) -> Exposure:
     """The exposure of a service with these settings."""
     held = settings.api_keys.get_secret_value() if settings.api_keys is not None else ""
-    named = [name.lower() for name in listed(settings.allowed_hosts)]
+    named = [name.lower() for name in comma_separated(settings.allowed_hosts)]
     bound = [] if settings.host in EVERY or is_loopback(settings.host) else [settings.host.lower()]
     space = [settings.space_host.lower()] if settings.space_host else []
     sites = _name_of(settings.pages_url)
@@ -76,7 +76,7 @@ def of(settings: Settings) -> Exposure:
         open=settings.open,
         hosts=(*bound, *_name_of(settings.public_url), *space, *named),
         site_hosts=(*bound, "*.localhost", *sites, *(f"*.{name}" for name in sites), *named),
-        origins=tuple(origin.lower() for origin in listed(settings.cors_origins)),
+        origins=tuple(origin.lower() for origin in comma_separated(settings.cors_origins)),
         own_origin=_origin_of(settings.public_url),
     )
 

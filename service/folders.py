@@ -22,7 +22,7 @@ class Unwritable:
     remedy: str
 
 
-def trouble(folder: Path, key: str) -> Unwritable | None:
+def problem(folder: Path, key: str) -> Unwritable | None:
     """Make the folder where it is missing and write to it; what came in the way. `key` is the setting that names it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,5 +48,5 @@ def trouble(folder: Path, key: str) -> Unwritable | None:
 
 def require(folder: Path, key: str) -> None:
     """Make the folder and see that it can be written. Raises SettingsError with owner and remedy."""
-    if found := trouble(folder, key):
+    if found := problem(folder, key):
         raise SettingsError(found.what, key=key, remedy=found.remedy)

@@ -77,7 +77,7 @@ def _entry(number: int, entry: str) -> Key:
     return Key(name, rest[1], **limits)
 
 
-def shown(keys: tuple[Key, ...], key: str) -> Key | None:
+def match(keys: tuple[Key, ...], key: str) -> Key | None:
     """The configured key that this is, or None. Every one is compared, so the time tells nothing."""
     if not FORM.fullmatch(key):
         return None

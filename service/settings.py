@@ -229,7 +229,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins_can_be_read(cls, value: str) -> str:
-        if any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+", origin) for origin in listed(value)):
+        if any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+", origin) for origin in comma_separated(value)):
             raise ValueError("an origin is a scheme, a host and perhaps a port, without a path and without *")
         return value
 
@@ -260,7 +260,7 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"{variable} is unusable: {why}.{about}", key=key) from None
 
 
-def listed(value: str) -> list[str]:
+def comma_separated(value: str) -> list[str]:
     """The parts of a comma-separated setting."""
     return [part.strip() for part in value.split(",") if part.strip()]
 

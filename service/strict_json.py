@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from service.errors import shown
+from service.errors import short_name
 
 MAX_DEPTH = 128  # a schema of 48 levels needs about 100
 MAX_DIGITS = 400  # the largest double, written in full, has 309; reading takes quadratic time
@@ -46,7 +46,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise NotJson(f"has the key {shown(counts.most_common(1)[0][0])} twice in one object")
+        raise NotJson(f"has the key {short_name(counts.most_common(1)[0][0])} twice in one object")
     return made
 
 

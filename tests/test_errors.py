@@ -10,7 +10,7 @@ from service import errors
 
 
 def test_names_and_pointers_are_cut() -> None:
-    assert errors.shown("x" * 81) == repr("x" * 80) + "..."
+    assert errors.short_name("x" * 81) == repr("x" * 80) + "..."
     assert errors.pointer(["a/b", 0, "x" * 81]) == "/a~1b/0/" + "x" * 80 + "..."
     assert len(errors.pointer(["y" * 80] * 100)) < 1100
 
@@ -31,5 +31,5 @@ def test_a_name_is_compared_with_few_names_and_only_when_it_is_short(monkeypatch
 
 
 def test_many_problems_are_listed_as_a_few_and_a_number() -> None:
-    assert errors.listed(["a", "b"]) == "a; b"
-    assert errors.listed([str(number) for number in range(23)]).endswith("19; and 3 more")
+    assert errors.join_first(["a", "b"]) == "a; b"
+    assert errors.join_first([str(number) for number in range(23)]).endswith("19; and 3 more")

@@ -47,7 +47,7 @@ def test_a_folder_that_may_not_even_be_looked_into_is_explained(
     monkeypatch.setattr("os.stat", guarded)
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     monkeypatch.setattr("os.getuid", lambda: stat(locked).st_uid + 1000)
-    found = folders.trouble(locked / "a" / "b", "SAMEBOAT_CACHE_DIR")
+    found = folders.problem(locked / "a" / "b", "SAMEBOAT_CACHE_DIR")
     assert found is not None
     assert f"{locked} belongs to uid {stat(locked).st_uid}" in found.what
 
@@ -59,11 +59,11 @@ def test_a_folder_of_its_own_that_refuses_is_told_apart(tmp_path: Path, monkeypa
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    mine = folders.trouble(tmp_path, "SAMEBOAT_CACHE_DIR")
+    mine = folders.problem(tmp_path, "SAMEBOAT_CACHE_DIR")
     assert mine is not None
     assert "chmod u+rwx" in mine.remedy
     monkeypatch.setattr("os.getuid", lambda: tmp_path.stat().st_uid + 1000)
-    other = folders.trouble(tmp_path, "SAMEBOAT_CACHE_DIR")
+    other = folders.problem(tmp_path, "SAMEBOAT_CACHE_DIR")
     assert other is not None
     assert f"{tmp_path} belongs to uid {tmp_path.stat().st_uid}" in other.what
     assert f"chown -R {tmp_path.stat().st_uid + 1000}:" in other.remedy

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "keys"},
     {"text_files", "strict_json"},
-    {"settings", "folders", "private", "children"},
+    {"settings", "folders", "private_files", "children"},
     {"resources", "exposure", "models"},
     {"engine"},
     {"prompts"},

@@ -15,19 +15,19 @@ def test_a_new_key_is_known_by_the_line_that_is_configured_for_it() -> None:
     key, other = keys.new(), keys.new()
     configured = keys.parse(f"{keys.line('ada', key)},\n# spare\n{keys.line('bob', other, requests=5, tokens=0)}")
     assert key not in keys.line("ada", key)
-    assert [known and known.name for known in (keys.shown(configured, key), keys.shown(configured, other))] == [
+    assert [known and known.name for known in (keys.match(configured, key), keys.match(configured, other))] == [
         "ada",
         "bob",
     ]
     assert (configured[1].requests, configured[1].tokens) == (5, 0)
-    assert keys.shown(configured, keys.new()) is None
+    assert keys.match(configured, keys.new()) is None
 
 
 @pytest.mark.parametrize("weak", ["", "hunter2", "a" * 16, "sameboat_" + "a" * 42, "sameboat_" + "a" * 44])
 def test_a_hand_made_key_is_never_let_in(weak: str) -> None:
     """Not even when somebody configured its digest: only what has the form of a made key is compared at all."""
     configured = keys.parse(f"weak:sha256:{hashlib.sha256(weak.encode()).hexdigest()}")
-    assert keys.shown(configured, weak) is None
+    assert keys.match(configured, weak) is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
 
 from service.builds import paths
-from service.errors import InputsError, listed
+from service.errors import InputsError, join_first
 
 MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
 RESERVED = {"license", "readme.md", "build.json", ".nojekyll"}  # names that a build writes itself
@@ -141,7 +141,7 @@ def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
         except ValueError as error:
             problems.append((f"{where}/url", str(error)))
     if problems:
-        raise InputsError(listed([f"{pointer}: {said}" for pointer, said in problems]), problems)
+        raise InputsError(join_first([f"{pointer}: {said}" for pointer, said in problems]), problems)
     return found
 
 

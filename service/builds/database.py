@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service import private
+from service import private_files
 from service.errors import SettingsError
 from service.settings import Settings
 
@@ -77,7 +77,7 @@ def make_engine(url: str) -> sa.Engine:
         )
     path = sa.make_url(url).database
     if path and path != ":memory:":
-        private.file(Path(path))  # SQLite gives the files beside it, -wal and -shm, the same mode
+        private_files.file(Path(path))  # SQLite gives the files beside it, -wal and -shm, the same mode
     engine = sa.create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")

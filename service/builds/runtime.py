@@ -27,7 +27,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from dbos._dbos import _get_dbos_instance
 from pydantic import SecretStr
 
-from service import private
+from service import private_files
 from service.builds import brief as briefs
 from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
@@ -98,7 +98,7 @@ class Builds:
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         state = self.settings.state_dir
-        private.narrow(state)
+        private_files.narrow(state)
         sqlite_time.install()
         url = database_url(self.settings)
         if url.startswith("sqlite"):

@@ -146,7 +146,7 @@ def _resources(settings: Settings) -> Iterator[DoctorFinding]:
 
 def _cache(settings: Settings) -> Iterator[DoctorFinding]:
     for what, folder in (("cache", settings.cache_dir), ("state", settings.state_dir)):
-        if found := folders.trouble(folder, f"SAMEBOAT_{what.upper()}_DIR"):
+        if found := folders.problem(folder, f"SAMEBOAT_{what.upper()}_DIR"):
             # A read-only cache is enough when it holds the model; whether it does is the model's finding.
             reads = what == "cache" and folder.is_dir()
             yield DoctorFinding(what, "note" if reads else "stop", found.what, found.remedy)

@@ -16,7 +16,7 @@ from rich.table import Table
 from service import resources
 from service import settings as settings_module
 from service.errors import ModelError
-from service.models.cache import Cache, quiet
+from service.models.cache import Cache, no_progress
 from service.models.cache import Progress as DownloadCallback
 from service.models.catalog import Catalog, Model
 from service.settings import Settings
@@ -37,7 +37,7 @@ def catalog_and_cache() -> tuple[Settings, Catalog, Cache]:
 def download_progress(model: Model, *, silent: bool = False) -> Iterator[DownloadCallback]:
     """A progress bar on stderr for one model, as the callback that the cache takes."""
     if silent:
-        yield quiet
+        yield no_progress
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=False) as shown:

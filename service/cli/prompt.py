@@ -79,7 +79,7 @@ def validate(
             typer.echo(f"{error}", err=True)
             failed += 1
         else:
-            left = convert.leaves_portable(prompt) if profile == "github" else []
+            left = convert.portable_losses(prompt) if profile == "github" else []
             typer.echo(f"{path}: {'not portable' if left else 'ok'}, {prompt.coverage}")
             for sentence in left:
                 typer.echo(f"{path}: {sentence}", err=True)

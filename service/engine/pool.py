@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from service.engine.places import Places
 from service.engine.types import Engine
-from service.errors import UnknownModel, shown
+from service.errors import UnknownModel, short_name
 from service.models.cache import Cache
 from service.models.catalog import Catalog
 from service.settings import Settings
@@ -51,7 +51,7 @@ class Engines:
         """The engine of this model, not necessarily started. Raises UnknownModel when it is local and not listed."""
         name = name or self.default
         if len(name) > MAX_MODEL_NAME:
-            raise UnknownModel(f"No model is called {shown(name)}.", key="model")
+            raise UnknownModel(f"No model is called {short_name(name)}.", key="model")
         if name not in self._engines:
             self._engines[name] = self._make(name)
             unlisted = [each for each in self._engines if each not in self.catalog and each != self.default]

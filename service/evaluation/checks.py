@@ -20,7 +20,7 @@ from service.engine.schema.grammar import validator_for
 from service.errors import EvaluationError, InputsError
 from service.evaluation import regex
 from service.evaluation.cases import Case
-from service.prompts.observes import observed
+from service.prompts.external_check import external_dependency
 from service.prompts.render import substitute
 from service.prompts.spec import Evaluator, JsonCheck, JudgeCheck, SimilarityCheck, StringCheck
 
@@ -223,10 +223,10 @@ def score_of(evaluator: Evaluator, said: Any) -> float:
 def _python(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
     """`module:function`, called with (values, text, value); it returns a bool, or a score of 0..1 that passes at 1.
 
-    What a check with the mark `observes` saw is taken from the answer's judgements: `observation.py` looked.
+    What a check with the mark `external_check` saw is taken from the answer's judgements: `observation.py` looked.
     """
     function = function_of(evaluator)
-    looks_at = observed(function)
+    looks_at = external_dependency(function)
     if looks_at is None:
         score = score_of(evaluator, function(dict(case.values), answered.text, answered.value))
         return score >= 1, f"{evaluator.python} says {score:g}", score

@@ -1,8 +1,8 @@
 """Observations: what a check saw outside this program, kept in the recording beside the answer.
 
-What comes in: a `python` check marked with `observes`, a case, an answer. What goes out: a `Judgement` whose choice is
-the score, and whose fingerprint covers the check's module, the case and the answer, so that it looks again when one of
-them changes. The browser itself is not covered; a live run tells when it shows something else.
+What comes in: a `python` check marked with `external_check`, a case, an answer. What goes out: a `Judgement` whose
+choice is the score, and whose fingerprint covers the check's module, the case and the answer, so that it looks again
+when one of them changes. The browser itself is not covered; a live run tells when it shows something else.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from service.errors import EvaluationError
 from service.evaluation.cases import Case
 from service.evaluation.checks import CheckInput, function_of, score_of
 from service.evaluation.recording import Judgement
+from service.prompts.external_check import external_dependency
 from service.prompts.fingerprint import canonical
-from service.prompts.observes import observed
 from service.prompts.spec import Evaluator
 
 
 def is_external(evaluator: Evaluator) -> bool:
     """Whether the check looks at more than the case and the answer. Raises EvaluationError if it cannot be imported."""
-    return evaluator.python is not None and observed(function_of(evaluator)) is not None
+    return evaluator.python is not None and external_dependency(function_of(evaluator)) is not None
 
 
 def observation_fingerprint(evaluator: Evaluator, case: Case, text: str) -> str:

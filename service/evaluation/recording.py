@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service import private, text_files
+from service import private_files, text_files
 from service.errors import EvaluationError
 from service.evaluation.checks import CheckInput
 from service.prompts.file import Prompt
@@ -156,8 +156,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._records: dict[str, Record] = {}
-        private.folder(path.parent)
-        data = private.file(path).read_bytes()
+        private_files.folder(path.parent)
+        data = private_files.file(path).read_bytes()
         whole = data[: data.rfind(b"\n") + 1]  # bytes: what was torn may be half a character
         if whole != data:
             path.write_bytes(whole)

@@ -12,7 +12,7 @@ from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt
-from service.prompts.tree import EDITORS
+from service.prompts.yaml_tree import EDITORS
 
 SHOWN = 20  # failures listed by name
 

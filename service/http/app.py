@@ -28,8 +28,8 @@ from service.http.limits import RateLimit
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
 from service.http.state import Service
-from service.prompts.ahead import variants
 from service.prompts.library import Library
+from service.prompts.warmup import variants
 from service.settings import Settings
 
 log = logging.getLogger("sameboat")

@@ -73,7 +73,7 @@ class Authentication:
             return stranger() if self.exposure.open else None
         if self.exposure.open and not self.exposure.keys:  # clients that cannot leave a key out send any
             return stranger()
-        key = keys.shown(self.exposure.keys, shown)
+        key = keys.match(self.exposure.keys, shown)
         return Caller(key.name, keys.salt(shown), trusted=True) if key is not None else None
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, wrong: bool) -> None:

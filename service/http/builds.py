@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.builds.brief import Brief
-from service.errors import MAX_LISTED, InputsError, StoreAway
+from service.errors import MAX_LISTED, DatabaseUnavailable, InputsError
 from service.http import problems, sse
 from service.http.builds_types import Accepted, Exchanges, Newest, Shown, ShownWithCallbacks
 from service.http.json_body import JsonRoute
@@ -73,7 +73,7 @@ def _admit(builds: Builds, secret: str) -> None:
 
 
 async def _ask(work: Callable[..., T], *values: Any) -> T:
-    """What `Builds` says, asked in a thread, for it looks into its database. Raises StoreAway when that is away."""
+    """Call a function of `Builds` in a thread, because it reads the database. Raises DatabaseUnavailable."""
     try:
         return await asyncio.to_thread(work, *values)
     except Exception as error:
@@ -84,7 +84,7 @@ async def _ask(work: Callable[..., T], *values: Any) -> T:
             raise
         log.warning("Refused: %s", what)
         said = f"Nothing can be stored or looked up now: {what}. Come again."
-        raise StoreAway(said, retry_after_s=AWAY_RETRY_S) from error
+        raise DatabaseUnavailable(said, retry_after_s=AWAY_RETRY_S) from error
 
 
 def _unknown() -> problems.Refusal:

@@ -36,7 +36,7 @@ STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.RequestFailed, 500, "request-failed"),
     (errors.RemoteError, 502, "remote-engine"),
     (errors.EngineError, 503, "engine-unavailable"),
-    (errors.StoreAway, 503, "away"),
+    (errors.DatabaseUnavailable, 503, "away"),
     (errors.BuildError, 409, "build"),
     (errors.SameboatError, 500, "internal"),
 ]

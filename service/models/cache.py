@@ -29,7 +29,7 @@ Progress = Callable[[int, int, str], None]
 CHUNK_BYTES = 1 << 22
 
 
-def quiet(done: int, total: int, what: str) -> None:
+def no_progress(done: int, total: int, what: str) -> None:
     """The progress of who does not want to know."""
 
 
@@ -47,7 +47,7 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Checked:
+class Verification:
     """What `verify` found: `ok`, `missing`, or `corrupt` with the digest that is there instead."""
 
     state: Literal["ok", "missing", "corrupt"]
@@ -89,15 +89,15 @@ class Cache:
         except OSError:
             return False
 
-    def verify(self, model: Model, progress: Progress = quiet) -> Checked:
+    def verify(self, model: Model, progress: Progress = no_progress) -> Verification:
         """Hash the file, and change nothing."""
         try:
             found = sha256_of(self.path(model), lambda done: progress(done, model.size_bytes, "verifying"))
         except (FileNotFoundError, NotADirectoryError):
-            return Checked("missing")
-        return Checked("ok") if found == model.sha256 else Checked("corrupt", found)
+            return Verification("missing")
+        return Verification("ok") if found == model.sha256 else Verification("corrupt", found)
 
-    def find(self, model: Model, progress: Progress = quiet) -> Path | None:
+    def find(self, model: Model, progress: Progress = no_progress) -> Path | None:
         """The verified file, or None when there is none.
 
         Raises ModelCorrupt when the bytes are not the model's; the file is deleted first, where that is allowed, and
@@ -119,7 +119,7 @@ class Cache:
             )
         return self.path(model)
 
-    def require(self, model: Model, progress: Progress = quiet) -> Path:
+    def require(self, model: Model, progress: Progress = no_progress) -> Path:
         """`find`, with ModelMissing instead of None."""
         path = self.find(model, progress)
         if path is None:
@@ -147,7 +147,7 @@ class Cache:
     def pull(
         self,
         model: Model,
-        progress: Progress = quiet,
+        progress: Progress = no_progress,
         *,
         offline: bool = False,
         accept: str = "",
@@ -176,7 +176,7 @@ class Cache:
             with self._lock(model.sha256, lambda: progress(0, model.size_bytes, "waiting for another process")):
                 return self._fetch(model, progress, base or Path.cwd())
         except OSError as error:
-            found = folders.trouble(self.root, "SAMEBOAT_CACHE_DIR")
+            found = folders.problem(self.root, "SAMEBOAT_CACHE_DIR")
             raise ModelFetchError(
                 f"The cache {found.what}" if found else f"The cache {self.root} cannot be written: {error.strerror}.",
                 key="SAMEBOAT_CACHE_DIR",

@@ -12,7 +12,8 @@ from service.errors import ModelDoesNotFit
 from service.models.gguf import Metadata
 
 KV_BYTES = 2  # f16 keys and values
-USUAL, FOR_FILES = 2048, 4096  # tokens of one request: for most answers, and for whole files that are written again
+USUAL_CONTEXT = 2048  # tokens of one request: enough for most answers
+FILES_CONTEXT = 4096  # tokens of one request in which a model writes whole files again
 SPARE = 0.75  # of the memory, that a larger context than the usual one may fill
 OVERHEAD_BYTES = 96 * 1024 * 1024  # Python, libllama and its vocabulary: 70 to 90 MiB measured on both Qwen and SmolLM2
 
@@ -68,24 +69,24 @@ def context(
 
     `trained` is the context that the model was made for, `free_bytes` what no other model takes of the memory.
     """
-    usual = min(USUAL, trained)
-    if not writes_files or trained < FOR_FILES:
+    usual = min(USUAL_CONTEXT, trained)
+    if not writes_files or trained < FILES_CONTEXT:
         return usual, "the default"
-    needed = estimate(metadata, file_bytes, tokens=FOR_FILES * parallel).total
+    needed = estimate(metadata, file_bytes, tokens=FILES_CONTEXT * parallel).total
     if needed > SPARE * free_bytes:
-        return usual, f"{FOR_FILES} would need {mib(needed)} of {mib(free_bytes)} MiB"
-    return FOR_FILES, "it writes files, and the memory is free"
+        return usual, f"{FILES_CONTEXT} would need {mib(needed)} of {mib(free_bytes)} MiB"
+    return FILES_CONTEXT, "it writes files, and the memory is free"
 
 
-def check(name: str, fit: Fit, limit: tuple[int, str], *, beside: int = 0) -> None:
-    """Refuse, with the numbers, what does not fit under `limit` (bytes, reason) beside `beside` bytes in use already.
+def check(name: str, fit: Fit, limit: tuple[int, str], *, other_engines_bytes: int = 0) -> None:
+    """Refuse a model that does not fit under `limit` (bytes, reason) beside what other engines take already.
 
     Raises ModelDoesNotFit.
     """
     allowed, reason = limit
-    if fit.total + beside <= allowed:
+    if fit.total + other_engines_bytes <= allowed:
         return
-    also = f" beside {mib(beside)} MiB of other models" if beside else ""
+    also = f" beside {mib(other_engines_bytes)} MiB of other models" if other_engines_bytes else ""
     raise ModelDoesNotFit(
         f"{name} needs about {fit.sentence()}{also}; this container may use {mib(allowed)} MiB ({reason}).",
         key=name,

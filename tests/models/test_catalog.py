@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(starter: Path) -> None:
     with pytest.raises(ModelDoesNotFit, match=r"starter needs about \d+ MiB: weights 94.*may use 256 MiB \(a cgroup\)"):
         fit.check("starter", needed, (256 << 20, "a cgroup"))
     with pytest.raises(ModelDoesNotFit, match="beside 3907 MiB"):
-        fit.check("starter", needed, (4 << 30, "a machine"), beside=4_096_000_000)
+        fit.check("starter", needed, (4 << 30, "a machine"), other_engines_bytes=4_096_000_000)
 
 
 def test_the_key_value_cache_is_what_the_notes_of_llama_cpp_say(starter: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from service.errors import PromptError
-from service.prompts.convert import from_prompty, leaves_portable, to_portable, to_prompty
+from service.prompts.convert import from_prompty, portable_losses, to_portable, to_prompty
 from service.prompts.file import loads
 from service.prompts.promptfoo import from_promptfoo, to_promptfoo
 
@@ -27,7 +27,7 @@ evaluators:
 
 def test_the_portable_part_is_portable_and_the_rest_is_named() -> None:
     text, left = to_portable(PROMPT)
-    assert leaves_portable(loads(text)) == []
+    assert portable_losses(loads(text)) == []
     assert [message.content for message in loads(text).messages({"who": "Ada"})] == ["Be kind.", "Greet Ada."]
     for word in ("schemaVersion", "seed", "minP", "alike"):
         assert any(word in sentence for sentence in left), word
@@ -79,7 +79,7 @@ def test_comments_survive_every_format_that_has_a_place_for_them() -> None:
     text, _ = to_portable(prompt)
     for comment in ("# Why this prompt", "# How it decodes", "# the tone", "# the first check", "# word for word"):
         assert comment in text, comment
-    assert leaves_portable(loads(text)) == []
+    assert portable_losses(loads(text)) == []
     prompty, _ = to_prompty(prompt)
     assert "# Why this prompt" in prompty
     assert "# Why this prompt" in from_prompty(prompty)[0].text

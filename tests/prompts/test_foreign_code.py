@@ -15,7 +15,7 @@ from service.prompts.convert import from_prompty, to_prompty
 from service.prompts.file import loads
 from service.prompts.foreign_code import asks_only, inert, literal
 from service.prompts.promptfoo import from_promptfoo, to_promptfoo
-from service.prompts.tree import dump
+from service.prompts.yaml_tree import dump
 
 RUN = [
     "exec:touch PWNED", "exec:./x", "file://x.js", "file:x", "python:x.py", "package:@a/b:c", "golang:x.go", "ruby:x.rb",

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from service import private
+from service import private_files
 from service.builds.forge import ForgeError
 from service.builds.locks import held
 from service.errors import SettingsError
@@ -93,7 +93,7 @@ class Pace:
         self._notes = folder / "github.json"
         self._clock = clock
         self._pause_s = pause_s
-        private.folder(folder)
+        private_files.folder(folder)
 
     def silence_s(self) -> float:
         """Seconds until anything may be asked again."""
@@ -126,7 +126,7 @@ class Pace:
 
     def _write(self, notes: Mapping[str, float]) -> None:
         fresh = self._notes.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        private.file(fresh).write_text(json.dumps(notes), encoding="utf-8")
+        private_files.file(fresh).write_text(json.dumps(notes), encoding="utf-8")
         fresh.replace(self._notes)
 
 

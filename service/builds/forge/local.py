@@ -22,7 +22,7 @@ from dulwich.objects import ObjectID, SubmoduleEncountered
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from service import private
+from service import private_files
 from service.builds.forge import BRANCH, Commit, Files, ForgeError, Repository, objects
 from service.builds.forge.sites import SiteAddresses
 from service.builds.locks import held
@@ -73,7 +73,7 @@ class LocalForge:
     def ensure(self, name: str, description: str) -> Repository:
         """Make it if it is missing; two workers at a time make one."""
         path = self.path(name)
-        private.folder(self.root)
+        private_files.folder(self.root)
         with held(path.with_suffix(".lock")):
             if not path.exists():
                 # Made beside its place and moved there whole: a worker that dies in between leaves only rubbish.

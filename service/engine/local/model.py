@@ -12,7 +12,7 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from service import private, resources
+from service import private_files, resources
 from service.engine.line import Size, check_together
 from service.engine.local import limits
 from service.engine.local.telling import estimated_tokens, pieces_of
@@ -122,7 +122,7 @@ class LocalModel:
     def check_fit(self, *, beside: int) -> None:
         """Raises ModelDoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
         self.choose_context(beside=beside)
-        fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), beside=beside)
+        fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), other_engines_bytes=beside)
 
     def check(self, requests: Sequence[Request]) -> None:
         """Raises RequestError for a prompt that cannot fit, and for more than the queue of an idle engine takes."""
@@ -156,7 +156,7 @@ class LocalModel:
         """
         path = self._settings.state_dir / PREFIX_KEY
         try:
-            return private.key(path).hex()
+            return private_files.key(path).hex()
         except OSError as error:
             log.warning(
                 "Prefixes are kept in memory only: %s cannot be made (%s). Set SAMEBOAT_STATE_DIR to a folder that can "

@@ -35,7 +35,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from service import private
+from service import private_files
 
 VERSION = 2
 HEADER_BYTES = 1 << 20  # no header is longer
@@ -65,7 +65,7 @@ class PrefixFiles:
         found = []
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             if self._root.is_dir():
-                private.folder(self._root)
+                private_files.folder(self._root)
             for path in self._root.glob("*.prefix"):
                 self._remove(path, "is of a form that held callers' prompts too")  # version 1
             for path in sorted(self._folder.iterdir()):
@@ -137,14 +137,14 @@ class PrefixFiles:
             },
             separators=(",", ":"),
         ).encode()
-        private.folder(self._root)
-        private.folder(self._folder)
+        private_files.folder(self._root)
+        private_files.folder(self._folder)
         code = self._code(header)
         path = self._folder / f"{code}.prefix"
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             part.unlink(missing_ok=True)
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private.FILE), "wb") as file:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private_files.FILE), "wb") as file:
                 file.write(header + b"\n" + code.encode() + b"\n")
                 file.write(state.data)
             self._make_room(part.stat().st_size)

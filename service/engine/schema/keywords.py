@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.errors import MAX_NAME, SchemaUnsupported, nearest, shown
+from service.errors import MAX_NAME, SchemaUnsupported, nearest, short_name
 
 OF_TYPE: dict[str, tuple[str, ...]] = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
@@ -58,7 +58,7 @@ def refuse(pointer: str, keyword: str, why: str, remedy: str | None = None) -> S
     """The error that says which keyword, where, why, and what to do instead."""
     place = f"at {pointer}" if pointer else "at the root"
     return SchemaUnsupported(
-        f"The schema cannot be enforced: {shown(keyword)} {place} {why}.",
+        f"The schema cannot be enforced: {short_name(keyword)} {place} {why}.",
         pointer=pointer, keyword=keyword[:MAX_NAME], remedy=remedy,
     )  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.prompts.ahead import variants
 from service.prompts.file import loads
+from service.prompts.warmup import variants
 
 TEXT = """
 schemaVersion: 1

@@ -9,13 +9,13 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from service.prompts.schema import published, text
+from service.prompts.editor_schema import published, text
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_published_schema_is_the_codes() -> None:
-    """After a change of spec.py, write `service.prompts.schema.text()` to data/prompt.schema.json again."""
+    """After a change of spec.py, write `service.prompts.editor_schema.text()` to data/prompt.schema.json again."""
     assert (ROOT / "data" / "prompt.schema.json").read_text(encoding="utf-8") == text()
 
 
