@@ -34,6 +34,6 @@ class Budget:
         """Seconds that pushing and waiting for the site may still take."""
         return max(0.0, self.ends_s - min(CALLBACK_S, 0.05 * self.deadline_s) - now_s)
 
-    def left(self, now_s: float) -> float:
+    def remaining(self, now_s: float) -> float:
         """Seconds until the deadline."""
         return max(0.0, self.ends_s - now_s)

@@ -22,7 +22,7 @@ from service.settings import Settings
 CONNECT_TIMEOUT_S = 5
 CHECK_S = 1.0  # for a look through a SQLite file: 200 MB or more (what is behind that shows when it is read)
 # SQLSTATE classes (PostgreSQL, appendix A) of a server that is away, full, or leaving: not about what was asked.
-AWAY = ("08", "53", "57P", "58")
+UNAVAILABLE = ("08", "53", "57P", "58")
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -37,7 +37,7 @@ def database_url(settings: Settings) -> str:
     return url
 
 
-def intact(path: Path) -> None:
+def require_intact(path: Path) -> None:
     """Look through the SQLite file, for CHECK_S at most. Raises SettingsError with its path when it is damaged."""
     if not path.exists():
         return
@@ -94,7 +94,7 @@ def make_engine(url: str) -> sa.Engine:
     return engine
 
 
-def outage(error: BaseException | None) -> str | None:
+def unavailable_reason(error: BaseException | None) -> str | None:
     """What is away, in words, when the error says nothing about what was asked and may pass; else None.
 
     A full disk, a database that does not answer: who asked should come again, and a build waits for it.
@@ -122,6 +122,6 @@ def _driver(error: sa.exc.DBAPIError) -> str | None:
     lost = error.connection_invalidated or (
         isinstance(error, sa.exc.OperationalError) and state is None and "sqlite" not in type(error.orig).__module__
     )
-    if lost or (state or "").startswith(AWAY):
+    if lost or (state or "").startswith(UNAVAILABLE):
         return "the database does not answer"
     return None

@@ -31,9 +31,9 @@ class Delivery:
         Only for their first attempt: a receiver that does not answer one round may well answer another.
         """
         row = self._row(build)
-        return Budget(row["received_s"], row["deadline_s"]).for_publishing(time.time()) <= 0 or not self.store.untold(
-            row
-        )
+        return Budget(row["received_s"], row["deadline_s"]).for_publishing(
+            time.time()
+        ) <= 0 or not self.store.earlier_callback_untried(row)
 
     def callback(self, build: str, number: int) -> dict[str, Any]:
         """One attempt."""
@@ -61,7 +61,7 @@ class Delivery:
             return None
         row = self._row(build)
         budget = Budget(row["received_s"], row["deadline_s"])
-        if budget.left(time.time()) > 0:
+        if budget.remaining(time.time()) > 0:
             gap_s = callbacks.gap_s(number, answer["retry_after_s"])
         else:
             late = sum(each["at_s"] > budget.ends_s for each in self.store.attempts(build)) - 1

@@ -43,7 +43,7 @@ def take(path: Path) -> int:
     return handle
 
 
-def slot(folder: Path) -> tuple[int, str]:
+def claim_worker_slot(folder: Path) -> tuple[int, str]:
     """The first free place among this folder's processes, for this process's life: a handle to keep, and a name.
 
     The name stays with the place: a process that is started again finds the builds of the one that died in it. Two

@@ -12,7 +12,7 @@ from typing import Any
 
 from service.builds.generate import Earlier
 
-MOST = 100  # checks of earlier rounds that are asked again, the newest first
+MAX_EARLIER_CHECKS = 100  # checks of earlier rounds that are asked again, the newest first
 IDS = re.compile(rb"""<[a-z][^<>]*?\sid\s*=\s*["']?([A-Za-z][\w-]*)""", re.IGNORECASE)
 WORD = re.compile(rb"[\w-]+")
 
@@ -37,7 +37,7 @@ def checks(done: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) 
             {"said": outcome["said"], "js": outcome["js"], "translated": outcome["translated"], "round": number}
         )
     found.sort(key=lambda check: -check["round"])
-    return found[:MOST], max(0, len(found) - MOST)
+    return found[:MAX_EARLIER_CHECKS], max(0, len(found) - MAX_EARLIER_CHECKS)
 
 
 def earlier(done: Sequence[Mapping[str, Any]]) -> tuple[Earlier, ...]:
@@ -46,7 +46,7 @@ def earlier(done: Sequence[Mapping[str, Any]]) -> tuple[Earlier, ...]:
     return tuple(by_round[number] for number in sorted(by_round))
 
 
-def lost(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
+def lost_ids(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
     """The ids of elements that the page had before this round, and that stand nowhere in its files any more."""
     there = {word for path, data in after.items() if path != "README.md" for word in WORD.findall(data)}
     ids = dict.fromkeys(IDS.findall(before.get("index.html", b"")))

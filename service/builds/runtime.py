@@ -33,7 +33,7 @@ from service.builds import sqlite_time, workflow
 from service.builds.brief import Brief
 from service.builds.budget import Budget
 from service.builds.callback import key_of
-from service.builds.database import CONNECT_TIMEOUT_S, database_url, intact, make_engine, outage
+from service.builds.database import CONNECT_TIMEOUT_S, database_url, make_engine, require_intact, unavailable_reason
 from service.builds.delivery import Delivery
 from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
@@ -42,8 +42,8 @@ from service.builds.generate.plan import Plan
 from service.builds.generate.providers import Providers
 from service.builds.generate.write import Write
 from service.builds.guard import Allowed, objection
-from service.builds.leaving import Leaving
-from service.builds.locks import slot, take
+from service.builds.locks import claim_worker_slot, take
+from service.builds.shutdown import ShutdownSignal
 from service.builds.steps import Steps
 from service.builds.store import Store, new_id, public_id
 from service.builds.sweeper import Sweeper
@@ -80,7 +80,7 @@ class Builds:
         self.engines = engines
         self.forge = make_forge(settings)
         self.allowed = Allowed(settings.callback_allow)
-        self.leaving = Leaving()
+        self.shutdown = ShutdownSignal()
         self.store: Store
         self.asking: Asking
         self.providers: Providers
@@ -88,7 +88,7 @@ class Builds:
         self._lock: int
         self._active: set[str] = set()
         self._enqueuers = concurrent.futures.ThreadPoolExecutor(1, "builds-enqueue")
-        self._leaver = threading.Thread(target=self._leave, name="builds-leave")
+        self._shutdown_thread = threading.Thread(target=self._drain, name="builds-shutdown")
 
     # Life
 
@@ -102,10 +102,10 @@ class Builds:
         sqlite_time.install()
         url = database_url(self.settings)
         if url.startswith("sqlite"):
-            intact(state / "builds.sqlite")
+            require_intact(state / "builds.sqlite")
             self._lock, worker = take(state / "builds.lock"), "sqlite"  # there is one, wherever its file is carried
         else:
-            self._lock, place = slot(state)
+            self._lock, place = claim_worker_slot(state)
             worker = f"{socket.gethostname()}-{place}"
         works = self.settings.role != "api"
         self.store = Store(make_engine(url))
@@ -113,7 +113,7 @@ class Builds:
             self.store.create()
         except sa.exc.DBAPIError as error:
             raise SettingsError(
-                f"The database of builds cannot be used: {outage(error) or type(error.orig).__name__}.",
+                f"The database of builds cannot be used: {unavailable_reason(error) or type(error.orig).__name__}.",
                 key="DATABASE_URL",
                 remedy="Start it, or mend DATABASE_URL; it looks like postgresql://host:5432/name.",
             ) from None
@@ -167,24 +167,24 @@ class Builds:
         finally:
             client.destroy()
 
-    def leave(self) -> None:
+    def begin_shutdown(self) -> None:
         """Take nothing from the queues any more; builds let go at their next step or wait. `stop` waits for the end.
 
         Called as soon as the process is told to end, so that its queue's builds go to other workers and not into it.
         """
-        if not self.leaving.begun:
-            self.leaving.begin(self.settings.shutdown_grace_s)
-            self._leaver.start()
+        if not self.shutdown.requested:
+            self.shutdown.request(self.settings.shutdown_grace_s)
+            self._shutdown_thread.start()
 
     async def stop(self) -> None:
         """Let running steps end within the grace; what is left goes on at the next start, or at another worker."""
-        self.leave()
-        await asyncio.to_thread(self._leaver.join)
+        self.begin_shutdown()
+        await asyncio.to_thread(self._shutdown_thread.join)
         await self.providers.stop()
         await asyncio.to_thread(self.store.engine.dispose)
         os.close(self._lock)
 
-    def _leave(self) -> None:
+    def _drain(self) -> None:
         """DBOS's own waiting looks once a second, after a second: an idle service would take two to end."""
         self._sweeper.stop()
         self._enqueuers.shutdown(wait=False, cancel_futures=True)
@@ -195,11 +195,11 @@ class Builds:
         while dbos._active_workflows_set.activeList() and time.monotonic() < ends:
             time.sleep(LOOK_S)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
-        self._sweeper.gone()
+        self._sweeper.sign_off()
 
     # Briefs
 
-    def admits(self, secret: str) -> bool:
+    def secret_matches(self, secret: str) -> bool:
         """Whether it is the secret; takes as long for a wrong one of any length."""
         assert self.settings.secret is not None
         ours = hashlib.sha256(self.settings.secret.get_secret_value().encode()).digest()
@@ -235,7 +235,7 @@ class Builds:
             )
         if not row["enqueued"]:
             self._enqueue(row)
-        return self.shown(row)
+        return self.view(row)
 
     def _enqueue(self, row: Mapping[str, Any]) -> None:
         """Stored is accepted: the sender does not wait for the queue. What gets lost between, the sweeper enqueues."""
@@ -246,7 +246,9 @@ class Builds:
         try:
             self._sweeper.enqueue(build, repository)
         except Exception as error:
-            log.warning("%s is stored; it is enqueued later: %s", build, outage(error) or error, exc_info=True)
+            log.warning(
+                "%s is stored; it is enqueued later: %s", build, unavailable_reason(error) or error, exc_info=True
+            )
 
     def get(self, build: str) -> dict[str, Any] | None:
         """A build as it is shown, with its callback attempts."""
@@ -257,13 +259,13 @@ class Builds:
             {"at_s": each["at_s"], "status": each["status"], "verdict": each["verdict"], "said": each["said"]}
             for each in self.store.attempts(build)
         ]
-        return {**self.shown(row), "callbacks": attempts}
+        return {**self.view(row), "callbacks": attempts}
 
     def newest(self, limit: int = 50, before_s: float | None = None) -> list[dict[str, Any]]:
         """The newest builds."""
-        return [self.shown(row) for row in self.store.builds(limit=limit, before_s=before_s)]
+        return [self.view(row) for row in self.store.builds(limit=limit, before_s=before_s)]
 
-    def shown(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def view(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row for the world: without email, callback URL and internals, with the time that is left."""
         budget = Budget(row["received_s"], row["deadline_s"])
         outcome = dict(row["outcome"] or {})
@@ -278,7 +280,7 @@ class Builds:
             "delivery": row["delivery"],
             "received_s": row["received_s"],
             "deadline_s": budget.ends_s,
-            "left_s": round(budget.left(time.time()), 1) if row["finished_s"] is None else 0.0,
+            "left_s": round(budget.remaining(time.time()), 1) if row["finished_s"] is None else 0.0,
             "outcome": outcome or None,
         }
 
@@ -298,51 +300,51 @@ class Builds:
 
     def cancel(self, build: str) -> dict[str, Any]:
         """No further step of the build begins; a model that is answering for it is withdrawn."""
-        row = self._known(build)
-        if self.store.move(build, "cancelled", only_from=("accepted",), finished_s=time.time()):
+        row = self._require(build)
+        if self.store.transition(build, "cancelled", expected=("accepted",), finished_s=time.time()):
             self.store.event(build, "cancelled", "Somebody asked to cancel the build before it had begun.")
-            row = self._known(build)
-        elif self.store.move(build, "cancelling", only_from=("running",)):
+            row = self._require(build)
+        elif self.store.transition(build, "cancelling", expected=("running",)):
             self.store.event(build, "cancelling", "Somebody asked to cancel the build.")
-            row = self._known(build)
+            row = self._require(build)
         elif row["status"] not in ("cancelling", "cancelled"):
             raise BuildError(f"The build is {row['status']}; there is nothing to cancel.", key="id")
-        return self.shown(row)
+        return self.view(row)
 
     def deliver(self, build: str) -> dict[str, Any]:
         """Call back again, with the same webhook id, whatever came of it before."""
-        row = self._known(build)
+        row = self._require(build)
         if row["status"] != "done":
             raise BuildError(f"The build is {row['status']}; only a finished one is delivered.", key="id")
-        if self.leaving.begun:
+        if self.shutdown.requested:
             raise EngineUnavailable("This process is leaving.", retry_after_s=5.0)
         series = f"hand-{len(self.store.attempts(build))}"
         workflow.deliver_later(build, series, 0.0)
         self.store.event(build, "deliver", "Somebody asked to deliver the callback again.", series=series)
-        return self.shown(row)
+        return self.view(row)
 
     def retry(self, build: str) -> dict[str, Any]:
         """Build a failed or cancelled brief again, with a new deadline and the tokens of a new build.
 
         Raises BuildError for a build in any other state, EngineUnavailable when this process is leaving.
         """
-        row = self._known(build)
+        row = self._require(build)
         if row["status"] not in ("failed", "cancelled"):
             raise BuildError(f"The build is {row['status']}; a failed or cancelled one is built again.", key="id")
-        if self.leaving.begun:
+        if self.shutdown.requested:
             raise EngineUnavailable("This process is leaving.", retry_after_s=5.0)
         run = DBOS.get_workflow_status(row["id"])
         if run is not None and run.status == "PENDING":  # its last step is recorded, and its end is not
             raise EngineUnavailable("The build is about to end.", retry_after_s=1.0)
         if self.store.retry(row["id"]):
             self._enqueue(row)
-        return self.shown(self._known(build))
+        return self.view(self._require(build))
 
     def objection(self, brief: Brief) -> str | None:
         """Why this brief's callback will not be sent, as far as that is known now."""
         return objection(str(brief.evaluation_url), self.allowed)
 
-    def _known(self, build: str) -> dict[str, Any]:
+    def _require(self, build: str) -> dict[str, Any]:
         row = self.store.build(build)
         if row is None:
             raise BuildError("There is no such build.", key="id")
@@ -354,9 +356,9 @@ class Builds:
         browser, why = find_browser(self.settings.browser)
         log.info("checks run in %s: %s", browser or "no browser", why)
         self.providers = providers = Providers(self.settings, self.library, self.engines)
-        secrets = (*held_secrets(self.settings), *providers.secrets())
+        secrets = (*known_secrets(self.settings), *providers.secrets())
         caps = Caps(self.settings.build_max_tokens, self.settings.build_max_cost)
-        self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, self.leaving, secrets)
+        self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, self.shutdown, secrets)
         signing = self.settings.callback_signing_key
         key = key_of(signing.get_secret_value()) if signing is not None else None
         here = self.settings.engine == "local" and not providers.entries
@@ -374,11 +376,11 @@ class Builds:
             secrets=secrets,
             browser=browser,
             delivery=Delivery(self.store, key, self.allowed),
-            leaving=self.leaving,
+            shutdown=self.shutdown,
         )
 
 
-def held_secrets(settings: Settings) -> tuple[str, ...]:
+def known_secrets(settings: Settings) -> tuple[str, ...]:
     """Every secret that this process knows, for the search before a push."""
     values = (getattr(settings, name) for name in type(settings).model_fields)
     return tuple(each.get_secret_value() for each in values if isinstance(each, SecretStr))

@@ -21,7 +21,7 @@ from service.builds.generate.attached import to_change, unchanged
 from service.builds.generate.frame import framed
 from service.builds.generate.plan import without_model
 from service.builds.generate.sources import hosts
-from service.builds.making import Candidate, Making
+from service.builds.generation_steps import Candidate, GenerationSteps
 from service.builds.store import public_id
 from service.builds.verify import about_the_repository, verify
 from service.errors import BuildError, SameboatError
@@ -33,17 +33,17 @@ OURS = {"README.md", "LICENSE", STAMP, "commit message"}  # hold the brief's own
 NOTED = ("unusable", "cut", "secret", "lost", "forgotten")  # the events that the outcome repeats
 
 
-class Steps(Making):
+class Steps(GenerationSteps):
     """The hands of the workflow. All methods block and run in worker threads."""
 
     # The brief
 
     def begin(self, build: str) -> bool:
         """Whether the build is wanted."""
-        if self.store.move(build, "running", only_from=("accepted", "running")):
+        if self.store.transition(build, "running", expected=("accepted", "running")):
             self.store.event(build, "running", "A worker has begun.")
             return True
-        self.store.move(build, "cancelled", only_from=("cancelling",), finished_s=time.time())
+        self.store.transition(build, "cancelled", expected=("cancelling",), finished_s=time.time())
         return False
 
     def repository(self, build: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Steps(Making):
         failed = [*report.failures, *([CUT] if candidate.get("cut") else [])]
         leaks = secrets_scan.scan(files, self.secrets)
         failed += [f"must hold no secret: {leak}" for leak in leaks]
-        shots = self.store.keep(build, {"screenshot.png": report.screenshot}) if report.screenshot else {}
+        shots = self.store.put_files(build, {"screenshot.png": report.screenshot}) if report.screenshot else {}
         text = f"{report.passed} checks passed, {len(failed)} failed, {len(report.not_judged)} were not judged."
         self.store.event(build, "verified", text, report=report.plain(), screenshot=shots.get("screenshot.png"))
         return {
@@ -168,7 +168,7 @@ class Steps(Making):
         before = {}
         if base.get("head"):
             before = self._patiently(lambda: self.forge.read(row["repository"], base["head"]), self._budget(build))
-        if gone := rounds.lost(before, files):
+        if gone := rounds.lost_ids(before, files):
             text = f"Elements of the round before are gone: {', '.join('#' + each for each in gone)[:300]}."
             self.store.event(build, "lost", text)
         notes = [each for each in best["failed"] if each == CUT or each.startswith("check of round ")]
@@ -179,7 +179,7 @@ class Steps(Making):
         files = framed({}, told, public_id(row), row["brief"]["round"], best["maker"])
         if secrets_scan.scan({"README.md": files["README.md"]}, self.secrets):
             return best
-        return {**best, "files": self.store.keep(build, files)}
+        return {**best, "files": self.store.put_files(build, files)}
 
     def _without_secrets(self, row: Mapping[str, Any], best: Candidate) -> Candidate:
         """The version itself, or one without the files that hold a secret, checked anew.
@@ -212,7 +212,13 @@ class Steps(Making):
                 remedy="Remove them and send the brief again with a new nonce.",
             )
         given = [each["data"]["checks"] for each in self.store.events(build) if each["kind"] == "checks"]
-        version = {**best, "files": self.store.keep(build, clean), "maker": maker, "cut": False, "own_readme": False}
+        version = {
+            **best,
+            "files": self.store.put_files(build, clean),
+            "maker": maker,
+            "cut": False,
+            "own_readme": False,
+        }
         return self.verify(build, version, given[-1] if given else [])
 
     # Publishing
@@ -271,7 +277,7 @@ class Steps(Making):
                 if budget.for_publishing(time.time()) <= wait_s:
                     self.store.event(build, "unconfirmed", "The site does not serve this build yet; time is up.")
                     return False
-                self.leaving.pause(wait_s)
+                self.shutdown.sleep(wait_s)
                 wait_s = min(5.0, wait_s * 1.5)
 
     def finish(
@@ -290,7 +296,7 @@ class Steps(Making):
             "files": best["files"],
         }
         done = {"outcome": outcome, "delivery": "pending", "finished_s": time.time()}
-        if not self.store.move(build, "done", only_from=("running", "done"), **done):
+        if not self.store.transition(build, "done", expected=("running", "done"), **done):
             raise BuildError("The build was cancelled.")
         self.store.event(build, "done", "The build is done; its callback follows.")
         return {}
@@ -307,7 +313,7 @@ class Steps(Making):
 
     def failed(self, build: str, why: str) -> str:
         """The build is over without a site, and says why."""
-        if self.store.move(build, "cancelled", only_from=("cancelling", "cancelled"), finished_s=time.time()):
+        if self.store.transition(build, "cancelled", expected=("cancelling", "cancelled"), finished_s=time.time()):
             self.store.event(build, "cancelled", "The build was cancelled.")
             return "cancelled"
         why = self.asking.redacted(why)  # whoever wrote the words

@@ -138,7 +138,7 @@ class Store:
             try:
                 with connection.begin_nested():
                     connection.execute(BUILDS.insert().values(**row))
-                    self._keep(connection, row["id"], files.values())
+                    self._insert_blobs(connection, row["id"], files.values())
                     self._event(connection, row["id"], "accepted", "The brief is stored.", {})
             except sa.exc.IntegrityError:  # a duplicate was quicker, on Postgres; SQLite admits one writer at a time
                 pass
@@ -160,7 +160,7 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def done(self, repository: str) -> list[dict[str, Any]]:
+    def finished_builds(self, repository: str) -> list[dict[str, Any]]:
         """The builds of a repository that are done, in the order in which they were."""
         where = (BUILDS.c.repository == repository) & (BUILDS.c.status == "done")
         query = sa.select(BUILDS).where(where).order_by(BUILDS.c.finished_s)
@@ -172,9 +172,9 @@ class Store:
         with self._write() as connection:
             connection.execute(BUILDS.update().where(BUILDS.c.id == build).values(**values))
 
-    def move(self, build: str, status: str, *, only_from: Iterable[str], **values: Any) -> bool:
-        """Change the status if it is one of `only_from`; whether it was."""
-        where = (BUILDS.c.id == build) & BUILDS.c.status.in_(tuple(only_from))
+    def transition(self, build: str, status: str, *, expected: Iterable[str], **values: Any) -> bool:
+        """Change the status if it is one of `expected`; whether it was."""
+        where = (BUILDS.c.id == build) & BUILDS.c.status.in_(tuple(expected))
         with self._write() as connection:
             return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
 
@@ -185,7 +185,7 @@ class Store:
             query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN) & old)
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def arrived(self, repository: str, *, until: str) -> list[dict[str, Any]]:
+    def in_arrival_order(self, repository: str, *, until: str) -> list[dict[str, Any]]:
         """The builds of a repository in the order of their arrival, up to `until`, each with its `place` in it.
 
         `retried` says whether a run of it may be there that is over.
@@ -246,10 +246,10 @@ class Store:
 
     # Files, by digest
 
-    def keep(self, build: str, files: Mapping[str, bytes]) -> dict[str, str]:
+    def put_files(self, build: str, files: Mapping[str, bytes]) -> dict[str, str]:
         """Keep the files' bytes; path to sha256."""
         with self._write() as connection:
-            self._keep(connection, build, files.values())
+            self._insert_blobs(connection, build, files.values())
         return {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
 
     def files(self, build: str, digests: Mapping[str, str]) -> dict[str, bytes]:
@@ -262,7 +262,7 @@ class Store:
         return {path: found[digest] for path, digest in digests.items()}
 
     @staticmethod
-    def _keep(connection: sa.Connection, build: str, contents: Iterable[bytes]) -> None:
+    def _insert_blobs(connection: sa.Connection, build: str, contents: Iterable[bytes]) -> None:
         by_digest = {hashlib.sha256(data).hexdigest(): data for data in contents}
         if not by_digest:
             return
@@ -314,7 +314,7 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def untold(self, build: Mapping[str, Any]) -> bool:
+    def earlier_callback_untried(self, build: Mapping[str, Any]) -> bool:
         """Whether an earlier build of its repository is done, and its callback was not tried yet."""
         tried = sa.select(ATTEMPTS.c.number).where(ATTEMPTS.c.build == BUILDS.c.id).exists()
         where = (BUILDS.c.repository == build["repository"]) & (BUILDS.c.finished_s < build["finished_s"])
@@ -324,27 +324,27 @@ class Store:
 
     # Workers
 
-    def beat(self, executor: str, version: str) -> None:
+    def heartbeat(self, executor: str, version: str) -> None:
         """This worker is alive, and its steps are of this version. The database's clock is everyone's."""
         with self._write() as connection:
             seen = {"version": version, "seen_s": self._now(connection)}
             if not connection.execute(WORKERS.update().where(WORKERS.c.executor == executor).values(seen)).rowcount:
                 connection.execute(WORKERS.insert().values(executor=executor, **seen))
 
-    def alive(self, within_s: float) -> set[tuple[str, str]]:
+    def live_workers(self, within_s: float) -> set[tuple[str, str]]:
         """The workers seen in the last seconds, with their versions."""
         with self.engine.connect() as connection:
             since = self._now(connection) - within_s
             query = sa.select(WORKERS.c.executor, WORKERS.c.version).where(WORKERS.c.seen_s >= since)
             return {(row.executor, row.version) for row in connection.execute(query)}
 
-    def gone(self, executor: str) -> None:
+    def remove_worker(self, executor: str) -> None:
         """This worker has left and has nothing running."""
         with self._write() as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.executor == executor))
 
     @contextlib.contextmanager
-    def alone(self, key: int) -> Iterator[bool]:
+    def try_advisory_lock(self, key: int) -> Iterator[bool]:
         """Whether nobody else is in here now, on any machine. A file has one process, which is always alone."""
         if not self.postgres:
             yield True
@@ -359,7 +359,7 @@ class Store:
 
     # Retention
 
-    def forget(self, before_s: float) -> list[str]:
+    def delete_finished(self, before_s: float) -> list[str]:
         """Delete builds that ended before then and owe no callback, with everything kept for them; their ids."""
         with self._write() as connection:
             where = (BUILDS.c.finished_s < before_s) & (BUILDS.c.delivery != "pending")

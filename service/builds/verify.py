@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from service.builds.brief import Attachment
-from service.builds.browser import Check, Outcome
+from service.builds.browser import Check, PageCheckResult
 from service.builds.browser.process import look
 from service.builds.generate.frame import README_SECTIONS
 from service.errors import BuildError, SettingsError
@@ -36,7 +36,7 @@ MEANT = (
 class Report:
     """All outcomes. `console` are errors that the page logged or threw, and requests that were refused."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[PageCheckResult, ...]
     console: tuple[str, ...] = ()
     browser: str = ""
     screenshot: bytes | None = field(default=None, repr=False)
@@ -72,7 +72,7 @@ class Report:
         }
 
 
-def _of(outcome: Outcome) -> str:
+def _of(outcome: PageCheckResult) -> str:
     return f"check of round {outcome.round}: " if outcome.round is not None else ""
 
 
@@ -127,17 +127,19 @@ def verify(
         except BuildError as error:  # the site is not to blame, and is published with what could be judged
             why = error.message
             log.warning("%s", why)
-    outcomes += [Outcome(check.said, "not judged", why, check.js, check.translated, check.round) for check in in_page]
+    outcomes += [
+        PageCheckResult(check.said, "not judged", why, check.js, check.translated, check.round) for check in in_page
+    ]
     return Report(tuple(outcomes), browser="none")
 
 
 def repository(
     files: Mapping[str, bytes], attachments: list[Attachment], to_change: Iterable[Attachment] = ()
-) -> dict[str, Outcome]:
+) -> dict[str, PageCheckResult]:
     """What every repository must hold, by name; of `to_change` each must differ from what was sent."""
 
-    def judged(said: str, good: bool, reason: str) -> Outcome:
-        return Outcome(said, "passed" if good else "failed", "as it should be" if good else reason)
+    def judged(said: str, good: bool, reason: str) -> PageCheckResult:
+        return PageCheckResult(said, "passed" if good else "failed", "as it should be" if good else reason)
 
     licence = files.get("LICENSE", b"").decode("utf-8", "replace")
     readme = files.get("README.md", b"").decode("utf-8", "replace").lower()
@@ -155,7 +157,7 @@ def repository(
     return {each.said: each for each in outcomes}
 
 
-def _sentences(checks: list[Check], ours: Mapping[str, Outcome]) -> list[Outcome]:
+def _sentences(checks: list[Check], ours: Mapping[str, PageCheckResult]) -> list[PageCheckResult]:
     """The sentences that no code stands for: judged by what they mean of ours, or not judged, and never dropped."""
     found = []
     for check in checks:
@@ -163,7 +165,7 @@ def _sentences(checks: list[Check], ours: Mapping[str, Outcome]) -> list[Outcome
             continue
         meant = next((name for name, pattern in MEANT if pattern.search(check.said)), None)
         if meant is None:
-            found.append(Outcome(check.said, "not judged", "nobody here has translated it to code"))
+            found.append(PageCheckResult(check.said, "not judged", "nobody here has translated it to code"))
         else:
-            found.append(Outcome(check.said, ours[meant].verdict, f"{meant}: {ours[meant].reason}"))
+            found.append(PageCheckResult(check.said, ours[meant].verdict, f"{meant}: {ours[meant].reason}"))
     return found

@@ -5,7 +5,7 @@ ids, digests and words only: files are kept by the store, secrets nowhere. Decis
 too, so that a resumed build decides as it did before. What comes in: a build's id, and `Steps` that do the work.
 
 A build has an outcome, or it has none yet. What says nothing about the build (the process leaves, the disk is full,
-the database is away) is no outcome: the run is `Interrupted`, stays pending, and the sweeper has it go on.
+the database is away) is no outcome: the run is `BuildInterrupted`, stays pending, and the sweeper has it go on.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from dbos import DBOS, EnqueueOptions, error
 
-from service.builds.database import outage
+from service.builds.database import unavailable_reason
 from service.builds.delivery import give_up
-from service.builds.leaving import Interrupted
+from service.builds.shutdown import BuildInterrupted
 from service.builds.steps import Steps
 
 T = TypeVar("T")
@@ -42,22 +42,22 @@ def register(steps: Steps, active: set[str]) -> None:
 
     def step(name: str, work: Callable[..., T], *values: object) -> T:
         """Do the work once and record what it gives; a resumed build gets the record."""
-        steps.leaving.check()
-        return DBOS.run_step({"name": name}, unless_away, work, *values)
+        steps.shutdown.check()
+        return DBOS.run_step({"name": name}, guarded, work, *values)
 
-    def unless_away(work: Callable[..., T], *values: object) -> T:
+    def guarded(work: Callable[..., T], *values: object) -> T:
         try:
             return work(*values)
         except Exception as caught:
-            away(caught)
+            raise_if_unavailable(caught)
             raise
 
-    def away(caught: Exception) -> None:
-        """Raises Interrupted for an outage, after a while, so that it is not tried again at once."""
-        if what := outage(caught):
+    def raise_if_unavailable(caught: Exception) -> None:
+        """Raises BuildInterrupted for an outage, after a while, so that it is not tried again at once."""
+        if what := unavailable_reason(caught):
             log.warning("a build is interrupted: %s", what)
-            steps.leaving.pause(OUTAGE_S)
-            raise Interrupted(what) from caught
+            steps.shutdown.sleep(OUTAGE_S)
+            raise BuildInterrupted(what) from caught
 
     @contextlib.contextmanager
     def running() -> Iterator[None]:
@@ -100,9 +100,9 @@ def register(steps: Steps, active: set[str]) -> None:
         except error.DBOSException:  # about the execution and not about the build: another one owns it now
             raise
         except Exception as caught:  # noqa: BLE001  (whatever ended it, the build says so in words, and is over)
-            away(caught)
+            raise_if_unavailable(caught)
             return step("failed", steps.failed, build, str(caught) or type(caught).__name__)
-        unless_away(deliver_later, build, "1", 0.0)
+        guarded(deliver_later, build, "1", 0.0)
         return "done"
 
     @DBOS.workflow(name="deliver", max_recovery_attempts=MAX_RUNS)
@@ -114,12 +114,12 @@ def register(steps: Steps, active: set[str]) -> None:
             except error.DBOSException:
                 raise
             except Exception as caught:  # noqa: BLE001  (else it would be owed for ever, and never tried again)
-                away(caught)
+                raise_if_unavailable(caught)
                 return step("given up", give_up, steps.store, build, str(caught) or type(caught).__name__)
 
     def attempts(build: str, number: int) -> str:
         while number == 1 and not steps.delivery.turn(build):
-            steps.leaving.pause(TURN_S)
+            steps.shutdown.sleep(TURN_S)
         while True:
             answer = step(f"callback {number}", steps.delivery.callback, build, number)
             wait = step(f"wait {number}", steps.delivery.wait, build, number, answer)
@@ -130,7 +130,7 @@ def register(steps: Steps, active: set[str]) -> None:
                 series = str(DBOS.workflow_id).removeprefix(f"{build}-deliver-").split(".")[0]
                 deliver_later(build, f"{series}.{number}", wait["gap_s"], number)
                 return "later"
-            steps.leaving.until(wait["until_s"])
+            steps.shutdown.sleep_until(wait["until_s"])
 
 
 def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> None:

@@ -68,7 +68,7 @@ def _bearer(authorization: str) -> str:
 
 
 def _admit(builds: Builds, secret: str) -> None:
-    if not builds.admits(secret):
+    if not builds.secret_matches(secret):
         raise problems.Refusal(403, "forbidden", "Forbidden", "The secret is wrong.")
 
 
@@ -77,9 +77,9 @@ async def _ask(work: Callable[..., T], *values: Any) -> T:
     try:
         return await asyncio.to_thread(work, *values)
     except Exception as error:
-        from service.builds.database import outage
+        from service.builds.database import unavailable_reason
 
-        what = outage(error)
+        what = unavailable_reason(error)
         if what is None:
             raise
         log.warning("Refused: %s", what)
@@ -202,7 +202,7 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
             yield f"id: {after}\n" + sse.frame(value, event["kind"])
         if shown is None or (shown["status"] in OVER and shown["delivery"] != "pending"):
             return
-        if builds.leaving.begun or time.monotonic() > ends:  # the client comes again, with the last number it saw
+        if builds.shutdown.requested or time.monotonic() > ends:  # the client comes again, with the last number it saw
             return
         await asyncio.sleep(LOOK_S)
 

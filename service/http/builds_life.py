@@ -59,7 +59,7 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
 async def _leave(builds: Builds, draining: asyncio.Event) -> None:
     """Builds let go before the engines do: an engine that leaves must not look like one that cannot answer."""
     await draining.wait()
-    builds.leave()
+    builds.begin_shutdown()
 
 
 class Sites:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.builds.database import intact, make_engine
+from service.builds.database import make_engine, require_intact
 from service.builds.store import Store
 from service.errors import SettingsError
 
@@ -41,7 +41,7 @@ def test_a_damaged_file_is_named_with_the_way_out(kind: str, whole: bytes, tmp_p
     data = damage(whole)[kind]
     path.write_bytes(data)
     with pytest.raises(SettingsError) as refused:
-        intact(path)
+        require_intact(path)
     assert str(path) in refused.value.message
     assert path.read_bytes() == data
     assert refused.value.remedy is not None
@@ -49,12 +49,12 @@ def test_a_damaged_file_is_named_with_the_way_out(kind: str, whole: bytes, tmp_p
     (tmp_path / "elsewhere").mkdir()
     subprocess.run(command, shell=True, check=True, capture_output=True)
     assert not path.exists()
-    intact(path)
+    require_intact(path)
 
 
 def test_a_whole_file_an_empty_one_and_none_pass(whole: bytes, tmp_path: Path) -> None:
     """A new installation, and one that was cut off before it wrote anything."""
-    intact(tmp_path / "none.sqlite")
+    require_intact(tmp_path / "none.sqlite")
     for name, data in {"whole": whole, "empty": b""}.items():
         (tmp_path / name).write_bytes(data)
-        intact(tmp_path / name)
+        require_intact(tmp_path / name)

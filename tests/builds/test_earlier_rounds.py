@@ -41,7 +41,7 @@ def test_the_last_rounds_report_says_what_is_asked_again() -> None:
 def test_elements_that_a_page_has_lost_are_named() -> None:
     before = {"index.html": b'<p id="n">0</p><button id=plus class=x>+</button><b id="made"></b>'}
     after = {"index.html": b"<p id='n'>0</p>", "app.js": b"b.id = 'made'", "README.md": b"plus"}
-    assert rounds.lost(before, after) == ["plus"]
+    assert rounds.lost_ids(before, after) == ["plus"]
 
 
 def two(tmp_path: Path, replies: list[str], **second: Any) -> tuple[dict[str, Any], ScriptedEngine, str]:

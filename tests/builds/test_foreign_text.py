@@ -61,7 +61,7 @@ def test_a_secret_is_found_wherever_it_stands(text: str) -> None:
 
 def test_lost_elements_of_a_huge_page_are_found() -> None:
     page = b"".join(b"<a id=a%d>" % number for number in range(50_000))
-    assert rounds.lost({"index.html": page}, {"index.html": page.replace(b"=a7>", b"=b7>")}) == ["a7"]
+    assert rounds.lost_ids({"index.html": page}, {"index.html": page.replace(b"=a7>", b"=b7>")}) == ["a7"]
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: 
         if finished_s is not None:
             delivery = "pending" if name == "owed" else "delivered"
             store.update(name, status="done", finished_s=finished_s, delivery=delivery)
-    assert store.forget(now - 50) == ["old"]
+    assert store.delete_finished(now - 50) == ["old"]
     with store.engine.connect() as connection:
         for table in (EVENTS, ATTEMPTS, BLOBS):
             assert {row.build for row in connection.execute(table.select())} == {"owed", "new", "running"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.builds.browser import Outcome
+from service.builds.browser import PageCheckResult
 from service.builds.verify import Report
 from service.engine.types import Request
 from tests.builds.harness import brief, finished, posted, serving, settings_for
@@ -36,7 +36,10 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
         text = said[1] if said else ""
         verdicts = ((each, "passed" if each.js in text else "failed") for each in checks)
         return Report(
-            tuple(Outcome(each.said, verdict, "as it is", each.js, False, each.round) for each, verdict in verdicts)
+            tuple(
+                PageCheckResult(each.said, verdict, "as it is", each.js, False, each.round)
+                for each, verdict in verdicts
+            )
         )
 
     monkeypatch.setattr("service.builds.steps.verify", verify)

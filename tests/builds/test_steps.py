@@ -13,8 +13,8 @@ import pytest
 from service.builds.forge import ForgeError
 from service.builds.forge.local import LocalForge
 from service.builds.generate.asking import Asking, Caps
-from service.builds.leaving import Leaving
 from service.builds.runtime import Builds
+from service.builds.shutdown import ShutdownSignal
 from service.builds.steps import Steps
 from service.builds.store import Store
 from service.engine.pool import Engines
@@ -66,7 +66,7 @@ def test_cancelled_between_two_checks_the_next_one_is_not_translated(
 
     def cancelling(self: Steps, build: str, said: str) -> str | None:
         found = real(self, build, said)
-        self.store.move(build, "cancelling", only_from=("running",))
+        self.store.transition(build, "cancelling", expected=("running",))
         return found
 
     monkeypatch.setattr(Steps, "_translated", cancelling)
@@ -141,7 +141,7 @@ def test_an_outage_while_a_model_answers_withdraws_the_question() -> None:
         lambda name: None,
         lambda prompt: [],
         Caps(1, 1.0),
-        Leaving(),  # type: ignore[arg-type,return-value]
+        ShutdownSignal(),  # type: ignore[arg-type,return-value]
     )
     question: concurrent.futures.Future[Any] = concurrent.futures.Future()
     with pytest.raises(ConnectionError):

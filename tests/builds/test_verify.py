@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from service.builds.brief import Attachment
-from service.builds.browser import Check, Outcome
+from service.builds.browser import Check, PageCheckResult
 from service.builds.verify import IDENTICAL, LICENCE, README, Report, find_browser, repository, verify
 
 BROWSER, WHY = find_browser(None)
@@ -46,7 +46,7 @@ def test_a_page_that_complains_without_end_is_heard_only_so_far() -> None:
     assert sum(map(len, report.console)) < 50_000
 
 
-def page_outcomes(report: Report) -> dict[str, Outcome]:
+def page_outcomes(report: Report) -> dict[str, PageCheckResult]:
     return {each.said: each for each in report.outcomes if each.js is not None}
 
 

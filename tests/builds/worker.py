@@ -33,7 +33,7 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "stored": (Store, "accept"),
     "enqueued": (workflow, "enqueue"),
     "init": (Repo, "init_bare"),
-    "kept": (Store, "keep"),
+    "kept": (Store, "put_files"),
     "ref": (DiskRefsContainer, "add_if_new"),
     "published": (DiskRefsContainer, "set_if_equals"),
     "post": (callback, "post"),

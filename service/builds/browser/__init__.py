@@ -1,7 +1,7 @@
-"""Generated pages in a browser: what is asked of them, and what was seen. `process.look` asks, `page.look` sees.
+"""Generated pages in a headless browser: the checks, and what the browser observed.
 
-What comes in: files and expressions. What goes out: `Seen`. Importing this costs nothing: `page` is imported where
-Playwright is needed, in a process of its own. It does not know what a repository must hold; that is `verify`'s.
+In: files and JavaScript expressions. Out: a `PageObservation`. Not here: what a repository must hold (`verify`).
+`process.look` starts the child process, and `page.look` runs in it. Only `page` imports Playwright.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PageCheckResult:
     """What came of one check."""
 
     said: str
@@ -39,10 +39,10 @@ class Outcome:
 
 
 @dataclass
-class Seen:
+class PageObservation:
     """What the browser showed."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[PageCheckResult] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     screenshot: bytes | None = None
     missing: list[str] = field(default_factory=list)  # files of its own that the page asked for in vain

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, sync_playwright
 
-from service.builds.browser import IDS, Check, Outcome, Seen, Verdict, isolation
+from service.builds.browser import IDS, Check, PageCheckResult, PageObservation, Verdict, isolation
 from service.errors import BuildError
 
 ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
@@ -76,13 +76,13 @@ def look(
     browser: str,
     timeout_s: float,
     network: frozenset[str] = frozenset(),
-) -> Seen:
+) -> PageObservation:
     """Open the page, then once more for every check, as long as half as much time again has not passed.
 
     What did not come to an end is asked once more, with more time: a loaded machine is not the page's fault.
     Raises BuildError when the browser does not run.
     """
-    seen = Seen()
+    seen = PageObservation()
     step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
     try:
         with sync_playwright() as playwright:
@@ -114,10 +114,14 @@ def look(
     return seen
 
 
-Judge = Callable[[float], tuple[Outcome, bool]]  # from milliseconds to an outcome, and whether it came to an end
+Judge = Callable[
+    [float], tuple[PageCheckResult, bool]
+]  # from milliseconds to an outcome, and whether it came to an end
 
 
-def _again(looks: list[tuple[Outcome, bool]], asked: Sequence[Judge], step_ms: float, ends_s: float) -> list[Outcome]:
+def _again(
+    looks: list[tuple[PageCheckResult, bool]], asked: Sequence[Judge], step_ms: float, ends_s: float
+) -> list[PageCheckResult]:
     """The outcomes, of which those that did not come to an end are asked for once more, with twice the time."""
     outcomes = []
     for (outcome, ended), judge in zip(looks, asked, strict=True):
@@ -129,17 +133,17 @@ def _again(looks: list[tuple[Outcome, bool]], asked: Sequence[Judge], step_ms: f
     return outcomes
 
 
-def _said(check: Check | None, good: bool | None, reason: str) -> Outcome:
+def _said(check: Check | None, good: bool | None, reason: str) -> PageCheckResult:
     """The outcome of a check, or of opening the page where there is none. `good` is None where nobody judged."""
     verdict: Verdict = "not judged" if good is None else "passed" if good else "failed"
     if check is None:
-        return Outcome(OPENS, verdict, reason)
-    return Outcome(check.said, verdict, reason, check.js, check.translated, check.round)
+        return PageCheckResult(OPENS, verdict, reason)
+    return PageCheckResult(check.said, verdict, reason, check.js, check.translated, check.round)
 
 
 def _opened(
-    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: Seen, step_ms: float
-) -> tuple[Outcome, bool]:
+    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: PageObservation, step_ms: float
+) -> tuple[PageCheckResult, bool]:
     """The page as a visitor sees it: does it open, does it throw, are its files there, what does it look like."""
     context = _context(chromium)
     thrown: list[str] = []
@@ -160,7 +164,7 @@ def _opened(
     return _said(None, True, "it does"), True
 
 
-def _with_causes(reason: str, seen: Seen) -> str:
+def _with_causes(reason: str, seen: PageObservation) -> str:
     """A failure's reason, with what the page asked for and could not get: a repair must know why."""
     causes = [reason] if reason else []
     if seen.missing:
@@ -180,7 +184,7 @@ def _context(chromium: Browser) -> BrowserContext:
     return context
 
 
-def _pictured(page: Page, seen: Seen, step_ms: float) -> None:
+def _pictured(page: Page, seen: PageObservation, step_ms: float) -> None:
     """A picture. Where none comes in time, the page is to blame only if it does not answer either: raises Error."""
     try:
         seen.screenshot = page.screenshot(timeout=step_ms)
@@ -191,7 +195,7 @@ def _pictured(page: Page, seen: Seen, step_ms: float) -> None:
 
 def _judged(
     chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], step_ms: float, check: Check
-) -> tuple[Outcome, bool]:
+) -> tuple[PageCheckResult, bool]:
     """One check, each look in a context of its own."""
     ends_s = time.monotonic() + step_ms / 1000
     reason = ""
@@ -214,7 +218,7 @@ def _looked(
 ) -> tuple[bool, str, bool, bool]:
     """Whether the expression is true, why, whether looking again is of no use, and whether it came to an end."""
     context = _context(chromium)
-    quiet = Seen()  # what a check provokes is not what the page does by itself
+    quiet = PageObservation()  # what a check provokes is not what the page does by itself
     try:
         context.route("**/*", lambda route: _answer(route, files, network, quiet))
         page = context.new_page()
@@ -244,7 +248,7 @@ def _reason(page: Page, check: Check) -> tuple[bool, str]:
     return bool(shown["good"]), "is true" if shown["good"] else "; ".join([shown["why"], *shown["seen"]])
 
 
-def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], seen: Seen) -> None:
+def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], seen: PageObservation) -> None:
     """A file, or what an allowed host says, or a refusal."""
     url = urlsplit(route.request.url)
     if f"{url.scheme}://{url.netloc}" == ORIGIN:

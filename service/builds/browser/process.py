@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from service.builds.browser import Check, Outcome, Seen
+from service.builds.browser import Check, PageCheckResult, PageObservation
 from service.children import child_environment, python
 from service.errors import BuildError
 from service.resources import whole_cpus
@@ -48,7 +48,7 @@ def look(
     timeout_s: float,
     network: frozenset[str] = frozenset(),
     namespace: bool = False,
-) -> Seen:
+) -> PageObservation:
     """As `page.look`, in a child, which leaves the network if it may.
 
     Raises BuildError when the browser does not run, or with `namespace` when the child cannot leave the network.
@@ -69,8 +69,8 @@ def look(
     if "error" in answer:
         raise BuildError(answer["error"])
     shot = answer["screenshot"]
-    return Seen(
-        [Outcome(**each) for each in answer["outcomes"]],
+    return PageObservation(
+        [PageCheckResult(**each) for each in answer["outcomes"]],
         answer["errors"],
         base64.b64decode(shot) if shot is not None else None,
     )

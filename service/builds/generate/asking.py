@@ -23,7 +23,7 @@ from service.builds import secrets_scan
 from service.builds.budget import Budget
 from service.builds.generate import pressure
 from service.builds.generate.providers import Provider
-from service.builds.leaving import Leaving
+from service.builds.shutdown import ShutdownSignal
 from service.builds.store import OPEN, Store
 from service.errors import (
     BuildError,
@@ -63,7 +63,7 @@ class Asking:
         prompt: Callable[[str], Prompt],
         providers: Callable[[Prompt], list[Provider]],
         caps: Caps,
-        leaving: Leaving,
+        shutdown: ShutdownSignal,
         secrets: tuple[str, ...] = (),
     ) -> None:
         self.store = store
@@ -71,7 +71,7 @@ class Asking:
         self.prompt = prompt
         self.providers = providers
         self.caps = caps
-        self.leaving = leaving
+        self.shutdown = shutdown
         self.secrets = secrets
         self.paces = pressure.Paces()
 
@@ -135,7 +135,7 @@ class Asking:
             try:
                 return self._asked(build, prompt, provider, inputs, share_s, attempt)
             except (EngineError, ModelError, NotSupported) as error:
-                self.leaving.pause(LOOK_S)  # an engine that leaves together with us has not failed
+                self.shutdown.sleep(LOOK_S)  # an engine that leaves together with us has not failed
                 last = error
                 self._failed(build, prompt, provider, inputs, error, more=number + 1 < len(waiting))
         raise last or EngineUnavailable(f"Nobody can answer {name}: {self.able(name) or 'every provider has failed'}.")
@@ -207,7 +207,7 @@ class Asking:
 
     def _kept(self, build: str, inputs: Mapping[str, Any], answer: str) -> dict[str, str]:
         told = json.dumps(dict(inputs), ensure_ascii=False)
-        return self.store.keep(
+        return self.store.put_files(
             build, {"answer": self.redacted(answer).encode(), "inputs": self.redacted(told).encode()}
         )
 
@@ -231,7 +231,7 @@ class Asking:
         ends = time.monotonic() + left_s
         try:
             while not concurrent.futures.wait([future], LOOK_S).done:
-                self.leaving.check_grace()
+                self.shutdown.check_grace()
                 row = self.store.build(build)
                 if row is None or row["status"] not in OPEN:
                     raise BuildError("The build was cancelled.")

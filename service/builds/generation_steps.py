@@ -23,7 +23,7 @@ from service.builds.generate.asking import Asking
 from service.builds.generate.frame import framed, own_readme
 from service.builds.generate.plan import without_model
 from service.builds.generate.sources import fetched, hosts
-from service.builds.leaving import Leaving
+from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store, public_id
 from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatError
 from service.settings import Settings
@@ -37,14 +37,14 @@ SAME = "The answer is the app as it was; change what the failing checks ask for.
 
 
 @dataclass(frozen=True)
-class Made:
+class MakerOutput:
     """What a maker made. `cut`: its answer ended before its end, and the page is closed there."""
 
     files: dict[str, bytes]
     cut: bool = False
 
 
-class Making:
+class GenerationSteps:
     """The steps that ask models. All methods block and run in worker threads."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Making:
         secrets: tuple[str, ...],
         browser: str | None,
         delivery: Delivery,
-        leaving: Leaving,
+        shutdown: ShutdownSignal,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -68,7 +68,7 @@ class Making:
         self.secrets = secrets
         self.browser = browser
         self.delivery = delivery
-        self.leaving = leaving
+        self.shutdown = shutdown
 
     # Making
 
@@ -92,7 +92,7 @@ class Making:
             build, "degraded", "No model gave a usable answer: the brief, or what was there before, is published."
         )
         files = {} if previous and "index.html" in previous else without_model(job)
-        return self._kept(row, job, Made(files), "none")
+        return self._kept(row, job, MakerOutput(files), "none")
 
     def _able(self, build: str, name: str) -> bool:
         if why := self.asking.able(NEEDS[name]):
@@ -125,14 +125,14 @@ class Making:
                 self.store.event(row["id"], "fetched", f"{url} could not be read: {document}.")
         return tuple(found)
 
-    def _try(self, build: str, name: str, job: Job, first: int = 1, *, reserve_s: float = 0.0) -> Made | None:
+    def _try(self, build: str, name: str, job: Job, first: int = 1, *, reserve_s: float = 0.0) -> MakerOutput | None:
         """What this maker makes, or None with the reason as an event.
 
         Each refusal's reason is told with the next question. Of an answer that was cut the page is used, closed, when
         no whole one comes.
         """
         budget = self._budget(build)
-        fallback: Made | None = None
+        fallback: MakerOutput | None = None
         for number in range(first, TRIES + 1):
             if budget.for_generation(time.time()) <= reserve_s:
                 self.store.event(build, "budget", "The time for making is used up.")
@@ -147,19 +147,19 @@ class Making:
                 files = self.makers[name].make(job, ask)
                 if job.failures and all((job.previous or {}).get(path) == data for path, data in files.items()):
                     raise Unusable(SAME)
-                return Made(files)
+                return MakerOutput(files)
             except Unusable as error:
                 self.store.event(build, "unusable", str(error), maker=name)
                 job = replace(job, refused=(*job.refused, str(error)))
                 if isinstance(error, Cut) and error.files is not None:
-                    fallback = Made(error.files, cut=True)
+                    fallback = MakerOutput(error.files, cut=True)
             except DeadlineExceeded as error:  # trying again would take as long
                 self.store.event(build, "model", str(error), maker=name)
                 break
             except EngineError as error:
                 self.store.event(build, "model", str(error), maker=name)
                 wait_s = min(error.retry_after_s or 2.0**number, budget.for_generation(time.time()))
-                self.leaving.pause(min(wait_s, 30.0))  # an engine that refuses because all are leaving is no answer
+                self.shutdown.sleep(min(wait_s, 30.0))  # an engine that refuses because all are leaving is no answer
             except SameboatError as error:  # the request itself is refused: trying it again changes nothing
                 self.store.event(build, "model", str(error), maker=name)
                 break
@@ -167,7 +167,7 @@ class Making:
             self.store.event(build, "cut", "The answer was cut; what had been written is used, with the page closed.")
         return fallback
 
-    def _kept(self, row: Mapping[str, Any], job: Job, made: Made, maker: str) -> Candidate:
+    def _kept(self, row: Mapping[str, Any], job: Job, made: MakerOutput, maker: str) -> Candidate:
         """The candidate, stored; secrets are taken out of what a model wrote before that."""
         clean = {path: secrets_scan.redacted(data, self.secrets) for path, data in made.files.items()}
         if clean != made.files:
@@ -178,7 +178,7 @@ class Making:
             self.store.event(row["id"], "secret", f"Masked in what the model wrote, before it was checked: {told}.")
         files = framed(clean, job, public_id(row), row["brief"]["round"], maker)
         return {
-            "files": self.store.keep(row["id"], files),
+            "files": self.store.put_files(row["id"], files),
             "maker": maker,
             "passed": 0,
             "failed": [],
@@ -196,7 +196,7 @@ class Making:
             except ForgeError as error:
                 if error.wait_s is None or error.wait_s > budget.for_publishing(time.time()):
                     raise
-                self.leaving.pause(error.wait_s)
+                self.shutdown.sleep(error.wait_s)
 
     def _row(self, build: str) -> dict[str, Any]:
         row = self.store.build(build)
@@ -221,7 +221,7 @@ class Making:
 
     def _done(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The builds of this repository that are done, oldest first."""
-        return [each for each in self.store.done(row["repository"]) if each["id"] != row["id"]]
+        return [each for each in self.store.finished_builds(row["repository"]) if each["id"] != row["id"]]
 
     def _job(self, row: Mapping[str, Any], previous: Mapping[str, bytes] | None, failures: tuple[str, ...] = ()) -> Job:
         said = row["brief"]
