@@ -21,7 +21,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import problems
-from service.http.buckets import address_of
+from service.http.token_bucket import client_address
 
 LINGER_S = 5.0  # to read what is refused anyway; nginx's lingering_timeout
 LINGER_BYTES = 1_048_576
@@ -34,7 +34,7 @@ PIECE_BYTES = 65_536
 
 class Admission:
     """Refuses bodies over `max_body_bytes` (413), and over `bodies_bytes` together (503), and requests beyond
-    `max_inside` at a time (503), or beyond `per_address` of one forwarded address (429).
+    `max_active` at a time (503), or beyond `per_address` of one forwarded address (429).
 
     A request that has no answer after `deadline_s` is answered 504. `wait_s` says how many seconds after which a
     refused client should come back; `refused` hears why each one was. `direct` says of an address that requests of
@@ -46,7 +46,7 @@ class Admission:
         app: ASGIApp,
         *,
         max_body_bytes: int,
-        max_inside: int,
+        max_active: int,
         wait_s: Callable[[], float],
         refused: Callable[[str], None] = lambda kind: None,
         bodies_bytes: int | None = None,
@@ -58,12 +58,12 @@ class Admission:
         self.wait_s = wait_s
         self.refused = refused
         self.max_body_bytes = max_body_bytes
-        self.max_inside = max_inside
-        self.bodies_bytes = bodies_bytes if bodies_bytes is not None else max_inside * max_body_bytes
+        self.max_active = max_active
+        self.bodies_bytes = bodies_bytes if bodies_bytes is not None else max_active * max_body_bytes
         self.deadline_s = deadline_s
-        self.per_address = per_address if per_address is not None else max_inside
+        self.per_address = per_address if per_address is not None else max_active
         self.direct = direct
-        self.inside = 0
+        self.active = 0
         self.held_bytes = 0  # of bodies, beyond the free bytes of each
         self._of_address: Counter[str] = Counter()
 
@@ -91,7 +91,7 @@ class Admission:
         if not length and not chunked:
             await self._enter(scope, receive, send)
             return
-        body = _Body(self)
+        body = BufferedBody(self)
         try:
             refusal = await body.read(receive)
             if refusal is None and (full := self._full(scope)) is not None:
@@ -115,17 +115,17 @@ class Admission:
 
     def _full(self, scope: Scope) -> tuple[int, str, str] | None:
         """Status, kind and detail where there is no place."""
-        if self.inside >= self.max_inside:
-            return 503, "full", f"{self.inside} requests are inside already."
-        if self._of_address and self._of_address[address_of(scope)] >= self.per_address:
+        if self.active >= self.max_active:
+            return 503, "full", f"{self.active} requests are inside already."
+        if self._of_address and self._of_address[client_address(scope)] >= self.per_address:
             detail = f"{self.per_address} requests of one address may be inside (SAMEBOAT_CONNECTIONS_PER_ADDRESS)."
             return 429, "busy", detail
         return None
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        address = address_of(scope)
+        address = client_address(scope)
         counted = not self.direct((scope.get("client") or ("",))[0])
-        self.inside += 1
+        self.active += 1
         if counted:
             self._of_address[address] += 1
         started = left = False
@@ -135,7 +135,7 @@ class Admission:
             if left:
                 return
             left = True
-            self.inside -= 1
+            self.active -= 1
             if counted:
                 self._of_address[address] -= 1
                 if not self._of_address[address]:
@@ -190,7 +190,7 @@ class Admission:
         await problems.refuse(scope["path"], status, kind, kind, detail, headers)(scope, receive, send)
 
 
-class _Body:
+class BufferedBody:
     """A body while it is received, and until its request has been answered."""
 
     def __init__(self, door: Admission) -> None:

@@ -19,21 +19,21 @@ from service import __version__, exposure
 from service.engine.pool import Engines
 from service.errors import SameboatError
 from service.exposure import Exposure
-from service.http import builds, contract, docs, listening, meta, openai, problems, prompts
+from service.http import builds, docs, health, listener, openai_routes, openapi, problems, prompts
 from service.http.admission import Admission
 from service.http.auth import Authentication
-from service.http.guessing import Guesses, SecretGuesses
-from service.http.hosts import CrossSite, Hosts
-from service.http.limits import RateLimit
+from service.http.brute_force import FailedAttempts, SecretThrottle
+from service.http.deps import Service
+from service.http.hosts import AllowedHosts, CrossSiteGuard
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
-from service.http.state import Service
+from service.http.rate_limit import RateLimit
 from service.prompts.library import Library
 from service.prompts.warmup import variants
 from service.settings import Settings
 
 log = logging.getLogger("sameboat")
-DOOR_S = 1.0  # later than the engine's own deadline, which knows better what to say
+DEADLINE_MARGIN_S = 1.0  # later than the engine's own deadline, which knows better what to say
 TAGS = [
     {"name": "prompts", "description": "What was promoted, typed: inputs are checked, answers keep to their schema."},
     {"name": "OpenAI-compatible", "description": "For the clients that people have already."},
@@ -41,7 +41,7 @@ TAGS = [
     {"name": "service", "description": "Alive, ready, measured, versioned."},
 ]
 """In the order of `/docs`."""
-TOLD = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint"]
+EXPOSED_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint"]
 """Headers of an answer that a page of another origin may read."""
 
 
@@ -67,40 +67,40 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
     app.state.service = service
     list(service.library)  # raises when a prompt's files are not what was promoted
     everything: tuple[APIRouter, ...] = (
-        meta.probes,
+        health.probes,
         pages,
-        meta.router,
+        health.router,
         prompts.router,
-        openai.router,
+        openai_routes.router,
         builds.router,
         docs.router,
     )
     if settings.role == "worker":  # it only builds, and without a key it tells nothing
-        everything = (meta.probes,) if found.closed else (meta.probes, meta.router)
+        everything = (health.probes,) if found.closed else (health.probes, health.router)
     for router in everything:
         app.include_router(router)
     problems.install(app)
-    contract.install(app, service.library if settings.role != "worker" else None, keyed=bool(found.keys))
-    inside = 2 * (settings.queue_requests + settings.parallel)
+    openapi.install(app, service.library if settings.role != "worker" else None, keyed=bool(found.keys))
+    max_active = 2 * (settings.queue_requests + settings.parallel)
     app.add_middleware(
         Admission,
         max_body_bytes=settings.max_body_bytes,
-        max_inside=inside,
+        max_active=max_active,
         bodies_bytes=settings.bodies_bytes,
-        deadline_s=settings.request_deadline_s + DOOR_S,
+        deadline_s=settings.request_deadline_s + DEADLINE_MARGIN_S,
         per_address=settings.connections_per_address,
-        direct=listening.shared_addresses(settings),
+        direct=listener.shared_addresses(settings),
         wait_s=service.wait_s,
         refused=service.metrics.refused,
     )
-    _guard(app, found, service)
+    _add_middleware(app, found, service)
     return app
 
 
-def _guard(app: FastAPI, found: Exposure, service: Service) -> None:
+def _add_middleware(app: FastAPI, found: Exposure, service: Service) -> None:
     """What a request passes before any route sees it: the last that is added here is the first that it meets."""
-    refused, guesses = service.metrics.refused, Guesses()
-    app.add_middleware(SecretGuesses, guesses=guesses)
+    refused, attempts = service.metrics.refused, FailedAttempts()
+    app.add_middleware(SecretThrottle, attempts=attempts)
     app.add_middleware(
         RateLimit,
         exposure=found,
@@ -108,18 +108,18 @@ def _guard(app: FastAPI, found: Exposure, service: Service) -> None:
         tokens=service.settings.tokens_per_minute,
         refused=refused,
     )
-    app.add_middleware(Authentication, exposure=found, guesses=guesses, refused=refused)
+    app.add_middleware(Authentication, exposure=found, attempts=attempts, refused=refused)
     if found.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=found.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=TOLD,
+            expose_headers=EXPOSED_HEADERS,
             allow_private_network=True,
         )
-    app.add_middleware(CrossSite, origins=found.origins, own=found.own_origin, refused=refused)
-    app.add_middleware(Hosts, names=found.hosts, refused=refused)
+    app.add_middleware(CrossSiteGuard, origins=found.origins, own=found.own_origin, refused=refused)
+    app.add_middleware(AllowedHosts, names=found.hosts, refused=refused)
 
 
 @contextlib.asynccontextmanager
@@ -130,11 +130,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     for name in sorted(service.serves):
         await service.engines.start(name)
     service.metrics.watch(service.engines)
-    checks = asyncio.create_task(_verify(service))
+    checks = asyncio.create_task(_verify_prompts(service))
     try:
         async with contextlib.AsyncExitStack() as stack:
             if service.settings.secret is not None:  # without one, the routes say that builds are off
-                life = await asyncio.to_thread(importlib.import_module, "service.http.builds_life")
+                life = await asyncio.to_thread(importlib.import_module, "service.http.builds_lifespan")
                 work = life.running(app, service.settings, service.library, service.engines)
                 await stack.enter_async_context(work)
             yield
@@ -158,7 +158,7 @@ def models_to_start(service: Service) -> list[str]:
     return sorted(wanted)
 
 
-async def _verify(service: Service) -> None:
+async def _verify_prompts(service: Service) -> None:
     """Say early, in the log, which prompts will be refused, and have the others' beginnings decoded ahead."""
     refused: dict[str, list[str]] = {}
     for name in service.library.names():

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import keys
 from service.exposure import Exposure
 from service.http import paths, problems
-from service.http.guessing import Guesses
+from service.http.brute_force import FailedAttempts
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ def stranger() -> Caller:
 class Authentication:
     """ASGI middleware: names the caller of every request, and asks for a key where one is needed (401)."""
 
-    def __init__(self, app: ASGIApp, *, exposure: Exposure, guesses: Guesses, refused: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, exposure: Exposure, attempts: FailedAttempts, refused: Callable[[str], None]
+    ) -> None:
         self.app = app
         self.exposure = exposure
-        self.guesses = guesses
+        self.attempts = attempts
         self.refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,10 +82,10 @@ class Authentication:
         """401, which says whether a key is missing or wrong and never repeats it; 429 after too many wrong ones."""
         self.refused("key")
         if wrong:
-            if (refusal := self.guesses.refusal(scope)) is not None:
+            if (refusal := self.attempts.refusal(scope)) is not None:
                 await refusal(scope, receive, send)
                 return
-            self.guesses.failed(scope)
+            self.attempts.failed(scope)
         said = "The key is wrong." if wrong else "A key is needed."
         detail = f"{said} Send it as Authorization: Bearer KEY; `sameboat key new NAME` makes one."
         headers = {"www-authenticate": 'Bearer realm="sameboat"' + (', error="invalid_token"' if wrong else "")}

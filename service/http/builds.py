@@ -19,7 +19,13 @@ from fastapi.responses import JSONResponse, Response
 from service.builds.brief import Brief
 from service.errors import MAX_LISTED, DatabaseUnavailable, InputsError
 from service.http import problems, sse
-from service.http.builds_types import Accepted, Exchanges, Newest, Shown, ShownWithCallbacks
+from service.http.builds_types import (
+    AcceptedResponse,
+    BuildDetailResponse,
+    BuildListResponse,
+    BuildResponse,
+    ExchangesResponse,
+)
 from service.http.json_body import JsonRoute
 
 if TYPE_CHECKING:
@@ -35,24 +41,24 @@ OVER = ("done", "failed", "cancelled")
 
 
 async def _open(request: Request) -> Builds:
-    """What this process builds with. Raises Refusal where builds are off, as everywhere without a secret."""
+    """What this process builds with. Raises HTTPProblem where builds are off, as everywhere without a secret."""
     found: Builds | None = getattr(request.app.state, "builds", None)
     if found is None:
         said = "Builds are switched off here: SAMEBOAT_SECRET is not set."
-        raise problems.Refusal(503, "builds-off", "Builds are switched off", said)
+        raise problems.HTTPProblem(503, "builds-off", "Builds are switched off", said)
     return found
 
 
 if TYPE_CHECKING:
     Open = Annotated[Builds, Depends(_open)]
-else:  # importing them takes a second, which a service without builds need not wait for (see `builds_life`)
+else:  # importing them takes a second, which a service without builds need not wait for (see `builds_lifespan`)
     Open = Annotated[object, Depends(_open)]
 
 
 async def _trusted(
     builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
 ) -> Builds:
-    """The same, for who knows the secret. Raises Refusal, the same for every wrong one."""
+    """The same, for who knows the secret. Raises HTTPProblem, the same for every wrong one."""
     _admit(builds, _bearer(authorization))
     return builds
 
@@ -69,7 +75,7 @@ def _bearer(authorization: str) -> str:
 
 def _admit(builds: Builds, secret: str) -> None:
     if not builds.secret_matches(secret):
-        raise problems.Refusal(403, "forbidden", "Forbidden", "The secret is wrong.")
+        raise problems.HTTPProblem(403, "forbidden", "Forbidden", "The secret is wrong.")
 
 
 async def _ask(work: Callable[..., T], *values: Any) -> T:
@@ -87,12 +93,12 @@ async def _ask(work: Callable[..., T], *values: Any) -> T:
         raise DatabaseUnavailable(said, retry_after_s=AWAY_RETRY_S) from error
 
 
-def _unknown() -> problems.Refusal:
-    return problems.Refusal(404, "unknown-build", "Not found", "There is no such build.")
+def _unknown() -> problems.HTTPProblem:
+    return problems.HTTPProblem(404, "unknown-build", "Not found", "There is no such build.")
 
 
 async def _known(builds: Builds, build: str) -> dict[str, Any]:
-    """The build as it is shown. Raises Refusal when there is none."""
+    """The build as it is shown. Raises HTTPProblem when there is none."""
     shown = await _ask(builds.get, build)
     if shown is None:
         raise _unknown()
@@ -102,7 +108,7 @@ async def _known(builds: Builds, build: str) -> dict[str, Any]:
 async def _viewed(
     build: str, builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
 ) -> dict[str, Any]:
-    """The build, for who may look at it: who was told its id. Raises Refusal for others.
+    """The build, for who may look at it: who was told its id. Raises HTTPProblem for others.
 
     The id is the token: 128 random bits, told in the answer to the brief and in what the secret opens, published
     nowhere. A link in a mail or a progress bar needs no header then. Builds of earlier versions have an id that can be
@@ -118,7 +124,7 @@ Viewed = Annotated[dict[str, Any], Depends(_viewed)]
 
 
 async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
-    """The build of a brief that is durably stored. Raises Refusal for a wrong secret, then for wrong attachments.
+    """The build of a brief that is durably stored. Raises HTTPProblem for a wrong secret, then for wrong attachments.
 
     Decoding attachments costs, so that comes after the secret; what is wrong is pointed to and not repeated.
     """
@@ -127,7 +133,7 @@ async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
         shown = await _ask(builds.submit, brief)
     except InputsError as error:
         found = [{"pointer": where, "detail": detail} for where, detail in error.problems[:MAX_LISTED]]
-        raise problems.Refusal(422, "invalid", "The brief is invalid", str(error), errors=found) from error
+        raise problems.HTTPProblem(422, "invalid", "The brief is invalid", str(error), errors=found) from error
     against = await asyncio.to_thread(builds.objection, brief)
     warnings = [{"pointer": "/evaluation_url", "detail": f"No callback will be sent. {against}"}] if against else []
     return {**shown, "warnings": warnings}
@@ -140,7 +146,9 @@ def _status_url(request: Request, public_url: str | None, build: str) -> str:
     return f"{public_url.rstrip('/')}{request.app.url_path_for('status', build=build)}"
 
 
-@router.post("/api-endpoint", summary="A brief: 200 when it is durably stored", responses={200: {"model": Accepted}})
+@router.post(
+    "/api-endpoint", summary="A brief: 200 when it is durably stored", responses={200: {"model": AcceptedResponse}}
+)
 async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
     """The same brief again, at any time, is the same build. Everything after the 200 happens in the background."""
     shown = await _accepted(builds, brief)
@@ -156,7 +164,7 @@ async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
 
 
 @router.post(
-    "/builds", summary="A brief: 202 and where to watch it", status_code=202, responses={202: {"model": Shown}}
+    "/builds", summary="A brief: 202 and where to watch it", status_code=202, responses={202: {"model": BuildResponse}}
 )
 async def submit(brief: Brief, builds: Open) -> Response:
     """As `/api-endpoint`, with the status code that HTTP has for it."""
@@ -164,17 +172,17 @@ async def submit(brief: Brief, builds: Open) -> Response:
     return JSONResponse(shown, 202, headers={"location": f"/builds/{shown['id']}"})
 
 
-@router.get("/builds", summary="The newest builds", responses={200: {"model": Newest}})
+@router.get("/builds", summary="The newest builds", responses={200: {"model": BuildListResponse}})
 async def every(
     builds: Trusted,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[float | None, Query(description="Only those received before this Unix time")] = None,
 ) -> Response:
-    """Newest first."""
+    """BuildListResponse first."""
     return JSONResponse({"builds": await _ask(builds.newest, limit, before)})
 
 
-@router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": ShownWithCallbacks}})
+@router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": BuildDetailResponse}})
 async def status(shown: Viewed) -> Response:
     """Its id is random and only its sender was told; nothing else is needed to look at it."""
     return JSONResponse(shown)
@@ -189,7 +197,7 @@ async def status(shown: Viewed) -> Response:
 async def events(shown: Viewed, builds: Open, last_event_id: Annotated[str, Header()] = "0") -> Response:
     """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""
     after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 12 else 0
-    return sse.Events(_events(builds, shown["id"], after), openai=False, headers={})
+    return sse.EventStreamResponse(_events(builds, shown["id"], after), openai=False, headers={})
 
 
 async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str, None]:
@@ -210,7 +218,7 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
 @router.get(
     "/builds/{build}/exchanges",
     summary="What models were asked for a build, and what they answered",
-    responses={200: {"model": Exchanges}},
+    responses={200: {"model": ExchangesResponse}},
 )
 async def exchanges(build: str, builds: Trusted) -> Response:
     """Everything that was told to a model and came back, with tokens and cost, and without this service's secrets."""
@@ -236,14 +244,16 @@ async def screenshot(shown: Viewed, builds: Open) -> Response:
     "/builds/{build}/cancel",
     summary="Begin no further step of a build",
     status_code=202,
-    responses={202: {"model": Shown}},
+    responses={202: {"model": BuildResponse}},
 )
 async def cancel(build: str, builds: Trusted) -> Response:
     """A model that answers for it is withdrawn; what was pushed stays."""
     return await _act(build, builds, builds.cancel)
 
 
-@router.post("/builds/{build}/deliver", summary="Call back again", status_code=202, responses={202: {"model": Shown}})
+@router.post(
+    "/builds/{build}/deliver", summary="Call back again", status_code=202, responses={202: {"model": BuildResponse}}
+)
 async def deliver(build: str, builds: Trusted) -> Response:
     """With the same `webhook-id`."""
     return await _act(build, builds, builds.deliver)
@@ -253,7 +263,7 @@ async def deliver(build: str, builds: Trusted) -> Response:
     "/builds/{build}/retry",
     summary="Build a failed or cancelled brief again",
     status_code=202,
-    responses={202: {"model": Shown}},
+    responses={202: {"model": BuildResponse}},
 )
 async def retry(build: str, builds: Trusted) -> Response:
     """The same build with a new deadline; what it pushed before is found and not pushed twice."""

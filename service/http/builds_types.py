@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Warned(BaseModel):
+class BriefWarning(BaseModel):
     """Something in the brief that is taken and will not do what its sender expects."""
 
     pointer: str = Field(description="JSON pointer into the brief")
     detail: str
 
 
-class Accepted(BaseModel):
+class AcceptedResponse(BaseModel):
     """The answer of `/api-endpoint`: the brief is durably stored."""
 
     status: Literal["accepted"]
@@ -22,10 +22,10 @@ class Accepted(BaseModel):
     job_id: str
     status_url: str
     deadline: float = Field(description="Unix time until which the callback is due")
-    warnings: list[Warned] = Field(description="What will not be as the sender expects; empty when nothing is known")
+    warnings: list[BriefWarning] = Field(description="Parts of the brief that will have no effect")
 
 
-class Callback(BaseModel):
+class CallbackAttempt(BaseModel):
     """One attempt."""
 
     at_s: float
@@ -34,7 +34,7 @@ class Callback(BaseModel):
     said: str = Field(description="The beginning of the answer's text, or why there was none")
 
 
-class Shown(BaseModel):
+class BuildResponse(BaseModel):
     """A build."""
 
     model_config = ConfigDict(extra="allow")
@@ -51,19 +51,19 @@ class Shown(BaseModel):
     outcome: dict[str, Any] | None
 
 
-class ShownWithCallbacks(Shown):
+class BuildDetailResponse(BuildResponse):
     """A build, with every attempt to call back."""
 
-    callbacks: list[Callback]
+    callbacks: list[CallbackAttempt]
 
 
-class Newest(BaseModel):
+class BuildListResponse(BaseModel):
     """The newest builds first."""
 
-    builds: list[Shown]
+    builds: list[BuildResponse]
 
 
-class Exchanges(BaseModel):
+class ExchangesResponse(BaseModel):
     """What models were asked, and what they answered."""
 
     exchanges: list[dict[str, Any]]

@@ -24,7 +24,7 @@ Phase = Literal["idle", "header", "body", "answer"]
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """What connections may take. Times are in seconds."""
 
     connections: int = 1024
@@ -56,7 +56,7 @@ class Connection(Protocol):
     def peer(self) -> str:
         """Its address, empty when it has none."""
 
-    def look(self, now: float, limits: Limits) -> None:
+    def look(self, now: float, limits: ConnectionLimits) -> None:
         """End it when something took too long. `now` is the loop's clock, in seconds."""
 
     def close_idle(self) -> None:
@@ -74,7 +74,7 @@ class Connections:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: ConnectionLimits,
         shared: Callable[[str], bool] = lambda address: False,
         ended: Callable[[str], None] = lambda kind: None,
     ) -> None:

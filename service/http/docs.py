@@ -1,7 +1,7 @@
 """/docs without a content delivery network: Swagger UI's files come from an installed package.
 
 In: a browser. Out: a static page with our own script, which asks for the description with the tab's key.
-Not here: the description (`http.contract`).
+Not here: the description (`http.openapi`).
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def from_another_site(headers: Headers, method: str) -> bool:
     return origin is not None and origin.lower().partition("://")[2] != headers.get("host", "").lower()
 
 
-class Hosts:
+class AllowedHosts:
     """ASGI middleware: answers only to names that are ours (421), and `refused` hears of the others.
 
     Probes are exempt: an orchestrator asks by address, and what they say (alive, ready) is no secret.
@@ -80,7 +80,7 @@ class Hosts:
         await self.app(scope, receive, send)
 
 
-class CrossSite:
+class CrossSiteGuard:
     """ASGI middleware: no page of another site may send requests (403), except those of `origins` and of its own."""
 
     def __init__(

@@ -29,7 +29,7 @@ HISTOGRAMS = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class MetricSpec:
     """How one of an engine's statistics is shown; `cause` becomes a label where several share a name."""
 
     name: str
@@ -40,43 +40,43 @@ class Shown:
 
 NOT_COMPUTED, SAVED = "sameboat_tokens_not_computed", "Tokens that were not computed, by cause: prefix, forced, reuse"
 ENDED, EARLY = "sameboat_requests_ended_early", "Requests without an answer, by cause: rejected, cancelled, failed"
-STATS: dict[str, Shown] = {
-    "requests": Shown("sameboat_requests", "counter", "Requests that reached the engine"),
-    "answers": Shown("sameboat_answers", "counter", "Answers that were computed to their end"),
-    "rejected": Shown(ENDED, "counter", EARLY, "rejected"),
-    "withdrawn": Shown(ENDED, "counter", EARLY, "cancelled"),
-    "failed": Shown(ENDED, "counter", EARLY, "failed"),
-    "completion_tokens": Shown("sameboat_completion_tokens", "counter", "Tokens of answers"),
-    "reused": Shown("sameboat_answers_reused", "counter", "Answers that were given again from the store"),
-    "reused_tokens": Shown(NOT_COMPUTED, "counter", SAVED, "reuse"),
-    "cached_tokens": Shown(NOT_COMPUTED, "counter", SAVED, "prefix"),
-    "forced_tokens": Shown(NOT_COMPUTED, "counter", SAVED, "forced"),
-    "prefix_hits": Shown("sameboat_prefix_hits", "counter", "Requests that began from a prefix already in memory"),
-    "prompt_tokens": Shown("sameboat_prompt_tokens", "counter", "Prompt tokens computed (prefill)"),
-    "prompt_seconds": Shown("sameboat_prompt_seconds", "counter", "Seconds of computing prompts (prefill)"),
-    "answer_tokens": Shown("sameboat_answer_tokens", "counter", "Answer tokens computed (decode)"),
-    "answer_seconds": Shown("sameboat_answer_seconds", "counter", "Seconds of computing answers (decode)"),
-    "steps": Shown("sameboat_steps", "counter", "Batches computed"),
-    "cancelled": Shown("sameboat_sequences_cancelled", "counter", "Sequences that the worker stopped computing"),
-    "queue_requests": Shown("sameboat_queue_requests", "gauge", "Requests that wait"),
-    "queue_tokens": Shown("sameboat_queue_tokens", "gauge", "Prompt tokens that wait, estimated"),
-    "queue_wait_s": Shown("sameboat_queue_wait_seconds", "gauge", "What Retry-After would say now"),
-    "running": Shown("sameboat_running", "gauge", "Requests that the worker has"),
-    "kept_answers": Shown("sameboat_kept_answers", "gauge", "Answers in the store for reuse"),
-    "kept_answer_bytes": Shown("sameboat_kept_answer_bytes", "gauge", "Bytes of the answers in the store for reuse"),
-    "kv_tokens": Shown("sameboat_kv_tokens", "gauge", "Tokens in the key-value memory"),
-    "prefixes": Shown("sameboat_prefixes", "gauge", "Prefixes that are kept in memory"),
-    "prefix_bytes": Shown("sameboat_prefix_bytes", "gauge", "Bytes of the prefixes that are kept in memory"),
-    "prefix_restored": Shown("sameboat_prefix_restored", "counter", "Prefixes read from the cache volume"),
-    "prefix_lost": Shown("sameboat_prefix_lost", "counter", "Prefixes on the volume that were damaged or gone"),
-    "prefix_evicted": Shown("sameboat_prefix_evicted", "counter", "Prefixes that made room in memory for others"),
-    "threads": Shown("sameboat_threads", "gauge", "Threads that compute now: fewer where others want the cores"),
-    "worker_rss_bytes": Shown(
+STATS: dict[str, MetricSpec] = {
+    "requests": MetricSpec("sameboat_requests", "counter", "Requests that reached the engine"),
+    "answers": MetricSpec("sameboat_answers", "counter", "Answers that were computed to their end"),
+    "rejected": MetricSpec(ENDED, "counter", EARLY, "rejected"),
+    "withdrawn": MetricSpec(ENDED, "counter", EARLY, "cancelled"),
+    "failed": MetricSpec(ENDED, "counter", EARLY, "failed"),
+    "completion_tokens": MetricSpec("sameboat_completion_tokens", "counter", "Tokens of answers"),
+    "reused": MetricSpec("sameboat_answers_reused", "counter", "Answers that were given again from the store"),
+    "reused_tokens": MetricSpec(NOT_COMPUTED, "counter", SAVED, "reuse"),
+    "cached_tokens": MetricSpec(NOT_COMPUTED, "counter", SAVED, "prefix"),
+    "forced_tokens": MetricSpec(NOT_COMPUTED, "counter", SAVED, "forced"),
+    "prefix_hits": MetricSpec("sameboat_prefix_hits", "counter", "Requests that began from a prefix already in memory"),
+    "prompt_tokens": MetricSpec("sameboat_prompt_tokens", "counter", "Prompt tokens computed (prefill)"),
+    "prompt_seconds": MetricSpec("sameboat_prompt_seconds", "counter", "Seconds of computing prompts (prefill)"),
+    "answer_tokens": MetricSpec("sameboat_answer_tokens", "counter", "Answer tokens computed (decode)"),
+    "answer_seconds": MetricSpec("sameboat_answer_seconds", "counter", "Seconds of computing answers (decode)"),
+    "steps": MetricSpec("sameboat_steps", "counter", "Batches computed"),
+    "cancelled": MetricSpec("sameboat_sequences_cancelled", "counter", "Sequences that the worker stopped computing"),
+    "queue_requests": MetricSpec("sameboat_queue_requests", "gauge", "Requests that wait"),
+    "queue_tokens": MetricSpec("sameboat_queue_tokens", "gauge", "Prompt tokens that wait, estimated"),
+    "queue_wait_s": MetricSpec("sameboat_queue_wait_seconds", "gauge", "What Retry-After would say now"),
+    "running": MetricSpec("sameboat_running", "gauge", "Requests that the worker has"),
+    "kept_answers": MetricSpec("sameboat_kept_answers", "gauge", "Answers in the store for reuse"),
+    "kept_answer_bytes": MetricSpec("sameboat_kept_answer_bytes", "gauge", "Bytes of the answers kept for reuse"),
+    "kv_tokens": MetricSpec("sameboat_kv_tokens", "gauge", "Tokens in the key-value memory"),
+    "prefixes": MetricSpec("sameboat_prefixes", "gauge", "Prefixes that are kept in memory"),
+    "prefix_bytes": MetricSpec("sameboat_prefix_bytes", "gauge", "Bytes of the prefixes that are kept in memory"),
+    "prefix_restored": MetricSpec("sameboat_prefix_restored", "counter", "Prefixes read from the cache volume"),
+    "prefix_lost": MetricSpec("sameboat_prefix_lost", "counter", "Prefixes on the volume that were damaged or gone"),
+    "prefix_evicted": MetricSpec("sameboat_prefix_evicted", "counter", "Prefixes that made room in memory for others"),
+    "threads": MetricSpec("sameboat_threads", "gauge", "Threads that compute now: fewer where others want the cores"),
+    "worker_rss_bytes": MetricSpec(
         "sameboat_worker_memory_bytes", "gauge", "Resident bytes of the worker, weights included"
     ),
-    "retries": Shown("sameboat_remote_retries", "counter", "Requests sent again to a remote engine"),
-    "embeddings": Shown("sameboat_embeddings", "counter", "Vectors computed"),
-    "restarts": Shown("sameboat_worker_restarts", "counter", "Times that the worker was started again"),
+    "retries": MetricSpec("sameboat_remote_retries", "counter", "Requests sent again to a remote engine"),
+    "embeddings": MetricSpec("sameboat_embeddings", "counter", "Vectors computed"),
+    "restarts": MetricSpec("sameboat_worker_restarts", "counter", "Times that the worker was started again"),
 }
 """What has no entry is shown as a gauge under `sameboat_engine_NAME`, so that a new number is never lost."""
 
@@ -137,7 +137,7 @@ class Metrics:
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for model, engine in self._engines.all().items():
             for name, value in engine.stats().items():
-                shown = STATS.get(name) or Shown(f"sameboat_engine_{name}", "gauge", name.replace("_", " "))
+                shown = STATS.get(name) or MetricSpec(f"sameboat_engine_{name}", "gauge", name.replace("_", " "))
                 family = families.get(shown.name)
                 if family is None:
                     kind = CounterMetricFamily if shown.kind == "counter" else GaugeMetricFamily

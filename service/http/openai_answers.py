@@ -19,7 +19,7 @@ from service.engine import toolcalls
 from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob
 from service.errors import RemoteError, RequestError
 from service.http import sse
-from service.http.state import merged
+from service.http.streams import merge
 from service.prompts.run import Result
 
 Streams = list[AsyncGenerator[Chunk | Result, None]]
@@ -163,7 +163,7 @@ def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
 
 async def collect(streams: Streams) -> list[Result]:
     """The results of all streams, in their order; closing it withdraws all of them."""
-    async with contextlib.aclosing(merged(streams)) as items:
+    async with contextlib.aclosing(merge(streams)) as items:
         found = {number: item async for number, item in items if isinstance(item, Result)}
     return [found[number] for number in range(len(streams))]
 
@@ -220,7 +220,7 @@ async def events(streams: Streams, shape: Shape, head: Mapping[str, Any], *, usa
         extra = {"usage": None} if usage else {}
         return "".join(sse.frame({**head, "choices": [piece], **extra, **more}) for piece in pieces)
 
-    async with contextlib.aclosing(merged(streams)) as items:
+    async with contextlib.aclosing(merge(streams)) as items:
         async for number, item in items:
             choice = choices[number]
             pieces = choice.role()

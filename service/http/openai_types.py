@@ -71,7 +71,7 @@ def _other_name(of: str, **limits: Any) -> Any:
     return Field(None, json_schema_extra={"x-maps-to": of}, description=f"Another name of {of}", **limits)
 
 
-class _Body(BaseModel):
+class OpenAIBody(BaseModel):
     """What all routes have in common: how parameters are read."""
 
     model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, and 0 is no answer to yes or no
@@ -121,7 +121,7 @@ class _Body(BaseModel):
                 options = known.pop("anyOf", [known])
                 nullable = [*(option for option in options if option != {"type": "null"}), {"type": "null"}]
                 schema["properties"][name] = {**outer, "anyOf": nullable}
-        for name, (why, _) in parameters.of_route(parameters.TAKEN, cls.route).items():
+        for name, (why, _) in parameters.of_route(parameters.IGNORED, cls.route).items():
             schema["properties"].setdefault(name, {"description": f"Has no effect. {why}"})
         for name, (why, values) in parameters.of_route(parameters.REFUSED, cls.route).items():
             schema["properties"].setdefault(name, {"enum": [*values, None], "description": why})
@@ -144,7 +144,7 @@ class StreamOptions(BaseModel):
     continuous_usage_stats: Literal[False] | None = None
 
 
-class _AnswerBody(_Body):
+class GenerationBody(OpenAIBody):
     """What both kinds of answers have in common."""
 
     model: str | None = Field(None, description="A name that GET /v1/models lists; the default model without one")
@@ -251,7 +251,7 @@ class ResponseFormat(BaseModel):
     json_schema: JsonSchema | None = None
 
 
-class ChatBody(_AnswerBody):
+class ChatBody(GenerationBody):
     """POST /v1/chat/completions."""
 
     route = parameters.CHAT
@@ -322,7 +322,7 @@ def _check_text(values: Any) -> None:
         raise RequestError("tools and tool_calls must be text that UTF-8 can hold.", key="tools") from None
 
 
-class CompletionBody(_AnswerBody):
+class CompletionBody(GenerationBody):
     """POST /v1/completions."""
 
     route = parameters.COMPLETIONS
@@ -349,7 +349,7 @@ class CompletionBody(_AnswerBody):
         return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
 
 
-class EmbeddingBody(_Body):
+class EmbeddingBody(OpenAIBody):
     """POST /v1/embeddings."""
 
     route = parameters.EMBEDDINGS
@@ -381,4 +381,4 @@ def _refuse_tokens(name: str, value: Any) -> None:
         raise NotSupported(f"{name} takes text and no token ids.", key=name, remedy="Send a text, or a list of texts.")
 
 
-BODIES: tuple[type[_Body], ...] = (ChatBody, CompletionBody, EmbeddingBody)
+BODIES: tuple[type[OpenAIBody], ...] = (ChatBody, CompletionBody, EmbeddingBody)

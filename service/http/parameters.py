@@ -27,7 +27,7 @@ class Group:
     routes: tuple[str, ...] = (CHAT, COMPLETIONS)
 
 
-TAKEN: tuple[Group, ...] = (
+IGNORED: tuple[Group, ...] = (
     Group(
         "Says whom the request is for.",
         dict.fromkeys(("user", "metadata", "safety_identifier", "request_id"), ()),
@@ -181,7 +181,7 @@ def of_route(groups: tuple[Group, ...], route: str) -> dict[str, tuple[str, tupl
 
 def read(route: str, fields: Collection[str], body: Mapping[str, Any]) -> dict[str, Any]:
     """The values of `fields` in the body. Raises NotSupported and RequestError, naming up to MAX_TOLD parameters."""
-    taken, refused = of_route(TAKEN, route), of_route(REFUSED, route)
+    taken, refused = of_route(IGNORED, route), of_route(REFUSED, route)
     wrong: list[tuple[str, str]] = []
     given = {name: value for name, value in body.items() if value is not None}
     for name in given:

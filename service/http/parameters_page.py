@@ -69,7 +69,7 @@ def _one(option: dict[str, Any]) -> str:
 
 def _taken() -> list[str]:
     lines = ["## Taken, and without effect", "", "| parameters | routes | |", "|---|---|---|"]
-    return [*lines, *(f"| {_names(group)} | {_routes(group)} | {group.why} |" for group in parameters.TAKEN), ""]
+    return [*lines, *(f"| {_names(group)} | {_routes(group)} | {group.why} |" for group in parameters.IGNORED), ""]
 
 
 def _refused() -> list[str]:

@@ -148,7 +148,7 @@ def refuse(
     return respond(path, status, problem(status, kind, title, detail), headers)
 
 
-class Refusal(Exception):
+class HTTPProblem(Exception):
     """A request that a route or its dependency refuses for a reason of HTTP's own; answered as the problem it is."""
 
     def __init__(self, status: int, kind: str, title: str, detail: str, **more: Any) -> None:
@@ -160,7 +160,7 @@ def install(app: FastAPI) -> None:
     """Make the app answer every error this way."""
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Refusal)
+        assert isinstance(error, HTTPProblem)
         return respond(request.url.path, error.body["status"], error.body)
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
@@ -203,7 +203,7 @@ def install(app: FastAPI) -> None:
             return respond(request.url.path, 500, openai_error(500, "internal", detail, None))
         return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail))
 
-    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(HTTPProblem, refused)
     app.add_exception_handler(errors.SameboatError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)

@@ -18,10 +18,11 @@ from service.engine.types import Chunk
 from service.errors import PromptError, RequestError, SameboatError
 from service.evaluation import cases
 from service.http import problems, sse
+from service.http.deps import Service, ServiceDep, options_of
 from service.http.json_body import body_of
 from service.http.openai_types import SEEDS, ChatBody, seed_of
 from service.http.parameters import unknown, whole
-from service.http.state import Service, ServiceDep, charged, options_of, unless_gone
+from service.http.streams import charged, unless_disconnected
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.library import Library
@@ -133,9 +134,11 @@ async def answered(name: str, request: Request, service: Service) -> Response:
                     else:
                         yield sse.frame({"text": item.text}, "chunk")
 
-        head = await unless_gone(request, sse.first_then(events()))
-        return sse.Events(head, openai=False, headers={}) if head is not None else Response(status_code=499)
-    result = await unless_gone(request, _whole(items))
+        head = await unless_disconnected(request, sse.prefetch_first(events()))
+        return (
+            sse.EventStreamResponse(head, openai=False, headers={}) if head is not None else Response(status_code=499)
+        )
+    result = await unless_disconnected(request, _whole(items))
     if result is None:
         return Response(status_code=499)
     headers = {"x-sameboat-fingerprint": result.fingerprint}

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from service import exposure
 from service.exposure import Exposure
-from service.http import listening
-from service.http.state import Service
+from service.http import listener
+from service.http.deps import Service
 from service.settings import Settings
 
 
@@ -25,7 +25,7 @@ def server_of(app: FastAPI, *, began: float | None = None) -> Server:
     """A server for the application, as its settings say. `began`: when the start did, on `time.monotonic`'s clock."""
     service: Service = app.state.service
     grace_s = int(service.settings.shutdown_grace_s) + 5
-    config = listening.guarded(
+    config = listener.uvicorn_config(
         app, service.settings, service.settings.port, ended=service.metrics.ended, timeout_graceful_shutdown=grace_s
     )
     return Server(config, service, began=began)
@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until asked to leave. Raises SettingsError when the port cannot be listened on."""
-        super().run(sockets or list(listening.listen(self.config.host, self.config.port, "SAMEBOAT_PORT")))
+        super().run(sockets or list(listener.listen(self.config.host, self.config.port, "SAMEBOAT_PORT")))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then watch the engines load.

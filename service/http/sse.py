@@ -33,7 +33,7 @@ def frame(value: Any, event: str | None = None) -> str:
     return (f"event: {event}\n" if event else "") + f"data: {data}\n\n"
 
 
-class Events(StreamingResponse):
+class EventStreamResponse(StreamingResponse):
     """A response of events. Whatever ends it, the generator behind it is closed."""
 
     def __init__(self, events: AsyncGenerator[str, None], *, openai: bool, headers: dict[str, str]) -> None:
@@ -84,12 +84,12 @@ async def guarded(events: AsyncGenerator[str, None], *, openai: bool) -> AsyncGe
         yield frame(body, None if openai else "error")
 
 
-async def first_then(events: AsyncGenerator[str, None], patience_s: float = QUIET_S) -> Begun:
+async def prefetch_first(events: AsyncGenerator[str, None], patience_s: float = QUIET_S) -> PrefetchedStream:
     """The same events, but the first is already computed: an early refusal is still a status and not an event.
 
     After `patience_s` without one the response begins all the same, so that comments can be sent.
     """
-    begun = Begun(events)
+    begun = PrefetchedStream(events)
     try:
         await begun.wait(patience_s)
     except BaseException:
@@ -98,8 +98,8 @@ async def first_then(events: AsyncGenerator[str, None], patience_s: float = QUIE
     return begun
 
 
-class Begun(AsyncGenerator[str, None]):
-    """Events whose first one is asked for already."""
+class PrefetchedStream(AsyncGenerator[str, None]):
+    """EventStreamResponse whose first one is asked for already."""
 
     def __init__(self, events: AsyncGenerator[str, None]) -> None:
         self._events = events

@@ -23,7 +23,7 @@ from service import settings as settings_module
 from service.engine.pool import Engines
 from service.engine.types import Answer, Chunk, Engine, Identity, Request
 from service.http import builds as routes
-from service.http import builds_life, problems
+from service.http import builds_lifespan, problems
 from service.prompts.file import Prompt, load
 from service.prompts.library import Library
 from service.settings import Settings
@@ -87,7 +87,7 @@ def settings_for(state: Path, **more: Any) -> Settings:
 def app_for(settings: Settings, engine: Engine) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with builds_life.running(app, settings, Unlocked(settings.data_dir), OneEngine(settings, engine)):
+        async with builds_lifespan.running(app, settings, Unlocked(settings.data_dir), OneEngine(settings, engine)):
             yield
         await engine.stop(0)
 

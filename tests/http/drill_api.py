@@ -23,7 +23,7 @@ import httpx
 import uvicorn
 
 from service.engine.types import Request
-from service.http import guessing
+from service.http import brute_force
 from service.http.app import create_app
 from tests.builds.harness import SECRET, OneEngine, Unlocked, free_port, settings_for, until
 from tests.scripted import ScriptedEngine
@@ -62,7 +62,7 @@ def reply(request: Request) -> str:
 
 def serve(port: int, state: Path) -> None:
     """The application until it is ended."""
-    guessing.AT_ONCE = guessing.PER_MINUTE = 10**9  # else the wrong secrets that are tried here shut out the right one
+    brute_force.AT_ONCE = brute_force.PER_MINUTE = 10**9  # Schemathesis sends many wrong secrets
     settings = settings_for(state, port=port, callback_allow="", build_deadline_s=30)
     engine = ScriptedEngine(reply)
     app = create_app(settings, engines=OneEngine(settings, engine), library=Unlocked(settings.data_dir))

@@ -21,15 +21,15 @@ from starlette.types import Receive, Scope, Send
 
 from service import settings as settings_module
 from service.errors import SettingsError
-from service.http import listening
+from service.http import listener
 from service.http.admission import Admission
-from service.http.connections import Connections, Limits, Phase, network, trusts
-from service.http.protocol import GuardedProtocol
+from service.http.connections import ConnectionLimits, Connections, Phase, network, trusts
+from service.http.h11_protocol import DeadlineProtocol
 from service.http.server import server_of
 from tests.http.conftest import Held, Make, until
 from tests.scripted import ScriptedEngine
 
-QUICK = Limits(header_s=0.3, body_s=0.3, stall_s=0.3, look_s=0.05)
+QUICK = ConnectionLimits(header_s=0.3, body_s=0.3, stall_s=0.3, look_s=0.05)
 LARGE = b"x" * 8_000_000
 HALF_A_BODY = (
     b"POST /prompts/greet HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
@@ -51,7 +51,7 @@ def running(server: uvicorn.Server, sockets: list[socket.socket]) -> Iterator[in
 
 
 @contextlib.contextmanager
-def guarded(limits: Limits, ended: list[str]) -> Iterator[int]:
+def guarded(limits: ConnectionLimits, ended: list[str]) -> Iterator[int]:
     """A port behind these limits. It answers a large text to GET, and the body's length to POST."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,10 +70,10 @@ def guarded(limits: Limits, ended: list[str]) -> Iterator[int]:
         await send({"type": "http.response.body", "body": b""})
 
     settings = settings_module.load(port=0)
-    config = listening.guarded(
+    config = listener.uvicorn_config(
         app, settings, 0, limits=limits, ended=ended.append, lifespan="off", timeout_graceful_shutdown=1
     )
-    with running(uvicorn.Server(config), list(listening.listen("127.0.0.1", 0, "KEY"))) as port:
+    with running(uvicorn.Server(config), list(listener.listen("127.0.0.1", 0, "KEY"))) as port:
         yield port
 
 
@@ -130,7 +130,7 @@ def test_a_byte_now_and_then_does_not_help_but_a_slow_upload_passes() -> None:
     """The rate decides: 10 bytes a second are too few, 2,000 are enough however long it takes."""
     ended: list[str] = []
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\nConnection: close\r\n\r\n"
-    with guarded(Limits(body_s=1.0, body_rate=500, look_s=0.05), ended) as port:
+    with guarded(ConnectionLimits(body_s=1.0, body_rate=500, look_s=0.05), ended) as port:
         drip, steady = connected(port, head), connected(port, head)
         for _ in range(15):
             steady.sendall(b"x" * 200)
@@ -144,7 +144,7 @@ def test_a_byte_now_and_then_does_not_help_but_a_slow_upload_passes() -> None:
 def test_a_body_has_an_end_however_fast_it_comes() -> None:
     ended: list[str] = []
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with guarded(Limits(body_longest_s=0.4, look_s=0.05), ended) as port:
+    with guarded(ConnectionLimits(body_longest_s=0.4, look_s=0.05), ended) as port:
         with connected(port, head) as line, contextlib.suppress(OSError):
             for _ in range(200):
                 line.sendall(b"100\r\n" + b"x" * 256 + b"\r\n")
@@ -158,7 +158,7 @@ def test_others_have_their_turn_however_small_the_chunks_are(sent: bytes) -> Non
     """A chunk of one byte costs as long as a large one, so what is dealt with at a time is bounded in bytes."""
     taken: list[int] = []
 
-    class Counting(GuardedProtocol):
+    class Counting(DeadlineProtocol):
         def data_received(self, data: bytes) -> None:
             taken.append(len(data))
             super().data_received(data)
@@ -170,9 +170,9 @@ def test_others_have_their_turn_however_small_the_chunks_are(sent: bytes) -> Non
         await send({"type": "http.response.body", "body": b""})
 
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-    config = listening.guarded(app, settings_module.load(port=0), 0, lifespan="off")
-    config.http = functools.partial(Counting, table=Connections(Limits()))  # type: ignore[assignment]
-    with running(uvicorn.Server(config), list(listening.listen("127.0.0.1", 0, "KEY"))) as port:
+    config = listener.uvicorn_config(app, settings_module.load(port=0), 0, lifespan="off")
+    config.http = functools.partial(Counting, table=Connections(ConnectionLimits()))  # type: ignore[assignment]
+    with running(uvicorn.Server(config), list(listener.listen("127.0.0.1", 0, "KEY"))) as port:
         line = connected(port, head + sent + b"0\r\n\r\n")
         assert rest(line).startswith(b"HTTP/1.1 200 ")
     assert sum(taken) == len(head + sent) + 5
@@ -181,7 +181,7 @@ def test_others_have_their_turn_however_small_the_chunks_are(sent: bytes) -> Non
 
 def test_a_header_of_thousands_of_lines_is_refused_before_it_is_read() -> None:
     ended: list[str] = []
-    with guarded(Limits(), ended) as port:
+    with guarded(ConnectionLimits(), ended) as port:
         lines = connected(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * 12_000 + b"\r\n")
         assert rest(lines).startswith(b"HTTP/1.1 400 ")
         assert ended == ["not-http"]
@@ -192,7 +192,7 @@ def test_a_header_of_thousands_of_lines_is_refused_before_it_is_read() -> None:
 
 def test_who_does_not_read_is_reset_and_who_reads_slowly_is_not() -> None:
     ended: list[str] = []
-    with guarded(Limits(stall_s=0.5, stall_bytes=1000, look_s=0.05), ended) as port:
+    with guarded(ConnectionLimits(stall_s=0.5, stall_bytes=1000, look_s=0.05), ended) as port:
         deaf = socket.socket()
         OPENED.append(deaf)
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -210,7 +210,7 @@ def test_who_does_not_read_is_reset_and_who_reads_slowly_is_not() -> None:
 
 def test_idle_connections_make_room_and_probes_are_answered_when_there_is_none() -> None:
     ended: list[str] = []
-    with guarded(Limits(connections=4, reserve=3), ended) as port:
+    with guarded(ConnectionLimits(connections=4, reserve=3), ended) as port:
         silent = [connected(port) for _ in range(4)]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             assert client.get("/").status_code == 200
@@ -224,7 +224,7 @@ def test_idle_connections_make_room_and_probes_are_answered_when_there_is_none()
 
 def test_an_address_over_its_part_gets_probes_and_503_and_others_everything() -> None:
     ended: list[str] = []
-    with guarded(Limits(per_address=2), ended) as port:
+    with guarded(ConnectionLimits(per_address=2), ended) as port:
         for _ in range(2):
             connected(port, HALF_A_BODY, "127.0.0.2")
         time.sleep(0.2)
@@ -252,7 +252,7 @@ class OneConnection:
     def peer(self) -> str:
         return self.address
 
-    def look(self, now: float, limits: Limits) -> None: ...
+    def look(self, now: float, limits: ConnectionLimits) -> None: ...
 
     def close_idle(self) -> None:
         self.did = "closed"
@@ -277,7 +277,7 @@ def entered(table: Connections, address: str, phase: Phase = "body") -> OneConne
 
 def test_one_address_takes_no_more_than_its_part_and_keeps_no_other_out() -> None:
     """A trusted proxy stands for many clients; a /64 of IPv6 is one client; who leaves gives its part back."""
-    table = Connections(Limits(connections=100, per_address=2), trusts("10.0.0.0/8"))
+    table = Connections(ConnectionLimits(connections=100, per_address=2), trusts("10.0.0.0/8"))
     first, _, third = (entered(table, "192.0.2.1") for _ in range(3))
     assert third.did == "probes"
     assert entered(table, "192.0.2.2").did == ""
@@ -290,7 +290,7 @@ def test_one_address_takes_no_more_than_its_part_and_keeps_no_other_out() -> Non
 
 
 def test_an_address_over_its_part_loses_its_own_idle_connections_first() -> None:
-    table = Connections(Limits(connections=100, per_address=2))
+    table = Connections(ConnectionLimits(connections=100, per_address=2))
     stranger, own = entered(table, "192.0.2.9", "idle"), entered(table, "192.0.2.1", "idle")
     entered(table, "192.0.2.1")
     assert entered(table, "192.0.2.1").did == ""
@@ -298,7 +298,7 @@ def test_an_address_over_its_part_loses_its_own_idle_connections_first() -> None
 
 
 def test_beyond_the_limit_this_machine_is_served_others_are_probed_and_then_cut() -> None:
-    table = Connections(Limits(connections=2, per_address=100, reserve=2))
+    table = Connections(ConnectionLimits(connections=2, per_address=100, reserve=2))
     for _ in range(2):
         entered(table, "192.0.2.1")
     assert entered(table, "127.0.0.1").did == ""
@@ -308,7 +308,7 @@ def test_beyond_the_limit_this_machine_is_served_others_are_probed_and_then_cut(
 
 
 def test_the_least_recently_active_connection_is_closed_for_room() -> None:
-    table = Connections(Limits(connections=2))
+    table = Connections(ConnectionLimits(connections=2))
     first, second = entered(table, "192.0.2.1", "idle"), entered(table, "192.0.2.1", "idle")
     table.active(first)
     entered(table, "192.0.2.1")
@@ -404,10 +404,10 @@ def test_without_a_file_descriptor_left_who_connects_is_dropped_and_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The queue is emptied, one call for each connection; the log has one line a minute."""
-    (listener,) = listening.listen("127.0.0.1", 0, "KEY")
-    with listener:
-        listener.listen(16)
-        port = listener.getsockname()[1]
+    (listening,) = listener.listen("127.0.0.1", 0, "KEY")
+    with listening:
+        listening.listen(16)
+        port = listening.getsockname()[1]
         clients = [connected(port) for _ in range(5)]
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
@@ -418,7 +418,7 @@ def test_without_a_file_descriptor_left_who_connects_is_dropped_and_told_once(
                     taken.append(os.open(os.devnull, os.O_RDONLY))
             for _ in clients:
                 with pytest.raises(BlockingIOError):
-                    listener.accept()
+                    listening.accept()
         finally:
             for each in taken:
                 os.close(each)
@@ -428,7 +428,7 @@ def test_without_a_file_descriptor_left_who_connects_is_dropped_and_told_once(
             f"{os.strerror(errno.EMFILE)}: connections are dropped, 1 until now."
         ]
         again = connected(port)
-        line, address = listener.accept()
+        line, address = listening.accept()
         line.close()
         assert address == again.getsockname()
 
@@ -439,7 +439,7 @@ def test_a_port_that_is_taken_is_told_with_its_setting() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be listened on") as caught:
-            listening.listen("127.0.0.1", port, "SAMEBOAT_PORT")
+            listener.listen("127.0.0.1", port, "SAMEBOAT_PORT")
     assert caught.value.key == "SAMEBOAT_PORT"
 
 
@@ -456,7 +456,7 @@ def test_what_a_started_service_holds_is_not_looked_through_again(make: Make) ->
 def test_forwarded_addresses_of_one_subscriber_share_their_places(make: Make) -> None:
     """Behind a proxy as without one: who has a /64 network does not get a place for each of its addresses."""
     door = Admission(
-        make(ScriptedEngine(lambda request: "x")), max_body_bytes=10, max_inside=10, per_address=1, wait_s=lambda: 1.0,
+        make(ScriptedEngine(lambda request: "x")), max_body_bytes=10, max_active=10, per_address=1, wait_s=lambda: 1.0,
         direct=lambda address: False,
     )  # fmt: skip
     door._of_address["2001:db8::/64"] = 1

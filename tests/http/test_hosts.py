@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from service import exposure, settings
 from service.builds.forge.local import LocalForge
 from service.errors import SettingsError
-from service.http import builds_life, hosts
+from service.http import builds_lifespan, hosts
 from service.http.server import greeting
 from tests.http.conftest import Make, ask, inside, looks
 from tests.scripted import ScriptedEngine
@@ -144,7 +144,7 @@ def test_the_sites_port_refuses_foreign_names_too(tmp_path: Path) -> None:
     """Through the real listener: a site's own name is answered (there is no such page), a rebound one is not."""
 
     async def asked() -> list[int]:
-        sites = builds_life.Sites(LocalForge(tmp_path, "", ""), settings.load(pages_port=0))
+        sites = builds_lifespan.SiteServer(LocalForge(tmp_path, "", ""), settings.load(pages_port=0))
         await sites.start()
         try:
             port = sites._server.servers[0].sockets[0].getsockname()[1]

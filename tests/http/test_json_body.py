@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from service.http import json_body
 from service.http.builds import router as builds
-from service.http.openai import router as openai
+from service.http.openai_routes import router as openai
 from tests.http.conftest import Make, ask
 from tests.scripted import ScriptedEngine
 

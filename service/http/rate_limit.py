@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.exposure import Exposure
 from service.http import paths, problems
 from service.http.auth import Caller
-from service.http.buckets import MINUTE_S, Bucket, Recent, address_of
+from service.http.token_bucket import MINUTE_S, PerAddress, TokenBucket, client_address
 
 
 class Quota:
@@ -29,7 +30,7 @@ class Quota:
 
     def __init__(self, requests: int, tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
         limits = {"requests": requests, "tokens": tokens}
-        self._buckets = {what: Bucket(limit, limit, clock) for what, limit in limits.items() if limit}
+        self._buckets = {what: TokenBucket(limit, limit, clock) for what, limit in limits.items() if limit}
 
     def wait_s(self) -> int:
         """Whole seconds until one more request may come; 0 when it may come now."""
@@ -75,13 +76,13 @@ class RateLimit:
             )
             for key in exposure.keys
         }
-        self._strangers = Recent(lambda: Quota(requests, tokens))
+        self._strangers = PerAddress(lambda: Quota(requests, tokens))
 
     def _quota(self, scope: Scope) -> Quota | None:
         caller: Caller = scope["state"]["caller"]
         if caller.name is not None:
             return self._named[caller.name]
-        return None if caller.trusted else self._strangers[address_of(scope)]
+        return None if caller.trusted else self._strangers[client_address(scope)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count one request, or say when to come again."""
@@ -106,3 +107,10 @@ class RateLimit:
         quota.take("requests", 1)
         scope["state"]["charge"] = lambda tokens: quota.take("tokens", tokens)
         await self.app(scope, receive, told)
+
+
+def charge(request: Request, tokens: int) -> None:
+    """Count tokens for the caller, where callers are counted."""
+    counted = getattr(request.state, "charge", None)
+    if counted is not None:
+        counted(tokens)

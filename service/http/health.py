@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 from service import __version__, resources
 from service.engine.types import Health
 from service.errors import SameboatError
+from service.http.deps import Service, ServiceDep
 from service.http.metrics import Metrics
-from service.http.state import Service, ServiceDep
 from service.settings import Settings
 
 probes = APIRouter(tags=["service"])

@@ -16,24 +16,24 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import paths, problems
-from service.http.buckets import Bucket, Recent, address_of
+from service.http.token_bucket import PerAddress, TokenBucket, client_address
 
 AT_ONCE, PER_MINUTE = 20, 20
 
 
-class Guesses:
+class FailedAttempts:
     """How many wrong ones an address may still show."""
 
     def __init__(self) -> None:
-        self._left = Recent(lambda: Bucket(AT_ONCE, PER_MINUTE))
+        self._left = PerAddress(lambda: TokenBucket(AT_ONCE, PER_MINUTE))
 
     def failed(self, scope: Scope) -> None:
         """Count one that was wrong."""
-        self._left[address_of(scope)].take(1)
+        self._left[client_address(scope)].take(1)
 
     def refusal(self, scope: Scope) -> JSONResponse | None:
         """What an address is told that has been wrong too often; None while it may go on."""
-        wait_s = math.ceil(self._left[address_of(scope)].wait_s(1))
+        wait_s = math.ceil(self._left[client_address(scope)].wait_s(1))
         if not wait_s:
             return None
         detail = f"Too many wrong keys or secrets came from this address. Come again in {wait_s} s."
@@ -42,25 +42,25 @@ class Guesses:
         )
 
 
-class SecretGuesses:
+class SecretThrottle:
     """ASGI middleware around the routes that take a secret."""
 
-    def __init__(self, app: ASGIApp, *, guesses: Guesses) -> None:
+    def __init__(self, app: ASGIApp, *, attempts: FailedAttempts) -> None:
         self.app = app
-        self.guesses = guesses
+        self.attempts = attempts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request try its secret, or say when it may."""
         if scope["type"] != "http" or not _shows_secret(scope):
             await self.app(scope, receive, send)
             return
-        if (refusal := self.guesses.refusal(scope)) is not None:
+        if (refusal := self.attempts.refusal(scope)) is not None:
             await refusal(scope, receive, send)
             return
 
         async def seen(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (401, 403):
-                self.guesses.failed(scope)
+                self.attempts.failed(scope)
             await send(message)
 
         await self.app(scope, receive, seen)

@@ -20,15 +20,15 @@ from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import pages_app
 from service.builds.runtime import Builds
 from service.engine.pool import Engines
-from service.http import listening
+from service.http import listener
 from service.http.admission import Admission
-from service.http.hosts import Hosts
-from service.http.state import Service
+from service.http.deps import Service
+from service.http.hosts import AllowedHosts
 from service.prompts.library import Library
 from service.settings import Settings
 
-MOST_PAGES = 64  # of the sites, asked for at a time
-PAGE_S = 60.0  # for one of them to begin
+MAX_ACTIVE_PAGES = 64  # of the sites, asked for at a time
+PAGE_DEADLINE_S = 60.0  # for one of them to begin
 
 
 @contextlib.asynccontextmanager
@@ -37,14 +37,14 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
     builds = Builds(settings, library, engines)
     await builds.start()
     app.state.builds = builds
-    sites: Sites | None = None
+    sites: SiteServer | None = None
     service: Service | None = getattr(app.state, "service", None)
     hears = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
     try:
         if isinstance(builds.forge, LocalForge) and settings.role != "worker":  # whom others would only ask by mistake
             token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
             app.mount("/git", git_app(builds.forge, token, "/git"))
-            sites = Sites(builds.forge, settings)
+            sites = SiteServer(builds.forge, settings)
             await sites.start()
         yield
     finally:
@@ -62,27 +62,27 @@ async def _leave(builds: Builds, draining: asyncio.Event) -> None:
     builds.begin_shutdown()
 
 
-class Sites:
+class SiteServer:
     """The published sites on their own port, so on their own origin, in the same process."""
 
     def __init__(self, forge: LocalForge, settings: Settings) -> None:
         door = Admission(
             pages_app(forge),
             max_body_bytes=1024,  # nobody has anything to send here
-            max_inside=MOST_PAGES,
+            max_active=MAX_ACTIVE_PAGES,
             per_address=settings.connections_per_address,
-            direct=listening.shared_addresses(settings),
-            deadline_s=PAGE_S,
+            direct=listener.shared_addresses(settings),
+            deadline_s=PAGE_DEADLINE_S,
             wait_s=lambda: 1.0,
         )
-        named = Hosts(door, names=exposure.of(settings).site_hosts)
-        self._server = _Inside(listening.guarded(named, settings, settings.pages_port, lifespan="off"))
+        named = AllowedHosts(door, names=exposure.of(settings).site_hosts)
+        self._server = _NestedServer(listener.uvicorn_config(named, settings, settings.pages_port, lifespan="off"))
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen. Raises SettingsError when the port is taken."""
-        sockets = listening.listen(self._settings.host, self._settings.pages_port, "SAMEBOAT_PAGES_PORT")
+        sockets = listener.listen(self._settings.host, self._settings.pages_port, "SAMEBOAT_PAGES_PORT")
         self._task = asyncio.create_task(self._server.serve(list(sockets)))
         while not self._server.started:
             if self._task.done():
@@ -90,13 +90,13 @@ class Sites:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listener."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task
 
 
-class _Inside(uvicorn.Server):
+class _NestedServer(uvicorn.Server):
     """A server inside another one: signals are the outer one's."""
 
     @contextlib.contextmanager

@@ -144,7 +144,7 @@ def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(make: Make) -
 def test_while_nothing_comes_a_comment_does(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first event and between two, in each API; the events and their order are the same."""
     monkeypatch.setattr(sse, "QUIET_S", 0.05)
-    monkeypatch.setattr(sse.first_then, "__defaults__", (0.05,))
+    monkeypatch.setattr(sse.prefetch_first, "__defaults__", (0.05,))
     for path, body in (PROMPT, CHAT):
         for first in (0, 2):
             engine = Held(first=first)

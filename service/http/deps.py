@@ -1,26 +1,26 @@
-"""What the routes share: settings, engines, the promoted prompts, and whether the service is leaving."""
+"""FastAPI dependencies of the routes: the running service, and the options that a request's headers set.
+
+In: a request. Out: `Service`, and keyword arguments for an engine request. Raises RequestError for a wrong header.
+Not here: bodies (`json_body`, the routers), streams of answers (`streams`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from service.engine.pool import Engines
-from service.engine.types import Chunk, Engine, Mode, Priority
+from service.engine.types import Engine, Mode, Priority
 from service.errors import RequestError
 from service.http.metrics import Metrics
 from service.prompts.file import Prompt
 from service.prompts.library import Library
-from service.prompts.run import Result
 from service.settings import Settings
 
-T = TypeVar("T")
 LONGEST_STREAM_S = 3600.0
 """A streamed answer may take so long, if its client does not say less: its tokens come meanwhile."""
 
@@ -123,86 +123,3 @@ def _deadline_s(said: str | None, longest_s: float) -> float:
             remedy="A whole answer may take SAMEBOAT_REQUEST_DEADLINE_S, a streamed one an hour.",
         )
     return value
-
-
-def charge(request: Request, tokens: int) -> None:
-    """Count tokens for the caller, where callers are counted."""
-    counted = getattr(request.state, "charge", None)
-    if counted is not None:
-        counted(tokens)
-
-
-async def charged(
-    items: AsyncGenerator[Chunk | Result, None], request: Request, *, prompt: bool = True
-) -> AsyncGenerator[Chunk | Result, None]:
-    """The items. At their end, also when they are given up, the caller is charged what was made.
-
-    `prompt`: whether the prompt's tokens count too; of several answers to one prompt they count once.
-    """
-    tokens = 0
-    try:
-        async with contextlib.aclosing(items) as stream:
-            async for item in stream:
-                if isinstance(item, Result):
-                    usage = item.answer.usage
-                    tokens = usage.completion + (usage.prompt if prompt else 0)
-                else:
-                    tokens += max(1, len(item.tokens))
-                yield item
-    finally:
-        charge(request, tokens)
-
-
-async def unless_gone(request: Request, work: Awaitable[T]) -> T | None:
-    """The work's result, or None when the client left first; the work is then cancelled, and with it its sequence."""
-    task = asyncio.ensure_future(work)
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    watch = asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for each in (task, watch):
-            if not each.done():
-                each.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await each
-
-
-async def merged(streams: list[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
-    """The items of several streams as they come, each with its stream's number. Closing it closes all of them."""
-    if len(streams) == 1:
-        async with contextlib.aclosing(streams[0]) as only:
-            async for each in only:
-                yield 0, each
-        return
-    queue: asyncio.Queue[tuple[int, T] | Exception | None] = asyncio.Queue()
-
-    async def pump(number: int, stream: AsyncGenerator[T, None]) -> None:
-        try:
-            async with contextlib.aclosing(stream) as items:
-                async for item in items:
-                    await queue.put((number, item))
-            await queue.put(None)
-        except Exception as error:  # noqa: BLE001  (handed to the reader, who raises it)
-            await queue.put(error)
-
-    tasks = [asyncio.create_task(pump(number, stream)) for number, stream in enumerate(streams)]
-    try:
-        left = len(tasks)
-        while left:
-            item = await queue.get()
-            if item is None:
-                left -= 1
-            elif isinstance(item, Exception):
-                raise item
-            else:
-                yield item
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

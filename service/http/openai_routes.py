@@ -20,10 +20,12 @@ from service.engine.types import Engine
 from service.engine.types import Request as EngineRequest
 from service.http import openai_answers as answers
 from service.http import sse
+from service.http.deps import ServiceDep, options_of
 from service.http.json_body import JsonRoute
 from service.http.openai_answers import Shape
 from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody
-from service.http.state import ServiceDep, charge, charged, options_of, unless_gone
+from service.http.rate_limit import charge
+from service.http.streams import charged, unless_disconnected
 from service.prompts import run as prompts
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], route_class=JsonRoute)
@@ -69,9 +71,11 @@ async def _respond(
     head = shape.head(engine.identity, stream=stream)
     if stream:
         events = answers.events(streams, shape, head, usage=usage)
-        first = await unless_gone(request, sse.first_then(events))
-        return sse.Events(first, openai=True, headers={}) if first is not None else Response(status_code=499)
-    results = await unless_gone(request, answers.collect(streams))
+        first = await unless_disconnected(request, sse.prefetch_first(events))
+        return (
+            sse.EventStreamResponse(first, openai=True, headers={}) if first is not None else Response(status_code=499)
+        )
+    results = await unless_disconnected(request, answers.collect(streams))
     if results is None:
         return Response(status_code=499)
     if shape.tools:  # their arguments are held against schemas that the caller wrote, which may take a while
@@ -118,7 +122,7 @@ def _model(name: str, engine: Engine, since_s: float) -> dict[str, Any]:
 async def embeddings(body: EmbeddingBody, request: Request, service: ServiceDep) -> Response:
     """One vector of unit length per text; base64 holds little-endian 32-bit floats, as OpenAI's own client asks for."""
     engine = service.engines.get(body.model)
-    found = await unless_gone(request, engine.embed(body.texts()))
+    found = await unless_disconnected(request, engine.embed(body.texts()))
     if found is None:
         return Response(status_code=499)
 

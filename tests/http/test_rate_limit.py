@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from service import keys
-from service.http import buckets
-from service.http.buckets import Bucket, Recent, address_of
-from service.http.limits import Quota
+from service.http import token_bucket
+from service.http.rate_limit import Quota
+from service.http.token_bucket import PerAddress, TokenBucket, client_address
 from tests.http.conftest import Make, ask, inside
 from tests.scripted import ScriptedEngine
 
@@ -28,7 +28,7 @@ class Clock:
 
 def test_a_bucket_is_refilled_evenly_and_holds_no_more_than_its_size() -> None:
     clock = Clock()
-    bucket = Bucket(60, 60, clock)
+    bucket = TokenBucket(60, 60, clock)
     bucket.take(75)
     assert (bucket.left(), bucket.wait_s(1)) == (-15, 16)
     clock.now += 16
@@ -54,22 +54,23 @@ def test_a_quota_says_what_is_left_and_for_how_long_to_wait() -> None:
 
 
 def test_addresses_are_remembered_in_bounded_memory() -> None:
-    known = Recent(lambda: Bucket(1, 1))
+    known = PerAddress(lambda: TokenBucket(1, 1))
     first = known["first"]
-    for number in range(2 * buckets.ADDRESSES):
+    for number in range(2 * token_bucket.ADDRESSES):
         known["first"]
         known[f"a-{number}"]
     assert known["first"] is first
-    assert len(known) == buckets.ADDRESSES
+    assert len(known) == token_bucket.ADDRESSES
 
 
 def test_an_ipv6_subscriber_is_one_address() -> None:
     found = [
-        address_of({"client": (host, 1)}) for host in ("2001:db8::1", "2001:db8::2:1", "2001:db8:0:1::1", "10.0.0.1")
+        client_address({"client": (host, 1)})
+        for host in ("2001:db8::1", "2001:db8::2:1", "2001:db8:0:1::1", "10.0.0.1")
     ]
     assert found[0] == found[1] != found[2]
     assert found[3] == "10.0.0.1"
-    assert address_of({"client": None}) == ""
+    assert client_address({"client": None}) == ""
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from service.http.guessing import AT_ONCE, Guesses, SecretGuesses
+from service.http.brute_force import AT_ONCE, FailedAttempts, SecretThrottle
 
 SECRET = {"authorization": "Bearer the-right-one"}
 
@@ -21,7 +21,7 @@ class Guarded:
         self.compared = 0
         inner = Starlette()
         inner.add_route("/{path:path}", self.compare, methods=["GET", "POST"])
-        self.app = SecretGuesses(inner, guesses=Guesses())
+        self.app = SecretThrottle(inner, attempts=FailedAttempts())
 
     async def compare(self, request: Request) -> Response:
         """403, or 401 as Git expects it."""

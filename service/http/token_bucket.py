@@ -1,7 +1,9 @@
 """Counting what may come in a minute: token buckets, one for each of a bounded number of addresses.
 
 In: amounts, and a clock in seconds. Out: what is left, and how long to wait.
-Not here: what is counted (`http.limits`, `http.guessing`). Counters live in this process: of several, each has its own.
+Not here: what is counted (`http.rate_limit`, `http.brute_force`).
+
+Counters live in this process. Several processes count apart.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ MINUTE_S = 60
 ADDRESSES = 4096
 
 
-class Bucket:
+class TokenBucket:
     """Holds `size` at most, full at first, and is refilled evenly with `per_minute`."""
 
     def __init__(self, size: float, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +47,7 @@ class Bucket:
         return max(0.0, (amount - self.left()) / self._per_second)
 
 
-class Recent(Generic[T]):
+class PerAddress(Generic[T]):
     """What belongs to an address, for the ADDRESSES that came last; another one begins anew."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -64,6 +66,6 @@ class Recent(Generic[T]):
         return len(self._known)
 
 
-def address_of(scope: Scope) -> str:
+def client_address(scope: Scope) -> str:
     """Who counts as one client, of the address that a request came from."""
     return network(str((scope.get("client") or ("",))[0]))

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.http import problems
 from service.http.admission import PROBES
-from service.http.connections import Connections, Limits, Phase
+from service.http.connections import ConnectionLimits, Connections, Phase
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is still to be sent is dropped, and its memory with it
 FULL_AFTER_S = 5
@@ -30,7 +30,7 @@ one byte costs as long as one of 8 kB: 256 KiB of them, asyncio's usual piece, h
 HEADER_BYTES = 32_768  # of one request's header, all its lines together
 
 
-class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
+class DeadlineProtocol(H11Protocol, asyncio.BufferedProtocol):
     """One connection."""
 
     def __init__(self, *given: Any, table: Connections, **named: Any) -> None:
@@ -102,7 +102,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
 
     # Deadlines
 
-    def look(self, now: float, limits: Limits) -> None:
+    def look(self, now: float, limits: ConnectionLimits) -> None:
         """End it when something took too long."""
         if self._stalls(now, limits):
             self.table.ended("unread")
@@ -122,7 +122,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
             self.table.ended("long")
             self.cut()
 
-    def _stalls(self, now: float, limits: Limits) -> bool:
+    def _stalls(self, now: float, limits: ConnectionLimits) -> bool:
         """Whether a client has not read its answer for too long. Nothing is added to what waits while it is paused."""
         waits = self.transport.get_write_buffer_size()
         if not waits or not (self.flow.write_paused or self.transport.is_closing()):

@@ -21,8 +21,8 @@ from typing import Any
 import uvicorn
 
 from service.errors import SettingsError
-from service.http.connections import Connections, Limits, trusts
-from service.http.protocol import HEADER_BYTES, GuardedProtocol
+from service.http.connections import ConnectionLimits, Connections, trusts
+from service.http.h11_protocol import HEADER_BYTES, DeadlineProtocol
 from service.settings import Settings
 
 log = logging.getLogger("sameboat.http")
@@ -40,12 +40,12 @@ BACKLOG = 1024
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def guarded(
+def uvicorn_config(
     app: Any,
     settings: Settings,
     port: int,
     *,
-    limits: Limits | None = None,
+    limits: ConnectionLimits | None = None,
     ended: Callable[[str], None] = lambda kind: None,
     **more: Any,
 ) -> uvicorn.Config:
@@ -56,7 +56,7 @@ def guarded(
         host=settings.host,
         port=port,
         http=functools.partial(  # type: ignore[arg-type]
-            GuardedProtocol, table=Connections(limits, shared_addresses(settings), ended)
+            DeadlineProtocol, table=Connections(limits, shared_addresses(settings), ended)
         ),
         h11_max_incomplete_event_size=HEADER_BYTES,
         ws="none",
@@ -72,12 +72,12 @@ def guarded(
     )
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ConnectionLimits:
     """The settings' limits; fewer connections where the process may not open as many files."""
     connections = min(settings.connections, max(16, (raise_file_limit() - OTHER_FILES) // 2))  # there are two ports
     if connections < settings.connections:
         log.warning("At most %d connections a port: the limit of open files is low.", connections)
-    return Limits(connections=connections, per_address=settings.connections_per_address)
+    return ConnectionLimits(connections=connections, per_address=settings.connections_per_address)
 
 
 def shared_addresses(settings: Settings) -> Callable[[str], bool]:
