@@ -53,7 +53,11 @@ class JsonRequest(Request):
 
 
 async def body_of(request: Request) -> Any:
-    """The JSON value that was sent. Raises RequestError, which repeats nothing of it."""
+    """The JSON value that was sent.
+
+    Raises:
+        RequestError: if the body is no JSON, or too large to be read. Nothing of the body is repeated.
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise RequestError("Send JSON with Content-Type: application/json (curl --json).", key="Content-Type")

@@ -96,7 +96,11 @@ def raise_file_limit() -> int:
 
 
 def listen(host: str, port: int, key: str) -> list[Listener]:
-    """A listening socket for each address of the host. Raises SettingsError that names `key` when that cannot be."""
+    """A listening socket for each address of the host. `key` is the setting that holds the port.
+
+    Raises:
+        SettingsError: if the port is taken or may not be used.
+    """
     sockets: list[Listener] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

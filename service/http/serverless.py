@@ -20,7 +20,11 @@ from service.settings import Settings
 
 
 def load() -> Settings:
-    """The settings of a function: role api, engine remote, the only writable folder. Raises SettingsError."""
+    """The settings of a function: role api, a remote engine, and the only writable folder.
+
+    Raises:
+        SettingsError: if the database, the remote engine or the keys are not set.
+    """
     folder = Path(tempfile.gettempdir()) / "sameboat"
     settings = settings_module.load(
         host="0.0.0.0",  # noqa: S104  (everybody reaches a function)
