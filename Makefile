@@ -25,9 +25,19 @@ run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:78
 	@python3 .ci/bootstrap.py $(RUN_EXTRAS)
 	@exec "$$BIN/sameboat" serve
 
+PYTEST := PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" "$$BIN/python" -m pytest
+
 .PHONY: test
-test: setup models ## set up and run every test
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" "$$BIN/python" -m pytest
+test: setup models ## every claim once, on its cheapest ground, in five minutes on two cores
+	@$(PYTEST) --tier 1 --durations-path .sameboat/durations-1.json
+
+.PHONY: test-rest
+test-rest: setup models ## the tests that make test leaves out, and more draws
+	@$(PYTEST) --tier 2 --durations-path .sameboat/durations-2.json
+
+.PHONY: test-all
+test-all: setup models ## every test
+	@$(PYTEST) --durations-path .sameboat/durations.json
 
 .PHONY: models
 models: setup ## fetch and verify the starter model
@@ -77,13 +87,13 @@ image: ## build sameboat:local, labelled with what it serves (TARGET=worker, bak
 
 .PHONY: image-test
 image-test: setup image ## build the image and test it: locked in, recorded tokens, kills, limits
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" SAMEBOAT_IMAGE=sameboat:local "$$BIN/python" -m pytest tests/containers/test_image.py tests/containers/test_kill.py
+	@SAMEBOAT_IMAGE=sameboat:local $(PYTEST) tests/containers/test_image.py tests/containers/test_kill.py
 
 .PHONY: compose-test
 compose-test: setup image ## build what compose.yaml names and test it: names, volumes, a notebook, workers killed on Postgres
 	@.ci/image worker
 	@.ci/image dev
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" SAMEBOAT_IMAGE=sameboat:local "$$BIN/python" -m pytest tests/containers/test_compose.py
+	@SAMEBOAT_IMAGE=sameboat:local $(PYTEST) tests/containers/test_compose.py
 
 .PHONY: wheel
 wheel: ## build the package into dist/

@@ -1,4 +1,7 @@
-"""What every test shares: an environment without the developer's own settings, and the verified starter model."""
+"""The parts that all tests share: a clean environment, the verified starter model, tiers and durations.
+
+`--tier 1` is `make test`, `--tier 2` is the rest of `make test-all`. Without the option every test runs.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,28 @@ import pytest
 from service import settings as settings_module
 from service.models.cache import Cache
 from service.models.catalog import Catalog
+from tests.durations import Durations
+from tests.tiers import Tiers
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", type=int, choices=(1, 2), help="1: the tests of make test; 2: the rest of make test-all")
+    parser.addoption("--durations-path", type=Path, help="a JSON file for the durations of the tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Runs before the tests are imported, which may ask for their number of draws."""
+    config.pluginmanager.register(Tiers(config.getoption("tier")), "tiers")
+    config.pluginmanager.register(Durations(config.getoption("durations_path")), "durations")
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the developer's .env or SAMEBOAT_* variables, or writes to their state directory.
 
-    The model cache stays the user's: weights are immutable and verified, and fetching them again would prove nothing.
+    Tests share the user's model cache. Its files are immutable and verified.
     """
     for name in list(os.environ):
         if name.startswith("SAMEBOAT_") and name != "SAMEBOAT_CACHE_DIR":
@@ -34,7 +50,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _names_below_localhost() -> Iterator[None]:
-    """Published sites are on names below localhost, which browsers know without a resolver; tests' clients do too."""
+    """Names below localhost, which published sites have, lead to this machine. Browsers do this without a resolver."""
     plain = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *given: Any, **named: Any) -> Any:

@@ -1,0 +1,99 @@
+"""The tiers of the tests: `make test` runs tier 1, `make test-all` runs tiers 1 and 2.
+
+In: a test's id, as pytest writes it. Out: its tier.
+Not here: the measured durations (`durations.py`).
+
+Tier 1 proves every claim once, on its cheapest ground, in five minutes on two cores. Every test is of tier 1 unless the
+table names it. A new test that takes more than five seconds needs a line here and a cheaper test of the same claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# A folder, a file, or a test, and the reason for tier 2.
+TIER_2 = {
+    "tests/bench/": "measurements",
+    "tests/builds/github/test_contract.py": "npm: GitHub's OpenAPI document",
+    "tests/builds/test_real_tasks.py": "browser: whole tasks",
+    "tests/builds/test_workers.py": "several processes on Postgres",
+    "tests/containers/": "container engine",
+    "tests/e2e/test_build.py": "a whole build with the real model",
+    "tests/e2e/test_load.py": "a load of several clients",
+    "tests/notebooks/test_notebooks.py::test_a_notebook_runs": "Jupyter kernels",
+    "tests/prompts/test_promptfoo.py": "npm: promptfoo",
+}
+
+# A parameter of a test, and the reason for tier 2.
+TIER_2_PARAMETERS = {
+    "postgres": "tier 1 runs the same test on SQLite",
+}
+
+
+def tier(test: str) -> int:
+    """The tier of a test."""
+    return 2 if any(rows(test)) else 1
+
+
+def rows(test: str) -> Iterator[str]:
+    """The rows of both tables that name this test."""
+    name, _, parameters = test.partition("[")
+    path = name.partition("::")[0]
+    yield from (row for row in TIER_2 if row in (name, path) or (row.endswith("/") and path.startswith(row)))
+    yield from (row for row in TIER_2_PARAMETERS if row in parameters.removesuffix("]").split("-"))
+
+
+class Draws:
+    """How many draws a statistical or fuzz test makes: few in tier 1, many in `make test-all`.
+
+    A test that asks has the marker `draws`. The rest of `make test-all` runs it again, with many.
+    """
+
+    many = True
+
+    def __call__(self, few: int, many: int) -> int:
+        """One of the two numbers. It can be asked at import, for example in a decorator."""
+        return many if self.many else few
+
+
+draws = Draws()
+
+
+class Tiers:
+    """A pytest plugin that selects the tests of one tier, and says how many more there are.
+
+    With several processes each one selects, and the first one hears the numbers from another.
+    """
+
+    def __init__(self, only: int | None) -> None:
+        self.only = only
+        self.more = {"left out": 0, "drawn more": 0}
+        draws.many = only != 1
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        drawn = {item for item in items if item.get_closest_marker("draws")}
+        selected = [
+            item for item in items if self.only in (None, tier(item.nodeid)) or (self.only == 2 and item in drawn)
+        ]
+        chosen = set(selected)
+        left_out = [item for item in items if item not in chosen]
+        self.more = {"left out": len(left_out), "drawn more": len(chosen & drawn)}
+        items[:] = selected
+        config.hook.pytest_deselected(items=left_out)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(session.config, "workeroutput"):  # a process of pytest-xdist
+            session.config.workeroutput["tiers"] = self.more
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self.more = getattr(node, "workeroutput", {}).get("tiers", self.more)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.only == 1:
+            left_out, drawn_more = self.more["left out"], self.more["drawn more"]
+            line = f"make test-all has {left_out} more tests, and more draws in {drawn_more} of these."
+            terminalreporter.write_line(line)
