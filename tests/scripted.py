@@ -1,6 +1,6 @@
 """A scripted engine: answers come from a function, so tests of the floors above need no model.
 
-It keeps the `Engine` contract (streams, abilities, cancellation is visible in `withdrawn`) and records every request in
+It keeps the `Engine` contract (streams, abilities, cancellation is visible in `cancelled`) and records every request in
 `asked`. It stands in only where a test is not about tokens; what is about tokens runs on the real starter model.
 """
 
@@ -18,7 +18,7 @@ class ScriptedEngine:
     def __init__(self, reply: Callable[[Request], str | Answer | Exception], *, name: str = "scripted") -> None:
         self.reply = reply
         self.asked: list[Request] = []
-        self.withdrawn = 0
+        self.cancelled = 0
         self.can_logprobs = False
         self.warmed: list[Sequence[Request]] = []
         self.numbers: dict[str, float] = {}
@@ -66,7 +66,7 @@ class ScriptedEngine:
             for index, word in enumerate(words):
                 yield Chunk(word + (" " if index < len(words) - 1 else ""))
         except GeneratorExit:
-            self.withdrawn += 1
+            self.cancelled += 1
             raise
         yield answer
 
@@ -93,7 +93,7 @@ class ScriptedEngine:
         assert isinstance(last, Answer)
         return last
 
-    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+    async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         self.warmed = [*self.warmed, *groups]
 
     async def count(self, request: Request) -> int:

@@ -173,7 +173,7 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
             yield DoctorFinding("model", "note", f"{found}, and can be fetched", remedy)
         return
     local = LocalModel(model, settings)
-    local.check_fit(beside=0)
+    local.check_fit(other_engines_bytes=0)
     needed = fit.estimate(local.metadata, model.size_bytes, tokens=local.n_ctx * settings.parallel)
     yield DoctorFinding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
 

@@ -71,7 +71,7 @@ def start_engines(settings: Settings) -> Engines:
     from service.engine.pool import Engines
 
     engines = Engines(settings)
-    engines.ahead(process, Path(pull_model(settings, engines.catalog, None)))
+    engines.preload(process, Path(pull_model(settings, engines.catalog, None)))
     return engines
 
 

@@ -19,7 +19,7 @@ from service.engine.types import Alternative, Chunk, FinishReason, Logprob, Requ
 from service.errors import NotSupported, RemoteError, RequestError
 
 
-def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
+def request_body(request: Request, model: str) -> tuple[str, dict[str, Any]]:
     """Path and JSON body. Raises NotSupported for what OpenAI's API cannot say."""
     _refuse(request)
     sampling = request.sampling
@@ -42,7 +42,7 @@ def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
         if request.logprobs is not None:
             body["logprobs"] = request.logprobs
         return "completions", {**body, "prompt": request.text}
-    body["messages"] = [message.plain() for message in request.messages]
+    body["messages"] = [message.to_openai() for message in request.messages]
     if request.logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.logprobs}
     if request.tools:
@@ -77,7 +77,7 @@ def _refuse(request: Request) -> None:
             raise NotSupported(why, key=name, remedy="Leave it out, or use the local engine.")
 
 
-def event_of(line: str) -> dict[str, Any] | None:
+def parse_event(line: str) -> dict[str, Any] | None:
     """The event in one line of the stream; None for comments, empty lines and the end. Raises RemoteError."""
     data = line[5:].strip()
     if not line.startswith("data:") or data == "[DONE]":
@@ -97,7 +97,7 @@ def event_of(line: str) -> dict[str, Any] | None:
 
 
 @dataclass
-class Reading:
+class AnswerReader:
     """One answer while its events arrive."""
 
     request: Request

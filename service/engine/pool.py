@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.engine.places import Places
+from service.engine.limiter import ConcurrencyLimiter
 from service.engine.types import Engine
 from service.errors import UnknownModel, short_name
 from service.models.cache import Cache
@@ -39,7 +39,7 @@ class Engines:
         self.catalog = catalog or Catalog.load(settings.data_dir / "models.toml")
         self._engines: dict[str, Engine] = {}
         self._made_s = time.time()
-        self._places: Places | None = None  # of the one remote server, shared by its models, as is
+        self._limiter: ConcurrencyLimiter | None = None  # of the one remote server, shared by its models, as is
         self._client: httpx.AsyncClient | None = None
 
     @property
@@ -65,7 +65,7 @@ class Engines:
             return None
         return f"it is not in the cache; fetch it with: sameboat model pull {name}"
 
-    def answering(self) -> dict[str, float]:
+    def available(self) -> dict[str, float]:
         """Models that answer without being fetched first, each with the Unix time (s) since when they do.
 
         Of a local engine every model in the cache: one that was pulled a moment ago answers too.
@@ -83,13 +83,13 @@ class Engines:
         """Every engine that was asked for so far."""
         return dict(self._engines)
 
-    def ahead(self, process: WorkerProcess, path: Path) -> None:
+    def preload(self, process: WorkerProcess, path: Path) -> None:
         """Have the default local engine's worker load the file at `path`, verified just now, before there is a loop."""
         from service.engine.local.client import LocalEngine
 
         engine = self.get()
         assert isinstance(engine, LocalEngine)
-        engine.ahead(process, path)
+        engine.preload(process, path)
 
     async def start(self, name: str | None = None) -> Engine:
         """The engine of this model, loading or ready."""
@@ -106,20 +106,20 @@ class Engines:
 
     def _make(self, name: str) -> Engine:
         if self.settings.engine == "remote":
-            from service.engine.remote import RemoteEngine, client_of, places_of
+            from service.engine.remote import RemoteEngine, make_client, make_limiter
 
-            self._places = self._places or places_of(self.settings)
-            self._client = self._client or client_of(self.settings)
-            return RemoteEngine(self.settings, name, places=self._places, client=self._client)
+            self._limiter = self._limiter or make_limiter(self.settings)
+            self._client = self._client or make_client(self.settings)
+            return RemoteEngine(self.settings, name, limiter=self._limiter, client=self._client)
         from service.engine.local.client import LocalEngine
 
         model = self.catalog[name]
 
-        def beside() -> int:
+        def other_engines_bytes() -> int:
             """Bytes of the other local engines that are loaded or loading."""
             others = [
                 engine for key, engine in self._engines.items() if key != name and isinstance(engine, LocalEngine)
             ]
             return sum(each.memory_bytes() for each in others if each.health().state in ("loading", "ready", "stalled"))
 
-        return LocalEngine(model, self.settings, beside=beside)
+        return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)

@@ -5,7 +5,7 @@ Tokens have no ids here, seeds are a wish, and nothing proves which weights answ
 log-probabilities are asked for and then looked for (`openai_wire`), because servers fail open.
 
 Retried are connection errors, 408, 429 and 5xx, never after the first byte of an answer. All models of one provider
-share its `places`.
+share its limiter.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 
 import httpx
 
-from service.engine.line import Size
-from service.engine.openai_wire import Reading, body_of, event_of
-from service.engine.places import Places
+from service.engine.limiter import ConcurrencyLimiter
+from service.engine.openai_wire import AnswerReader, parse_event, request_body
+from service.engine.queue import RequestSize
 from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings
 from service.errors import (
     DeadlineExceeded,
@@ -44,12 +44,14 @@ LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of waiting tokens errs upwards
 
 
-def places_of(settings: Settings) -> Places:
+def make_limiter(settings: Settings) -> ConcurrencyLimiter:
     """Places at one provider, as the settings have it."""
-    return Places(settings.remote_concurrency, requests=settings.queue_requests, tokens=settings.queue_tokens)
+    return ConcurrencyLimiter(
+        settings.remote_concurrency, requests=settings.queue_requests, tokens=settings.queue_tokens
+    )
 
 
-def client_of(settings: Settings) -> httpx.AsyncClient:
+def make_client(settings: Settings) -> httpx.AsyncClient:
     """A client of the provider, as the settings have it: half a megabyte, so it is made once. Raises SettingsError."""
     if not settings.remote_base_url:
         raise SettingsError(
@@ -62,7 +64,7 @@ def client_of(settings: Settings) -> httpx.AsyncClient:
         base_url=_base(settings.remote_base_url),
         headers={"authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
         timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),  # `places` bounds them
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),  # the limiter bounds them
     )
 
 
@@ -74,24 +76,24 @@ class RemoteEngine:
         settings: Settings,
         model: str,
         *,
-        places: Places | None = None,
+        limiter: ConcurrencyLimiter | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        """`places` and `client` are shared by the models of one provider; who shares the client also closes it."""
+        """`limiter` and `client` are shared by the models of one provider; who shares the client also closes it."""
         self._settings = settings
         self._model = settings.remote_model or model
-        self._client = client or client_of(settings)
+        self._client = client or make_client(settings)
         self._own_client = client is None
-        self._places = places or places_of(settings)
+        self._limiter = limiter or make_limiter(settings)
         self._limit = LIMIT
         self._health = Health("ready", f"{self._model} at {self._client.base_url}")
         self._open = 0  # requests that have not ended
         self._ended = asyncio.Event()  # set while there are none
         self._counters = dict.fromkeys(
-            ("requests", "answers", "rejected", "withdrawn", "failed", "retries", "completion_tokens", "running"), 0.0
+            ("requests", "answers", "rejected", "cancelled", "failed", "retries", "completion_tokens", "running"), 0.0
         )
-        self.observe: Callable[[str, float], None] = lambda name, seconds: None
-        """See `Observed`. What lies between two tokens is not known here: events may hold several."""
+        self.on_latency: Callable[[str, float], None] = lambda name, seconds: None
+        """See `ReportsLatency`. What lies between two tokens is not known here: events may hold several."""
 
     @property
     def identity(self) -> Identity:
@@ -119,9 +121,9 @@ class RemoteEngine:
         """Counters, and how it stands with the places that this model shares with the provider's others."""
         return {
             **self._counters,
-            "queue_requests": float(self._places.waiting),
-            "queue_tokens": float(self._places.waiting_tokens),
-            "queue_wait_s": self._places.wait_s(),
+            "queue_requests": float(self._limiter.waiting),
+            "queue_tokens": float(self._limiter.waiting_tokens),
+            "queue_wait_s": self._limiter.wait_s(),
         }
 
     async def start(self) -> None:
@@ -143,10 +145,10 @@ class RemoteEngine:
 
     def check(self, requests: Sequence[Request]) -> None:
         """Raises RequestError for more requests than may wait for a place where nobody else does."""
-        if len(requests) > self._places.count:
-            bodies = [body_of(request, self._model)[1] for request in requests]
+        if len(requests) > self._limiter.limit:
+            bodies = [request_body(request, self._model)[1] for request in requests]
             background = requests[0].priority == "background"
-            self._places.check([Size(_tokens(body), background) for body in bodies])
+            self._limiter.check([RequestSize(_tokens(body), background) for body in bodies])
 
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
@@ -158,10 +160,10 @@ class RemoteEngine:
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Closing it closes the connection, which is how a server learns of it."""
-        path, body = body_of(request, self._model)
+        path, body = request_body(request, self._model)
         self._counters["requests"] += 1
         arrived = time.monotonic()
-        outcome = "withdrawn"
+        outcome = "cancelled"
         self._enter()
         try:
             async with contextlib.aclosing(self._in_turn(path, body, request, arrived)) as items:
@@ -200,9 +202,9 @@ class RemoteEngine:
         self, path: str, body: dict[str, Any], request: Request, arrived: float
     ) -> AsyncGenerator[Chunk | Answer, None]:
         """The answer, when it is this request's turn."""
-        async with self._places.turn(tokens=_tokens(body), background=request.priority == "background"):
+        async with self._limiter.acquire(tokens=_tokens(body), background=request.priority == "background"):
             self._counters["running"] += 1
-            self.observe("queue_s", time.monotonic() - arrived)
+            self.on_latency("queue_s", time.monotonic() - arrived)
             try:
                 async with contextlib.aclosing(self._streamed(path, body, request, arrived)) as items:
                     async for item in items:
@@ -210,7 +212,7 @@ class RemoteEngine:
             finally:
                 self._counters["running"] -= 1
 
-    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+    async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         """Nothing: what the server keeps is its own affair."""
 
     async def count(self, request: Request) -> int:
@@ -222,7 +224,7 @@ class RemoteEngine:
         size = 1 + sum(len(text) for text in texts) // BYTES_PER_TOKEN
         self._enter()
         try:
-            async with self._places.turn(tokens=size, background=False):
+            async with self._limiter.acquire(tokens=size, background=False):
                 tokens, vectors = await self._embedded(texts)
         finally:
             self._leave()
@@ -249,7 +251,7 @@ class RemoteEngine:
     ) -> AsyncGenerator[Chunk | Answer, None]:
         begun = time.monotonic()
         response = await self._begin(path, body, fresh=not request.reuse)
-        reading = Reading(request)
+        reading = AnswerReader(request)
         first: float | None = None
         try:
             if "text/event-stream" not in response.headers.get("content-type", ""):
@@ -259,11 +261,11 @@ class RemoteEngine:
                     remedy="Check that SAMEBOAT_REMOTE_BASE_URL ends in /v1.",
                 )
             async for line in response.aiter_lines():
-                event = event_of(line)
+                event = parse_event(line)
                 for chunk in reading.add(event) if event is not None else ():
                     if first is None:
                         first = time.monotonic()
-                        self.observe("first_token_s", first - arrived)
+                        self.on_latency("first_token_s", first - arrived)
                     yield chunk
         except httpx.HTTPError as error:
             raise RemoteError(f"The connection broke in the middle of the answer: {type(error).__name__}.") from None

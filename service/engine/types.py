@@ -28,7 +28,7 @@ class Message:
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     tool_call_id: str | None = None
 
-    def plain(self) -> dict[str, Any]:
+    def to_openai(self) -> dict[str, Any]:
         """As OpenAI's chat format has it, without what is not set."""
         found: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.name:
@@ -267,7 +267,7 @@ class Engine(Protocol):
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
 
-    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+    async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         """Decode the common beginning of each group's prompts ahead, while nobody waits, and keep it. Returns at once.
 
         An engine that keeps no prefixes does nothing.
@@ -284,8 +284,8 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Observed(Protocol):
+class ReportsLatency(Protocol):
     """An engine that tells how long people wait, as it happens."""
 
-    observe: Callable[[str, float], None]
+    on_latency: Callable[[str, float], None]
     """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""

@@ -166,7 +166,7 @@ async def _verify_prompts(service: Service) -> None:
             prompt = service.library[name]
             engine = service.engine_for(prompt)
             if (prompt.spec.model or service.engines.default) in service.serves:
-                await engine.warm([variants(prompt)])
+                await engine.warm_up([variants(prompt)])
         except SameboatError as error:
             refused.setdefault(str(error), []).append(name)
     for why, names in refused.items():

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from service import resources
 from service.engine.pool import Engines
-from service.engine.types import Observed
+from service.engine.types import ReportsLatency
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 HISTOGRAMS = {
@@ -44,7 +44,7 @@ STATS: dict[str, MetricSpec] = {
     "requests": MetricSpec("sameboat_requests", "counter", "Requests that reached the engine"),
     "answers": MetricSpec("sameboat_answers", "counter", "Answers that were computed to their end"),
     "rejected": MetricSpec(ENDED, "counter", EARLY, "rejected"),
-    "withdrawn": MetricSpec(ENDED, "counter", EARLY, "cancelled"),
+    "cancelled": MetricSpec(ENDED, "counter", EARLY, "cancelled"),
     "failed": MetricSpec(ENDED, "counter", EARLY, "failed"),
     "completion_tokens": MetricSpec("sameboat_completion_tokens", "counter", "Tokens of answers"),
     "reused": MetricSpec("sameboat_answers_reused", "counter", "Answers that were given again from the store"),
@@ -57,7 +57,9 @@ STATS: dict[str, MetricSpec] = {
     "answer_tokens": MetricSpec("sameboat_answer_tokens", "counter", "Answer tokens computed (decode)"),
     "answer_seconds": MetricSpec("sameboat_answer_seconds", "counter", "Seconds of computing answers (decode)"),
     "steps": MetricSpec("sameboat_steps", "counter", "Batches computed"),
-    "cancelled": MetricSpec("sameboat_sequences_cancelled", "counter", "Sequences that the worker stopped computing"),
+    "sequences_cancelled": MetricSpec(
+        "sameboat_sequences_cancelled", "counter", "Sequences that the worker stopped computing"
+    ),
     "queue_requests": MetricSpec("sameboat_queue_requests", "gauge", "Requests that wait"),
     "queue_tokens": MetricSpec("sameboat_queue_tokens", "gauge", "Prompt tokens that wait, estimated"),
     "queue_wait_s": MetricSpec("sameboat_queue_wait_seconds", "gauge", "What Retry-After would say now"),
@@ -116,8 +118,8 @@ class Metrics:
     def watch(self, engines: Engines) -> None:
         """Let the engines that there are report how long people wait."""
         for name, engine in engines.all().items():
-            if isinstance(engine, Observed):
-                engine.observe = partial(self._observe, name)
+            if isinstance(engine, ReportsLatency):
+                engine.on_latency = partial(self._observe, name)
 
     def _observe(self, model: str, what: str, seconds: float) -> None:
         self._histograms[what].labels(model).observe(seconds)

@@ -88,7 +88,7 @@ async def _respond(
 @router.get("/models", summary="The models")
 async def models(service: ServiceDep) -> dict[str, Any]:
     """The models that answer now, with their effective context and digest: all that the cache holds."""
-    since = service.engines.answering()
+    since = service.engines.available()
     engines = {name: service.engines.get(name) for name in sorted(service.serves | set(since))}
 
     def shown() -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ async def models(service: ServiceDep) -> dict[str, Any]:
 async def model(name: str, service: ServiceDep) -> dict[str, Any]:
     """One model, by its name in the catalog."""
     engine = service.engines.get(name)
-    return await asyncio.to_thread(_model, name, engine, service.engines.answering().get(name, 0.0))
+    return await asyncio.to_thread(_model, name, engine, service.engines.available().get(name, 0.0))
 
 
 def _model(name: str, engine: Engine, since_s: float) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Held(ScriptedEngine):
                 yield Chunk("word ")
             await asyncio.Event().wait()
         except (GeneratorExit, asyncio.CancelledError):
-            self.withdrawn += 1
+            self.cancelled += 1
             raise
 
 

@@ -48,8 +48,8 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream_withdraws_all_of_it(
             while "word" not in next(lines):
                 pass
             until(lambda: len(engine.asked) == n, "everything is asked")
-            assert engine.withdrawn == 0
-        until(lambda: engine.withdrawn == n, "everything is withdrawn")
+            assert engine.cancelled == 0
+        until(lambda: engine.cancelled == n, "everything is withdrawn")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -64,7 +64,7 @@ def test_a_client_that_leaves_while_it_waits_withdraws_its_request(
             pytest.raises(httpx.ReadTimeout),
         ):
             leaves.post(path, json={**body, "stream": stream})
-        until(lambda: len(engine.asked) == engine.withdrawn == 1, "it is withdrawn")
+        until(lambda: len(engine.asked) == engine.cancelled == 1, "it is withdrawn")
 
 
 def test_when_it_is_full_it_says_so_and_when_they_leave_it_is_not(make: Make) -> None:
@@ -86,14 +86,14 @@ def test_when_it_is_full_it_says_so_and_when_they_leave_it_is_not(make: Make) ->
                 assert client.get(probe).status_code == 200
             for each in held:
                 each.close()
-        until(lambda: engine.withdrawn == 4, "all are withdrawn")
+        until(lambda: engine.cancelled == 4, "all are withdrawn")
         until(lambda: client.get("/prompts").status_code == 200, "there is room again")
 
 
 def test_metrics_parse_and_count(make: Make) -> None:
     engine = ScriptedEngine(lambda request: "x")
     engine.asked = [None] * 3  # type: ignore[list-item]
-    engine.numbers = {"cached_tokens": 7, "forced_tokens": 5, "reused_tokens": 3, "withdrawn": 2, "unheard_of": 1}
+    engine.numbers = {"cached_tokens": 7, "forced_tokens": 5, "reused_tokens": 3, "cancelled": 2, "unheard_of": 1}
     response = ask(make(engine), "GET", "/metrics")
     found = {each.name: each for each in text_string_to_metric_families(response.text)}
     assert [sample.value for sample in found["sameboat_requests"].samples] == [3.0]
@@ -160,4 +160,4 @@ def test_while_nothing_comes_a_comment_does(make: Make, monkeypatch: pytest.Monk
                         data += line.startswith("data: ")
                     assert it.status_code == 200
                     assert data >= first
-                until(lambda engine=engine: engine.withdrawn == 1, "it is withdrawn")  # type: ignore[misc]
+                until(lambda engine=engine: engine.cancelled == 1, "it is withdrawn")  # type: ignore[misc]

@@ -357,7 +357,7 @@ def test_a_request_without_a_deadline_of_its_own_has_the_servers(make: Make) -> 
         theirs = httpx.post(f"{url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]})
         assert (ours.status_code, ours.json()["type"]) == (504, "urn:sameboat:deadline-exceeded")
         assert (theirs.status_code, theirs.json()["error"]["code"]) == (504, "deadline-exceeded")
-        until(lambda: engine.withdrawn == 2, "both are withdrawn")
+        until(lambda: engine.cancelled == 2, "both are withdrawn")
 
 
 def test_bodies_under_way_have_a_budget_together_and_small_ones_pass(make: Make) -> None:

@@ -27,7 +27,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from service import text_files
-from service.engine.places import Places
+from service.engine.limiter import ConcurrencyLimiter
 from service.engine.pool import Engines
 from service.engine.types import Engine
 from service.errors import SettingsError
@@ -79,7 +79,7 @@ class Providers:
         self.entries = read(settings.providers_file) if settings.providers_file is not None else {}
         self.named = tuple(name.strip() for name in (settings.maker_model or "").split(",") if name.strip())
         self._engines: dict[str, Engine] = {}
-        self._places: dict[str, Places] = {}  # by base URL
+        self._limiters: dict[str, ConcurrencyLimiter] = {}  # by base URL
         unknown = [name for name in self.named if name not in self.entries and name not in engines.catalog]
         if unknown and settings.engine != "remote":
             there = ", ".join([*self.entries, *(model.name for model in engines.catalog)])
@@ -130,7 +130,7 @@ class Providers:
 
     def _remote(self, name: str) -> Engine:
         if name not in self._engines:
-            from service.engine.remote import RemoteEngine, places_of
+            from service.engine.remote import RemoteEngine, make_limiter
 
             entry = self.entries[name]
             key = os.environ.get(entry.key) if entry.key else None
@@ -141,8 +141,8 @@ class Providers:
                 "remote_concurrency": self._concurrency(entry.base_url),
             }
             settings = self.settings.model_copy(update=here)
-            places = self._places.setdefault(entry.base_url.rstrip("/"), places_of(settings))
-            self._engines[name] = RemoteEngine(settings, entry.model, places=places)
+            limiter = self._limiters.setdefault(entry.base_url.rstrip("/"), make_limiter(settings))
+            self._engines[name] = RemoteEngine(settings, entry.model, limiter=limiter)
         return self._engines[name]
 
     def _concurrency(self, base_url: str) -> int:

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from service import resources
-from service.engine.line import Line
 from service.engine.local import watchdog
-from service.engine.local.kept import KeptAnswers
+from service.engine.local.answer_cache import AnswerCache
 from service.engine.local.limits import check_request, check_text, is_heavy
 from service.engine.local.model import LocalModel
+from service.engine.local.pending import PendingRequest, broken
 from service.engine.local.process import WorkerProcess
-from service.engine.local.protocol import MAX_FRAME_BYTES, FrameTooLarge, Pieces, refusal
+from service.engine.local.protocol import MAX_FRAME_BYTES, FrameTooLarge, Segments, refusal_error
+from service.engine.local.submission import BYTES_PER_TOKEN, build_submission, estimated_tokens, prompt_segments
 from service.engine.local.supervisor import Supervisor
-from service.engine.local.telling import BYTES_PER_TOKEN, estimated_tokens, pieces_of, told
-from service.engine.local.ticket import Ticket, broken
+from service.engine.queue import RequestQueue
 from service.engine.types import Answer, Chunk, Embeddings, Health, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models.catalog import Model
@@ -43,24 +43,31 @@ class LocalEngine(LocalModel):
     """llama.cpp in a process of its own. See `service.engine.types.Engine` for the contract."""
 
     def __init__(
-        self, model: Model, settings: Settings, *, beside: Callable[[], int] = lambda: 0, force: bool = True
+        self,
+        model: Model,
+        settings: Settings,
+        *,
+        other_engines_bytes: Callable[[], int] = lambda: 0,
+        force: bool = True,
     ) -> None:
         super().__init__(model, settings, force=force)
-        self._beside = beside  # bytes that other engines of this process take
+        self._other_engines_bytes = other_engines_bytes  # bytes that other engines of this process take
         self._supervisor = Supervisor(model.name, self, self._begin, self._step_s)
-        self._queue: Line[Ticket] = Line(requests=settings.queue_requests, tokens=settings.queue_tokens)
-        self._running: dict[int, Ticket] = {}
+        self._queue: RequestQueue[PendingRequest] = RequestQueue(
+            requests=settings.queue_requests, tokens=settings.queue_tokens
+        )
+        self._running: dict[int, PendingRequest] = {}
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
-        self._warm: list[list[Pieces]] = []  # what to decode ahead, again after each restart
-        self._kept = KeptAnswers(settings.reuse_answers)
+        self._warm: list[list[Segments]] = []  # what to decode ahead, again after each restart
+        self._answers = AnswerCache(settings.reuse_answers)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
-            ("requests", "answers", "reused", "rejected", "withdrawn", "failed", "completion_tokens", "reused_tokens"),
+            ("requests", "answers", "reused", "rejected", "cancelled", "failed", "completion_tokens", "reused_tokens"),
             0.0,
         )
-        self.observe: Callable[[str, float], None] = lambda name, seconds: None
-        """See `Observed`."""
+        self.on_latency: Callable[[str, float], None] = lambda name, seconds: None
+        """See `ReportsLatency`."""
 
     # --- what it is ---
 
@@ -84,25 +91,25 @@ class LocalEngine(LocalModel):
             "queue_tokens": float(self._queue.tokens),
             "queue_wait_s": self._wait_s(),
             "running": float(len(self._running)),
-            "kept_answers": float(len(self._kept)),
-            "kept_answer_bytes": float(self._kept.size_bytes),
+            "kept_answers": float(len(self._answers)),
+            "kept_answer_bytes": float(self._answers.size_bytes),
             "restarts": float(self.health().restarts),
             "worker_rss_bytes": float(process.rss_bytes()) if process is not None else 0.0,
         }
 
     # --- life ---
 
-    def ahead(self, process: WorkerProcess, path: Path) -> None:
+    def preload(self, process: WorkerProcess, path: Path) -> None:
         """Have `process` load the file at `path`, verified just now; for before there is an event loop to start in.
 
         What would keep it from loading is left for `start` to find, and to say.
         """
         try:
-            self.check_fit(beside=self._beside())
-            process.send(self.load_message(path, beside=self._beside()))
-            self._supervisor.early = process
+            self.check_fit(other_engines_bytes=self._other_engines_bytes())
+            process.send(self.load_message(path, other_engines_bytes=self._other_engines_bytes()))
+            self._supervisor.preloaded = process
         except SameboatError:
-            process.drop()
+            process.discard()
 
     async def start(self) -> None:
         """Begin loading, once; one that was stopped stays so."""
@@ -119,9 +126,9 @@ class LocalEngine(LocalModel):
     async def _begin(self) -> WorkerProcess:
         """A worker that loads. Raises SameboatError, OSError."""
         path = await asyncio.to_thread(self._cache.require, self.model)
-        self.check_fit(beside=self._beside())
+        self.check_fit(other_engines_bytes=self._other_engines_bytes())
         process = WorkerProcess(threads=resources.threads(self._settings)[0])
-        process.send(self.load_message(path, beside=self._beside()))
+        process.send(self.load_message(path, other_engines_bytes=self._other_engines_bytes()))
         return process
 
     def _step_s(self) -> float:
@@ -145,7 +152,7 @@ class LocalEngine(LocalModel):
         if kind == "ready":
             threads, why = resources.threads(self._settings)
             size = f"{message['slots']} x {message['n_ctx']} tokens"
-            self._supervisor.well(f"{self.model.name}, {size}, {threads} threads ({why})")
+            self._supervisor.mark_ready(f"{self.model.name}, {size}, {threads} threads ({why})")
             if self._warm:
                 self._send({"op": "warm", "groups": self._warm})
             self._pump()
@@ -166,42 +173,42 @@ class LocalEngine(LocalModel):
             waiting = self._asked[message["id"]]
             if not waiting.done():
                 waiting.set_result(message)
-        elif (ticket := self._running.get(message["id"])) is not None:
-            ticket.events.put_nowait(message)
+        elif (pending := self._running.get(message["id"])) is not None:
+            pending.events.put_nowait(message)
             if message["op"] in ("done", "refused", "broken"):
-                self._leave(ticket)
+                self._leave(pending)
 
     def _pump(self) -> None:
         """Send the worker what it has room for."""
-        places = self._settings.parallel
-        while self._supervisor.takes:
-            turn = self._queue.next(room=places - len(self._running), places=places)
+        concurrency = self._settings.parallel
+        while self._supervisor.accepts_requests:
+            turn = self._queue.pop(free=concurrency - len(self._running), concurrency=concurrency)
             if turn is None:
                 return
-            ticket, as_a_person = turn
-            self._running[ticket.id] = ticket
-            ticket.begun = time.monotonic()
-            self.observe("queue_s", ticket.begun - ticket.arrived)
+            pending, as_a_person = turn
+            self._running[pending.id] = pending
+            pending.begun = time.monotonic()
+            self.on_latency("queue_s", pending.begun - pending.arrived)
             try:
-                self._send({**ticket.message, "background": not as_a_person})
+                self._send({**pending.message, "background": not as_a_person})
             except RequestError as error:
-                del self._running[ticket.id]
-                ticket.events.put_nowait(error)
+                del self._running[pending.id]
+                pending.events.put_nowait(error)
 
-    def _leave(self, ticket: Ticket) -> None:
-        """The ticket is over, for whatever reason: its place is free at once."""
-        if self._running.pop(ticket.id, None) is None:
-            self._queue.leave(ticket)
+    def _leave(self, pending: PendingRequest) -> None:
+        """The pending is over, for whatever reason: its place is free at once."""
+        if self._running.pop(pending.id, None) is None:
+            self._queue.remove(pending)
         self._pump()
         self._supervisor.changed()
 
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
         """The worker is gone, and with it what it had; with `queued` nobody will take what waits either."""
-        tickets = list(self._running.values()) + (self._queue.clear() if queued else [])
+        lost = list(self._running.values()) + (self._queue.clear() if queued else [])
         self._running.clear()
-        for ticket in tickets:
+        for pending in lost:
             self._counters["failed"] += 1
-            ticket.events.put_nowait(error)
+            pending.events.put_nowait(error)
         for waiting in self._asked.values():
             if not waiting.done():
                 waiting.set_exception(error)
@@ -219,7 +226,7 @@ class LocalEngine(LocalModel):
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Closing it withdraws the request at once."""
         self._counters["requests"] += 1
-        reused = self._kept.find(request)
+        reused = self._answers.get(request)
         if reused is not None:
             self._counters["reused"] += 1
             self._counters["reused_tokens"] += reused.usage.completion
@@ -227,32 +234,32 @@ class LocalEngine(LocalModel):
             yield reused
             return
         await self.start()
-        ticket = await self._admit(request)
+        pending = await self._admit(request)
         try:
-            async with contextlib.aclosing(ticket.follow(self.observe)) as items:
+            async with contextlib.aclosing(pending.follow(self.on_latency)) as items:
                 async for item in items:
                     if isinstance(item, Answer):
                         self._counters["answers"] += 1
                         self._counters["completion_tokens"] += len(item.tokens)
-                        self._kept.keep(request, item)
+                        self._answers.put(request, item)
                     yield item
         finally:
-            if ticket.id in self._running or ticket in self._queue:
-                self._counters["withdrawn"] += 1
-                if ticket.id in self._running:
-                    self._send({"op": "cancel", "id": ticket.id})
-                self._leave(ticket)
+            if pending.id in self._running or pending in self._queue:
+                self._counters["cancelled"] += 1
+                if pending.id in self._running:
+                    self._send({"op": "cancel", "id": pending.id})
+                self._leave(pending)
 
     async def count(self, request: Request) -> int:
         """Prompt tokens, counted by the worker itself. Raises NotSupported for a model that only embeds."""
         self._check_writes()
         self.check_size(request)
         await self.ready()
-        return int((await self._ask({"op": "count", "pieces": pieces_of(request, self.template)}))["tokens"])
+        return int((await self._ask({"op": "count", "segments": prompt_segments(request, self.template)}))["tokens"])
 
-    async def warm(self, groups: Sequence[Sequence[Request]]) -> None:
+    async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         """Have the common beginning of each group decoded and kept, now or as soon as there is a worker."""
-        made = [[pieces_of(request, self.template) for request in group] for group in groups]
+        made = [[prompt_segments(request, self.template) for request in group] for group in groups]
         self._warm += made
         if self.health().state == "ready":
             self._send({"op": "warm", "groups": made})
@@ -298,37 +305,39 @@ class LocalEngine(LocalModel):
             if waiting.cancelled():
                 self._send({"op": "cancel", "id": identifier})
         if answer["op"] == "refused":
-            raise refusal(answer)
+            raise refusal_error(answer)
         if answer["op"] == "broken":
             raise broken(answer["log_id"])
         return answer
 
     # --- admission ---
 
-    async def _admit(self, request: Request) -> Ticket:
+    async def _admit(self, request: Request) -> PendingRequest:
         """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
         self._check_writes()
         self._check_open()
         check_request(request, vocabulary=self.metadata.vocabulary)
         self.check_size(request)
         if is_heavy(request):  # the event loop goes on meanwhile
-            submit = await asyncio.to_thread(told, request, self.template, force=self._force)
+            submit = await asyncio.to_thread(build_submission, request, self.template, force=self._force)
             self._check_open()
         else:
-            submit = told(request, self.template, force=self._force)
+            submit = build_submission(request, self.template, force=self._force)
         self._next += 1
         message = {**submit, "id": self._next}
-        ticket = Ticket(message["id"], request, message, estimated_tokens(message["pieces"]), time.monotonic())
-        if self._queue.full(ticket):
+        pending = PendingRequest(
+            message["id"], request, message, estimated_tokens(message["segments"]), time.monotonic()
+        )
+        if self._queue.full(pending):
             self._counters["rejected"] += 1
             raise EngineBusy(
                 f"{len(self._queue)} requests with about {self._queue.tokens} tokens are waiting already.",
                 retry_after_s=self._wait_s(),
                 key="queue",
             )
-        self._queue.join(ticket)
+        self._queue.add(pending)
         self._pump()
-        return ticket
+        return pending
 
     def _check_open(self) -> None:
         health = self.health()
@@ -347,7 +356,7 @@ class LocalEngine(LocalModel):
         if not self._queue:
             return 0.0
         usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or 128.0
-        made = sum(min(float(ticket.request.sampling.max_tokens), usual) for ticket in self._queue)
+        made = sum(min(float(pending.request.sampling.max_tokens), usual) for pending in self._queue)
         prompts, answers = rate(self._worker, "prompt", 200.0), rate(self._worker, "answer", 50.0)
         return round(min(120.0, max(1.0, 0.5 * (self._queue.tokens / prompts + made / answers))), 1)
 

@@ -18,7 +18,7 @@ from typing import Any
 import llama_cpp as llama
 import numpy as np
 
-from service.engine.local.protocol import refused
+from service.engine.local.protocol import refusal_frame
 from service.errors import ModelError, PromptTooLong, RequestError, SameboatError
 
 Send = Callable[[dict[str, Any]], None]
@@ -102,7 +102,7 @@ def serve(
         send({"op": "failed", "reason": str(error)})
         return
     send({"op": "ready", "n_ctx": embedder.n_ctx, "slots": 1})
-    counters = dict.fromkeys(("embeddings", "prompt_tokens", "prompt_seconds", "cancelled"), 0.0)
+    counters = dict.fromkeys(("embeddings", "prompt_tokens", "prompt_seconds", "sequences_cancelled"), 0.0)
     left: set[int] = set()
     waiting: list[dict[str, Any]] = []
     while True:
@@ -111,7 +111,7 @@ def serve(
             message = inbox.get()
             if message["op"] == "cancel":
                 left.add(message["id"])
-                counters["cancelled"] += 1
+                counters["sequences_cancelled"] += 1
             elif message["op"] == "embed":
                 waiting.append(message)
             waiting = [each for each in waiting if each["id"] not in left]
@@ -122,7 +122,7 @@ def serve(
         try:
             vector, tokens = embedder.embed(message["text"])
         except RequestError as error:
-            send({"id": message["id"], **refused(error)})
+            send({"id": message["id"], **refusal_frame(error)})
             continue
         except Exception as error:  # noqa: BLE001
             send({"op": "broken", "id": message["id"], "trace": "".join(traceback.format_exception(error))})

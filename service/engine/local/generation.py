@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from service.engine.local.constraint import Constraint
 from service.engine.local.context import Context
-from service.engine.local.sampling import Chain, best, log_softmax
-from service.engine.local.tokens import Text
+from service.engine.local.detokenizer import Detokenizer
+from service.engine.local.sampling import SamplerChain, best, log_softmax
 
 
 @dataclass
@@ -23,9 +23,9 @@ class Generation:
     """The state of one sampled answer. `pending` tokens are decided but not yet in the context's memory."""
 
     context: Context
-    chain: Chain
+    chain: SamplerChain
     constraint: Constraint | None
-    text: Text
+    text: Detokenizer
     limit: int
     logprobs: int | None
     force: bool

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from service.engine.local import labels as label_scores
 from service.engine.local.context import UBATCH, Context
-from service.engine.local.intake import Request
+from service.engine.local.input_processor import RunningRequest
 
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
 
@@ -28,9 +28,9 @@ class LabelScorer:
         self._context, self._decode = context, decode
         self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
 
-    def scores(self, request: Request, logits: npt.NDArray[np.float32]) -> Generator[None, None, list[float]]:
+    def scores(self, request: RunningRequest, logits: npt.NDArray[np.float32]) -> Generator[None, None, list[float]]:
         """The labels' scores behind the prompt that these logits are of, one label in a step."""
-        slot = request.active.slot
+        slot = request.sequence.slot
         assert slot is not None
         assert request.labels is not None
         size = len(slot.tokens)
@@ -44,7 +44,7 @@ class LabelScorer:
 
         return label_scores.score(logits, request.labels, more)
 
-    def score(self, request: Request) -> dict[str, Any] | None:
+    def score(self, request: RunningRequest) -> dict[str, Any] | None:
         """One step. What is known when that was the last, else None; with `request.scoring` None the content-free
         prompt has to be computed first."""
         assert request.scoring is not None
@@ -56,7 +56,7 @@ class LabelScorer:
         request.scoring = None
         if not request.neutral:
             return self._labelled(request, scores, None)
-        key = (json.dumps([request.message["neutral"], request.labels]), request.active.exact)
+        key = (json.dumps([request.message["neutral"], request.labels]), request.sequence.exact)
         if request.scores is not None:  # this was the content-free round
             self._neutral[key] = scores
             while len(self._neutral) > MAX_NEUTRAL:
@@ -67,7 +67,7 @@ class LabelScorer:
         request.scores = scores
         return None
 
-    def _labelled(self, request: Request, scores: list[float], neutral: list[float] | None) -> dict[str, Any]:
+    def _labelled(self, request: RunningRequest, scores: list[float], neutral: list[float] | None) -> dict[str, Any]:
         assert request.labels is not None
         probabilities = label_scores.normalize(scores, neutral)
         best = int(np.argmax(probabilities))

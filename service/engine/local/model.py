@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from service import private_files, resources
-from service.engine.line import Size, check_together
 from service.engine.local import limits
-from service.engine.local.telling import estimated_tokens, pieces_of
+from service.engine.local.submission import estimated_tokens, prompt_segments
 from service.engine.local.template import ChatTemplate
+from service.engine.queue import RequestSize, check_together
 from service.engine.types import Abilities, Identity, Request
 from service.models import fit
 from service.models.cache import Cache
@@ -89,12 +89,12 @@ class LocalModel:
     def n_ctx(self) -> int:
         """Tokens of one request, as configured and never more than the model was trained for. See `choose_context`."""
         if self._n_ctx is None:
-            self.choose_context(beside=0)
+            self.choose_context(other_engines_bytes=0)
         assert self._n_ctx is not None
         return self._n_ctx
 
-    def choose_context(self, *, beside: int) -> None:
-        """Decide `n_ctx`: by the setting, else by the memory that is free beside engines that take `beside` bytes.
+    def choose_context(self, *, other_engines_bytes: int) -> None:
+        """Decide `n_ctx`: by the setting, else by the memory that other engines leave.
 
         It changes no token, and is no part of a fingerprint: only how many there may be.
         """
@@ -108,7 +108,7 @@ class LocalModel:
             trained=self.model.context,
             parallel=self._settings.parallel,
             writes_files=self.model.writes_files,
-            free_bytes=min(allowed - beside, resources.available_bytes()),
+            free_bytes=min(allowed - other_engines_bytes, resources.available_bytes()),
         )
         log.info("%s has a context of %d tokens: %s", self.model.name, self._n_ctx, why)
 
@@ -119,10 +119,15 @@ class LocalModel:
         """What it is estimated to need."""
         return self._needs().total
 
-    def check_fit(self, *, beside: int) -> None:
-        """Raises ModelDoesNotFit, with the numbers, when it would not fit beside engines that take `beside` bytes."""
-        self.choose_context(beside=beside)
-        fit.check(self.model.name, self._needs(), resources.memory_bytes(self._settings), other_engines_bytes=beside)
+    def check_fit(self, *, other_engines_bytes: int) -> None:
+        """Raises ModelDoesNotFit, with the numbers, when it would not fit beside the other engines."""
+        self.choose_context(other_engines_bytes=other_engines_bytes)
+        fit.check(
+            self.model.name,
+            self._needs(),
+            resources.memory_bytes(self._settings),
+            other_engines_bytes=other_engines_bytes,
+        )
 
     def check(self, requests: Sequence[Request]) -> None:
         """Raises RequestError for a prompt that cannot fit, and for more than the queue of an idle engine takes."""
@@ -136,9 +141,11 @@ class LocalModel:
         for request in requests:
             prompt = (id(request.messages), request.text)
             if prompt not in known:
-                known[prompt] = estimated_tokens(pieces_of(request, self.template))
-            sizes.append(Size(known[prompt], request.priority == "background"))
-        check_together(sizes, places=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens)
+                known[prompt] = estimated_tokens(prompt_segments(request, self.template))
+            sizes.append(RequestSize(known[prompt], request.priority == "background"))
+        check_together(
+            sizes, concurrency=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens
+        )
 
     def check_size(self, request: Request) -> None:
         """Raises PromptTooLong for a prompt that cannot fit, at little cost."""
@@ -166,11 +173,11 @@ class LocalModel:
             )
             return None
 
-    def load_message(self, path: Path, *, beside: int) -> dict[str, Any]:
+    def load_message(self, path: Path, *, other_engines_bytes: int) -> dict[str, Any]:
         """What a worker is told to load. Prefixes take no more than what this and other models leave of the memory;
         `made_by` is all that decides the bytes of a saved prefix, as far as this side knows it."""
         identity, settings = self.identity, self._settings
-        left_bytes = resources.memory_bytes(settings)[0] - self.memory_bytes() - beside
+        left_bytes = resources.memory_bytes(settings)[0] - self.memory_bytes() - other_engines_bytes
         return {
             "path": str(path),
             "n_ctx": self.n_ctx,

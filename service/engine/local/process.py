@@ -84,7 +84,7 @@ class WorkerProcess:
         """End it now; `messages` shows it by ending. Also one that is stopped ends so."""
         self._process.kill()
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """End one that was never listened to."""
         self._socket.close()
         self._process.kill()

@@ -19,7 +19,7 @@ from service.errors import PromptTooLong, RequestError, SchemaUnsupported
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
-Pieces = list[tuple[str, bool]]
+Segments = list[tuple[str, bool]]
 
 
 class Submit(TypedDict):
@@ -27,11 +27,11 @@ class Submit(TypedDict):
 
     op: str
     id: int
-    pieces: Pieces
+    pieces: Segments
     sampling: dict[str, Any]
     lark: str | None
     labels: list[str]
-    neutral: Pieces
+    neutral: Segments
     logprobs: int | None
     exact: bool
     background: bool
@@ -58,8 +58,8 @@ def encode(message: Any) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def refused(error: RequestError) -> dict[str, Any]:
-    """The `refused` message of an error, without an id; `refusal` makes it an error again."""
+def refusal_frame(error: RequestError) -> dict[str, Any]:
+    """The `refused` message of an error, without an id; `refusal_error` makes it an error again."""
     made: dict[str, Any] = {"op": "refused", "kind": "request", "message": error.message, "remedy": error.remedy}
     made["key"] = error.key
     if isinstance(error, PromptTooLong):
@@ -69,7 +69,7 @@ def refused(error: RequestError) -> dict[str, Any]:
     return made
 
 
-def refusal(message: Mapping[str, Any]) -> RequestError:
+def refusal_error(message: Mapping[str, Any]) -> RequestError:
     """The error of a `refused` message."""
     text, remedy = message["message"], message["remedy"]
     if message["kind"] == "too_long":

@@ -22,7 +22,7 @@ COLDEST = 1e-6  # below it a draw is the greedy choice, and logits divided by it
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws a seed of its own for this value (llama.h: LLAMA_DEFAULT_SEED)
 
 
-class Chain:
+class SamplerChain:
     """The samplers of one request. Greedy requests without penalties or bias need none: the largest logit wins.
 
     The repeat penalty counts the end of the prompt too, as in llama.cpp, transformers and vLLM; frequency and presence

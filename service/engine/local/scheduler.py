@@ -33,7 +33,7 @@ from typing import Literal, Protocol
 CHUNK = 64  # tokens; one chunk is also how long a cancellation may have to wait
 
 
-class Held(Protocol):
+class StoredTokens(Protocol):
     """Tokens whose state is somewhere; the first `canonical` were computed in whole chunks. Salt None: everybody's."""
 
     tokens: list[int]
@@ -43,7 +43,7 @@ class Held(Protocol):
 
 @dataclass
 class Slot:
-    """One sequence of the context, and what is in its memory (`Held`)."""
+    """One sequence of the context, and what is in its memory (`StoredTokens`)."""
 
     number: int
     tokens: list[int] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Slot:
 
 
 @dataclass
-class Active:
+class ScheduledSequence:
     """A request that has, or waits for, a slot."""
 
     id: int
@@ -65,7 +65,7 @@ class Active:
     done: int = 0  # prompt tokens that are in the slot's memory
     answering: bool = False
     scoring: bool = False  # its labels are computed, one in a step, alone
-    ahead: bool = False  # only a prefix, decoded before anybody asks
+    is_warmup: bool = False  # only a prefix, decoded before anybody asks
     salt: str | None = ""  # None: it is decoded for everybody
 
     @property
@@ -79,11 +79,11 @@ class Step:
     """What to compute now: one chunk of one prompt, one batch of fast sequences, or one exact sequence."""
 
     kind: Literal["prompt", "answer"]
-    sequences: tuple[Active, ...]
+    sequences: tuple[ScheduledSequence, ...]
     tokens: int = 0  # for a prompt: how many
 
 
-def common(left: Sequence[int], right: Sequence[int]) -> int:
+def common_length(left: Sequence[int], right: Sequence[int]) -> int:
     """Length of the common beginning."""
     size = min(len(left), len(right))
     if left[:size] == right[:size]:
@@ -98,7 +98,7 @@ def common(left: Sequence[int], right: Sequence[int]) -> int:
     return low
 
 
-def reusable(held: Held, prompt: Sequence[int], *, exact: bool, salt: str | None = "") -> int:
+def reusable_tokens(held: StoredTokens, prompt: Sequence[int], *, exact: bool, salt: str | None = "") -> int:
     """Prompt tokens that need not be computed if this request starts from what is held.
 
     The last prompt token is always computed, since its logits are needed. An exact request takes only whole chunks.
@@ -106,7 +106,7 @@ def reusable(held: Held, prompt: Sequence[int], *, exact: bool, salt: str | None
     """
     if held.salt is not None and held.salt != salt:
         return 0
-    size = min(common(held.tokens, prompt), len(prompt) - 1)
+    size = min(common_length(held.tokens, prompt), len(prompt) - 1)
     if exact:
         size = min(size, held.canonical)
         size -= size % CHUNK
@@ -118,7 +118,7 @@ class Placement:
     """Where a request goes, and from whose memory (perhaps the slot's own) it takes `reuse` tokens."""
 
     slot: Slot
-    source: Held
+    source: StoredTokens
     reuse: int
 
 
@@ -129,7 +129,7 @@ def place(
     exact: bool,
     background: bool,
     salt: str | None = "",
-    kept: Iterable[Held] = (),
+    kept: Iterable[StoredTokens] = (),
 ) -> Placement | None:
     """Rule 2. None when no slot is free for this request. `kept` are prefixes that no slot needs to hold."""
     free = [slot for slot in slots if slot.owner is None]
@@ -137,8 +137,8 @@ def place(
         return None
     beside = neighbours(slots)
 
-    def size(held: Held) -> int:
-        return reusable(held, prompt, exact=exact, salt=salt)
+    def size(held: StoredTokens) -> int:
+        return reusable_tokens(held, prompt, exact=exact, salt=salt)
 
     best = max(slots, key=lambda slot: (size(slot), slot in beside, -slot.number))
     reuse = size(best)
@@ -146,7 +146,7 @@ def place(
     from_prefix = size(prefix) if prefix is not None else 0
     if reuse and reuse >= from_prefix and best in beside and reuse * 2 >= len(best.tokens):
         return Placement(best, best, reuse)  # its rest is worth less than what a copy costs
-    source: Held | None = best if reuse else None
+    source: StoredTokens | None = best if reuse else None
     if prefix is not None and from_prefix and from_prefix >= reuse:
         source, reuse = prefix, from_prefix
     others = [slot for slot in beside if slot is not source] or beside
@@ -171,12 +171,12 @@ class Scheduler:
     def __init__(self) -> None:
         self._prompt_is_next = True
 
-    def next(self, sequences: Iterable[Active]) -> list[Step]:
+    def next(self, sequences: Iterable[ScheduledSequence]) -> list[Step]:
         """The steps to compute now, in order; empty when there is nothing to do."""
         running = [sequence for sequence in sequences if sequence.slot is not None]
         prompts = sorted(
             (sequence for sequence in running if not sequence.answering),
-            key=lambda sequence: (sequence.ahead, sequence.background, sequence.left, sequence.id),
+            key=lambda sequence: (sequence.is_warmup, sequence.background, sequence.left, sequence.id),
         )
         answering = [sequence for sequence in running if sequence.answering]
         if prompts and (not answering or self._prompt_is_next):

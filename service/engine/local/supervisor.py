@@ -25,7 +25,7 @@ MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 SETTLED = ("ready", "failed", "stopped", "draining")
 
 
-class Owner(Protocol):
+class WorkerOwner(Protocol):
     """Whose worker it is."""
 
     def on_message(self, message: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, name: str, owner: Owner, begin: Callable[[], Awaitable[WorkerProcess]], step_s: Callable[[], float]
+        self, name: str, owner: WorkerOwner, begin: Callable[[], Awaitable[WorkerProcess]], step_s: Callable[[], float]
     ) -> None:
         self._name, self._owner, self._begin = name, owner, begin
         self._step_s = step_s
@@ -51,7 +51,7 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._well = Health("ready", "")  # what to say when the worker answers again
         self.health = Health("starting", "not started yet")
-        self.early: WorkerProcess | None = None  # loads already, and waits to be listened to
+        self.preloaded: WorkerProcess | None = None  # loads already, and waits to be listened to
 
     @property
     def process(self) -> WorkerProcess | None:
@@ -59,7 +59,7 @@ class Supervisor:
         return self._process
 
     @property
-    def takes(self) -> bool:
+    def accepts_requests(self) -> bool:
         """Whether a request that is sent now is computed."""
         return self._process is not None and self.health.state in ("ready", "draining")
 
@@ -94,9 +94,9 @@ class Supervisor:
     async def stop(self, grace_s: float, *, busy: Callable[[], bool]) -> None:
         """Wait while there is something to do, up to `grace_s`, then end the worker."""
         if self._task is None:
-            early, self.early = self.early, None
+            early, self.preloaded = self.preloaded, None
             if early is not None:
-                early.drop()
+                early.discard()
             self._set(Health("stopped", "stopped before it was started"))
             return
         self._set(replace(self.health, state="draining", reason="shutting down", progress=None))
@@ -148,7 +148,7 @@ class Supervisor:
         said, code = "", None
         watching: asyncio.Task[str] | None = None
         try:
-            early, self.early = self.early, None
+            early, self.preloaded = self.preloaded, None
             self._process = process = early or await self._begin()
             watch = watchdog.Watchdog(step_s=self._step_s())
             watching = asyncio.create_task(self._watch(process, watch), name=f"watchdog of {self._name}")
@@ -178,16 +178,16 @@ class Supervisor:
         """Ping the worker until it is lost; end it then, and say why."""
         while True:
             await asyncio.sleep(watchdog.TICK_S)
-            finding = watch.tick()
-            if finding.is_ == "lost":
-                log.error("The worker of %s is ended: %s", self._name, finding.reason)
+            status = watch.tick()
+            if status.state == "lost":
+                log.error("The worker of %s is ended: %s", self._name, status.reason)
                 process.kill()
-                return finding.reason
-            if finding.is_ == "late" and self.health.state in ("ready", "stalled"):
+                return status.reason
+            if status.state == "late" and self.health.state in ("ready", "stalled"):
                 if self.health.state == "ready":
-                    log.warning("%s is not ready: %s", self._name, finding.reason)
-                self._set(replace(self.health, state="stalled", reason=finding.reason))
-            elif finding.is_ == "well" and self.health.state == "stalled":
+                    log.warning("%s is not ready: %s", self._name, status.reason)
+                self._set(replace(self.health, state="stalled", reason=status.reason))
+            elif status.state == "healthy" and self.health.state == "stalled":
                 self._set(self._well)
                 self._owner.on_message({"op": "recovered"})
             process.send({"op": "ping"})
@@ -197,7 +197,7 @@ class Supervisor:
             self._set(replace(self.health, reason=f"loading {self._name}", progress=message["progress"]))
         self._owner.on_message(message)
 
-    def well(self, reason: str) -> None:
+    def mark_ready(self, reason: str) -> None:
         """The worker is ready, and this is what it is."""
         self._well = Health("ready", reason, restarts=self.health.restarts)
         if self.health.state != "draining":

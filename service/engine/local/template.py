@@ -20,7 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service import strict_json
 from service.engine import toolcalls
-from service.engine.local.protocol import Pieces
+from service.engine.local.protocol import Segments
 from service.engine.types import Message
 from service.errors import NotSupported, RequestError
 
@@ -54,7 +54,7 @@ class ChatTemplate:
         """Whether the template shows the model its tools and asks for calls in the form that is enforced."""
         return self._source is not None and toolcalls.template_has_tools(self._source)
 
-    def pieces(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Pieces:
+    def segments(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Segments:
         """The prompt, up to where the assistant's answer begins. Raises NotSupported, RequestError."""
         if self._template is None:
             raise NotSupported(
@@ -83,7 +83,7 @@ class ChatTemplate:
             ) from None
         return split(text, marks)
 
-    def raw(self, text: str) -> Pieces:
+    def raw(self, text: str) -> Segments:
         """Raw text as one piece in which nothing is a control token."""
         return [(text, False)]
 
@@ -111,7 +111,7 @@ class ChatTemplate:
 
     def _plain(self, message: Message, marks: dict[str, str], free: Iterator[str]) -> dict[str, Any]:
         """The message as templates expect it."""
-        plain = message.plain()
+        plain = message.to_openai()
         if message.tool_calls:
             plain["tool_calls"] = [_call(call) for call in message.tool_calls]
         cleaned: dict[str, Any] = self._clean(plain, marks, free)
@@ -131,11 +131,11 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": value}}
 
 
-def split(text: str, marks: Mapping[str, str]) -> Pieces:
+def split(text: str, marks: Mapping[str, str]) -> Segments:
     """Cut rendered text at its marks: what they stand for is plain, the rest may hold control tokens."""
     if not marks:
         return [(text, True)]
-    found: Pieces = []
+    found: Segments = []
     for part in re.split(f"([{''.join(marks)}])", text):
         if part:
             found.append((marks[part], False) if part in marks else (part, True))

@@ -24,14 +24,14 @@ LOADING_S = 900.0
 """Without any progress: a file of several gigabytes, mapped from a slow network disk, is read by the first step."""
 
 
-class Finding(NamedTuple):
+class WorkerStatus(NamedTuple):
     """How the worker is, and why."""
 
-    is_: Literal["well", "late", "lost"]
+    state: Literal["healthy", "late", "lost"]
     reason: str
 
 
-WELL = Finding("well", "")
+HEALTHY = WorkerStatus("healthy", "")
 
 
 class Watchdog:
@@ -51,17 +51,17 @@ class Watchdog:
         elif message["op"] == "pong":
             self._quiet, self._busy = 0.0, float(message["busy_s"])
 
-    def tick(self) -> Finding:
+    def tick(self) -> WorkerStatus:
         """So many seconds, `TICK_S`, are over."""
         self._quiet += TICK_S
         if self._loading:
             if self._quiet < LOADING_S:
-                return WELL
-            return Finding("lost", f"it made no progress in loading for {self._quiet:.0f} s")
+                return HEALTHY
+            return WorkerStatus("lost", f"it made no progress in loading for {self._quiet:.0f} s")
         if self._quiet >= LATE_S:
             why = f"the worker has not answered for {self._quiet:.0f} s"
-            return Finding("lost" if self._quiet >= SILENT_S else "late", why)
+            return WorkerStatus("lost" if self._quiet >= SILENT_S else "late", why)
         if self._busy >= self._step_s / 3:
             why = f"the worker has been at one step for {self._busy:.0f} s"
-            return Finding("lost" if self._busy >= self._step_s else "late", why)
-        return WELL
+            return WorkerStatus("lost" if self._busy >= self._step_s else "late", why)
+        return HEALTHY

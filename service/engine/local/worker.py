@@ -24,16 +24,16 @@ from typing import Any
 from service import resources
 from service.engine.local import embedding
 from service.engine.local.context import Context, features
-from service.engine.local.intake import Intake, Request, is_costly
+from service.engine.local.input_processor import InputProcessor, RunningRequest, is_costly
 from service.engine.local.label_scorer import LabelScorer
-from service.engine.local.memory import Memory
-from service.engine.local.pace import Pace
-from service.engine.local.parent import Parent
-from service.engine.local.prefix_files import PrefixFiles
-from service.engine.local.prefixes import Prefixes
-from service.engine.local.preparing import Check, Preparing
-from service.engine.local.protocol import Pieces, refused
-from service.engine.local.scheduler import CHUNK, Active, Scheduler, Step, common
+from service.engine.local.parent_connection import ParentConnection
+from service.engine.local.prefix_cache import PrefixCache
+from service.engine.local.prefix_store import PrefixStore
+from service.engine.local.preparation import Check, PreparationPool
+from service.engine.local.protocol import Segments, refusal_frame
+from service.engine.local.scheduler import CHUNK, ScheduledSequence, Scheduler, Step, common_length
+from service.engine.local.slots import KVSlots
+from service.engine.local.thread_tuner import ThreadTuner
 from service.errors import ModelError, RequestError, SameboatError
 
 RUN = 8  # forced tokens of one sequence in one step: 64 sequences of 8 fill llama.cpp's batch of 512
@@ -44,15 +44,15 @@ class Worker:
     """The main loop and what it needs."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._parent = Parent(connection)
+        self._parent = ParentConnection(connection)
         self._inbox = self._parent.inbox
         self._failures = 0
-        self._preparing = Preparing(self._inbox.put)
+        self._preparation = PreparationPool(self._inbox.put)
         self._scheduler = Scheduler()
-        self._requests: dict[int, Request] = {}
+        self._requests: dict[int, RunningRequest] = {}
         self._counters: dict[str, float] = dict.fromkeys(
             ("prompt_tokens", "prompt_seconds", "answer_tokens", "answer_seconds", "steps", "cached_tokens",
-             "forced_tokens", "prefix_hits", "cancelled"), 0.0,
+             "forced_tokens", "prefix_hits", "sequences_cancelled"), 0.0,
         )  # fmt: skip
         self._step = 0
         self._internal = 0  # ids of the worker's own requests count down; the parent's count up
@@ -66,7 +66,7 @@ class Worker:
         self._parent.listen()
         first = self._inbox.get()
         if first.get("embeds"):
-            embedding.serve(first, self._inbox, self.send, self._parent.mark)
+            embedding.serve(first, self._inbox, self.send, self._parent.set_busy)
             return
         self._load(first)
         while True:
@@ -79,11 +79,11 @@ class Worker:
         """
         self._receive(wait=not self._requests)
         self._admit()
-        for step in self._scheduler.next(request.active for request in self._requests.values()):
+        for step in self._scheduler.next(request.sequence for request in self._requests.values()):
             self._receive(wait=False)
             still = tuple(each for each in step.sequences if each.id in self._requests)
             if still:
-                self._parent.mark(busy=True)
+                self._parent.set_busy(busy=True)
                 self._compute(replace(step, sequences=still))
 
     def _load(self, message: dict[str, Any]) -> None:
@@ -105,10 +105,10 @@ class Worker:
         except SameboatError as error:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
-        self._intake = Intake(self.context)
-        self._pace = Pace(message["threads"])
+        self._input = InputProcessor(self.context)
+        self._tuner = ThreadTuner(message["threads"])
         self._labels = LabelScorer(self.context, self._decode_answer)
-        self._memory = Memory(self.context, message["slots"], _prefixes(message))
+        self._slots = KVSlots(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         self.context.decode([(self.context.eos, 0, 0, True)])  # pages the weights in, and makes the thread pool
         self.context.cut(0, 0)
@@ -118,12 +118,12 @@ class Worker:
         while True:
             try:
                 if wait:
-                    self._parent.mark(busy=False)
-                message = self._inbox.get(block=wait, timeout=self._preparing.wait_s())
+                    self._parent.set_busy(busy=False)
+                message = self._inbox.get(block=wait, timeout=self._preparation.wait_s())
             except queue.Empty:
                 message = None
-            self._parent.mark(busy=True)
-            for identifier, error in self._preparing.overdue():
+            self._parent.set_busy(busy=True)
+            for identifier, error in self._preparation.overdue():
                 self._fail(identifier, error)
             if message is None:
                 return
@@ -136,19 +136,19 @@ class Worker:
     def _take(self, message: dict[str, Any]) -> None:
         kind, identifier = message["op"], message.get("id", 0)
         if kind == "submit":
-            self._prepare(message, lambda check: self._intake.request(message, check), self._accept)
+            self._prepare(message, lambda check: self._input.request(message, check), self._accept)
         elif kind == "count":
 
             def counted(tokens: list[int]) -> None:
                 self.send({"op": "counted", "id": identifier, "tokens": len(tokens)})
 
-            self._prepare(message, lambda check: self._intake.tokens(message["pieces"], check), counted)
+            self._prepare(message, lambda check: self._input.tokens(message["segments"], check), counted)
         elif kind == "prepared":
-            self._preparing.settle(message)
+            self._preparation.complete(message)
         elif kind == "cancel":
-            self._preparing.cancel(identifier)
+            self._preparation.cancel(identifier)
             self._forget(identifier)
-            self._counters["cancelled"] += 1
+            self._counters["sequences_cancelled"] += 1
             self._stats()
         elif kind == "warm":
             self._warm(message["groups"])
@@ -156,11 +156,11 @@ class Worker:
     def _prepare(self, message: dict[str, Any], do: Callable[[Check], Any], then: Callable[[Any], None]) -> None:
         """Do it here when it is quick, else on another thread, and then go on here."""
         if is_costly(message):
-            self._preparing.begin(message["id"], do, then)
+            self._preparation.submit(message["id"], do, then)
         else:
             then(do(lambda: None))
 
-    def _accept(self, request: Request) -> None:
+    def _accept(self, request: RunningRequest) -> None:
         self._requests[request.id] = request
 
     def _fail(self, identifier: int, error: Exception) -> None:
@@ -168,43 +168,45 @@ class Worker:
         request = self._requests.get(identifier)
         self._forget(identifier)
         if isinstance(error, RequestError):
-            self.send({"id": identifier, **refused(error)})
+            self.send({"id": identifier, **refusal_frame(error)})
             return
-        if request is not None and request.active.slot is not None:
-            self._memory.clear(request.active.slot)
+        if request is not None and request.sequence.slot is not None:
+            self._slots.clear(request.sequence.slot)
         self.send({"op": "broken", "id": identifier, "trace": "".join(traceback.format_exception(error))})
         self._failures += isinstance(error, ModelError)
         if self._failures >= MAX_FAILURES:
             raise error
 
-    def _warm(self, groups: list[list[Pieces]]) -> None:
+    def _warm(self, groups: list[list[Segments]]) -> None:
         """Decode the common beginning of each group and keep it, when there is nothing else to do."""
         for group in groups:
-            prompts = [self._intake.tokens(pieces) for pieces in group]
-            shared = min((common(prompts[0], each) for each in prompts), default=0)
+            prompts = [self._input.tokens(pieces) for pieces in group]
+            shared = min((common_length(prompts[0], each) for each in prompts), default=0)
             beginning = prompts[0][: min(shared, self.context.n_ctx - 1)]
-            if not self._memory.prefixes.pin(beginning) and len(beginning) >= CHUNK:
+            if not self._slots.prefixes.pin(beginning) and len(beginning) >= CHUNK:
                 self._internal -= 1
-                active = Active(self._internal, beginning, exact=False, background=True, ahead=True, salt=None)
-                self._requests[active.id] = Request({}, active)
+                sequence = ScheduledSequence(
+                    self._internal, beginning, exact=False, background=True, is_warmup=True, salt=None
+                )
+                self._requests[sequence.id] = RunningRequest({}, sequence)
         self._stats()
 
     def _admit(self) -> None:
-        waiting = [request for request in self._requests.values() if request.active.slot is None]
-        for request in sorted(waiting, key=lambda request: (request.active.background, request.id)):
-            active = request.active
+        waiting = [request for request in self._requests.values() if request.sequence.slot is None]
+        for request in sorted(waiting, key=lambda request: (request.sequence.background, request.id)):
+            sequence = request.sequence
             try:
-                if not self._memory.admit(active, self._step):
+                if not self._slots.admit(sequence, self._step):
                     continue
             except Exception as error:  # noqa: BLE001
-                self._fail(active.id, error)
+                self._fail(sequence.id, error)
                 continue
-            self._counters["cached_tokens"] += active.done
-            self._counters["prefix_hits"] += active.done > 0
-            if not request.begun and not active.ahead:
-                request.begun, request.cached = True, active.done
-                begun = {"prompt": len(active.prompt), "cached": active.done}
-                self.send({"op": "begun", "id": active.id, **begun})
+            self._counters["cached_tokens"] += sequence.done
+            self._counters["prefix_hits"] += sequence.done > 0
+            if not request.begun and not sequence.is_warmup:
+                request.begun, request.cached = True, sequence.done
+                begun = {"prompt": len(sequence.prompt), "cached": sequence.done}
+                self.send({"op": "begun", "id": sequence.id, **begun})
 
     def _forget(self, identifier: int) -> None:
         """The request is over."""
@@ -215,7 +217,7 @@ class Worker:
             request.generation.chain.close()
         if request.scoring is not None:
             request.scoring.close()
-        self._memory.free(request.active, self._step)
+        self._slots.free(request.sequence, self._step)
 
     def _compute(self, step: Step) -> None:
         self._step += 1
@@ -229,19 +231,19 @@ class Worker:
             self._answer(step.sequences)
         took = time.perf_counter() - began
         self._counters["prompt_seconds" if step.kind == "prompt" else "answer_seconds"] += took
-        if self._pace.took(took, time.process_time() - cpu, self._idle_s() - idle):
-            self.context.use_threads(self._pace.threads)
+        if self._tuner.record(took, time.process_time() - cpu, self._idle_s() - idle):
+            self.context.use_threads(self._tuner.threads)
 
     def _idle_s(self) -> float:
         """Seconds that our CPUs have been idle; only asked when there could be more threads."""
-        return resources.idle_seconds() if self._pace.threads < self._pace.most else 0.0
+        return resources.idle_seconds() if self._tuner.threads < self._tuner.most else 0.0
 
-    def _each(self, active: Active, do: Callable[[], None]) -> None:
+    def _each(self, sequence: ScheduledSequence, do: Callable[[], None]) -> None:
         """Something for one sequence; an error ends that one."""
         try:
             do()
         except Exception as error:  # noqa: BLE001
-            self._fail(active.id, error)
+            self._fail(sequence.id, error)
 
     def _decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
         self.context.decode(rows)
@@ -252,49 +254,49 @@ class Worker:
         self._counters["answer_tokens"] += len(rows)
 
     def _prompt(self, step: Step) -> None:
-        active = step.sequences[0]
-        slot = active.slot
+        sequence = step.sequences[0]
+        slot = sequence.slot
         assert slot is not None
-        chunk = active.prompt[active.done : active.done + step.tokens]
-        last = active.left == len(chunk)
-        start = active.done
+        chunk = sequence.prompt[sequence.done : sequence.done + step.tokens]
+        last = sequence.left == len(chunk)
+        start = sequence.done
         self._decode(
             [(token, start + at, slot.number, last and at == len(chunk) - 1) for at, token in enumerate(chunk)]
         )
         self._counters["prompt_tokens"] += len(chunk)
-        self._memory.computed(slot, chunk)
-        active.done += len(chunk)
+        self._slots.computed(slot, chunk)
+        sequence.done += len(chunk)
         if last:
-            self._first(self._requests[active.id], len(chunk) - 1)
+            self._first(self._requests[sequence.id], len(chunk) - 1)
 
-    def _first(self, request: Request, row: int) -> None:
+    def _first(self, request: RunningRequest, row: int) -> None:
         """The prompt is whole: its last logits are there."""
-        if request.active.ahead:
-            assert request.active.slot is not None
-            self._memory.keep(request.active.slot, request.active.prompt)
+        if request.sequence.is_warmup:
+            assert request.sequence.slot is not None
+            self._slots.keep(request.sequence.slot, request.sequence.prompt)
             self._forget(request.id)
             self._stats()
             return
         logits = self.context.logits(row)
-        request.active.answering = True
+        request.sequence.answering = True
         if request.labels is not None:
-            request.active.scoring = True
+            request.sequence.scoring = True
             request.scoring = self._labels.scores(request, logits)
             self._score(request)
             return
         self._choose(request, row)
 
-    def _answer(self, sequences: Sequence[Active]) -> None:
+    def _answer(self, sequences: Sequence[ScheduledSequence]) -> None:
         """Compute what each of these has pending, at most a run of it, in one batch, and choose what comes next.
 
         A batch that cannot be computed is tried again one by one, so that only those end that are to blame.
         """
         rows: list[tuple[int, int, int, bool]] = []
-        ends: list[tuple[Request, int]] = []
-        runs: list[tuple[Request, list[int]]] = []
-        for active in sequences:
-            request = self._requests[active.id]
-            slot, generation = active.slot, request.generation
+        ends: list[tuple[RunningRequest, int]] = []
+        runs: list[tuple[RunningRequest, list[int]]] = []
+        for sequence in sequences:
+            request = self._requests[sequence.id]
+            slot, generation = sequence.slot, request.generation
             assert slot is not None
             assert generation is not None
             now = generation.pending[:RUN]
@@ -309,23 +311,23 @@ class Worker:
         try:
             self._decode_answer(rows)
         except ModelError as error:
-            for active in sequences:
-                assert active.slot is not None
-                self.context.cut(active.slot.number, len(active.slot.tokens))
+            for sequence in sequences:
+                assert sequence.slot is not None
+                self.context.cut(sequence.slot.number, len(sequence.slot.tokens))
                 if len(sequences) == 1:
-                    self._fail(active.id, error)
+                    self._fail(sequence.id, error)
                 else:
-                    self._answer((active,))
+                    self._answer((sequence,))
             return
         for request, now in runs:
             assert request.generation is not None
-            assert request.active.slot is not None
+            assert request.sequence.slot is not None
             request.generation.pending = request.generation.pending[len(now) :]
-            request.active.slot.tokens += now
+            request.sequence.slot.tokens += now
         for request, row in ends:
             self._choose(request, row)
 
-    def _choose(self, request: Request, row: int) -> None:
+    def _choose(self, request: RunningRequest, row: int) -> None:
         """Let the answer take its next token, and tell it; what cannot go on ends this request and no other."""
         generation = request.generation
         assert generation is not None
@@ -335,18 +337,18 @@ class Worker:
         except Exception as error:  # noqa: BLE001
             self._fail(request.id, error)
 
-    def _score(self, request: Request) -> None:
+    def _score(self, request: RunningRequest) -> None:
         """Score the next label; behind the last one the request is done, or goes on with its content-free prompt."""
         labelled = self._labels.score(request)
         if labelled is not None:
             self._finish(request, finish="stop", forced=0, **labelled)
-        elif request.scoring is None and request.active.slot is not None:
-            self._memory.free(request.active, self._step)  # the slot keeps what it holds
-            request.active = replace(
-                request.active, prompt=request.neutral, slot=None, done=0, answering=False, scoring=False
+        elif request.scoring is None and request.sequence.slot is not None:
+            self._slots.free(request.sequence, self._step)  # the slot keeps what it holds
+            request.sequence = replace(
+                request.sequence, prompt=request.neutral, slot=None, done=0, answering=False, scoring=False
             )
 
-    def _report(self, request: Request) -> None:
+    def _report(self, request: RunningRequest) -> None:
         generation = request.generation
         assert generation is not None
         text, tokens, logprobs = generation.take_fresh()
@@ -356,31 +358,31 @@ class Worker:
             self._counters["forced_tokens"] += generation.forced
             self._finish(request, finish=generation.finish, forced=generation.forced)
 
-    def _finish(self, request: Request, **fields: Any) -> None:
+    def _finish(self, request: RunningRequest, **fields: Any) -> None:
         self._forget(request.id)
         self._stats()  # first: whoever has the answer can already see what it cost
         self.send({"op": "done", "id": request.id, "cached": request.cached, **fields})
 
     def _stats(self) -> None:
-        prefixes = self._memory.prefixes
+        prefixes = self._slots.prefixes
         gauges = {
-            "kv_tokens": sum(len(slot.tokens) for slot in self._memory.slots),
+            "kv_tokens": sum(len(slot.tokens) for slot in self._slots.slots),
             "prefixes": len(prefixes),
             "prefix_bytes": prefixes.size_bytes,
-            "threads": self._pace.threads,
+            "threads": self._tuner.threads,
         }
         self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **gauges}})
 
 
-def _prefixes(message: dict[str, Any]) -> Prefixes:
+def _prefixes(message: dict[str, Any]) -> PrefixCache:
     """The kept prefixes as the parent wants them: how much memory, and where on the cache volume."""
     wanted = message["prefixes"]
     made_by = {**wanted["made_by"], "features": features(), "slots": message["slots"], "n_ctx": message["n_ctx"]}
     files = None
     if wanted["key"] is not None:
         key, limit = bytes.fromhex(wanted["key"]), wanted["limit_bytes"]
-        files = PrefixFiles(Path(wanted["folder"]), made_by, key=key, limit_bytes=limit)
-    return Prefixes(wanted["limit_bytes"], chunk=CHUNK, files=files)
+        files = PrefixStore(Path(wanted["folder"]), made_by, key=key, limit_bytes=limit)
+    return PrefixCache(wanted["limit_bytes"], chunk=CHUNK, files=files)
 
 
 def main() -> None:

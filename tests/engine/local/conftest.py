@@ -74,7 +74,7 @@ def loaded_worker(starter: Path) -> Iterator[Watched]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         worker = Watched(theirs, engine.template)
-        worker._load(engine.load_message(starter, beside=0))
+        worker._load(engine.load_message(starter, other_engines_bytes=0))
         worker.watch()
         yield worker
         worker.context.close()

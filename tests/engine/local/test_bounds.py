@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from service.engine import toolcalls
-from service.engine.local import limits, preparing
-from service.engine.local.preparing import Preparing
+from service.engine.local import limits, preparation
+from service.engine.local.preparation import PreparationPool
 from service.engine.local.template import ChatTemplate
 from service.engine.types import Message, Request, Sampling
 from service.errors import PromptTooLong, RequestError, SchemaUnsupported
@@ -52,19 +52,19 @@ def test_a_prompt_that_cannot_fit_is_neither_rendered_nor_sent(
     """The worker sees none of them; the error names the limit. Half a context of messages is rendered and counted."""
     sent: list[str] = []
     rendered: list[int] = []
-    send, pieces = loaded.engine._send, ChatTemplate.pieces
+    send, pieces = loaded.engine._send, ChatTemplate.segments
 
-    def told(message: dict[str, Any]) -> None:
+    def build_submission(message: dict[str, Any]) -> None:
         sent.append(message["op"])
         send(message)
 
-    monkeypatch.setattr(loaded.engine, "_send", told)
+    monkeypatch.setattr(loaded.engine, "_send", build_submission)
 
     def counted(self: ChatTemplate, messages: Any, tools: Any = ()) -> Any:
         rendered.append(len(messages))
         return pieces(self, messages, tools)
 
-    monkeypatch.setattr(ChatTemplate, "pieces", counted)
+    monkeypatch.setattr(ChatTemplate, "segments", counted)
     with pytest.raises(PromptTooLong) as caught:
         loaded.run(HUGE[name]())
     assert caught.value.limit == 512 <= caught.value.count
@@ -95,8 +95,8 @@ def test_a_prompt_is_cut_only_where_no_token_crosses(worker: Watched) -> None:
     text = "".join(turns)
     assert len(text) > 2_000
     whole = worker.context.tokenize(text, special=True)
-    assert worker._intake.tokens([(text, True)]) == whole
-    parts = list(worker._intake._parts([(text * 9, True)]))
+    assert worker._input.tokens([(text, True)]) == whole
+    parts = list(worker._input._parts([(text * 9, True)]))
     assert len(parts) > 2
     assert "".join(part for part, _ in parts) == text * 9
     assert [token for part, _ in parts for token in worker.context.tokenize(part, special=True)] == (
@@ -116,7 +116,7 @@ def test_a_text_that_is_surely_too_long_is_not_tokenized_to_its_end(
 
     monkeypatch.setattr(worker.context, "tokenize", counted)
     with pytest.raises(PromptTooLong) as caught:
-        worker._intake.tokens([("word " * 100_000, False)])
+        worker._input.tokens([("word " * 100_000, False)])
     assert sum(sizes) <= 65_536
     assert caught.value.count > 2 * 1_024
 
@@ -125,11 +125,11 @@ def test_the_control_tokens_of_a_conversation_are_tokenized_in_parts_that_can_be
     def left() -> None:
         seen.append(1)
         if len(seen) == 2:
-            raise preparing.Abandoned
+            raise preparation.Abandoned
 
     seen: list[int] = []
-    with pytest.raises(preparing.Abandoned):
-        worker._intake.tokens([("<|im_start|>user\nword<|im_end|>\n" * 2_000, True)], left)
+    with pytest.raises(preparation.Abandoned):
+        worker._input.tokens([("<|im_start|>user\nword<|im_end|>\n" * 2_000, True)], left)
 
 
 def test_tools_have_one_bound_together() -> None:
@@ -148,22 +148,22 @@ def test_tools_have_one_bound_together() -> None:
 def test_others_answer_while_a_grammar_is_compiled(worker: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """A grammar that takes for ever to compile: the other answer is done meanwhile, and who asked may leave."""
     go_on = threading.Event()
-    request = worker._intake.request
+    request = worker._input.request
 
-    def slow(message: dict[str, Any], check: preparing.Check) -> Any:
+    def slow(message: dict[str, Any], check: preparation.Check) -> Any:
         if message["lark"] is not None:
             go_on.wait(60)
             check()
         return request(message, check)
 
-    monkeypatch.setattr(worker._intake, "request", slow)
+    monkeypatch.setattr(worker._input, "request", slow)
     schema = json.dumps({"type": "string"})
     worker.submit(ask("One", schema=schema), ask("Two", tokens=4), ask("Three", tokens=3, schema=schema))
     worker.until(lambda: any(message["op"] == "done" for message in worker.said))
     assert [message["id"] for message in worker.said if message["op"] == "done"] == [2]
     worker.leave(1)
     worker._receive(wait=False)
-    assert len(worker._preparing) == 1
+    assert len(worker._preparation) == 1
     go_on.set()
     worker.until(lambda: sum(message["op"] == "done" for message in worker.said) == 2)
     assert [message["id"] for message in worker.said if message["op"] == "done"] == [2, 3]
@@ -173,10 +173,10 @@ def test_others_answer_while_a_grammar_is_compiled(worker: Watched, monkeypatch:
 def test_what_takes_too_long_to_prepare_is_refused_and_its_thread_abandoned() -> None:
     delivered: list[dict[str, Any]] = []
     taken: list[Any] = []
-    works = Preparing(delivered.append, limit_s=0.05)
+    works = PreparationPool(delivered.append, limit_s=0.05)
     started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def endless(check: preparing.Check) -> None:
+    def endless(check: preparation.Check) -> None:
         started.set()
         go_on.wait(60)
         try:
@@ -205,7 +205,7 @@ def test_what_was_cancelled_and_came_too_late_is_thrown_away() -> None:
         inbox.append(message)
         arrived.set()
 
-    works = Preparing(deliver)
+    works = PreparationPool(deliver)
     works.begin(1, lambda check: "one", taken.append)
     assert arrived.wait(30)
     assert works.cancel(1)
@@ -218,14 +218,14 @@ def test_a_large_request_leaves_the_event_loop_free_while_it_is_rendered(
 ) -> None:
     """Rendering happens on another thread, so the loop's own thread never renders a long conversation."""
     where: list[bool] = []
-    pieces = ChatTemplate.pieces
+    pieces = ChatTemplate.segments
     ours = threading.current_thread()
 
     def watched(self: ChatTemplate, messages: Any, tools: Any = ()) -> Any:
         where.append(threading.current_thread() is ours)
         return pieces(self, messages, tools)
 
-    monkeypatch.setattr(ChatTemplate, "pieces", watched)
+    monkeypatch.setattr(ChatTemplate, "segments", watched)
     with pytest.raises(PromptTooLong):
         loaded.run(conversation(400))
     loaded.run(ask("Hi", tokens=1))

@@ -86,11 +86,11 @@ def break_at(worker: Watched, monkeypatch: pytest.MonkeyPatch, place: str) -> No
 
         return broken
 
-    intake, memory = worker._intake, worker._memory
-    if place == "intake":
-        monkeypatch.setattr(intake, "request", breaking(intake.request, lambda message, *_: message["id"] == 2))
+    inputs, slots = worker._input, worker._slots
+    if place == "input":
+        monkeypatch.setattr(inputs, "request", breaking(inputs.request, lambda message, *_: message["id"] == 2))
     elif place == "slot":
-        monkeypatch.setattr(memory, "admit", breaking(memory.admit, lambda active, _: active.id == 2))
+        monkeypatch.setattr(slots, "admit", breaking(slots.admit, lambda sequence, _: sequence.id == 2))
     elif place == "prompt":
         monkeypatch.setattr(worker, "_prompt", breaking(worker._prompt, lambda step: step.sequences[0].id == 2))
     elif place == "sampling":
@@ -106,11 +106,11 @@ def break_at(worker: Watched, monkeypatch: pytest.MonkeyPatch, place: str) -> No
 
         def cannot(rows: list[tuple[int, int, int, bool]]) -> None:
             request = worker._requests.get(2)
-            slot = request.active.slot if request is not None else None
+            slot = request.sequence.slot if request is not None else None
             if (
                 slot is not None
                 and request is not None
-                and request.active.answering
+                and request.sequence.answering
                 and any(r[2] == slot.number for r in rows)
             ):
                 raise ModelError("llama_decode answered -1")
@@ -137,7 +137,7 @@ def exact_answers(worker: Watched, mode: str = "exact") -> dict[int, list[int]]:
     return answers
 
 
-@pytest.mark.parametrize("place", ["intake", "slot", "prompt", "sampling", "batch"])
+@pytest.mark.parametrize("place", ["input", "slot", "prompt", "sampling", "batch"])
 def test_the_others_get_the_answers_that_they_get_without_it(
     plain: dict[int, list[int]], worker: Watched, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -189,12 +189,12 @@ def test_the_caller_gets_an_id_and_the_log_has_the_traceback_under_it_once(
     loaded: Loaded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the real process: a message without what it must hold breaks this request."""
-    told = loaded.engine._send
+    send = loaded.engine._send
 
     def spoilt(message: dict[str, Any]) -> None:
-        if message["op"] == "submit" and "SPOILT" in json.dumps(message["pieces"]):
+        if message["op"] == "submit" and "SPOILT" in json.dumps(message["segments"]):
             message = {**message, "sampling": {}}
-        told(message)
+        send(message)
 
     monkeypatch.setattr(loaded.engine, "_send", spoilt)
 

@@ -1,4 +1,4 @@
-"""What a request leaves behind: no memory of llama.cpp's, and no slot that claims to hold what it does not."""
+"""What a request leaves behind: no kv_slots of llama.cpp's, and no slot that claims to hold what it does not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from service.engine.local import sampling
 from service.engine.local.context import Context
-from service.engine.local.memory import Memory
-from service.engine.local.prefixes import Prefixes
-from service.engine.local.sampling import Chain
-from service.engine.local.scheduler import CHUNK, Active
+from service.engine.local.prefix_cache import PrefixCache
+from service.engine.local.sampling import SamplerChain
+from service.engine.local.scheduler import CHUNK, ScheduledSequence
+from service.engine.local.slots import KVSlots
 from service.errors import ModelError
 
 HOT = {
@@ -26,7 +26,7 @@ def test_samplers_of_an_abandoned_request_are_freed(monkeypatch: pytest.MonkeyPa
     freed: list[Any] = []
     free = sampling.llama.llama_sampler_free
     monkeypatch.setattr(sampling.llama, "llama_sampler_free", lambda chain: (freed.append(chain), free(chain)))
-    chain = Chain(cast(Context, SimpleNamespace(vocab_size=8)), HOT, [1])
+    chain = SamplerChain(cast(Context, SimpleNamespace(vocab_size=8)), HOT, [1])
     del chain
     assert len(freed) == 1
 
@@ -45,9 +45,9 @@ class Refusing:
 
 
 def test_a_slot_whose_copy_fails_claims_to_hold_nothing() -> None:
-    memory = Memory(cast(Context, Refusing()), 2, Prefixes(0, chunk=CHUNK))
-    source, target = memory.slots
+    kv_slots = KVSlots(cast(Context, Refusing()), 2, PrefixCache(0, chunk=CHUNK))
+    source, target = kv_slots.slots
     source.tokens, source.owner, target.tokens = list(range(CHUNK)), 1, [7, 8, 9]
     with pytest.raises(ModelError):
-        memory.admit(Active(2, list(range(CHUNK + 1)), exact=False, background=False), 1)
+        kv_slots.admit(ScheduledSequence(2, list(range(CHUNK + 1)), exact=False, background=False), 1)
     assert (target.tokens, target.owner, source.tokens) == ([], None, list(range(CHUNK)))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from service.engine.local.scheduler import CHUNK, Active, Scheduler, Slot, chunk_size, common, place, reusable
+from service.engine.local.scheduler import (
+    CHUNK,
+    ScheduledSequence,
+    Scheduler,
+    Slot,
+    chunk_size,
+    common_length,
+    place,
+    reusable_tokens,
+)
 
 
 def slots(count: int, **owners: int) -> list[Slot]:
@@ -39,19 +48,19 @@ def test_a_prefix_held_by_a_busy_slot_is_copied_and_not_taken() -> None:
 
 
 def test_the_last_prompt_token_is_always_computed() -> None:
-    assert reusable(Slot(0, [1, 2, 3]), [1, 2, 3], exact=False) == 2
+    assert reusable_tokens(Slot(0, [1, 2, 3]), [1, 2, 3], exact=False) == 2
 
 
 def test_an_exact_request_takes_only_whole_canonical_chunks() -> None:
     slot = Slot(0, [7] * (3 * CHUNK), canonical=2 * CHUNK)
-    assert reusable(slot, [7] * (3 * CHUNK), exact=True) == 2 * CHUNK
-    assert reusable(slot, [7] * (CHUNK + 5), exact=True) == CHUNK
+    assert reusable_tokens(slot, [7] * (3 * CHUNK), exact=True) == 2 * CHUNK
+    assert reusable_tokens(slot, [7] * (CHUNK + 5), exact=True) == CHUNK
 
 
 def test_prompts_and_answers_take_turns_and_people_come_before_builds() -> None:
-    answering = Active(1, [1], False, False, Slot(0), 1, True)
-    build = Active(2, [1] * 10, False, True, Slot(1))
-    person = Active(3, [1] * 90, False, False, Slot(2))
+    answering = ScheduledSequence(1, [1], False, False, Slot(0), 1, True)
+    build = ScheduledSequence(2, [1] * 10, False, True, Slot(1))
+    person = ScheduledSequence(3, [1] * 90, False, False, Slot(2))
     scheduler = Scheduler()
     first, second, third = (scheduler.next([answering, build, person]) for _ in range(3))
     assert [(step.kind, step.sequences) for step in first] == [("prompt", (person,))]
@@ -60,7 +69,7 @@ def test_prompts_and_answers_take_turns_and_people_come_before_builds() -> None:
 
 
 def test_exact_sequences_are_never_batched() -> None:
-    many = [Active(number, [1], number > 1, False, Slot(number), 1, True) for number in range(4)]
+    many = [ScheduledSequence(number, [1], number > 1, False, Slot(number), 1, True) for number in range(4)]
     steps = Scheduler().next(many)
     assert [len(step.sequences) for step in steps] == [2, 1, 1]
 
@@ -71,7 +80,7 @@ def test_chunks_end_at_multiples_of_the_chunk() -> None:
 
 def test_common_finds_the_longest_common_beginning() -> None:
     for size in (0, 1, 63, 64, 99):
-        assert common([1] * size + [2] * 5, [1] * size + [3] * 9) == size
+        assert common_length([1] * size + [2] * 5, [1] * size + [3] * 9) == size
 
 
 def test_a_kept_prefix_is_taken_when_no_slot_holds_as_much() -> None:
@@ -94,8 +103,8 @@ def test_an_exact_request_takes_only_whole_chunks_of_a_kept_prefix() -> None:
 
 
 def test_prefixes_are_decoded_ahead_only_while_no_prompt_waits() -> None:
-    ahead = Active(1, [1], False, True, Slot(0), ahead=True)
-    build = Active(2, [1] * 500, False, True, Slot(1))
+    ahead = ScheduledSequence(1, [1], False, True, Slot(0), is_warmup=True)
+    build = ScheduledSequence(2, [1] * 500, False, True, Slot(1))
     assert Scheduler().next([ahead, build])[0].sequences == (build,)
 
 

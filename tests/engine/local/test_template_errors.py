@@ -28,7 +28,7 @@ SAY = [Message("user", "hi")]
 )
 def test_a_template_that_fails_is_told_as_a_request_that_cannot_be_rendered(source: str) -> None:
     with pytest.raises(RequestError, match="chat template"):
-        ChatTemplate(source, special=[], bos="", eos="").pieces(SAY)
+        ChatTemplate(source, special=[], bos="", eos="").segments(SAY)
 
 
 @pytest.mark.parametrize("arguments", ["[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "{", '{"a": NaN}'])
@@ -36,7 +36,7 @@ def test_arguments_of_a_tool_call_are_read_strictly(arguments: str) -> None:
     call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
     template = ChatTemplate("{{ messages }}", special=["<x>"], bos="", eos="")
     with pytest.raises(RequestError, match="arguments"):
-        template.pieces([Message("assistant", "", tool_calls=(call,))])
+        template.segments([Message("assistant", "", tool_calls=(call,))])
     with pytest.raises(RequestError, match="arguments"):
         toolcalls.write([{"name": "f", "arguments": arguments}])
 

@@ -54,7 +54,7 @@ def test_a_prefix_decoded_ahead_is_saved_restored_verified_and_changes_no_bit(ca
     async def ask(*, warm: bool, cached: bool) -> tuple[Answer, dict[str, float]]:
         async with running(cache_dir=cache, parallel=2) as engine:
             if warm:
-                await engine.warm([[asked("Aa"), asked("7,")]])
+                await engine.warm_up([[asked("Aa"), asked("7,")]])
                 await until(engine, "prefixes", 1)
             answer = await engine.answer(asked("Where does it flow?"))
             assert (answer.usage.cached > 0) == cached
@@ -80,7 +80,7 @@ def test_a_cache_that_cannot_be_written_to_is_survived(cache: Path) -> None:
 
     async def ask() -> Answer:
         async with running(cache_dir=cache, parallel=2) as engine:
-            await engine.warm([[asked("Aa"), asked("7,")]])
+            await engine.warm_up([[asked("Aa"), asked("7,")]])
             await until(engine, "prefixes", 1)
             return await engine.answer(asked("Where does it flow?"))
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from service.engine.local import protocol, watchdog
-from service.engine.local.parent import Parent
+from service.engine.local.parent_connection import ParentConnection
 from service.engine.local.protocol import FrameTooLarge
 from service.engine.local.supervisor import Supervisor
 from service.engine.local.watchdog import LATE_S, LOADING_S, SILENT_S, TICK_S, Watchdog
@@ -32,44 +32,46 @@ def ready() -> Watchdog:
 
 
 def ticks(watch: Watchdog, seconds: float) -> list[str]:
-    return [watch.tick().is_ for _ in range(int(seconds / TICK_S))]
+    return [watch.tick().state for _ in range(int(seconds / TICK_S))]
 
 
 def test_a_worker_that_answers_is_well_however_long_it_lives() -> None:
     watch = ready()
     for _ in range(1_000):
         watch.heard({"op": "pong", "busy_s": 1.0})
-        assert watch.tick().is_ == "well"
+        assert watch.tick().state == "healthy"
 
 
 def test_silence_is_late_first_and_lost_then() -> None:
     found = ticks(ready(), SILENT_S)
-    assert found == ["well"] * int(LATE_S / TICK_S - 1) + ["late"] * int((SILENT_S - LATE_S) / TICK_S) + ["lost"]
+    assert found == ["healthy"] * int(LATE_S / TICK_S - 1) + ["late"] * int((SILENT_S - LATE_S) / TICK_S) + ["lost"]
 
 
 def test_a_pong_after_silence_makes_it_well_again() -> None:
     watch = ready()
     assert ticks(watch, LATE_S)[-1] == "late"
     watch.heard({"op": "pong", "busy_s": 0.0})
-    assert watch.tick().is_ == "well"
+    assert watch.tick().state == "healthy"
 
 
-@pytest.mark.parametrize(("busy_s", "is_"), [(1, "well"), (59, "well"), (60, "late"), (179, "late"), (180, "lost")])
+@pytest.mark.parametrize(
+    ("busy_s", "is_"), [(1, "healthy"), (59, "healthy"), (60, "late"), (179, "late"), (180, "lost")]
+)
 def test_a_step_may_take_long_and_not_for_ever(busy_s: float, is_: str) -> None:
     watch = ready()
     watch.heard({"op": "pong", "busy_s": busy_s})
-    assert watch.tick().is_ == is_
+    assert watch.tick().state == is_
 
 
 def test_loading_is_exempt_while_it_makes_progress_and_has_a_bound_of_its_own() -> None:
     watch = Watchdog(step_s=STEP_S)
     for _ in range(5):
-        assert set(ticks(watch, LOADING_S - TICK_S)) == {"well"}
+        assert set(ticks(watch, LOADING_S - TICK_S)) == {"healthy"}
         watch.heard({"op": "loading", "progress": 0.1})
     for _ in range(int(LOADING_S / TICK_S) - 1):
         watch.heard({"op": "pong", "busy_s": 0.0})
-        assert watch.tick().is_ == "well"
-    assert watch.tick().is_ == "lost", "a pong is no progress"
+        assert watch.tick().state == "healthy"
+    assert watch.tick().state == "lost", "a pong is no progress"
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_pong_tells_how_long_the_main_thread_has_been_at_one_unit(ended: queue
     ours, theirs = socket.socketpair()
     with theirs:
         with ours:
-            parent = Parent(theirs)
+            parent = ParentConnection(theirs)
             parent.listen()
             decoder = protocol.Decoder()
 
@@ -109,7 +111,7 @@ def test_a_pong_tells_how_long_the_main_thread_has_been_at_one_unit(ended: queue
 def test_a_reading_thread_that_breaks_ends_the_process(ended: queue.Queue[int], data: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        Parent(theirs).listen()
+        ParentConnection(theirs).listen()
         ours.sendall(data)
         assert ended.get(timeout=30) == 1
 
@@ -223,7 +225,7 @@ def test_what_a_worker_says_wrongly_ends_in_another_worker_and_not_in_silence(
     lost: list[tuple[str, bool]] = []
     begun: list[Process] = []
 
-    class Owner:
+    class WorkerOwner:
         def on_message(self, message: dict[str, Any]) -> None:
             if message["op"] == "ready":
                 supervisor.well("here")
@@ -237,7 +239,7 @@ def test_what_a_worker_says_wrongly_ends_in_another_worker_and_not_in_silence(
         begun.append(Process())
         return begun[-1]
 
-    supervisor = Supervisor("a model", Owner(), begin, lambda: STEP_S)
+    supervisor = Supervisor("a model", WorkerOwner(), begin, lambda: STEP_S)
 
     async def run() -> None:
         await supervisor.start()

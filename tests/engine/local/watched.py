@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.engine.local.scheduler import Step
-from service.engine.local.telling import told
+from service.engine.local.submission import build_submission
 from service.engine.local.template import ChatTemplate
 from service.engine.local.worker import Worker
 from service.engine.types import Request
@@ -47,7 +47,7 @@ class Watched(Worker):
 
     def submit(self, *requests: Request) -> None:
         for number, request in enumerate(requests, start=1):
-            self._inbox.put({**told(request, self.template, force=True), "id": number})
+            self._inbox.put({**build_submission(request, self.template, force=True), "id": number})
 
     def leave(self, identifier: int) -> None:
         self._inbox.put({"op": "cancel", "id": identifier})
@@ -55,7 +55,7 @@ class Watched(Worker):
     def until(self, true: Callable[[], bool]) -> None:
         """Round after round; a worker that has nothing to compute would wait for ever, so that is a failure."""
         while not true():
-            assert self._requests or len(self._preparing) or not self._inbox.empty(), "nothing left to compute"
+            assert self._requests or len(self._preparation) or not self._inbox.empty(), "nothing left to compute"
             self._round()
 
     def part(self, identifier: int, kind: str = "answer") -> int:

@@ -19,7 +19,7 @@ from service.errors import (
     SettingsError,
 )
 from service.settings import load
-from tests.engine.remote.asking import ASK, KEY, ask, engine
+from tests.engine.remote.requests import ASK, KEY, ask, engine
 from tests.servers.openai_server import OpenAIServer
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})

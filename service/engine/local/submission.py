@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from service.engine import toolcalls
-from service.engine.local.protocol import Pieces
+from service.engine.local.protocol import Segments
 from service.engine.local.template import ChatTemplate
 from service.engine.schema import compiled
 from service.engine.types import Request
@@ -18,16 +18,16 @@ from service.engine.types import Request
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 
 
-def estimated_tokens(pieces: Pieces) -> int:
+def estimated_tokens(pieces: Segments) -> int:
     """Of a prompt, before it is tokenized."""
     return 1 + sum(len(text.encode(errors="replace")) for text, _ in pieces) // BYTES_PER_TOKEN
 
 
-def pieces_of(request: Request, template: ChatTemplate) -> Pieces:
+def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
     """The prompt."""
     if request.text is not None:
         return template.raw(request.text)
-    return template.pieces(request.messages, request.tools)
+    return template.segments(request.messages, request.tools)
 
 
 def grammar_of(request: Request) -> str | None:
@@ -40,16 +40,16 @@ def grammar_of(request: Request) -> str | None:
     return None
 
 
-def told(request: Request, template: ChatTemplate, *, force: bool) -> dict[str, Any]:
+def build_submission(request: Request, template: ChatTemplate, *, force: bool) -> dict[str, Any]:
     """The message."""
     lark = grammar_of(request)
     return {
         "op": "submit",
-        "pieces": pieces_of(request, template),
+        "segments": prompt_segments(request, template),
         "sampling": asdict(request.sampling),
         "lark": lark,
         "labels": list(request.choices),
-        "neutral": template.pieces(request.neutral) if request.calibrate and request.neutral else [],
+        "neutral": template.segments(request.neutral) if request.calibrate and request.neutral else [],
         "logprobs": request.logprobs,
         "exact": request.mode == "exact",
         "background": request.priority == "background",

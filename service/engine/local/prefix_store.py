@@ -46,7 +46,7 @@ log = logging.getLogger("sameboat")
 State = npt.NDArray[np.uint8]
 
 
-class PrefixFiles:
+class PrefixStore:
     """The files of one maker and one key, in `root`."""
 
     def __init__(self, root: Path, made_by: Mapping[str, Any], *, key: bytes, limit_bytes: int) -> None:

@@ -10,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.engine.local.context import Context
-from service.engine.local.prefixes import Prefix, Prefixes
-from service.engine.local.scheduler import CHUNK, Active, Held, Placement, Slot, place
+from service.engine.local.prefix_cache import Prefix, PrefixCache
+from service.engine.local.scheduler import CHUNK, Placement, ScheduledSequence, Slot, StoredTokens, place
 from service.errors import ModelError
 
 
-class Memory:
+class KVSlots:
     """The slots of one context, and the prefixes kept beside them. `step` is the worker's count of steps."""
 
-    def __init__(self, context: Context, slots: int, prefixes: Prefixes) -> None:
+    def __init__(self, context: Context, slots: int, prefixes: PrefixCache) -> None:
         self._context = context
         self.slots = [Slot(number) for number in range(slots)]
         self.prefixes = prefixes
 
-    def admit(self, active: Active, step: int) -> bool:
+    def admit(self, sequence: ScheduledSequence, step: int) -> bool:
         """Give this sequence a slot and what is known of its prompt; False when none is free for it."""
         while True:
             placed = place(
                 self.slots,
-                active.prompt,
-                exact=active.exact,
-                background=active.background,
-                salt=active.salt,
+                sequence.prompt,
+                exact=sequence.exact,
+                background=sequence.background,
+                salt=sequence.salt,
                 kept=self.prefixes,
             )
             if placed is None:
@@ -39,17 +39,17 @@ class Memory:
             if self._fill(placed):
                 break
         slot = placed.slot
-        slot.owner, slot.used, slot.salt = active.id, step, active.salt
-        active.slot, active.done = slot, placed.reuse
-        beginning = active.prompt[: placed.reuse]
-        if isinstance(placed.source, Slot) and self.prefixes.worth_keeping(beginning, active.salt):
+        slot.owner, slot.used, slot.salt = sequence.id, step, sequence.salt
+        sequence.slot, sequence.done = slot, placed.reuse
+        beginning = sequence.prompt[: placed.reuse]
+        if isinstance(placed.source, Slot) and self.prefixes.worth_keeping(beginning, sequence.salt):
             self.keep(slot, beginning)  # the slot holds these tokens and no others at this moment
         return True
 
-    def free(self, active: Active, step: int) -> None:
+    def free(self, sequence: ScheduledSequence, step: int) -> None:
         """The sequence is over. Its slot keeps what it computed, for the same caller's next request."""
-        if active.slot is not None:
-            active.slot.owner, active.slot.used = None, step
+        if sequence.slot is not None:
+            sequence.slot.owner, sequence.slot.used = None, step
 
     def clear(self, slot: Slot) -> None:
         """Forget what this slot holds: it may not be what its tokens say."""
@@ -80,7 +80,7 @@ class Memory:
         slot.tokens = source.tokens[: placed.reuse]
         return True
 
-    def _copy(self, source: Held, slot: Slot) -> bool:
+    def _copy(self, source: StoredTokens, slot: Slot) -> bool:
         """Copy all that the source holds; a prefix that cannot be used is forgotten."""
         if isinstance(source, Slot):
             if not self._context.restore(slot.number, self._context.state(source.number)):

@@ -1,4 +1,4 @@
-"""Who has a turn at the remote server and for how long: places, deadlines, leaving, stopping."""
+"""Who has a turn at the remote server and for how long: limiter, deadlines, leaving, stopping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.places import Places
+from service.engine.limiter import ConcurrencyLimiter
 from service.engine.pool import UNLISTED, Engines
 from service.engine.remote import RemoteEngine
 from service.engine.types import Answer, Chunk, Request
@@ -19,12 +19,12 @@ from service.errors import (
     RemoteError,
 )
 from service.settings import load
-from tests.engine.remote.asking import ASK, ask, engine
+from tests.engine.remote.requests import ASK, ask, engine
 from tests.servers.openai_server import OpenAIServer
 
 
 def test_concurrency_is_bounded(server: OpenAIServer) -> None:
-    """Twelve requests through two places: all are answered, never more than two at once."""
+    """Twelve requests through two limiter: all are answered, never more than two at once."""
 
     async def main() -> list[Answer]:
         async with engine(server.base_url, remote_concurrency=2) as made:
@@ -35,7 +35,7 @@ def test_concurrency_is_bounded(server: OpenAIServer) -> None:
 
 
 def test_all_models_of_the_server_share_its_places(server: OpenAIServer) -> None:
-    """Per provider and not per model: two models, two places, never more than two at once."""
+    """Per provider and not per model: two models, two limiter, never more than two at once."""
 
     async def main() -> None:
         settings = load(engine="remote", remote_base_url=server.base_url, remote_concurrency=2)
@@ -44,7 +44,7 @@ def test_all_models_of_the_server_share_its_places(server: OpenAIServer) -> None
         running: list[float] = []
         for each in made:
             assert isinstance(each, RemoteEngine)
-            each.observe = lambda name, seconds: running.append(sum(one.stats()["running"] for one in made))
+            each.on_latency = lambda name, seconds: running.append(sum(one.stats()["running"] for one in made))
         assert len(await asyncio.gather(*(each.answer(ASK) for each in made * 6))) == 12
         assert max(running) == 2
         assert {each.stats()["answers"] for each in engines.all().values()} == {6.0}
@@ -57,7 +57,7 @@ def test_all_models_of_the_server_share_its_places(server: OpenAIServer) -> None
 
 
 def test_a_full_line_is_busy_and_says_when_to_come_back(server: OpenAIServer) -> None:
-    """One place and one who may wait: the third is told, and the two are answered."""
+    """One place and one who may wait: the third is build_submission, and the two are answered."""
 
     async def main() -> list[object]:
         async with engine(server.base_url, remote_concurrency=1, queue_requests=1) as made:
@@ -80,12 +80,12 @@ def test_waiting_for_a_place_counts_towards_the_deadline(server: OpenAIServer) -
 
     async def main() -> None:
         settings = load(engine="remote", remote_base_url=server.base_url)
-        places = Places(1, requests=9, tokens=900)
-        made = RemoteEngine(settings, "small", places=places)
-        async with places.turn(tokens=1, background=False):
+        limiter = ConcurrencyLimiter(1, requests=9, tokens=900)
+        made = RemoteEngine(settings, "small", limiter=limiter)
+        async with limiter.acquire(tokens=1, background=False):
             with pytest.raises(DeadlineExceeded):
                 await made.answer(replace(ASK, deadline_s=0.1))
-        assert (places.waiting, places.taken) == (0, 0)
+        assert (limiter.waiting, limiter.in_use) == (0, 0)
         await made.stop(0)
 
     asyncio.run(main())
@@ -116,7 +116,7 @@ def test_leaving_a_stream_closes_the_connection_and_frees_the_place(server: Open
                 async for _ in items:
                     break
             server.reply = "next"
-            assert (made.stats()["withdrawn"], made.stats()["running"]) == (1, 0)
+            assert (made.stats()["cancelled"], made.stats()["running"]) == (1, 0)
             return (await made.answer(ASK)).text
 
     assert asyncio.run(main()) == "next"
@@ -153,7 +153,7 @@ def test_who_does_not_end_in_time_is_left(server: OpenAIServer) -> None:
     async def main() -> None:
         async with engine(server.base_url) as made:
             begun = asyncio.Event()
-            made.observe = lambda name, seconds: begun.set()
+            made.on_latency = lambda name, seconds: begun.set()
             running = asyncio.create_task(made.answer(ASK))
             await begun.wait()
             await made.stop(0.05)

@@ -2,11 +2,11 @@
 
 In: token ids, the bytes of a sequence's state as llama.cpp writes them, and the salt under which it was computed.
 Out: the same bytes, bit for bit, so an exact answer may start from them.
-Not here: llama.cpp, slots, requests; who may use a prefix, which is `scheduler.reusable`.
+Not here: llama.cpp, slots, requests; who may use a prefix, which is `scheduler.reusable_tokens`.
 
 Two kinds are kept. A prefix without a salt is the common beginning of a promoted prompt: shared by all callers, pinned
 in memory, saved on the cache volume. Every other one was seen twice under one salt: it is kept in memory only, for
-requests with that salt. Memory is bounded in bytes; what was used longest ago goes first, pinned ones last. A saved
+requests with that salt. KVSlots is bounded in bytes; what was used longest ago goes first, pinned ones last. A saved
 one that goes from memory is read again when it is wanted.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from service.engine.local.prefix_files import PrefixFiles
+from service.engine.local.prefix_store import PrefixStore
 
 State = npt.NDArray[np.uint8]
 MAX_SEEN = 4096  # beginnings that are remembered as shared once; a few dozen bytes each
@@ -39,10 +39,10 @@ class Prefix:
     used: int = field(default=0)
 
 
-class Prefixes:
+class PrefixCache:
     """At most `limit_bytes` of states in memory. With a limit of 0 nothing is kept."""
 
-    def __init__(self, limit_bytes: int, *, chunk: int, files: PrefixFiles | None = None) -> None:
+    def __init__(self, limit_bytes: int, *, chunk: int, files: PrefixStore | None = None) -> None:
         self._limit = limit_bytes
         self._chunk = chunk
         self._files = files if limit_bytes else None

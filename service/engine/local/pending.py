@@ -1,7 +1,7 @@
 """One request between admission and its last token: the worker's events become chunks and an answer.
 
 What comes in: messages of `protocol`, or an error. What goes out: chunks, one Answer, or that error.
-What it does not know: the queue, other tickets, the process.
+What it does not know: the queue, other pending, the process.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.engine.local.protocol import refusal
+from service.engine.local.protocol import refusal_error
 from service.engine.types import Alternative, Answer, Chunk, Logprob, Request, Timings, Usage
 from service.errors import DeadlineExceeded, RequestFailed, SameboatError
 
 
 @dataclass(eq=False)
-class Ticket:
+class PendingRequest:
     """A request, what the worker is told of it, and what came back so far. Times are of `time.monotonic`."""
 
     id: int
@@ -34,7 +34,7 @@ class Ticket:
         """Whether a person is not waiting for it."""
         return self.request.priority == "background"
 
-    async def follow(self, observe: Callable[[str, float], None]) -> AsyncGenerator[Chunk | Answer, None]:
+    async def follow(self, on_latency: Callable[[str, float], None]) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Raises what went wrong, and DeadlineExceeded."""
         text: list[str] = []
         tokens: list[int] = []
@@ -52,9 +52,9 @@ class Ticket:
             elif event["op"] == "tokens":
                 if first is None:
                     first = now
-                    observe("first_token_s", now - self.arrived)
+                    on_latency("first_token_s", now - self.arrived)
                 else:
-                    observe("inter_token_s", (now - latest) / max(1, len(event["tokens"])))
+                    on_latency("inter_token_s", (now - latest) / max(1, len(event["tokens"])))
                 latest = now
                 fresh = tuple(_logprob(each) for each in event["logprobs"])
                 text.append(event["text"])
@@ -62,7 +62,7 @@ class Ticket:
                 logprobs += fresh
                 yield Chunk(event["text"], tuple(event["tokens"]), fresh)
             elif event["op"] == "refused":
-                raise refusal(event)
+                raise refusal_error(event)
             elif event["op"] == "broken":
                 raise broken(event["log_id"])
             else:

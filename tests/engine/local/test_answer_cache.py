@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from service.engine.local.kept import KeptAnswers, memory_bytes
+from service.engine.local.answer_cache import AnswerCache, memory_bytes
 from service.engine.types import Answer, Logprob, Request, Sampling, Timings, Usage
 
 
@@ -21,38 +21,38 @@ def said(text: str, tokens: int = 10, **fields: object) -> Answer:
 
 def test_the_answer_asked_for_longest_ago_goes_when_the_bytes_run_out() -> None:
     size = memory_bytes(said("x" * 2_000))
-    kept = KeptAnswers(100, limit_bytes=3 * size)
+    kept = AnswerCache(100, limit_bytes=3 * size)
     for key in "abc":
-        kept.keep(asked(key), said("x" * 2_000))
-    assert kept.find(asked("a"))
-    kept.keep(asked("d"), said("x" * 2_000))
-    assert [key for key in "abcd" if kept.find(asked(key))] == ["a", "c", "d"]
+        kept.put(asked(key), said("x" * 2_000))
+    assert kept.get(asked("a"))
+    kept.put(asked("d"), said("x" * 2_000))
+    assert [key for key in "abcd" if kept.get(asked(key))] == ["a", "c", "d"]
     assert kept.size_bytes == 3 * size
 
 
 def test_an_answer_kept_again_is_counted_once_and_one_that_is_too_large_is_not_kept() -> None:
-    kept = KeptAnswers(100, limit_bytes=20_000)
+    kept = AnswerCache(100, limit_bytes=20_000)
     for length in (10, 3_000, 10):
-        kept.keep(asked("a"), said("x" * length))
+        kept.put(asked("a"), said("x" * length))
     assert kept.size_bytes == memory_bytes(said("x" * 10))
-    kept.keep(asked("b"), said("x" * 20_000))
-    assert (len(kept), kept.find(asked("b"))) == (1, None)
+    kept.put(asked("b"), said("x" * 20_000))
+    assert (len(kept), kept.get(asked("b"))) == (1, None)
 
 
 def test_an_answer_with_log_probabilities_is_not_kept() -> None:
-    kept = KeptAnswers(100)
-    kept.keep(asked("a", logprobs=20), said("x", logprobs=(Logprob(1, "x", 0.0),)))
-    kept.keep(asked("b", logprobs=0), said("", 0, logprobs=()))
+    kept = AnswerCache(100)
+    kept.put(asked("a", logprobs=20), said("x", logprobs=(Logprob(1, "x", 0.0),)))
+    kept.put(asked("b", logprobs=0), said("", 0, logprobs=()))
     assert len(kept) == 0
 
 
 def test_what_is_drawn_is_not_kept_and_none_is_when_none_may_be() -> None:
     drawn = Sampling(temperature=1.0)
-    kept, none = KeptAnswers(100), KeptAnswers(0)
-    kept.keep(asked("a", sampling=drawn), said("x"))
-    kept.keep(asked("b", sampling=drawn, mode="exact"), said("x"))
-    none.keep(asked("a"), said("x"))
-    assert (kept.find(asked("a")), kept.find(asked("b")) is not None, len(none)) == (None, True, 0)
+    kept, none = AnswerCache(100), AnswerCache(0)
+    kept.put(asked("a", sampling=drawn), said("x"))
+    kept.put(asked("b", sampling=drawn, mode="exact"), said("x"))
+    none.put(asked("a"), said("x"))
+    assert (kept.get(asked("a")), kept.get(asked("b")) is not None, len(none)) == (None, True, 0)
 
 
 @pytest.mark.parametrize("shape", ["text", "wide text", "tokens", "labels"])
@@ -69,9 +69,9 @@ def test_the_bytes_that_are_counted_are_at_least_those_that_are_taken(shape: str
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        kept = KeptAnswers(100)
+        kept = AnswerCache(100)
         for number in range(50):
-            kept.keep(asked(f"{number:064}"), answer(number))
+            kept.put(asked(f"{number:064}"), answer(number))
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

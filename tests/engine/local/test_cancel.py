@@ -71,7 +71,7 @@ def test_in_the_middle_of_a_long_forced_text_the_run_that_had_begun_is_the_last(
 
 
 def test_its_place_is_free_for_the_next_step(worker: Watched) -> None:
-    """Five for four places: the fifth begins in the very step after the one in which somebody left."""
+    """Five for four limiter: the fifth begins in the very step after the one in which somebody left."""
     worker.submit(*(ask(f"Count to {n}.", sampling=Sampling(max_tokens=300)) for n in range(90, 95)))
     worker.until(lambda: worker.part(4) >= 2)
     assert worker.part(5, "prompt") == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.line import PATIENCE, Line, Size, check_together
+from service.engine.queue import MAX_OVERTAKEN, RequestQueue, RequestSize, check_together
 from service.errors import RequestError
 
 
@@ -19,10 +19,10 @@ class One:
     background: bool = False
 
 
-def line(*waiting: One, requests: int = 8, tokens: int = 1000) -> Line[One]:
-    made: Line[One] = Line(requests=requests, tokens=tokens)
+def line(*waiting: One, requests: int = 8, tokens: int = 1000) -> RequestQueue[One]:
+    made: RequestQueue[One] = RequestQueue(requests=requests, tokens=tokens)
     for one in waiting:
-        made.join(one)
+        made.add(one)
     return made
 
 
@@ -48,33 +48,33 @@ def test_builds_fill_half_of_it_and_a_person_still_joins() -> None:
 def test_people_go_first_in_order_of_arrival_and_the_last_place_is_theirs() -> None:
     build, first, second = One(background=True), One(), One()
     made = line(build, first, second)
-    assert made.next(room=2, places=4) == (first, True)
-    assert made.next(room=1, places=4) == (second, True)
-    assert made.next(room=1, places=4) is None
-    assert made.next(room=2, places=4) == (build, False)
-    assert line(build).next(room=1, places=1) == (build, False)
+    assert made.pop(free=2, concurrency=4) == (first, True)
+    assert made.pop(free=1, concurrency=4) == (second, True)
+    assert made.pop(free=1, concurrency=4) is None
+    assert made.pop(free=2, concurrency=4) == (build, False)
+    assert line(build).pop(free=1, concurrency=1) == (build, False)
 
 
 def test_a_build_that_was_overtaken_often_enough_takes_a_person_s_turn() -> None:
     """Even where only one place is ever free; and only one turn, then people go on."""
     build, later = One(background=True), One(background=True)
-    made = line(build, later, *[One() for _ in range(2 * PATIENCE)])
-    order = [made.next(room=1, places=8) for _ in range(PATIENCE + 2)]
-    assert all(each is not None and not each[0].background for each in order[:PATIENCE])
-    assert order[PATIENCE] == (build, True)
-    assert order[PATIENCE + 1] is not None
-    assert not order[PATIENCE + 1][0].background
+    made = line(build, later, *[One() for _ in range(2 * MAX_OVERTAKEN)])
+    order = [made.pop(free=1, concurrency=8) for _ in range(MAX_OVERTAKEN + 2)]
+    assert all(each is not None and not each[0].background for each in order[:MAX_OVERTAKEN])
+    assert order[MAX_OVERTAKEN] == (build, True)
+    assert order[MAX_OVERTAKEN + 1] is not None
+    assert not order[MAX_OVERTAKEN + 1][0].background
 
 
 def test_who_leaves_is_gone() -> None:
     one = One()
     made = line(one, One())
     assert one in made
-    assert made.leave(one)
-    assert not made.leave(one)
+    assert made.remove(one)
+    assert not made.remove(one)
     assert (len(made), made.tokens) == (1, 10)
     assert len(made.clear()) == 1
-    assert made.next(room=8, places=8) is None
+    assert made.pop(free=8, concurrency=8) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 400)), max_size=120))
@@ -87,13 +87,13 @@ def test_nobody_is_lost_or_served_twice_and_the_bounds_hold(story: list[tuple[bo
         if arrives:
             one = One(tokens, background)
             if not made.full(one):
-                made.join(one)
+                made.add(one)
                 joined.append(one)
             assert len(made) <= 8
             assert made.tokens <= max(1000, max(each.tokens for each in joined))
-        elif (turn := made.next(room=1 + tokens % 3, places=4)) is not None:
+        elif (turn := made.pop(free=1 + tokens % 3, concurrency=4)) is not None:
             served.append(turn[0])
-    while (turn := made.next(room=4, places=4)) is not None:
+    while (turn := made.pop(free=4, concurrency=4)) is not None:
         served.append(turn[0])
     for kind in (False, True):
         assert [one for one in served if one.background is kind] == [one for one in joined if one.background is kind]
@@ -115,7 +115,7 @@ def test_requests_that_could_never_all_be_admitted_are_told_apart(
     count: int, tokens: int, background: bool, refused: bool
 ) -> None:
     """They would be told to come again, and be refused each time. The same rules as for those who do wait decide it."""
-    sizes = [Size(tokens, background)] * count
+    sizes = [RequestSize(tokens, background)] * count
     outcome = pytest.raises(RequestError) if refused else contextlib.nullcontext()
     with outcome:
-        check_together(sizes, places=3, requests=4, tokens=100)
+        check_together(sizes, concurrency=3, requests=4, tokens=100)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 
 
-class Text:
+class Detokenizer:
     """The text of one answer while it grows."""
 
     def __init__(self, stop: tuple[str, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The worker's end of the connection: what the parent says, what it is told, and how it knows that the worker lives.
+"""The connection to the parent process: what it sends, what is sent to it, and how it knows that the worker lives.
 
 In: frames on a socket. Out: messages in `inbox`, frames. Not here: what the messages mean.
 Pings are answered by the thread that reads, so a pong shows that the process lives, and says how long the main thread
@@ -18,7 +18,7 @@ from typing import Any
 from service.engine.local.protocol import Decoder, encode
 
 
-class Parent:
+class ParentConnection:
     """The process that started this one."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -36,7 +36,7 @@ class Parent:
         except OSError:
             os._exit(0)
 
-    def mark(self, *, busy: bool) -> None:
+    def set_busy(self, *, busy: bool) -> None:
         """The main thread begins a unit of work, or waits."""
         self._unit = time.monotonic() if busy else None
 

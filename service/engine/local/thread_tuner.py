@@ -15,10 +15,10 @@ from __future__ import annotations
 WINDOW_S = 0.4  # seconds of computing that one judgement looks at
 CROWDED = 0.75  # of the CPU time that the threads ask for
 IDLE = 0.7  # CPUs that lie idle before there is one thread more
-MOST_PATIENCE = 32  # windows
+MAX_PATIENCE = 32  # windows
 
 
-class Pace:
+class ThreadTuner:
     """The number of threads, between 1 and `most`."""
 
     def __init__(self, most: int) -> None:
@@ -28,7 +28,7 @@ class Pace:
         self._patience = 1  # windows with an idle CPU before the next try; doubles with each try that failed
         self._calm = 0
 
-    def took(self, wall_s: float, cpu_s: float, idle_s: float) -> bool:
+    def record(self, wall_s: float, cpu_s: float, idle_s: float) -> bool:
         """A step took this long, used so much CPU time, and so much lay idle on our CPUs. True: `threads` changed."""
         self._wall += wall_s
         self._cpu += cpu_s
@@ -39,7 +39,7 @@ class Pace:
         self._wall = self._cpu = self._idle = 0.0
         if self.threads > 1 and had < CROWDED * self.threads:
             self.threads -= 1
-            self._patience = min(MOST_PATIENCE, 2 * self._patience)
+            self._patience = min(MAX_PATIENCE, 2 * self._patience)
             self._calm = 0
             return True
         if self.threads == self.most:

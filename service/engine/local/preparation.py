@@ -15,7 +15,7 @@ from typing import Any
 
 from service.errors import RequestError
 
-AT_A_TIME = 2  # more would only take cores from the steps
+MAX_CONCURRENT = 2  # more would only take cores from the steps
 LIMIT_S = 10.0  # the largest grammar and the longest text that are let in take less than 1 s on an idle core
 
 Check = Callable[[], None]
@@ -27,7 +27,7 @@ class Abandoned(Exception):
 
 
 @dataclass
-class _Work:
+class _Preparation:
     then: Callable[[Any], None]
     began: float | None = None
     abandoned: bool = False
@@ -37,23 +37,23 @@ class _Work:
             raise Abandoned
 
 
-class Preparing:
+class PreparationPool:
     """What is being prepared, by id. Every method is called on the main thread."""
 
     def __init__(self, deliver: Callable[[dict[str, Any]], None], *, limit_s: float = LIMIT_S) -> None:
         """`deliver` hands a message to the main loop, from any thread."""
         self._deliver = deliver
         self._limit_s = limit_s
-        self._works: dict[int, _Work] = {}
-        self._turns = threading.BoundedSemaphore(AT_A_TIME)
+        self._works: dict[int, _Preparation] = {}
+        self._turns = threading.BoundedSemaphore(MAX_CONCURRENT)
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._works)
 
-    def begin(self, identifier: int, do: Callable[[Check], Any], then: Callable[[Any], None]) -> None:
-        """Have `do` done on a thread; `settle` calls `then` with what it returns."""
-        work = self._works[identifier] = _Work(then)
+    def submit(self, identifier: int, do: Callable[[Check], Any], then: Callable[[Any], None]) -> None:
+        """Have `do` done on a thread; `complete` calls `then` with what it returns."""
+        work = self._works[identifier] = _Preparation(then)
         threading.Thread(target=self._run, args=(identifier, work, do), daemon=True).start()
 
     def cancel(self, identifier: int) -> bool:
@@ -63,7 +63,7 @@ class Preparing:
             work.abandoned = True
         return work is not None
 
-    def settle(self, message: dict[str, Any]) -> None:
+    def complete(self, message: dict[str, Any]) -> None:
         """Go on with what was prepared, on the main thread. Raises what the work raised."""
         work = self._works.get(message["id"])
         if work is not message["work"]:
@@ -89,7 +89,7 @@ class Preparing:
         message = f"The prompt and the grammar could not be prepared within {self._limit_s:g} s."
         return [(key, RequestError(message, remedy="Make the schema simpler or the prompt shorter.")) for key in late]
 
-    def _run(self, identifier: int, work: _Work, do: Callable[[Check], Any]) -> None:
+    def _run(self, identifier: int, work: _Preparation, do: Callable[[Check], Any]) -> None:
         result, error = None, None
         with self._turns:
             work.began = time.monotonic()
@@ -98,6 +98,6 @@ class Preparing:
                 result = do(work.check)
             except Abandoned:
                 return
-            except Exception as caught:  # noqa: BLE001  (not lost: `settle` raises it on the main thread)
+            except Exception as caught:  # noqa: BLE001  (not lost: `complete` raises it on the main thread)
                 error = caught
         self._deliver({"op": "prepared", "id": identifier, "work": work, "result": result, "error": error})

@@ -20,7 +20,7 @@ TOKEN_BYTES = 48  # an int, and its place in the tuple
 ENTRY_BYTES = 1_024  # the key, the answer's own objects, the map's share
 
 
-class KeptAnswers:
+class AnswerCache:
     """At most `limit` answers by salt and fingerprint, of at most `limit_bytes` together."""
 
     def __init__(self, limit: int, *, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -32,7 +32,7 @@ class KeptAnswers:
         """How many there are."""
         return len(self._answers)
 
-    def find(self, request: Request) -> Answer | None:
+    def get(self, request: Request) -> Answer | None:
         """The answer that was given to this request, unless it refuses to be given one."""
         if not request.reuse or request.fingerprint is None:
             return None
@@ -43,7 +43,7 @@ class KeptAnswers:
         answer, _ = self._answers[key]
         return replace(answer, reused=True, timings=Timings(0.0, 0.0, 0.0))
 
-    def keep(self, request: Request, answer: Answer) -> None:
+    def put(self, request: Request, answer: Answer) -> None:
         """Remember an answer that asking again would give again: greedy, scored, or exact with its seed."""
         deterministic = request.sampling.temperature <= 0 or request.choices or request.mode == "exact"
         if request.fingerprint is None or not deterministic or answer.logprobs is not None:

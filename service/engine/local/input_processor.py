@@ -1,6 +1,6 @@
 """What the parent submitted, made ready to be computed: tokens, grammar, sampler, and whether it fits.
 
-In: `submit` messages of `protocol`. Out: a `Request`, or the error that refuses it before anything is computed.
+In: `submit` messages of `protocol`. Out: a `RunningRequest`, or the error that refuses it before anything is computed.
 Not here: slots, steps, other requests, threads. It may run on any thread.
 
 llama.cpp looks for every control token in every part of a text, so one call with thousands of control tokens takes time
@@ -21,12 +21,12 @@ import llguidance
 from service.engine.local import labels as label_scores
 from service.engine.local.constraint import Constraint, tokenizer_of
 from service.engine.local.context import Context
+from service.engine.local.detokenizer import Detokenizer
 from service.engine.local.generation import Generation
-from service.engine.local.preparing import Check
-from service.engine.local.protocol import Pieces
-from service.engine.local.sampling import Chain
-from service.engine.local.scheduler import Active
-from service.engine.local.tokens import Text
+from service.engine.local.preparation import Check
+from service.engine.local.protocol import Segments
+from service.engine.local.sampling import SamplerChain
+from service.engine.local.scheduler import ScheduledSequence
 from service.errors import PromptTooLong
 
 PART_CHARS = 8_192  # about 10 ms of tokenizing; what is shorter is tokenized in one call
@@ -37,11 +37,11 @@ Scoring = Generator[None, None, list[float]]
 
 
 @dataclass
-class Request:
+class RunningRequest:
     """What the parent submitted, and what has become of it."""
 
     message: dict[str, Any]
-    active: Active
+    sequence: ScheduledSequence
     generation: Generation | None = None
     labels: list[list[int]] | None = None
     neutral: list[int] = field(default_factory=list)  # tokens of the content-free prompt
@@ -53,17 +53,17 @@ class Request:
     @property
     def id(self) -> int:
         """The parent's id."""
-        return self.active.id
+        return self.sequence.id
 
 
 def is_costly(message: dict[str, Any]) -> bool:
     """Whether making it ready could take longer than a few milliseconds."""
     if message.get("lark") is not None or message.get("labels"):
         return True
-    return sum(len(text) for text, _ in message["pieces"]) > PART_CHARS
+    return sum(len(text) for text, _ in message["segments"]) > PART_CHARS
 
 
-class Intake:
+class InputProcessor:
     """Makes requests for one loaded model."""
 
     def __init__(self, context: Context) -> None:
@@ -73,7 +73,7 @@ class Intake:
         control = sorted(context.control_texts(), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, control))) if control else None
 
-    def tokens(self, pieces: Pieces, check: Check = lambda: None) -> list[int]:
+    def tokens(self, pieces: Segments, check: Check = lambda: None) -> list[int]:
         """A prompt's token ids, with one beginning-of-sequence token where the model wants it.
 
         Raises PromptTooLong as soon as they are surely more than the context holds; `check` is called in between.
@@ -95,7 +95,7 @@ class Intake:
         if count > most:
             raise too_long(self._context.n_ctx, count, at_least=True)
 
-    def _parts(self, pieces: Pieces) -> Iterator[tuple[str, bool]]:
+    def _parts(self, pieces: Segments) -> Iterator[tuple[str, bool]]:
         """The pieces, long ones cut in front of control tokens into parts of `PART_CHARS` or more."""
         for text, special in pieces:
             start = 0
@@ -106,13 +106,15 @@ class Intake:
                         start = match.start()
             yield text[start:], special
 
-    def request(self, message: dict[str, Any], check: Check = lambda: None) -> Request:
+    def request(self, message: dict[str, Any], check: Check = lambda: None) -> RunningRequest:
         """The request, ready to be given a slot. Raises PromptTooLong, SchemaUnsupported."""
-        prompt = self.tokens(message["pieces"], check)
+        prompt = self.tokens(message["segments"], check)
         prompt = prompt or [self._context.bos if self._context.bos >= 0 else self._context.eos]
         if len(prompt) >= self._context.n_ctx:
             raise too_long(self._context.n_ctx, len(prompt))
-        active = Active(message["id"], prompt, message["exact"], message["background"], salt=message["salt"])
+        sequence = ScheduledSequence(
+            message["id"], prompt, message["exact"], message["background"], salt=message["salt"]
+        )
         if message["labels"]:
             found = label_scores.sequences(self._context, message["labels"], check)
             neutral = self.tokens(message["neutral"], check)
@@ -123,7 +125,7 @@ class Intake:
                     limit=self._context.n_ctx,
                     count=longest,
                 )
-            return Request(message, active, labels=found, neutral=neutral)
+            return RunningRequest(message, sequence, labels=found, neutral=neutral)
         constraint = None
         if message["lark"] is not None:
             check()
@@ -132,14 +134,14 @@ class Intake:
         sampling = message["sampling"]
         generation = Generation(
             self._context,
-            Chain(self._context, sampling, prompt),
+            SamplerChain(self._context, sampling, prompt),
             constraint,
-            Text(tuple(sampling["stop"])),
+            Detokenizer(tuple(sampling["stop"])),
             min(sampling["max_tokens"], self._context.n_ctx - len(prompt)),
             message["logprobs"],
             message["force"],
         )
-        return Request(message, active, generation)
+        return RunningRequest(message, sequence, generation)
 
     def _guidance(self) -> llguidance.LLTokenizer:
         with self._lock:

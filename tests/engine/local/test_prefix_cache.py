@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.engine.local.prefix_files import PrefixFiles
-from service.engine.local.prefixes import Prefixes, State
+from service.engine.local.prefix_cache import PrefixCache, State
+from service.engine.local.prefix_store import PrefixStore
 
 MAKER = {"model": "a" * 64, "version": "1"}
 KEY = b"k" * 32
@@ -23,14 +23,14 @@ def state(size: int, fill: int = 1) -> State:
     return np.full(size, fill, dtype=np.uint8)
 
 
-def files(folder: Path, limit: int = 1 << 20, **maker: Any) -> PrefixFiles:
-    return PrefixFiles(folder, {**MAKER, **maker}, key=KEY, limit_bytes=limit)
+def files(folder: Path, limit: int = 1 << 20, **maker: Any) -> PrefixStore:
+    return PrefixStore(folder, {**MAKER, **maker}, key=KEY, limit_bytes=limit)
 
 
 def saved(folder: Path, *tokens: int, fill: int = 1) -> Path:
     """One prefix on disk, through the door."""
     keeper = files(folder)
-    kept = Prefixes(1 << 20, chunk=2, files=keeper)
+    kept = PrefixCache(1 << 20, chunk=2, files=keeper)
     kept.keep(list(tokens), len(tokens), state(100, fill), None)
     keeper.flush(5)
     (prefix,) = (each for each in kept if each.tokens == list(tokens))
@@ -39,19 +39,19 @@ def saved(folder: Path, *tokens: int, fill: int = 1) -> Path:
 
 
 def test_a_beginning_is_worth_keeping_the_second_time_it_is_shared() -> None:
-    kept = Prefixes(1000, chunk=2)
+    kept = PrefixCache(1000, chunk=2)
     assert [kept.worth_keeping([1, 2, 3]) for _ in range(2)] == [False, True]
     kept.keep([1, 2, 3], 2, state(10))
     assert not kept.worth_keeping([1, 2, 9])  # the same whole chunks are kept already
 
 
 def test_a_conversation_that_grows_is_never_kept() -> None:
-    kept = Prefixes(1000, chunk=2)
+    kept = PrefixCache(1000, chunk=2)
     assert not any(kept.worth_keeping(list(range(turn))) for turn in range(2, 40, 2))
 
 
 def test_memory_is_bounded_and_what_was_asked_for_goes_last() -> None:
-    kept = Prefixes(250, chunk=2)
+    kept = PrefixCache(250, chunk=2)
     kept.keep([1], 0, state(100), None)
     kept.keep([2], 0, state(100))
     kept.keep([3], 0, state(100))
@@ -62,7 +62,7 @@ def test_memory_is_bounded_and_what_was_asked_for_goes_last() -> None:
 
 
 def test_a_limit_of_nothing_keeps_nothing(tmp_path: Path) -> None:
-    kept = Prefixes(0, chunk=2, files=files(tmp_path, 0))
+    kept = PrefixCache(0, chunk=2, files=files(tmp_path, 0))
     assert [kept.worth_keeping([1, 2]) for _ in range(3)] == [False] * 3
     kept.keep([1, 2], 2, state(1), None)
     assert len(kept) == 0
@@ -71,7 +71,7 @@ def test_a_limit_of_nothing_keeps_nothing(tmp_path: Path) -> None:
 
 def test_what_was_saved_is_there_after_a_restart_bit_for_bit(tmp_path: Path) -> None:
     saved(tmp_path, 1, 2, 3, fill=7)
-    kept = Prefixes(1 << 20, chunk=2, files=files(tmp_path))
+    kept = PrefixCache(1 << 20, chunk=2, files=files(tmp_path))
     (prefix,) = kept
     assert (prefix.tokens, prefix.canonical, kept.size_bytes) == ([1, 2, 3], 3, 0)
     found = kept.state(prefix)
@@ -82,7 +82,7 @@ def test_what_was_saved_is_there_after_a_restart_bit_for_bit(tmp_path: Path) -> 
 
 def test_evicted_from_memory_it_is_read_again(tmp_path: Path) -> None:
     keeper = files(tmp_path)
-    kept = Prefixes(150, chunk=2, files=keeper)
+    kept = PrefixCache(150, chunk=2, files=keeper)
     for token in (1, 2):
         kept.keep([token], 0, state(100, token), None)
         keeper.flush(5)
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_deleted_and_not_used(tmp_path: Path, where: int) -> N
     data = bytearray(path.read_bytes())
     data[where] ^= 1
     path.write_bytes(data)
-    kept = Prefixes(1 << 20, chunk=2, files=files(tmp_path))
+    kept = PrefixCache(1 << 20, chunk=2, files=files(tmp_path))
     assert all(kept.state(each) is None for each in list(kept))
     assert len(kept) == 0
     assert not path.exists()
@@ -148,7 +148,7 @@ def test_a_volume_that_cannot_be_written_to_is_survived(tmp_path: Path) -> None:
     blocked = tmp_path / "prefixes"
     blocked.write_text("")
     keeper = files(blocked)
-    kept = Prefixes(1 << 20, chunk=2, files=keeper)
+    kept = PrefixCache(1 << 20, chunk=2, files=keeper)
     kept.keep([1, 2], 2, state(10), None)
     keeper.flush(5)
     assert keeper.problem is not None
@@ -175,14 +175,14 @@ def test_what_somebody_without_the_key_wrote_is_removed_said_and_not_used(
 ) -> None:
     """Everything that the volume tells is as it should be, the name and the digest too; only the key was missing."""
     made = forged(saved(tmp_path, 1, 2, 3), fill=9)
-    assert len(Prefixes(1 << 20, chunk=2, files=files(tmp_path))) == 0
+    assert len(PrefixCache(1 << 20, chunk=2, files=files(tmp_path))) == 0
     assert not made.exists()
     assert made.name in caplog.text
 
 
 def test_a_valid_file_is_not_taken_for_another_ones(tmp_path: Path) -> None:
     first, second = saved(tmp_path, 1, 2, 3), saved(tmp_path, 4, 5, 6)
-    kept = Prefixes(1 << 20, chunk=2, files=files(tmp_path))
+    kept = PrefixCache(1 << 20, chunk=2, files=files(tmp_path))
     first.write_bytes(second.read_bytes())
     assert [kept.state(prefix) is None for prefix in list(kept) if prefix.tokens == [1, 2, 3]] == [True]
 
@@ -195,7 +195,7 @@ def test_a_pipe_among_the_files_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_services_with_different_keys_share_a_volume_and_no_files(tmp_path: Path) -> None:
     path = saved(tmp_path, 1, 2, 3)
-    assert PrefixFiles(tmp_path, MAKER, key=b"o" * 32, limit_bytes=1 << 20).index() == []
+    assert PrefixStore(tmp_path, MAKER, key=b"o" * 32, limit_bytes=1 << 20).index() == []
     assert path.exists()
 
 
@@ -208,7 +208,7 @@ def test_files_from_before_there_were_salts_are_removed(tmp_path: Path) -> None:
 
 def test_only_what_is_for_everybody_is_written_and_for_nobody_else_to_read(tmp_path: Path) -> None:
     keeper = files(tmp_path / "prefixes")
-    kept = Prefixes(1 << 20, chunk=2, files=keeper)
+    kept = PrefixCache(1 << 20, chunk=2, files=keeper)
     before = os.umask(0)
     try:
         kept.keep([1, 2], 2, state(10), "somebody")
@@ -223,7 +223,7 @@ def test_only_what_is_for_everybody_is_written_and_for_nobody_else_to_read(tmp_p
 
 
 def test_a_beginning_is_counted_and_found_under_its_own_salt_only() -> None:
-    kept = Prefixes(1000, chunk=2)
+    kept = PrefixCache(1000, chunk=2)
     assert [kept.worth_keeping([1, 2], salt) for salt in ("a", "b", "a")] == [False, False, True]
     kept.keep([1, 2], 2, state(10), "a")
     assert [kept.worth_keeping([1, 2], salt) for salt in ("a", "b")] == [False, True]
