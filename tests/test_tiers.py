@@ -1,4 +1,4 @@
-"""Every test has exactly one tier, the table names what exists, and durations say which test is too slow."""
+"""Every test has exactly one tier, each row of the table names a test, and durations say which test is too slow."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from service.evaluation import statistics
+from tests.tiers import draws
 
 
 def test_wilson_is_scipys_and_statsmodels_on_five_thousand_tables() -> None:
@@ -59,10 +60,11 @@ def test_cases_without_a_loss_is_where_the_exact_test_begins_to_exclude_a_drop(t
     assert statistics.not_worse(0, 0, n, tolerance) <= alpha < statistics.not_worse(0, 0, n - 1, tolerance)
 
 
+@pytest.mark.draws
 def test_holm_is_statsmodels() -> None:
     """To 1e-12, in the order in which they came."""
     random = np.random.default_rng(2)
-    for _ in range(40):
+    for _ in range(draws(10, 40)):
         values = random.random(int(random.integers(1, 12))) ** 3
         assert statistics.holm(list(values)) == pytest.approx(multipletests(values, method="holm")[1], abs=1e-12)
 
@@ -88,10 +90,11 @@ def test_the_interval_of_a_paired_difference_is_what_its_test_does_not_reject() 
                 assert abs(z) == pytest.approx(stats.norm.ppf(0.975), abs=1e-5)
 
 
+@pytest.mark.draws
 def test_not_worse_keeps_its_error_rate_exactly() -> None:
     """Summed over every table, for many rates of losses: a true drop of the tolerance gets p <= 5 % at most 5 % of
-    the time."""
-    for n, tolerance in ((12, 0.1), (30, 0.05), (60, 0.05)):
+    the time. The sum over the tables of 60 cases is left to `make test-all`."""
+    for n, tolerance in ((12, 0.1), (30, 0.05), (60, 0.05))[: draws(2, 3)]:
         tables = [(a, b) for a in range(n + 1) for b in range(n + 1 - a)]
         accepted = np.array([statistics.not_worse(a, b, n, tolerance) <= 0.05 for a, b in tables])
         counts = np.array([(a, b, n - a - b) for a, b in tables])
