@@ -1,8 +1,9 @@
 """Sameboat: a prompt, its model and its service, provably in the same boat.
 
-The rooms of this package, from the ground up; each imports only from the floors below it:
+The rooms of this package, from the ground up. Each imports only from the floors below it:
 
-    0  errors, keys, strict_json, text_files, folders, private_files, settings, children
+    0  errors, keys, strict_json, text_files, folders, private_files, settings, children, and the shared helpers
+       json_pointer, atomic_files, file_lock, backoff, safe_paths
     1  resources, exposure, models
     2  engine
     3  prompts

@@ -1,4 +1,4 @@
-"""The one exception tree. Every error names what is wrong, and where it can, the key, and what to do.
+"""The one exception tree. Every error names the problem and, where possible, the key at fault and the remedy.
 
     SameboatError
     ├── SettingsError            a setting is missing or unusable
@@ -11,26 +11,26 @@
     │   └── ModelDoesNotFit      it needs more memory than this container may use
     ├── PromptError              a prompt file cannot be used
     │   ├── UnknownPrompt        no promoted prompt has this name
-    │   └── LockMismatch         what is here is not what the lock says was promoted
-    ├── RequestError             a request cannot be answered as asked
+    │   └── LockMismatch         the files or the model are not those that were promoted
+    ├── RequestError             the caller must change the request
     │   ├── InputsError          the inputs do not match the prompt's schema
     │   ├── SchemaUnsupported    an output schema holds a keyword that cannot be enforced
     │   ├── PromptTooLong        the rendered prompt and its answer exceed the context
-    │   └── NotSupported         this engine or model has no such ability
+    │   └── NotSupported         this engine or model does not have the ability
     ├── EngineError              the engine did not answer
-    │   ├── EngineBusy           the queue is full: come back after `retry_after_s`
+    │   ├── EngineBusy           the queue is full: try again after `retry_after_s`
     │   ├── EngineUnavailable    loading, restarting, draining or failed
     │   ├── DeadlineExceeded     the request's own deadline passed
-    │   ├── RequestFailed        the engine broke at this one request; others go on
-    │   └── RemoteError          the remote engine refused or broke
+    │   ├── RequestFailed        the engine failed at this one request
+    │   └── RemoteError          the remote engine refused or failed
     ├── EvaluationError          cases, checks or a recording cannot be used
     └── BuildError               a build cannot be accepted or go on
-        └── DatabaseUnavailable  the builds' database does not answer now: come back after `retry_after_s`
+        └── DatabaseUnavailable  the builds' database does not answer: try again after `retry_after_s`
 
-What `builds/` tells apart among its own BuildErrors stands where it is raised.
+`builds/` defines further kinds of BuildError where it raises them.
 `http/problems.py` is the only place that turns these into status codes.
 
-An error stays short, whatever was sent: `short_name`, `pointer` and `nearest` cut the names that a caller wrote, and
+An error stays short, whatever was sent: `short_name` and `did_you_mean` cut the names that a caller wrote, and
 `join_first` limits a list of problems.
 """
 
@@ -43,6 +43,7 @@ from itertools import islice
 MAX_NAME = 80  # characters of a caller's name that an error repeats
 MAX_POINTER = 1000  # characters of a JSON pointer
 MAX_LISTED = 20  # problems, or known names, that one error lists
+SIMILAR = 0.7  # difflib's ratio, 0 to 1: above OpenAI's own `function_call` beside `tool_calls`, which is 0.61
 MAX_KNOWN = 1000  # known names that an unknown one is compared with
 
 
@@ -52,22 +53,16 @@ def short_name(name: object) -> str:
     return repr(text) if len(text) <= MAX_NAME else f"{text[:MAX_NAME]!r}..."
 
 
-def nearest(name: object, known: Iterable[str], least: float = 0.5) -> str | None:
-    """The known name that was probably meant; `least` is how alike they must be, 0 to 1.
+def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:
+    """The clause "did you mean 'x'?" with the most similar known name, or `otherwise` if none is similar.
 
-    A name that is too long to be repeated is near to none.
+    A name of more than `MAX_NAME` characters is similar to none.
     """
     text = str(name)
     if len(text) > MAX_NAME:
-        return None
-    return next(iter(difflib.get_close_matches(text, list(islice(known, MAX_KNOWN)), 1, least)), None)
-
-
-def pointer(parts: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901, section 3). Names in it are cut, and of a long one only the end is given."""
-    short = (text if len(text) <= MAX_NAME else text[:MAX_NAME] + "..." for text in map(str, parts))
-    whole = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in short)
-    return whole if len(whole) <= MAX_POINTER else "/..." + whole[-MAX_POINTER:]
+        return otherwise
+    similar = difflib.get_close_matches(text, list(islice(known, MAX_KNOWN)), 1, SIMILAR)
+    return f"did you mean {similar[0]!r}?" if similar else otherwise
 
 
 def join_first(items: Sequence[str], separator: str = "; ") -> str:
@@ -79,14 +74,14 @@ def join_first(items: Sequence[str], separator: str = "; ") -> str:
 class SameboatError(Exception):
     """Base of everything Sameboat raises on purpose. `str(error)` is one clear sentence for a person.
 
-    `key` is the setting, field or JSON pointer at fault; `remedy` says what to do about it.
+    `key` is the setting, field or JSON pointer at fault. `remedy` is a sentence about what to do.
     """
 
     def __init__(self, message: str, *, key: str | None = None, remedy: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.key = key
-        self.remedy = remedy
+        self.remedy = remedy[:1].upper() + remedy[1:] if remedy else remedy
 
     def __str__(self) -> str:
         """The message, with the remedy behind it when there is one."""
@@ -110,7 +105,7 @@ class ModelMissing(ModelError):
 
 
 class ModelFetchError(ModelError):
-    """No source could deliver the model; the message lists what each one said."""
+    """No source could deliver the model. The message lists the error of each source."""
 
 
 class ModelCorrupt(ModelError):
@@ -126,7 +121,7 @@ class ModelDoesNotFit(ModelError):
 
 
 class PromptError(SameboatError):
-    """A prompt file cannot be used. The message says where (file and line), what, and what to do."""
+    """A prompt file cannot be used. The message has file, line, problem and remedy."""
 
 
 class UnknownPrompt(PromptError):
@@ -134,15 +129,15 @@ class UnknownPrompt(PromptError):
 
 
 class LockMismatch(PromptError):
-    """A promoted prompt, its cases or its model differ from what its lock pins; the message names what differs."""
+    """A promoted prompt, its cases or its model differ from its lock. The message names each difference."""
 
 
 class RequestError(SameboatError):
-    """A request cannot be answered as it was asked. The caller must change it."""
+    """A request cannot be answered in this form. The caller must change it."""
 
 
 class InputsError(RequestError):
-    """Inputs do not match the prompt's schema. `problems` holds (JSON pointer, message) pairs, without the values."""
+    """Inputs do not match the prompt's schema. `problems` holds (JSON pointer, message) pairs without the values."""
 
     def __init__(self, message: str, problems: list[tuple[str, str]], *, remedy: str | None = None) -> None:
         super().__init__(message, key=problems[0][0] if problems else None, remedy=remedy)
@@ -158,8 +153,8 @@ class SchemaUnsupported(RequestError):
 
 
 class PromptTooLong(RequestError):
-    """The prompt's tokens do not leave room for an answer. `limit` and `count` are in tokens; with `at_least` they were
-    not all counted."""
+    """The prompt's tokens do not leave room for an answer. `limit` and `count` are in tokens. With `at_least`, counting
+    stopped at `count`."""
 
     def __init__(
         self, message: str, *, limit: int, count: int, at_least: bool = False, remedy: str | None = None
@@ -189,7 +184,7 @@ class EngineBusy(EngineError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine is loading, restarting after a crash, draining, or has failed; the message says which."""
+    """The engine is loading, restarting after a crash, draining, or has failed. The message says which."""
 
 
 class DeadlineExceeded(EngineError):
@@ -197,7 +192,7 @@ class DeadlineExceeded(EngineError):
 
 
 class RequestFailed(EngineError):
-    """The engine broke at this request and at no other. `id` is under which the log tells why."""
+    """The engine failed at this one request. The log has the reason under `id`."""
 
     def __init__(self, message: str, *, id: str) -> None:
         super().__init__(message)
@@ -205,8 +200,9 @@ class RequestFailed(EngineError):
 
 
 class RemoteError(EngineError):
-    """The remote engine refused or broke. `status` is its HTTP status, or None when it could not be reached; `key` the
-    parameter that it complains of, when it says so."""
+    """The remote engine refused or failed. `status` is its HTTP status, or None if it could not be reached.
+
+    `key` is the parameter at fault, if the engine names one."""
 
     def __init__(
         self,
@@ -222,7 +218,7 @@ class RemoteError(EngineError):
 
 
 class EvaluationError(SameboatError):
-    """Cases, checks or a recording cannot be used; never a silent pass."""
+    """Cases, checks or a recording cannot be used. Without them nothing passes."""
 
 
 class BuildError(SameboatError):
@@ -230,7 +226,7 @@ class BuildError(SameboatError):
 
 
 class DatabaseUnavailable(BuildError):
-    """The builds' database does not answer, or cannot take more, now; `retry_after_s` is when to come again."""
+    """The builds' database does not answer, or cannot take more. Try again after `retry_after_s` seconds."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)

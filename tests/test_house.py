@@ -15,8 +15,8 @@ from tests import prose, raises
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "keys"},
-    {"text_files", "strict_json"},
+    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths"},
+    {"text_files", "strict_json", "json_pointer"},
     {"settings", "folders", "private_files", "children"},
     {"resources", "exposure", "models"},
     {"engine"},

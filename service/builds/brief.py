@@ -17,7 +17,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
 
-from service.builds import paths
+from service import safe_paths
+from service.builds import automation as automation_files
 from service.errors import InputsError, join_first
 
 MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
@@ -130,7 +131,7 @@ def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
     """
     found: list[Attachment] = []
     problems: list[tuple[str, str]] = []
-    names = paths.PathSet()
+    names = safe_paths.PathSet()
     for index, given in enumerate(brief.attachments):
         where = f"/attachments/{index}"
         if wrong := _wrong_name(given.name, automation=automation) or names.add(given.name):
@@ -165,9 +166,9 @@ def decode(name: str, url: str) -> Attachment:
 
 def _wrong_name(name: str, *, automation: bool) -> str | None:
     """Why a name cannot be an attachment's, though a repository may hold it; or None."""
-    folded = paths.key(name)
+    folded = safe_paths.key(name)
     if folded in RESERVED or ("/" in name and folded.split("/")[0] in RESERVED | {"index.html"}):
         return "is a name that the build writes itself"
-    if not automation and paths.automation(name):
+    if not automation and automation_files.obeyed(name):
         return "is run or obeyed by CI, Git or an editor; an operator can allow it with SAMEBOAT_BUILD_AUTOMATION"
     return None

@@ -23,6 +23,7 @@ from typing import Literal
 import httpcore
 import httpx
 
+from service.backoff import Backoff, parse_retry_after
 from service.builds.guard import Allowed, Refused, Resolver, Target, check, resolve
 from service.errors import BuildError
 
@@ -31,6 +32,7 @@ __all__ = ["LATE_GAPS_S", "Allowed", "Attempt", "Refused", "check", "gap_s", "ju
 TIMEOUT_S = 20.0  # Standard Webhooks: between 15 and 30 s
 MAX_ANSWER_BYTES = 2048
 # Client errors after which the same request may still succeed; every other 4xx is permanent.
+GAPS = Backoff(1.0, 60.0, longest_asked_s=3600.0)
 RETRIED = {408, 409, 425, 429}
 LATE_GAPS_S = (300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 24 * 3600.0)  # when the deadline has passed
 
@@ -170,15 +172,13 @@ def judge(status: int, said: str, retry_after: str | None, location: str | None 
     if 300 <= status < 400:  # it would answer the same tomorrow, and where it leads was never checked
         target = f" to {location[:500]!r}" if location else ""
         return Attempt("never", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}")
-    after = float(retry_after) if retry_after and retry_after.isdecimal() else None
     if 200 <= status < 300:
         return Attempt("delivered", status, said)
     if 400 <= status < 500 and status not in RETRIED:
         return Attempt("never", status, said)
-    return Attempt("again", status, said, after)
+    return Attempt("again", status, said, parse_retry_after(retry_after))
 
 
 def gap_s(attempt: int, retry_after_s: float | None = None) -> float:
     """Seconds between attempt number `attempt` (from 1) and the next: 1, 2, 4, 8, ... 60, or what the answer asked."""
-    gap = float(min(60, 2 ** min(attempt - 1, 10)))
-    return max(gap, min(retry_after_s, 3600.0)) if retry_after_s is not None else gap
+    return GAPS.wait_s(attempt, asked_s=retry_after_s)

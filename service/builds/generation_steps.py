@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from service.backoff import Backoff
 from service.builds import rounds, secrets_scan
 from service.builds.brief import Attachment
 from service.builds.budget import Budget
@@ -33,6 +34,7 @@ Candidate = dict[str, Any]  # files: path to sha256; maker; passed; failed; cut;
 NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work
 TRIES = 3  # of one maker, when its answer is unusable
 RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the maker after this one, at most so long
+REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)
 SAME = "The answer is the app as it was; change what the failing checks ask for."
 
 
@@ -158,8 +160,9 @@ class GenerationSteps:
                 break
             except EngineError as error:
                 self.store.event(build, "model", str(error), maker=name)
-                wait_s = min(error.retry_after_s or 2.0**number, budget.for_generation(time.time()))
-                self.shutdown.sleep(min(wait_s, 30.0))  # an engine that refuses because all are leaving is no answer
+                left_s = budget.for_generation(time.time())
+                wait_s = REFUSALS.wait_s(number, asked_s=error.retry_after_s, left_s=left_s)
+                self.shutdown.sleep(wait_s)  # an engine that refuses because all are leaving is no answer
             except SameboatError as error:  # the request itself is refused: trying it again changes nothing
                 self.store.event(build, "model", str(error), maker=name)
                 break

@@ -1,35 +1,20 @@
-"""Locks between processes of one machine, by `flock(2)`: the kernel gives them back when the holder dies, however."""
+"""The locks of processes that run builds: one process per SQLite file, and one name per worker."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
+from service import file_lock
 from service.errors import BuildError
-
-
-@contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Wait for the lock and hold it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def take(path: Path) -> int:
     """Take the lock for this process's life, or say who has it. The handle must be kept. Raises BuildError."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    handle, taken = file_lock.take(path)
+    if not taken:
         other = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
         os.close(handle)
         raise BuildError(
@@ -37,7 +22,7 @@ def take(path: Path) -> int:
             key="state_dir",
             remedy="One process per SQLite file: stop it, set SAMEBOAT_STATE_DIR, or give all of them one DATABASE_URL "
             "of a Postgres.",
-        ) from None
+        )
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     return handle
@@ -50,10 +35,8 @@ def claim_worker_slot(folder: Path) -> tuple[int, str]:
     processes that live at the same time never share one.
     """
     for number in itertools.count():
-        handle = os.open(folder / f"worker-{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        handle, taken = file_lock.take(folder / f"worker-{number}.lock")
+        if not taken:
             os.close(handle)
             continue
         name = os.read(handle, 64).decode("ascii", errors="replace").strip()

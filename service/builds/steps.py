@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from service.backoff import Backoff
 from service.builds import rounds, secrets_scan
 from service.builds.browser import Check
 from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
@@ -27,6 +28,7 @@ from service.builds.verify import about_the_repository, verify
 from service.errors import BuildError, SameboatError
 
 AUTHOR, EMAIL = "Sameboat", "builds@sameboat.invalid"
+LOOKS = Backoff(0.25, 5.0, factor=1.5)
 CHECKS_SHARE = 0.25  # of the time for making: translations beyond it are left out
 CUT = "index.html is whole: the answer was cut, and the page is closed where it ended"
 OURS = {"README.md", "LICENSE", STAMP, "commit message"}  # hold the brief's own words
@@ -267,18 +269,19 @@ class Steps(GenerationSteps):
         row = self._wanted(build)
         budget = self._budget(build)
         url, headers = sites.reached(f"{published['pages_url']}{STAMP}", self.settings.host)
-        wait_s = 0.25
+        looks = 0
         with httpx.Client(timeout=10.0, follow_redirects=True, headers=headers) as client:
             while True:
                 seen = _stamp(client, f"{url}?{pushed['commit_sha']}-{int(time.time())}")
                 if seen == {"build": public_id(row), "round": row["brief"]["round"]}:
                     self.store.event(build, "live", "The site serves this build.")
                     return True
+                looks += 1
+                wait_s = LOOKS.wait_s(looks)
                 if budget.for_publishing(time.time()) <= wait_s:
                     self.store.event(build, "unconfirmed", "The site does not serve this build yet; time is up.")
                     return False
                 self.shutdown.sleep(wait_s)
-                wait_s = min(5.0, wait_s * 1.5)
 
     def finish(
         self, build: str, best: Candidate, pushed: Mapping[str, Any], published: Mapping[str, Any]

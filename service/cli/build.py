@@ -17,12 +17,13 @@ from rich.table import Table
 
 from service import exposure, text_files
 from service import settings as settings_module
+from service.backoff import Backoff
 from service.errors import BuildError
 from service.settings import Settings
 
 OVER = ("done", "failed", "cancelled")
 LOOK_S = 0.5
-AWAY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # waits for a service that is being replaced
+AWAY = Backoff(1.0, 30.0)  # waits for a service that is being replaced
 app = typer.Typer(help="Builds: post a brief, watch it, look at it.", no_args_is_help=True)
 Url = Annotated[str | None, typer.Option(help="The service. Default: the settings' public URL, or host and port.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per thing, for scripts.")]
@@ -120,7 +121,7 @@ def _events(client: httpx.Client, build: str, after: str) -> Iterator[tuple[str,
 
 def _get_patiently(client: httpx.Client, build: str) -> dict[str, Any]:
     """The build, also of a service that is away for a while. Raises BuildError when it stays away."""
-    for wait_s in AWAY_S:
+    for wait_s in AWAY.waits_s(6):
         try:
             shown: dict[str, Any] = _request(client, "GET", f"/builds/{build}")
             return shown

@@ -14,8 +14,6 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache as cache_once
-from itertools import count
 from pathlib import Path
 from statistics import geometric_mean, median
 
@@ -43,12 +41,6 @@ from service.settings import Settings
 MEASURED = {"context": 1024, "parallel": 8, "reuse_answers": 0, "prefix_cache_bytes": 0}
 
 
-@cache_once
-def floor() -> int:
-    """With fewer cases than this no answers at all could show that a copy is not worse: not one of them changed."""
-    return next(n for n in count(1) if statistics.not_worse(0, 0, n, verdict.TOLERANCE) <= verdict.ALPHA)
-
-
 @dataclass
 class TuningCandidate:
     """The parent, or one of its copies."""
@@ -73,7 +65,8 @@ class TuningCandidate:
     def may_replace_parent(self) -> bool:
         """Whether the cases say that it may replace its parent: a PASS, and none with enough cases that is not one."""
         words = {each.word for each in self.verdicts.values()}
-        unsure = [each for each in self.verdicts.values() if each.word == "NOT ENOUGH EVIDENCE" and each.n >= floor()]
+        least = statistics.cases_without_a_loss(verdict.TOLERANCE, verdict.ALPHA)
+        unsure = [one for one in self.verdicts.values() if one.word == "NOT ENOUGH EVIDENCE" and one.n >= least]
         return "PASS" in words and "REGRESSION" not in words and not unsure
 
 
@@ -208,6 +201,7 @@ def cpu(path: Path = Path("/proc/cpuinfo")) -> str:
 def rows_of(found: list[TuningCandidate]) -> list[dict[str, object]]:
     """What was measured, one row per candidate: MB, tokens a second, speed-up, and per prompt the score and verdict."""
     rows: list[dict[str, object]] = []
+    least = statistics.cases_without_a_loss(verdict.TOLERANCE, verdict.ALPHA)
     for each in found:
         row: dict[str, object] = {
             "model": each.model.name,
@@ -220,7 +214,7 @@ def rows_of(found: list[TuningCandidate]) -> list[dict[str, object]]:
             passed = sum(all(check[case] for check in checks.values()) for case in cases)
             said = each.verdicts.get(prompt)
             low, high = statistics.wilson(passed, len(cases))
-            word = f", {said.word}" if said and (len(cases) >= floor() or said.word == "REGRESSION") else ""
+            word = f", {said.word}" if said and (len(cases) >= least or said.word == "REGRESSION") else ""
             row[prompt.replace("-", "_")] = f"{passed}/{len(cases)} ({100 * low:.0f} to {100 * high:.0f} %){word}"
         rows.append(row)
     return rows

@@ -13,16 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
-import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
+from service.backoff import Backoff, parse_retry_after
 from service.engine.limiter import ConcurrencyLimiter
 from service.engine.openai_wire import AnswerReader, parse_event, request_body
 from service.engine.queue import RequestSize
@@ -39,7 +37,7 @@ from service.errors import (
 from service.settings import Settings
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
-LONGEST_WAIT_S = 60.0
+BACKOFF = Backoff(0.5, 60.0, jitter=0.5, longest_asked_s=60.0)
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of waiting tokens errs upwards
 
@@ -311,14 +309,14 @@ class RemoteEngine:
                     raise RemoteError(
                         f"{self._client.base_url} cannot be reached: {type(error).__name__}.", retry_after_s=5.0
                     ) from None
-                wait = _backoff(number, None)
+                wait = BACKOFF.wait_s(number + 1)
             else:
                 if response.status_code == 200:
                     return response
                 failure = await _failure(response)
                 if last or response.status_code not in RETRIED:
                     raise failure
-                wait = _backoff(number, failure.retry_after_s)
+                wait = BACKOFF.wait_s(number + 1, asked_s=failure.retry_after_s)
             self._counters["retries"] += 1
             await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
@@ -349,14 +347,6 @@ def _base(url: str) -> str:
     return url.rstrip("/") + "/"
 
 
-def _backoff(number: int, asked_s: float | None) -> float:
-    """Seconds before the next try: what the server asks for, else 0.5, 1, 2, ... with full jitter on the upper half."""
-    if asked_s is not None:
-        return min(asked_s, LONGEST_WAIT_S)
-    step: float = min(0.5 * 2.0**number, LONGEST_WAIT_S)
-    return step * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, not a secret)
-
-
 async def _failure(response: httpx.Response) -> RemoteError:
     """The server's error in its own words, cut short; a key that the server may echo is never repeated."""
     try:
@@ -378,18 +368,7 @@ async def _failure(response: httpx.Response) -> RemoteError:
     return RemoteError(
         f"The server answered {response.status_code}" + (f": {said[:300]}" if said else "."),
         status=response.status_code,
-        retry_after_s=_retry_after(response.headers.get("retry-after", "")),
+        retry_after_s=parse_retry_after(response.headers.get("retry-after")),
         key=fault if isinstance(fault, str) else None,
         remedy=hint,
     )
-
-
-def _retry_after(header: str) -> float | None:
-    """Seconds to wait, from either form of RFC 9110 section 10.2.3: a number, or a date."""
-    if re.fullmatch(r"\d+(\.\d+)?", header):
-        return float(header)
-    try:
-        then = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, then.timestamp() - time.time())

@@ -16,6 +16,7 @@ from typing import Any
 
 from rapidfuzz import fuzz
 
+from service import json_pointer
 from service.engine.schema.grammar import validator_for
 from service.errors import EvaluationError, InputsError
 from service.evaluation import regex
@@ -153,15 +154,10 @@ ABSENT = _Absent()
 
 def at_pointer(value: Any, pointer: str) -> Any:
     """The value at a JSON pointer (RFC 6901), or ABSENT."""
-    for part in pointer.split("/")[1:]:
-        part = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, Mapping) and part in value:
-            value = value[part]
-        else:
-            return ABSENT
-    return value
+    try:
+        return json_pointer.follow(value, pointer)[0]
+    except LookupError:
+        return ABSENT
 
 
 def _similarity(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service import private_files, text_files
+from service import atomic_files, private_files, text_files
 from service.errors import EvaluationError
 from service.evaluation.checks import CheckInput
 from service.prompts.file import Prompt
@@ -95,9 +95,7 @@ class Record:
 
 def write(path: Path, records: Iterable[Record]) -> None:
     """Write a recording, whole or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_text("".join(record.line() for record in records), encoding="utf-8")
-    partial.replace(path)
+    atomic_files.replace_text(path, "".join(record.line() for record in records))
 
 
 class _Row(BaseModel):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.engine.types import Message
-from service.errors import NotSupported, RequestError, nearest
+from service.errors import NotSupported, RequestError, did_you_mean
 
 REFUSED = ("function_call", "audio", "images", "prefix", "partial")
 """Keys that would change the answer; null, false and empty ones are let be."""
@@ -50,8 +50,8 @@ class ChatMessage(BaseModel):
         for name in sent if isinstance(sent, dict) else ():
             if name in REFUSED and sent[name]:
                 raise NotSupported(f"{name} in a message is not supported.", key="messages")
-            if name not in cls.model_fields and (meant := nearest(name, cls.model_fields, 0.8)):
-                raise RequestError(f"A message has an unknown key; did you mean {meant!r}?", key="messages")
+            if name not in cls.model_fields and (meant := did_you_mean(name, cls.model_fields)):
+                raise RequestError(f"A message has an unknown key; {meant}", key="messages")
         return sent
 
     def message(self, number: int) -> Message:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import MAX_NAME, NotSupported, RequestError, nearest, short_name
+from service.errors import MAX_NAME, NotSupported, RequestError, did_you_mean, short_name
 
 MAX_TOLD = 8  # wrong parameters that one error tells
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
@@ -215,5 +215,5 @@ def _same(value: Any, other: Any) -> bool:
 
 def unknown(name: str, known: Collection[str]) -> str:
     """The sentence about a parameter that nobody knows."""
-    meant = nearest(name, known, 0.6)
-    return f"Unknown parameter {short_name(name)}" + (f"; did you mean {meant!r}?" if meant else ".")
+    meant = did_you_mean(name, known)
+    return f"Unknown parameter {short_name(name)}" + (f"; {meant}" if meant else ".")

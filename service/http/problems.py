@@ -16,8 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service import errors
-from service.errors import MAX_LISTED, MAX_POINTER, pointer
+from service import errors, json_pointer
+from service.errors import MAX_LISTED, MAX_POINTER
 
 log = logging.getLogger("sameboat.http")
 
@@ -176,7 +176,7 @@ def install(app: FastAPI) -> None:
             part, *where = item["loc"]
             if part == "body":
                 where = sent(error.body, where, missing=item["type"] == "missing")
-            places.setdefault(pointer(where), []).append(str(item["msg"])[:MAX_DETAIL])
+            places.setdefault(json_pointer.pointer(where), []).append(str(item["msg"])[:MAX_DETAIL])
         found = [{"pointer": where, "detail": " or ".join(dict.fromkeys(why))} for where, why in places.items()]
         said = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in found)
         if len(problems) > MAX_LISTED:

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from service import errors
+from service import json_pointer
 from service.engine.types import Chunk
 from service.errors import PromptError, RequestError, SameboatError
 from service.evaluation import cases
@@ -102,7 +102,7 @@ def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, boo
     for name in sorted(set(body) - set(KEYS)):
         decided = name in ChatBody.model_fields
         why = f"{name} cannot be set here. The promoted prompt decides it." if decided else unknown(name, KEYS)
-        raise RequestError(why, key=errors.pointer((name,)))
+        raise RequestError(why, key=json_pointer.pointer((name,)))
     inputs, seed, stream = (whole(body.get(name)) for name in KEYS)
     if inputs is not None and not isinstance(inputs, Mapping):
         raise RequestError("inputs must be an object.", key="/inputs")

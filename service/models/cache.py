@@ -10,7 +10,6 @@ What comes in: models. What goes out: paths to files whose bytes are what the ca
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from service import folders
+from service import file_lock, folders
 from service.errors import LicenceNotAccepted, ModelCorrupt, ModelFetchError, ModelMissing
 from service.models import sources
 from service.models.catalog import Model, licence_accepted
@@ -233,10 +232,5 @@ class Cache:
         """One process at a time per digest. The kernel drops the lock with its holder, so a crash leaves none."""
         path = self.root / "locks" / f"{digest}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with file_lock.hold(path, waiting):
             yield

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service import text_files
-from service.errors import ModelError, UnknownModel, join_first, nearest, short_name
+from service.errors import ModelError, UnknownModel, did_you_mean, join_first, short_name
 from service.models import tuned
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -130,8 +130,7 @@ class Catalog:
         """The model of this name. Raises UnknownModel naming the nearest one."""
         if name in self._models:
             return self._models[name]
-        near = nearest(name, self._models)
-        hint = f"Did you mean {near!r}?" if near else f"There are: {join_first(list(self._models), ', ')}."
+        hint = did_you_mean(name, self._models, f"There are: {join_first(list(self._models), ', ')}.")
         raise UnknownModel(f"No model is called {short_name(name)}.", key="model", remedy=hint)
 
     def __iter__(self) -> Iterator[Model]:

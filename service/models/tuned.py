@@ -8,12 +8,11 @@ made again from its parent's (the same library gives the same bytes), so the fil
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from service import text_files
+from service import atomic_files, text_files
 from service.errors import ModelError
 
 FILE = "models.tuned.toml"
@@ -43,10 +42,8 @@ def write(path: Path, parent: str, about: Mapping[str, Any], copies: Mapping[str
     tuned = {**known.get("tuned", {}), parent: dict(about)}
     models = {name: entry for name, entry in known.get("models", {}).items() if entry.get("parent") != parent}
     models |= {name: dict(entry) for name, entry in copies.items()}
-    partial = path.with_suffix(".part")
     try:
-        partial.write_text(text(tuned, models), encoding="utf-8")
-        os.replace(partial, path)
+        atomic_files.replace_text(path, text(tuned, models))
     except OSError as error:
         raise ModelError(
             f"{path}: cannot be written: {error.strerror}.", key="SAMEBOAT_DATA_DIR", remedy="Make data/ writable."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 import jsonschema
 from ruamel.yaml.comments import CommentedMap
 
-from service import text_files
+from service import atomic_files, json_pointer, text_files
 from service.engine.schema import Grammar, compile_schema
 from service.engine.types import Message
 from service.errors import (
@@ -27,8 +26,8 @@ from service.errors import (
     InputsError,
     PromptError,
     SchemaUnsupported,
+    did_you_mean,
     join_first,
-    nearest,
 )
 from service.prompts import render
 from service.prompts.inputs import Inputs, unreadable_patterns
@@ -180,9 +179,7 @@ def save(prompt: Prompt, path: Path, *, schema: str | None = None) -> Prompt:
             text = dumps(old, {key: tree[key] for key, value in new.items() if current.get(key) != value})
     checked = loads(naming_schema(text, schema) if schema else text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")  # an interruption leaves the old file whole
-    part.write_text(checked.text, encoding="utf-8")
-    part.replace(path)
+    atomic_files.replace_text(path, checked.text)
     return checked
 
 
@@ -210,7 +207,7 @@ def _check_schema(key: str, schema: dict[str, Any] | None, mistakes: Mistakes) -
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        at = "".join(f"/{part}" for part in error.absolute_path)
+        at = json_pointer.pointer(error.absolute_path)
         mistakes.add((key, *error.absolute_path), f"{key}{at}: {error.message}", key=key)
 
 
@@ -221,8 +218,7 @@ def _check_variables(prompt: Prompt, mistakes: Mistakes) -> None:
         return
     declared = set(properties)
     for name in sorted(set(prompt.variables) - declared):
-        near = nearest(name, sorted(declared))
-        hint = f"did you mean {near!r}?" if near else "declare it or remove it"
+        hint = did_you_mean(name, sorted(declared), "declare it or remove it")
         mistakes.add(("messages",), f"{{{{{name}}}}} is not among the inputs; {hint}", key=f"inputs.properties.{name}")
     for name in sorted(declared - set(prompt.variables)):
         place = ("inputs", "properties", name)
@@ -246,14 +242,11 @@ def _check_references(schema: Any, mistakes: Mistakes) -> None:
 
 
 def _resolves(schema: Any, reference: str) -> bool:
-    if not reference.startswith("#/"):
-        return reference == "#"
-    for part in reference[2:].split("/"):
-        part = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(schema, dict) or part not in schema:
-            return False
-        schema = schema[part]
-    return isinstance(schema, (dict, bool))
+    try:
+        target, _ = json_pointer.follow_reference(schema, reference)
+    except LookupError:
+        return False
+    return isinstance(target, (dict, bool))
 
 
 def _check_patterns(spec: Spec, mistakes: Mistakes) -> None:

@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 
 from service.engine.schema import patterns
 from service.engine.schema.grammar import validator_for
-from service.errors import MAX_LISTED, SchemaUnsupported, nearest, pointer
+from service.errors import MAX_LISTED, SchemaUnsupported, did_you_mean
+from service.json_pointer import pointer
 
 Problem = tuple[str, str]
 VALUES = ("const", "enum", "default", "examples", "example")  # keywords that hold values and no schemas
@@ -63,8 +64,8 @@ def unreadable_patterns(schema: Any) -> Iterator[str]:
 
 def _unknown(names: Iterable[str], known: Iterable[str], place: Sequence[str | int]) -> Iterator[Problem]:
     for name in islice(names, MAX_LISTED + 1):
-        near = nearest(name, known)
-        yield pointer([*place, name]), "unknown" + (f"; did you mean {near!r}?" if near else "")
+        meant = did_you_mean(name, known)
+        yield pointer([*place, name]), f"unknown; {meant}" if meant else "unknown"
 
 
 def _told(error: Any) -> Iterator[Problem]:

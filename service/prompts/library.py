@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.types import Identity
-from service.errors import LockMismatch, PromptError, UnknownPrompt, join_first, nearest, short_name
+from service.errors import LockMismatch, PromptError, UnknownPrompt, did_you_mean, join_first, short_name
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, load
 from service.prompts.lock import Lock
@@ -84,11 +84,10 @@ class Library:
             return kept
         if name not in self.names():
             known = self.names()
-            near = nearest(name, known)
             raise UnknownPrompt(
                 f"No promoted prompt is called {short_name(name)}.",
                 key="name",
-                remedy=f"Did you mean {near!r}?" if near else f"There are: {join_first(known, ', ') or 'none'}.",
+                remedy=did_you_mean(name, known, f"There are: {join_first(known, ', ') or 'none'}."),
             )
         self._kept[name] = found = self._read(name, self.folder(name))
         return found

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml.comments import CommentedMap
 
-from service.errors import PromptError, nearest, short_name
+from service.errors import PromptError, did_you_mean, short_name
 from service.prompts.spec import Evaluator, ModelParameters, Spec
 from service.prompts.yaml_tree import line_of
 
@@ -102,10 +102,8 @@ def _unknown(place: Place, value: Any) -> str:
     if value is None and " " in name:  # {content: one, two} in YAML's flow style is a key `two` without a value
         return f"unknown key {name!r}{inside}; text that holds a comma must be in quotes."
     known = _known_keys(place)
-    near = nearest(name, known)
-    return f"unknown key {short_name(name)}{inside}; " + (
-        f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
-    )
+    hint = did_you_mean(name, known, f"known are {', '.join(known)}")
+    return f"unknown key {short_name(name)}{inside}; {hint}"
 
 
 def _known_keys(place: Place) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from service import json_pointer
 from service.errors import PromptError
 from service.prompts import foreign_code, render
 from service.prompts.file import Prompt, loads
@@ -102,10 +103,10 @@ def _javascript(code: str) -> dict[str, Any]:
 
 def _pointed(pointer: str, expected: Any) -> dict[str, Any]:
     """The value at a JSON pointer, which promptfoo has no assertion for, equals what is expected, type and all."""
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
     escaped = foreign_code.quoted(json.dumps(expected, sort_keys=True))
     sort = "(k, v) => v && v.constructor === Object ? Object.fromEntries(Object.entries(v).sort()) : v"
-    walk = f"{foreign_code.quoted(parts)}.reduce((at, key) => at == null ? undefined : at[key], JSON.parse(output))"
+    names = foreign_code.quoted(json_pointer.parts(pointer))
+    walk = f"{names}.reduce((at, key) => at == null ? undefined : at[key], JSON.parse(output))"
     return _javascript(f"JSON.stringify({walk}, {sort}) === JSON.stringify(JSON.parse({escaped}), {sort})")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from service import safe_paths
 from service.engine.types import Sampling
 from service.prompts import foreign_code
 
@@ -178,10 +179,11 @@ class Spec(Strict):
             raise ValueError("calibration is for responseFormat: choice")
         if self.repeatsPass != "all" and self.repeats == 1:
             raise ValueError("repeatsPass is for repeats of 2 or more")
-        if self.testDataFile is not None and (
-            set(self.testDataFile.split("/")) & {"", ".", ".."} or "\\" in self.testDataFile
-        ):
-            raise ValueError("testDataFile must be a path below the prompt's own folder, such as cases.jsonl")
-        if self.testDataFile in RESERVED:
-            raise ValueError(f"testDataFile must not be {self.testDataFile}, which a promotion writes")
+        if self.testDataFile is not None:
+            if wrong := safe_paths.wrong_path(self.testDataFile):
+                raise ValueError(
+                    f"testDataFile must be a path below the prompt's own folder, such as cases.jsonl; this one {wrong}"
+                )
+            if safe_paths.key(self.testDataFile) in RESERVED:
+                raise ValueError(f"testDataFile must not be {self.testDataFile}, which a promotion writes")
         return self

@@ -303,8 +303,11 @@ def test_what_a_status_means(status: int, verdict: str) -> None:
     assert judge(status, "", None).verdict == verdict
 
 
-@pytest.mark.parametrize(("after", "seconds"), [("30", 30.0), (None, None), ("", None), ("soon", None), ("\xb2", None)])
-def test_a_wait_that_is_no_number_is_none(after: str | None, seconds: float | None) -> None:
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [("30", 30.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), (None, None), ("", None), ("soon", None), ("\xb2", None)],
+)
+def test_a_wait_is_seconds_or_a_date(after: str | None, seconds: float | None) -> None:
     """An evaluator writes what it likes into `Retry-After`, which must not end the delivery."""
     assert judge(503, "", after).retry_after_s == seconds
 

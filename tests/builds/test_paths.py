@@ -1,20 +1,12 @@
 # ruff: noqa: E501 (names are one line)
-"""Which names a repository may hold: judged by git itself, and the same for senders, models and commits."""
+"""Senders, models and commits follow the same rule for paths, and files that a tool obeys need a setting."""
 
 from __future__ import annotations
 
-import itertools
-import subprocess
-import unicodedata
-from pathlib import Path
-
 import pytest
-from dulwich.objects import Blob, Commit, Tree
-from dulwich.repo import Repo
-from hypothesis import given
-from hypothesis import strategies as st
 
-from service.builds import paths
+from service import safe_paths as paths
+from service.builds import automation as automation_files
 from service.builds.brief import Brief, attachments
 from service.builds.forge import Commit as ForgeCommit
 from service.builds.forge import ForgeError, objects
@@ -25,56 +17,6 @@ from service.builds.generate.write import Write
 from service.errors import InputsError
 from tests.builds.harness import brief
 from tests.builds.test_makers import job, result
-
-GIT = [".git", ".Git", "git~1", "GIT~2", ".gitmodules", "gitmod~1", "GI7EBA~1", ".gitattributes", ".gitignore"]
-DISGUISES = ["{}", "{}.", "{} ", "{}. .", " {}", "{}\u200c", "\u200d{}", "\ufeff{}", "{}::$INDEX_ALLOCATION", "{}:x", "{}\\x",
-             "{}\u202e", "{}.txt", "x{}"]  # fmt: skip
-OTHERS = ["a", "a b.txt", "\u00dcbersicht 2026 \u2013 Gr\u00f6\u00dfe.csv", "\u6570\u636e.json", "50%.txt", "a#b?c.txt", "e\u0301.txt", "semi;colon, & amp.txt",
-          "shot 2.02.18\u202fPM.txt", "_x", ".env", "..a", "a..", "...", "..", ".", "con", "con.txt", "Aux .js", "NUL", "com1", "com\u00b9.a", "console",
-          "x" * 255, "x" * 256, "\u00e4" * 128, "tail.", " ", "\ud83d\ude00", "\U0001f469\u200d\U0001f4bb.png"]  # fmt: skip
-NAMES = [disguise.format(name) for name, disguise in itertools.product(GIT, DISGUISES)] + OTHERS
-
-
-def encoded(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
-
-
-def test_git_itself_accepts_every_name_that_is_accepted(tmp_path: Path) -> None:
-    """`git fsck --strict` finds nothing, and a checkout that protects Windows and macOS writes every file."""
-    together = paths.PathSet()
-    accepted = [name for name in NAMES if together.add(name) is None]
-    assert len(accepted) > 20
-    with Repo.init(str(tmp_path)) as repo:
-        blob = Blob.from_string(b"x")
-        tree, commit = Tree(), Commit()
-        for name in accepted:
-            if name != ".gitmodules":  # its content is checked as well
-                tree.add(encoded(name), 0o100644, blob.id)
-        commit.tree, commit.author, commit.committer = tree.id, b"a <a@example.com>", b"a <a@example.com>"
-        commit.author_time = commit.commit_time = commit.author_timezone = commit.commit_timezone = 0
-        commit.message = b"x"
-        for made in (blob, tree, commit):
-            repo.object_store.add_object(made)
-    strict = subprocess.run(["git", "fsck", "--strict", "--no-dangling"], cwd=tmp_path, capture_output=True, text=True)
-    assert (strict.returncode, strict.stdout) == (0, "")
-    protected = ["-c", "core.protectNTFS=true", "-c", "core.protectHFS=true"]
-    taken = subprocess.run(["git", *protected, "checkout", "-q", commit.id.decode()], cwd=tmp_path, capture_output=True)
-    assert taken.stderr == b""
-    assert {path.name for path in tmp_path.iterdir()} == {*accepted, ".git"} - {".gitmodules"}
-
-
-def test_every_name_that_git_refuses_is_refused(tmp_path: Path) -> None:
-    """Each alone, as `git update-index` judges it where Windows and macOS are protected."""
-    names = [name for name in NAMES if "\0" not in name and "\n" not in name]
-    rows = b"".join(b"100644 " + b"0" * 39 + b"1\t" + encoded(name) + b"\0" for name in names)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    command = ["git", "-c", "core.protectNTFS=true", "-c", "core.protectHFS=true", "update-index", "--verbose", "-z"]
-    refused = []
-    for name, row in zip(names, rows.split(b"\0"), strict=False):
-        done = subprocess.run([*command, "--index-info"], cwd=tmp_path, input=row + b"\0", capture_output=True)
-        refused += [name] if done.returncode or b"Ignoring path" in done.stderr else []
-    assert len(refused) > 20
-    assert [name for name in refused if paths.wrong_path(name) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -124,13 +66,6 @@ def test_an_attachment_takes_the_place_of_the_file_that_it_is_in_another_spellin
     objects.make(ForgeCommit(files, None, "x", 0, "a", "a@example.com"))
 
 
-@given(st.text(max_size=12))
-def test_a_name_is_its_own_twin_in_every_normal_form(name: str) -> None:
-    """NFC, NFD, lower and upper case of a name have one key."""
-    for other in (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name), name.casefold()):
-        assert paths.key(other) == paths.key(name)
-
-
 AUTOMATION = [
     ".github/workflows/ci.yml", ".GitHub/workflows/ci.yml", ".g\u200cithub/workflows/ci.yml", ".gitlab-ci.yml", "Jenkinsfile", "azure-pipelines.yml",
     ".circleci/config.yml", ".woodpecker.yml", ".forgejo/workflows/x.yaml", ".gitmodules", ".gitattributes", ".husky/pre-commit",
@@ -157,5 +92,5 @@ def test_what_runs_without_being_started_is_not_committed_unless_a_setting_says_
 )
 def test_an_ordinary_file_is_committed(path: str) -> None:
     """What looks alike is let be."""
-    assert not paths.automation(path)
+    assert not automation_files.obeyed(path)
     assert paths.wrong_path(path) is None

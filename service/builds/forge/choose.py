@@ -39,5 +39,5 @@ def github_owner(settings: Settings, timeout_s: float = 5.0) -> str:
     assert settings.github_token is not None
     with tempfile.TemporaryDirectory() as folder:
         pace = Pace(Path(folder), Clock())
-        with Api(settings.github_api_url, settings.github_token, pace, timeout_s=timeout_s, stumbles_s=()) as api:
+        with Api(settings.github_api_url, settings.github_token, pace, timeout_s=timeout_s, stumbles=0) as api:
             return account(api, settings.github_owner)[0]

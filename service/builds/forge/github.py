@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from service.backoff import Backoff
 from service.builds.forge import BRANCH, STAMP, Commit, Files, ForgeError, Repository, github_pages, objects
 from service.builds.forge.github_api import PAUSE_S, Api, Clock, Pace, Refused, Unsure, checked_url
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 MAX_DESCRIPTION = 350  # characters; more, or a control character, is a 422
 MAX_INLINE_BYTES = 100_000  # text up to here travels inside the tree; more, and everything binary, as a blob
 FIRST = {"README.md", "LICENSE", ".gitignore"}  # what GitHub's own first commit may hold
-LOOKS_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+LOOKS_S = (0.0, *Backoff(1.0, 8.0).waits_s(4))
 
 
 class GitHubForge:

@@ -13,9 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import re
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,9 +25,9 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from service import private_files
+from service import atomic_files, file_lock, private_files
+from service.backoff import Backoff, parse_retry_after
 from service.builds.forge import ForgeError
-from service.builds.locks import held
 from service.errors import SettingsError
 
 log = logging.getLogger("sameboat.builds")
@@ -38,8 +36,8 @@ VERSION = "2022-11-28"  # X-GitHub-Api-Version
 PAUSE_S = 1.0  # "wait at least one second between each request" that writes
 PATIENCE_S = 150.0  # the longest that one call waits for limits; longer waits are the caller's to plan
 TIMEOUT_S = 30.0
-STUMBLES_S = (1.0, 2.0, 4.0, 8.0)  # waits after 5xx and broken connections
-SECONDARY_S = 60.0  # "at least one minute" when a secondary limit names no time
+STUMBLES = Backoff(1.0, 8.0)  # waits after 5xx and broken connections
+SECONDARY = Backoff(60.0, 3600.0)  # "at least one minute" when a secondary limit names no time
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Pace:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """The only writer, a pause after the one before."""
-        with held(self._lock):
+        with file_lock.hold(self._lock):
             since_s = self._clock.now() - self._read().get("written_s", 0.0)
             if 0 <= since_s < self._pause_s:
                 self._clock.sleep(self._pause_s - since_s)
@@ -125,9 +123,7 @@ class Pace:
             return {}
 
     def _write(self, notes: Mapping[str, float]) -> None:
-        fresh = self._notes.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        private_files.file(fresh).write_text(json.dumps(notes), encoding="utf-8")
-        fresh.replace(self._notes)
+        atomic_files.replace_text(self._notes, json.dumps(notes), mode=private_files.FILE)
 
 
 class Api:
@@ -141,12 +137,12 @@ class Api:
         clock: Clock | None = None,
         *,
         timeout_s: float = TIMEOUT_S,
-        stumbles_s: tuple[float, ...] = STUMBLES_S,
+        stumbles: int = 4,
     ) -> None:
         self._token = token
         self._pace = pace
         self._clock = clock or Clock()
-        self._stumbles_s = stumbles_s
+        self._stumbles = stumbles
         self._client = httpx.Client(
             base_url=checked_url(base_url),
             auth=_Bearer(token),
@@ -192,7 +188,7 @@ class Api:
         """Ask, as often as is right. `also` are refusals that the caller reads itself; `repeatable` says that doing it
         twice is doing it once (objects by digest). Raises Refused, Unsure, and ForgeError with `wait_s` for limits."""
         writes = method != "GET"
-        left_s, limited, stumbles = PATIENCE_S, 0, iter(self._stumbles_s)
+        left_s, limited, stumbles = PATIENCE_S, 0, iter(STUMBLES.waits_s(self._stumbles))
         while True:
             if (silence_s := self._pace.silence_s()) > 0:
                 left_s = self._rest(silence_s, left_s)
@@ -259,16 +255,16 @@ def limit_s(response: httpx.Response, data: Any, now_s: float, earlier: int) -> 
     """Seconds of silence that an answer asks for, None when it is about no limit. `earlier` limits were met before."""
     if response.status_code not in (403, 429):
         return None
-    after = response.headers.get("retry-after", "")
-    if after.isdecimal():
-        return max(1.0, float(after))
+    after_s = parse_retry_after(response.headers.get("retry-after"), now_s)
+    if after_s is not None:
+        return max(1.0, after_s)
     if response.headers.get("x-ratelimit-remaining") == "0":
         reset = response.headers.get("x-ratelimit-reset", "")
         if reset.isdecimal():
             return max(1.0, float(reset) - now_s + 1.0)
     message = str(data.get("message", "")) if isinstance(data, dict) else ""
     if response.status_code == 429 or "rate limit" in message.lower():
-        return float(SECONDARY_S * 2**earlier)
+        return SECONDARY.wait_s(earlier + 1)
     return None
 
 

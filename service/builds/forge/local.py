@@ -22,10 +22,9 @@ from dulwich.objects import ObjectID, SubmoduleEncountered
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from service import private_files
+from service import file_lock, private_files
 from service.builds.forge import BRANCH, Commit, Files, ForgeError, Repository, objects
 from service.builds.forge.sites import SiteAddresses
-from service.builds.locks import held
 
 HEAD = Ref(f"refs/heads/{BRANCH}".encode())
 PUBLISHED = Ref(b"refs/sameboat/published")
@@ -74,7 +73,7 @@ class LocalForge:
         """Make it if it is missing; two workers at a time make one."""
         path = self.path(name)
         private_files.folder(self.root)
-        with held(path.with_suffix(".lock")):
+        with file_lock.hold(path.with_suffix(".lock")):
             if not path.exists():
                 # Made beside its place and moved there whole: a worker that dies in between leaves only rubbish.
                 fresh = path.with_suffix(".new")
@@ -130,7 +129,7 @@ class LocalForge:
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Repo]:
         """The repository, for one of our writers at a time. Raises ForgeError where somebody else holds git's lock."""
-        with held(self.path(name).with_suffix(".lock")), self.open(name) as repo:
+        with file_lock.hold(self.path(name).with_suffix(".lock")), self.open(name) as repo:
             self.unlock(name)
             try:
                 yield repo

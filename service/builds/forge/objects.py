@@ -15,7 +15,7 @@ from dulwich.objects import Blob, ObjectID, Tree
 from dulwich.objects import Commit as GitCommit
 
 from service.builds.forge import Commit, ForgeError
-from service.builds.paths import PathSet
+from service.safe_paths import PathSet
 
 FILE, FOLDER = 0o100644, 0o040000
 FullTree: TypeAlias = dict[str, "FullTree | bytes"]

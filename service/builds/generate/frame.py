@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from service.builds.forge import STAMP
 from service.builds.generate import Job
-from service.builds.paths import without_twins
+from service.safe_paths import without_twins
 
 STYLE = "style.css"  # ours, where the page links to it and its maker wrote none: pages look well and cost fewer tokens
 ROUNDS_MARK = "<!-- rounds -->"  # what stands behind it in a maker's README is ours

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from service.builds import paths
+from service import safe_paths
+from service.builds import automation as automation_files
 from service.builds.forge import STAMP
 from service.builds.generate import Unusable
 from service.builds.generate.edits import LONGEST_HEADING, PAGE, PATH, apply, split
@@ -119,13 +120,14 @@ def _check(
 def _placed(made: Mapping[str, str], previous: Mapping[str, bytes], attached: set[str], *, automation: bool) -> None:
     """Raises Unusable for a file that the repository cannot hold beside the others, or is not to hold."""
     ours = ["LICENSE", "README.md", STAMP]
-    together = paths.PathSet([*paths.without_twins(dict.fromkeys(previous), [*ours, *attached]), *ours, *attached])
+    kept = safe_paths.without_twins(dict.fromkeys(previous), [*ours, *attached])
+    together = safe_paths.PathSet([*kept, *ours, *attached])
     for path in made:
         if path in previous or path in ours:
             continue
         if wrong := together.add(path):
             raise Unusable(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
-        if not automation and paths.automation(path):
+        if not automation and automation_files.obeyed(path):
             raise Unusable(f"{path[:80]!r} is not written here: CI, Git or an editor would run or obey it.")
 
 
@@ -329,6 +331,6 @@ def _bare(text: str, previous: Mapping[str, bytes]) -> dict[str, str]:
 def _path(path: str) -> str:
     """A path inside the repository. Raises Unusable."""
     path = path.removeprefix("./")
-    if wrong := paths.wrong_path(path):
+    if wrong := safe_paths.wrong_path(path):
         raise Unusable(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
     return "README.md" if path.lower() == "readme.md" else path

@@ -35,7 +35,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from service import private_files
+from service import atomic_files, private_files
 
 VERSION = 2
 HEADER_BYTES = 1 << 20  # no header is longer
@@ -141,16 +141,10 @@ class PrefixStore:
         private_files.folder(self._folder)
         code = self._code(header)
         path = self._folder / f"{code}.prefix"
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            part.unlink(missing_ok=True)
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private_files.FILE), "wb") as file:
-                file.write(header + b"\n" + code.encode() + b"\n")
-                file.write(state.data)
-            self._make_room(part.stat().st_size)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_files.replacing(path, mode=private_files.FILE) as file:
+            file.write(header + b"\n" + code.encode() + b"\n")
+            file.write(state.data)
+            self._make_room(file.tell())
         return path
 
     def _make_room(self, size: int) -> None:

@@ -15,12 +15,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from service.backoff import Backoff
 from service.engine.local import cpu, watchdog
 from service.engine.local.process import WorkerProcess
 from service.engine.types import Health
 from service.errors import EngineUnavailable, SameboatError
 
 log = logging.getLogger("sameboat.engine")
+RESTARTS = Backoff(0.2, 5.0)
 MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 SETTLED = ("ready", "failed", "stopped", "draining")
 
@@ -139,7 +141,7 @@ class Supervisor:
                     f"The engine stopped in the middle of this answer ({reason}).", retry_after_s=2
                 )
                 self._owner.on_lost(lost, queued=False)
-                await asyncio.sleep(min(5.0, 0.2 * 2**failed_starts))
+                await asyncio.sleep(RESTARTS.wait_s(failed_starts + 1))
         finally:
             await self._end()
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from service import json_pointer
 from service.engine.schema import numbers, patterns, strings
 from service.engine.schema.disjoint import overlap
 from service.engine.schema.formats import CHECKS, SHAPES
@@ -32,7 +33,7 @@ from service.engine.schema.limits import Work
 from service.engine.schema.matching import Matcher, TooCostly
 from service.engine.schema.members import MAX_NESTED, MAX_OPTIONAL, in_order
 from service.engine.schema.values import any_object, array_of, canonical, constant, listed, scalars
-from service.errors import pointer as pointer_of
+from service.json_pointer import pointer as pointer_of
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_REPEAT = 4096  # of items or characters; a larger limit is checked afterwards, the token limit comes first
@@ -158,19 +159,13 @@ class _Compiler:
             raise refuse(pointer, "$ref", "must point into this schema", "Use #/$defs/NAME.")
         if reference in self.referenced:
             return self.referenced[reference]
-        target: Any = self.root
-        steps: list[str | int] = []
-        for part in reference.split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~")
-            try:
-                step: str | int = int(part) if isinstance(target, list) else part
-                target = target[step]
-            except (KeyError, IndexError, ValueError, TypeError):
-                raise refuse(pointer, "$ref", f"points to {reference}, which is not there") from None
-            steps.append(step)
+        try:
+            target, steps = json_pointer.follow_reference(self.root, reference)
+        except LookupError:
+            raise refuse(pointer, "$ref", f"points to {reference}, which is not there") from None
         name = self.book.reserve("ref")
         self.referenced[reference] = name
-        return self.book.define(name, self.value(target, tuple(steps), 0))
+        return self.book.define(name, self.value(target, steps, 0))
 
     def any_of(self, schema: Mapping[str, Any], keyword: str, path: tuple[str | int, ...], depth: int) -> Node:
         options, pointer = schema[keyword], pointer_of(path)

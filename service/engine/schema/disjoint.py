@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from service import json_pointer
+
 MAX_COMPARED = 64
 
 
@@ -39,10 +41,10 @@ def _resolve(schema: Any, root: Any) -> Any:
     for _ in range(16):
         if not (isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str)):
             return schema
-        target: Any = root
-        for part in schema["$ref"].split("/")[1:]:
-            target = target.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, Mapping) else {}
-        schema = target
+        try:
+            schema, _ = json_pointer.follow_reference(root, schema["$ref"])
+        except LookupError:
+            return {}
     return {}
 
 

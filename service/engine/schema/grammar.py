@@ -18,7 +18,7 @@ from referencing import Registry
 
 from service.engine.schema import matching, patterns
 from service.engine.schema.formats import checker
-from service.errors import pointer
+from service.json_pointer import pointer
 
 JSON_DEPTH = 128  # deeper values are refused before a recursive parser or validator meets them
 

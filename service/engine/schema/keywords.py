@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.errors import MAX_NAME, SchemaUnsupported, nearest, short_name
+from service.errors import MAX_NAME, SchemaUnsupported, did_you_mean, short_name
 
 OF_TYPE: dict[str, tuple[str, ...]] = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
@@ -72,5 +72,5 @@ def check_keywords(schema: Mapping[str, Any], pointer: str) -> None:
             continue
         if keyword in REFUSED:
             raise refuse(pointer, keyword, "is not supported", REFUSED[keyword])
-        near = nearest(keyword, sorted(CONSTRAINTS | ANNOTATIONS))
-        raise refuse(pointer, str(keyword), "is not known", f"Did you mean {near!r}?" if near else "Remove it.")
+        remedy = did_you_mean(keyword, sorted(CONSTRAINTS | ANNOTATIONS), "Remove it.")
+        raise refuse(pointer, str(keyword), "is not known", remedy)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.engine.schema.keywords import refuse
-from service.errors import pointer
+from service.json_pointer import pointer
 from service.strict_json import MAX_DEPTH
 
 MAX_VALUES = 20_000  # JSON values in one schema, at any depth

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.backoff import Backoff
 from service.engine import remote
 from tests.servers.openai_server import OpenAIServer
 
@@ -19,4 +20,4 @@ def server() -> Iterator[OpenAIServer]:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once; how long they would wait is tested on the function that decides it."""
-    monkeypatch.setattr(remote, "_backoff", lambda number, asked_s: 0.0)
+    monkeypatch.setattr(remote, "BACKOFF", Backoff(0, 0, longest_asked_s=0))

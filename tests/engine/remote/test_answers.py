@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine import remote, toolcalls
+from service.engine import toolcalls
 from service.engine.remote import RemoteEngine
 from service.engine.types import Alternative, Answer, Chunk, Embeddings, Request, Sampling
 from service.errors import (
@@ -139,13 +139,6 @@ def test_the_status_and_retry_after_are_passed_on(server: OpenAIServer) -> None:
     with pytest.raises(RemoteError) as caught:
         ask(server, remote_retries=0)
     assert (caught.value.status, caught.value.retry_after_s) == (429, 17.0)
-
-
-def test_retry_after_has_two_forms() -> None:
-    """A number of seconds, or a date (RFC 9110); anything else is no advice."""
-    assert remote._retry_after("3") == 3.0
-    assert remote._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert remote._retry_after("soon") is None
 
 
 def test_nobody_there_is_told_with_the_address() -> None:

@@ -1,12 +1,13 @@
-"""Which names a repository may hold: one rule for attachments, for a model's files and for every commit.
+"""Relative paths that are safe on every system: for attachments, for a model's files, for commits, for prompt files.
 
-In: a path that a stranger or a model chose, or several. Out: why it cannot be one, in words that follow its name; or
-None. Not here: which names a build writes itself.
+In: one path or several, chosen by a stranger or a model. Out: the reason why a path is refused, as the end of a
+sentence, or None.
+Not here: names that a build writes itself (`builds.brief`) and files that a tool obeys (`builds.automation`).
 
-A repository is cloned on any system. So a path is refused when it leaves the repository, when some file system takes it
-for Git's own folder, or when one cannot hold it; two paths are refused together when some file system takes them for
-one. Git refuses most of this at a checkout and in `git fsck --strict` (path.c, utf8.c: is_ntfs_dotgit, is_hfs_dotgit),
-which is too late. Characters that only Windows forbids (? * " < > |) are let be: elsewhere people use them.
+A repository is cloned on any system. A path is refused if it leaves the folder, if a file system reads it as Git's own
+folder, or if a file system cannot hold it. Two paths are refused together if a file system reads them as one. Git
+refuses most of these only at a checkout or in `git fsck --strict` (path.c, utf8.c: is_ntfs_dotgit, is_hfs_dotgit).
+Characters that only Windows forbids (? * " < > |) are allowed, because people use them elsewhere.
 """
 
 from __future__ import annotations
@@ -30,27 +31,9 @@ DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00
 # The names that Windows makes of .git, .gitmodules and their like for programs that know eight letters.
 SHORT = re.compile(r"(git|gi[0-9a-f]{4}|git[a-z]{3})~[0-9]+(\..*)?", re.DOTALL)
 
-AUTOMATION_FOLDERS = frozenset({
-    # run when a commit is pushed
-    ".github", ".gitlab", ".gitea", ".forgejo", ".circleci", ".azure-pipelines", ".buildkite", ".semaphore",
-    ".teamcity", ".woodpecker", ".drone", ".tekton", ".builds",
-    # run by git, where a person has switched such hooks on
-    ".githooks", ".husky",
-    # read by an editor, which runs tasks when the folder is opened
-    ".vscode", ".devcontainer", ".idea", ".zed", ".fleet", ".cursor", ".claude", ".gemini", ".codex",
-})  # fmt: skip
-AUTOMATION_FILES = re.compile(
-    r"\.gitlab-ci(\..*)?|azure-pipelines(\..*)?|jenkinsfile(\..*)?|bitbucket-pipelines\.ya?ml|\.?appveyor\.ya?ml|\.travis\.ya?ml"
-    r"|\.drone\..*|\.woodpecker\..*|\.cirrus\..*|\.build\.ya?ml|cloudbuild\..*|buildspec\.ya?ml|codefresh\.ya?ml"
-    r"|\.gitmodules|\.gitattributes|\.lfsconfig"  # other repositories, other bytes at a checkout
-    r"|\.pre-commit-(config|hooks)\.ya?ml|\.?lefthook(-local)?\..*|\.huskyrc.*|\.overcommit\.yml"
-    r"|\.devcontainer\.json|\.gitpod\..*|.*\.code-workspace|\.envrc|\.exrc|\.nvim\.lua|\.nvimrc|\.mcp\.json"
-)
-"""Names, folded as `key` does. Of these a tool runs or obeys the content although nobody started the app."""
-
 
 def wrong_path(path: str) -> str | None:
-    """Why it cannot be a path in a repository, as the end of a sentence; None where it can. Folders are `/`."""
+    """The reason why a path is refused, as the end of a sentence, or None. Folders are separated by `/`."""
     if UNPRINTABLE.search(path):
         return "must hold no control characters"
     if "\\" in path or ":" in path:
@@ -59,7 +42,7 @@ def wrong_path(path: str) -> str | None:
         return f"is longer than {MAX_PATH_BYTES} bytes"
     for part in path.split("/"):
         if part.strip() in ("", ".", ".."):
-            return "must not leave the repository"
+            return "must not leave its folder"
         if part != part.strip() or part.endswith("."):
             return "must not begin with a space or end with a space or a dot"
         if len(part.encode()) > MAX_PART_BYTES:
@@ -72,21 +55,14 @@ def wrong_path(path: str) -> str | None:
     return None
 
 
-def automation(path: str) -> bool:
-    """Whether CI, Git or an editor runs or obeys such a file although nobody started the app."""
-    folders = key(path).split("/")
-    name = folders.pop()
-    return bool(AUTOMATION_FOLDERS.intersection(folders) or AUTOMATION_FILES.fullmatch(name))
-
-
 def key(path: str) -> str:
-    """Equal for two names that some file system takes for one: by case, by composed accents, by ignored code points."""
+    """Equal for two paths that a file system reads as one: by case, composed accents or ignored code points."""
     plain = unicodedata.normalize("NFD", path.translate(IGNORED))
     return unicodedata.normalize("NFD", plain.casefold())
 
 
 def without_twins(files: Mapping[str, T], of: Collection[str]) -> dict[str, T]:
-    """The files but those that are one of `of` in another spelling."""
+    """The files without those that a file system reads as one of `of` in another spelling."""
     keys = {key(path): path for path in of}
     return {path: data for path, data in files.items() if keys.get(key(path), path) == path}
 
@@ -95,14 +71,14 @@ class PathSet:
     """Paths that can lie in one repository together."""
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
-        """`paths` are believed."""
+        """`paths` are in the set without a check."""
         self._files: dict[str, str] = {key(path): path for path in paths}
         self._folders: dict[str, str] = {
             folder: name for path in self._files.values() for folder, name in _folders(path)
         }
 
     def add(self, path: str) -> str | None:
-        """Take it, or say why it cannot be there, as the end of a sentence."""
+        """Add a path, or return the reason why it cannot be in the set, as the end of a sentence."""
         if wrong := wrong_path(path):
             return wrong
         folded, folders = key(path), dict(_folders(path))
@@ -121,7 +97,7 @@ class PathSet:
 
 
 def _folders(path: str) -> Iterable[tuple[str, str]]:
-    """Every folder above it, folded and as it is written."""
+    """Every folder above a path, as its key and as it is written."""
     parts = path.split("/")[:-1]
     written = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     return [(key(folder), folder) for folder in written]
