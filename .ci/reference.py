@@ -60,8 +60,9 @@ METRICS = """\
 # Metrics
 
 `GET /metrics` answers in Prometheus' text format. Every metric of an engine has the label `model`. Counters end in
-`_total`. The rate of `sameboat_prompt_tokens_total` divided by the rate of `sameboat_prompt_seconds_total` is the speed
-of prefill. The same with `answer` is the speed of decoding.
+`_total`. The rate of `sameboat_prefill_tokens_total` divided by the rate of `sameboat_prefill_seconds_total` is the
+speed of prefill. The same with `decode` is the speed of decoding. Names of earlier versions are in
+[Stability](../stability.md#deprecated-names).
 
 | metric | type | |
 |---|---|---|"""

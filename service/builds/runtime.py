@@ -256,7 +256,12 @@ class Builds:
         if row is None:
             return None
         attempts = [
-            {"at_s": each["at_s"], "status": each["status"], "verdict": each["verdict"], "said": each["said"]}
+            {
+                "at_s": each["at_s"],
+                "status": each["status"],
+                "verdict": each["verdict"],
+                "response_excerpt": each["said"],
+            }
             for each in self.store.attempts(build)
         ]
         return {**self.view(row), "callbacks": attempts}
@@ -280,7 +285,7 @@ class Builds:
             "delivery": row["delivery"],
             "received_s": row["received_s"],
             "deadline_s": budget.ends_s,
-            "left_s": round(budget.remaining(time.time()), 1) if row["finished_s"] is None else 0.0,
+            "remaining_s": round(budget.remaining(time.time()), 1) if row["finished_s"] is None else 0.0,
             "outcome": outcome or None,
         }
 

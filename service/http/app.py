@@ -89,9 +89,9 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         bodies_bytes=settings.bodies_bytes,
         deadline_s=settings.request_deadline_s + DEADLINE_MARGIN_S,
         per_address=settings.connections_per_address,
-        direct=listener.shared_addresses(settings),
+        is_shared=listener.shared_addresses(settings),
         wait_s=service.wait_s,
-        refused=service.metrics.refused,
+        rejected=service.metrics.rejected,
     )
     _add_middleware(app, found, service)
     return app
@@ -99,16 +99,16 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
 
 def _add_middleware(app: FastAPI, found: Exposure, service: Service) -> None:
     """What a request passes before any route sees it: the last that is added here is the first that it meets."""
-    refused, attempts = service.metrics.refused, FailedAttempts()
+    rejected, attempts = service.metrics.rejected, FailedAttempts()
     app.add_middleware(SecretThrottle, attempts=attempts)
     app.add_middleware(
         RateLimit,
         exposure=found,
         requests=service.settings.requests_per_minute,
         tokens=service.settings.tokens_per_minute,
-        refused=refused,
+        rejected=rejected,
     )
-    app.add_middleware(Authentication, exposure=found, attempts=attempts, refused=refused)
+    app.add_middleware(Authentication, exposure=found, attempts=attempts, rejected=rejected)
     if found.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -118,8 +118,8 @@ def _add_middleware(app: FastAPI, found: Exposure, service: Service) -> None:
             expose_headers=EXPOSED_HEADERS,
             allow_private_network=True,
         )
-    app.add_middleware(CrossSiteGuard, origins=found.origins, own=found.own_origin, refused=refused)
-    app.add_middleware(AllowedHosts, names=found.hosts, refused=refused)
+    app.add_middleware(CrossSiteGuard, origins=found.origins, own=found.own_origin, rejected=rejected)
+    app.add_middleware(AllowedHosts, names=found.hosts, rejected=rejected)
 
 
 @contextlib.asynccontextmanager

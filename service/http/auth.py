@@ -44,12 +44,12 @@ class Authentication:
     """ASGI middleware: names the caller of every request, and asks for a key where one is needed (401)."""
 
     def __init__(
-        self, app: ASGIApp, *, exposure: Exposure, attempts: FailedAttempts, refused: Callable[[str], None]
+        self, app: ASGIApp, *, exposure: Exposure, attempts: FailedAttempts, rejected: Callable[[str], None]
     ) -> None:
         self.app = app
         self.exposure = exposure
         self.attempts = attempts
-        self.refused = refused
+        self.rejected = rejected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in with its caller, or say why not."""
@@ -80,7 +80,7 @@ class Authentication:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, wrong: bool) -> None:
         """401, which says whether a key is missing or wrong and never repeats it; 429 after too many wrong ones."""
-        self.refused("key")
+        self.rejected("key")
         if wrong:
             if (refusal := self.attempts.refusal(scope)) is not None:
                 await refusal(scope, receive, send)

@@ -1,8 +1,11 @@
-"""Builds over HTTP: a brief in, status, events, cancel, deliver again.
+"""The routes of builds: send a brief, watch it, cancel it, deliver or build it again.
 
-`/api-endpoint` is the public contract: size, then shape (422, with pointers and never the input), then the secret
-(403), then the durable commit, then 200. Our own routes take the same secret as a bearer token. When builds are
-switched off because no secret is set, every route says so with 503.
+In: briefs, and ids of builds. Out: builds as JSON, events as server-sent events, a screenshot.
+Not here: how builds are made (`service.builds`), and the models of the responses (`builds_types`).
+
+`/api-endpoint` is the public contract. A brief is checked in this order: size, shape (422 with pointers), secret (403).
+It is then stored durably, and answered with 200. The other routes take the same secret as a bearer token. Without
+SAMEBOAT_SECRET every route answers 503.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from service.http.builds_types import (
     BuildListResponse,
     BuildResponse,
     ExchangesResponse,
+    with_deprecated,
 )
 from service.http.json_body import JsonRoute
 
@@ -34,46 +38,46 @@ if TYPE_CHECKING:
 log = logging.getLogger("sameboat.http")
 T = TypeVar("T")
 router = APIRouter(tags=["builds"], route_class=JsonRoute)
-LOOK_S = 0.4
-LASTS_S = 1800.0  # of a stream of events: long enough for most builds, and no connection is for ever
-AWAY_RETRY_S = 5.0  # a database that restarts is back in seconds
-OVER = ("done", "failed", "cancelled")
+POLL_S = 0.4
+STREAM_MAX_S = 1800.0  # longer than most builds. Clients reconnect with Last-Event-ID
+DATABASE_RETRY_S = 5.0  # a restarted database is back within seconds
+ENDED = ("done", "failed", "cancelled")
 
 
-async def _open(request: Request) -> Builds:
-    """What this process builds with. Raises HTTPProblem where builds are off, as everywhere without a secret."""
-    found: Builds | None = getattr(request.app.state, "builds", None)
-    if found is None:
-        said = "Builds are switched off here: SAMEBOAT_SECRET is not set."
-        raise problems.HTTPProblem(503, "builds-off", "Builds are switched off", said)
-    return found
-
-
-if TYPE_CHECKING:
-    Open = Annotated[Builds, Depends(_open)]
-else:  # importing them takes a second, which a service without builds need not wait for (see `builds_lifespan`)
-    Open = Annotated[object, Depends(_open)]
-
-
-async def _trusted(
-    builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
-) -> Builds:
-    """The same, for who knows the secret. Raises HTTPProblem, the same for every wrong one."""
-    _admit(builds, _bearer(authorization))
+async def _get_builds(request: Request) -> Builds:
+    """The `Builds` of this process. Raises HTTPProblem (503) if builds are off."""
+    builds: Builds | None = getattr(request.app.state, "builds", None)
+    if builds is None:
+        detail = "Builds are switched off here: SAMEBOAT_SECRET is not set."
+        raise problems.HTTPProblem(503, "builds-off", "Builds are switched off", detail)
     return builds
 
 
 if TYPE_CHECKING:
-    Trusted = Annotated[Builds, Depends(_trusted)]
+    BuildsDep = Annotated[Builds, Depends(_get_builds)]
+else:  # importing Builds takes a second. A service without builds does not wait for it (see `builds_lifespan`)
+    BuildsDep = Annotated[object, Depends(_get_builds)]
+
+
+async def _get_authorized_builds(
+    builds: BuildsDep, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
+) -> Builds:
+    """The `Builds` of this process, for callers with the secret. Raises HTTPProblem (403) for others."""
+    _require_secret(builds, _bearer(authorization))
+    return builds
+
+
+if TYPE_CHECKING:
+    AuthorizedBuildsDep = Annotated[Builds, Depends(_get_authorized_builds)]
 else:
-    Trusted = Annotated[object, Depends(_trusted)]
+    AuthorizedBuildsDep = Annotated[object, Depends(_get_authorized_builds)]
 
 
 def _bearer(authorization: str) -> str:
     return authorization.removeprefix("Bearer ").removeprefix("bearer ")
 
 
-def _admit(builds: Builds, secret: str) -> None:
+def _require_secret(builds: Builds, secret: str) -> None:
     if not builds.secret_matches(secret):
         raise problems.HTTPProblem(403, "forbidden", "Forbidden", "The secret is wrong.")
 
@@ -85,176 +89,181 @@ async def _ask(work: Callable[..., T], *values: Any) -> T:
     except Exception as error:
         from service.builds.database import unavailable_reason
 
-        what = unavailable_reason(error)
-        if what is None:
+        reason = unavailable_reason(error)
+        if reason is None:
             raise
-        log.warning("Refused: %s", what)
-        said = f"Nothing can be stored or looked up now: {what}. Come again."
-        raise DatabaseUnavailable(said, retry_after_s=AWAY_RETRY_S) from error
+        log.warning("The database cannot be used: %s", reason)
+        message = f"Builds cannot be stored or read now: {reason}. Try again."
+        raise DatabaseUnavailable(message, retry_after_s=DATABASE_RETRY_S) from error
 
 
-def _unknown() -> problems.HTTPProblem:
+def _not_found() -> problems.HTTPProblem:
     return problems.HTTPProblem(404, "unknown-build", "Not found", "There is no such build.")
 
 
-async def _known(builds: Builds, build: str) -> dict[str, Any]:
-    """The build as it is shown. Raises HTTPProblem when there is none."""
-    shown = await _ask(builds.get, build)
-    if shown is None:
-        raise _unknown()
-    return shown
+async def _require_build(builds: Builds, build: str) -> dict[str, Any]:
+    """The build's fields. Raises HTTPProblem (404) if there is none."""
+    fields = await _ask(builds.get, build)
+    if fields is None:
+        raise _not_found()
+    return fields
 
 
-async def _viewed(
-    build: str, builds: Open, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
+async def _get_build(
+    build: str, builds: BuildsDep, authorization: Annotated[str, Header(description="Bearer and the secret")] = ""
 ) -> dict[str, Any]:
-    """The build, for who may look at it: who was told its id. Raises HTTPProblem for others.
+    """The build's fields, for everybody with its id. Raises HTTPProblem (404, 403).
 
-    The id is the token: 128 random bits, told in the answer to the brief and in what the secret opens, published
-    nowhere. A link in a mail or a progress bar needs no header then. Builds of earlier versions have an id that can be
-    computed and is on their site: those need the secret.
+    The id is the token: 128 random bits. It is sent only in the answer to the brief and to callers with the secret. So
+    a link to a build works without a header. The ids of builds of earlier versions can be computed and are published
+    on their site. Those builds need the secret.
     """
-    shown = await _known(builds, build)
-    if shown["public_id"] == shown["id"]:
-        _admit(builds, _bearer(authorization))
-    return shown
+    fields = await _require_build(builds, build)
+    if fields["public_id"] == fields["id"]:
+        _require_secret(builds, _bearer(authorization))
+    return fields
 
 
-Viewed = Annotated[dict[str, Any], Depends(_viewed)]
+BuildDep = Annotated[dict[str, Any], Depends(_get_build)]
 
 
-async def _accepted(builds: Builds, brief: Brief) -> dict[str, Any]:
-    """The build of a brief that is durably stored. Raises HTTPProblem for a wrong secret, then for wrong attachments.
+async def _accept(builds: Builds, brief: Brief) -> dict[str, Any]:
+    """Store the brief durably. Raises HTTPProblem for a wrong secret (403), then for wrong attachments (422).
 
-    Decoding attachments costs, so that comes after the secret; what is wrong is pointed to and not repeated.
+    The secret is checked first, because decoding attachments is expensive.
     """
-    _admit(builds, brief.secret.get_secret_value())
+    _require_secret(builds, brief.secret.get_secret_value())
     try:
-        shown = await _ask(builds.submit, brief)
+        build = await _ask(builds.submit, brief)
     except InputsError as error:
-        found = [{"pointer": where, "detail": detail} for where, detail in error.problems[:MAX_LISTED]]
-        raise problems.HTTPProblem(422, "invalid", "The brief is invalid", str(error), errors=found) from error
-    against = await asyncio.to_thread(builds.objection, brief)
-    warnings = [{"pointer": "/evaluation_url", "detail": f"No callback will be sent. {against}"}] if against else []
-    return {**shown, "warnings": warnings}
+        listed = [{"pointer": where, "detail": detail} for where, detail in error.problems[:MAX_LISTED]]
+        raise problems.HTTPProblem(422, "invalid", "The brief is invalid", str(error), errors=listed) from error
+    objection = await asyncio.to_thread(builds.objection, brief)
+    detail = f"No callback will be sent. {objection}"
+    return {**build, "warnings": [{"pointer": "/evaluation_url", "detail": detail}] if objection else []}
 
 
 def _status_url(request: Request, public_url: str | None, build: str) -> str:
-    """Where to look at the build: below SAMEBOAT_PUBLIC_URL where it is set, whatever name the request was sent to."""
+    """The URL of the build: below SAMEBOAT_PUBLIC_URL if that is set, else below the URL of the request."""
     if public_url is None:
         return str(request.url_for("status", build=build))
     return f"{public_url.rstrip('/')}{request.app.url_path_for('status', build=build)}"
 
 
 @router.post(
-    "/api-endpoint", summary="A brief: 200 when it is durably stored", responses={200: {"model": AcceptedResponse}}
+    "/api-endpoint", summary="Send a brief: 200 when it is stored", responses={200: {"model": AcceptedResponse}}
 )
-async def endpoint(brief: Brief, request: Request, builds: Open) -> Response:
-    """The same brief again, at any time, is the same build. Everything after the 200 happens in the background."""
-    shown = await _accepted(builds, brief)
+async def api_endpoint(brief: Brief, request: Request, builds: BuildsDep) -> Response:
+    """The same brief sent again gives the same build. The app is built in the background, after the 200."""
+    build = await _accept(builds, brief)
     body = {
         "status": "accepted",
-        "build_status": shown["status"],
-        "job_id": shown["id"],
-        "status_url": _status_url(request, builds.settings.public_url, shown["id"]),
-        "deadline": shown["deadline_s"],
-        "warnings": shown["warnings"],
+        "build_status": build["status"],
+        "job_id": build["id"],
+        "status_url": _status_url(request, builds.settings.public_url, build["id"]),
+        "deadline": build["deadline_s"],
+        "warnings": build["warnings"],
     }
-    return JSONResponse(body, 200, headers={"location": f"/builds/{shown['id']}"})
+    return JSONResponse(body, 200, headers={"location": f"/builds/{build['id']}"})
 
 
 @router.post(
-    "/builds", summary="A brief: 202 and where to watch it", status_code=202, responses={202: {"model": BuildResponse}}
+    "/builds", summary="Send a brief: 202 and its build", status_code=202, responses={202: {"model": BuildResponse}}
 )
-async def submit(brief: Brief, builds: Open) -> Response:
-    """As `/api-endpoint`, with the status code that HTTP has for it."""
-    shown = await _accepted(builds, brief)
-    return JSONResponse(shown, 202, headers={"location": f"/builds/{shown['id']}"})
+async def create_build(brief: Brief, builds: BuildsDep) -> Response:
+    """As `/api-endpoint`, but with status 202, and the whole build in the answer."""
+    build = await _accept(builds, brief)
+    return JSONResponse(with_deprecated(build), 202, headers={"location": f"/builds/{build['id']}"})
 
 
-@router.get("/builds", summary="The newest builds", responses={200: {"model": BuildListResponse}})
-async def every(
-    builds: Trusted,
+@router.get("/builds", summary="List builds", responses={200: {"model": BuildListResponse}})
+async def list_builds(
+    builds: AuthorizedBuildsDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[float | None, Query(description="Only those received before this Unix time")] = None,
+    before: Annotated[float | None, Query(description="Only builds received before this Unix time")] = None,
 ) -> Response:
-    """BuildListResponse first."""
-    return JSONResponse({"builds": await _ask(builds.newest, limit, before)})
+    """The newest first."""
+    newest = await _ask(builds.newest, limit, before)
+    return JSONResponse({"builds": [with_deprecated(build) for build in newest]})
 
 
-@router.get("/builds/{build}", summary="One build", name="status", responses={200: {"model": BuildDetailResponse}})
-async def status(shown: Viewed) -> Response:
-    """Its id is random and only its sender was told; nothing else is needed to look at it."""
-    return JSONResponse(shown)
+@router.get("/builds/{build}", summary="Get a build", name="status", responses={200: {"model": BuildDetailResponse}})
+async def get_build(build: BuildDep) -> Response:
+    """The id gives access. It is random, and only the sender of the brief got it."""
+    return JSONResponse(with_deprecated(build))
 
 
 @router.get(
     "/builds/{build}/events",
-    summary="What happens in a build, as server-sent events",
+    summary="Stream the events of a build",
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(shown: Viewed, builds: Open, last_event_id: Annotated[str, Header()] = "0") -> Response:
-    """From the beginning, or after `Last-Event-ID`; it ends when the build and its callback have ended."""
+async def stream_events(build: BuildDep, builds: BuildsDep, last_event_id: Annotated[str, Header()] = "0") -> Response:
+    """Server-sent events from the start, or after `Last-Event-ID`. The stream ends after the build and its callback."""
     after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 12 else 0
-    return sse.EventStreamResponse(_events(builds, shown["id"], after), openai=False, headers={})
+    return sse.EventStreamResponse(_events(builds, build["id"], after), openai=False)
 
 
 async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str, None]:
-    ends = time.monotonic() + LASTS_S
+    ends = time.monotonic() + STREAM_MAX_S
     while True:
-        shown = await _ask(builds.get, build)
+        fields = await _ask(builds.get, build)
         for event in await _ask(builds.events, build, after):
             after = event["number"]
             value = {"at_s": event["at_s"], "text": event["text"], "data": event["data"]}
             yield f"id: {after}\n" + sse.frame(value, event["kind"])
-        if shown is None or (shown["status"] in OVER and shown["delivery"] != "pending"):
+        if fields is None or (fields["status"] in ENDED and fields["delivery"] != "pending"):
             return
-        if builds.shutdown.requested or time.monotonic() > ends:  # the client comes again, with the last number it saw
+        if builds.shutdown.requested or time.monotonic() > ends:  # the client reconnects after the last number
             return
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
 @router.get(
     "/builds/{build}/exchanges",
-    summary="What models were asked for a build, and what they answered",
+    summary="List the exchanges of a build with models",
     responses={200: {"model": ExchangesResponse}},
 )
-async def exchanges(build: str, builds: Trusted) -> Response:
-    """Everything that was told to a model and came back, with tokens and cost, and without this service's secrets."""
-    await _known(builds, build)
+async def list_exchanges(build: str, builds: AuthorizedBuildsDep) -> Response:
+    """Each question to a model and its answer, with tokens and cost. This service's secrets are removed."""
+    await _require_build(builds, build)
     return JSONResponse({"exchanges": await _ask(builds.exchanges, build)})
 
 
 @router.get(
     "/builds/{build}/screenshot",
-    summary="The page as the last verification saw it",
+    summary="Get a screenshot of the app",
     response_class=Response,
     responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-async def screenshot(shown: Viewed, builds: Open) -> Response:
-    """A PNG; 404 before there is one."""
-    data = await _ask(builds.screenshot, shown["id"])
+async def get_screenshot(build: BuildDep, builds: BuildsDep) -> Response:
+    """A PNG of the last verification. 404 before the first one.
+
+    Raises:
+        HTTPProblem: if there is no screenshot.
+    """
+    data = await _ask(builds.screenshot, build["id"])
     if data is None:
-        raise _unknown()
+        raise problems.HTTPProblem(404, "unknown-build", "Not found", "There is no screenshot of this build.")
     return Response(data, media_type="image/png")
 
 
 @router.post(
-    "/builds/{build}/cancel",
-    summary="Begin no further step of a build",
-    status_code=202,
-    responses={202: {"model": BuildResponse}},
+    "/builds/{build}/cancel", summary="Cancel a build", status_code=202, responses={202: {"model": BuildResponse}}
 )
-async def cancel(build: str, builds: Trusted) -> Response:
-    """A model that answers for it is withdrawn; what was pushed stays."""
+async def cancel_build(build: str, builds: AuthorizedBuildsDep) -> Response:
+    """The model's request is cancelled, and no further step starts. Pushed commits stay."""
     return await _act(build, builds, builds.cancel)
 
 
 @router.post(
-    "/builds/{build}/deliver", summary="Call back again", status_code=202, responses={202: {"model": BuildResponse}}
+    "/builds/{build}/deliver",
+    summary="Send the callback again",
+    status_code=202,
+    responses={202: {"model": BuildResponse}},
 )
-async def deliver(build: str, builds: Trusted) -> Response:
+async def deliver_build(build: str, builds: AuthorizedBuildsDep) -> Response:
     """With the same `webhook-id`."""
     return await _act(build, builds, builds.deliver)
 
@@ -265,11 +274,11 @@ async def deliver(build: str, builds: Trusted) -> Response:
     status_code=202,
     responses={202: {"model": BuildResponse}},
 )
-async def retry(build: str, builds: Trusted) -> Response:
-    """The same build with a new deadline; what it pushed before is found and not pushed twice."""
+async def retry_build(build: str, builds: AuthorizedBuildsDep) -> Response:
+    """The same build with a new deadline. A commit that it pushed before is not pushed twice."""
     return await _act(build, builds, builds.retry)
 
 
 async def _act(build: str, builds: Builds, act: Callable[[str], dict[str, Any]]) -> Response:
-    await _known(builds, build)
-    return JSONResponse(await _ask(act, build), 202)
+    await _require_build(builds, build)
+    return JSONResponse(with_deprecated(await _ask(act, build)), 202)

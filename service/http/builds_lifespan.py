@@ -71,7 +71,7 @@ class SiteServer:
             max_body_bytes=1024,  # nobody has anything to send here
             max_active=MAX_ACTIVE_PAGES,
             per_address=settings.connections_per_address,
-            direct=listener.shared_addresses(settings),
+            is_shared=listener.shared_addresses(settings),
             deadline_s=PAGE_DEADLINE_S,
             wait_s=lambda: 1.0,
         )

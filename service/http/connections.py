@@ -76,11 +76,11 @@ class Connections:
         self,
         limits: ConnectionLimits,
         shared: Callable[[str], bool] = lambda address: False,
-        ended: Callable[[str], None] = lambda kind: None,
+        closed: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self.limits = limits
         self.shared = shared  # whether an address stands for many clients
-        self.ended = ended  # hears why a connection was refused or ended
+        self.closed = closed  # called with the reason when a connection is refused or closed
         self._all: OrderedDict[Connection, str] = OrderedDict()  # with its address; least recently active first
         self._of_address: Counter[str] = Counter()
         self._next_look: asyncio.TimerHandle | None = None
@@ -110,11 +110,11 @@ class Connections:
         )
         if idle is not None:
             self.left(idle)
-            self.ended("idle")
+            self.closed("idle")
             idle.close_idle()
         elif len(self._all) > self.limits.connections + self.limits.reserve:
             self.left(connection)
-            self.ended("connections")
+            self.closed("connections")
             connection.cut()
         elif crowded or not local(peer):
             connection.only_probes()

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.http import problems
-from service.http.admission import PROBES
+from service.http.admission import ALWAYS_ADMITTED
 from service.http.connections import ConnectionLimits, Connections, Phase
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is still to be sent is dropped, and its memory with it
@@ -105,7 +105,7 @@ class DeadlineProtocol(H11Protocol, asyncio.BufferedProtocol):
     def look(self, now: float, limits: ConnectionLimits) -> None:
         """End it when something took too long."""
         if self._stalls(now, limits):
-            self.table.ended("unread")
+            self.table.closed("unread")
             self.cut()
             return
         if self.transport.is_closing():
@@ -119,7 +119,7 @@ class DeadlineProtocol(H11Protocol, asyncio.BufferedProtocol):
         elif doing[0] == "body" and (took > limits.body_s + came / limits.body_rate or took > limits.body_longest_s):
             self._too_slow(tell=True)
         elif doing[0] == "answer" and took > limits.answer_longest_s and self.cycle.response_started:
-            self.table.ended("long")
+            self.table.closed("long")
             self.cut()
 
     def _stalls(self, now: float, limits: ConnectionLimits) -> bool:
@@ -133,7 +133,7 @@ class DeadlineProtocol(H11Protocol, asyncio.BufferedProtocol):
         return now - self._unread_since > limits.stall_s
 
     def _too_slow(self, *, tell: bool) -> None:
-        self.table.ended("slow")
+        self.table.closed("slow")
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # whoever waits for the rest hears that its client is gone
             self.cycle.message_event.set()
@@ -152,11 +152,11 @@ class DeadlineProtocol(H11Protocol, asyncio.BufferedProtocol):
     # What strangers send by the thousand is counted, not logged
 
     def _unsupported_upgrade_warning(self) -> None:
-        self.table.ended("upgrade")
+        self.table.closed("upgrade")
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP; where an answer was given already, end the connection."""
-        self.table.ended("not-http")
+        self.table.closed("not-http")
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:
@@ -168,10 +168,10 @@ def _full(app: Any, table: Connections) -> ASGIApp:
 
     async def full(scope: Scope, receive: Receive, send: Send) -> None:
         scope["headers"].append((b"connection", b"close"))  # answered once, then there is room for another
-        if scope["path"] in PROBES:
+        if scope["path"] in ALWAYS_ADMITTED:
             await app(scope, receive, send)
             return
-        table.ended("connections")
+        table.closed("connections")
         detail = "All connections are taken. SAMEBOAT_CONNECTIONS says how many there may be."
         after = {"retry-after": str(FULL_AFTER_S)}
         await problems.refuse(scope["path"], 503, "full", "full", detail, after)(scope, receive, send)

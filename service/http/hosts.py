@@ -57,21 +57,21 @@ def from_another_site(headers: Headers, method: str) -> bool:
 
 
 class AllowedHosts:
-    """ASGI middleware: answers only to names that are ours (421), and `refused` hears of the others.
+    """ASGI middleware: answers only to names that are ours (421), and `rejected` is called for the others.
 
     Probes are exempt: an orchestrator asks by address, and what they say (alive, ready) is no secret.
     """
 
-    def __init__(self, app: ASGIApp, *, names: tuple[str, ...], refused: Callable[[str], None] = _unheard) -> None:
+    def __init__(self, app: ASGIApp, *, names: tuple[str, ...], rejected: Callable[[str], None] = _unheard) -> None:
         self.app = app
         self.names = names
-        self.refused = refused
+        self.rejected = rejected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or say why not."""
         known = scope["type"] == "lifespan" or admits(self.names, Headers(scope=scope).get("host", ""))
         if scope["type"] == "http" and not known and scope["path"] not in PROBES:
-            self.refused("host")
+            self.rejected("host")
             detail = "This service does not answer to that host name. SAMEBOAT_ALLOWED_HOSTS names further ones."
             await problems.refuse(scope["path"], 421, "host", "Misdirected request", detail)(scope, receive, send)
             return
@@ -84,11 +84,11 @@ class CrossSiteGuard:
     """ASGI middleware: no page of another site may send requests (403), except those of `origins` and of its own."""
 
     def __init__(
-        self, app: ASGIApp, *, origins: tuple[str, ...], own: str | None, refused: Callable[[str], None]
+        self, app: ASGIApp, *, origins: tuple[str, ...], own: str | None, rejected: Callable[[str], None]
     ) -> None:
         self.app = app
         self.origins = {*origins, own} - {None}
-        self.refused = refused
+        self.rejected = rejected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or say why not."""
@@ -96,7 +96,7 @@ class CrossSiteGuard:
             headers = Headers(scope=scope)
             known = headers.get("origin", "").lower() in self.origins
             if not known and from_another_site(headers, scope["method"]):
-                self.refused("cross-site")
+                self.rejected("cross-site")
                 detail = "A page of another site sent this. SAMEBOAT_CORS_ORIGINS names the origins that may."
                 await problems.refuse(scope["path"], 403, "cross-site", "Forbidden", detail)(scope, receive, send)
                 return

@@ -46,17 +46,20 @@ def uvicorn_config(
     port: int,
     *,
     limits: ConnectionLimits | None = None,
-    ended: Callable[[str], None] = lambda kind: None,
+    closed: Callable[[str], None] = lambda reason: None,
     **more: Any,
 ) -> uvicorn.Config:
-    """uvicorn's configuration for one port. `more` is its own; `ended` hears why connections were ended."""
+    """uvicorn's configuration for one port.
+
+    `closed` is called with the reason when a connection is closed. `more` are further arguments of `uvicorn.Config`.
+    """
     limits = limits or limits_of(settings)
     return uvicorn.Config(
         app,
         host=settings.host,
         port=port,
         http=functools.partial(  # type: ignore[arg-type]
-            DeadlineProtocol, table=Connections(limits, shared_addresses(settings), ended)
+            DeadlineProtocol, table=Connections(limits, shared_addresses(settings), closed)
         ),
         h11_max_incomplete_event_size=HEADER_BYTES,
         ws="none",

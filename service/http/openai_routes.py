@@ -72,9 +72,9 @@ async def _respond(
     if stream:
         events = answers.events(streams, shape, head, usage=usage)
         first = await unless_disconnected(request, sse.prefetch_first(events))
-        return (
-            sse.EventStreamResponse(first, openai=True, headers={}) if first is not None else Response(status_code=499)
-        )
+        if first is None:
+            return Response(status_code=499)
+        return sse.EventStreamResponse(first, openai=True)
     results = await unless_disconnected(request, answers.collect(streams))
     if results is None:
         return Response(status_code=499)

@@ -135,9 +135,9 @@ async def answered(name: str, request: Request, service: Service) -> Response:
                         yield sse.frame({"text": item.text}, "chunk")
 
         head = await unless_disconnected(request, sse.prefetch_first(events()))
-        return (
-            sse.EventStreamResponse(head, openai=False, headers={}) if head is not None else Response(status_code=499)
-        )
+        if head is None:
+            return Response(status_code=499)
+        return sse.EventStreamResponse(head, openai=False)
     result = await unless_disconnected(request, _whole(items))
     if result is None:
         return Response(status_code=499)

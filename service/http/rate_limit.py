@@ -66,10 +66,10 @@ class RateLimit:
     """
 
     def __init__(
-        self, app: ASGIApp, *, exposure: Exposure, requests: int, tokens: int, refused: Callable[[str], None]
+        self, app: ASGIApp, *, exposure: Exposure, requests: int, tokens: int, rejected: Callable[[str], None]
     ) -> None:
         self.app = app
-        self.refused = refused
+        self.rejected = rejected
         self._named = {
             key.name: Quota(
                 requests if key.requests is None else key.requests, tokens if key.tokens is None else key.tokens
@@ -98,7 +98,7 @@ class RateLimit:
             await send(message)
 
         if wait_s := quota.wait_s():
-            self.refused("rate")
+            self.rejected("rate")
             detail = f"The requests or tokens of this minute are used up. Come again in {wait_s} s."
             after = {"retry-after": str(wait_s)}
             answer = problems.refuse(scope["path"], 429, "rate", "Too many requests", detail, after)

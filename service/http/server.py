@@ -26,7 +26,7 @@ def server_of(app: FastAPI, *, began: float | None = None) -> Server:
     service: Service = app.state.service
     grace_s = int(service.settings.shutdown_grace_s) + 5
     config = listener.uvicorn_config(
-        app, service.settings, service.settings.port, ended=service.metrics.ended, timeout_graceful_shutdown=grace_s
+        app, service.settings, service.settings.port, closed=service.metrics.closed, timeout_graceful_shutdown=grace_s
     )
     return Server(config, service, began=began)
 

@@ -1,17 +1,16 @@
-"""Server-sent events (WHATWG HTML 9.2): one place that turns a stream of JSON values into a response.
+"""Server-sent events (WHATWG HTML 9.2): a stream of JSON values becomes a response.
 
-In: an asynchronous generator of frames. Out: a response that is closed when the client goes, which withdraws the
-request from the engine. An error after the first byte cannot become a status any more; it becomes a last event in the
-shape that the route's clients know. While nothing comes, a comment is sent every few seconds: proxies cut a connection
-that is silent for a minute, and a client that is gone is noticed.
+In: an async generator of frames. Out: a response. When the client disconnects, the generator is closed, and that
+cancels the request in the engine. An error after the first byte cannot become a status. It becomes the last event, in
+the shape that the route's clients know. A silent stream sends a comment every few seconds: proxies cut a connection
+that is silent for a minute, and a write to a closed connection shows that the client is gone.
 
-Not here: what the events say.
+Not here: the content of the events.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -23,22 +22,23 @@ from service.errors import SameboatError
 from service.http import problems
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-QUIET_S = 5.0  # after so many seconds without an event comes a comment
-COMMENT = b": keep-alive\n\n"
+KEEP_ALIVE_S = 5.0  # a comment is sent after this many silent seconds
+KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def frame(value: Any, event: str | None = None) -> str:
-    """One event."""
+    """One event. `value` is a text, or a JSON value."""
     data = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return (f"event: {event}\n" if event else "") + f"data: {data}\n\n"
 
 
 class EventStreamResponse(StreamingResponse):
-    """A response of events. Whatever ends it, the generator behind it is closed."""
+    """A response of events. Its generator is closed in the end, also when the client disconnects."""
 
-    def __init__(self, events: AsyncGenerator[str, None], *, openai: bool, headers: dict[str, str]) -> None:
+    def __init__(self, events: AsyncGenerator[str, None], *, openai: bool) -> None:
         self._events = events
-        super().__init__(guarded(events, openai=openai), media_type="text/event-stream", headers={**HEADERS, **headers})
+        self._openai = openai
+        super().__init__(events, media_type="text/event-stream", headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
@@ -48,69 +48,63 @@ class EventStreamResponse(StreamingResponse):
             await self._events.aclose()
 
     async def stream_response(self, send: Send) -> None:
-        """Send the events, and comments while there are none: between frames, never inside one."""
+        """Send the events, and comments while there are none. A comment stands between two events, never inside one."""
         loop = asyncio.get_running_loop()
-        last = loop.time()
+        last_s = loop.time()
 
-        async def comments() -> None:
-            nonlocal last
+        async def write(body: bytes) -> None:
+            nonlocal last_s
+            last_s = loop.time()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        async def keep_alive() -> None:
             while True:
-                await asyncio.sleep(last + QUIET_S - loop.time())
-                if loop.time() >= last + QUIET_S:
-                    await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
-                    last = loop.time()
+                await asyncio.sleep(last_s + KEEP_ALIVE_S - loop.time())
+                if loop.time() >= last_s + KEEP_ALIVE_S:
+                    await write(KEEP_ALIVE)
 
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        quiet = asyncio.create_task(comments())
+        comments = asyncio.create_task(keep_alive())
         try:
-            async for item in self.body_iterator:
-                last = loop.time()
-                body = item if isinstance(item, bytes) else str(item).encode(self.charset)
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+            async for event in self._events:
+                await write(event.encode())
+        except SameboatError as error:
+            _, body = problems.body_of(error, openai=self._openai)
+            await write(frame(body, None if self._openai else "error").encode())
         finally:
-            quiet.cancel()
-            await asyncio.wait({quiet})
+            comments.cancel()
+            await asyncio.wait({comments})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def guarded(events: AsyncGenerator[str, None], *, openai: bool) -> AsyncGenerator[str, None]:
-    """The events; an error of ours becomes the last one."""
-    try:
-        async with contextlib.aclosing(events) as items:
-            async for item in items:
-                yield item
-    except SameboatError as error:
-        _, body = problems.body_of(error, openai=openai)
-        yield frame(body, None if openai else "error")
+async def prefetch_first(events: AsyncGenerator[str, None], patience_s: float = KEEP_ALIVE_S) -> PrefetchedStream:
+    """The same events after the first one is computed, so that an early error is a status and not an event.
 
-
-async def prefetch_first(events: AsyncGenerator[str, None], patience_s: float = QUIET_S) -> PrefetchedStream:
-    """The same events, but the first is already computed: an early refusal is still a status and not an event.
-
-    After `patience_s` without one the response begins all the same, so that comments can be sent.
+    Waits `patience_s` seconds at most. Then the response starts without an event, so that comments can be sent. Raises
+    the error that came in place of the first event.
     """
-    begun = PrefetchedStream(events)
+    stream = PrefetchedStream(events)
     try:
-        await begun.wait(patience_s)
+        await stream.wait(patience_s)
     except BaseException:
-        await begun.aclose()
+        await stream.aclose()
         raise
-    return begun
+    return stream
 
 
 class PrefetchedStream(AsyncGenerator[str, None]):
-    """EventStreamResponse whose first one is asked for already."""
+    """Events whose first one is already requested."""
 
     def __init__(self, events: AsyncGenerator[str, None]) -> None:
         self._events = events
         self._first: asyncio.Task[str] | None = asyncio.create_task(_next(events))
 
     async def wait(self, patience_s: float) -> None:
-        """Wait for the first one, or until patience ends. Raises what came instead of it."""
+        """Wait for the first event, for `patience_s` seconds at most. Raises the error that came in its place."""
         assert self._first is not None
         await asyncio.wait({self._first}, timeout=patience_s)
-        if self._first.done() and (error := self._first.exception()) is not None:
-            raise error
+        if self._first.done():
+            self._first.result()
 
     async def __anext__(self) -> str:
         """The next event."""
@@ -120,7 +114,7 @@ class PrefetchedStream(AsyncGenerator[str, None]):
         try:
             return await first
         except asyncio.CancelledError:
-            await _ended(first)
+            await _cancel(first)
             raise
 
     async def asend(self, value: None) -> str:
@@ -132,10 +126,10 @@ class PrefetchedStream(AsyncGenerator[str, None]):
         return await self._events.athrow(*error)
 
     async def aclose(self) -> None:
-        """Close the events, and withdraw the first one when it has not come."""
+        """Cancel the first event if it is still awaited, and close the events."""
         first, self._first = self._first, None
         if first is not None:
-            await _ended(first)
+            await _cancel(first)
         await self._events.aclose()
 
 
@@ -146,8 +140,8 @@ async def _next(events: AsyncGenerator[str, None]) -> str:
         return ""
 
 
-async def _ended(task: asyncio.Task[str]) -> None:
+async def _cancel(task: asyncio.Task[str]) -> None:
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():
-        task.exception()  # seen: nobody waits for it any more
+        task.exception()  # else asyncio logs that the exception was never retrieved

@@ -71,7 +71,7 @@ def guarded(limits: ConnectionLimits, ended: list[str]) -> Iterator[int]:
 
     settings = settings_module.load(port=0)
     config = listener.uvicorn_config(
-        app, settings, 0, limits=limits, ended=ended.append, lifespan="off", timeout_graceful_shutdown=1
+        app, settings, 0, limits=limits, closed=ended.append, lifespan="off", timeout_graceful_shutdown=1
     )
     with running(uvicorn.Server(config), list(listener.listen("127.0.0.1", 0, "KEY"))) as port:
         yield port
@@ -457,8 +457,8 @@ def test_forwarded_addresses_of_one_subscriber_share_their_places(make: Make) ->
     """Behind a proxy as without one: who has a /64 network does not get a place for each of its addresses."""
     door = Admission(
         make(ScriptedEngine(lambda request: "x")), max_body_bytes=10, max_active=10, per_address=1, wait_s=lambda: 1.0,
-        direct=lambda address: False,
+        is_shared=lambda address: False,
     )  # fmt: skip
-    door._of_address["2001:db8::/64"] = 1
+    door._active_by_address["2001:db8::/64"] = 1
     assert door._full({"client": ("2001:db8::77", 0)}) is not None
     assert door._full({"client": ("2001:db8:0:1::77", 0)}) is None

@@ -174,8 +174,8 @@ def test_the_service_stays_ready_and_measures_what_was_asked(url: str, client: o
     client.chat.completions.create(model=name, messages=SAY, max_tokens=2)
     with httpx.Client(base_url=url) as plain:
         assert plain.get("/readyz").json()["state"] == "ready"
-        told = plain.get("/metrics").text
-    assert f'sameboat_first_token_seconds_count{{model="{name}"}}' in told
-    for metric in ("requests_total", "prompt_tokens_total", "answer_seconds_total", "worker_memory_bytes"):
-        assert f'sameboat_{metric}{{model="{name}"}}' in told
-    assert f'sameboat_tokens_not_computed_total{{cause="prefix",model="{name}"}}' in told
+        text = plain.get("/metrics").text
+    assert f'sameboat_time_to_first_token_seconds_count{{model="{name}"}}' in text
+    for metric in ("requests_total", "prefill_tokens_total", "decode_seconds_total", "worker_memory_bytes"):
+        assert f'sameboat_{metric}{{model="{name}"}}' in text
+    assert f'sameboat_tokens_saved_total{{cause="prefix",model="{name}"}}' in text
