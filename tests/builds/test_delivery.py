@@ -40,7 +40,7 @@ def test_a_400_is_one_attempt_and_can_be_delivered_again_by_hand(tmp_path: Path)
         build = posted(client, brief(judge.url))["job_id"]
         shown = finished(client, build)
         assert (shown["status"], shown["delivery"], len(judge.heard)) == ("done", "dead", 1)
-        assert shown["callbacks"][0]["said"] == "no such task"
+        assert shown["callbacks"][0]["response_excerpt"] == "no such task"
         assert client.post(f"/builds/{build}/deliver", headers=AUTH).status_code == 202
         until(lambda: client.get(f"/builds/{build}").json()["delivery"] == "delivered")
     assert len(judge.heard) == 2
@@ -60,7 +60,7 @@ def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> 
         assert warning["pointer"] == "/evaluation_url"
         assert "SAMEBOAT_CALLBACK_ALLOW=127.0.0.1:" in warning["detail"]
         assert (shown["status"], shown["delivery"]) == ("done", "dead")
-        assert "not a public address" in shown["callbacks"][0]["said"]
+        assert "not a public address" in shown["callbacks"][0]["response_excerpt"]
         assert judge.heard == []
 
 

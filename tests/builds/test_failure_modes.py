@@ -93,7 +93,7 @@ def test_3_what_is_not_delivered_by_the_deadline_is_tried_on_and_shown(tmp_path:
         build = posted(client, brief(judge.url))["job_id"]
         until(lambda: len(judge.heard) >= 3)
         shown = client.get(f"/builds/{build}").json()
-        assert (shown["status"], shown["delivery"], shown["left_s"]) == ("done", "pending", 0.0)
+        assert (shown["status"], shown["delivery"], shown["remaining_s"]) == ("done", "pending", 0.0)
 
 
 # 6. Leaks
