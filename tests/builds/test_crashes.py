@@ -1,9 +1,14 @@
-"""Killed anywhere, a build goes on from there: real processes, SIGKILL in and after every step, on both databases."""
+"""A build that is killed anywhere goes on from there. Real processes get SIGKILL in and after every step."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from service.builds import locks
+from service.errors import BuildError
 from tests.builds.harness import SECRET, brief, finished, until
 from tests.builds.processes import Service, commits, reached, sent, service
 from tests.servers.evaluator import evaluator
@@ -16,38 +21,59 @@ EFFECTS = ("stored:after", "enqueued:before", "enqueued:after", "init:before", "
 EVERYWHERE = [*(f"{name}:{when}" for name in STEPS for when in ("inside", "after")), *EFFECTS]
 
 
-def test_killed_inside_and_after_every_step_and_effect_a_build_ends_once(
-    tmp_path: Path, database: dict[str, str]
-) -> None:
+# The steps with an effect that others see: a push, a site and a callback.
+SEEN = [*(f"{name}:{when}" for name in ("push", "publish", "callback 1") for when in ("inside", "after")),
+        "ref:after", "post:after"]  # fmt: skip
+
+
+def ends_once(folder: Path, points: list[str], **environment: str) -> None:
     """Failure 1. One build, a death at each point: one repository, one commit, one site.
 
-    A callback whose answer was heard but not recorded is sent again, with the same id: nobody can do better, and the
-    receiver can tell. The same holds for the model: what it answered is asked again only when it was not recorded.
+    The service sends a callback again when it died between the answer and its record. The id is the same, so that the
+    receiver sees the repetition. In the same way it asks the model again only when no answer was recorded.
     """
-    state = tmp_path / "state"
-    with evaluator() as judge, service(state, ",".join(EVERYWHERE), TEST_BROWSER="1", **database) as process:
+    state = folder / "state"
+    with evaluator() as judge, service(state, ",".join(points), **environment) as process:
         build = sent(process, brief(judge.url))
-        names = {point.replace(" ", "-").replace(":", "-") for point in EVERYWHERE}
+        names = {point.replace(" ", "-").replace(":", "-") for point in points}
         until(lambda: names <= reached(state), 300)
         with process.client() as client:
             until(process.alive)
-            shown = finished(client, build)
-        assert shown["status"] == "done", process.said()[-3000:]
-        assert shown["delivery"] == "delivered"
-        assert [len(each) for each in commits(state)] == [1]
-        assert {each.headers["webhook-id"] for each in judge.heard} == {shown["public_id"]}
-        assert len({each.raw for each in judge.heard}) == 1
-        # post:after and callback 1:inside each killed between the evaluator's hearing and the record of it
+            status = finished(client, build)
+        assert status["status"] == "done", process.said()[-3000:]
+        assert status["delivery"] == "delivered"
+        assert [len(history) for history in commits(state)] == [1]
+        assert {callback.headers["webhook-id"] for callback in judge.heard} == {status["public_id"]}
+        assert len({callback.raw for callback in judge.heard}) == 1
+        # post:after and callback 1:inside each kill between the receipt of a callback and its record
         assert len(judge.heard) == 3
         assert SECRET not in process.said()
 
 
-def test_a_second_process_on_the_same_sqlite_is_refused_in_words(tmp_path: Path) -> None:
-    """Failure 11. Two processes on one file would run the same step twice; the second does not start, and says why."""
+def test_killed_where_others_see_an_effect_a_build_ends_once(tmp_path: Path) -> None:
+    ends_once(tmp_path, SEEN)
+
+
+def test_killed_inside_and_after_every_step_and_effect_a_build_ends_once(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    ends_once(tmp_path, EVERYWHERE, TEST_BROWSER="1", **database)
+
+
+def test_the_lock_of_a_sqlite_file_is_refused_in_words(tmp_path: Path) -> None:
+    """Failure 11. Two processes on one file would run the same step twice."""
+    handle = locks.take(tmp_path / "builds.lock")
+    with pytest.raises(BuildError, match=f"pid {os.getpid()}.*already runs builds in") as refusal:
+        locks.take(tmp_path / "builds.lock")
+    assert "DATABASE_URL" in str(refusal.value)
+    os.close(handle)
+    os.close(locks.take(tmp_path / "builds.lock"))
+
+
+def test_a_second_process_on_the_same_sqlite_does_not_start(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with service(state):
         second = Service(state)
         second.start()
         assert second.dead()
         assert "already runs builds in" in second.said()
-        assert "DATABASE_URL" in second.said()
