@@ -83,6 +83,7 @@ class Request:
     parallel_tools: bool = True  # more than one call in an answer
     logprobs: int | None = None  # None: none; k >= 0: the chosen token's and the k best alternatives'
     mode: Mode = "fast"
+    template_date: str | None = None  # ISO date that the chat template is given; None: it is given none
     # What follows does not decide the answer and is not part of the fingerprint.
     fingerprint: str | None = None  # set by prompts.run; the key under which an exact answer may be used again
     reuse: bool = True  # a deterministic answer that was given before may be given again
@@ -200,6 +201,7 @@ class Identity:
     model_sha256: str | None
     template_sha256: str | None
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    kernels: str | None = None  # llama.cpp's CPU variant and its instruction sets
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from service.settings import Settings
 TRIED = 5  # cases that are asked again, one at a time
 NAMES = {
     "model_sha256": "model", "template_sha256": "template", "engine_version": "engine", "engine_settings": "engine",
+    "engine_kernels": "kernels",
     "recorded_with": "threads, batch or machine", "prompt_sha256": "prompt", "cases_sha256": "cases",
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import Any
 from service.engine.schema import compiled
 from service.engine.types import Identity, Request
 
-VERSION = 1  # raise it when the meaning of a field changes, so that old recordings miss instead of lying
+VERSION = 2  # raise it when the meaning of a field changes, so that old recordings miss instead of lying
 
 
 def canonical(value: Any) -> str:
@@ -41,8 +41,10 @@ def parts(request: Request, identity: Identity) -> dict[str, Any]:
         "logprobs": request.logprobs,
         "mode": request.mode,
         "engine": [identity.engine, identity.version, dict(identity.settings)],
+        "kernels": identity.kernels,
         "model_sha256": identity.model_sha256,
         "template_sha256": identity.template_sha256,
+        "template_date": request.template_date,
         **remote,
         **tools,
     }

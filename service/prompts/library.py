@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.engine.types import Identity
@@ -71,11 +71,13 @@ class Library:
         """What decodes is what the prompt was promoted with. Raises LockMismatch naming every difference.
 
         A remote engine tells no digests, so there only the files can be verified; its answers carry that they are
-        remote in their fingerprint.
+        remote in their fingerprint. Other kernels than the recording's are no mismatch: the same prompt is served on
+        other CPUs, and the fingerprint of each answer names the kernels that computed it.
         """
         kept = self._promoted(name)
         if identity.engine == "local":
-            self._refuse(name, locks.differences(kept.lock, kept.lock.decoded_by(identity)))
+            here = replace(kept.lock.decoded_by(identity), engine_kernels=kept.lock.engine_kernels)
+            self._refuse(name, locks.differences(kept.lock, here))
 
     def _promoted(self, name: str) -> _Promoted:
         """What is kept, as long as no file in the folder has changed."""

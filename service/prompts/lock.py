@@ -20,7 +20,7 @@ from service.engine.types import Identity
 from service.errors import LockMismatch
 from service.prompts.file import Prompt
 
-VERSION = 1
+VERSION = 2  # 2: kernels, template_date
 OPTIONAL = ("judges", "recorded_with", "accepted")  # what the service does not need
 
 
@@ -40,6 +40,10 @@ class Lock:
     engine: str
     engine_version: str
     engine_settings: dict[str, Any] = field(default_factory=dict)
+    engine_kernels: str | None = None
+    """The kernels that computed the recording: llama.cpp's CPU variant and its instruction sets."""
+    template_date: str | None = None
+    """The date that the chat template was given; null where it was given none."""
     version: int = VERSION
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Identities of the models that judged answers, by name; only a replay and a live run look at them."""
@@ -58,6 +62,7 @@ class Lock:
             self.model_sha256,
             self.template_sha256,
             self.engine_settings,
+            self.engine_kernels,
         )
 
     def decoded_by(self, identity: Identity) -> Lock:
@@ -70,6 +75,7 @@ class Lock:
             engine=identity.engine,
             engine_version=identity.version,
             engine_settings=dict(identity.settings),
+            engine_kernels=identity.kernels,
         )
 
     @property
@@ -116,6 +122,7 @@ def make(
         engine=identity.engine,
         engine_version=identity.version,
         engine_settings=dict(identity.settings),
+        engine_kernels=identity.kernels,
         judges={name: asdict(each) for name, each in sorted((judges or {}).items())},
         recorded_with=dict(recorded_with or {}),
         accepted=accepted,
@@ -134,7 +141,9 @@ def read(path: Path) -> Lock:
         what = ".".join(map(str, problem["loc"])) or "the file"
         raise LockMismatch(f"{path}: not a lock: {what}: {problem['msg']}.", key="lock", remedy=remedy) from None
     if lock.version != VERSION:
-        raise LockMismatch(f"{path}: lock version {lock.version}, and this Sameboat writes {VERSION}.", key="version")
+        raise LockMismatch(
+            f"{path}: lock version {lock.version}, and this Sameboat reads {VERSION}.", key="version", remedy=remedy
+        )
     return lock
 
 

@@ -11,6 +11,7 @@ flash attention, so that what a sequence computes alone depends on nothing but i
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,15 @@ import llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
+from service.engine.local import recipe
 from service.errors import ModelError
 
-UBATCH = 512
 State = npt.NDArray[np.uint8]
-SETTINGS: dict[str, str | int | float | bool] = {"kv": "f16", "flash_attention": False, "kv_unified": False}
-"""What of the context can change a token; part of every fingerprint."""
 
 
-def features() -> str:
-    """The instruction sets that decode, in llama.cpp's words: other ones may give other low bits."""
-    return str(llama.llama_print_system_info().decode())
+def kernels() -> str:
+    """The kernels of the llama.cpp that this process has loaded, see `recipe.kernels_of`."""
+    return recipe.kernels_of(llama.llama_print_system_info().decode(), platform.machine())
 
 
 def _bytes_of(data: State) -> Any:
@@ -56,22 +55,22 @@ class Context:
             return True
 
         model_parameters = llama.llama_model_default_params()
-        model_parameters.n_gpu_layers = 0
+        recipe.apply(recipe.MODEL, model_parameters)
         model_parameters.progress_callback = on_progress
         self._keep = (on_progress, _quiet)
         self._model = llama.llama_model_load_from_file(str(path).encode(), model_parameters)
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}.", key="model")
         parameters = llama.llama_context_default_params()
+        recipe.apply(recipe.CONTEXT, parameters)
         parameters.n_ctx = n_ctx * slots
-        parameters.n_batch = max(UBATCH, slots)
-        parameters.n_ubatch = UBATCH
+        parameters.n_batch = max(recipe.UBATCH, slots)
         parameters.n_seq_max = slots
         parameters.n_threads = parameters.n_threads_batch = threads
-        parameters.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        parameters.kv_unified = False
         parameters.no_perf = True
         self._context = llama.llama_init_from_model(self._model, parameters)
+        self.recipe = recipe.read(recipe.MODEL, model_parameters) | recipe.read(recipe.CONTEXT, parameters)
+        """What llama.cpp really got of the recipe."""
         if not self._context:
             raise ModelError(
                 f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens.", key="SAMEBOAT_CONTEXT"
@@ -84,7 +83,7 @@ class Context:
         self.bos: int = llama.llama_vocab_bos(self.vocab)
         self.eos: int = llama.llama_vocab_eos(self.vocab)
         self.endings = frozenset(t for t in range(self.vocab_size) if llama.llama_vocab_is_eog(self.vocab, t))
-        self._batch = llama.llama_batch_init(max(UBATCH, slots), 0, 1)
+        self._batch = llama.llama_batch_init(max(recipe.UBATCH, slots), 0, 1)
         self._pieces: list[bytes] = []
 
     @property

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.local import labels as label_scores
-from service.engine.local.context import UBATCH, Context
+from service.engine.local.context import Context
 from service.engine.local.input_processor import RunningRequest
+from service.engine.local.recipe import UBATCH
 
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 from service import private_files, resources
-from service.engine.local import limits
+from service.engine.local import limits, recipe
 from service.engine.local.submission import estimated_tokens, prompt_segments
 from service.engine.local.template import ChatTemplate
 from service.engine.queue import RequestSize, check_together
@@ -26,14 +25,6 @@ from service.settings import Settings
 
 PREFIX_KEY = "prefixes.key"
 log = logging.getLogger("sameboat")
-TOKENS: dict[str, str | int | float | bool] = {
-    "kv": "f16",
-    "flash_attention": False,
-    "kv_unified": False,
-    "chunk": 64,
-    "forced": True,
-}
-"""What of the worker's configuration can change a token. `tests/engine` checks it against the worker's own values."""
 
 
 class LocalModel:
@@ -70,10 +61,16 @@ class LocalModel:
 
     @property
     def identity(self) -> Identity:
-        """What decodes."""
-        version = f"llama-cpp-python {packages.version('llama-cpp-python')}"
-        settings = {**TOKENS, "forced": self._force}
-        return Identity("local", version, self.model.name, self.model.sha256, self.metadata.template_sha256, settings)
+        """The model, its template, and the recipe. Raises ModelMissing, EngineUnavailable."""
+        return Identity(
+            "local",
+            recipe.version(),
+            self.model.name,
+            self.model.sha256,
+            self.metadata.template_sha256,
+            recipe.settings(forced=self._force),
+            recipe.kernels(),
+        )
 
     @property
     def abilities(self) -> Abilities:
@@ -184,6 +181,7 @@ class LocalModel:
             "slots": settings.parallel,
             "threads": resources.threads(settings)[0],
             "embeds": self.metadata.pools,
+            "recipe": {**identity.settings, "kernels": identity.kernels},
             "prefixes": {
                 "folder": str(settings.cache_dir / "prefixes"),
                 "key": self._prefix_key(),
@@ -193,6 +191,7 @@ class LocalModel:
                     "template": identity.template_sha256,
                     "version": identity.version,
                     "settings": dict(identity.settings),
+                    "kernels": identity.kernels,
                 },
             },
         }

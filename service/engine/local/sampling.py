@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.local.context import Context
+from service.engine.local.recipe import PENALTY_WINDOW
 
-PENALTY_WINDOW = 64  # tokens that penalties look back over, llama.cpp's default
 NO_PENALTY = (1.0, 0.0, 0.0)  # repeat, frequency, presence
 COLDEST = 1e-6  # below it a draw is the greedy choice, and logits divided by it could overflow
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws a seed of its own for this value (llama.h: LLAMA_DEFAULT_SEED)

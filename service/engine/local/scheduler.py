@@ -30,7 +30,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-CHUNK = 64  # tokens; one chunk is also how long a cancellation may have to wait
+from service.engine.local.recipe import CHUNK
 
 
 class StoredTokens(Protocol):

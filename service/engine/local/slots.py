@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from service.engine.local.context import Context
 from service.engine.local.prefix_cache import Prefix, PrefixCache
-from service.engine.local.scheduler import CHUNK, Placement, ScheduledSequence, Slot, StoredTokens, place
+from service.engine.local.recipe import CHUNK
+from service.engine.local.scheduler import Placement, ScheduledSequence, Slot, StoredTokens, place
 from service.errors import ModelError
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from service import resources
 from service.engine.local import embedding
-from service.engine.local.context import Context, features
+from service.engine.local.context import Context, kernels
 from service.engine.local.input_processor import InputProcessor, RunningRequest, is_costly
 from service.engine.local.label_scorer import LabelScorer
 from service.engine.local.parent_connection import ParentConnection
@@ -31,12 +31,12 @@ from service.engine.local.prefix_cache import PrefixCache
 from service.engine.local.prefix_store import PrefixStore
 from service.engine.local.preparation import Check, PreparationPool
 from service.engine.local.protocol import Segments, refusal_frame
-from service.engine.local.scheduler import CHUNK, ScheduledSequence, Scheduler, Step, common_length
+from service.engine.local.recipe import CHUNK, FORCED_RUN
+from service.engine.local.scheduler import ScheduledSequence, Scheduler, Step, common_length
 from service.engine.local.slots import KVSlots
 from service.engine.local.thread_tuner import ThreadTuner
 from service.errors import ModelError, RequestError, SameboatError
 
-RUN = 8  # forced tokens of one sequence in one step: 64 sequences of 8 fill llama.cpp's batch of 512
 MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this process gives up
 
 
@@ -102,6 +102,7 @@ class Worker:
                 threads=message["threads"],
                 progress=progress,
             )
+            _check_recipe(message["recipe"], {**self.context.recipe, "kernels": kernels()})
         except SameboatError as error:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
@@ -299,7 +300,7 @@ class Worker:
             slot, generation = sequence.slot, request.generation
             assert slot is not None
             assert generation is not None
-            now = generation.pending[:RUN]
+            now = generation.pending[:FORCED_RUN]
             whole = len(now) == len(generation.pending)  # else the run goes on in the next step
             at = len(slot.tokens)
             rows += [
@@ -374,10 +375,21 @@ class Worker:
         self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **gauges}})
 
 
+def _check_recipe(declared: dict[str, Any], actual: dict[str, Any]) -> None:
+    """Raises ModelError if llama.cpp computes with other parameters or kernels than every fingerprint says."""
+    different = sorted(name for name, value in actual.items() if declared.get(name) != value)
+    if different:
+        raise ModelError(
+            f"llama.cpp got other values than the recipe declares: {', '.join(different)}.",
+            key="recipe",
+            remedy="Set the engine's parameters in service/engine/local/recipe.py only.",
+        )
+
+
 def _prefixes(message: dict[str, Any]) -> PrefixCache:
     """The kept prefixes as the parent wants them: how much memory, and where on the cache volume."""
     wanted = message["prefixes"]
-    made_by = {**wanted["made_by"], "features": features(), "slots": message["slots"], "n_ctx": message["n_ctx"]}
+    made_by = {**wanted["made_by"], "slots": message["slots"], "n_ctx": message["n_ctx"]}
     files = None
     if wanted["key"] is not None:
         key, limit = bytes.fromhex(wanted["key"]), wanted["limit_bytes"]

@@ -9,8 +9,7 @@ import json
 
 import pytest
 
-from service.engine.local.scheduler import CHUNK
-from service.engine.local.worker import RUN
+from service.engine.local.recipe import CHUNK, FORCED_RUN
 from service.engine.types import Sampling
 from tests.engine.local.conftest import ask
 from tests.engine.local.watched import Watched
@@ -67,7 +66,7 @@ def test_in_the_middle_of_a_long_forced_text_the_run_that_had_begun_is_the_last(
     worker._receive(wait=False)
     assert worker._requests == {}
     assert worker.batches == batches + 1
-    assert [rows[1] for kind, rows in worker.steps if kind == "answer"] == [RUN] * 4
+    assert [rows[1] for kind, rows in worker.steps if kind == "answer"] == [FORCED_RUN] * 4
 
 
 def test_its_place_is_free_for_the_next_step(worker: Watched) -> None:

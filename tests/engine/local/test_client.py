@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from service import settings as settings_module
-from service.engine.local.model import TOKENS
 from service.engine.local.process import WorkerProcess
 from service.engine.types import Answer, Chunk, Message, Request, Sampling
 from service.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, PromptTooLong, RequestError
@@ -352,10 +351,3 @@ def test_asking_an_engine_that_was_never_started_starts_it() -> None:
             await engine.stop(0)
 
     assert asyncio.run(lazily()).tokens
-
-
-def test_the_identity_tells_what_the_worker_really_does() -> None:
-    """The parent never imports llama.cpp, so it repeats these values; here they are compared."""
-    from service.engine.local import context, scheduler
-
-    assert TOKENS == {**context.SETTINGS, "chunk": scheduler.CHUNK, "forced": True}

@@ -11,8 +11,9 @@ import pytest
 from service.engine.local import sampling
 from service.engine.local.context import Context
 from service.engine.local.prefix_cache import PrefixCache
+from service.engine.local.recipe import CHUNK
 from service.engine.local.sampling import SamplerChain
-from service.engine.local.scheduler import CHUNK, ScheduledSequence
+from service.engine.local.scheduler import ScheduledSequence
 from service.engine.local.slots import KVSlots
 from service.errors import ModelError
 

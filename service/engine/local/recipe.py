@@ -1,0 +1,149 @@
+"""The recipe: everything of the local engine that can change a token. llama.cpp's parameters are set from it.
+
+In: nothing but this file, the installed packages and llama.cpp's report of its CPU variant. Out: the values that every
+fingerprint and lock names, and the same values written into llama.cpp's parameter structures.
+Not here: thread counts and sizes that change no token.
+
+The worker reads the parameters back from the structures that llama.cpp gets (`read`) and refuses to start when they
+differ from the declared ones. This module never imports llama_cpp, so the service's own process may use it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from service.children import child_environment, python
+from service.engine.local import cpu
+from service.errors import EngineUnavailable
+
+Value: TypeAlias = str | int | float | bool
+
+CHUNK = 64
+"""Prompts are computed in chunks of this many tokens. A cancelled prompt stops after the chunk that is running."""
+UBATCH = 512
+"""Tokens that llama.cpp computes at once, at most. It splits larger batches."""
+FORCED_RUN = 8
+"""Forced tokens of one sequence in one step. 64 sequences of 8 fill a batch of `UBATCH`."""
+PENALTY_WINDOW = 64
+"""Tokens that penalties look back over: llama.cpp's default."""
+
+MODEL: dict[str, Value] = {"n_gpu_layers": 0, "use_extra_bufts": True}
+"""Fields of llama_model_params. `use_extra_bufts` lets llama.cpp repack weights for the CPU's matrix kernels."""
+
+CONTEXT: dict[str, Value] = {
+    "n_ubatch": UBATCH,
+    "flash_attn_type": "disabled",
+    "kv_unified": False,
+    "type_k": "f16",
+    "type_v": "f16",
+    "rope_scaling_type": "model",
+    "rope_freq_base": 0.0,
+    "rope_freq_scale": 0.0,
+    "yarn_ext_factor": -1.0,
+    "yarn_attn_factor": -1.0,
+    "yarn_beta_fast": -1.0,
+    "yarn_beta_slow": -1.0,
+    "yarn_orig_ctx": 0,
+    "attention_type": "model",
+}
+"""Fields of llama_context_params. Each sequence has its own key-value stream (`kv_unified` off) and flash attention is
+off, so an exact answer depends on nothing but its own sequence. The values of rope and yarn mean "as the model says"
+(llama.h, llama_context_params)."""
+
+ENUMS: dict[str, dict[str, int]] = {
+    "flash_attn_type": {"auto": -1, "disabled": 0, "enabled": 1},
+    "type_k": {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8},
+    "type_v": {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8},
+    "rope_scaling_type": {"model": -1, "none": 0, "linear": 1, "yarn": 2},
+    "attention_type": {"model": -1, "causal": 0, "non_causal": 1},
+}
+"""Names of llama.cpp's enumerators (llama.h, ggml.h)."""
+
+PORTABLE: dict[str, tuple[str, frozenset[str]]] = {
+    "x86_64": ("x86-64-v3", frozenset({"SSE3", "SSSE3", "AVX", "AVX2", "F16C", "FMA", "BMI2"})),
+    "aarch64": ("armv8.2-a+dotprod", frozenset({"NEON", "ARM_FMA", "DOTPROD"})),
+}
+"""By `platform.machine()`: the name and the instruction sets of the build that pyproject.toml asks for."""
+INDEPENDENT = frozenset({"LLAMAFILE", "OPENMP", "REPACK", "ACCELERATE", "KLEIDIAI"})  # reported, but no instruction set
+
+
+def settings(*, forced: bool = True) -> dict[str, Value]:
+    """The declared values by name. `forced`: whether tokens without an alternative are taken without sampling."""
+    return {**MODEL, **CONTEXT, "chunk": CHUNK, "forced_run": FORCED_RUN, "penalty_window": PENALTY_WINDOW} | {
+        "forced": forced
+    }
+
+
+def apply(values: Mapping[str, Value], parameters: Any) -> None:
+    """Write `MODEL` or `CONTEXT` into llama.cpp's parameter structure."""
+    for name, value in values.items():
+        setattr(parameters, name, ENUMS[name][str(value)] if name in ENUMS else value)
+
+
+def read(values: Mapping[str, Value], parameters: Any) -> dict[str, Value]:
+    """The fields that `MODEL` or `CONTEXT` name, as the structure holds them. An unnamed enumerator stays a number."""
+    found: dict[str, Value] = {}
+    for name in values:
+        number = getattr(parameters, name)
+        names = {code: label for label, code in ENUMS.get(name, {}).items()}
+        found[name] = names.get(number, number)
+    return found
+
+
+@cache
+def version() -> str:
+    """The packages that compute and constrain tokens, with their versions."""
+    return ", ".join(f"{name} {packages.version(name)}" for name in ("llama-cpp-python", "llguidance"))
+
+
+def kernels_of(system_info: str, machine: str) -> str:
+    """llama.cpp's CPU variant and what it is made of, from its own report.
+
+    The report looks like `CPU : AVX2 = 1 | FMA = 1 | REPACK = 1 | `. The name starts with `portable` where the
+    instruction sets are those of the build that pyproject.toml asks for, else with `native`.
+    """
+    reported = system_info.replace("CPU :", "").split("|")
+    entries = [(name.strip(), value.strip()) for name, _, value in (entry.partition("=") for entry in reported)]
+    parts = sorted(name if value == "1" else f"{name}={value}" for name, value in entries if value not in ("", "0"))
+    name, expected = PORTABLE.get(machine, (machine, frozenset()))
+    portable = {part for part in parts if part not in INDEPENDENT} == expected
+    return f"{f'portable {name}' if portable else f'native {machine}'}: {' '.join(parts)}"
+
+
+@cache
+def kernels() -> str:
+    """The kernels of the installed llama.cpp, see `kernels_of`. A child process asks it, once per process.
+
+    Raises:
+        EngineUnavailable: if llama.cpp does not run on this machine.
+    """
+    command = python(__name__)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment())
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else cpu.illegal()
+        raise EngineUnavailable(f"The engine cannot run here: {reason}.", remedy=cpu.REMEDY)
+    return kernels_of(done.stdout, platform.machine())
+
+
+def main() -> None:
+    """Print llama.cpp's report of its CPU variant. Without the Python binding this takes a tenth of a second."""
+    spec = importlib.util.find_spec("llama_cpp")
+    assert spec is not None
+    assert spec.origin is not None
+    library = ctypes.CDLL(str(next((Path(spec.origin).parent / "lib").glob("libllama.*"))))
+    library.llama_print_system_info.restype = ctypes.c_char_p
+    sys.stdout.write(library.llama_print_system_info().decode())
+
+
+if __name__ == "__main__":
+    main()
