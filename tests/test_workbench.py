@@ -220,7 +220,7 @@ from service import workbench as bench
 
 async def slow(bar):
     for done in range(4):
-        bar.seen(done, 3)
+        bar.update(done, 3)
         await asyncio.sleep(0.3)
 
 bar = bench._Bar("colour")

@@ -1,4 +1,7 @@
-"""`sameboat doctor --determinism NAME`: the same cases cold, warm, shuffled, in a batch and over HTTP, compared."""
+"""`sameboat doctor --determinism NAME`: ask the same cases cold, warm, shuffled, in a batch and over HTTP, and compare.
+
+In: a prompt's name or file, and a number of cases. Out: a table and a conclusion.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from service.engine.types import Engine, Mode
 from service.errors import EngineUnavailable
 from service.evaluation import cases as case_files
 from service.evaluation import determinism, recording
-from service.evaluation.determinism import AskFunction, ComparedAnswer, DeterminismReport
+from service.evaluation.determinism import AnswerSources, AskFunction, ComparedAnswer, DeterminismReport
 from service.prompts.file import Prompt
 from service.settings import Settings
 
@@ -31,56 +34,64 @@ STARTS_WITHIN_S = 180
 
 
 def print_report(name: str, limit: int, *, as_json: bool) -> None:
-    """Run it and print what it found. Exits with 1 when `exact` does not hold what it promises."""
+    """Ask the first `limit` cases of a prompt in every way, and print the report.
+
+    Raises:
+        Exit: with code 1 if an answer in `exact` mode differs.
+        EngineUnavailable: if the service for the HTTP requests does not start.
+    """
     prompt = find_prompt(name)
-    done = asyncio.run(_examine(prompt, limit))
+    report = asyncio.run(_examine(prompt, limit))
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "conclusion": done.conclusion()}, indent=2))
+        typer.echo(json.dumps({**asdict(report), "conclusion": report.conclusion()}, indent=2))
     else:
-        typer.echo(done.markdown())
-    if not done.holds("exact"):
+        typer.echo(report.markdown())
+    if not report.holds("exact"):
         raise typer.Exit(1)
 
 
 async def _examine(prompt: Prompt, limit: int) -> DeterminismReport:
     settings = settings_module.load()
-    folder = settings.data_dir / "prompts" / prompt.name
-    home = prompt.path.parent if prompt.path is not None else folder
-    cases = case_files.load(prompt, home)[:limit]
-    promoted = home.resolve() == folder.resolve() and (folder / "lock.json").exists()
-    known = recording.read(folder / "recording.jsonl") if promoted else None
+    promoted = settings.data_dir / "prompts" / prompt.name
+    folder = prompt.path.parent if prompt.path is not None else promoted
+    cases = case_files.load(prompt, folder)[:limit]
 
-    async def fresh() -> Engine:
+    async def start_engine() -> Engine:
         engine = Engines(settings).get(prompt.spec.model)
         await engine.ready()
         return engine
 
-    with Console(stderr=True).status(prompt.name) as shown:
-        if not promoted:
-            typer.echo(f"{prompt.name} is a draft, which no service answers: HTTP is left out.", err=True)
-            return await determinism.examine(prompt, cases, fresh, known=known, said=shown.update)
+    with Console(stderr=True).status(prompt.name) as status:
+        if folder.resolve() != promoted.resolve() or not (folder / "lock.json").exists():
+            typer.echo(f"{prompt.name} is a draft. No service answers it, so HTTP is left out.", err=True)
+            return await determinism.examine(prompt, cases, AnswerSources(start_engine), announce=status.update)
         async with own_service(settings, prompt) as ask:
-            return await determinism.examine(prompt, cases, fresh, http=ask, known=known, said=shown.update)
+            sources = AnswerSources(start_engine, ask, recording.read(folder / "recording.jsonl"))
+            return await determinism.examine(prompt, cases, sources, announce=status.update)
 
 
 @contextlib.asynccontextmanager
 async def own_service(settings: Settings, prompt: Prompt) -> AsyncGenerator[AskFunction, None]:
-    """A service of its own on a free port, and how to ask it. Raises EngineUnavailable when it does not start."""
+    """A service on a free port that only this process uses, and the function that asks it.
+
+    Raises:
+        EngineUnavailable: if the service does not start.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    unset = ("SECRET", "SECRET_FILE", "API_KEYS", "API_KEYS_FILE", "OPEN")  # its own, for nobody else
+    unset = ("SECRET", "SECRET_FILE", "API_KEYS", "API_KEYS_FILE", "OPEN")
     environment = {**os.environ, **{f"SAMEBOAT_{name}": "" for name in unset}}
     environment |= {"SAMEBOAT_HOST": "127.0.0.1", "SAMEBOAT_PORT": str(port)}
     if prompt.spec.model is not None:
         environment["SAMEBOAT_MODEL"] = prompt.spec.model
-    nowhere = asyncio.subprocess.DEVNULL
+    devnull = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *python("service", "serve"), env=environment, stdout=nowhere, stderr=nowhere
+        *python("service", "serve"), env=environment, stdout=devnull, stderr=devnull
     )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=settings.remote_timeout_s) as client:
-            await _ready(client, process)
+            await _wait_until_ready(client, process)
 
             async def ask(inputs: Mapping[str, Any], mode: Mode) -> ComparedAnswer:
                 headers = {"x-sameboat-mode": mode, "cache-control": "no-cache"}
@@ -88,8 +99,7 @@ async def own_service(settings: Settings, prompt: Prompt) -> AsyncGenerator[AskF
                 answer = (await client.post(f"/prompts/{prompt.name}", json=body, headers=headers)).json()
                 if "tokens" not in answer:
                     raise EngineUnavailable(f"The service answered: {answer.get('detail', answer)}")
-                shares = tuple((answer["probabilities"] or {}).items())
-                return answer["text"], tuple(answer["tokens"]), shares
+                return answer["text"], tuple(answer["tokens"]), tuple((answer["probabilities"] or {}).items())
 
             yield ask
     finally:
@@ -98,7 +108,7 @@ async def own_service(settings: Settings, prompt: Prompt) -> AsyncGenerator[AskF
         await process.wait()
 
 
-async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+async def _wait_until_ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
     for _ in range(STARTS_WITHIN_S * 5):
         if process.returncode is not None:
             break

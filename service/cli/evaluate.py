@@ -1,10 +1,14 @@
-"""`sameboat evaluate NAME`: run a prompt on its cases, or replay its recording, and report."""
+"""`sameboat evaluate NAME`: run a prompt on its cases, or replay its recording, and report.
+
+In: a prompt's name or file. Out: a report, or one JSON object per answer, and an exit code for scripts.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +22,10 @@ from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
 from service.evaluation import diagnosis, promote, report
+from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
+from service.evaluation.replay import live as run_live
+from service.evaluation.replay import replay as replay_recording
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt, load
@@ -29,7 +36,7 @@ EXIT = {"PASS": 0, "REGRESSION": 1, "NOT ENOUGH EVIDENCE": 2}
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run found; there is a verdict where there was something to compare with, or a minimum."""
+    """The result of a run. `verdict` is None if there was no minimum and nothing to compare with, or if it is met."""
 
     outcomes: Sequence[CaseOutcome]
     verdict: Verdict | None
@@ -39,107 +46,110 @@ class Evaluation:
 def command(
     name: Annotated[str, typer.Argument(help="A promoted prompt or a prompt file.")],
     replay: Annotated[bool, typer.Option("--replay", help="Judge the recording again, without a model.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Ask the model again; it must give the recording.")] = False,
-    model: Annotated[str | None, typer.Option(help="Another model than the prompt's.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask the model again and require the recorded tokens.")] = False,
+    model: Annotated[str | None, typer.Option(help="Use this model instead of the prompt's.")] = None,
     minimum: Annotated[float | None, typer.Option(min=0, max=1, help="Share of cases that must pass, 0..1.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write one JSON object per case to this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per case.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write one JSON object per answer to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
 ) -> None:
     """Run a prompt on its cases and report scores with intervals, compared with the promoted version if it differs.
 
     Exits with 0, with 1 on REGRESSION, a missed minimum or an error, with 2 on NOT ENOUGH EVIDENCE.
     """
     if replay and live:
-        raise typer.BadParameter("--replay and --live exclude each other: without a model, or with it.")
+        raise typer.BadParameter("Use either --replay (without a model) or --live (with it).")
     prompt = find_prompt(name)
-    done = asyncio.run(_evaluate(prompt, replay=replay, live=live, model=model, minimum=minimum))
+    evaluation = (
+        _alone(prompt, replay_recording(prompt, _folder(prompt)), minimum)
+        if replay
+        else asyncio.run(_evaluate(prompt, live=live, model=model, minimum=minimum))
+    )
+    lines = json_lines(evaluation.outcomes)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("".join(line + "\n" for line in json_lines(done.outcomes)), encoding="utf-8")
+        out.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     if as_json:
-        for line in json_lines(done.outcomes):
+        for line in lines:
             typer.echo(line)
     else:
-        print_markdown(done.text)
-    if done.verdict is not None and done.verdict.word != "PASS":
-        typer.echo(f"sameboat: {done.verdict.word}. {done.verdict.reason}.", err=True)
-        raise typer.Exit(EXIT[done.verdict.word])
+        print_markdown(evaluation.text)
+    if evaluation.verdict is not None and evaluation.verdict.word != "PASS":
+        typer.echo(f"sameboat: {evaluation.verdict.word}. {evaluation.verdict.reason}.", err=True)
+        raise typer.Exit(EXIT[evaluation.verdict.word])
 
 
 def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
-    """Per answer: the case's id, text, fingerprint, tokens, seconds, checks."""
+    """One line of JSON per answer: the case's id, text, fingerprint, tokens, seconds, checks."""
     return [
         json.dumps({
-            "id": each.case.id, "repeat": record.repeat, "slice": each.case.slice, "text": record.text,
-            "passed": each.passed, "fingerprint": record.fingerprint, "kept": each.kept,
+            "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice, "text": record.text,
+            "passed": outcome.passed, "fingerprint": record.fingerprint, "kept": outcome.kept,
             "tokens": {"prompt": record.prompt_tokens, "completion": len(record.tokens)}, "seconds": record.seconds,
             "finish_reason": record.finish_reason, "problem": record.problem,
             "probabilities": dict(record.probabilities) or None,
             "checks": {
-                one.name: {"passed": one.passed, "score": one.score, "reason": one.reason} for one in each.checks
+                result.name: {"passed": result.passed, "score": result.score, "reason": result.reason}
+                for result in outcome.checks
             },
         }, ensure_ascii=False)
-        for each in outcomes
-        for record in each.records
+        for outcome in outcomes
+        for record in outcome.records
     ]  # fmt: skip
 
 
-def case_progress() -> Progress:
-    """A progress bar over cases, on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+@asynccontextmanager
+async def evaluation_context(
+    settings: Settings, prompt: Prompt, model: str | None = None
+) -> AsyncIterator[EvaluationContext]:
+    """A context with a ready engine, a journal, and a progress bar on stderr. The engines stop when it is left.
 
-
-async def _evaluate(
-    prompt: Prompt, *, replay: bool, live: bool, model: str | None, minimum: float | None
-) -> Evaluation:
-    settings = settings_module.load()
-    folder = prompt.path.parent if prompt.path is not None else Path.cwd()
-    if replay:
-        return _alone(prompt, promote.replay(prompt, folder), minimum)
+    Raises:
+        EngineError: if the engine cannot start.
+        EvaluationError: if the journal cannot be read.
+    """
     engines = Engines(settings)
-    engine = engines.get(model or prompt.spec.model)
-    target = settings.data_dir / "prompts" / prompt.name
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
+        engine = engines.get(model or prompt.spec.model)
         await engine.ready()
-        with case_progress() as shown:
-            task = shown.add_task(prompt.name, total=None)
-
-            def progress(done: int, total: int) -> None:
-                shown.update(task, completed=done, total=total)
-
-            if live:
-                outcomes = await promote.live(
-                    prompt, folder, engine, judges=engines.get, conditions=diagnosis.conditions(settings),
-                    progress=progress,
-                )  # fmt: skip
-                return _alone(prompt, outcomes, minimum)
-            journal = Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl")
-            if model is None and not _differs(prompt, settings):
-                outcomes = await promote.evaluate(
-                    prompt, folder, engine, journal=journal, judges=engines.get, progress=progress
-                )
-                return _alone(prompt, outcomes, minimum)
-            done = await promote.promote(
-                prompt, target, engine, minimum=minimum, journal=journal, judges=engines.get, progress=progress,
-                write=False,
-            )  # fmt: skip
-            return Evaluation(done.outcomes, done.verdict, done.text)
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(prompt.name, total=None)
+            yield EvaluationContext(
+                engine=engine,
+                judges=engines.get,
+                journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
+                progress=lambda finished, total: progress.update(task, completed=finished, total=total),
+                conditions=diagnosis.conditions(settings),
+            )
     finally:
         await engines.stop(0)
 
 
+async def _evaluate(prompt: Prompt, *, live: bool, model: str | None, minimum: float | None) -> Evaluation:
+    settings = settings_module.load()
+    async with evaluation_context(settings, prompt, model) as context:
+        if live:
+            return _alone(prompt, await run_live(prompt, _folder(prompt), context), minimum)
+        if model is None and not _differs(prompt, settings):
+            return _alone(prompt, await promote.evaluate(prompt, _folder(prompt), context), minimum)
+        target = settings.data_dir / "prompts" / prompt.name
+        comparison = await promote.compare(prompt, target, context, minimum=minimum)
+        return Evaluation(comparison.outcomes, comparison.verdict, comparison.text)
+
+
+def _folder(prompt: Prompt) -> Path:
+    return prompt.path.parent if prompt.path is not None else Path.cwd()
+
+
 def _differs(prompt: Prompt, settings: Settings) -> bool:
-    """Whether there is a promoted prompt of this name and it is another one."""
+    """Whether another prompt of this name is promoted."""
     folder = settings.data_dir / "prompts" / prompt.name
     path = folder / f"{prompt.name}.prompt.yml"
     return (folder / "lock.json").exists() and path.exists() and load(path).sha256 != prompt.sha256
 
 
 def _alone(prompt: Prompt, outcomes: Sequence[CaseOutcome], minimum: float | None) -> Evaluation:
-    """Scores without a comparison; a verdict only where there is a minimum."""
-    needed = minimum is not None or any(each.minimum is not None for each in prompt.spec.evaluators)
-    verdict = promote.verdict_of(prompt, outcomes, None, minimum=minimum) if needed else None
-    return Evaluation(
-        outcomes, verdict if verdict and verdict.word != "PASS" else None, report.markdown(prompt, outcomes)
-    )
+    """Scores without a comparison. There is a verdict only if a minimum is missed."""
+    verdict = promote.verdict_of(prompt, outcomes, None, minimum=minimum)
+    missed = verdict if verdict.word != "PASS" else None
+    return Evaluation(outcomes, missed, report.markdown(prompt, outcomes))

@@ -97,9 +97,23 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Make re-quantized copies, measure them here, score them on the promoted prompts' cases, record the winner."""
-    from service.cli.tune import tune as run_tune
+    from service.cli import tune as tuning
+    from service.models.tuned import path_of
+    from service.prompts.library import Library
 
-    run_tune(*catalog_and_cache(), name, types=types, prompts=prompts, rounds=rounds, as_json=as_json)
+    settings, catalog, cache = catalog_and_cache()
+    parent = catalog[name or settings.model or catalog.default]
+    chosen = tuning.choose_types(settings, cache, parent, types)
+    deciding = tuning.deciding_prompts(Library(settings.data_dir), parent.name, catalog.default, prompts)
+    candidates, winner = tuning.Tuning(settings, parent, chosen, deciding, rounds).run(cache, catalog)
+    if as_json:
+        typer.echo(json.dumps(tuning.rows_of(candidates), indent=2))
+        return
+    Console().print(tuning.render_table(candidates))
+    typer.echo(
+        f"The winner is {winner.model.name}, recorded in {path_of(catalog.path)}. Use it by its name, for example:"
+    )
+    typer.echo(f"  SAMEBOAT_MODEL={winner.model.name} sameboat serve")
 
 
 @app.command("list")

@@ -1,6 +1,6 @@
 """Evaluation: run a prompt on its cases, judge the answers, compare with the promoted prompt, promote or refuse.
 
-What comes in: a prompt, its cases, an engine (or a recording in place of one). What goes out: outcomes per case and
-check, a verdict with the numbers behind it, a report for people and machines, and on PASS the files of a promotion.
-It gets answers only through `service.prompts.run` and does not know of HTTP, notebooks or the terminal.
+In: a prompt, its cases, and an engine or a recording. Out: the outcome of every case and check, a verdict with its
+numbers, a report for people and machines, and after a PASS the files of a promotion.
+Not here: HTTP, notebooks and the terminal. Answers come from `service.prompts.run` only.
 """

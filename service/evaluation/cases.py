@@ -1,7 +1,7 @@
-"""Cases: input rows with an id and what is expected. From the prompt file and from the JSONL file that it names.
+"""Cases: input rows with an id and the expected answer, from the prompt file and from the JSONL file that it names.
 
-What comes in: a prompt. What goes out: cases with unique ids. No cases, or a case that does not fit the prompt's
-inputs, is an error: an evaluation of nothing proves nothing.
+In: a prompt. Out: cases with unique ids. An evaluation without cases proves nothing, so none is an error, and so is a
+case that the prompt's inputs do not take.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ FORM = "A file of cases holds one JSON object a line."
 
 @dataclass(frozen=True)
 class Case:
-    """One row. `values` is all of it: the prompt takes its inputs from there, the checks what they compare with."""
+    """One row. The prompt takes its inputs from `values`, and the checks take the expected values from there."""
 
     id: str
     values: Mapping[str, Any]
     slice: str = "all"
 
     def inputs(self, prompt: Prompt) -> dict[str, Any]:
-        """The row's part that the prompt takes."""
-        wanted = prompt.inputs_schema.get("properties", {})
-        return {name: value for name, value in self.values.items() if name in wanted}
+        """The values that are inputs of the prompt."""
+        names = prompt.inputs_schema.get("properties", {})
+        return {name: value for name, value in self.values.items() if name in names}
 
 
 def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
-    """The prompt's cases, in file order. Raises EvaluationError."""
+    """The prompt's cases in the order of the file. `folder` holds the file, by default the prompt's own folder.
+
+    Raises:
+        EvaluationError: if there are no cases, if an id occurs twice, or if a row cannot be used.
+    """
     base = folder or (prompt.path.parent if prompt.path is not None else Path.cwd())
     rows: list[tuple[str, Mapping[str, Any]]] = [
         (f"{prompt.path or prompt.name}: testData {number}", row) for number, row in enumerate(prompt.spec.testData, 1)
@@ -44,38 +48,41 @@ def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
         rows += _lines(base / prompt.spec.testDataFile)
     if not rows:
         raise EvaluationError(f"{prompt.name} has no cases.", key="testData", remedy="Add testData or testDataFile.")
-    found: dict[str, Case] = {}
+    cases: dict[str, Case] = {}
     for where, row in rows:
         case = Case(_id(row), row, str(row.get("slice", "all")))
-        if case.id in found:
+        if case.id in cases:
             raise EvaluationError(f"{where}: the id {case.id!r} is there twice.", key="id")
         try:
             prompt.check_inputs(case.inputs(prompt))
         except InputsError as error:
             raise EvaluationError(f"{where}: {error}", key=error.key) from None
-        found[case.id] = case
-    return tuple(found.values())
+        cases[case.id] = case
+    return tuple(cases.values())
 
 
 def example(prompt: Prompt) -> dict[str, Any] | None:
-    """The inputs of the first case, to try the prompt with; None when there is none. Reads no further than that."""
+    """The inputs of the first case, as an example. None if there is none or if it cannot be used.
+
+    Reads one line only, and raises nothing: `load` reports mistakes in cases.
+    """
     if prompt.spec.testData:
         return Case("", prompt.spec.testData[0]).inputs(prompt)
     if prompt.spec.testDataFile is None or prompt.path is None:
         return None
     try:
         with (prompt.path.parent / prompt.spec.testDataFile).open(encoding="utf-8-sig") as file:
-            found = Case("", json.loads(file.readline())).inputs(prompt)
-        prompt.check_inputs(found)
-    except (OSError, ValueError, AttributeError, InputsError):  # `load` says what is wrong with it, to who evaluates
+            inputs = Case("", json.loads(file.readline())).inputs(prompt)
+        prompt.check_inputs(inputs)
+    except (OSError, ValueError, AttributeError, InputsError):
         return None
-    return found
+    return inputs
 
 
 def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     text = text_files.read(path, EvaluationError, key="testDataFile")
     rows: list[tuple[str, Mapping[str, Any]]] = []
-    for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like are no line ends in JSON
+    for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like do not end a line of JSON
         if not line.strip():
             continue
         row = text_files.from_json(line, str(path), EvaluationError, line=number, form=FORM, key="testDataFile")
@@ -86,7 +93,7 @@ def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _id(row: Mapping[str, Any]) -> str:
-    """The row's id, or a digest of its values: pairing two runs depends on it."""
+    """The row's id, or a digest of its values. Two runs are paired by it."""
     if "id" in row:
         return str(row["id"])
     text = json.dumps(row, sort_keys=True, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Checks: pure functions of a case and its answer, to pass or fail with a reason.
 
-What comes in: an evaluator of the prompt file, a case, a result. What goes out: a `CheckResult`. An answer that was cut
-or cannot be used fails every check. Strings in evaluators are templated with the case's values, once.
+In: an evaluator of the prompt file, a case, an answer. Out: a `CheckResult`.
+A truncated or unusable answer fails every check. The case's values are substituted once in the evaluator's strings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from service.prompts.spec import Evaluator, JsonCheck, JudgeCheck, SimilarityChe
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The outcome of one check on one case."""
+    """The result of one check on one case. `score` is 0 to 1."""
 
     name: str
     passed: bool
@@ -38,8 +38,11 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CheckInput:
-    """What a check looks at: the text, the parsed value if there is one, why it cannot be used, if so, and what judges
-    chose or observing checks saw, by the check's name."""
+    """The answer as a check reads it.
+
+    `value` is the parsed JSON of an answer that must be JSON. `problem` says why an answer cannot be used. `judgements`
+    holds the choices of judges and the scores of external checks, by the check's name.
+    """
 
     text: str
     value: Any
@@ -47,16 +50,24 @@ class CheckInput:
     judgements: Mapping[str, str] = field(default_factory=dict)
 
 
-def check(evaluator: Evaluator, case: Case, answered: CheckInput) -> CheckResult:
-    """Apply one evaluator. Raises EvaluationError when it cannot be applied, which is never a pass."""
-    if answered.problem is not None:
-        return CheckResult(evaluator.name, False, answered.problem, 0.0)
-    passed, reason, score = _KINDS[evaluator.kind](evaluator, case, answered)
+def check(evaluator: Evaluator, case: Case, answer: CheckInput) -> CheckResult:
+    """Apply one evaluator to the answer to a case.
+
+    Raises:
+        EvaluationError: if it cannot be applied. That is never a pass.
+    """
+    if answer.problem is not None:
+        return CheckResult(evaluator.name, False, answer.problem, 0.0)
+    passed, reason, score = _KINDS[evaluator.kind](evaluator, case, answer)
     return CheckResult(evaluator.name, passed, reason, score)
 
 
 def fill(template: str, case: Case) -> str:
-    """An evaluator's string with the case's values. Raises EvaluationError for an unknown name."""
+    """An evaluator's string with the case's values in place of its placeholders.
+
+    Raises:
+        EvaluationError: if the case does not have a value of that name.
+    """
     try:
         return substitute(template, case.values)
     except InputsError as error:
@@ -64,21 +75,22 @@ def fill(template: str, case: Case) -> str:
 
 
 RawResult = tuple[bool, str, float]
+"""Whether the check passes, the reason, and the score."""
 
 
 def _plain(passed: bool, reason: str) -> RawResult:
     return passed, reason, float(passed)
 
 
-def _string(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
-    """GitHub's semantics (gh-models cmd/eval): equals is exact on the trimmed answer, the others ignore case."""
+def _string(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
+    """As GitHub does (gh-models cmd/eval): `equals` compares the trimmed answer exactly, the others ignore case."""
     spec = evaluator.string
     assert isinstance(spec, StringCheck)
-    text = answered.text
+    text = answer.text
     if spec.equals is not None:
-        wanted = fill(spec.equals, case)
-        close = ", which differs in case only" if text.strip().lower() == wanted.lower() else ""
-        return _plain(text.strip() == wanted, f"expected {wanted!r}, got {text.strip()!r}{close}")
+        expected = fill(spec.equals, case)
+        close = ", which differs in case only" if text.strip().lower() == expected.lower() else ""
+        return _plain(text.strip() == expected, f"expected {expected!r}, got {text.strip()!r}{close}")
     folded = text.lower()
     passes: Callable[[str], bool]
     for name, template, passes in (
@@ -87,35 +99,35 @@ def _string(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult
         ("endsWith", spec.endsWith, folded.endswith),
     ):
         if template is not None:
-            wanted = fill(template, case)
-            return _plain(passes(wanted.lower()), f"{name} {wanted!r}")
+            expected = fill(template, case)
+            return _plain(passes(expected.lower()), f"{name} {expected!r}")
     raise AssertionError("the file's validation lets exactly one through")
 
 
-def _regex(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
+def _regex(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
     try:
-        found = regex.search(fill(evaluator.regex or "", case), answered.text)
+        matches = regex.search(fill(evaluator.regex or "", case), answer.text)
     except EvaluationError as error:
         raise EvaluationError(f"case {case.id}: {evaluator.name}: {error}", key=error.key) from None
-    return _plain(found, f"matches {evaluator.regex!r}")
+    return _plain(matches, f"matches {evaluator.regex!r}")
 
 
-def _not_contains(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
-    wanted = fill(evaluator.notContains or "", case)
-    return _plain(wanted.lower() not in answered.text.lower(), f"must not contain {wanted!r}")
+def _not_contains(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
+    expected = fill(evaluator.notContains or "", case)
+    return _plain(expected.lower() not in answer.text.lower(), f"must not contain {expected!r}")
 
 
-def _one_of(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
+def _one_of(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
     allowed = [fill(option, case) for option in evaluator.oneOf or ()]
-    return _plain(answered.text.strip() in allowed, f"one of {allowed}, got {answered.text.strip()!r}")
+    return _plain(answer.text.strip() in allowed, f"one of {allowed}, got {answer.text.strip()!r}")
 
 
-def _json(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
-    """Valid JSON, the schema, and the values at pointers; the score is the share of pointers that are equal."""
+def _json(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
+    """Valid JSON, the schema, and the values at pointers. The score is the share of equal values."""
     spec = evaluator.json_
     assert isinstance(spec, JsonCheck)
     try:
-        value = answered.value if answered.value is not None else json.loads(answered.text)
+        value = answer.value if answer.value is not None else json.loads(answer.text)
     except (ValueError, RecursionError) as error:
         return _plain(False, f"not JSON: {error}")
     if spec.schema_ is not None:
@@ -123,25 +135,24 @@ def _json(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
         if problem is not None:
             return _plain(False, f"schema: {problem.message}")
     wrong = []
-    for pointer, wanted in spec.equals.items():
-        expected = _expected(wanted, case)
-        found = at_pointer(value, pointer)
-        if found != expected or isinstance(found, bool) != isinstance(expected, bool):
-            wrong.append(f"{pointer}: expected {expected!r}, got {found!r}")
+    for pointer, template in spec.equals.items():
+        expected, actual = _expected(template, case), at_pointer(value, pointer)
+        if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
+            wrong.append(f"{pointer}: expected {expected!r}, got {actual!r}")
     score = 1 - len(wrong) / len(spec.equals) if spec.equals else 1.0
     return not wrong, "; ".join(wrong) or "as expected", score
 
 
-def _expected(wanted: Any, case: Case) -> Any:
-    """A string that is one placeholder stands for the case's value itself, whatever its type."""
-    if isinstance(wanted, str):
-        whole = re.fullmatch(r"\{\{\s*([\w.-]+)\s*\}\}", wanted)
-        if whole:
-            if whole[1] not in case.values:
-                raise EvaluationError(f"case {case.id} has no {whole[1]!r}.", key=whole[1])
-            return case.values[whole[1]]
-        return fill(wanted, case)
-    return wanted
+def _expected(template: Any, case: Case) -> Any:
+    """The expected value. A string that is only a placeholder means the case's value itself, of any type."""
+    if not isinstance(template, str):
+        return template
+    placeholder = re.fullmatch(r"\{\{\s*([\w.-]+)\s*\}\}", template)
+    if placeholder is None:
+        return fill(template, case)
+    if placeholder[1] not in case.values:
+        raise EvaluationError(f"case {case.id} has no {placeholder[1]!r}.", key=placeholder[1])
+    return case.values[placeholder[1]]
 
 
 class _Absent:
@@ -160,24 +171,24 @@ def at_pointer(value: Any, pointer: str) -> Any:
         return ABSENT
 
 
-def _similarity(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
+def _similarity(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
     spec = evaluator.similarity
     assert isinstance(spec, SimilarityCheck)
-    wanted = fill(spec.to, case)
+    expected = fill(spec.to, case)
     metrics: dict[str, Callable[[str, str], float]] = {
         "ratio": lambda a, b: float(fuzz.ratio(a, b)) / 100,
         "tokenSet": lambda a, b: float(fuzz.token_set_ratio(a, b)) / 100,
         "chrf": chrf,
     }
-    score = metrics[spec.metric](answered.text, wanted)
+    score = metrics[spec.metric](answer.text, expected)
     return score >= spec.threshold, f"{spec.metric} {score:.3f}, needs {spec.threshold:g}", score
 
 
 def chrf(answer: str, reference: str, *, order: int = 6, beta: float = 2.0) -> float:
-    """chrF: the F-score of character n-grams, n = 1..6, spaces left out; 0..1.
+    """chrF: the F-score of character n-grams, n = 1 to 6, without spaces. 0 to 1.
 
-    M. Popović, "chrF: character n-gram F-score for automatic MT evaluation", WMT 2015: precision and recall averaged
-    over n, then combined with beta = 2.
+    M. Popović, "chrF: character n-gram F-score for automatic MT evaluation", WMT 2015: precision and recall are
+    averaged over n and then combined with beta = 2.
     """
     left, right = "".join(answer.split()), "".join(reference.split())
     precisions, recalls = [], []
@@ -198,7 +209,11 @@ def chrf(answer: str, reference: str, *, order: int = 6, beta: float = 2.0) -> f
 
 
 def function_of(evaluator: Evaluator) -> Callable[..., Any]:
-    """The function of a `python: module:function` check. Raises EvaluationError if it cannot be imported."""
+    """The function of a `python: module:function` check.
+
+    Raises:
+        EvaluationError: if it cannot be imported.
+    """
     module, _, name = (evaluator.python or "").partition(":")
     try:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
@@ -209,43 +224,48 @@ def function_of(evaluator: Evaluator) -> Callable[..., Any]:
     return function
 
 
-def score_of(evaluator: Evaluator, said: Any) -> float:
-    """The score that a function's value stands for, 0..1. Raises EvaluationError for anything else."""
-    if isinstance(said, (bool, int, float)) and 0 <= said <= 1:
-        return float(said)
-    raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1, not {said!r}.", key="python")
+def score_of(evaluator: Evaluator, value: Any) -> float:
+    """The score of a function's return value, 0 to 1.
+
+    Raises:
+        EvaluationError: if the value is no bool and no number from 0 to 1.
+    """
+    if isinstance(value, (bool, int, float)) and 0 <= value <= 1:
+        return float(value)
+    raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1, not {value!r}.", key="python")
 
 
-def _python(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
-    """`module:function`, called with (values, text, value); it returns a bool, or a score of 0..1 that passes at 1.
+def _python(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
+    """Calls `module:function` with (values, text, value). It returns a bool, or a score of 0 to 1 that passes at 1.
 
-    What a check with the mark `external_check` saw is taken from the answer's judgements: `observation.py` looked.
+    The score of an external check is taken from the answer's judgements. `observation.py` ran it.
     """
     function = function_of(evaluator)
-    looks_at = external_dependency(function)
-    if looks_at is None:
-        score = score_of(evaluator, function(dict(case.values), answered.text, answered.value))
+    outside = external_dependency(function)
+    if outside is None:
+        score = score_of(evaluator, function(dict(case.values), answer.text, answer.value))
         return score >= 1, f"{evaluator.python} says {score:g}", score
-    seen = answered.judgements.get(evaluator.name)
-    if seen is None:
+    recorded = answer.judgements.get(evaluator.name)
+    if recorded is None:
         raise EvaluationError(
-            f"case {case.id}: {evaluator.name}: nothing is recorded of {looks_at}.",
+            f"case {case.id}: {evaluator.name}: nothing is recorded of {outside}.",
             key="python",
             remedy="Run it instead of replaying it.",
         )
-    return float(seen) >= 1, f"{evaluator.python} saw {float(seen):g} in {looks_at}", float(seen)
+    score = float(recorded)
+    return score >= 1, f"{evaluator.python} saw {score:g} in {outside}", score
 
 
-def _llm(evaluator: Evaluator, case: Case, answered: CheckInput) -> RawResult:
-    """The score of what the judge chose, which `judge.py` asked for when the answer was made."""
+def _llm(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
+    """The score of the judge's choice. `judge.py` asked the judge when the answer was made."""
     spec = evaluator.llm
     assert isinstance(spec, JudgeCheck)
-    chosen = answered.judgements.get(evaluator.name)
-    scores = {each.choice: each.score for each in spec.choices}
+    chosen = answer.judgements.get(evaluator.name)
+    scores = {choice.choice: choice.score for choice in spec.choices}
     if chosen not in scores:
-        said = "there is no judgement" if chosen is None else f"the judge's {chosen!r} is not among the choices"
+        problem = "there is no judgement" if chosen is None else f"the judge's {chosen!r} is not among the choices"
         raise EvaluationError(
-            f"case {case.id}: {evaluator.name}: {said}.", key="llm", remedy="Run it with the judge, not as a replay."
+            f"case {case.id}: {evaluator.name}: {problem}.", key="llm", remedy="Run it with the judge, not as a replay."
         )
     return scores[chosen] >= spec.threshold, f"{spec.modelId} says {chosen!r}", scores[chosen]
 

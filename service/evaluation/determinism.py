@@ -1,9 +1,8 @@
-"""Is an answer the same whenever and however it is asked? Tried, not assumed: every way is run and compared bit by bit.
+"""Determinism: ask the same cases in every way and mode, and compare the answers bit by bit.
 
-What comes in: a prompt, cases, a way to start a fresh engine, and a way to ask over HTTP if there is one. What goes
-out: per way and mode how many answers are bit-identical to the reference (text, token ids, and for labels every
-probability to the last bit), how long it took, and a conclusion. The reference is `exact`, on a fresh engine, one at a
-time. Answers that the engine kept are never taken.
+In: a prompt, cases, and the sources of answers. Out: for each way and mode the number of answers that are bit-identical
+to the reference (text, token ids, and every label probability to the last bit), the seconds, and a conclusion.
+The reference is `exact`, on a fresh engine, one at a time. Answers from the engine's cache are never taken.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine.types import Engine, Mode
@@ -23,16 +22,28 @@ from service.prompts import run as prompts
 from service.prompts.file import Prompt
 
 ComparedAnswer = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
-"""Text, token ids, probabilities of the labels: what must be the same."""
+"""Text, token ids and label probabilities: the parts of an answer that must be the same."""
 AskFunction = Callable[[Mapping[str, Any], Mode], Awaitable[ComparedAnswer]]
-StartEngine = Callable[[], Awaitable[Engine]]
-BATCH = 8  # asked at the same time in a full batch; more wait in the engine's queue
-SHUFFLE = 20261125  # the seed of the other order
+BATCH = 8  # requests at the same time in a full batch; more wait in the engine's queue
+SHUFFLE = 20261125  # the seed of the shuffled order
+
+
+@dataclass(frozen=True)
+class AnswerSources:
+    """Where the answers come from.
+
+    `start_engine` starts a fresh engine in its own process at each call. `over_http` asks a running service, if
+    there is one. `recorded` is the prompt's recording, if it is promoted.
+    """
+
+    start_engine: Callable[[], Awaitable[Engine]]
+    over_http: AskFunction | None = None
+    recorded: Mapping[str, Record] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way of asking: `same` of `n` answers are those of the reference; `differ` names the others' cases."""
+    """One way of asking: `differ` names the cases, of `n`, whose answers are not the reference's."""
 
     mode: Mode
     name: str
@@ -42,13 +53,13 @@ class Way:
 
     @property
     def same(self) -> int:
-        """How many are bit-identical."""
+        """The number of bit-identical answers."""
         return self.n - len(self.differ)
 
 
 @dataclass(frozen=True)
 class DeterminismReport:
-    """Every way, and the recording, if there is one: how many of its answers the reference gives."""
+    """Every way. `recorded` is the number of recorded answers that equal the reference, None without a recording."""
 
     prompt: str
     ways: tuple[Way, ...]
@@ -59,12 +70,12 @@ class DeterminismReport:
         return all(not way.differ for way in self.ways if way.mode == mode)
 
     def cost(self) -> float | None:
-        """How many times as long `exact` takes as `fast` in a full batch."""
+        """The time of `exact` divided by that of `fast`, both in a full batch. None if one was not measured."""
         times = {way.mode: way.seconds for way in self.ways if way.name == "full batch"}
         return times["exact"] / times["fast"] if len(times) == 2 and times["fast"] > 0 else None
 
     def conclusion(self) -> str:
-        """What is guaranteed, by which mode, at what cost."""
+        """Which mode guarantees bit-identical answers, and at which cost."""
         cost = self.cost()
         price = f" It takes {cost:.2f} times as long as `fast` in a full batch here." if cost is not None else ""
         if self.holds("exact") and self.holds("fast"):
@@ -79,8 +90,8 @@ class DeterminismReport:
         lines = [f"### {self.prompt}: determinism", "", "| mode | asked | bit-identical | seconds | differ |"]
         lines.append("|---|---|--:|--:|---|")
         for way in self.ways:
-            named = ", ".join(way.differ[:5]) + (" ..." if len(way.differ) > 5 else "")
-            lines.append(f"| {way.mode} | {way.name} | {way.same} of {way.n} | {way.seconds:.2f} | {named} |")
+            names = ", ".join(way.differ[:5]) + (" ..." if len(way.differ) > 5 else "")
+            lines.append(f"| {way.mode} | {way.name} | {way.same} of {way.n} | {way.seconds:.2f} | {names} |")
         if self.recorded is not None:
             lines += ["", f"The recording: {self.recorded} of {self.ways[0].n} answers are the reference's."]
         return "\n".join([*lines, "", self.conclusion()]) + "\n"
@@ -89,15 +100,15 @@ class DeterminismReport:
 async def examine(
     prompt: Prompt,
     cases: Sequence[Case],
-    fresh: StartEngine,
+    sources: AnswerSources,
     *,
-    http: AskFunction | None = None,
-    known: Mapping[str, Record] | None = None,
-    said: Callable[[str], None] = lambda way: None,
+    announce: Callable[[str], None] = lambda way: None,
 ) -> DeterminismReport:
-    """Ask every case in every way and mode. `fresh` starts an engine of its own process each time it is called.
+    """Ask every case in every way and mode. `announce` is called with each way before it begins.
 
-    Raises EvaluationError without cases, and for an engine that has no `exact` mode: there is nothing to hold it to.
+    Raises:
+        EvaluationError: if there are no cases, or if the engine has no `exact` mode and so promises nothing.
+        EngineError: if an engine fails.
     """
     if not cases:
         raise EvaluationError(f"{prompt.name} has no cases.", key="testData")
@@ -107,39 +118,41 @@ async def examine(
     random.Random(SHUFFLE).shuffle(shuffled)  # noqa: S311  (an order, not a secret)
     modes: tuple[Mode, ...] = ("exact", "fast")
     for mode in modes:
-        engine = await fresh()
+        engine = await sources.start_engine()
         try:
             if not engine.abilities.exact:
                 raise EvaluationError(
                     f"{engine.identity.model} is remote: no mode of it guarantees the same answer.", key="engine"
                 )
-            here = _of(prompt, engine)
-            for name, order, at_once, ask in (
-                ("cold, one at a time", cases, 1, here),
-                ("warm, one at a time", cases, 1, here),
-                ("shuffled", shuffled, 1, here),
-                ("full batch", cases, BATCH, here),
-                ("full batch, shuffled", shuffled, BATCH, here),
-                ("over HTTP, full batch", shuffled, BATCH, http),
+            direct = _ask_of(prompt, engine)
+            for name, order, concurrency, ask in (
+                ("cold, one at a time", cases, 1, direct),
+                ("warm, one at a time", cases, 1, direct),
+                ("shuffled", shuffled, 1, direct),
+                ("full batch", cases, BATCH, direct),
+                ("full batch, shuffled", shuffled, BATCH, direct),
+                ("over HTTP, full batch", shuffled, BATCH, sources.over_http),
             ):
                 if ask is None:
                     continue
-                said(f"{mode}: {name}")
-                seen, seconds = await _all(prompt, order, ask, mode, at_once)
-                reference = reference or seen
-                differ = tuple(case.id for case in cases if seen[case.id] != reference[case.id])
+                announce(f"{mode}: {name}")
+                began = time.perf_counter()
+                answers = await _ask_all([(case.id, case.inputs(prompt)) for case in order], ask, mode, concurrency)
+                seconds = time.perf_counter() - began
+                reference = reference or answers
+                differ = tuple(case.id for case in cases if answers[case.id] != reference[case.id])
                 ways.append(Way(mode, name, len(cases), differ, seconds))
         finally:
             await engine.stop(0)
     recorded = None
-    if known:
+    if sources.recorded:
         recorded = sum(
-            case.id in known and known[case.id].tokens == reference[case.id][1] for case in cases
-        )  # fmt: skip
+            case.id in sources.recorded and sources.recorded[case.id].tokens == reference[case.id][1] for case in cases
+        )
     return DeterminismReport(prompt.name, tuple(ways), recorded)
 
 
-def _of(prompt: Prompt, engine: Engine) -> AskFunction:
+def _ask_of(prompt: Prompt, engine: Engine) -> AskFunction:
     async def ask(inputs: Mapping[str, Any], mode: Mode) -> ComparedAnswer:
         answer = (await prompts.run(prompt, inputs, engine, mode=mode, reuse=False)).answer
         return answer.text, answer.tokens, tuple((answer.probabilities or {}).items())
@@ -147,16 +160,14 @@ def _of(prompt: Prompt, engine: Engine) -> AskFunction:
     return ask
 
 
-async def _all(
-    prompt: Prompt, order: Sequence[Case], ask: AskFunction, mode: Mode, at_once: int
-) -> tuple[dict[str, ComparedAnswer], float]:
-    """Every case's answer, `at_once` at a time, started in this order; and the seconds it took."""
-    places = asyncio.Semaphore(at_once)
+async def _ask_all(
+    rows: Sequence[tuple[str, Mapping[str, Any]]], ask: AskFunction, mode: Mode, concurrency: int
+) -> dict[str, ComparedAnswer]:
+    """The answers by case id. Requests start in the order of the rows, `concurrency` at a time."""
+    semaphore = asyncio.Semaphore(concurrency)
 
-    async def one(case: Case) -> tuple[str, ComparedAnswer]:
-        async with places:
-            return case.id, await ask(case.inputs(prompt), mode)
+    async def answer(name: str, inputs: Mapping[str, Any]) -> tuple[str, ComparedAnswer]:
+        async with semaphore:
+            return name, await ask(inputs, mode)
 
-    began = time.perf_counter()
-    found = dict(await asyncio.gather(*(one(case) for case in order)))
-    return found, time.perf_counter() - began
+    return dict(await asyncio.gather(*(answer(name, inputs) for name, inputs in rows)))

@@ -1,10 +1,10 @@
-"""Judges: a model chooses among listed replies, and nothing else can be read into what it says.
+"""Judges: a model that chooses one of a few listed replies for an answer.
 
-What comes in: an `llm` evaluator, a case, an answer, the judge's engine. What goes out: a `Judgement`, and beside it
-those of checks that observe, so that a record holds all that its checks need. The reply is
-constrained to the choices by the engine (labels scored, or an enforced schema); a reply outside them is an error and
-never a pass. gh-models lets the first choice win that occurs anywhere in the reply, so "Score: 5, see step 1" counts
-as 1; here that cannot happen.
+In: an `llm` evaluator, a case, an answer, the judge's engine. Out: a record with its judgements, those of external
+checks included, so that a recording holds everything that its checks need.
+The engine constrains the reply to the choices, by scoring labels or by an enforced schema. A reply outside the choices
+is an error and never a pass. gh-models instead takes the first choice that occurs anywhere in the reply, so that it
+reads "Score: 5, see step 1" as 1.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ from service.prompts.render import substitute
 from service.prompts.spec import Evaluator, JudgeCheck
 
 Judges = Callable[[str], Engine]
-"""The engine of a judge's model, by the model's name."""
-MAX_TOKENS = 64  # of a reply that only a schema constrains
+"""Returns the engine of a judge's model by the model's name."""
+MAX_TOKENS = 64  # of a reply that a schema constrains
 
 
 def no_judge(model: str) -> Engine:
-    """For evaluations that have no judge. Raises EvaluationError."""
+    """The judges of an evaluation that has none.
+
+    Raises:
+        EvaluationError: always.
+    """
     raise EvaluationError(
         f"a judge ({model}) is needed, and this evaluation has no engine for it.",
         key="llm",
@@ -40,66 +44,71 @@ def no_judge(model: str) -> Engine:
 
 
 def judge_request(evaluator: Evaluator, case: Case, text: str, identity: Identity) -> Request:
-    """What the judge is asked about an answer; its template may use the case's values and `{{completion}}`."""
+    """The request that asks a judge about an answer. Its template may use the case's values and `{{completion}}`.
+
+    Raises:
+        EvaluationError: if the template names a value that the case does not have.
+    """
     spec = evaluator.llm
     assert isinstance(spec, JudgeCheck)
     values = {**case.values, "completion": text}
-    labels = tuple(each.choice for each in spec.choices)
+    labels = tuple(choice.choice for choice in spec.choices)
     try:
         messages = [Message("user", substitute(spec.prompt, values))]
         if spec.systemPrompt is not None:
             messages.insert(0, Message("system", substitute(spec.systemPrompt, values)))
     except InputsError as error:
         raise EvaluationError(f"case {case.id}: {evaluator.name}: {error}", key=error.key) from None
-    asked = Request(messages=tuple(messages), sampling=Sampling(max_tokens=MAX_TOKENS), priority="background")
+    request = Request(messages=tuple(messages), sampling=Sampling(max_tokens=MAX_TOKENS), priority="background")
     if identity.engine == "remote":
-        return replace(asked, schema=json.dumps({"enum": list(labels)}, ensure_ascii=False, separators=(",", ":")))
-    return replace(asked, choices=labels, mode="exact")
+        return replace(request, schema=json.dumps({"enum": list(labels)}, ensure_ascii=False, separators=(",", ":")))
+    return replace(request, choices=labels, mode="exact")
 
 
 def has_all_judgements(prompt: Prompt, case: Case, record: Record, identities: Mapping[str, Identity]) -> bool:
-    """Whether every judgement that the prompt asks for is recorded as it would be asked now."""
+    """Whether the record holds every judgement of the prompt's checks as it would be asked for now."""
     if record.problem is not None:
         return True
     known = dict(record.judgements)
-    for each in prompt.spec.evaluators:
-        if each.llm is not None and each.llm.modelId not in identities:
+    for evaluator in prompt.spec.evaluators:
+        if evaluator.llm is not None and evaluator.llm.modelId not in identities:
             return False
-        wanted = _current_fingerprint(each, case, record, identities.__getitem__)
-        if wanted is not None and (each.name not in known or known[each.name].fingerprint != wanted):
+        current = _current_fingerprint(evaluator, case, record, identities.__getitem__)
+        if current is not None and (evaluator.name not in known or known[evaluator.name].fingerprint != current):
             return False
     return True
 
 
 async def add_judgements(prompt: Prompt, case: Case, record: Record, judges: Judges) -> Record:
-    """The record with every judgement that the prompt's checks need; what is there already is not asked again.
+    """The record with every judgement of the prompt's checks. A judgement that is there already is not asked again.
 
-    Raises EvaluationError for a reply outside the choices and where there is nothing to look with, and what the judge's
-    engine raises.
+    Raises:
+        EvaluationError: if a reply is none of the choices, or if an external check cannot run.
+        EngineError: if the judge's engine fails.
     """
     if record.problem is not None:
         return record
-    known, found = dict(record.judgements), []
-    for each in prompt.spec.evaluators:
-        wanted = _current_fingerprint(each, case, record, lambda name: judges(name).identity)
-        if wanted is None:
+    known, judgements = dict(record.judgements), []
+    for evaluator in prompt.spec.evaluators:
+        current = _current_fingerprint(evaluator, case, record, lambda name: judges(name).identity)
+        if current is None:
             continue
-        judgement = known.get(each.name)
-        if judgement is None or judgement.fingerprint != wanted:
-            if each.llm is None:
-                judgement = await asyncio.to_thread(observe, each, case, record.check_input(prompt))
+        judgement = known.get(evaluator.name)
+        if judgement is None or judgement.fingerprint != current:
+            if evaluator.llm is None:
+                judgement = await asyncio.to_thread(observe, evaluator, case, record.check_input(prompt))
             else:
-                engine = judges(each.llm.modelId)
-                asked = judge_request(each, case, record.text, engine.identity)
-                judgement = Judgement(_valid_choice(await prompts.ask(asked, engine), each, case), wanted)
-        found.append((each.name, judgement))
-    return replace(record, judgements=tuple(found)) if tuple(found) != record.judgements else record
+                engine = judges(evaluator.llm.modelId)
+                result = await prompts.ask(judge_request(evaluator, case, record.text, engine.identity), engine)
+                judgement = Judgement(_valid_choice(result, evaluator, case), current)
+        judgements.append((evaluator.name, judgement))
+    return record if tuple(judgements) == record.judgements else replace(record, judgements=tuple(judgements))
 
 
 def _current_fingerprint(
     evaluator: Evaluator, case: Case, record: Record, identity_of: Callable[[str], Identity]
 ) -> str | None:
-    """The fingerprint of what a judge is asked or a check looks at now; None for a check that needs neither."""
+    """The fingerprint of the judge's request or of the external check. None if the check is neither."""
     if evaluator.llm is not None:
         identity = identity_of(evaluator.llm.modelId)
         return fingerprint(judge_request(evaluator, case, record.text, identity), identity)
@@ -108,7 +117,7 @@ def _current_fingerprint(
 
 def _valid_choice(result: prompts.Result, evaluator: Evaluator, case: Case) -> str:
     assert isinstance(evaluator.llm, JudgeCheck)
-    if result.problem is not None or result.value not in {each.choice for each in evaluator.llm.choices}:
+    if result.problem is not None or result.value not in {choice.choice for choice in evaluator.llm.choices}:
         raise EvaluationError(
             f"case {case.id}: {evaluator.name}: the judge's reply {result.text[:80]!r} is none of the choices.",
             key="llm",

@@ -1,8 +1,8 @@
-"""Observations: what a check saw outside this program, kept in the recording beside the answer.
+"""External checks: the result of a check that looks outside this program, recorded beside the answer.
 
-What comes in: a `python` check marked with `external_check`, a case, an answer. What goes out: a `Judgement` whose
-choice is the score, and whose fingerprint covers the check's module, the case and the answer, so that it looks again
-when one of them changes. The browser itself is not covered; a live run tells when it shows something else.
+In: a `python` check that is marked as external, a case, an answer. Out: a `Judgement` whose choice is the score.
+Its fingerprint covers the check's module, the case and the answer, so the check runs again after a change of these.
+It does not cover the outside, for example the version of a browser. A live run shows whether that changed the result.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ from service.prompts.spec import Evaluator
 
 
 def is_external(evaluator: Evaluator) -> bool:
-    """Whether the check looks at more than the case and the answer. Raises EvaluationError if it cannot be imported."""
+    """Whether the check depends on more than the case and the answer.
+
+    Raises:
+        EvaluationError: if the check cannot be imported.
+    """
     return evaluator.python is not None and external_dependency(function_of(evaluator)) is not None
 
 
 def observation_fingerprint(evaluator: Evaluator, case: Case, text: str) -> str:
-    """What an observation is kept under: sha256 over the check and its module's source, the case's values, the answer.
+    """sha256 over the check, the source of its module, the case's values and the answer.
 
-    Raises EvaluationError for a check whose source cannot be read, since nobody could tell that it changed.
+    Raises:
+        EvaluationError: if the source cannot be read, since a change of the check would then go unnoticed.
     """
     function = function_of(evaluator)
     try:
@@ -38,11 +43,15 @@ def observation_fingerprint(evaluator: Evaluator, case: Case, text: str) -> str:
             key="python",
             remedy="Put the check into a module that is a file.",
         ) from None
-    said = canonical([evaluator.python, source, dict(case.values), text])
-    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+    content = canonical([evaluator.python, source, dict(case.values), text])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def observe(evaluator: Evaluator, case: Case, answered: CheckInput) -> Judgement:
-    """Look. Raises EvaluationError when there is nothing to look with, which is never a pass."""
-    score = score_of(evaluator, function_of(evaluator)(dict(case.values), answered.text, answered.value))
-    return Judgement(repr(score), observation_fingerprint(evaluator, case, answered.text))
+def observe(evaluator: Evaluator, case: Case, check_input: CheckInput) -> Judgement:
+    """Run an external check.
+
+    Raises:
+        EvaluationError: if it cannot run or returns no score. That is never a pass.
+    """
+    score = score_of(evaluator, function_of(evaluator)(dict(case.values), check_input.text, check_input.value))
+    return Judgement(repr(score), observation_fingerprint(evaluator, case, check_input.text))

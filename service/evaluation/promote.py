@@ -1,8 +1,8 @@
-"""A draft becomes the promoted prompt: cases run, verdict given, recording and lock rewritten, one reviewable diff.
+"""A draft becomes the promoted prompt: run its cases, decide, write the folder, as one diff to review.
 
-What comes in: a draft and the promoted prompts' library. What goes out: a verdict, and on PASS the files under
-`data/prompts/NAME/`. Nothing is written on another verdict, unless the caller accepts it with a reason, which is then
-part of the report.
+In: a draft, the folder of the promoted prompt, a context. Out: a verdict, and after a PASS the files under
+`data/prompts/NAME/`. After another verdict nothing is written, unless the caller accepts it with a reason. The report
+and the lock then hold that reason.
 """
 
 from __future__ import annotations
@@ -11,40 +11,36 @@ import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from service import text_files
-from service.engine.types import Engine, Identity
-from service.errors import EvaluationError, InputsError, PromptError
+from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import diagnosis, judge, recording, report, runner
-from service.evaluation.cases import Case
-from service.evaluation.checks import CheckResult
-from service.evaluation.judge import Judges
-from service.evaluation.recording import Journal, Record
-from service.evaluation.runner import CaseOutcome, ProgressCallback
+from service.evaluation import recording, report, runner
+from service.evaluation.baseline import PromotedVersion
+from service.evaluation.context import EvaluationContext
+from service.evaluation.recording import Record
+from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict, decide
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, save
-from service.prompts.file import load as load_prompt
-from service.prompts.lock import Lock
-
-BASELINE = "baseline.jsonl"
-"""Answers of the prompt that was promoted before, to cases that its own recording does not hold."""
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What came of it. `written` says whether the promoted prompt changed."""
+    """A draft compared with the promoted prompt. `written` is true if the draft is promoted now.
+
+    `cases_folder` holds the draft's cases. `baseline` are the promoted prompt's outcomes, None if nothing is promoted.
+    """
 
     prompt: Prompt
+    cases_folder: Path
     outcomes: tuple[CaseOutcome, ...]
+    baseline: tuple[CaseOutcome, ...] | None
     verdict: Verdict
-    written: bool
     text: str
+    written: bool = False
 
     def __str__(self) -> str:
         """The pull request's text."""
@@ -54,244 +50,108 @@ class Promotion:
         return self.text
 
 
-async def evaluate(
-    prompt: Prompt,
-    folder: Path,
-    engine: Engine,
-    *,
-    journal: Journal | None = None,
-    judges: Judges = judge.no_judge,
-    progress: ProgressCallback = lambda done, total: None,
-) -> list[CaseOutcome]:
-    """Run the prompt on its cases, taking from recording and journal what was asked exactly so before."""
+async def evaluate(prompt: Prompt, folder: Path, context: EvaluationContext) -> list[CaseOutcome]:
+    """Run a prompt on the cases of a folder. Recorded answers to the same requests are taken from there.
+
+    Raises:
+        EvaluationError: if there are no cases or checks, if a check cannot be applied, or if a file cannot be used.
+        EngineError: if an engine fails.
+    """
     path = folder / "recording.jsonl"
-    known = recording.read(path) if path.exists() else {}
-    cases = case_files.load(prompt, folder)
-    return await runner.run(prompt, cases, engine, known=known, journal=journal, judges=judges, progress=progress)
+    recorded = recording.read(path) if path.exists() else {}
+    return await runner.run(prompt, case_files.load(prompt, folder), context, recorded)
 
 
-def replay(prompt: Prompt, folder: Path) -> list[CaseOutcome]:
-    """Judge the recording again, with no model: every answer must be in it with the fingerprint that it has now.
+async def compare(
+    draft: Prompt, target: Path, context: EvaluationContext, *, minimum: float | None = None
+) -> Promotion:
+    """Compare a draft with the promoted prompt in `target` and write nothing.
 
-    What decodes, and what judges, is taken from the lock; what checks saw outside, from the recording. Raises
-    EvaluationError naming the first case that was asked differently.
+    `minimum` is the share of cases that must pass every check, 0 to 1. The checks' own minimums apply as well.
+
+    Raises:
+        EvaluationError: if there are no cases or checks, if a check cannot be applied, or if a file cannot be used.
+        PromptError: if the promoted prompt or its lock cannot be used.
+        EngineError: if an engine fails.
     """
-    lock = locks.read(folder / "lock.json")
-    known = recording.read(folder / "recording.jsonl")
-    cases = case_files.load(prompt, folder)
-    runner.require_checks(prompt, cases)
-    found = {case.id: runner.recorded_answers(prompt, case, known) for case in cases}
-    missed = [case.id for case in cases if not _is_recorded(prompt, case, found[case.id], lock)]
-    if missed:
-        raise EvaluationError(
-            f"{prompt.name}: {len(missed)} of {len(cases)} cases are not in the recording as they are asked now, "
-            f"first {missed[0]}.",
-            key=missed[0],
-            remedy=f"Record them again: sameboat promote {prompt.name}",
-        )
-    return [runner.apply_checks(prompt, case, found[case.id], kept=True) for case in cases]
-
-
-def _is_recorded(prompt: Prompt, case: Case, records: list[Record], lock: Lock) -> bool:
-    """Whether a recording holds every answer to the case, and every judgement of it, as they are asked for now."""
-    return len(records) == prompt.spec.repeats and all(
-        record.fingerprint == runner.fingerprint_of(prompt, case, lock.identity, repeat)
-        and judge.has_all_judgements(prompt, case, record, lock.judge_identities)
-        for repeat, record in enumerate(records)
-    )
-
-
-async def live(
-    prompt: Prompt,
-    folder: Path,
-    engine: Engine,
-    *,
-    judges: Judges = judge.no_judge,
-    conditions: Mapping[str, Any] | None = None,
-    progress: ProgressCallback = lambda done, total: None,
-) -> list[CaseOutcome]:
-    """Ask the model again, every case: it must give the recording's very tokens.
-
-    Raises EvaluationError that names the cases that differ, and which of model, template, engine, threads and batch
-    differs, as far as that can be told.
-    """
-    known = recording.read(folder / "recording.jsonl")
-    cases = case_files.load(prompt, folder)
-    outcomes = await runner.run(prompt, cases, engine, judges=judges, reuse=False, progress=progress)
-    differ = [each for each in outcomes if any(known.get(record.key) != record for record in each.records)]
-    if differ:
-        found = locks.make(prompt, folder, engine.identity, recorded_with=conditions)
-        why = diagnosis.differing_judgements(differ, known) or await diagnosis.explain(
-            prompt, [each.case for each in differ], known, engine, locks.read(folder / "lock.json"), found
-        )
-        raise EvaluationError(
-            f"{prompt.name}: {len(differ)} of {len(outcomes)} answers are not the recording's: "
-            f"{', '.join(each.case.id for each in differ[:10])}. {why}",
-            key=differ[0].case.id,
-            remedy="Restore what differs, or promote again. sameboat doctor --determinism shows what is reproducible.",
-        )
-    return outcomes
+    version = PromotedVersion.read(target, draft.name)
+    folder = cases_folder(draft, target)
+    cases = case_files.load(draft, folder)
+    outcomes = await runner.run(draft, cases, context, version.recorded if version is not None else None)
+    before = None
+    if version is not None:
+        before = await baselines.baseline(draft, version, {case.id: case for case in cases}, context)
+    verdict = verdict_of(draft, outcomes, before, minimum=minimum)
+    old = version.prompt.text if version is not None and not version.is_file_of(draft) else None
+    text = report.markdown(draft, outcomes, verdict, before or (), old=old)
+    return Promotion(draft, folder, tuple(outcomes), None if before is None else tuple(before), verdict, text)
 
 
 async def promote(
     draft: Prompt,
     target: Path,
-    engine: Engine,
+    context: EvaluationContext,
     *,
     accept: str | None = None,
     minimum: float | None = None,
-    journal: Journal | None = None,
-    judges: Judges = judge.no_judge,
-    conditions: Mapping[str, Any] | None = None,
-    progress: ProgressCallback = lambda done, total: None,
-    write: bool = True,
 ) -> Promotion:
-    """Promote `draft` to `target` (data/prompts/NAME). `accept` is the reason for taking what is not a PASS.
+    """Promote a draft to `target`, which is data/prompts/NAME. `accept` is the reason to promote without a PASS.
 
-    `minimum` is a share of the cases that must pass every check, beside the checks' own. `conditions` go into the lock
-    for the doctor. Without `write` everything is done but the writing: what a promotion would say.
+    Raises:
+        EvaluationError: if there are no cases or checks, if a check cannot be applied, or if a file cannot be used.
+        PromptError: if the promoted prompt or its lock cannot be used.
+        EngineError: if an engine fails.
+        OSError: if the folder cannot be written.
     """
-    folder, outcomes = await _outcomes(draft, target, engine, journal, judges, progress)
-    cases = {outcome.case.id: outcome.case for outcome in outcomes}
-    before = await baseline(draft, target, cases, judges, engine=engine, journal=journal)
-    asked = [record for each in before or () if not each.kept for record in each.records]
-    verdict = verdict_of(draft, outcomes, before, minimum=minimum)
-    written = write and (verdict.word == "PASS" or bool(accept))
-    text = report.markdown(draft, outcomes, verdict, before or (), old=_promoted_text(draft, target))
-    if accept and verdict.word != "PASS":
-        text += f"\nAccepted all the same: {accept}\n"
-    if written:
-        used = {each.llm.modelId for each in draft.spec.evaluators if each.llm is not None}
-        identities = {name: judges(name).identity for name in sorted(used)}
-
-        def lock(prompt: Prompt, staged: Path) -> Lock:
-            reason = accept or "" if verdict.word != "PASS" else ""
-            return locks.make(
-                prompt, staged, engine.identity, judges=identities, recorded_with=conditions, accepted=reason
-            )
-
-        _write(draft, folder, target, outcomes, asked, lock)
-    return Promotion(draft, tuple(outcomes), verdict, written, text)
+    promotion = await compare(draft, target, context, minimum=minimum)
+    passed = promotion.verdict.word == "PASS"
+    if not passed and not accept:
+        return promotion
+    accepted = "" if passed or accept is None else accept
+    _write(promotion, target, context, accepted)
+    text = promotion.text + (f"\nAccepted all the same: {accepted}\n" if accepted else "")
+    return replace(promotion, written=True, text=text)
 
 
 def verdict_of(
     prompt: Prompt, now: Sequence[CaseOutcome], before: Sequence[CaseOutcome] | None, *, minimum: float | None = None
 ) -> Verdict:
-    """The verdict on outcomes, with the prompt's own minimums and one for all its checks together."""
-    minimums = {each.name: each.minimum for each in prompt.spec.evaluators if each.minimum is not None}
+    """The verdict on outcomes. The minimums are the checks' own, and `minimum` for all checks together."""
+    minimums = {check.name: check.minimum for check in prompt.spec.evaluators if check.minimum is not None}
     if minimum is not None:
         minimums[""] = minimum
-    old = None if before is None else runner.passes(before)
-    graded = (runner.scores(now), runner.scores(before or ()))
-    asked = {each.case.id: [record.fingerprint for record in each.records] for each in now}
-    same = all(asked.get(each.case.id) == [record.fingerprint for record in each.records] for each in before or ())
-    return decide(runner.passes(now), old, scores=graded, minimums=minimums, asks_the_same=same)
-
-
-def cases_folder(draft: Prompt, target: Path) -> Path:
-    """The folder of a draft's cases: its own, else, where its file of cases is not there, the promoted prompt's."""
-    name = draft.spec.testDataFile
-    beside = draft.path.parent if draft.path is not None else target
-    return beside if name is None or (beside / name).exists() else target
-
-
-async def _outcomes(
-    draft: Prompt, target: Path, engine: Engine, journal: Journal | None, judges: Judges, progress: ProgressCallback
-) -> tuple[Path, list[CaseOutcome]]:
-    """Where the draft's cases are, and what came of them."""
-    path = target / "recording.jsonl"
-    known = recording.read(path) if path.exists() else {}
-    folder = cases_folder(draft, target)
-    cases = case_files.load(draft, folder)
-    return folder, await runner.run(
-        draft, cases, engine, known=known, journal=journal, judges=judges, progress=progress
+    asked = {outcome.case.id: [record.fingerprint for record in outcome.records] for outcome in now}
+    same_requests = all(
+        asked.get(outcome.case.id) == [record.fingerprint for record in outcome.records] for outcome in before or ()
+    )
+    return decide(
+        runner.passes(now),
+        None if before is None else runner.passes(before),
+        scores=(runner.scores(now), runner.scores(before or ())),
+        minimums=minimums,
+        same_requests=same_requests,
     )
 
 
-async def baseline(
-    draft: Prompt,
-    target: Path,
-    cases: Mapping[str, Case],
-    judges: Judges,
-    *,
-    engine: Engine | None = None,
-    journal: Journal | None = None,
-    more: Mapping[str, Record] | None = None,
-) -> list[CaseOutcome] | None:
-    """The promoted prompt's answers, judged by the draft's checks; None when nothing is promoted.
+def cases_folder(draft: Prompt, target: Path) -> Path:
+    """The folder of a draft's cases: the draft's own, or the promoted prompt's if the draft's has no such file."""
+    name = draft.spec.testDataFile
+    own = draft.path.parent if draft.path is not None else target
+    return own if name is None or (own / name).exists() else target
 
-    They are taken from its recording. For cases that are new, or whose inputs changed under the same id, they are taken
-    from `more` (what an earlier comparison asked), else asked of `engine` where that is what the prompt was promoted
-    with, and left out of the comparison where it is not.
+
+def _write(promotion: Promotion, target: Path, context: EvaluationContext, accepted: str) -> None:
+    """Write prompt, cases, recording and lock into a staged folder, and swap it with the target in one step.
+
+    Answers that the promoted prompt was asked for this comparison are written too, so that a report can repeat the
+    comparison without a model. Other files of the target stay.
     """
-    path, file = target / "recording.jsonl", target / f"{draft.name}.prompt.yml"
-    if not all(each.exists() for each in (path, file, target / "lock.json")):
-        return None
-    promoted, identity = load_prompt(file), locks.read(target / "lock.json").identity
-    by_case: dict[str, list[Record]] = {}
-    for record in recording.read(path).values():
-        by_case.setdefault(record.id, []).append(record)
-    found = []
-    for name, records in by_case.items():
-        case = cases.get(name)
-        if case is None:
-            gone = tuple(CheckResult(each.name, False, "dropped", 0.0) for each in draft.spec.evaluators)
-            found.append(CaseOutcome(Case(name, {}), records[0], gone))
-        # A prompt that was edited in place has lost its old text, so its fingerprints cannot be computed again.
-        elif draft.path == file or _fingerprint_if_valid(promoted, case, identity) == records[0].fingerprint:
-            judged = [await judge.add_judgements(draft, case, record, judges) for record in records]
-            found.append(runner.apply_checks(draft, case, judged, kept=True))
-    if draft.path == file:
-        return found
-    done = {each.case.id for each in found}
-    new = []
-    for case in (each for each in cases.values() if each.id not in done):
-        records = runner.recorded_answers(promoted, case, more or {})
-        if records and _fingerprint_if_valid(promoted, case, identity) == records[0].fingerprint:
-            judged = [await judge.add_judgements(draft, case, record, judges) for record in records]
-            found.append(runner.apply_checks(draft, case, judged, kept=True))
-        elif _fingerprint_if_valid(promoted, case, identity) is not None:
-            new.append(case)
-    if new and engine is not None and engine.identity == identity:
-        checks = promoted.spec.model_copy(update={"evaluators": draft.spec.evaluators})
-        asked = Prompt(checks, promoted.text, promoted.path)
-        outcomes = await runner.run(asked, new, engine, journal=journal, judges=judges)
-        found += [replace(each, kept=False) for each in outcomes]  # the journal may have known, the recording did not
-    return found
-
-
-def _promoted_text(draft: Prompt, target: Path) -> str | None:
-    """The promoted prompt's text, for the diff; None on a first promotion, and where it was edited in place."""
-    file = target / f"{draft.name}.prompt.yml"
-    return text_files.read(file, PromptError) if file.exists() and draft.path != file else None
-
-
-def _fingerprint_if_valid(promoted: Prompt, case: Case, identity: Identity) -> str | None:
-    """The fingerprint with which the promoted prompt asks this case; None if the case no longer fits its inputs."""
-    try:
-        return runner.fingerprint_of(promoted, case, identity)
-    except InputsError:
-        return None
-
-
-def _write(
-    draft: Prompt,
-    source: Path,
-    target: Path,
-    outcomes: list[CaseOutcome],
-    asked: list[Record],
-    lock: Callable[[Prompt, Path], Lock],
-) -> None:
-    """Prompt, cases, recording and lock, in a folder beside the target that then takes its place in one step.
-
-    `asked` are the answers of the prompt that was there to cases which its recording had not: the comparison rests on
-    them, so they are written too, and `prompt report` needs no model to compare again.
-    """
+    draft, source = promotion.prompt, promotion.cases_folder
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
-        staged = Path(made) / target.name
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
+        staged = Path(temporary) / target.name
         if target.exists():
-            shutil.copytree(target, staged)  # notes and further case files that people keep there stay
+            shutil.copytree(target, staged)
         else:
             staged.mkdir()
         prompt = save(draft, staged / f"{draft.name}.prompt.yml", schema="../../prompt.schema.json")
@@ -299,12 +159,25 @@ def _write(
         if name and source != target:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, staged / name)
-        recording.write(staged / "recording.jsonl", [record for outcome in outcomes for record in outcome.records])
-        (staged / BASELINE).unlink(missing_ok=True)
-        if asked:
-            recording.write(staged / BASELINE, asked)
-        (staged / "lock.json").write_text(lock(prompt, staged).text(), encoding="utf-8")
+        recording.write(staged / "recording.jsonl", _records(promotion.outcomes))
+        (staged / baselines.FILE).unlink(missing_ok=True)
+        if asked := _records([outcome for outcome in promotion.baseline or () if not outcome.kept]):
+            recording.write(staged / baselines.FILE, asked)
+        judges = {check.llm.modelId for check in draft.spec.evaluators if check.llm is not None}
+        lock = locks.make(
+            prompt,
+            staged,
+            context.engine.identity,
+            judges={name: context.judges(name).identity for name in sorted(judges)},
+            recorded_with=context.conditions,
+            accepted=accepted,
+        )
+        (staged / "lock.json").write_text(lock.text(), encoding="utf-8")
         swap(staged, target)
+
+
+def _records(outcomes: Sequence[CaseOutcome]) -> list[Record]:
+    return [record for outcome in outcomes for record in outcome.records]
 
 
 def swap(staged: Path, target: Path) -> None:

@@ -1,8 +1,8 @@
-"""What a branch does to the promoted prompts, as the text of its pull request: every changed one, judged again.
+"""The text of a pull request that changes promoted prompts: every changed prompt is judged again.
 
-What comes in: the prompts' folders as they are now, and as they were (None: there was none). What goes out: Markdown
-and whether anything stands in the way. Recordings are replayed, so no model is needed. Where the old files come from
-(git, a copy) it does not know.
+In: the prompts' folders now, and those before the change. Out: Markdown, and whether the change may be merged.
+Recordings are replayed, so no model is needed.
+Not here: where the old folders come from (`cli.prompt_report` asks git).
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import text_files
-from service.errors import PromptError, SameboatError
+from service.errors import SameboatError
+from service.evaluation import baseline as baselines
 from service.evaluation import judge, promote, recording, report
+from service.evaluation.baseline import PromotedVersion
+from service.evaluation.replay import replay
 from service.prompts import lock as locks
 from service.prompts.file import load
 
 MARKER = "<!-- sameboat: prompts -->"
-"""The first line, by which the one comment of a pull request is found again."""
-LIMIT = 60_000  # characters; GitHub takes 65 536 in a comment
+"""The first line. The workflow finds its own comment on a pull request by it."""
+LIMIT = 60_000  # characters; GitHub takes 65,536 in a comment
 
 
 @dataclass(frozen=True)
 class PromptSection:
-    """One prompt's section. `good`: it replays, and its verdict is PASS or was accepted with a reason."""
+    """The section of one prompt. `good`: it replays, and its verdict is PASS or was accepted with a reason."""
 
     name: str
     text: str
@@ -32,7 +34,7 @@ class PromptSection:
 
 
 async def section_of(name: str, now: Path, before: Path | None) -> PromptSection:
-    """The section of one changed prompt."""
+    """The section of one changed prompt. `before` is its folder before the change, None for a new prompt."""
     if not (now / f"{name}.prompt.yml").exists():
         return PromptSection(name, f"### {name}\n\nRemoved.\n", True)
     if not (now / "lock.json").exists():
@@ -45,36 +47,36 @@ async def section_of(name: str, now: Path, before: Path | None) -> PromptSection
 
 async def _comparison(name: str, now: Path, before: Path | None) -> PromptSection:
     prompt, lock = load(now / f"{name}.prompt.yml"), locks.read(now / "lock.json")
-    differ = locks.differences(lock, locks.make(prompt, now, lock.identity))
-    if differ:
-        return PromptSection(name, f"### {name}\n\n**NOT WHAT WAS PROMOTED**: {'; '.join(differ)}.\n", False)
-    outcomes = promote.replay(prompt, now)
-    old_file = None if before is None else before / f"{name}.prompt.yml"
-    old = text_files.read(old_file, PromptError) if old_file is not None and old_file.exists() else None
+    differences = locks.differences(lock, locks.make(prompt, now, lock.identity))
+    if differences:
+        return PromptSection(name, f"### {name}\n\n**NOT WHAT WAS PROMOTED**: {'; '.join(differences)}.\n", False)
+    outcomes = replay(prompt, now)
+    version = PromotedVersion.read(before, name) if before is not None else None
     baseline = None
-    if before is not None and old is not None:
-        more = recording.read(now / promote.BASELINE) if (now / promote.BASELINE).exists() else None
-        cases = {each.case.id: each.case for each in outcomes}
-        baseline = await promote.baseline(prompt, before, cases, judge.no_judge, more=more)
+    if version is not None:
+        asked = recording.read(now / baselines.FILE) if (now / baselines.FILE).exists() else None
+        cases = {outcome.case.id: outcome.case for outcome in outcomes}
+        baseline, _ = await baselines.from_recordings(prompt, version, cases, judge.no_judge, asked)
     verdict = promote.verdict_of(prompt, outcomes, baseline)
+    old = version.prompt.text if version is not None else None
     text = report.markdown(prompt, outcomes, verdict, baseline or (), old=old)
     if verdict.word != "PASS" and lock.accepted:
         text += f"\nAccepted all the same: {lock.accepted}\n"
     return PromptSection(name, text, verdict.word == "PASS" or bool(lock.accepted))
 
 
-def markdown(changes: Iterable[PromptSection], limit: int = LIMIT) -> str:
-    """One text for all of them; what does not fit is left out by whole sections, named."""
-    found = list(changes)
+def markdown(sections: Iterable[PromptSection], limit: int = LIMIT) -> str:
+    """One text of at most `limit` characters. Whole sections that do not fit are left out and named."""
     text = f"{MARKER}\n## Prompts\n"
-    if not found:
-        return text + "\nNo promoted prompt changes here.\n"
-    left: list[str] = []
-    for change in found:
-        if len(text) + len(change.text) + 200 > limit:
-            left.append(change.name)
+    empty, left_out = True, []
+    for section in sections:
+        empty = False
+        if len(text) + len(section.text) + 200 > limit:
+            left_out.append(section.name)
         else:
-            text += f"\n{change.text}"
-    if left:
-        text += f"\nToo long for a comment: {', '.join(left)}. `make prompt-report` prints all of it.\n"
+            text += f"\n{section.text}"
+    if empty:
+        return text + "\nNo promoted prompt changes here.\n"
+    if left_out:
+        text += f"\nToo long for a comment: {', '.join(left_out)}. `make prompt-report` prints all of it.\n"
     return text

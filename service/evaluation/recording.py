@@ -1,7 +1,7 @@
 """Recordings: the answers of a prompt on its cases, in git, keyed by fingerprint.
 
-What comes in: results. What goes out: JSONL, one case a line in the cases' order, readable in a diff. A recording is
-evidence: what is replayed from it was once decoded by the model whose digest is in the lock.
+In: results. Out: JSONL with one answer a line, in the order of the cases, so that a diff is readable.
+A recording is evidence: the model whose digest is in the lock gave these answers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from service.prompts.run import Result
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge chose for one answer, or the score that an observing check gave it, and the fingerprint of what was
-    asked."""
+    """A judge's choice for one answer, or the score of an external check, and the fingerprint of the question."""
 
     choice: str
     fingerprint: str
@@ -32,10 +31,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded answer. `tokens` are the model's ids, so that equality means the same tokens.
+    """One recorded answer. `tokens` are the model's ids, so equal records have the same tokens.
 
-    `repeat` counts the answers to one case from 0. `judgements` are by the check's name. `prompt_tokens` and `seconds`
-    tell what it cost and are no part of equality; seconds stay out of recordings, where they would be noise in a diff.
+    `repeat` numbers the answers to one case from 0. `judgements` are pairs of check name and judgement. `prompt_tokens`
+    and `seconds` are costs and no part of equality. Recordings omit the seconds, which would change in every diff.
     """
 
     id: str
@@ -52,12 +51,12 @@ class Record:
 
     @property
     def key(self) -> str:
-        """What it is found by in a recording: the case's id, with the repeat behind it from the second on."""
+        """The key in a recording: the case's id. From the second answer on the repeat follows."""
         return f"{self.id}#{self.repeat}" if self.repeat else self.id
 
     @classmethod
     def of(cls, identifier: str, result: Result, repeat: int = 0) -> Record:
-        """The record of a result; probabilities with four decimals, since more say nothing to a reader."""
+        """The record of a result. Probabilities are rounded to four decimals for readers."""
         shares = tuple((label, round(share, 4)) for label, share in (result.answer.probabilities or {}).items())
         answer = result.answer
         return cls(
@@ -66,14 +65,16 @@ class Record:
         )  # fmt: skip
 
     def check_input(self, prompt: Prompt) -> CheckInput:
-        """What the prompt's checks look at."""
+        """The answer as the prompt's checks read it."""
         value: Any = None
         if self.problem is None and (prompt.schema is not None or prompt.spec.responseFormat == "json_object"):
             value = json.loads(self.text)
-        return CheckInput(self.text, value, self.problem, {name: each.choice for name, each in self.judgements})
+        return CheckInput(
+            self.text, value, self.problem, {name: judgement.choice for name, judgement in self.judgements}
+        )
 
     def line(self, *, timed: bool = False) -> str:
-        """The record's line; `timed` with the seconds that it took."""
+        """The record's line in a file. `timed` adds the seconds."""
         raw: dict[str, Any] = {
             "id": self.id, "fingerprint": self.fingerprint, "text": self.text, "tokens": list(self.tokens),
             "finish_reason": self.finish_reason,
@@ -85,7 +86,7 @@ class Record:
         if self.repeat:
             raw["repeat"] = self.repeat
         if self.judgements:
-            raw["judgements"] = {name: asdict(each) for name, each in self.judgements}
+            raw["judgements"] = {name: asdict(judgement) for name, judgement in self.judgements}
         if self.prompt_tokens is not None:
             raw["prompt_tokens"] = self.prompt_tokens
         if timed and self.seconds is not None:
@@ -94,12 +95,12 @@ class Record:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Write a recording, whole or not at all."""
+    """Write a recording, completely or not at all."""
     atomic_files.replace_text(path, "".join(record.line() for record in records))
 
 
 class _Row(BaseModel):
-    """A recording's line as it stands in the file."""
+    """A line of a recording as parsed JSON."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -117,14 +118,16 @@ class _Row(BaseModel):
 
 
 def _record(line: str, where: str, number: int, remedy: str) -> Record:
-    """A line's record. Raises EvaluationError with path, line and key."""
+    """The record of a line. Raises EvaluationError with path, line and key."""
     raw = text_files.from_json(line, where, EvaluationError, line=number, form=remedy)
     try:
-        row = _Row.model_validate_json(json.dumps(raw))  # JSON's rules: a dataclass is an object there
+        row = _Row.model_validate_json(
+            json.dumps(raw)
+        )  # from JSON, because in strict mode only JSON makes a dataclass of an object
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        what = ".".join(map(str, problem["loc"])) or "the line"
-        raise EvaluationError(f"{where}:{number}: not a record: {what}: {problem['msg']}.", remedy=remedy) from None
+        key = ".".join(map(str, problem["loc"])) or "the line"
+        raise EvaluationError(f"{where}:{number}: not a record: {key}: {problem['msg']}.", remedy=remedy) from None
     return Record(
         row.id, row.fingerprint, row.text, tuple(row.tokens), row.finish_reason, row.problem,
         tuple(row.probabilities.items()), row.repeat, tuple(row.judgements.items()), row.prompt_tokens, row.seconds,
@@ -132,7 +135,11 @@ def _record(line: str, where: str, number: int, remedy: str) -> Record:
 
 
 def read(path: Path) -> dict[str, Record]:
-    """Records by their key, which is the case's id where a case has one answer. Raises EvaluationError."""
+    """The records of a file by their key, which is the case's id if the case has one answer.
+
+    Raises:
+        EvaluationError: if the file cannot be read, if a line is not a record, or if a key occurs twice.
+    """
     remedy = "Promote the prompt."
     records: dict[str, Record] = {}
     for number, line in enumerate(text_files.read(path, EvaluationError, remedy=remedy).split("\n"), 1):
@@ -145,10 +152,13 @@ def read(path: Path) -> dict[str, Record]:
 
 
 class Journal:
-    """Answers of evaluations that were not promoted, one file per prompt, by fingerprint: an interrupted run goes on.
+    """Answers of earlier evaluations by fingerprint, in one file per prompt, so that an interrupted run continues.
 
-    Each answer is appended when it is there. A last line that an interruption tore is dropped; any other that cannot
-    be read is an error, since a journal that lies is worse than none. It can be deleted at any time.
+    Each answer is appended as soon as it is there. An incomplete last line, left by an interruption, is dropped. Any
+    other unreadable line is an error. The file can be deleted at any time.
+
+    Raises:
+        EvaluationError: if a line is not a record.
     """
 
     def __init__(self, path: Path) -> None:
@@ -156,21 +166,21 @@ class Journal:
         self._records: dict[str, Record] = {}
         private_files.folder(path.parent)
         data = private_files.file(path).read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]  # bytes: what was torn may be half a character
-        if whole != data:
-            path.write_bytes(whole)
+        complete = data[: data.rfind(b"\n") + 1]  # in bytes, since the last line may end inside a character
+        if complete != data:
+            path.write_bytes(complete)
         remedy = "Delete the file."
-        lines = text_files.decode(whole, str(path), EvaluationError, key=str(path)).split("\n")
+        lines = text_files.decode(complete, str(path), EvaluationError, key=str(path)).split("\n")
         for number, line in enumerate(lines[:-1], 1):
             record = _record(line, str(path), number, remedy)
             self._records[record.fingerprint] = record
 
     def get(self, fingerprint: str) -> Record | None:
-        """The answer to exactly this request, if it was given before."""
+        """The answer to exactly this request, or None."""
         return self._records.get(fingerprint)
 
     def add(self, record: Record) -> None:
-        """Keep an answer."""
+        """Append an answer."""
         self._records[record.fingerprint] = record
         with self.path.open("a", encoding="utf-8") as file:
             file.write(record.line(timed=True))

@@ -1,9 +1,9 @@
-r"""Whether a text has a Python regular expression, with an end to it: `re` can take 2^n steps for n characters.
+r"""Search a text for a Python regular expression, with a deadline: `re` can take 2^n steps for n characters.
 
-In: a pattern that a person wrote, a text that a model wrote. Out: whether it is found, or EvaluationError when that is
-not known after `DEADLINE_S`. A child process looks, so that looking can be ended; it is kept for the next time. It
-knows the standard library only. Patterns of schemas and inputs are matched by `engine/schema/matching.py` instead,
-which needs no child but knows no `\b`, no look-around and no reference back.
+In: a pattern that a person wrote, and a text that a model wrote. Out: whether it matches, or EvaluationError after
+`DEADLINE_S`. A child process searches, because only a process can be stopped. It is kept for the next search.
+Not here: patterns of schemas and inputs. `engine/schema/matching.py` matches these without a child, and does not
+support `\b`, look-around and back-references.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ for line in sys.stdin:
 
 
 class _Child:
-    """One process, and a thread that hears it."""
+    """One process, and a thread that reads its answers."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-I", "-c", _CHILD]
@@ -40,16 +40,16 @@ class _Child:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=children.child_environment()
         )
         assert self.process.stdout is not None
-        self.heard: Queue[str] = Queue()
-        threading.Thread(target=self._hear, args=(self.process.stdout,), daemon=True).start()
+        self.answers: Queue[str] = Queue()
+        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
 
-    def _hear(self, lines: IO[str]) -> None:
+    def _read(self, lines: IO[str]) -> None:
         for line in lines:
-            self.heard.put(line)
-        self.heard.put("null")
+            self.answers.put(line)
+        self.answers.put("null")
 
-    def end(self) -> None:
-        """Whatever it does."""
+    def kill(self) -> None:
+        """End the process, also in the middle of a search."""
         self.process.kill()
         self.process.wait()
 
@@ -59,22 +59,26 @@ _kept: list[_Child] = []
 
 
 def search(pattern: str, text: str, *, deadline_s: float = DEADLINE_S) -> bool:
-    """Whether the pattern is found in the text. Raises EvaluationError for no pattern, and for one that takes long."""
+    """Whether the pattern matches anywhere in the text.
+
+    Raises:
+        EvaluationError: if the pattern is not valid, or if the search takes more than `deadline_s`.
+    """
     with _lock:
         if not _kept or _kept[0].process.poll() is not None:
             _kept[:] = [_Child()]
-            atexit.register(_kept[0].end)
+            atexit.register(_kept[0].kill)
         child = _kept[0]
         assert child.process.stdin is not None
         try:
             child.process.stdin.write(json.dumps([pattern, text]) + "\n")
             child.process.stdin.flush()
-            answer = json.loads(child.heard.get(timeout=deadline_s))
+            answer = json.loads(child.answers.get(timeout=deadline_s))
         except Empty:
-            child.end()
-            why = f"the regular expression took more than {deadline_s:g} s on one answer."
+            child.kill()
+            message = f"the regular expression took more than {deadline_s:g} s on one answer."
             remedy = "Write it without a repetition inside of a repetition."
-            raise EvaluationError(why, key="regex", remedy=remedy) from None
+            raise EvaluationError(message, key="regex", remedy=remedy) from None
         except OSError as error:
             raise EvaluationError(f"The process that matches regular expressions has ended: {error}.") from None
     if answer is None:

@@ -1,4 +1,7 @@
-"""The report of an evaluation: Markdown, the same in a terminal, a notebook and the pull request's comment."""
+"""The report of an evaluation, as Markdown for a terminal, a notebook and the pull request's comment.
+
+In: outcomes and a verdict. Out: one text.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import html
 import re
 from collections.abc import Sequence
 
-from service.evaluation.checks import CheckInput, check
+from service.evaluation.checks import CheckInput
+from service.evaluation.checks import check as apply
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
@@ -31,8 +35,10 @@ def markdown(
     *,
     old: str | None = None,
 ) -> str:
-    """Scores per check and slice, the verdict, every case that changed, by name with both answers, and the prompt's
-    diff against `old`, the promoted text."""
+    """The report: the verdict, the scores per check and slice, every changed case with both answers, and the failures.
+
+    `before` are the promoted prompt's outcomes. `old` is its text, for a diff.
+    """
     lines = [f"### {prompt.name}"]
     if verdict is not None:
         lines += ["", f"**{verdict.word}**: {verdict.reason}."]
@@ -48,8 +54,8 @@ def markdown(
     if failed:
         lines += ["", f"<details><summary>{len(failed)} cases fail</summary>", ""]
         for outcome in failed[:SHOWN]:
-            why = next(each.reason for each in outcome.checks if not each.passed)
-            lines.append(f"- `{outcome.case.id}`: {_cell(why)}")
+            reason = next(result.reason for result in outcome.checks if not result.passed)
+            lines.append(f"- `{outcome.case.id}`: {_cell(reason)}")
         if len(failed) > SHOWN:
             lines.append(f"- and {len(failed) - SHOWN} more")
         lines += ["", "</details>"]
@@ -57,7 +63,7 @@ def markdown(
 
 
 def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
-    """The table of pass rates, with mean scores where a check gives more than pass and fail."""
+    """The table of pass rates. A check with graded scores also has its mean score."""
     graded = {
         number
         for number in range(len(prompt.spec.evaluators))
@@ -80,14 +86,16 @@ def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
 
 
 def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:
-    """What the best label would pass if it were always the answer: the rate that a prompt has to beat. "" where there
-    are no labels, or a check that is no pure function of the answer."""
+    """The pass rate of the best constant answer, as a sentence. A prompt has to beat it.
+
+    "" if the prompt has no labels, or a check that is not a pure function of the answer.
+    """
     checks = prompt.spec.evaluators
-    if not prompt.spec.choices or any(each.llm is not None or each.python is not None for each in checks):
+    if not prompt.spec.choices or any(check.llm is not None or check.python is not None for check in checks):
         return ""
     passed = {
         label: sum(
-            all(check(each, outcome.case, CheckInput(label, None, None)).passed for each in checks)
+            all(apply(evaluator, outcome.case, CheckInput(label, None, None)).passed for evaluator in checks)
             for outcome in outcomes
         )
         for label in prompt.spec.choices
@@ -104,43 +112,42 @@ def format_mean(scores: Sequence[float]) -> str:
 
 
 def _diff(prompt: Prompt, old: str) -> list[str]:
-    """What changed in the prompt's file; a fence longer than any inside keeps it a block.
+    """The diff of the prompt's file, in a fence that is longer than every fence inside.
 
-    The line for editors is left out: a promotion writes it, and a draft need not have it.
+    The line that names the schema for editors is left out. A promotion writes it, and a draft need not have it.
     """
     names = (f"promoted/{prompt.name}.prompt.yml", f"draft/{prompt.name}.prompt.yml")
     before, now = (
         [line for line in text.strip().splitlines() if not line.startswith(EDITORS)] for text in (old, prompt.text)
     )
-    found = list(difflib.unified_diff(before, now, *names, lineterm=""))
-    if not found:
+    diff = list(difflib.unified_diff(before, now, *names, lineterm=""))
+    if not diff:
         return ["", "The prompt's text is unchanged."]
-    longest = max((len(run) for line in found for run in re.findall(r"`+", line)), default=0)
+    longest = max((len(run) for line in diff for run in re.findall(r"`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    return ["", "**The prompt**", "", f"{fence}diff", *found, fence]
+    return ["", "**The prompt**", "", f"{fence}diff", *diff, fence]
 
 
 def _compared(verdict: Verdict) -> list[str]:
     """The comparison with the promoted prompt, check by check."""
     lines = ["", "| check | lost | gained | of | difference in points (95 % Tango) | p worse | p not worse |"]
     lines.append("|---|--:|--:|--:|---|--:|--:|")
-    graded = [each for each in verdict.compared if each.score is not None]
-    for each in verdict.compared:
-        share = 100 * (len(each.gained) - len(each.lost)) / each.n
-        low, high = (100 * end for end in each.difference)
+    for row in verdict.compared:
+        points = 100 * (len(row.gained) - len(row.lost)) / row.n
+        low, high = (100 * end for end in row.difference)
         lines.append(
-            f"| {each.check} | {len(each.lost)} | {len(each.gained)} | {each.n} "
-            f"| {share:+.1f} ({low:+.1f} to {high:+.1f}) | {each.p_worse:.3g} | {each.p_not_worse:.3g} |"
+            f"| {row.check} | {len(row.lost)} | {len(row.gained)} | {row.n} "
+            f"| {points:+.1f} ({low:+.1f} to {high:+.1f}) | {row.p_worse:.3g} | {row.p_not_worse:.3g} |"
         )
-    for each in graded:
-        assert each.score is not None
-        mean_, (low, high) = each.score
-        lines += ["", f"Mean score of {each.check}: {mean_:+.3f} (95 % bootstrap {low:+.3f} to {high:+.3f})."]
+    for row in verdict.compared:
+        if row.score is not None:
+            mean, (low, high) = row.score
+            lines += ["", f"Mean score of {row.check}: {mean:+.3f} (95 % bootstrap {low:+.3f} to {high:+.3f})."]
     return lines
 
 
 def _changed(verdict: Verdict, outcomes: Sequence[CaseOutcome], before: Sequence[CaseOutcome]) -> list[str]:
-    """Every case that lost or gained a check, with the answers side by side."""
+    """Every case that lost or gained a check, with both answers."""
     now = {outcome.case.id: outcome.record.text for outcome in outcomes}
     then = {outcome.case.id: outcome.record.text for outcome in before}
     lines = []
@@ -152,5 +159,5 @@ def _changed(verdict: Verdict, outcomes: Sequence[CaseOutcome], before: Sequence
 
 
 def _cell(text: str) -> str:
-    """Text that stays inside its cell of a Markdown table, and is not taken for markup."""
+    """Text that stays inside one cell of a Markdown table and is not read as markup."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("`", "'")[:300]

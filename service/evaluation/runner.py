@@ -1,36 +1,34 @@
-"""Run a prompt on its cases, concurrently, through the one way to an answer; and judge the answers.
+"""Run a prompt on its cases, several at a time, and apply the checks to the answers.
 
-What comes in: a prompt, cases, an engine, what is known already. What goes out: records and outcomes in the cases'
-order. A record whose fingerprint is the request's own is taken instead of asking again: the fingerprint covers the
-complete request, so a changed input of any kind misses.
+In: a prompt, cases, a context, and the recording if there is one. Out: outcomes in the order of the cases.
+A recorded answer is taken if its fingerprint is the request's own. The fingerprint covers the complete request, so a
+changed input of any kind is asked again. All new answers come from `prompts.run`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.engine.types import Engine, Identity, Mode, Request
+from service.engine.types import Identity, Mode, Request
 from service.errors import EngineBusy, EvaluationError
 from service.evaluation import judge
 from service.evaluation.cases import Case
 from service.evaluation.checks import CheckResult, check
-from service.evaluation.judge import Judges
-from service.evaluation.recording import Journal, Record
+from service.evaluation.context import EvaluationContext
+from service.evaluation.recording import Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
 
-ProgressCallback = Callable[[int, int], None]
-"""Called with cases done and cases in all."""
-
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """One case: its record and what the checks say. `kept` says that all of it was known already.
+    """One case with its answer and its check results.
 
-    `more` are the further answers to the same case when the prompt asks for repeats; the checks look at all of them.
+    `kept` is true if no model and no judge was asked. A prompt with repeats has `more` answers to the same case. Each
+    check result then covers all of them.
     """
 
     case: Case
@@ -42,7 +40,7 @@ class CaseOutcome:
     @property
     def passed(self) -> bool:
         """Whether every check passes."""
-        return all(each.passed for each in self.checks)
+        return all(result.passed for result in self.checks)
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -53,49 +51,50 @@ class CaseOutcome:
 async def run(
     prompt: Prompt,
     cases: Sequence[Case],
-    engine: Engine,
-    *,
-    known: Mapping[str, Record] | None = None,
-    journal: Journal | None = None,
-    judges: Judges = judge.no_judge,
-    concurrency: int = 8,
-    reuse: bool = True,
-    progress: ProgressCallback = lambda done, total: None,
+    context: EvaluationContext,
+    recorded: Mapping[str, Record] | None = None,
 ) -> list[CaseOutcome]:
     """Answer and judge every case, in `exact` mode where the engine has one.
 
-    `known` holds records by their key (a recording), `journal` answers of earlier runs; new answers are added to it.
-    Without `reuse` the engine, too, must compute each answer anew. Raises EvaluationError for no cases or no checks,
-    and whatever the engine raises.
+    `recorded` maps the key of a record to it. The first error cancels the cases that still run, and so does a caller
+    that is cancelled.
+
+    Raises:
+        EvaluationError: if there are no cases or no checks, or if a check cannot be applied.
+        EngineError: if the engine or a judge's engine fails.
     """
     require_checks(prompt, cases)
-    semaphore = asyncio.Semaphore(concurrency)
-    done = 0
+    semaphore = asyncio.Semaphore(context.concurrency)
+    finished = 0
 
-    async def one(case: Case) -> CaseOutcome:
-        nonlocal done
-        found, all_kept = [], True
+    async def answer_case(case: Case) -> CaseOutcome:
+        nonlocal finished
+        records, all_kept = [], True
         for repeat in range(prompt.spec.repeats):
             async with semaphore:
-                record, kept = await _record(prompt, case, repeat, engine, known or {}, journal, judges, reuse)
-            found.append(record)
+                record, kept = await _answer(prompt, case, repeat, context, recorded or {})
+            records.append(record)
             all_kept = all_kept and kept
-        done += 1
-        progress(done, len(cases))
-        return apply_checks(prompt, case, found, kept=all_kept)
+        finished += 1
+        context.progress(finished, len(cases))
+        return apply_checks(prompt, case, records, kept=all_kept)
 
-    progress(0, len(cases))
-    tasks = [asyncio.ensure_future(one(case)) for case in cases]
+    context.progress(0, len(cases))
+    tasks = [asyncio.ensure_future(answer_case(case)) for case in cases]
     try:
         return await asyncio.gather(*tasks)
-    finally:  # after the first error, or when the caller goes away: withdraw what still runs
+    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
-    """No cases or no checks is an error, never a pass."""
+    """Refuse an evaluation that would judge nothing, since it would look like a pass.
+
+    Raises:
+        EvaluationError: if there are no cases, no checks, or two checks of one name.
+    """
     if not cases:
         raise EvaluationError(f"{prompt.name} has no cases.", key="testData")
     if not prompt.spec.evaluators:
@@ -104,83 +103,92 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
             key="evaluators",
             remedy="Add at least one, for example string: equals.",
         )
-    names = [each.name for each in prompt.spec.evaluators]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise EvaluationError(f"{prompt.name} has two evaluators named {twice[0]!r}.", key="evaluators.name")
+    names = [evaluator.name for evaluator in prompt.spec.evaluators]
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise EvaluationError(f"{prompt.name} has two evaluators named {duplicates[0]!r}.", key="evaluators.name")
 
 
 def passes(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, bool]]:
-    """check -> case id -> whether it passes, as a verdict takes it."""
-    return {name: {case: each.passed for case, each in found.items()} for name, found in _by_check(outcomes).items()}
+    """Maps check name and case id to whether the check passes. A verdict takes this table."""
+    return {
+        name: {case: result.passed for case, result in results.items()} for name, results in _by_check(outcomes).items()
+    }
 
 
 def scores(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, float]]:
-    """check -> case id -> its score, 0..1."""
-    return {name: {case: each.score for case, each in found.items()} for name, found in _by_check(outcomes).items()}
+    """Maps check name and case id to the score, 0 to 1."""
+    return {
+        name: {case: result.score for case, result in results.items()} for name, results in _by_check(outcomes).items()
+    }
 
 
 def _by_check(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, CheckResult]]:
-    found: dict[str, dict[str, CheckResult]] = {}
+    table: dict[str, dict[str, CheckResult]] = {}
     for outcome in outcomes:
-        for each in outcome.checks:
-            found.setdefault(each.name, {})[outcome.case.id] = each
-    return found
+        for result in outcome.checks:
+            table.setdefault(result.name, {})[outcome.case.id] = result
+    return table
 
 
 def request_of(prompt: Prompt, case: Case, identity: Identity, repeat: int = 0, *, reuse: bool = True) -> Request:
-    """What an evaluation asks for a case: in `exact` mode wherever it exists, so that a recording can be reproduced
-    under any load; each repeat with a seed of its own."""
+    """The request with which an evaluation asks a case.
+
+    It uses `exact` mode where the engine has one, so that a recording can be reproduced under any load. Each repeat has
+    its own seed.
+    """
     mode: Mode = "fast" if identity.engine == "remote" else "exact"
     seed = prompt.spec.modelParameters.seed + repeat
     return prompts.build_request(prompt, case.inputs(prompt), mode=mode, seed=seed, priority="background", reuse=reuse)
 
 
 def fingerprint_of(prompt: Prompt, case: Case, identity: Identity, repeat: int = 0) -> str:
-    """The fingerprint with which an evaluation asks this case of what decodes."""
+    """The fingerprint of the request with which an evaluation asks a case of this engine."""
     return fingerprint(request_of(prompt, case, identity, repeat), identity)
 
 
-def recorded_answers(prompt: Prompt, case: Case, known: Mapping[str, Record]) -> list[Record]:
-    """The case's answers in a recording, as many as the prompt has repeats or as there are."""
-    keys = [Record(case.id, "", "", (), "", repeat=repeat).key for repeat in range(prompt.spec.repeats)]
-    return [known[key] for key in keys if key in known]
+def recorded_answers(prompt: Prompt, case: Case, recorded: Mapping[str, Record]) -> list[Record]:
+    """The recorded answers to a case, at most one for each repeat of the prompt."""
+    keys = [_key(case, repeat) for repeat in range(prompt.spec.repeats)]
+    return [recorded[key] for key in keys if key in recorded]
+
+
+def _key(case: Case, repeat: int) -> str:
+    return Record(case.id, "", "", (), "", repeat=repeat).key
 
 
 def apply_checks(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> CaseOutcome:
-    """What the prompt's checks say of the recorded answers to one case."""
-    found = []
+    """Apply the prompt's checks to the answers to one case.
+
+    Raises:
+        EvaluationError: if a check cannot be applied.
+    """
+    results = []
     for evaluator in prompt.spec.evaluators:
-        each = [check(evaluator, case, record.check_input(prompt)) for record in records]
-        found.append(each[0] if len(each) == 1 else _combine_repeats(each, prompt.spec.repeatsPass))
-    return CaseOutcome(case, records[0], tuple(found), kept, tuple(records[1:]))
+        repeats = [check(evaluator, case, record.check_input(prompt)) for record in records]
+        results.append(repeats[0] if len(repeats) == 1 else _combine_repeats(repeats, prompt.spec.repeatsPass))
+    return CaseOutcome(case, records[0], tuple(results), kept, tuple(records[1:]))
 
 
-def _combine_repeats(each: Sequence[CheckResult], rule: str) -> CheckResult:
-    """One outcome of one check on all repeats of a case: passed by the prompt's rule, the score is their mean."""
-    n = sum(one.passed for one in each)
-    passed = {"all": n == len(each), "majority": 2 * n > len(each), "any": n > 0}[rule]
-    failed = next((f": {one.reason}" for one in each if not one.passed), "")
-    said = f"{n} of {len(each)} answers pass, {rule} must{failed}"
-    return CheckResult(each[0].name, passed, said, sum(one.score for one in each) / len(each))
+def _combine_repeats(results: Sequence[CheckResult], rule: str) -> CheckResult:
+    """One result for all repeats of a case: it passes by the prompt's rule, and its score is their mean."""
+    passed = sum(result.passed for result in results)
+    by_rule = {"all": passed == len(results), "majority": 2 * passed > len(results), "any": passed > 0}[rule]
+    failure = next((f": {result.reason}" for result in results if not result.passed), "")
+    reason = f"{passed} of {len(results)} answers pass, {rule} must{failure}"
+    return CheckResult(results[0].name, by_rule, reason, sum(result.score for result in results) / len(results))
 
 
-async def _record(
-    prompt: Prompt,
-    case: Case,
-    repeat: int,
-    engine: Engine,
-    known: Mapping[str, Record],
-    journal: Journal | None,
-    judges: Judges,
-    reuse: bool,
+async def _answer(
+    prompt: Prompt, case: Case, repeat: int, context: EvaluationContext, recorded: Mapping[str, Record]
 ) -> tuple[Record, bool]:
-    """The record of one answer with its judgements, and whether nothing had to be asked for it."""
-    request = request_of(prompt, case, engine.identity, repeat, reuse=reuse)
-    mark = fingerprint(request, engine.identity)
-    record = known.get(Record(case.id, mark, "", (), "", repeat=repeat).key)
-    if record is None or record.fingerprint != mark:
-        earlier = journal.get(mark) if journal is not None else None
+    """The record of one answer with its judgements, and whether nothing was asked. Waits while the queue is full."""
+    engine, journal = context.engine, context.journal
+    request = request_of(prompt, case, engine.identity, repeat, reuse=context.reuse)
+    request_fingerprint = fingerprint(request, engine.identity)
+    record = recorded.get(_key(case, repeat))
+    if record is None or record.fingerprint != request_fingerprint:
+        earlier = journal.get(request_fingerprint) if journal is not None else None
         record = replace(earlier, id=case.id, repeat=repeat) if earlier is not None else None
     kept = record is not None
     while True:
@@ -189,7 +197,7 @@ async def _record(
                 record = Record.of(case.id, await prompts.ask(request, engine), repeat)
                 if journal is not None:
                     journal.add(record)
-            judged = await judge.add_judgements(prompt, case, record, judges)
+            judged = await judge.add_judgements(prompt, case, record, context.judges)
         except EngineBusy as error:
             await asyncio.sleep(error.retry_after_s or 1.0)
             continue

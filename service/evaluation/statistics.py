@@ -1,11 +1,12 @@
-"""The statistics behind a verdict: closed forms and fixed-seed resampling, on numpy alone.
+"""The statistics of a verdict: closed forms and resampling with a fixed seed, on numpy alone.
 
-What comes in: counts and arrays of paired scores. What goes out: intervals, p-values, power. It does not know what a
-prompt, a case or a verdict is. Every function cites its source; `tests/evaluation/test_statistics.py` compares the
-closed forms with scipy and statsmodels to 1e-9 and the resampling within its Monte-Carlo error.
+In: counts, and arrays of paired scores. Out: intervals, p-values, power.
+Not here: prompts, cases and verdicts.
+Every function cites its source. `tests/evaluation/test_statistics.py` compares the closed forms with scipy and
+statsmodels to 1e-9, and the resampling within its Monte-Carlo error.
 
-Words: of `n` cases scored twice, `losses` passed before and fail now, `gains` failed before and pass now. `level` is a
-confidence (0.95), `alpha` an error rate (0.05).
+Words: `n` cases are scored twice. `losses` of them passed before and fail now. `gains` failed before and pass now.
+`level` is a confidence (0.95), `alpha` an error rate (0.05).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ AlternativeHypothesis = Literal["worse", "better", "two-sided"]
 
 
 class Interval(NamedTuple):
-    """A confidence interval, both ends included."""
+    """A confidence interval. Both ends belong to it."""
 
     low: float
     high: float
@@ -35,6 +36,9 @@ def wilson(passed: int, n: int, level: float = 0.95) -> Interval:
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927) 209-212.
     Unlike the normal approximation it keeps its coverage for few cases and for rates near 0 and 1.
+
+    Raises:
+        ValueError: if `passed` is not in 0..n, or if n is 0.
     """
     if not 0 <= passed <= n or n == 0:
         raise ValueError(f"wilson needs 0 <= passed <= n and n > 0, not {passed} of {n}")
@@ -61,7 +65,7 @@ def mcnemar(losses: int, gains: int, alternative: AlternativeHypothesis = "worse
 
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
     Psychometrika 12 (1947) 153-157, in its exact binomial form (A. Agresti, Categorical Data Analysis, section 10.1).
-    "worse" asks for evidence of a loss, "better" of a gain; two-sided doubles the smaller tail, at most 1.
+    "worse" tests for a loss, "better" for a gain. "two-sided" doubles the smaller tail, to at most 1.
     """
     n = losses + gains
     worse, better = _binomial_half_tail(gains, n), _binomial_half_tail(losses, n)
@@ -73,7 +77,7 @@ def mcnemar(losses: int, gains: int, alternative: AlternativeHypothesis = "worse
 
 
 def _tango_z(losses: Floats, gains: Floats, n: int, difference: float) -> Floats:
-    """Tango's score statistic of H0: P(pass now) - P(pass before) = difference. Arrays in, the same shape out."""
+    """Tango's score statistic of H0: P(pass now) - P(pass before) = difference. It has the shape of the arrays."""
     d = difference
     b = -losses - gains + (2 * n - gains + losses) * d
     c = -losses * d * (1 - d)
@@ -107,7 +111,7 @@ def paired_difference(losses: int, gains: int, n: int, level: float = 0.95) -> I
     return Interval(edge(estimate, -1.0, 1), edge(estimate, 1.0, -1))
 
 
-EXACT_UP_TO = 1000  # cases; above, the score test's own error is far below a tenth of a percentage point
+EXACT_UP_TO = 1000  # cases. Above that the error of the score test is far below a tenth of a percentage point.
 
 
 @lru_cache(maxsize=8)
@@ -123,12 +127,16 @@ def _tables(n: int) -> tuple[Floats, Floats, Floats]:
 
 @lru_cache(maxsize=65536)
 def not_worse(losses: int, gains: int, n: int, tolerance: float) -> float:
-    """The p-value of H0 "the pass rate fell by `tolerance` or more": small means it is not worse by that much.
+    """The p-value of H0 "the pass rate fell by `tolerance` or more". A small one shows that it did not.
 
     The exact unconditional test on Tango's statistic: the probability of a table at least as favourable as this one,
     at the least favourable rate of losses (H.-M. Hsueh, J.-P. Liu, J. J. Chen, "Unconditional exact tests for
-    equivalence or noninferiority for paired binary endpoints", Biometrics 57 (2001) 478-483). The supremum is taken
-    on a grid of 200 rates, denser near the edge where it lies. Above `EXACT_UP_TO` cases: Tango's score test itself.
+    equivalence or noninferiority for paired binary endpoints", Biometrics 57 (2001) 478-483). The supremum is taken on
+    a grid of 200 rates, which is denser near the edge where the supremum lies. Above `EXACT_UP_TO` cases it is Tango's
+    score test itself.
+
+    Raises:
+        ValueError: if `tolerance` is not between 0 and 1, if `n` is 0, or if the counts exceed `n`.
     """
     if not 0 < tolerance < 1 or n < 1 or losses + gains > n:
         raise ValueError(f"not_worse needs 0 < tolerance < 1 and losses + gains <= n, not {losses}, {gains}, {n}")
@@ -137,7 +145,7 @@ def not_worse(losses: int, gains: int, n: int, tolerance: float) -> float:
         return 1 - NormalDist().cdf(observed)
     lost, gained, ways = _tables(n)
     region = _tango_z(lost, gained, n, -tolerance) >= observed - 1e-9
-    complement = bool(region.mean() > 0.5)  # sum whichever side has fewer tables
+    complement = bool(region.mean() > 0.5)  # sum the side with fewer tables
     chosen = ~region if complement else region
     lost, gained, ways = lost[chosen], gained[chosen], ways[chosen]
     rest = n - lost - gained
@@ -153,8 +161,11 @@ def not_worse(losses: int, gains: int, n: int, tolerance: float) -> float:
 
 
 def cases_without_a_loss(tolerance: float, alpha: float) -> int:
-    """How many cases show "not worse by `tolerance`" at `alpha` if none is lost and none gained: the least n for which
-    `not_worse` is at or under it. (1 - tolerance)^n <= alpha is necessary, so the search begins there."""
+    """The least number of cases that shows "not worse by `tolerance`" at `alpha` if none is lost and none gained.
+
+    That is the least n with `not_worse(0, 0, n, tolerance) <= alpha`. The search starts where
+    (1 - tolerance)^n <= alpha, which is necessary.
+    """
     n = math.ceil(math.log(alpha) / math.log(1 - tolerance))
     while not_worse(0, 0, n, tolerance) > alpha:
         n += 1
@@ -162,7 +173,7 @@ def cases_without_a_loss(tolerance: float, alpha: float) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: rejecting those at or under alpha keeps the chance of any false rejection under alpha.
+    """p-values adjusted so that rejecting those up to alpha keeps the chance of any false rejection under alpha.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979) 65-70.
     """
@@ -177,14 +188,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def bootstrap(differences: Sequence[float], level: float = 0.95, *, resamples: int = 9999, seed: int = 0) -> Interval:
     """The percentile interval of the mean of paired differences, one per case.
 
-    B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: whole pairs are drawn again.
+    B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. It resamples whole pairs.
+
+    Raises:
+        ValueError: if there are no differences.
     """
     values = np.asarray(differences, dtype=np.float64)
     if values.size == 0:
         raise ValueError("bootstrap needs at least one difference")
     random = np.random.default_rng(seed)
     means = np.empty(resamples)
-    block = max(1, 2_000_000 // values.size)  # rows at a time: 16 MB of draws
+    block = max(1, 2_000_000 // values.size)  # rows at a time, 16 MB of draws
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         means[start : start + rows] = values[random.integers(0, values.size, (rows, values.size))].mean(axis=1)
@@ -198,11 +212,12 @@ EXACT_FLIPS = 16  # up to 2**16 sign patterns are enumerated
 def sign_flip(
     differences: Sequence[float], alternative: AlternativeHypothesis = "worse", *, resamples: int = 9999, seed: int = 0
 ) -> float:
-    """The p-value of paired differences by flipping their signs; no assumption on how scores are distributed.
+    """The p-value of paired differences by flipping their signs, for scores of any distribution.
 
-    R. A. Fisher, The Design of Experiments (1935), section 21. Up to `EXACT_FLIPS` non-zero differences every pattern
-    is counted; above, random ones with the observed pattern added (B. Phipson, G. K. Smyth, "Permutation p-values
-    should never be zero", Stat. Appl. Genet. Mol. Biol. 9 (2010) 39). Two-sided doubles the smaller tail, at most 1.
+    R. A. Fisher, The Design of Experiments (1935), section 21. Up to `EXACT_FLIPS` non-zero differences it counts every
+    pattern. Above that it draws random patterns and adds the observed one (B. Phipson, G. K. Smyth, "Permutation
+    p-values should never be zero", Stat. Appl. Genet. Mol. Biol. 9 (2010) 39). "two-sided" doubles the smaller tail, to
+    at most 1.
     """
     values = np.asarray(differences, dtype=np.float64)
     values = values[values != 0]
@@ -228,28 +243,31 @@ def sign_flip(
 def power(n: int, drop: float, *, gains: float = 0.02, alpha: float = 0.05) -> float:
     """The chance that `mcnemar(..., "worse")` finds a true fall of the pass rate by `drop` with `n` cases.
 
-    `gains` is the share of cases that go from fail to pass all the same, so `drop + gains` go the other way. Exact:
-    summed over the number of changed cases (A. Agresti, Categorical Data Analysis, section 10.1; M. L. Miller,
-    "Adding error bars to evals", arXiv 2411.00640, on why to say it before trusting a green run).
+    The share `gains` of the cases goes from fail to pass, and the share `drop + gains` from pass to fail. The sum over
+    the number of changed cases is exact (A. Agresti, Categorical Data Analysis, section 10.1). M. L. Miller, "Adding
+    error bars to evals", arXiv 2411.00640, explains why a report should state the power.
+
+    Raises:
+        ValueError: if a share is negative, or if the shares exceed 1.
     """
     changed = drop + 2 * gains
     if drop < 0 or gains < 0 or changed > 1:
         raise ValueError(f"power needs drop >= 0, gains >= 0 and drop + 2 * gains <= 1, not {drop} and {gains}")
     if changed == 0:
         return 0.0
-    share_gain, found = gains / changed, 0.0
+    share_gain, power_sum = gains / changed, 0.0
     for m in range(n + 1):
         weight = _binomial(m, n, changed)
         if weight < 1e-15:
             continue
         most = _critical_gains(m, alpha)
-        found += weight * sum(_binomial(k, m, share_gain) for k in range(most + 1))
-    return min(1.0, found)
+        power_sum += weight * sum(_binomial(k, m, share_gain) for k in range(most + 1))
+    return min(1.0, power_sum)
 
 
 @lru_cache(maxsize=65536)
 def _critical_gains(changed: int, alpha: float) -> int:
-    """The most gains among `changed` cases with which the one-sided exact test still rejects; -1 when none does."""
+    """The most gains among `changed` cases with which the one-sided exact test still rejects. -1 if it never does."""
     term, total, most = 1, 0, -1
     bound = int(alpha * 2**53) * 2 ** max(0, changed - 53) if changed > 53 else int(alpha * 2**changed)
     for k in range(changed + 1):
@@ -270,7 +288,7 @@ def _binomial(k: int, n: int, p: float) -> float:
 
 
 def smallest_detectable_drop(n: int, *, chance: float = 0.8, gains: float = 0.02, alpha: float = 0.05) -> float | None:
-    """The smallest fall of the pass rate that `n` cases reveal with the given `chance`, to 0.1 points; None: no fall.
+    """The smallest fall of the pass rate that `n` cases reveal with the given `chance`, to 0.1 points, or None.
 
     The inverse of `power` by bisection; 0.8 is the convention of J. Cohen, Statistical Power Analysis (1988).
     """

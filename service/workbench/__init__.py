@@ -1,4 +1,4 @@
-"""The notebook's bench: plain calls, each with a display (`show.py`); everything it computes is a room's below.
+"""The workbench for notebooks: plain calls with displays (`show.py`). The rooms below compute everything.
 
     from service import workbench as bench
     bench.ask("Say hello.")                     # one question to the model
@@ -8,10 +8,10 @@
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
     bench.promote(draft)                        # what the pull request will say
-    bench.rehearse()                            # before it: promotions change a copy of data/ only
+    bench.rehearse()                            # before that: promotions change only a copy of data/
 
-The engine runs on an event loop in a thread of its own, so cells are plain calls, in a notebook and in a terminal.
-Displays fall back to text and leave no progress bar behind.
+The engine runs on an event loop in its own thread, so cells are plain calls, in a notebook and in a terminal. Displays
+fall back to text and leave no progress bar behind.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ from typing import Any, TypeVar
 from service import settings as settings_module
 from service.engine.pool import Engines
 from service.engine.types import Engine, Message, Request, Sampling
+from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, recording, runner
 from service.evaluation import promote as promotions
+from service.evaluation import replay as replays
 from service.evaluation.cases import Case
+from service.evaluation.context import EvaluationContext
+from service.evaluation.runner import CaseOutcome
 from service.prompts import file as files
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
@@ -47,7 +51,7 @@ T = TypeVar("T")
 
 
 class _Workbench:
-    """The event loop in its thread, and the engines that live on it."""
+    """An event loop in its own thread, and the engines that run on it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -59,8 +63,10 @@ class _Workbench:
         self.rehearsal: tempfile.TemporaryDirectory[str] | None = None
 
     def wait(self, work: Coroutine[Any, Any, T], bar: _Bar | None = None) -> T:
-        """Run a coroutine on the bench's loop and wait; an interrupted cell cancels it. The bar is drawn from here,
-        the thread of the cell: a display from another thread may end up under another cell."""
+        """Run a coroutine on the workbench's loop and wait for it. An interrupted cell cancels it.
+
+        The bar is drawn from here, in the cell's thread. A display from another thread could appear under another cell.
+        """
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             while True:
@@ -80,18 +86,18 @@ class _Workbench:
 
 
 class _Bar:
-    """How far a run is: a line in a cell's output or on a terminal, gone without a trace when it is over."""
+    """A progress bar in a cell's output or on a terminal. It disappears when the run is over."""
 
     def __init__(self, title: str) -> None:
         self.title, self.done, self.total = title, 0, 0
         self.handle: Any = None
 
-    def seen(self, done: int, total: int) -> None:
-        """Called by the run, from its own thread."""
+    def update(self, done: int, total: int) -> None:
+        """Takes the progress. The run calls it from its own thread."""
         self.done, self.total = done, total
 
     def draw(self) -> None:
-        """Show the state."""
+        """Show the progress."""
         line = f"{self.title} {self.done}/{self.total or '?'}"
         if not _in_notebook():
             if sys.stderr.isatty():
@@ -100,14 +106,14 @@ class _Bar:
         from IPython.display import HTML, display
 
         share = 100 * self.done / self.total if self.total else 0
-        said = HTML(f"<progress max='100' value='{share:.0f}'></progress> {html.escape(line)}")
+        bar = HTML(f"<progress max='100' value='{share:.0f}'></progress> {html.escape(line)}")
         if self.handle is None:
-            self.handle = display(said, display_id=True)
+            self.handle = display(bar, display_id=True)
         else:
-            self.handle.update(said)
+            self.handle.update(bar)
 
     def clear(self) -> None:
-        """Leave nothing: a saved notebook holds the results only."""
+        """Remove the bar, so that a saved notebook holds only the results."""
         if self.handle is not None:
             from IPython.display import HTML
 
@@ -117,7 +123,7 @@ class _Bar:
 
 
 def _in_notebook() -> bool:
-    """Whether a kernel shows what is displayed; IPython is imported only if it runs already."""
+    """Whether this runs in a notebook's kernel. IPython is not imported for the question."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
@@ -126,7 +132,7 @@ _benches: list[_Workbench] = []
 
 
 def _bench() -> _Workbench:
-    """The one bench of this process, made on first use."""
+    """The one workbench of this process, made on first use."""
     if not _benches:
         _benches.append(_Workbench())
         atexit.register(close)
@@ -134,7 +140,7 @@ def _bench() -> _Workbench:
 
 
 def close() -> None:
-    """Stop the engines and free their memory; the next call starts anew. A program that ends does it, too."""
+    """Stop the engines and free their memory. The next call starts them again. It also runs when the program ends."""
     atexit.unregister(close)
     while _benches:
         bench = _benches.pop()
@@ -147,11 +153,14 @@ def close() -> None:
 
 
 def engine(model: str | None = None) -> Engine:
-    """The engine of a model, loaded and ready."""
+    """The engine of a model, loaded and ready.
+
+    Raises EngineError if it cannot start.
+    """
     bench = _bench()
-    found = bench.engines.get(model)
-    bench.wait(found.ready())
-    return found
+    engine = bench.engines.get(model)
+    bench.wait(engine.ready())
+    return engine
 
 
 def ask(text: str, *, model: str | None = None, max_tokens: int = 128, logprobs: int | None = None) -> Result:
@@ -163,26 +172,26 @@ def ask(text: str, *, model: str | None = None, max_tokens: int = 128, logprobs:
 
 
 def draft(text: str) -> Prompt:
-    """A prompt from its text. Raises PromptError with line, key and remedy."""
+    """A prompt from its text. Raises PromptError, with line, key and remedy, if it cannot be used."""
     return files.loads(text)
 
 
 def promoted(name: str) -> Prompt:
-    """A promoted prompt."""
+    """A promoted prompt. Raises UnknownPrompt if there is none of this name."""
     return _bench().library[name]
 
 
 def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: str = "exact", **more: Any) -> Result:
-    """The answer of a prompt to inputs, the way the service gives it."""
-    chosen = promoted(prompt) if isinstance(prompt, str) else prompt
-    work = prompts.run(chosen, {**(inputs or {}), **more}, engine(chosen.spec.model), mode=mode)
-    return _bench().wait(work)
+    """The answer of a prompt to inputs, as the service gives it."""
+    if isinstance(prompt, str):
+        prompt = promoted(prompt)
+    return _bench().wait(prompts.run(prompt, {**(inputs or {}), **more}, engine(prompt.spec.model), mode=mode))
 
 
 def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None) -> list[Case]:
-    """The cases of a promoted prompt, by its name, or of a draft, from the file that it names; the first `limit`.
+    """The first `limit` cases of a promoted prompt, given by its name, or of a draft, from the file that it names.
 
-    `file` is another one in the same folder, such as dev.jsonl. Raises EvaluationError where there are none.
+    `file` names another file in the same folder, for example dev.jsonl. Raises EvaluationError if there are no cases.
     """
     prompt = promoted(of) if isinstance(of, str) else of
     folder = promotions.cases_folder(prompt, _bench().library.folder(prompt.name))
@@ -192,38 +201,46 @@ def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None
 
 
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
-    """Run a prompt on cases, with a progress bar that goes away."""
-    chosen, bar = engine(model or prompt.spec.model), _Bar(prompt.name)
-    work = runner.run(prompt, on, chosen, journal=_journal(prompt), judges=_bench().engines.get, progress=bar.seen)
-    outcomes = _bench().wait(work, bar)
-    return Results(prompt, outcomes)
+    """Run a prompt on cases. A progress bar is shown meanwhile."""
+    bar = _Bar(prompt.name)
+    return Results(prompt, _bench().wait(runner.run(prompt, on, _context(prompt, bar, model)), bar))
 
 
-def _journal(prompt: Prompt) -> recording.Journal:
-    """Answers given before are not computed again, also after a restart of the kernel."""
-    return recording.Journal(_bench().settings.state_dir / "evaluations" / f"{prompt.name}.jsonl")
+def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationContext:
+    """The context of an evaluation. Its journal outlives the kernel, so known answers are not computed again."""
+    bench = _bench()
+    return EvaluationContext(
+        engine=engine(model or prompt.spec.model),
+        judges=bench.engines.get,
+        journal=recording.Journal(bench.settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
+        progress=bar.update,
+        conditions=diagnosis.conditions(bench.settings),
+    )
 
 
 def compare(prompt: Prompt, other: str | Prompt, on: Sequence[Case]) -> Comparison:
-    """A draft beside a promoted prompt, by its name, or beside another draft, on the same cases and by its checks."""
-    mine, bench = try_(prompt, on), _bench()
+    """Compare a draft with a promoted prompt, given by its name, or with another draft, on the same cases.
+
+    The draft's checks judge both.
+    """
+    results, bench = try_(prompt, on), _bench()
     if isinstance(other, Prompt):
         spec = other.spec.model_copy(update={"evaluators": prompt.spec.evaluators})
-        drafted = try_(Prompt(spec, other.text, other.path), on).outcomes
-        verdict = promotions.verdict_of(prompt, mine.outcomes, drafted)
-        return Comparison(mine, {each.case.id: each for each in drafted}, verdict, names=("before", "now"))
-    folder = bench.library.folder(other)
-    asked = {outcome.case.id: outcome.case for outcome in mine.outcomes}
-    chosen = engine(prompt.spec.model)
-    work = promotions.baseline(prompt, folder, asked, bench.engines.get, engine=chosen, journal=_journal(prompt))
-    old = bench.wait(work) or []
-    before = {each.case.id: each for each in old if each.case.id in asked}
-    mine.outcomes = [each for each in mine.outcomes if each.case.id in before]  # the same cases, asked the same inputs
-    return Comparison(mine, before, promotions.verdict_of(prompt, mine.outcomes, list(before.values())))
+        old = try_(Prompt(spec, other.text, other.path), on).outcomes
+        verdict = promotions.verdict_of(prompt, results.outcomes, old)
+        return Comparison(results, {outcome.case.id: outcome for outcome in old}, verdict, names=("before", "now"))
+    cases = {outcome.case.id: outcome.case for outcome in results.outcomes}
+    before: dict[str, CaseOutcome] = {}
+    if (version := baselines.PromotedVersion.read(bench.library.folder(other), other)) is not None:
+        bar = _Bar(other)
+        old = bench.wait(baselines.baseline(prompt, version, cases, _context(prompt, bar)), bar)
+        before = {outcome.case.id: outcome for outcome in old if outcome.case.id in cases}
+    results.outcomes = [outcome for outcome in results.outcomes if outcome.case.id in before]
+    return Comparison(results, before, promotions.verdict_of(prompt, results.outcomes, list(before.values())))
 
 
 def rehearse() -> Path:
-    """Work on a new copy of `data/` until the bench is closed: promotions change that one only. Returns its folder."""
+    """Work on a new copy of `data/` until `close`. Promotions then change only the copy. Returns its folder."""
     bench = _bench()
     if bench.rehearsal is not None:
         bench.rehearsal.cleanup()
@@ -236,22 +253,20 @@ def rehearse() -> Path:
 
 
 def save(prompt: Prompt, path: str | Path) -> Prompt:
-    """Write a draft to a file; comments of a file that is there stay."""
+    """Write a draft to a file. Comments of an existing file stay."""
     return files.save(prompt, Path(path))
 
 
 def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:
-    """Promote a draft: on PASS its files under data/prompts/ change, and their diff is the pull request."""
-    target = _bench().library.folder(prompt.name)
-    chosen, bench, bar = engine(prompt.spec.model), _bench(), _Bar(prompt.name)
-    work = promotions.promote(
-        prompt, target, chosen, accept=accept, journal=_journal(prompt), judges=bench.engines.get,
-        conditions=diagnosis.conditions(bench.settings), progress=bar.seen,
-    )  # fmt: skip
-    return bench.wait(work, bar)
+    """Promote a draft. On PASS its files under data/prompts/ change, and their diff is the pull request.
+
+    `accept` is the reason to promote it under another verdict.
+    """
+    bar, target = _Bar(prompt.name), _bench().library.folder(prompt.name)
+    return _bench().wait(promotions.promote(prompt, target, _context(prompt, bar), accept=accept), bar)
 
 
 def replay(name: str) -> Results:
-    """Judge a promoted prompt's recording again, without a model: what CI does on every pull request."""
+    """Judge a promoted prompt's recording again without a model, as CI does on every pull request."""
     prompt = promoted(name)
-    return Results(prompt, promotions.replay(prompt, _bench().library.folder(name)))
+    return Results(prompt, replays.replay(prompt, _bench().library.folder(name)))

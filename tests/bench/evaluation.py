@@ -11,6 +11,7 @@ from service import settings as settings_module
 from service.engine.pool import Engines
 from service.evaluation import runner
 from service.evaluation.cases import load
+from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.prompts.library import Library
 
@@ -35,8 +36,9 @@ def again(model: str) -> tuple[float, float]:
         try:
             taken = []
             for _ in range(2):
+                context = EvaluationContext(engine, journal=Journal(Path(folder) / "journal.jsonl"))
                 began = time.perf_counter()
-                outcomes = await runner.run(prompt, cases, engine, journal=Journal(Path(folder) / "journal.jsonl"))
+                outcomes = await runner.run(prompt, cases, context)
                 taken.append(time.perf_counter() - began)
             assert all(each.kept for each in outcomes)
             return taken[0], taken[1]

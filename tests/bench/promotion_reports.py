@@ -26,6 +26,7 @@ from pathlib import Path
 from service import settings as settings_module
 from service.engine.pool import Engines
 from service.evaluation import promote, recording
+from service.evaluation.context import EvaluationContext
 from service.evaluation.promote import Promotion
 from service.evaluation.recording import Journal
 from service.prompts import lock as locks
@@ -91,7 +92,7 @@ async def story(name: str, library: Library, engines: Engines, work: Path, *, ca
     async def promoted(draft: Prompt, target: Path, accept: str | None = None) -> Promotion:
         engine = engines.get(draft.spec.model)
         await engine.ready()
-        return await promote.promote(draft, target, engine, journal=journal, accept=accept)
+        return await promote.promote(draft, target, EvaluationContext(engine, journal=journal), accept=accept)
 
     what, bad = worse(prompt, starter)
     first = Told(f"worse: {what}", "REGRESSION", await promoted(bad, home))

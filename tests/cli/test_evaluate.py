@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from service import cli
 from service.cli import evaluate as evaluating
-from service.cli import promote as promoting
 from service.engine.types import Request
 from service.errors import EvaluationError
 from tests import casefile
@@ -58,8 +57,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(120)]
     casefile.write(folder / "cases.jsonl", rows)
     monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(tmp_path / "data"))
-    for place in (evaluating, promoting):
-        monkeypatch.setattr(place, "Engines", Scripted)
+    monkeypatch.setattr(evaluating, "Engines", Scripted)
     monkeypatch.chdir(tmp_path)
     assert run("promote", draft(tmp_path, "first", TEXT)).exit_code == 0
     Scripted.engine.asked.clear()

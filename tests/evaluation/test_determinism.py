@@ -14,6 +14,7 @@ from service.engine.types import Engine, Request
 from service.errors import EvaluationError
 from service.evaluation import determinism
 from service.evaluation.cases import Case
+from service.evaluation.determinism import AnswerSources
 from service.prompts.file import loads
 from tests.scripted import ScriptedEngine
 
@@ -25,7 +26,7 @@ def examined(reply, **options: object) -> determinism.DeterminismReport:  # type
     async def fresh() -> Engine:
         return ScriptedEngine(reply)
 
-    return asyncio.run(determinism.examine(PROMPT, CASES, fresh, **options))  # type: ignore[arg-type]
+    return asyncio.run(determinism.examine(PROMPT, CASES, AnswerSources(fresh, **options)))  # type: ignore[arg-type]
 
 
 def test_an_engine_that_always_says_the_same_holds() -> None:
@@ -66,7 +67,7 @@ def test_a_broken_promise_is_named_with_its_way_and_cases() -> None:
         text = f"Say {inputs['word']}."
         return text, tuple(text.encode()) if "3" not in text else (1, 2), ()
 
-    report = examined(lambda request: request.messages[0].content, http=http)
+    report = examined(lambda request: request.messages[0].content, over_http=http)
     assert not report.holds("exact")
     assert "NOT bit-identical, although `exact` promises it: over HTTP, full batch" in report.markdown()
     assert next(way for way in report.ways if "HTTP" in way.name).differ == ("c3",)
@@ -84,7 +85,7 @@ def test_an_engine_without_an_exact_mode_is_told_so() -> None:
         return Remote(lambda request: "x")
 
     with pytest.raises(EvaluationError, match="no mode of it guarantees"):
-        asyncio.run(determinism.examine(PROMPT, CASES, fresh))
+        asyncio.run(determinism.examine(PROMPT, CASES, AnswerSources(fresh)))
 
 
 @pytest.mark.model
@@ -96,5 +97,5 @@ def test_the_starter_model_is_bit_identical_in_exact_mode(starter: Path) -> None
         await engine.ready()
         return engine
 
-    report = asyncio.run(determinism.examine(PROMPT, CASES, fresh))
+    report = asyncio.run(determinism.examine(PROMPT, CASES, AnswerSources(fresh)))
     assert report.holds("exact"), report.markdown()

@@ -10,7 +10,11 @@ import pytest
 
 from service.engine.types import Answer, Request, Timings, Usage
 from service.errors import EngineBusy, EngineUnavailable, EvaluationError, LockMismatch
-from service.evaluation import cases, promote, recording, runner
+from service.evaluation import baseline, cases, promote, recording, runner
+from service.evaluation.context import EvaluationContext
+from service.evaluation.recording import Journal
+from service.evaluation.replay import live, replay
+from service.prompts import lock as locks
 from service.prompts.file import load, loads
 from service.prompts.library import Library
 from tests import casefile
@@ -62,11 +66,11 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def promoted(data: Path, text: str = TEXT, reply=right, **options):  # type: ignore[no-untyped-def]
+def promoted(data: Path, text: str = TEXT, reply=right, journal: Journal | None = None, accept: str | None = None):  # type: ignore[no-untyped-def]
     """Promote a draft with a scripted model."""
     engine = ScriptedEngine(reply)
-    target = data / "prompts" / "colour"
-    return asyncio.run(promote.promote(loads(text), target, engine, **options)), engine
+    context = EvaluationContext(engine, journal=journal)
+    return asyncio.run(promote.promote(loads(text), data / "prompts" / "colour", context, accept=accept)), engine
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -84,7 +88,7 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
     assert "no baseline" in done.text
     assert "# what it is for" in (folder / "colour.prompt.yml").read_text()
     prompt = Library(data)["colour"]
-    again = promote.replay(prompt, folder)
+    again = replay(prompt, folder)
     assert [each.record for each in again] == [each.record for each in done.outcomes]
     assert all(each.passed for each in again)
     assert [path.name for path in folder.parent.iterdir()] == ["colour"], "no staging folder is left"
@@ -146,7 +150,7 @@ def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(
     promoted(data)
     casefile.write(path, things(120))
     other = ScriptedEngine(right, name="another")
-    done = asyncio.run(promote.promote(loads(POLITE), path.parent, other))
+    done = asyncio.run(promote.promote(loads(POLITE), path.parent, EvaluationContext(other)))
     assert (done.verdict.word, done.verdict.compared[0].n) == ("NOT ENOUGH EVIDENCE", 5)
     assert not any("please" not in request.messages[-1].content for request in other.asked)
     done, engine = promoted(data, POLITE, wrong_below(30))
@@ -234,7 +238,7 @@ def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
     rows[7]["thing"] = "thing 7000"
     casefile.write(folder / "cases.jsonl", rows)
     with pytest.raises(EvaluationError, match=r"first c007.*sameboat promote colour"):
-        promote.replay(load(folder / "colour.prompt.yml"), folder)
+        replay(load(folder / "colour.prompt.yml"), folder)
 
 
 def test_live_must_give_the_recording(data: Path) -> None:
@@ -242,18 +246,16 @@ def test_live_must_give_the_recording(data: Path) -> None:
     promoted(data)
     folder = data / "prompts" / "colour"
     prompt = Library(data)["colour"]
-    assert len(asyncio.run(promote.live(prompt, folder, ScriptedEngine(right)))) == 120
+    assert len(asyncio.run(live(prompt, folder, EvaluationContext(ScriptedEngine(right))))) == 120
     other = ScriptedEngine(lambda request: "red" if number(request) == 42 else right(request))
     with pytest.raises(
         EvaluationError,
         match=r"1 of 120 answers are not the recording's: c042\. Model, .*so the batch is not it",
     ):
-        asyncio.run(promote.live(prompt, folder, other))
+        asyncio.run(live(prompt, folder, EvaluationContext(other)))
     renamed = ScriptedEngine(right, name="another")
-    found = promote.locks.make(prompt, folder, renamed.identity)
-    assert promote.locks.differences(promote.locks.read(folder / "lock.json"), found) == [
-        "model: locked scripted, found another"
-    ]
+    found = locks.make(prompt, folder, renamed.identity)
+    assert locks.differences(locks.read(folder / "lock.json"), found) == ["model: locked scripted, found another"]
 
 
 def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
@@ -347,9 +349,8 @@ def test_progress_counts_every_case(data: Path) -> None:
     seen: list[tuple[int, int]] = []
     prompt = loads(TEXT)
     loaded = cases.load(prompt, data / "prompts" / "colour")
-    asyncio.run(
-        runner.run(prompt, loaded, ScriptedEngine(right), progress=lambda done, total: seen.append((done, total)))
-    )
+    context = EvaluationContext(ScriptedEngine(right), progress=lambda done, total: seen.append((done, total)))
+    asyncio.run(runner.run(prompt, loaded, context))
     assert seen == [(i, 120) for i in range(121)]
 
 
@@ -362,17 +363,21 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
     rows = things(120)
     casefile.write(drafts / "cases.jsonl", rows[2:])
     target = data / "prompts" / "colour"
-    done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
+    done = asyncio.run(
+        promote.promote(load(drafts / "colour.prompt.yml"), target, EvaluationContext(ScriptedEngine(right)))
+    )
     assert done.verdict.word == "NOT ENOUGH EVIDENCE"
     assert "c000, c001" in done.verdict.reason
     rows[5]["thing"] = "thing 5005"
     casefile.write(drafts / "cases.jsonl", rows)
-    done = asyncio.run(promote.promote(load(drafts / "colour.prompt.yml"), target, ScriptedEngine(right)))
+    done = asyncio.run(
+        promote.promote(load(drafts / "colour.prompt.yml"), target, EvaluationContext(ScriptedEngine(right)))
+    )
     assert [each.n for each in done.verdict.compared] == [120], "the promoted prompt is asked the changed one, too"
     assert (target / "cases.jsonl").read_text() == (drafts / "cases.jsonl").read_text()
-    assert list(recording.read(target / promote.BASELINE)) == ["c005"]
+    assert list(recording.read(target / baseline.FILE)) == ["c005"]
     assert promoted(data)[0].written
-    assert not (target / promote.BASELINE).exists()
+    assert not (target / baseline.FILE).exists()
 
 
 def test_a_report_shows_both_answers_and_no_answer_breaks_its_table(data: Path) -> None:

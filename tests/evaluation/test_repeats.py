@@ -11,6 +11,8 @@ import pytest
 from service.engine.types import Request
 from service.errors import EvaluationError, LockMismatch, PromptError
 from service.evaluation import promote, recording
+from service.evaluation.context import EvaluationContext
+from service.evaluation.replay import live, replay
 from service.evaluation.verdict import decide
 from service.prompts.file import load, loads
 from service.prompts.library import Library
@@ -44,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def promoted(folder: Path, text: str = TEXT, **options: object) -> promote.Promotion:
-    return asyncio.run(promote.promote(loads(text), folder, ScriptedEngine(toss), **options))  # type: ignore[arg-type]
+    return asyncio.run(promote.promote(loads(text), folder, EvaluationContext(ScriptedEngine(toss)), **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -68,12 +70,12 @@ def test_repeats_are_recorded_replayed_and_reproduced(folder: Path) -> None:
     promoted(folder)
     prompt = load(folder / "coin.prompt.yml")
     assert len(recording.read(folder / "recording.jsonl")) == 12
-    assert [each.passed for each in promote.replay(prompt, folder)] == [False, False, True, True]
-    asyncio.run(promote.live(prompt, folder, ScriptedEngine(toss)))
+    assert [each.passed for each in replay(prompt, folder)] == [False, False, True, True]
+    asyncio.run(live(prompt, folder, EvaluationContext(ScriptedEngine(toss))))
     lines = (folder / "recording.jsonl").read_text().splitlines(keepends=True)
     (folder / "recording.jsonl").write_text("".join(lines[:-1]))
     with pytest.raises(EvaluationError, match=r"1 of 4 cases are not in the recording.*first t3"):
-        promote.replay(prompt, folder)
+        replay(prompt, folder)
 
 
 def test_the_lock_covers_a_case_file_of_any_name(folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from service.errors import LockMismatch, UnknownPrompt
 from service.evaluation import promote
+from service.evaluation.context import EvaluationContext
 from service.prompts import library as libraries
 from service.prompts.file import loads
 from service.prompts.library import Library
@@ -29,7 +30,7 @@ evaluators:
 def promoted(data: Path, text: str = TEXT) -> None:
     folder = data / "prompts" / "greet"
     casefile.things(folder, 60)
-    done = asyncio.run(promote.promote(loads(text), folder, ScriptedEngine(lambda _: "hello")))
+    done = asyncio.run(promote.promote(loads(text), folder, EvaluationContext(ScriptedEngine(lambda _: "hello"))))
     assert done.written
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from service.evaluation import cases as case_files
-from service.evaluation import promote, runner
+from service.evaluation import runner
 from service.evaluation.cases import Case
 from service.evaluation.recording import Record
+from service.evaluation.replay import replay
 from service.prompts import render
 from service.prompts.file import Prompt, loads
 from service.prompts.library import Library
@@ -132,7 +133,7 @@ def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> N
     names = ["sentiment", "extract-contact", "language", "sender"]
     for prompt in map(library.__getitem__, names):
         folder = library.folder(prompt.name)
-        recorded = promote.replay(prompt, folder)
+        recorded = replay(prompt, folder)
         usable = [each for each in recorded if each.record.problem is None][:60]
         cases, answers = [each.case for each in usable], {each.case.id: each.record.text for each in usable}
         assert cases == [each for each in case_files.load(prompt, folder) if each.id in answers]

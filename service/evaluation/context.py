@@ -1,0 +1,41 @@
+"""The context of an evaluation: everything that all cases of one run share.
+
+In: an engine, the engines of judges, a journal, a progress callback. Out: one frozen object that the room hands on.
+Not here: the prompt, its cases and its recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.engine.types import Engine
+from service.evaluation.judge import Judges, no_judge
+from service.evaluation.recording import Journal
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of finished cases and the number of all cases."""
+
+
+def no_progress(finished: int, total: int) -> None:
+    """The progress callback that does nothing."""
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """How cases are answered and judged.
+
+    `engine` answers the prompt. `judges` returns the engine of a judge's model. New answers are added to `journal`, and
+    answers that it holds are not asked again. `conditions` are written into the lock: they must not change a token, and
+    they help to explain one that changed. At most `concurrency` requests run at a time. Without `reuse` the engine
+    computes every answer anew.
+    """
+
+    engine: Engine
+    judges: Judges = no_judge
+    journal: Journal | None = None
+    progress: ProgressCallback = no_progress
+    conditions: Mapping[str, Any] | None = None
+    concurrency: int = 8
+    reuse: bool = True
