@@ -30,8 +30,7 @@ class Case:
 
     def inputs(self, prompt: Prompt) -> dict[str, Any]:
         """The values that are inputs of the prompt."""
-        names = prompt.inputs_schema.get("properties", {})
-        return {name: value for name, value in self.values.items() if name in names}
+        return prompt.inputs_of(self.values)
 
 
 def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
@@ -59,24 +58,6 @@ def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
             raise EvaluationError(f"{where}: {error}", key=error.key) from None
         cases[case.id] = case
     return tuple(cases.values())
-
-
-def example(prompt: Prompt) -> dict[str, Any] | None:
-    """The inputs of the first case, as an example. None if there is none or if it cannot be used.
-
-    Reads one line only, and raises nothing: `load` reports mistakes in cases.
-    """
-    if prompt.spec.testData:
-        return Case("", prompt.spec.testData[0]).inputs(prompt)
-    if prompt.spec.testDataFile is None or prompt.path is None:
-        return None
-    try:
-        with (prompt.path.parent / prompt.spec.testDataFile).open(encoding="utf-8-sig") as file:
-            inputs = Case("", json.loads(file.readline())).inputs(prompt)
-        prompt.check_inputs(inputs)
-    except (OSError, ValueError, AttributeError, InputsError):
-        return None
-    return inputs
 
 
 def _lines(path: Path) -> list[tuple[str, Mapping[str, Any]]]:

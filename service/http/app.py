@@ -163,8 +163,8 @@ async def _verify_prompts(service: Service) -> None:
     refused: dict[str, list[str]] = {}
     for name in service.library.names():
         try:
-            prompt = service.library[name]
-            engine = service.engine_for(prompt)
+            promoted = service.library.promoted(name)
+            prompt, engine = promoted.prompt, service.engine_for(promoted)
             if (prompt.spec.model or service.engines.default) in service.serves:
                 await engine.warm_up([variants(prompt)])
         except SameboatError as error:

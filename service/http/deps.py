@@ -17,8 +17,7 @@ from service.engine.pool import Engines
 from service.engine.types import Engine, Mode, Priority
 from service.errors import RequestError
 from service.http.metrics import Metrics
-from service.prompts.file import Prompt
-from service.prompts.library import Library
+from service.prompts.library import Library, PromotedPrompt
 from service.settings import Settings
 
 LONGEST_STREAM_S = 3600.0
@@ -42,10 +41,14 @@ class Service:
         """Seconds after which it is worth asking again: the longest wait that an engine estimates, at least one."""
         return max([1.0, *(engine.stats().get("queue_wait_s", 0.0) for engine in self.engines.all().values())])
 
-    def engine_for(self, prompt: Prompt) -> Engine:
-        """The engine of the prompt's model, after checking that it is what the prompt was promoted with."""
-        engine = self.engines.get(prompt.spec.model)
-        self.library.verify(prompt.name, engine.identity)
+    def engine_for(self, promoted: PromotedPrompt) -> Engine:
+        """The engine of the prompt's model.
+
+        Raises:
+            LockMismatch: if the prompt was promoted with another model or engine.
+        """
+        engine = self.engines.get(promoted.prompt.spec.model)
+        promoted.verify(engine.identity)
         return engine
 
 

@@ -16,7 +16,6 @@ from fastapi.responses import JSONResponse
 from service import json_pointer
 from service.engine.types import Chunk
 from service.errors import PromptError, RequestError, SameboatError
-from service.evaluation import cases
 from service.http import problems, sse
 from service.http.deps import Service, ServiceDep, options_of
 from service.http.json_body import body_of
@@ -25,7 +24,7 @@ from service.http.parameters import unknown, whole
 from service.http.streams import charged, unless_disconnected
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
-from service.prompts.library import Library
+from service.prompts.library import Library, example_of
 from service.prompts.run import Result
 
 router = APIRouter(tags=["prompts"])
@@ -57,7 +56,7 @@ def described(prompt: Prompt) -> dict[str, Any]:
         "inputs": prompt.inputs_schema,
         "answer": answer_schema(prompt),
         "coverage": prompt.coverage,
-        "example": cases.example(prompt),
+        "example": example_of(prompt),
         "sha256": prompt.sha256,
     }
 
@@ -115,15 +114,15 @@ def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, boo
 
 async def answered(name: str, request: Request, service: Service) -> Response:
     """One call of one prompt, streamed or whole."""
-    prompt = service.library[name]
+    promoted = service.library.promoted(name)
     body = await body_of(request)
     if not isinstance(body, dict):
         raise RequestError("The body must be a JSON object with `inputs`.", key="")
     inputs, seed, stream = _values(body)
-    engine = service.engine_for(prompt)
+    engine = service.engine_for(promoted)
     streamed = stream or "text/event-stream" in request.headers.get("accept", "")
     options = options_of(request, service.settings, streamed=streamed)
-    items = charged(prompts.stream(prompt, inputs, engine, seed=seed, **options), request)
+    items = charged(prompts.stream(promoted.prompt, inputs, engine, seed=seed, **options), request)
     if streamed:
 
         async def events() -> AsyncGenerator[str, None]:
@@ -191,7 +190,7 @@ def operation(prompt: Prompt) -> dict[str, Any]:
             "probabilities": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
         },
     }
-    example = {"inputs": cases.example(prompt) or {}}
+    example = {"inputs": example_of(prompt) or {}}
     content = {"application/json": {"schema": answer}, "text/event-stream": {}}
     return {
         "tags": list(router.tags),

@@ -109,6 +109,11 @@ class Prompt:
     def _inputs(self) -> Inputs:
         return Inputs(self.inputs_schema)
 
+    def inputs_of(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of a case's row that this prompt takes."""
+        names = self.inputs_schema.get("properties", {})
+        return {name: value for name, value in row.items() if name in names}
+
     def messages(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
         """The conversation with the inputs filled in. Raises InputsError."""
         self.check_inputs(inputs)

@@ -1,130 +1,183 @@
 """The promoted prompts: `data/prompts/NAME/`, each with its cases, recording and lock.
 
-What comes in: the data directory, and for the engine's part of a lock an identity. What goes out: prompts that are what
-was promoted. Nothing else is served: a prompt without a lock is a draft, wherever it lies.
+In: the data directory, and an identity for the engine's part of a lock. Out: prompts whose files are those that were
+promoted. A prompt without a lock is a draft and is not served.
+Not here: how a prompt is promoted (`evaluation.promote`).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from service.engine.types import Identity
-from service.errors import LockMismatch, PromptError, UnknownPrompt, did_you_mean, join_first, short_name
+from service.errors import InputsError, LockMismatch, PromptError, UnknownPrompt, did_you_mean, join_first, short_name
 from service.prompts import lock as locks
-from service.prompts.file import Prompt, load
+from service.prompts.file import Prompt
+from service.prompts.file_names import LOCK
 from service.prompts.lock import Lock
+from service.prompts.promoted import PromotedFolder
 
 FolderState = tuple[tuple[str, int, int, int], ...]
-"""Name, inode, size and time of change of every file of a folder: whether anything may have changed in it."""
+"""Name, inode, size and time of change of every file in a folder. If it is equal, no file has changed."""
 
 
 @dataclass(frozen=True)
-class _Promoted:
+class PromotedPrompt:
+    """A prompt whose files are those of its lock."""
+
     prompt: Prompt
     lock: Lock
-    state: FolderState
+
+    def verify(self, identity: Identity) -> None:
+        """Check that the engine is the one that the prompt was promoted with.
+
+        A remote engine tells no digests, so nothing can be compared there. Its answers' fingerprints say that they are
+        remote. Other kernels than the recording's are no mismatch: a prompt is served on every CPU, and the fingerprint
+        of each answer names the kernels that computed it.
+
+        Raises:
+            LockMismatch: if it is another one. The message names every difference.
+        """
+        if identity.engine == "local":
+            here = replace(self.lock.decoded_by(identity), engine_kernels=self.lock.engine_kernels)
+            _refuse_if(self.prompt.name, locks.differences(self.lock, here))
 
 
 class Library:
-    """Promoted prompts by name, read and verified when asked for, and again when their files have changed: a promotion
-    is served without a restart, and what no promotion has written is refused."""
+    """Promoted prompts by name.
+
+    A prompt is read and verified on the first request for it, and again after its files have changed. So a promotion is
+    served without a restart, and files that no promotion has written are refused.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir / "prompts"
-        self._kept: dict[str, _Promoted] = {}
+        self._read_before: dict[str, tuple[FolderState, PromotedPrompt]] = {}
 
     def folder(self, name: str) -> Path:
-        """Where the prompt's files are."""
+        """The folder of the prompt's files."""
         return self.root / name
 
     def names(self) -> list[str]:
-        """Every prompt that has a lock."""
-        return sorted(path.parent.name for path in self.root.glob("*/lock.json"))
+        """The names of all prompts that have a lock, sorted."""
+        return sorted(path.parent.name for path in self.root.glob(f"*/{LOCK}"))
 
     def __iter__(self) -> Iterator[Prompt]:
         return (self[name] for name in self.names())
 
     def __getitem__(self, name: str) -> Prompt:
-        """The promoted prompt. Raises UnknownPrompt, PromptError, LockMismatch."""
-        return self._promoted(name).prompt
+        """The promoted prompt.
+
+        Raises:
+            UnknownPrompt: if no promoted prompt has this name.
+            PromptError: if its file cannot be used.
+            LockMismatch: if its files are not those of its lock.
+        """
+        return self.promoted(name).prompt
 
     def lock(self, name: str) -> Lock:
-        """The prompt's lock."""
-        return locks.read(self.folder(name) / "lock.json")
+        """The prompt's lock, without a check of the other files.
+
+        Raises:
+            LockMismatch: if there is no usable lock.
+        """
+        return PromotedFolder(self.folder(name)).lock()
 
     def digests(self) -> dict[str, dict[str, str]]:
-        """Of every promoted prompt: the digests of its file and lock. `/version` and the image's label carry them.
+        """The digests of file and lock of every promoted prompt, by name. `/version` and the image's label carry them.
 
-        Raises PromptError, LockMismatch for the first that is not what was promoted.
+        Raises:
+            PromptError: if a prompt's file cannot be used.
+            LockMismatch: if its files are not those of its lock.
         """
         return {name: self.digest(name) for name in self.names()}
 
     def digest(self, name: str) -> dict[str, str]:
-        """The digests of one prompt's file and lock. Raises UnknownPrompt, PromptError, LockMismatch."""
-        promoted = self._promoted(name)
+        """The digests of one prompt's file and lock. Raises as `promoted` does."""
+        promoted = self.promoted(name)
         return {"prompt": promoted.prompt.sha256, "lock": promoted.lock.digest()}
 
     def verify(self, name: str, identity: Identity) -> None:
-        """What decodes is what the prompt was promoted with. Raises LockMismatch naming every difference.
+        """Check that the engine is the one that the prompt was promoted with. Raises as `promoted` and its `verify`."""
+        self.promoted(name).verify(identity)
 
-        A remote engine tells no digests, so there only the files can be verified; its answers carry that they are
-        remote in their fingerprint. Other kernels than the recording's are no mismatch: the same prompt is served on
-        other CPUs, and the fingerprint of each answer names the kernels that computed it.
+    def promoted(self, name: str) -> PromotedPrompt:
+        """The promoted prompt with its lock. Its files are read again only if one of them has changed.
+
+        Raises:
+            UnknownPrompt: if no promoted prompt has this name.
+            PromptError: if its file cannot be used.
+            LockMismatch: if its files are not those of its lock.
         """
-        kept = self._promoted(name)
-        if identity.engine == "local":
-            here = replace(kept.lock.decoded_by(identity), engine_kernels=kept.lock.engine_kernels)
-            self._refuse(name, locks.differences(kept.lock, here))
-
-    def _promoted(self, name: str) -> _Promoted:
-        """What is kept, as long as no file in the folder has changed."""
-        kept = self._kept.get(name)
-        if kept is not None and kept.state == _state_of(self.folder(name)):
-            return kept
-        if name not in self.names():
-            known = self.names()
+        state, promoted = self._read_before.get(name, (None, None))
+        if promoted is not None and state == _state_of(self.folder(name)):
+            return promoted
+        known = self.names()
+        if name not in known:
             raise UnknownPrompt(
                 f"No promoted prompt is called {short_name(name)}.",
                 key="name",
                 remedy=did_you_mean(name, known, f"There are: {join_first(known, ', ') or 'none'}."),
             )
-        self._kept[name] = found = self._read(name, self.folder(name))
-        return found
+        state, promoted = _read(PromotedFolder(self.folder(name)))
+        self._read_before[name] = state, promoted
+        return promoted
 
-    def _read(self, name: str, folder: Path) -> _Promoted:
-        """The files, which must be the ones that were promoted, whatever decodes."""
-        while True:
-            state = _state_of(folder)
-            try:
-                prompt, lock = load(folder / f"{name}.prompt.yml"), self.lock(name)
-                if prompt.name != name:
-                    raise PromptError(
-                        f"{prompt.path}: name is {prompt.name!r}, and its folder is {name!r}.", key="name"
-                    )
-                self._refuse(name, locks.differences(lock, locks.make(prompt, folder, lock.identity)))
-                return _Promoted(prompt, lock, state)
-            except PromptError:  # a LockMismatch is one
-                if _state_of(folder) == state:  # else a promotion took the folder's place in the middle of it
-                    raise
 
-    @staticmethod
-    def _refuse(name: str, found: list[str]) -> None:
-        if found:
-            raise LockMismatch(
-                f"{name} is not what was promoted: {'; '.join(found)}.",
-                key="lock",
-                remedy=f"Promote what is there (sameboat promote {name}) or restore what was.",
-            )
+def _read(folder: PromotedFolder) -> tuple[FolderState, PromotedPrompt]:
+    """The folder's state, and its prompt and lock in this state. Raises PromptError, LockMismatch."""
+    while True:
+        state = _state_of(folder.path)
+        try:
+            prompt, lock = folder.prompt(), folder.lock()
+            if prompt.name != folder.name:
+                raise PromptError(
+                    f"{prompt.path}: name is {prompt.name!r}, and its folder is {folder.name!r}.", key="name"
+                )
+            _refuse_if(prompt.name, folder.differences(prompt, lock))
+            return state, PromotedPrompt(prompt, lock)
+        except PromptError:  # a LockMismatch is a PromptError
+            if _state_of(folder.path) == state:  # otherwise a promotion replaced the folder during the reading
+                raise
+
+
+def _refuse_if(name: str, differences: list[str]) -> None:
+    if differences:
+        raise LockMismatch(
+            f"{name} is not what was promoted: {'; '.join(differences)}.",
+            key="lock",
+            remedy=f"Promote the files that are there (sameboat promote {name}), or restore the promoted ones.",
+        )
 
 
 def _state_of(folder: Path) -> FolderState:
-    """Empty where there is no such folder."""
+    """The state of a folder. It is empty if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             stats = [(entry.name, entry.stat()) for entry in entries]
     except OSError:
         return ()
-    return tuple(sorted((name, each.st_ino, each.st_size, each.st_mtime_ns) for name, each in stats))
+    return tuple(sorted((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+
+
+def example_of(prompt: Prompt) -> dict[str, Any] | None:
+    """The inputs of the prompt's first case, to try the prompt with. None if it has no usable first case.
+
+    Only the first line of a file of cases is read. An evaluation reports its mistakes.
+    """
+    if prompt.spec.testData:
+        return prompt.inputs_of(prompt.spec.testData[0])
+    if prompt.spec.testDataFile is None or prompt.path is None:
+        return None
+    try:
+        with (prompt.path.parent / prompt.spec.testDataFile).open(encoding="utf-8-sig") as file:
+            inputs = prompt.inputs_of(json.loads(file.readline()))
+        prompt.check_inputs(inputs)
+    except (OSError, ValueError, AttributeError, InputsError):
+        return None
+    return inputs

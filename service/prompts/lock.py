@@ -19,6 +19,7 @@ from service import text_files
 from service.engine.types import Identity
 from service.errors import LockMismatch
 from service.prompts.file import Prompt
+from service.prompts.file_names import CASES, RECORDING
 
 VERSION = 2  # 2: kernels, template_date
 OPTIONAL = ("judges", "recorded_with", "accepted")  # what the service does not need
@@ -113,8 +114,8 @@ def make(
     """The lock of the prompt in `folder` as it is now."""
     return Lock(
         prompt_sha256=prompt.sha256,
-        cases_sha256=file_sha256(folder / (prompt.spec.testDataFile or "cases.jsonl")),
-        recording_sha256=file_sha256(folder / "recording.jsonl"),
+        cases_sha256=file_sha256(folder / (prompt.spec.testDataFile or CASES)),
+        recording_sha256=file_sha256(folder / RECORDING),
         model=identity.model,
         model_sha256=identity.model_sha256,
         template_sha256=identity.template_sha256,

@@ -18,6 +18,7 @@ from service import json_pointer
 from service.errors import PromptError
 from service.prompts import foreign_code, render
 from service.prompts.file import Prompt, loads
+from service.prompts.file_names import CASES
 from service.prompts.render import PLACEHOLDER, substitute
 from service.prompts.spec import Evaluator
 from service.prompts.yaml_tree import dump, header, parse, plain
@@ -153,7 +154,7 @@ def from_promptfoo(text: str, name: str = "imported", path: Path | None = None) 
     out["messages"] = _messages(given.get("prompts"), where)
     cases = [row["vars"] for row in rows]
     if cases:
-        out["testDataFile"] = "cases.jsonl"
+        out["testDataFile"] = CASES
     if evaluators:
         out["evaluators"] = evaluators
     return loads(header(text) + dump(out)), cases, sorted({*left, *unread})

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from service import safe_paths
 from service.engine.types import Sampling
 from service.prompts import foreign_code
+from service.prompts.file_names import CASES, WRITTEN_BY_PROMOTION
 
 Model = Annotated[
     str, AfterValidator(foreign_code.model_name), Field(json_schema_extra={"pattern": foreign_code.MODEL})
@@ -19,8 +20,6 @@ Model = Annotated[
 Roles = Literal["system", "user", "assistant"]
 KINDS = ("string", "regex", "notContains", "oneOf", "json_", "similarity", "python", "llm")
 """The fields of `Evaluator` of which each check has exactly one."""
-RESERVED = ("recording.jsonl", "lock.json")
-"""What a promotion writes beside a prompt."""
 
 
 class Strict(BaseModel):
@@ -182,8 +181,8 @@ class Spec(Strict):
         if self.testDataFile is not None:
             if wrong := safe_paths.wrong_path(self.testDataFile):
                 raise ValueError(
-                    f"testDataFile must be a path below the prompt's own folder, such as cases.jsonl; this one {wrong}"
+                    f"testDataFile must be a path below the prompt's own folder, such as {CASES}; this one {wrong}"
                 )
-            if safe_paths.key(self.testDataFile) in RESERVED:
+            if safe_paths.key(self.testDataFile) in WRITTEN_BY_PROMOTION:
                 raise ValueError(f"testDataFile must not be {self.testDataFile}, which a promotion writes")
         return self

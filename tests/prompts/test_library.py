@@ -11,9 +11,9 @@ import pytest
 from service.errors import LockMismatch, UnknownPrompt
 from service.evaluation import promote
 from service.evaluation.context import EvaluationContext
-from service.prompts import library as libraries
+from service.prompts import promoted as promoted_folders
 from service.prompts.file import loads
-from service.prompts.library import Library
+from service.prompts.library import Library, example_of
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -74,8 +74,8 @@ def test_files_that_are_the_same_are_read_once(tmp_path: Path, monkeypatch: pyte
         reads += 1
         return original(path)
 
-    original = libraries.load
-    monkeypatch.setattr(libraries, "load", counted)
+    original = promoted_folders.prompt_files.load
+    monkeypatch.setattr(promoted_folders.prompt_files, "load", counted)
     for _ in range(20):
         library.verify("greet", identity)
         assert library["greet"].name == "greet"
@@ -87,7 +87,8 @@ def test_another_model_or_engine_is_named(tmp_path: Path) -> None:
     library = Library(tmp_path)
     identity = replace(library.lock("greet").identity, engine="local")
     with pytest.raises(LockMismatch, match="engine: locked scripted, found local"):
-        library.verify("greet", identity)
+        library.promoted("greet").verify(identity)
+    library.promoted("greet").verify(replace(identity, engine="remote"))  # it tells no digests to compare
 
 
 def test_a_folder_that_is_read_while_a_promotion_takes_its_place_is_read_again(
@@ -95,7 +96,7 @@ def test_a_folder_that_is_read_while_a_promotion_takes_its_place_is_read_again(
 ) -> None:
     """The old prompt with the new lock is nobody's mistake."""
     promoted(tmp_path)
-    original, swapped = libraries.load, False
+    original, swapped = promoted_folders.prompt_files.load, False
 
     def slow(path: Path) -> object:
         nonlocal swapped
@@ -105,7 +106,7 @@ def test_a_folder_that_is_read_while_a_promotion_takes_its_place_is_read_again(
             promoted(tmp_path, TEXT.replace("Greet", "Please greet"))
         return found
 
-    monkeypatch.setattr(libraries, "load", slow)
+    monkeypatch.setattr(promoted_folders.prompt_files, "load", slow)
     assert "Please greet" in Library(tmp_path)["greet"].text
 
 
@@ -115,3 +116,29 @@ def test_a_name_is_one_of_the_promoted_ones(name: str, tmp_path: Path) -> None:
     promoted(tmp_path)
     with pytest.raises(UnknownPrompt, match="No promoted prompt is called"):
         Library(tmp_path)[name]
+
+
+CASES = '{"id": "1", "thing": "you", "expected": "hello"}\nnot JSON\n'
+
+
+@pytest.mark.parametrize(
+    ("test_data", "cases", "example"),
+    [
+        ("testData: [{thing: me, expected: x}, {thing: you}]", None, {"thing": "me"}),
+        ("testDataFile: cases.jsonl", CASES, {"thing": "you"}),
+        ("testDataFile: cases.jsonl", "\ufeff" + CASES, {"thing": "you"}),
+        ("testDataFile: cases.jsonl", "not JSON", None),
+        ("testDataFile: cases.jsonl", "[1]", None),
+        ("testDataFile: cases.jsonl", '{"expected": "hello"}', None),
+        ("testDataFile: cases.jsonl", None, None),
+        ("", None, None),
+    ],
+)
+def test_an_example_is_the_first_case(
+    test_data: str, cases: str | None, example: dict[str, str] | None, tmp_path: Path
+) -> None:
+    """Further lines are not read, and a file that cannot be used gives no example and no error."""
+    if cases is not None:
+        (tmp_path / "cases.jsonl").write_text(cases)
+    text = TEXT.replace("testDataFile: cases.jsonl", test_data)
+    assert example_of(loads(text, tmp_path / "greet.prompt.yml")) == example
