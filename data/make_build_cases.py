@@ -16,8 +16,8 @@ import yaml
 
 from service.builds.brief import Attachment
 from service.builds.browser import Check
-from service.builds.generate import offered
-from service.builds.generate.write import shown
+from service.builds.generate import describe_attachments
+from service.builds.generate.write import files_prompt
 from service.builds.verify import find_browser, verify
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def files(source: Mapping[str, Any]) -> Iterator[Row]:
         given = row.get("given", {})
         kinds = {name: mimetypes.guess_type(name)[0] or "text/plain" for name in given}
         attached = tuple(Attachment(name, kinds[name], text.encode()) for name, text in given.items())
-        inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": offered(attached, 600)}
+        inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": describe_attachments(attached, 600)}
         yield {"id": row["id"], **inputs, "js": row["js"], "given": given}
 
 
@@ -66,7 +66,13 @@ def changed(row: Mapping[str, Any], page: str) -> Row:
     """What edits and repairs have in common."""
     site = {"index.html": page}
     inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": "none"}
-    return {"id": row["id"], **inputs, "files": shown({"index.html": page.encode()}), "js": row["js"], "previous": site}
+    return {
+        "id": row["id"],
+        **inputs,
+        "files": files_prompt({"index.html": page.encode()}),
+        "js": row["js"],
+        "previous": site,
+    }
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ KINDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "cases": ("cases.jsonl", b"\n".join(CASES), cases_of),
     "catalog": ("models.toml", (DATA / "models.toml").read_bytes(), Catalog.load),
     "tuned models": ("models.tuned.toml", b"[tuned.x]\na = 1\n", tuned.read),
-    "providers": ("providers.toml", PROVIDERS, providers.read),
+    "providers": ("providers.toml", PROVIDERS, providers.read_providers),
     "brief": ("brief.json", json.dumps(BRIEF, ensure_ascii=False).encode(), read_brief),
     "settings": (".env", b"SAMEBOAT_PORT=7870\n# a comment\nSAMEBOAT_MODEL='x'\n", settings_of),
     "lock": ("lock.json", (SENDER / "lock.json").read_bytes(), lock.read),

@@ -24,10 +24,21 @@ import httpcore
 import httpx
 
 from service.backoff import Backoff, parse_retry_after
-from service.builds.guard import Allowed, Refused, Resolver, Target, check, resolve
+from service.builds.ssrf import AllowedAddresses, ResolvedUrl, Resolver, UrlRefused, check, resolve
 from service.errors import BuildError
 
-__all__ = ["LATE_GAPS_S", "Allowed", "Attempt", "Refused", "check", "gap_s", "judge", "key_of", "post", "signature"]
+__all__ = [
+    "LATE_GAPS_S",
+    "AllowedAddresses",
+    "DeliveryAttempt",
+    "UrlRefused",
+    "check",
+    "gap_s",
+    "judge",
+    "key_of",
+    "post",
+    "signature",
+]
 
 TIMEOUT_S = 20.0  # Standard Webhooks: between 15 and 30 s
 MAX_ANSWER_BYTES = 2048
@@ -38,7 +49,7 @@ LATE_GAPS_S = (300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 24 * 3600.0)  # wh
 
 
 @dataclass(frozen=True)
-class Attempt:
+class DeliveryAttempt:
     """What came of one POST. `said` is the beginning of the answer's text, or why there was none."""
 
     verdict: Literal["delivered", "again", "never"]
@@ -73,15 +84,15 @@ def key_of(setting: str) -> bytes:
 
 
 def post(
-    url: str, body: bytes, identity: str, key: bytes | None, allowed: Allowed, *, resolver: Resolver = resolve
-) -> Attempt:
+    url: str, body: bytes, identity: str, key: bytes | None, allowed: AllowedAddresses, *, resolver: Resolver = resolve
+) -> DeliveryAttempt:
     """POST the body once and say what came of it."""
     try:
         target = check(url, allowed, resolver)
-    except Refused as error:
-        return Attempt("never", None, str(error))
+    except UrlRefused as error:
+        return DeliveryAttempt("never", None, str(error))
     except OSError as error:
-        return Attempt("again", None, f"The name could not be resolved: {error}")
+        return DeliveryAttempt("again", None, f"The name could not be resolved: {error}")
     now_s = int(time.time())
     headers: dict[bytes | str, bytes | str] = {
         "host": target.authority,
@@ -96,19 +107,19 @@ def post(
     }
     if key is not None:
         headers["webhook-signature"] = signature(key, identity, now_s, body)
-    with _Line(target) as there:
+    with _BoundConnection(target) as there:
         try:
             status, said, answered = there.exchange(headers, body)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             late = f"no whole answer within {TIMEOUT_S:.0f} s"
-            return Attempt("again", None, late if there.expired else f"{type(error).__name__}: {error}")
+            return DeliveryAttempt("again", None, late if there.expired else f"{type(error).__name__}: {error}")
     return judge(status, said, answered.get("retry-after"), answered.get("location"))
 
 
-class _Line(httpcore.SyncBackend):
+class _BoundConnection(httpcore.SyncBackend):
     """One connection to one address, cut when the time is up, in whatever it is doing then."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ResolvedUrl) -> None:
         self.target = target
         self.expired = False
         self._twin: socket.socket | None = None
@@ -150,7 +161,7 @@ class _Line(httpcore.SyncBackend):
                         break
             return response.status, found[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), httpx.Headers(response.headers)
 
-    def __enter__(self) -> _Line:
+    def __enter__(self) -> _BoundConnection:
         self._timer.start()
         return self
 
@@ -167,16 +178,18 @@ class _Line(httpcore.SyncBackend):
                 self._twin.shutdown(socket.SHUT_RDWR)
 
 
-def judge(status: int, said: str, retry_after: str | None, location: str | None = None) -> Attempt:
+def judge(status: int, said: str, retry_after: str | None, location: str | None = None) -> DeliveryAttempt:
     """What a status means for a sender: 2xx is delivered; redirects and most 4xx are for ever; the rest may pass."""
     if 300 <= status < 400:  # it would answer the same tomorrow, and where it leads was never checked
         target = f" to {location[:500]!r}" if location else ""
-        return Attempt("never", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}")
+        return DeliveryAttempt(
+            "never", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}"
+        )
     if 200 <= status < 300:
-        return Attempt("delivered", status, said)
+        return DeliveryAttempt("delivered", status, said)
     if 400 <= status < 500 and status not in RETRIED:
-        return Attempt("never", status, said)
-    return Attempt("again", status, said, parse_retry_after(retry_after))
+        return DeliveryAttempt("never", status, said)
+    return DeliveryAttempt("again", status, said, parse_retry_after(retry_after))
 
 
 def gap_s(attempt: int, retry_after_s: float | None = None) -> float:

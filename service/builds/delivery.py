@@ -20,7 +20,7 @@ from service.errors import BuildError
 class Delivery:
     """The two steps of a delivery, and what it waits for. All block and run in worker threads."""
 
-    def __init__(self, store: Store, key: bytes | None, allowed: callbacks.Allowed) -> None:
+    def __init__(self, store: Store, key: bytes | None, allowed: callbacks.AllowedAddresses) -> None:
         self.store = store
         self.key = key  # of the signature; None: unsigned
         self.allowed = allowed

@@ -19,11 +19,11 @@ from service.builds.brief import Attachment
 from service.builds.budget import Budget
 from service.builds.delivery import Delivery
 from service.builds.forge import Files, Forge, ForgeError
-from service.builds.generate import Cut, Job, Maker, Unusable
-from service.builds.generate.asking import Asking
-from service.builds.generate.frame import framed, own_readme
+from service.builds.generate import Job, Maker, TruncatedAnswer, UnusableAnswer
+from service.builds.generate.fetched_sources import fetched, hosts
+from service.builds.generate.model_client import ModelClient
 from service.builds.generate.plan import without_model
-from service.builds.generate.sources import fetched, hosts
+from service.builds.generate.scaffold import add_scaffold, own_readme
 from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store, public_id
 from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatError
@@ -54,7 +54,7 @@ class GenerationSteps:
         settings: Settings,
         store: Store,
         forge: Forge,
-        asking: Asking,
+        asking: ModelClient,
         makers: Mapping[str, Maker],
         *,
         secrets: tuple[str, ...],
@@ -148,12 +148,12 @@ class GenerationSteps:
             try:
                 files = self.makers[name].make(job, ask)
                 if job.failures and all((job.previous or {}).get(path) == data for path, data in files.items()):
-                    raise Unusable(SAME)
+                    raise UnusableAnswer(SAME)
                 return MakerOutput(files)
-            except Unusable as error:
+            except UnusableAnswer as error:
                 self.store.event(build, "unusable", str(error), maker=name)
                 job = replace(job, refused=(*job.refused, str(error)))
-                if isinstance(error, Cut) and error.files is not None:
+                if isinstance(error, TruncatedAnswer) and error.files is not None:
                     fallback = MakerOutput(error.files, cut=True)
             except DeadlineExceeded as error:  # trying again would take as long
                 self.store.event(build, "model", str(error), maker=name)
@@ -179,7 +179,7 @@ class GenerationSteps:
         if found:
             told = ", ".join(map(str, found))
             self.store.event(row["id"], "secret", f"Masked in what the model wrote, before it was checked: {told}.")
-        files = framed(clean, job, public_id(row), row["brief"]["round"], maker)
+        files = add_scaffold(clean, job, public_id(row), row["brief"]["round"], maker)
         return {
             "files": self.store.put_files(row["id"], files),
             "maker": maker,

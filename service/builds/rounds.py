@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.builds.generate import Earlier
+from service.builds.generate import EarlierRound
 
 MAX_EARLIER_CHECKS = 100  # checks of earlier rounds that are asked again, the newest first
 IDS = re.compile(rb"""<[a-z][^<>]*?\sid\s*=\s*["']?([A-Za-z][\w-]*)""", re.IGNORECASE)
@@ -40,9 +40,9 @@ def checks(done: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) 
     return found[:MAX_EARLIER_CHECKS], max(0, len(found) - MAX_EARLIER_CHECKS)
 
 
-def earlier(done: Sequence[Mapping[str, Any]]) -> tuple[Earlier, ...]:
+def earlier(done: Sequence[Mapping[str, Any]]) -> tuple[EarlierRound, ...]:
     """The finished rounds, oldest first; of a round that was built more than once, the last time."""
-    by_round = {row["brief"]["round"]: Earlier(row["brief"]["round"], row["brief"]["brief"]) for row in done}
+    by_round = {row["brief"]["round"]: EarlierRound(row["brief"]["round"], row["brief"]["brief"]) for row in done}
     return tuple(by_round[number] for number in sorted(by_round))
 
 

@@ -37,13 +37,13 @@ from service.builds.database import CONNECT_TIMEOUT_S, database_url, make_engine
 from service.builds.delivery import Delivery
 from service.builds.forge.choose import make_forge
 from service.builds.generate import Maker
-from service.builds.generate.asking import Asking, Caps
-from service.builds.generate.plan import Plan
+from service.builds.generate.model_client import Caps, ModelClient
+from service.builds.generate.plan import PlanRenderer
 from service.builds.generate.providers import Providers
-from service.builds.generate.write import Write
-from service.builds.guard import Allowed, objection
+from service.builds.generate.write import FileWriter
 from service.builds.locks import claim_worker_slot, take
 from service.builds.shutdown import ShutdownSignal
+from service.builds.ssrf import AllowedAddresses, objection
 from service.builds.steps import Steps
 from service.builds.store import Store, new_id, public_id
 from service.builds.sweeper import Sweeper
@@ -79,10 +79,10 @@ class Builds:
         self.library = library
         self.engines = engines
         self.forge = make_forge(settings)
-        self.allowed = Allowed(settings.callback_allow)
+        self.allowed = AllowedAddresses(settings.callback_allow)
         self.shutdown = ShutdownSignal()
         self.store: Store
-        self.asking: Asking
+        self.asking: ModelClient
         self.providers: Providers
         self._sweeper: Sweeper
         self._lock: int
@@ -363,13 +363,15 @@ class Builds:
         self.providers = providers = Providers(self.settings, self.library, self.engines)
         secrets = (*known_secrets(self.settings), *providers.secrets())
         caps = Caps(self.settings.build_max_tokens, self.settings.build_max_cost)
-        self.asking = Asking(self.store, loop, self.library.__getitem__, providers.of, caps, self.shutdown, secrets)
+        self.asking = ModelClient(
+            self.store, loop, self.library.__getitem__, providers.of, caps, self.shutdown, secrets
+        )
         signing = self.settings.callback_signing_key
         key = key_of(signing.get_secret_value()) if signing is not None else None
         here = self.settings.engine == "local" and not providers.entries
         characters = TOLD_CHARACTERS if here else 10 * TOLD_CHARACTERS
-        writes = Write(characters, automation=self.settings.build_automation)
-        makers: dict[str, Maker] = {"files": writes, "plan": Plan()}
+        writes = FileWriter(characters, automation=self.settings.build_automation)
+        makers: dict[str, Maker] = {"files": writes, "plan": PlanRenderer()}
         if self.settings.maker == "plan":
             del makers["files"]
         return Steps(

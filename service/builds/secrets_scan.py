@@ -34,7 +34,7 @@ HERE = re.compile(  # hosts of examples and of one machine
 
 
 @dataclass(frozen=True)
-class Finding:
+class SecretFinding:
     """A secret, by where it is and what kind it is."""
 
     path: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rule:
+class SecretRule:
     """One kind of secret. `hint` stands in every text that holds one; `real` tells a secret from a placeholder."""
 
     kind: str
@@ -85,8 +85,8 @@ def _always(match: re.Match[str]) -> bool:
     return True
 
 
-def _rule(kind: str, hint: str, pattern: str, real: Callable[[re.Match[str]], bool] = _random) -> Rule:
-    return Rule(kind, hint, re.compile(pattern), real)
+def _rule(kind: str, hint: str, pattern: str, real: Callable[[re.Match[str]], bool] = _random) -> SecretRule:
+    return SecretRule(kind, hint, re.compile(pattern), real)
 
 
 # A search that fails must fail at once: no pattern may begin in the middle of what it has just read, for `re` holds
@@ -122,7 +122,7 @@ RULES = (
 )  # fmt: skip
 
 
-def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
+def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[SecretFinding]:
     """The findings, by path and line, at most `MOST_TOLD` of a kind and file. `ours` are this service's own secrets."""
     spellings = _all(ours)
     found: set[tuple[str, int, str]] = set()
@@ -139,10 +139,10 @@ def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[Finding]:
             if rule.hint in text:
                 hits = (match.start() for match in rule.pattern.finditer(text) if rule.real(match))
                 found.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in islice(hits, MOST_TOLD))
-    return [Finding(*each) for each in sorted(found)]
+    return [SecretFinding(*each) for each in sorted(found)]
 
 
-def masked(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Finding]]:
+def masked(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[SecretFinding]]:
     """The files with what the rules find replaced by `[secret]`, and what was replaced. UTF-16 is left to `scan`."""
     made, found = {}, []
     for path, data in files.items():
@@ -151,7 +151,7 @@ def masked(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Finding]]
             if rule.hint not in text:
                 continue
             hits = [match for match in rule.pattern.finditer(text) if rule.real(match)]
-            found += [Finding(path, text.count("\n", 0, match.start()) + 1, rule.kind) for match in hits]
+            found += [SecretFinding(path, text.count("\n", 0, match.start()) + 1, rule.kind) for match in hits]
             for match in reversed(hits):
                 start, end = _masked(rule, match)
                 text = f"{text[:start]}{MASK}{text[end:]}"
@@ -159,7 +159,7 @@ def masked(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Finding]]
     return made, found
 
 
-def _masked(rule: Rule, match: re.Match[str]) -> tuple[int, int]:
+def _masked(rule: SecretRule, match: re.Match[str]) -> tuple[int, int]:
     """Where the secret itself stands in a hit: a password and not its URL, a private key down to its last line."""
     if "password" in match.re.groupindex:
         return match.span("password")

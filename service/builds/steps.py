@@ -18,13 +18,13 @@ from service.backoff import Backoff
 from service.builds import rounds, secrets_scan
 from service.builds.browser import Check
 from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
-from service.builds.generate.attached import to_change, unchanged
-from service.builds.generate.frame import framed
+from service.builds.generate.attachment_rules import to_change, unchanged
+from service.builds.generate.fetched_sources import hosts
 from service.builds.generate.plan import without_model
-from service.builds.generate.sources import hosts
+from service.builds.generate.scaffold import add_scaffold
 from service.builds.generation_steps import Candidate, GenerationSteps
 from service.builds.store import public_id
-from service.builds.verify import about_the_repository, verify
+from service.builds.verify import is_about_repository, verify
 from service.errors import BuildError, SameboatError
 
 AUTHOR, EMAIL = "Sameboat", "builds@sameboat.invalid"
@@ -75,7 +75,7 @@ class Steps(GenerationSteps):
                 found.append({"said": given["js"], "js": given["js"], "translated": False})
                 continue
             code = None
-            if able and not about_the_repository(given):
+            if able and not is_about_repository(given):
                 self._wanted(build)
                 if time.time() < ends_s:
                     code = self._translated(build, given)
@@ -178,7 +178,7 @@ class Steps(GenerationSteps):
             return best
         told = replace(self._job(row, files), notes=tuple(each.splitlines()[0][:300] for each in notes))
         told = replace(told, readme=files["README.md"] if best.get("own_readme") else None)
-        files = framed({}, told, public_id(row), row["brief"]["round"], best["maker"])
+        files = add_scaffold({}, told, public_id(row), row["brief"]["round"], best["maker"])
         if secrets_scan.scan({"README.md": files["README.md"]}, self.secrets):
             return best
         return {**best, "files": self.store.put_files(build, files)}
@@ -190,7 +190,7 @@ class Steps(GenerationSteps):
         """
         build = row["id"]
 
-        def held(files: Mapping[str, bytes]) -> list[secrets_scan.Finding]:
+        def held(files: Mapping[str, bytes]) -> list[secrets_scan.SecretFinding]:
             return secrets_scan.scan({**files, "commit message": message(row["brief"]).encode()}, self.secrets)
 
         files = self.store.files(build, best["files"])
@@ -207,7 +207,7 @@ class Steps(GenerationSteps):
         job = replace(
             job, attachments=tuple(each for each in job.attachments if each.name not in bad or each in job.kept)
         )
-        clean = framed(theirs, job, public_id(row), row["brief"]["round"], maker)
+        clean = add_scaffold(theirs, job, public_id(row), row["brief"]["round"], maker)
         if still := held(clean):
             raise BuildError(
                 f"What came with the brief holds secrets: {', '.join(map(str, still))}.",

@@ -1,6 +1,6 @@
 """Verification before publishing: the repository's own checks, and the page in a browser that reaches nothing.
 
-What comes in: candidate files, checks. What goes out: a `Report`: each check passed or failed with a reason, console
+In: candidate files, checks. Out: a `VerificationReport`: each check passed or failed with a reason, console
 errors, a screenshot. A sentence about licence, README or an attachment is judged here; one about the page was
 translated to JavaScript before, or is reported as not judged. It does not know who made the files, or how.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from service.builds.brief import Attachment
 from service.builds.browser import Check, PageCheckResult
 from service.builds.browser.process import look
-from service.builds.generate.frame import README_SECTIONS
+from service.builds.generate.scaffold import README_SECTIONS
 from service.errors import BuildError, SettingsError
 
 log = logging.getLogger("sameboat.builds")
@@ -33,7 +33,7 @@ MEANT = (
 
 
 @dataclass(frozen=True)
-class Report:
+class VerificationReport:
     """All outcomes. `console` are errors that the page logged or threw, and requests that were refused."""
 
     outcomes: tuple[PageCheckResult, ...]
@@ -93,7 +93,7 @@ def find_browser(setting: str | None) -> tuple[str | None, str]:
     return None, f"none of {', '.join(BROWSERS)} is on PATH"
 
 
-def about_the_repository(said: str) -> bool:
+def is_about_repository(said: str) -> bool:
     """Whether a sentence is about licence, README or an attachment as it is, and not about the page."""
     return any(pattern.search(said) for _, pattern in MEANT)
 
@@ -108,7 +108,7 @@ def verify(
     network: frozenset[str] = frozenset(),
     namespace: bool = False,
     to_change: Iterable[Attachment] = (),
-) -> Report:
+) -> VerificationReport:
     """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach; with
     `namespace` it is opened only where the kernel keeps it from all others. `to_change` are the attachments that the
     brief says to work on.
@@ -116,24 +116,24 @@ def verify(
     Where no browser is, or the one that is does not run, what it would judge is reported as not judged, and why.
     """
     checks = list(checks)
-    ours = repository(files, list(attachments), to_change)
+    ours = check_repository(files, list(attachments), to_change)
     outcomes = [*ours.values(), *_sentences(checks, ours)]
     in_page = [check for check in checks if check.js is not None]
     why = "there is no browser here"
     if browser is not None:
         try:
             seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network, namespace=namespace)
-            return Report((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
+            return VerificationReport((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
         except BuildError as error:  # the site is not to blame, and is published with what could be judged
             why = error.message
             log.warning("%s", why)
     outcomes += [
         PageCheckResult(check.said, "not judged", why, check.js, check.translated, check.round) for check in in_page
     ]
-    return Report(tuple(outcomes), browser="none")
+    return VerificationReport(tuple(outcomes), browser="none")
 
 
-def repository(
+def check_repository(
     files: Mapping[str, bytes], attachments: list[Attachment], to_change: Iterable[Attachment] = ()
 ) -> dict[str, PageCheckResult]:
     """What every repository must hold, by name; of `to_change` each must differ from what was sent."""

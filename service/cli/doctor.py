@@ -24,7 +24,7 @@ from service import settings as settings_module
 from service.builds.browser import isolation
 from service.builds.callback import key_of
 from service.builds.forge import ForgeError, choose
-from service.builds.guard import Allowed
+from service.builds.ssrf import AllowedAddresses
 from service.builds.verify import find_browser
 from service.children import child_environment, python
 from service.engine.local import cpu
@@ -273,7 +273,7 @@ def _forge(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding("builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs.")
         return
     yield DoctorFinding("builds", "ok", "SAMEBOAT_SECRET is set")
-    Allowed(settings.callback_allow)
+    AllowedAddresses(settings.callback_allow)
     if settings.callback_signing_key is not None:
         key_of(settings.callback_signing_key.get_secret_value())
     signed = "signed" if settings.callback_signing_key is not None else "unsigned"

@@ -1,17 +1,17 @@
 """External checks: the result of a check that looks outside this program, recorded beside the answer.
 
 In: a `python` check that is marked as external, a case, an answer. Out: a `Judgement` whose choice is the score.
-Its fingerprint covers the check's module, the case and the answer, so the check runs again after a change of these.
+Its fingerprint covers the check's code, the case and the answer, so the check runs again after a change of these.
 It does not cover the outside, for example the version of a browser. A live run shows whether that changed the result.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 
 from service.errors import EvaluationError
 from service.evaluation.cases import Case
+from service.evaluation.check_code import code_of
 from service.evaluation.checks import CheckInput, function_of, score_of
 from service.evaluation.recording import Judgement
 from service.prompts.external_check import external_dependency
@@ -29,21 +29,21 @@ def is_external(evaluator: Evaluator) -> bool:
 
 
 def observation_fingerprint(evaluator: Evaluator, case: Case, text: str) -> str:
-    """sha256 over the check, the source of its module, the case's values and the answer.
+    """sha256 over the check's name and code (`check_code`), the case's values and the answer.
 
     Raises:
         EvaluationError: if the source cannot be read, since a change of the check would then go unnoticed.
     """
     function = function_of(evaluator)
     try:
-        source = inspect.getsource(inspect.getmodule(function) or function)
+        code = code_of(function)
     except (OSError, TypeError):
         raise EvaluationError(
             f"{evaluator.name}: the source of {evaluator.python} cannot be read.",
             key="python",
             remedy="Put the check into a module that is a file.",
         ) from None
-    content = canonical([evaluator.python, source, dict(case.values), text])
+    content = canonical([function.__name__, code, dict(case.values), text])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -16,11 +16,11 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.builds import callback
-from service.builds.callback import Allowed, gap_s, judge, key_of, post
+from service.builds.callback import AllowedAddresses, gap_s, judge, key_of, post
 from service.errors import BuildError
 from tests.servers.evaluator import evaluator
 
-HERE = Allowed("127.0.0.0/8")
+HERE = AllowedAddresses("127.0.0.0/8")
 # pragma: allowlist nextline secret
 KEY = "whsec_c2lnbmluZyBrZXkgb2YgMjQgYnl0ZXM="
 Talk = Callable[[socket.socket, threading.Event], None]
@@ -171,7 +171,7 @@ def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://127.0.0.1/", "file:///etc/passwd"])
 def test_what_the_guard_refuses_is_refused_for_ever(url: str) -> None:
     """No retry makes an address public."""
-    attempt = post(url, b"{}", "build-1", None, Allowed())
+    attempt = post(url, b"{}", "build-1", None, AllowedAddresses())
     assert (attempt.verdict, attempt.status) == ("never", None)
 
 
@@ -181,7 +181,9 @@ def test_a_name_that_does_not_resolve_now_may_do_so_later() -> None:
     def gone(host: str, port: int) -> list[str]:
         raise OSError("temporary failure in name resolution")
 
-    assert post("https://evaluator.example/", b"{}", "build-1", None, Allowed(), resolver=gone).verdict == "again"
+    assert (
+        post("https://evaluator.example/", b"{}", "build-1", None, AllowedAddresses(), resolver=gone).verdict == "again"
+    )
 
 
 # How long and how much

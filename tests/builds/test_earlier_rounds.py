@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.builds import rounds
-from service.builds.generate import Earlier, Job
-from service.builds.generate.frame import framed
+from service.builds.generate import EarlierRound, Job
+from service.builds.generate.scaffold import add_scaffold
 from tests.builds.harness import brief, finished, posted, serving, settings_for
 from tests.builds.test_repairs import judged, page
 from tests.scripted import ScriptedEngine
@@ -136,8 +136,8 @@ def test_a_makers_own_readme_is_kept_in_its_round_only() -> None:
         "author": "a",
         "year": 2026,
     }
-    job = Job(**values, earlier=(Earlier(1, "First."),), previous={"README.md": own, "index.html": b"x"})
-    readme = framed({"README.md": own}, job, "b", 2, "files")["README.md"].decode()
+    job = Job(**values, earlier=(EarlierRound(1, "First."),), previous={"README.md": own, "index.html": b"x"})
+    readme = add_scaffold({"README.md": own}, job, "b", 2, "files")["README.md"].decode()
     assert readme.startswith("# Mine")
     assert "- Round 1: First." in readme
-    assert "Second." in framed({}, job, "b", 2, "files")["README.md"].decode()
+    assert "Second." in add_scaffold({}, job, "b", 2, "files")["README.md"].decode()

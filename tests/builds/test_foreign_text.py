@@ -11,9 +11,9 @@ import pytest
 
 from service.builds import rounds, secrets_scan
 from service.builds.brief import Attachment
-from service.builds.generate import Unusable, attached
+from service.builds.generate import UnusableAnswer, attachment_rules
+from service.builds.generate.answer_parser import parse_answer
 from service.builds.generate.edits import split
-from service.builds.generate.reading import read
 
 HANGS_S = 5  # each of these takes milliseconds; the same text was not through after 20 s
 
@@ -71,26 +71,26 @@ def test_lost_elements_of_a_huge_page_are_found() -> None:
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_page_of_one_thing_again_and_again_is_read(body: str, whole: bool) -> None:
     text = f"FILE: index.html\n```html\n<html><body>\n{filled(body, 60_000)}\n</body></html>\n```\n"
-    with suppress(Unusable):
-        read(text, {}, set(), whole=whole)
+    with suppress(UnusableAnswer):
+        parse_answer(text, {}, set(), whole=whole)
 
 
 @pytest.mark.parametrize("said", ["rest code ", "same rest ", "the ", "is all ", "-"])
 def test_a_long_comment_is_read(said: str) -> None:
     text = f"FILE: index.html\n```html\n<html><body>\n<!--{filled(said, 60_000)}-->\n</body></html>\n```\n"
-    assert "index.html" in read(text, {}, set())
+    assert "index.html" in parse_answer(text, {}, set())
 
 
 @pytest.mark.parametrize("line", ["_" * 199, "file " + "_" * 190, "-" * 99 + "." * 99 + ":", '"' * 99 + "_" * 99])
 def test_lines_above_fences_that_name_no_file_are_read(line: str) -> None:
-    with pytest.raises(Unusable):
-        read(filled(f"{line}\n```\n", 60_000), {}, set())
+    with pytest.raises(UnusableAnswer):
+        parse_answer(filled(f"{line}\n```\n", 60_000), {}, set())
 
 
 @pytest.mark.parametrize("info", ["a/", "a ", "a.1"])
 def test_a_long_line_behind_a_fence_is_read(info: str) -> None:
-    with pytest.raises(Unusable):
-        read(f"```{filled(info, 60_000)}\n<p>\n```\n", {}, set())
+    with pytest.raises(UnusableAnswer):
+        parse_answer(f"```{filled(info, 60_000)}\n<p>\n```\n", {}, set())
 
 
 def test_a_long_line_above_an_edit_is_read() -> None:
@@ -101,16 +101,16 @@ def test_a_long_line_above_an_edit_is_read() -> None:
 def test_blank_lines_in_an_edit_are_looked_for_once() -> None:
     page = b"<div>\n" + b"          \n" * 20 + b"x\n"
     edit = "FILE: index.html\n<<<<<<< SEARCH\n<div>" + "\n" * 21 + "y\n=======\nz\n>>>>>>> REPLACE\n"
-    with pytest.raises(Unusable, match="occurs 0 times"):
-        read(edit, {"index.html": page}, set())
+    with pytest.raises(UnusableAnswer, match="occurs 0 times"):
+        parse_answer(edit, {"index.html": page}, set())
 
 
 def test_a_brief_that_names_a_file_again_and_again_is_read() -> None:
     given = (Attachment("a.js", "text/javascript", b"x"),)
-    assert attached.to_change("fix " + filled("a.js ", 50_000), given) == given
+    assert attachment_rules.to_change("fix " + filled("a.js ", 50_000), given) == given
 
 
 def test_a_comment_that_never_ends_hides_no_other() -> None:
     page = '<html><body><input accept="image/*">\n<!-- rest of the code remains the same -->\n</body></html>'
-    with pytest.raises(Unusable, match="excerpt"):
-        read(f"FILE: index.html\n```html\n{page}\n```\n", {}, set())
+    with pytest.raises(UnusableAnswer, match="excerpt"):
+        parse_answer(f"FILE: index.html\n```html\n{page}\n```\n", {}, set())

@@ -15,11 +15,19 @@ import pytest
 from dulwich.objects import S_IFGITLINK, Commit, ObjectID, Tree
 
 from service.builds.forge import git_http
-from service.builds.forge.git_http import MOST_ASKED_BYTES, MOST_WANTS, Stopped, TooMuch, Work, check_asked, unpacked
+from service.builds.forge.git_http import (
+    MOST_ASKED_BYTES,
+    MOST_WANTS,
+    Cancellation,
+    RequestTooLarge,
+    WorkCancelled,
+    check_asked,
+    unpacked,
+)
 from service.builds.forge.local import HEAD, PUBLISHED, LocalForge
 from tests.builds.test_local_forge import TOKEN, commit, git, publish, served
 
-ENOUGH = Work(ends=float("inf"))
+ENOUGH = Cancellation(ends=float("inf"))
 CAPABILITIES = b"multi_ack_detailed side-band-64k ofs-delta thin-pack"
 
 
@@ -167,10 +175,10 @@ def test_a_compressed_request_is_bounded_by_what_it_unpacks_to(
 def test_no_more_is_unpacked_than_may_be() -> None:
     """A gigabyte of zeros costs as much as the limit."""
     bomb = gzip.compress(bytes(MOST_ASKED_BYTES * 64), 9)
-    with pytest.raises(TooMuch):
+    with pytest.raises(RequestTooLarge):
         unpacked(bomb, MOST_ASKED_BYTES, ENOUGH)
     assert unpacked(gzip.compress(b"x" * MOST_ASKED_BYTES), MOST_ASKED_BYTES, ENOUGH) == b"x" * MOST_ASKED_BYTES
-    with pytest.raises(TooMuch):
+    with pytest.raises(RequestTooLarge):
         check_asked(b"x" * (MOST_ASKED_BYTES + 1))
 
 
@@ -181,7 +189,7 @@ def test_work_ends_when_its_client_is_gone_and_when_its_time_is_over(
     looked, ended = threading.Event(), threading.Event()
     plain = git_http.stoppable
 
-    def slow(repo: object, work: Work) -> None:
+    def slow(repo: object, work: Cancellation) -> None:
         plain(repo, work)
         check = repo.object_store.get_raw  # type: ignore[attr-defined]
 
@@ -191,7 +199,7 @@ def test_work_ends_when_its_client_is_gone_and_when_its_time_is_over(
                 while True:
                     check(name)
                     time.sleep(0.01)
-            except Stopped:
+            except WorkCancelled:
                 ended.set()
                 raise
 

@@ -122,7 +122,7 @@ def test_a_name_that_is_none_is_refused(forge: LocalForge, name: str) -> None:
 def locked(forge: LocalForge, name: str, age_s: float) -> list[Path]:
     """Git's locks as a writer leaves them that was killed so long ago: of both refs and of an object."""
     path = forge.path(name)
-    sha = objects.make(commit(FILES)).commit.id.decode()
+    sha = objects.objects_of(commit(FILES)).commit.id.decode()
     places = [
         path / f"{each}.lock" for each in ("refs/heads/main", "refs/sameboat/published", f"objects/{sha[:2]}/{sha[2:]}")
     ]

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from service.builds.brief import Attachment
-from service.builds.generate import Job, Unusable, offered
-from service.builds.generate.attached import unchanged
-from service.builds.generate.frame import STYLE, framed, style
+from service.builds.generate import Job, UnusableAnswer, describe_attachments
+from service.builds.generate.answer_parser import parse_answer
+from service.builds.generate.attachment_rules import unchanged
+from service.builds.generate.fetched_sources import fetched
 from service.builds.generate.plan import page, tidied
-from service.builds.generate.providers import Providers, read
-from service.builds.generate.reading import read as read_answer
-from service.builds.generate.sources import fetched
-from service.builds.generate.write import Write
+from service.builds.generate.providers import Providers, read_providers
+from service.builds.generate.scaffold import STYLE, add_scaffold, style
+from service.builds.generate.write import FileWriter
 from service.engine.pool import Engines
 from service.engine.types import Answer, Identity, Timings, Usage
 from service.errors import PromptTooLong, SettingsError
@@ -48,11 +48,11 @@ def result(text: str, finish: str = "stop") -> Result:
 def test_attachments_are_offered_by_name_type_size_and_text_in_bounds() -> None:
     """Text is shown from its beginning and says when it is cut; of a picture there is only what can be said of it."""
     long = Attachment("long.txt", "text/plain", b"z" * 5000)
-    text = offered((CSV, PNG, long), 300)
+    text = describe_attachments((CSV, PNG, long), 300)
     assert "- a.csv (text/csv, 8 bytes), at ./a.csv\nx,y\n1,2" in text
     assert "- b.png (image/png, 5 bytes), at ./b.png\n" in text
     assert "4900 more characters are left out" in text
-    assert offered((), 100) == "none"
+    assert describe_attachments((), 100) == "none"
 
 
 def test_attachments_are_what_was_sent_unless_the_brief_says_to_change_them() -> None:
@@ -62,18 +62,18 @@ def test_attachments_are_what_was_sent_unless_the_brief_says_to_change_them() ->
     assert unchanged(said, both) == (CSV,)
     assert unchanged("Show a.csv and the update of it.", both) == both
     made = {"index.html": b"<p>", "a.csv": b"mine", "run.py": b"fixed"}
-    files = framed(made, job(brief=said, attachments=both), "b", 1, "files")
+    files = add_scaffold(made, job(brief=said, attachments=both), "b", 1, "files")
     assert (files["a.csv"], files["run.py"]) == (CSV.data, b"fixed")
 
 
 def test_what_every_repository_holds_is_there_whoever_wrote_the_page() -> None:
     """Licence, README, stamp; our stylesheet only where the page links to it and its maker wrote none."""
-    plain = framed({"index.html": b"<p>"}, job(), "b", 2, "files")
+    plain = add_scaffold({"index.html": b"<p>"}, job(), "b", 2, "files")
     assert {"LICENSE", "README.md", "build.json", ".nojekyll"} <= set(plain)
     assert STYLE not in plain
     linked = {"index.html": b'<link rel="stylesheet" href="style.css">'}
-    assert framed(linked, job(), "b", 1, "files")[STYLE] == style()
-    assert framed({**linked, STYLE: b"mine"}, job(), "b", 1, "files")[STYLE] == b"mine"
+    assert add_scaffold(linked, job(), "b", 1, "files")[STYLE] == style()
+    assert add_scaffold({**linked, STYLE: b"mine"}, job(), "b", 1, "files")[STYLE] == b"mine"
 
 
 def test_a_plan_is_shown_without_its_repetitions() -> None:
@@ -135,11 +135,11 @@ def test_what_is_too_long_is_told_shorter_and_a_file_is_told_whole_or_not_at_all
             raise PromptTooLong("too long", limit=1, count=2)
         return result(PAGE)
 
-    made = Write(3000).make(job(brief="b" * 5000), ask)
+    made = FileWriter(3000).make(job(brief="b" * 5000), ask)
     assert made["index.html"].startswith(b"<!DOCTYPE html>")
     assert [prompt for prompt, _ in asked] == ["build-files"] * 2
     asked.clear()
-    Write(3000).make(job(previous={"index.html": b"<p>" * 2000}), ask)
+    FileWriter(3000).make(job(previous={"index.html": b"<p>" * 2000}), ask)
     assert [prompt for prompt, _ in asked] == ["build-edit"] * 3 + ["build-files"]
 
 
@@ -152,25 +152,25 @@ def test_the_reason_for_a_refused_edit_is_told_with_the_next_question() -> None:
         told.append(inputs["brief"])
         return result(f"<<<<<<< SEARCH\n{next(answers)}\n=======\nb\n>>>>>>> REPLACE\n")
 
-    made = Write(3000).make(job(previous={"index.html": b"<h1>a</h1><p>a</p>"}), ask)
+    made = FileWriter(3000).make(job(previous={"index.html": b"<h1>a</h1><p>a</p>"}), ask)
     assert made == {"index.html": b"<h1>a</h1>b</p>"}
     assert "occurs 2 times in index.html" in told[1]
 
 
 def test_a_cut_answer_is_no_page() -> None:
     """Half a page is not published, whatever it looks like."""
-    with pytest.raises(Unusable, match="cut"):
-        Write(3000).make(job(), lambda prompt, inputs: result(PAGE, "length"))
+    with pytest.raises(UnusableAnswer, match="cut"):
+        FileWriter(3000).make(job(), lambda prompt, inputs: result(PAGE, "length"))
 
 
 def test_edits_and_files_in_one_answer_are_told_apart() -> None:
     """Edits change what is there; a file alone is added to it; without a page there must be one in the answer."""
     previous = {"index.html": b"<p>one</p>\n"}
     edit = "<<<<<<< SEARCH index.html\n<p>one</p>\n=======\n<p>two</p>\n>>>>>>> REPLACE\n"
-    assert read_answer(edit, previous, set()) == {"index.html": b"<p>two</p>\n"}
-    assert read_answer("FILE: b.txt\n```\nx\n```\n", previous, set()) == {"b.txt": b"x\n"}
-    with pytest.raises(Unusable, match=r"index\.html"):
-        read_answer("FILE: b.txt\n```\nx\n```\n", {}, set())
+    assert parse_answer(edit, previous, set()) == {"index.html": b"<p>two</p>\n"}
+    assert parse_answer("FILE: b.txt\n```\nx\n```\n", previous, set()) == {"b.txt": b"x\n"}
+    with pytest.raises(UnusableAnswer, match=r"index\.html"):
+        parse_answer("FILE: b.txt\n```\nx\n```\n", {}, set())
 
 
 def test_nothing_is_fetched_that_no_setting_allows() -> None:
@@ -320,11 +320,11 @@ def test_the_providers_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
     path.write_text('[providers.a]\nbase_url = "ftp://x"\nmodel = "m"\n')
     with pytest.raises(SettingsError, match=r"providers\.a\.base_url"):
-        read(path)
+        read_providers(path)
     for text in (b"providers = 3", b"[provider.a]", b"[providers", b"\xff", b""):
         path.write_bytes(text)
         with pytest.raises(SettingsError, match="SAMEBOAT_PROVIDERS_FILE"):
-            read(path)
+            read_providers(path)
     with pytest.raises(SettingsError, match="names 'nobody'"):
         named(settings_for(tmp_path / "s"), "nobody")
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.builds.brief import Brief, attachments, decode
-from service.builds.generate import Unusable
-from service.builds.generate.reading import read
+from service.builds.generate import UnusableAnswer
+from service.builds.generate.answer_parser import parse_answer
 from service.errors import InputsError
 from tests.builds.harness import brief
 
@@ -51,28 +51,28 @@ def test_edits_are_all_applied_or_none() -> None:
     """The second block does not match, so the first changes nothing either."""
     first = "<<<<<<< SEARCH index.html\none\n=======\n1\n>>>>>>> REPLACE\n"
     text = first + "<<<<<<< SEARCH\nthree\n=======\n3\n>>>>>>> REPLACE\n"
-    with pytest.raises(Unusable, match="0 times"):
-        read(text, {"index.html": b"one\ntwo\n"}, set())
-    assert read(text, {"index.html": b"one\nthree\n"}, set()) == {"index.html": b"1\n3\n"}
+    with pytest.raises(UnusableAnswer, match="0 times"):
+        parse_answer(text, {"index.html": b"one\ntwo\n"}, set())
+    assert parse_answer(text, {"index.html": b"one\nthree\n"}, set()) == {"index.html": b"1\n3\n"}
 
 
 def test_an_edit_that_matches_twice_is_refused() -> None:
     """Which of the two was meant cannot be known."""
-    with pytest.raises(Unusable, match="2 times"):
-        read("<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n", {"index.html": b"x\nx\n"}, set())
+    with pytest.raises(UnusableAnswer, match="2 times"):
+        parse_answer("<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n", {"index.html": b"x\nx\n"}, set())
 
 
 @pytest.mark.parametrize("path", ["data.csv/x", "old.js/x", "docs", "LICENSE/x", "README.md/x"])
 def test_an_answer_that_no_repository_could_hold_is_refused(path: str) -> None:
     """Beside an attachment, a file of the round before, and what is ours; the model is told, and may try again."""
     answer = f"FILE: index.html\n```\n<p>\n```\nFILE: {path}\n```\nx\n```\n"
-    with pytest.raises(Unusable, match="is a file and a folder"):
-        read(answer, {"index.html": b"", "old.js": b"", "docs/a.md": b""}, {"data.csv"})
+    with pytest.raises(UnusableAnswer, match="is a file and a folder"):
+        parse_answer(answer, {"index.html": b"", "old.js": b"", "docs/a.md": b""}, {"data.csv"})
 
 
 def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:
     """A marked file is taken; one outside is refused; attachments are not overwritten."""
     answer = "FILE: index.html\n```html\n<p>hi</p>\n```\n\nFILE: data.csv\n```\nwrong\n```\n"
-    assert read(answer, {}, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
-    with pytest.raises(Unusable):
-        read("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", {}, set())
+    assert parse_answer(answer, {}, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
+    with pytest.raises(UnusableAnswer):
+        parse_answer("FILE: ../x\n```\na\n```\nFILE: index.html\n```\nb\n```", {}, set())

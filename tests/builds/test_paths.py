@@ -10,10 +10,10 @@ from service.builds import automation as automation_files
 from service.builds.brief import Brief, attachments
 from service.builds.forge import Commit as ForgeCommit
 from service.builds.forge import ForgeError, objects
-from service.builds.generate import Unusable
-from service.builds.generate.frame import framed
-from service.builds.generate.reading import read
-from service.builds.generate.write import Write
+from service.builds.generate import UnusableAnswer
+from service.builds.generate.answer_parser import parse_answer
+from service.builds.generate.scaffold import add_scaffold
+from service.builds.generate.write import FileWriter
 from service.errors import InputsError
 from tests.builds.harness import brief
 from tests.builds.test_makers import job, result
@@ -29,10 +29,10 @@ def test_a_path_that_some_system_cannot_hold_is_refused(path: str) -> None:
     wrong = paths.wrong_path(path)
     assert wrong is not None
     with pytest.raises(ForgeError):
-        objects.make(ForgeCommit({path: b"x"}, None, "x", 0, "a", "a@example.com"))
+        objects.objects_of(ForgeCommit({path: b"x"}, None, "x", 0, "a", "a@example.com"))
     if path and "/" not in path and path.isprintable() and " " not in path and len(path) < 100:
-        with pytest.raises(Unusable, match=r"cannot be a file"):
-            read(f"FILE: index.html\n```\n<p>\n```\nFILE: {path}\n```\nx\n```\n", {}, set())
+        with pytest.raises(UnusableAnswer, match=r"cannot be a file"):
+            parse_answer(f"FILE: index.html\n```\n<p>\n```\nFILE: {path}\n```\nx\n```\n", {}, set())
 
 
 TWINS = [
@@ -50,20 +50,20 @@ def test_two_names_that_some_system_takes_for_one_are_refused_together(one: str,
     assert [where for where, _ in refused.value.problems] == ["/attachments/1/name"]
     if one != other:
         with pytest.raises(ForgeError):
-            objects.make(ForgeCommit({one: b"x", other: b"y"}, None, "x", 0, "a", "a@example.com"))
-        with pytest.raises(Unusable):
-            read(f"FILE: index.html\n```\n<p>\n```\nFILE: {other}\n```\nx\n```\n", {}, {one})
+            objects.objects_of(ForgeCommit({one: b"x", other: b"y"}, None, "x", 0, "a", "a@example.com"))
+        with pytest.raises(UnusableAnswer):
+            parse_answer(f"FILE: index.html\n```\n<p>\n```\nFILE: {other}\n```\nx\n```\n", {}, {one})
 
 
 def test_an_attachment_takes_the_place_of_the_file_that_it_is_in_another_spelling() -> None:
     """Of a later round: two files that one system takes for one would not come out of a clone."""
     before = {"index.html": b"<p>", "Data.csv": b"old", "index2.html": b""}
     given_ = attachments(Brief(**brief("https://e.example/", attachments=[{"name": "data.csv", "url": "data:,new"}])))
-    files = framed({"index.html": b"<p>"}, job(previous=before, attachments=tuple(given_)), "build-1", 2, "files")
+    files = add_scaffold({"index.html": b"<p>"}, job(previous=before, attachments=tuple(given_)), "build-1", 2, "files")
     assert files["data.csv"] == b"new"
     assert "Data.csv" not in files
     assert "index2.html" in files
-    objects.make(ForgeCommit(files, None, "x", 0, "a", "a@example.com"))
+    objects.objects_of(ForgeCommit(files, None, "x", 0, "a", "a@example.com"))
 
 
 AUTOMATION = [
@@ -82,9 +82,9 @@ def test_what_runs_without_being_started_is_not_committed_unless_a_setting_says_
         attachments(one)
     assert [each.name for each in attachments(one, automation=True)] == [path]
     page = f"FILE: index.html\n```html\n<p>\n```\nFILE: {path}\n```\nx\n```\n"
-    with pytest.raises(Unusable, match="CI, Git or an editor"):
-        Write(3000).make(job(), lambda prompt, inputs: result(page))
-    assert path in Write(3000, automation=True).make(job(), lambda prompt, inputs: result(page))
+    with pytest.raises(UnusableAnswer, match="CI, Git or an editor"):
+        FileWriter(3000).make(job(), lambda prompt, inputs: result(page))
+    assert path in FileWriter(3000, automation=True).make(job(), lambda prompt, inputs: result(page))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from service import settings as settings_module
-from service.builds.generate import asking
+from service.builds.generate import model_client
 from service.builds.generate.providers import Providers
 from service.engine.pool import Engines
 from service.engine.types import Answer, Message, Request
@@ -47,5 +47,5 @@ def test_a_build_that_is_tried_again_asks_every_provider_again() -> None:
         {"kind": "unusable", "data": {}},
         {"kind": "retried", "data": {}},
     ]
-    assert asking._history(events[:3]) == ({"one"}, {"two": 1})
-    assert asking._history(events) == (set(), {})
+    assert model_client._history(events[:3]) == ({"one"}, {"two": 1})
+    assert model_client._history(events) == (set(), {})

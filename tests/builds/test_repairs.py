@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.builds.browser import PageCheckResult
-from service.builds.verify import Report
+from service.builds.verify import VerificationReport
 from service.engine.types import Request
 from tests.builds.harness import brief, finished, posted, serving, settings_for
 from tests.scripted import ScriptedEngine
@@ -31,11 +31,11 @@ def edit(old: str, new: str) -> str:
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a browser's place: a check passes when its letter is in the page's paragraph."""
 
-    def verify(files: Any, checks: Any, attachments: Any, **_: Any) -> Report:
+    def verify(files: Any, checks: Any, attachments: Any, **_: Any) -> VerificationReport:
         said = re.search(r"<p>(\w*)</p>", files["index.html"].decode())
         text = said[1] if said else ""
         verdicts = ((each, "passed" if each.js in text else "failed") for each in checks)
-        return Report(
+        return VerificationReport(
             tuple(
                 PageCheckResult(each.said, verdict, "as it is", each.js, False, each.round)
                 for each, verdict in verdicts

@@ -15,7 +15,7 @@ import pytest
 from service.builds import callback, runtime, sweeper, workflow
 from service.builds.database import make_engine
 from service.builds.delivery import Delivery
-from service.builds.guard import Allowed
+from service.builds.ssrf import AllowedAddresses
 from service.builds.store import Store
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import commits
@@ -112,7 +112,7 @@ def test_a_round_waits_for_the_first_callbacks_before_it_and_not_beyond_its_own_
         ("third", 5.0, {"received_s": now_s}),
     ):
         accept(store, name, **({"status": "done", "delivery": "pending", "finished_s": finished_s} | more))
-    delivery = Delivery(store, None, Allowed(""))
+    delivery = Delivery(store, None, AllowedAddresses(""))
     turns = {name: delivery.turn(name) for name in ("elsewhere", "first", "second", "late", "third")}
     assert turns == {"elsewhere": True, "first": True, "second": False, "late": True, "third": False}
     store.attempt("first", 503, "again", "it was tried, and may fail for days")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.builds.secrets_scan import Finding, redacted, scan
+from service.builds.secrets_scan import SecretFinding, redacted, scan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LETTERS = string.ascii_letters + string.digits
@@ -154,7 +154,7 @@ def test_our_own_secret_is_found_in_base64_at_any_offset(before: bytes, after: b
 
 def test_our_own_secret_is_found_in_utf_16_and_in_a_name() -> None:
     """Where a search for bytes would pass by."""
-    assert scan({"a.txt": OURS.encode("utf-16")}, [OURS]) == [Finding("a.txt", 1, "a secret of this service")]
+    assert scan({"a.txt": OURS.encode("utf-16")}, [OURS]) == [SecretFinding("a.txt", 1, "a secret of this service")]
     assert len(scan({f"{OURS}.txt": b"x"}, [OURS])) == 1
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from service.builds.forge import ForgeError
 from service.builds.forge.local import LocalForge
-from service.builds.generate.asking import Asking, Caps
+from service.builds.generate.model_client import Caps, ModelClient
 from service.builds.runtime import Builds
 from service.builds.shutdown import ShutdownSignal
 from service.builds.steps import Steps
@@ -135,7 +135,7 @@ def test_an_outage_while_a_model_answers_withdraws_the_question() -> None:
         def build(self, build: str) -> Any:
             raise ConnectionError("the database is away")
 
-    asking = Asking(
+    asking = ModelClient(
         cast(Store, Away()),
         asyncio.new_event_loop(),
         lambda name: None,

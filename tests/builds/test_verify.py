@@ -15,14 +15,14 @@ import pytest
 
 from service.builds.brief import Attachment
 from service.builds.browser import Check, PageCheckResult
-from service.builds.verify import IDENTICAL, LICENCE, README, Report, find_browser, repository, verify
+from service.builds.verify import IDENTICAL, LICENCE, README, VerificationReport, check_repository, find_browser, verify
 
 BROWSER, WHY = find_browser(None)
 browser = pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")
 GOOD = "<!DOCTYPE html><title>t</title><p id=count>0</p>"
 
 
-def look(html: str, *checks: str, timeout_s: float = 15.0, network: frozenset[str] = frozenset()) -> Report:
+def look(html: str, *checks: str, timeout_s: float = 15.0, network: frozenset[str] = frozenset()) -> VerificationReport:
     return verify(
         {"index.html": html.encode()},
         [Check(each, each) for each in checks],
@@ -46,7 +46,7 @@ def test_a_page_that_complains_without_end_is_heard_only_so_far() -> None:
     assert sum(map(len, report.console)) < 50_000
 
 
-def page_outcomes(report: Report) -> dict[str, PageCheckResult]:
+def page_outcomes(report: VerificationReport) -> dict[str, PageCheckResult]:
     return {each.said: each for each in report.outcomes if each.js is not None}
 
 
@@ -78,12 +78,12 @@ def neighbour() -> Iterator[tuple[str, list[str]]]:
 def test_the_repository_is_checked_as_it_would_be_pushed() -> None:
     """A changed attachment, a licence that is none and a README without sections are found, each by name."""
     attached = [Attachment("a.bin", "application/octet-stream", b"\0\1")]
-    found = repository({"a.bin": b"AAE=", "LICENSE": b"MIT", "README.md": b"# Summary"}, attached)
+    found = check_repository({"a.bin": b"AAE=", "LICENSE": b"MIT", "README.md": b"# Summary"}, attached)
     assert {name for name, each in found.items() if each.verdict == "failed"} == {
         LICENCE, README, IDENTICAL, "index.html is there",
     }  # fmt: skip
     assert "a.bin" in found[IDENTICAL].reason
-    assert repository({"a.bin": b"\0\1"}, attached)[IDENTICAL].verdict == "passed"
+    assert check_repository({"a.bin": b"\0\1"}, attached)[IDENTICAL].verdict == "passed"
 
 
 def test_a_sentence_is_judged_by_what_it_means_or_said_not_to_be() -> None:

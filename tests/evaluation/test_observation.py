@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from service.engine.types import Request
 from service.errors import EvaluationError
 from service.evaluation import cases as case_files
 from service.evaluation import promote, recording, runner
+from service.evaluation.check_code import code_of
 from service.evaluation.context import EvaluationContext
 from service.evaluation.replay import live, replay
 from service.evaluation.runner import CaseOutcome
@@ -87,10 +89,10 @@ def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper
 
 
 def test_a_changed_check_or_case_is_a_miss(folder: Path, shopkeeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What decides an observation and changes makes the recording old: of the case, and of the check's module."""
+    """What decides an observation and changes makes the recording old: of the case, and of the check's code."""
     promoted(folder)
     prompt = load(folder / "shop.prompt.yml")
-    source = "service.evaluation.observation.inspect.getsource"
+    source = "service.evaluation.check_code.inspect.getsource"
     with monkeypatch.context() as patched:
         patched.setattr(source, lambda module: MODULE.replace("thing 3", "thing 4"))
         with pytest.raises(EvaluationError, match="6 of 6 cases are not in the recording"):
@@ -126,3 +128,21 @@ def test_what_was_not_seen_is_never_a_pass(folder: Path, shopkeeper: Any) -> Non
     prompt, record = load(folder / "shop.prompt.yml"), recording.read(path)["p0"]
     with pytest.raises(EvaluationError, match="nothing is recorded of a shop"):
         runner.apply_checks(prompt, case_files.load(prompt, folder)[0], [record])
+
+
+def test_prose_and_place_of_a_check_are_not_part_of_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A docstring, a comment, another module or an unused neighbour changes nothing. Code that it uses does."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = code_of(module(tmp_path, "one", MODULE).is_open)
+    prose = MODULE.replace("Whether the shop", "A comment says that the shop").replace(
+        "LOOKED.append", "# why\n    LOOKED.append"
+    )
+    assert prose != MODULE
+    assert code_of(module(tmp_path, "two", prose + "\n\nUNUSED = 1\n").is_open) == before
+    for number, (old, new) in enumerate([('"thing 3"', '"thing 4"'), ('{"open": True}', '{"open": 1}')]):
+        assert code_of(module(tmp_path, f"changed{number}", MODULE.replace(old, new)).is_open) != before
+
+
+def module(folder: Path, name: str, source: str) -> Any:
+    (folder / f"{name}.py").write_text(source)
+    return importlib.import_module(name)

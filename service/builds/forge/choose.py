@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.builds.forge import Forge
 from service.builds.forge.github import GitHubForge, account
-from service.builds.forge.github_api import Api, Clock, Pace
+from service.builds.forge.github_api import GitHubApi, GitHubClock, RateLimiter
 from service.builds.forge.local import LocalForge
 from service.builds.forge.sites import pattern_of
 from service.errors import SettingsError
@@ -38,6 +38,6 @@ def github_owner(settings: Settings, timeout_s: float = 5.0) -> str:
     make_forge(settings)
     assert settings.github_token is not None
     with tempfile.TemporaryDirectory() as folder:
-        pace = Pace(Path(folder), Clock())
-        with Api(settings.github_api_url, settings.github_token, pace, timeout_s=timeout_s, stumbles=0) as api:
+        pace = RateLimiter(Path(folder), GitHubClock())
+        with GitHubApi(settings.github_api_url, settings.github_token, pace, timeout_s=timeout_s, stumbles=0) as api:
             return account(api, settings.github_owner)[0]

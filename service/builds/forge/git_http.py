@@ -63,25 +63,25 @@ PATH = re.compile(
 )
 
 
-class Stopped(Exception):
+class WorkCancelled(Exception):
     """The work must not go on: its client has gone, or its time is over."""
 
 
 @dataclass
-class Work:
+class Cancellation:
     """One request's work in a thread, and whether it may go on."""
 
     ends: float
     left: bool = False
 
     def check(self) -> None:
-        """Raises Stopped. Called wherever the work reads, writes or looks at an object."""
+        """Raises WorkCancelled. Called wherever the work reads, writes or looks at an object."""
         if self.left or time.monotonic() > self.ends:
-            raise Stopped
+            raise WorkCancelled
 
 
 @dataclass
-class Answer:
+class GitResponse:
     """What the work came to."""
 
     status: int
@@ -107,7 +107,7 @@ class UploadPack(UploadPackHandler):  # type: ignore[misc]
 class _Backend(Backend):  # type: ignore[misc]
     """dulwich's view of the forge for one request."""
 
-    def __init__(self, forge: LocalForge, work: Work) -> None:
+    def __init__(self, forge: LocalForge, work: Cancellation) -> None:
         self.forge = forge
         self.work = work
         self._opened: list[Repo] = []
@@ -130,7 +130,7 @@ class _Backend(Backend):  # type: ignore[misc]
             repo.close()
 
 
-def stoppable(repo: Repo, work: Work) -> None:
+def stoppable(repo: Repo, work: Cancellation) -> None:
     """Let whoever looks at objects hear that the work must end; walking a history does little else."""
     store, plain = repo.object_store, repo.object_store.get_raw
 
@@ -144,7 +144,7 @@ def stoppable(repo: Repo, work: Work) -> None:
 class _Input(io.BytesIO):
     """A body whose reader hears that the work must end."""
 
-    def __init__(self, data: bytes, work: Work) -> None:
+    def __init__(self, data: bytes, work: Cancellation) -> None:
         super().__init__(data)
         self.work = work
 
@@ -165,7 +165,7 @@ def git_app(forge: LocalForge, token: str | None, root: str) -> ASGIApp:
         request = Request(scope, receive)
         known = PATH.fullmatch(scope["path"].removeprefix(root))
         if known is None:
-            answer: Response | Answer = PlainTextResponse("There is nothing here. Clone /git/NAME.git.", 404)
+            answer: Response | GitResponse = PlainTextResponse("There is nothing here. Clone /git/NAME.git.", 404)
         elif (refusal := _refusal(request, known, token)) is not None:
             answer = refusal
         elif threads.statistics().tasks_waiting >= MOST_WAITING:
@@ -173,9 +173,9 @@ def git_app(forge: LocalForge, token: str | None, root: str) -> ASGIApp:
         else:
             data = await request.body()
             pushes = _asks_to_push(request, known)  # admitted, or it would have been refused
-            work = Work(ends=sys.float_info.max)
+            work = Cancellation(ends=sys.float_info.max)
 
-            def compute() -> Response | Answer:
+            def compute() -> Response | GitResponse:
                 work.ends = time.monotonic() + WORK_S
                 work.check()
                 if known["rest"] is None:
@@ -187,7 +187,7 @@ def git_app(forge: LocalForge, token: str | None, root: str) -> ASGIApp:
             gone = asyncio.create_task(_gone(request, work))
             try:
                 answer = await anyio.to_thread.run_sync(compute, limiter=threads)
-            except Stopped:
+            except WorkCancelled:
                 answer = PlainTextResponse("This took too long.", 503, {"retry-after": str(AGAIN_S)})
             finally:
                 gone.cancel()
@@ -200,13 +200,13 @@ def git_app(forge: LocalForge, token: str | None, root: str) -> ASGIApp:
     return app
 
 
-async def _gone(request: Request, work: Work) -> None:
+async def _gone(request: Request, work: Cancellation) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     work.left = True
 
 
-async def _send(answer: Answer, send: Send) -> None:
+async def _send(answer: GitResponse, send: Send) -> None:
     with answer.body as body:
         raw = [(key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": raw})
@@ -250,8 +250,8 @@ def _authorised(header: str, token: str) -> bool:
 
 
 def _answered(
-    forge: LocalForge, request: Request, known: re.Match[str], data: bytes, work: Work, *, pushes: bool
-) -> Response | Answer:
+    forge: LocalForge, request: Request, known: re.Match[str], data: bytes, work: Cancellation, *, pushes: bool
+) -> Response | GitResponse:
     """dulwich's answer, in a thread. What it cannot read is 400."""
     backend = _Backend(forge, work)
     try:
@@ -264,10 +264,10 @@ def _answered(
         return _dulwich(backend, _environ(request, known, data, work), work, pushes=pushes)
     except NotGitRepository:
         return PlainTextResponse("There is no such repository.", 404)
-    except TooMuch as error:
+    except RequestTooLarge as error:
         return PlainTextResponse(str(error), 413)
     except UNREADABLE as error:
-        said = str(error) if isinstance(error, Unreadable) else "This is not a request that git would send."
+        said = str(error) if isinstance(error, MalformedRequest) else "This is not a request that git would send."
         return PlainTextResponse(said, 400)
     except OSError as error:
         log.error("%s: %s of %s", known["name"], error.strerror or type(error).__name__, known["rest"])
@@ -276,7 +276,7 @@ def _answered(
         backend.close()
 
 
-def _dulwich(backend: _Backend, environ: dict[str, Any], work: Work, *, pushes: bool) -> Answer:
+def _dulwich(backend: _Backend, environ: dict[str, Any], work: Cancellation, *, pushes: bool) -> GitResponse:
     handlers = {b"git-upload-pack": UploadPack, b"git-upload-archive": None}
     if not pushes:
         handlers[b"git-receive-pack"] = None
@@ -301,19 +301,22 @@ def _dulwich(backend: _Backend, environ: dict[str, Any], work: Work, *, pushes: 
         body.close()
         raise
     headers = [pair for pair in started["headers"] if pair[0].lower() != "date"]  # the server has its own
-    return Answer(started["status"], [*headers, ("content-length", str(length))], body)
+    return GitResponse(started["status"], [*headers, ("content-length", str(length))], body)
 
 
-class Unreadable(ValueError):
+class MalformedRequest(ValueError):
     """A request that git would not send. The message says why."""
 
 
-class TooMuch(Exception):
+class RequestTooLarge(Exception):
     """A request that is larger than git's are."""
 
 
-def unpacked(data: bytes, most: int, work: Work) -> bytes:
-    """What gzip packed. Raises TooMuch beyond `most` bytes, Unreadable for what is no single gzip body."""
+def unpacked(data: bytes, most: int, work: Cancellation) -> bytes:
+    """The unpacked bytes of one gzip body.
+
+    Raises RequestTooLarge beyond `most` bytes, MalformedRequest if it is no single gzip body.
+    """
     packed = zlib.decompressobj(16 + zlib.MAX_WBITS)
     parts, left = [], most
     while not packed.eof:
@@ -321,43 +324,46 @@ def unpacked(data: bytes, most: int, work: Work) -> bytes:
         try:
             part = packed.decompress(data, min(left + 1, PIECE_BYTES))
         except zlib.error:
-            raise Unreadable("The body is not gzip.") from None
+            raise MalformedRequest("The body is not gzip.") from None
         left -= len(part)
         if left < 0:
-            raise TooMuch(f"The body may have {most} bytes, unpacked.")
+            raise RequestTooLarge(f"The body may have {most} bytes, unpacked.")
         parts.append(part)
         data = packed.unconsumed_tail
         if not data and not part and not packed.eof:
-            raise Unreadable("The body ends too early.")
+            raise MalformedRequest("The body ends too early.")
     if packed.unused_data:
-        raise Unreadable("Something follows the gzip body.")
+        raise MalformedRequest("Something follows the gzip body.")
     return b"".join(parts)
 
 
 def check_asked(data: bytes) -> None:
-    """Raises TooMuch or Unreadable for a request for a pack that git would not send, before dulwich reads it."""
+    """Check a request for a pack before dulwich reads it.
+
+    Raises RequestTooLarge or MalformedRequest for one that git would not send.
+    """
     if len(data) > MOST_ASKED_BYTES:
-        raise TooMuch(f"What is asked for may have {MOST_ASKED_BYTES} bytes.")
+        raise RequestTooLarge(f"What is asked for may have {MOST_ASKED_BYTES} bytes.")
     at = wants = 0
     while at < len(data):
         word = data[at : at + 4]
         if not re.fullmatch(rb"[0-9a-fA-F]{4}", word):
-            raise Unreadable("A line does not begin with its length.")
+            raise MalformedRequest("A line does not begin with its length.")
         length = int(word, 16)
         if 0 < length < 4 or at + length > len(data):
-            raise Unreadable("A line has a length that it cannot have.")
+            raise MalformedRequest("A line has a length that it cannot have.")
         line = data[at + 4 : at + length]
         if line.startswith(b"want "):
             wants += 1
             words = line.split()
             if wants == 1 and (missing := [name.decode() for name in NEEDS if name not in words]):
-                raise Unreadable(f"The client must be able to do {', '.join(missing)}.")
+                raise MalformedRequest(f"The client must be able to do {', '.join(missing)}.")
         if wants > MOST_WANTS:
-            raise TooMuch(f"At most {MOST_WANTS} objects can be wanted at a time.")
+            raise RequestTooLarge(f"At most {MOST_WANTS} objects can be wanted at a time.")
         at += max(4, length)
 
 
-def _environ(request: Request, known: re.Match[str], data: bytes, work: Work) -> dict[str, Any]:
+def _environ(request: Request, known: re.Match[str], data: bytes, work: Cancellation) -> dict[str, Any]:
     """The request as PEP 3333 has it, its body whole and unpacked."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,

@@ -23,7 +23,15 @@ from pydantic import SecretStr
 
 from service.backoff import Backoff
 from service.builds.forge import BRANCH, STAMP, Commit, Files, ForgeError, Repository, github_pages, objects
-from service.builds.forge.github_api import PAUSE_S, Api, Clock, Pace, Refused, Unsure, checked_url
+from service.builds.forge.github_api import (
+    PAUSE_S,
+    GitHubApi,
+    GitHubClock,
+    GitHubRefusal,
+    OutcomeUnknown,
+    RateLimiter,
+    checked_url,
+)
 
 T = TypeVar("T")
 
@@ -44,17 +52,17 @@ class GitHubForge:
         state: Path,
         *,
         pause_s: float = PAUSE_S,
-        clock: Clock | None = None,
+        clock: GitHubClock | None = None,
     ) -> None:
         self._token = token
         self._owner = owner
         self._api_url = checked_url(api_url)
-        self._clock = clock or Clock()
-        self._pace = Pace(state, self._clock, pause_s)
+        self._clock = clock or GitHubClock()
+        self._pace = RateLimiter(state, self._clock, pause_s)
         self._account: tuple[str, str] | None = None  # login, and where repositories are made
 
-    def _open(self) -> Api:
-        return Api(self._api_url, self._token, self._pace, self._clock)
+    def _open(self) -> GitHubApi:
+        return GitHubApi(self._api_url, self._token, self._pace, self._clock)
 
     # The protocol
 
@@ -99,7 +107,7 @@ class GitHubForge:
         with self._open() as api:
             login, _ = self._who(api)
             at, branch = _at(login, name), _branch(api, login, name)
-            made = objects.make(commit)
+            made = objects.objects_of(commit)
 
             def there() -> str | None:
                 head = _head(api, at, branch)
@@ -134,13 +142,13 @@ class GitHubForge:
 
     # What the walks share
 
-    def _who(self, api: Api) -> tuple[str, str]:
+    def _who(self, api: GitHubApi) -> tuple[str, str]:
         """The owner's login, and the path at which its repositories are made."""
         if self._account is None:
             self._account = account(api, self._owner)
         return self._account
 
-    def _first(self, api: Api, login: str, repo: dict[str, Any]) -> str:
+    def _first(self, api: GitHubApi, login: str, repo: dict[str, Any]) -> str:
         """The branch's commit; in a repository that is still empty, GitHub is given a moment, then helped."""
         at, branch = _at(login, repo["name"]), str(repo.get("default_branch") or BRANCH)
         for wait_s in (0.0, 0.5, 1.5):
@@ -157,7 +165,7 @@ class GitHubForge:
         return _settled(api, lambda: _head(api, at, branch), begin, f"{repo['html_url']} stays empty.")
 
 
-def account(api: Api, owner: str | None) -> tuple[str, str]:
+def account(api: GitHubApi, owner: str | None) -> tuple[str, str]:
     """Whose repositories, and the path at which they are made. Raises ForgeError when the token cannot make them."""
     if owner is not None:
         found = api.get(f"/users/{urllib.parse.quote(owner, safe='')}")
@@ -186,9 +194,9 @@ def described(text: str) -> str:
     return re.sub(r"\s+", " ", printable).strip()[:MAX_DESCRIPTION]
 
 
-def _settled(api: Api, look: Callable[[], T | None], act: Callable[[], T | None], failed: str) -> T:
+def _settled(api: GitHubApi, look: Callable[[], T | None], act: Callable[[], T | None], failed: str) -> T:
     """What `look` finds, acting when it finds nothing. After an act that gave nothing it looks again, and waits."""
-    unsure: Unsure | None = None
+    unsure: OutcomeUnknown | None = None
     for wait_s in LOOKS_S:
         api.sleep(wait_s)
         if (found := look()) is not None:
@@ -196,7 +204,7 @@ def _settled(api: Api, look: Callable[[], T | None], act: Callable[[], T | None]
         try:
             if (found := act()) is not None:
                 return found
-        except Unsure as error:
+        except OutcomeUnknown as error:
             unsure = error
     if (found := look()) is not None:
         return found
@@ -211,12 +219,12 @@ def _ref(branch: str) -> str:
     return "heads%2F" + urllib.parse.quote(branch, safe="")  # one path segment, as octokit sends it
 
 
-def _branch(api: Api, login: str, name: str) -> str:
+def _branch(api: GitHubApi, login: str, name: str) -> str:
     repo = api.call("GET", _at(login, name)).data
     return str(repo.get("default_branch") or BRANCH)
 
 
-def _create(api: Api, path: str, name: str, description: str) -> Any:
+def _create(api: GitHubApi, path: str, name: str, description: str) -> Any:
     """The new repository, or None when somebody else was quicker."""
     body = {"name": name, "description": described(description), "private": False, "auto_init": True}
     answer = api.call("POST", path, body, also=(422,))
@@ -224,7 +232,7 @@ def _create(api: Api, path: str, name: str, description: str) -> Any:
         if "already exists" in str(answer.data).lower():
             return None
         said = api.said(answer.data)
-        raise Refused(f"GitHub cannot make the repository {name}: {said}", 422, said)
+        raise GitHubRefusal(f"GitHub cannot make the repository {name}: {said}", 422, said)
     return answer.data
 
 
@@ -236,13 +244,13 @@ def _usable(repo: dict[str, Any]) -> None:
             )
 
 
-def _head(api: Api, at: str, branch: str) -> str | None:
+def _head(api: GitHubApi, at: str, branch: str) -> str | None:
     """The branch's commit; None in an empty repository, which answers 409, and where there is no such branch."""
     answer = api.call("GET", f"{at}/git/ref/{_ref(branch)}", also=(404, 409))
     return str(answer.data["object"]["sha"]) if answer.status == 200 else None
 
 
-def _entries(api: Api, login: str, name: str, sha: str, *, deep: bool) -> list[dict[str, Any]]:
+def _entries(api: GitHubApi, login: str, name: str, sha: str, *, deep: bool) -> list[dict[str, Any]]:
     at = _at(login, name)
     tree = api.call("GET", f"{at}/git/commits/{sha}").data["tree"]["sha"]
     found = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"} if deep else None).data
@@ -252,18 +260,18 @@ def _entries(api: Api, login: str, name: str, sha: str, *, deep: bool) -> list[d
     return entries
 
 
-def _is_first(api: Api, login: str, name: str, sha: str) -> bool:
+def _is_first(api: GitHubApi, login: str, name: str, sha: str) -> bool:
     """Whether it is the commit with which GitHub began the repository."""
     if api.call("GET", f"{_at(login, name)}/git/commits/{sha}").data["parents"]:
         return False
     return {entry["path"] for entry in _entries(api, login, name, sha, deep=False)} <= FIRST
 
 
-def _ours(api: Api, login: str, name: str, sha: str) -> bool:
+def _ours(api: GitHubApi, login: str, name: str, sha: str) -> bool:
     return any(entry["path"] == STAMP for entry in _entries(api, login, name, sha, deep=False))
 
 
-def _deploys(api: Api, login: str, name: str, sha: str) -> bool:
+def _deploys(api: GitHubApi, login: str, name: str, sha: str) -> bool:
     """Whether a workflow of the commit publishes the site itself."""
     at = _at(login, name)
     for entry in _entries(api, login, name, sha, deep=True):
@@ -274,7 +282,7 @@ def _deploys(api: Api, login: str, name: str, sha: str) -> bool:
     return False
 
 
-def _write(api: Api, at: str, commit: Commit, made: objects.Made) -> str:
+def _write(api: GitHubApi, at: str, commit: Commit, made: objects.GitObjects) -> str:
     """The commit's SHA, everything it consists of written. What GitHub has of the parent is not sent again."""
     known = _known(api, at, commit.parent)
     tree = _write_tree(api, at, commit, made, known, inline=True)
@@ -289,7 +297,7 @@ def _write(api: Api, at: str, commit: Commit, made: objects.Made) -> str:
     return str(answer.data["sha"])
 
 
-def _known(api: Api, at: str, parent: str | None) -> set[str]:
+def _known(api: GitHubApi, at: str, parent: str | None) -> set[str]:
     if parent is None:
         return set()
     tree = api.call("GET", f"{at}/git/commits/{parent}").data["tree"]["sha"]
@@ -297,7 +305,9 @@ def _known(api: Api, at: str, parent: str | None) -> set[str]:
     return {str(entry["sha"]) for entry in found["tree"]}
 
 
-def _write_tree(api: Api, at: str, commit: Commit, made: objects.Made, known: set[str], *, inline: bool) -> str:
+def _write_tree(
+    api: GitHubApi, at: str, commit: Commit, made: objects.GitObjects, known: set[str], *, inline: bool
+) -> str:
     entries: list[dict[str, str]] = []
     for path, data in sorted(commit.files.items()):
         entry = {"path": path, "mode": "100644", "type": "blob"}
@@ -323,15 +333,15 @@ def _text(data: bytes) -> str | None:
         return None
 
 
-def _move(api: Api, at: str, branch: str, sha: str) -> str | None:
+def _move(api: GitHubApi, at: str, branch: str, sha: str) -> str | None:
     """Move the branch; None when it moved meanwhile or is locked, for then its head must be looked at again."""
     answer = api.call("PATCH", f"{at}/git/refs/{_ref(branch)}", {"sha": sha, "force": False}, also=(409, 422))
     if answer.status == 422 and "fast forward" not in (said := api.said(answer.data)).lower():
-        raise Refused(f"GitHub does not move the branch to {sha[:12]}: {said}", 422, said)
+        raise GitHubRefusal(f"GitHub does not move the branch to {sha[:12]}: {said}", 422, said)
     return sha if answer.status == 200 else None
 
 
-def _same(api: Api, at: str, head: str, made: objects.Made, commit: Commit) -> bool:
+def _same(api: GitHubApi, at: str, head: str, made: objects.GitObjects, commit: Commit) -> bool:
     """Whether the branch holds our commit under another SHA, as it would if GitHub signed it."""
     found = api.call("GET", f"{at}/git/commits/{head}").data
     parents = [each["sha"] for each in found["parents"]]

@@ -1,7 +1,7 @@
 """GitHub's API as a polite client: one writer per token, a second between writes, every limit obeyed, errors in words.
 
-What comes in: method, path, JSON. What goes out: an `Answer`, or a ForgeError. `Unsure` means that a write may or may
-not have happened: whoever asked must look before asking again. The token is put into the request's header when it is
+In: method, path, JSON. Out: a `GitHubResponse`, or a ForgeError. `OutcomeUnknown` means that a write may or may not
+have happened: the caller must look before it asks again. The token is put into the request's header when it is
 sent and is nowhere else: in no URL, message, log line or process argument. It knows nothing of repositories or sites.
 
 Sources: docs.github.com, "Best practices for using the REST API" (serial writes a second apart, `retry-after`, then
@@ -41,7 +41,7 @@ SECONDARY = Backoff(60.0, 3600.0)  # "at least one minute" when a secondary limi
 
 
 @dataclass(frozen=True)
-class Clock:
+class GitHubClock:
     """Unix seconds and how to wait; tests have one that does not make them wait."""
 
     now: Callable[[], float] = time.time
@@ -49,14 +49,14 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Answer:
+class GitHubResponse:
     """What GitHub said."""
 
     status: int
     data: Any
 
 
-class Refused(ForgeError):
+class GitHubRefusal(ForgeError):
     """GitHub said no, and would say it again. `status` and `said` are its answer."""
 
     def __init__(self, message: str, status: int, said: str, *, remedy: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Refused(ForgeError):
         self.said = said
 
 
-class Unsure(ForgeError):
+class OutcomeUnknown(ForgeError):
     """A write was sent and no answer came back, or a broken one: it may have happened."""
 
 
@@ -80,13 +80,13 @@ class _Bearer(httpx.Auth):
         yield request
 
 
-class Pace:
+class RateLimiter:
     """One writer at a time among all processes of this machine that share the state directory.
 
     `folder` keeps when the last write ended and until when GitHub wants silence, so that a restart does not forget it.
     """
 
-    def __init__(self, folder: Path, clock: Clock, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, folder: Path, clock: GitHubClock, pause_s: float = PAUSE_S) -> None:
         self._lock = folder / "github.lock"
         self._notes = folder / "github.json"
         self._clock = clock
@@ -126,22 +126,22 @@ class Pace:
         atomic_files.replace_text(self._notes, json.dumps(notes), mode=private_files.FILE)
 
 
-class Api:
+class GitHubApi:
     """One conversation: a context manager that holds a connection. Safe in one thread at a time."""
 
     def __init__(
         self,
         base_url: str,
         token: SecretStr,
-        pace: Pace,
-        clock: Clock | None = None,
+        pace: RateLimiter,
+        clock: GitHubClock | None = None,
         *,
         timeout_s: float = TIMEOUT_S,
         stumbles: int = 4,
     ) -> None:
         self._token = token
         self._pace = pace
-        self._clock = clock or Clock()
+        self._clock = clock or GitHubClock()
         self._stumbles = stumbles
         self._client = httpx.Client(
             base_url=checked_url(base_url),
@@ -155,7 +155,7 @@ class Api:
             },
         )
 
-    def __enter__(self) -> Api:
+    def __enter__(self) -> GitHubApi:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
@@ -184,9 +184,13 @@ class Api:
         query: Mapping[str, str] | None = None,
         also: tuple[int, ...] = (),
         repeatable: bool = False,
-    ) -> Answer:
-        """Ask, as often as is right. `also` are refusals that the caller reads itself; `repeatable` says that doing it
-        twice is doing it once (objects by digest). Raises Refused, Unsure, and ForgeError with `wait_s` for limits."""
+    ) -> GitHubResponse:
+        """Send a request with retries.
+
+        `also`: error statuses that are returned instead of raised. `repeatable`: the request is idempotent (objects by
+        digest), so it is sent again after a lost response. Raises GitHubRefusal, OutcomeUnknown, and ForgeError with
+        `wait_s` for limits.
+        """
         writes = method != "GET"
         left_s, limited, stumbles = PATIENCE_S, 0, iter(STUMBLES.waits_s(self._stumbles))
         while True:
@@ -200,20 +204,20 @@ class Api:
                 trouble = f"the connection to GitHub broke ({type(error).__name__})"
             else:
                 if 200 <= status < 300:
-                    return Answer(status, data)
+                    return GitHubResponse(status, data)
                 if (wait_s := limit_s(response, data, self._clock.now(), limited)) is not None:
                     limited += 1
                     log.info("GitHub asks for %.0f s of silence", wait_s)
                     self._pace.be_silent(wait_s)
                     continue
                 if status in also:
-                    return Answer(status, data)
+                    return GitHubResponse(status, data)
                 if status < 500:
                     raise self._refused(method, path, status, data, response.headers)
                 trouble = f"GitHub answered {status}"
             wait = next(stumbles, None) if repeatable or not writes else None
             if wait is None:
-                kind: type[ForgeError] = Unsure if writes and not repeatable else ForgeError
+                kind: type[ForgeError] = OutcomeUnknown if writes and not repeatable else ForgeError
                 raise kind(f"{method} {path}: {trouble}.", wait_s=10.0)
             self.sleep(wait)
 
@@ -223,7 +227,7 @@ class Api:
         self.sleep(wait_s)
         return left_s - wait_s
 
-    def _refused(self, method: str, path: str, status: int, data: Any, headers: httpx.Headers) -> Refused:
+    def _refused(self, method: str, path: str, status: int, data: Any, headers: httpx.Headers) -> GitHubRefusal:
         said = self.said(data)
         remedy = None
         if status == 401:
@@ -233,7 +237,7 @@ class Api:
             remedy = f"The token needs {needed}." if needed else NEEDS
         elif 300 <= status < 400:
             remedy = "The repository was renamed or moved; give it its old name back."
-        return Refused(f"GitHub refused {method} {path} ({status}): {said}", status, said, remedy=remedy)
+        return GitHubRefusal(f"GitHub refused {method} {path} ({status}): {said}", status, said, remedy=remedy)
 
     def said(self, data: Any) -> str:
         """GitHub's own words, on one line, short, and without the token whatever they quote."""

@@ -1,6 +1,6 @@
 """GitHub Pages: switched on for a branch, and waited for until it has built *this* commit.
 
-What comes in: an `Api`, a repository's path, a branch, a SHA. What goes out: the site's description and URL, or a
+What comes in: a `GitHubApi`, a repository's path, a branch, a SHA. What goes out: the site's description and URL, or a
 ForgeError in words. A 200 at the URL proves nothing in round 2, for the old site answers it too; that the site serves
 the new files is found out by its stamp, which is the workflow's `live` step.
 
@@ -14,7 +14,7 @@ import logging
 from typing import Any
 
 from service.builds.forge import ForgeError
-from service.builds.forge.github_api import Api, Unsure
+from service.builds.forge.github_api import GitHubApi, OutcomeUnknown
 
 log = logging.getLogger("sameboat.builds")
 
@@ -23,7 +23,7 @@ NUDGE_S = 20.0  # a commit that no build has taken up for so long gets one asked
 REBUILDS = 1  # a build that failed is asked for once more: GitHub's own troubles end this way
 
 
-def site(api: Api, at: str, branch: str, kind: str) -> dict[str, Any] | None:
+def site(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | None:
     """The site, if it is switched on as it must be."""
     found: dict[str, Any] | None = api.get(f"{at}/pages")
     if found is None or found.get("build_type", "legacy") != kind:
@@ -33,7 +33,7 @@ def site(api: Api, at: str, branch: str, kind: str) -> dict[str, Any] | None:
     return found if right or kind == "workflow" else None
 
 
-def switch_on(api: Api, at: str, branch: str, kind: str) -> dict[str, Any] | None:
+def switch_on(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | None:
     """Create the site, or correct it when there is one (409)."""
     body = {"build_type": kind, "source": {"branch": branch, "path": "/"}}
     answer = api.call("POST", f"{at}/pages", body, also=(409,))
@@ -50,7 +50,7 @@ def url_of(page: dict[str, Any], login: str, name: str) -> str:
     return url if url.endswith("/") else url + "/"
 
 
-def wait_built(api: Api, at: str, sha: str, kind: str, until_s: float) -> None:
+def wait_built(api: GitHubApi, at: str, sha: str, kind: str, until_s: float) -> None:
     """Until this commit is built, or time is up: then the site will follow. Raises ForgeError when builds fail."""
     asked_s, rebuilds, polls, last = api.now(), 0, iter(POLL_S), POLL_S[-1]
     while True:
@@ -71,16 +71,16 @@ def wait_built(api: Api, at: str, sha: str, kind: str, until_s: float) -> None:
         api.sleep(wait_s)
 
 
-def _nudge(api: Api, at: str) -> float:
+def _nudge(api: GitHubApi, at: str) -> float:
     """Ask for a build of the branch as it is; GitHub builds one at a time and queues one more."""
     try:
         api.call("POST", f"{at}/pages/builds", also=(403, 404, 409, 422))
-    except Unsure:  # a second one is queued or not; the next look tells
+    except OutcomeUnknown:  # a second one is queued or not; the next look tells
         log.info("whether GitHub took the request for a build is not known")
     return api.now()
 
 
-def _built(api: Api, at: str, sha: str) -> tuple[str, str]:
+def _built(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
     """Of the newest build: `built`, `errored` and why, `building`, or `other` when it is not this commit's."""
     found = api.get(f"{at}/pages/builds/latest")
     if found is None or found["commit"] != sha:
@@ -90,7 +90,7 @@ def _built(api: Api, at: str, sha: str) -> tuple[str, str]:
     return (state if state in ("built", "errored") else "building"), said
 
 
-def _deployed(api: Api, at: str, sha: str) -> tuple[str, str]:
+def _deployed(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
     """The same, of the newest deployment of this commit."""
     found = api.get(f"{at}/deployments", sha=sha, environment="github-pages")
     for deployment in found or []:

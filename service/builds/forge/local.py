@@ -33,7 +33,7 @@ STALE_S = 5.0  # git holds its locks for milliseconds: an older one is of a proc
 
 
 @dataclass(frozen=True)
-class Page:
+class PublishedFile:
     """A published file: which it is, its bytes, and the SHA-1 by which git knows them."""
 
     path: str
@@ -99,7 +99,7 @@ class LocalForge:
 
     def push(self, name: str, commit: Commit) -> str:
         """Write the commit and move the branch forward to it. A commit that is already there is left alone."""
-        made = objects.make(commit)
+        made = objects.objects_of(commit)
         with self._writing(name) as repo:
             head = repo.refs.read_ref(HEAD)
             if head == made.commit.id:
@@ -146,7 +146,7 @@ class LocalForge:
                 if time.time() - lock.stat().st_mtime > STALE_S:
                     lock.unlink()
 
-    def published(self, name: str, path: str) -> Page | None:
+    def published(self, name: str, path: str) -> PublishedFile | None:
         """A published file, or None; a folder's is its `index.html`.
 
         Everything of one call is of one commit, whatever is published meanwhile.
@@ -166,5 +166,5 @@ class LocalForge:
                 except (KeyError, NotTreeError, SubmoduleEncountered):
                     continue
                 if stat.S_ISREG(mode):
-                    return Page(candidate, repo[found].data, found.decode())
+                    return PublishedFile(candidate, repo[found].data, found.decode())
             return None

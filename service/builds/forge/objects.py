@@ -22,7 +22,7 @@ FullTree: TypeAlias = dict[str, "FullTree | bytes"]
 
 
 @dataclass(frozen=True)
-class Made:
+class GitObjects:
     """A commit with all its trees and blobs; `blobs` maps paths to blob ids."""
 
     commit: GitCommit
@@ -46,7 +46,7 @@ def blob_id(data: bytes) -> str:
     return str(Blob.from_string(data).id.decode())
 
 
-def make(commit: Commit) -> Made:
+def objects_of(commit: Commit) -> GitObjects:
     """The commit's objects. Raises ForgeError for a path that git or a checkout could not hold."""
     root: FullTree = {}
     together = PathSet()
@@ -66,7 +66,7 @@ def make(commit: Commit) -> Made:
     made.author_timezone = made.commit_timezone = 0
     # No encoding header: UTF-8 is git's default, and GitHub's API writes none either.
     made.message = commit.message.encode()
-    return Made(made, trees, contents, blobs)
+    return GitObjects(made, trees, contents, blobs)
 
 
 def _place(root: FullTree, path: str, data: bytes) -> None:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from service.builds.forge import ForgeError
-from service.builds.forge.local import LocalForge, Page
+from service.builds.forge.local import LocalForge, PublishedFile
 
 # What a site may do: run its own scripts and styles, and those and data of https origins, as pages with a CDN do. Not:
 # reach this machine or its network over http (the service's own port above all), be framed, embed plugins, send forms
@@ -84,7 +84,7 @@ def pages_app(forge: LocalForge) -> ASGIApp:
     return Starlette(routes=[Route("/{path:path}", site, methods=["GET", "HEAD"])])
 
 
-def _type(page: Page) -> str:
+def _type(page: PublishedFile) -> str:
     known = TYPES.get(page.path.rsplit("/", 1)[-1].rpartition(".")[2].lower())
     if known is None:
         try:

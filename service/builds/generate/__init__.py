@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.builds.brief import Attachment
-from service.builds.generate.attached import unchanged
+from service.builds.generate.attachment_rules import unchanged
 from service.errors import BuildError
 from service.prompts.run import Result
 
 
-class Unusable(BuildError):
+class UnusableAnswer(BuildError):
     """The model's answer cannot be used; the message says why, and may be shown to it."""
 
 
-class Cut(Unusable):
+class TruncatedAnswer(UnusableAnswer):
     """The answer ended before its end. `files` are what was written, with the page closed; None where that is not
     plain."""
 
@@ -30,7 +30,7 @@ class Cut(Unusable):
         self.files = files
 
 
-class Ask(Protocol):
+class AskModel(Protocol):
     """Run a promoted prompt by name. Raises SameboatErrors."""
 
     def __call__(self, prompt: str, inputs: Mapping[str, Any]) -> Result:
@@ -38,7 +38,7 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierRound:
     """A round before this one, by its number and its brief."""
 
     round: int
@@ -59,7 +59,7 @@ class Job:
     failures: tuple[str, ...] = ()
     sources: tuple[Attachment, ...] = ()  # documents that the brief points to; they do not go into the repository
     refused: tuple[str, ...] = ()  # why answers before this one could not be used
-    earlier: tuple[Earlier, ...] = ()  # the rounds before this one, oldest first
+    earlier: tuple[EarlierRound, ...] = ()  # the rounds before this one, oldest first
     kept_checks: tuple[str, ...] = ()  # expressions of earlier rounds that must stay true
     readme: bytes | None = None  # the maker's own README of an attempt before, in this round
     notes: tuple[str, ...] = ()  # what the README has to say of the result
@@ -73,18 +73,20 @@ class Job:
 class Maker(Protocol):
     """One way of making files."""
 
-    def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
-        """The site's own files. Raises Unusable for an answer that is no good, EngineError for none."""
+    def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
+        """The site's own files. Raises UnusableAnswer for an answer that is no good, EngineError for none."""
 
 
-def cut(text: str, characters: int) -> str:
+def shorten(text: str, characters: int) -> str:
     """At most so many characters, and where some are left out, the text says so."""
     if len(text) <= characters:
         return text
     return f"{text[:characters]}\n[{len(text) - characters} more characters are left out here]"
 
 
-def offered(attachments: tuple[Attachment, ...], characters: int, sources: tuple[Attachment, ...] = ()) -> str:
+def describe_attachments(
+    attachments: tuple[Attachment, ...], characters: int, sources: tuple[Attachment, ...] = ()
+) -> str:
     """The attachments and sources as a model is told of them: name, type, size, and of text the beginning."""
     if not attachments and not sources:
         return "none"
@@ -94,5 +96,5 @@ def offered(attachments: tuple[Attachment, ...], characters: int, sources: tuple
         where = f"at ./{each.name}" if each in attachments else "fetched for you to read, not beside the page"
         lines.append(f"- {each.name} ({each.media_type}, {len(each.data)} bytes), {where}")
         if each.text is not None:
-            lines.append(cut(each.text, share))
+            lines.append(shorten(each.text, share))
     return "\n".join(lines)

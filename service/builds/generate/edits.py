@@ -1,9 +1,9 @@
 """SEARCH/REPLACE blocks: found in an answer, and applied to the files that are there, all of them or none.
 
-In: an answer's text, the previous files. Out: the files that change. Raises Unusable with the reason. Matching follows
-aider's documented format and its users' reports: whole lines first, then a unique part of a line, then lines that
-differ in their indentation or trailing spaces only; a line `...` stands for what stays. A text that occurs more than
-once is refused, never guessed. Not here: whole files (`reading`), what is done about a refusal.
+In: an answer's text, the previous files. Out: the files that change. Raises UnusableAnswer with the reason. Matching
+follows aider's documented format and its users' reports: whole lines first, then a unique part of a line, then lines
+that differ in their indentation or trailing spaces only; a line `...` stands for what stays. A text that occurs
+more than once is refused, never guessed. Not here: whole files (`reading`), what is done about a refusal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from service.builds.generate import Unusable
+from service.builds.generate import UnusableAnswer
 
 PATH = re.compile(r"(?:\.?/)?(?:[\w.@+-]+/)*[\w@+-][\w.@+-]*\.[A-Za-z][A-Za-z0-9]{0,9}")  # a file name with an ending
 FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
@@ -34,7 +34,7 @@ class Edit:
 
 
 def split(text: str) -> tuple[list[Edit], str]:
-    """The blocks of an answer, and the answer without them. Raises Unusable for a block without its end."""
+    """The blocks of an answer, and the answer without them. Raises UnusableAnswer for a block without its end."""
     edits: list[Edit] = []
     rest: list[str] = []
     path: str | None = None
@@ -59,7 +59,7 @@ def _until(lines: Iterator[str], end: re.Pattern[str], name: str) -> str:
         if HEAD.fullmatch(line.rstrip()):
             break
         part.append(line)
-    raise Unusable(f"A SEARCH block has no line '{name}': the block is cut or not closed.")
+    raise UnusableAnswer(f"A SEARCH block has no line '{name}': the block is cut or not closed.")
 
 
 def _named(text: str) -> str | None:
@@ -84,7 +84,7 @@ def _above(lines: list[str]) -> str | None:
 
 
 def apply(edits: list[Edit], previous: Mapping[str, str]) -> dict[str, str]:
-    """The files that change. Raises Unusable, and then nothing is changed."""
+    """The files that change. Raises UnusableAnswer, and then nothing is changed."""
     changed: dict[str, str] = {}
     for edit in edits:
         path = (edit.path or PAGE).removeprefix("./")
@@ -94,12 +94,12 @@ def apply(edits: list[Edit], previous: Mapping[str, str]) -> dict[str, str]:
             path = fitting[0] if len(fitting) == 1 else PAGE
         if path not in there:
             if edit.old.strip():
-                raise Unusable(f"There is no file {path} to search in.")
+                raise UnusableAnswer(f"There is no file {path} to search in.")
             changed[path] = edit.new
             continue
         if not edit.old.strip():
             if there[path].strip():
-                raise Unusable(f"A SEARCH text for {path} is empty; it must name the lines that are replaced.")
+                raise UnusableAnswer(f"A SEARCH text for {path} is empty; it must name the lines that are replaced.")
             changed[path] = edit.new
             continue
         changed[path] = _replaced(path, there[path], edit)
@@ -109,13 +109,13 @@ def apply(edits: list[Edit], previous: Mapping[str, str]) -> dict[str, str]:
 def _fits(text: str, edit: Edit) -> bool:
     try:
         _replaced("", text, edit)
-    except Unusable:
+    except UnusableAnswer:
         return False
     return True
 
 
 def _replaced(path: str, text: str, edit: Edit) -> str:
-    """The text with the edit. Raises Unusable when it fits nowhere, or in more places than one."""
+    """The text with the edit. Raises UnusableAnswer when it fits nowhere, or in more places than one."""
     if text and not text.endswith("\n"):
         return _replaced(path, text + "\n", edit).removesuffix("\n")
     if any(ELISION.fullmatch(line) for line in edit.old.splitlines()):
@@ -125,11 +125,11 @@ def _replaced(path: str, text: str, edit: Edit) -> str:
         if len(found) == 1:
             return found[0]()
         if found:
-            raise Unusable(
+            raise UnusableAnswer(
                 f"A SEARCH text occurs {len(found)} times in {path}; add lines around it until it occurs once: "
                 f"{_shown(edit.old)}"
             )
-    raise Unusable(f"A SEARCH text occurs 0 times in {path}; copy its lines exactly: {_shown(edit.old)}")
+    raise UnusableAnswer(f"A SEARCH text occurs 0 times in {path}; copy its lines exactly: {_shown(edit.old)}")
 
 
 Ways = list[Callable[[], str]]  # for each place that fits, what gives the text with the replacement there
@@ -202,7 +202,7 @@ def _elided(path: str, text: str, edit: Edit) -> str:
     """A block with lines `...`: what is between them is replaced part by part, and the rest stays."""
     old, new = _parts(edit.old), _parts(edit.new)
     if len(old) != len(new):
-        raise Unusable(
+        raise UnusableAnswer(
             f"A block for {path} leaves out lines with '...' {len(old) - 1} times in SEARCH and {len(new) - 1} times "
             "in REPLACE; it must be the same number, or write the lines out."
         )
@@ -210,7 +210,7 @@ def _elided(path: str, text: str, edit: Edit) -> str:
         if before.strip():
             text = _replaced(path, text, Edit(edit.path, before, after))
         elif after.strip():
-            raise Unusable(f"A block for {path} adds lines next to '...' without a line that says where.")
+            raise UnusableAnswer(f"A block for {path} adds lines next to '...' without a line that says where.")
     return text
 
 

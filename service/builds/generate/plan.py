@@ -11,22 +11,25 @@ import io
 import re
 from typing import Any
 
-from service.builds.generate import Ask, Job, Unusable, cut, offered
-from service.builds.generate.frame import templates
+from service.builds.generate import AskModel, Job, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate.scaffold import templates
 
 TABLE_ROWS = 200
 BRIEF_CHARACTERS = 2000
 
 
-class Plan:
+class PlanRenderer:
     """The maker for every model."""
 
-    def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
+    def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
         """One page from the model's plan."""
-        inputs = {"brief": cut(job.brief, BRIEF_CHARACTERS), "attachments": cut(offered(job.attachments, 600), 800)}
+        inputs = {
+            "brief": shorten(job.brief, BRIEF_CHARACTERS),
+            "attachments": shorten(describe_attachments(job.attachments, 600), 800),
+        }
         result = ask("build-plan", inputs)
         if result.problem is not None or not isinstance(result.value, dict):
-            raise Unusable(f"The plan cannot be used: {result.problem or 'it is no object'}.")
+            raise UnusableAnswer(f"The plan cannot be used: {result.problem or 'it is no object'}.")
         return {"index.html": page(job, result.value)}
 
 
@@ -48,7 +51,7 @@ def page(job: Job, plan: dict[str, Any]) -> bytes:
             "name": each.name,
             "rows": _rows(each.text) if each.text and each.name.lower().endswith(".csv") else None,
             "image": each.media_type.startswith("image/"),
-            "text": cut(each.text, 4000) if each.text else None,
+            "text": shorten(each.text, 4000) if each.text else None,
         }
         for each in job.attachments
     ]

@@ -39,7 +39,7 @@ MILLION = 1_000_000
 PLANS = frozenset({"build-plan"})  # the prompts that every model can answer; the others ask for code
 
 
-class Entry(BaseModel):
+class ProviderEntry(BaseModel):
     """One provider of the providers' file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,7 +76,7 @@ class Providers:
         self.settings = settings
         self.library = library
         self.engines = engines
-        self.entries = read(settings.providers_file) if settings.providers_file is not None else {}
+        self.entries = read_providers(settings.providers_file) if settings.providers_file is not None else {}
         self.named = tuple(name.strip() for name in (settings.maker_model or "").split(",") if name.strip())
         self._engines: dict[str, Engine] = {}
         self._limiters: dict[str, ConcurrencyLimiter] = {}  # by base URL
@@ -151,7 +151,7 @@ class Providers:
         return min(each.concurrency or self.settings.remote_concurrency for each in there)
 
 
-def read(path: Path) -> dict[str, Entry]:
+def read_providers(path: Path) -> dict[str, ProviderEntry]:
     """The providers' file. Raises SettingsError naming the file, the provider and the key; never a secret."""
     variable = "SAMEBOAT_PROVIDERS_FILE"
     where = f"{variable}: {path}"
@@ -166,10 +166,10 @@ def read(path: Path) -> dict[str, Entry]:
     return dict(_entries(path, entries))
 
 
-def _entries(path: Path, raw: dict[str, dict[str, object]]) -> Iterator[tuple[str, Entry]]:
+def _entries(path: Path, raw: dict[str, dict[str, object]]) -> Iterator[tuple[str, ProviderEntry]]:
     for name, values in raw.items():
         try:
-            yield name, Entry.model_validate(values)
+            yield name, ProviderEntry.model_validate(values)
         except ValidationError as error:
             problem = error.errors(include_input=False, include_url=False)[0]
             key = ".".join(["providers", name, *map(str, problem["loc"])])

@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from service.builds.generate import Ask, Cut, Job, Unusable, cut, offered
+from service.builds.generate import AskModel, Job, TruncatedAnswer, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate.answer_parser import KEPT, parse_answer
+from service.builds.generate.completeness import close_page, is_truncated
 from service.builds.generate.edits import PAGE
-from service.builds.generate.excerpts import closed
-from service.builds.generate.excerpts import cut as cut_page
-from service.builds.generate.frame import STYLE, style
-from service.builds.generate.reading import KEPT, read
+from service.builds.generate.scaffold import STYLE, style
 from service.errors import PromptTooLong
 from service.prompts.run import Result
 
-__all__ = ["Write", "answered", "given", "read", "shown"]  # `judging` reads by this name: its source is in recordings
 
-
-class Write:
+class FileWriter:
     """The maker for models that can write. `characters` is how much of brief, checks and attachments is told at most;
     where even that is too long for the model, half of it, and half again. `automation` lets the model write what CI,
     Git or an editor runs or obeys."""
@@ -30,41 +27,45 @@ class Write:
         self.characters = characters
         self.automation = automation
 
-    def make(self, job: Job, ask: Ask) -> dict[str, bytes]:
+    def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
         """Files anew, or the previous ones edited; what cannot be edited is written anew."""
-        previous = job.previous if job.previous is not None else given(job)
+        previous = job.previous if job.previous is not None else editable_attachments(job)
         if not any(path.lower().endswith((".html", ".htm")) for path in previous):
             return self._whole(job, ask, previous)
         prompt = "build-repair" if job.failures else "build-edit"
         try:
-            result = self._ask(prompt, job, ask, previous, {"files": shown(previous)} | self._failures(job))
+            result = self._ask(prompt, job, ask, previous, {"files": files_prompt(previous)} | self._failures(job))
         except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
             return self._whole(job, ask, previous)
         try:
             return self._answered(result, job, previous)
-        except Cut:
+        except TruncatedAnswer:
             raise
-        except Unusable as error:
+        except UnusableAnswer as error:
             if job.failures:
                 raise
             return self._whole(replace(job, refused=(*job.refused, str(error))), ask, previous)
 
-    def _whole(self, job: Job, ask: Ask, previous: Mapping[str, bytes]) -> dict[str, bytes]:
+    def _whole(self, job: Job, ask: AskModel, previous: Mapping[str, bytes]) -> dict[str, bytes]:
         result = self._ask("build-files", job, ask, {}, {})
         return self._answered(result, job, previous)
 
     def _answered(self, result: Result, job: Job, previous: Mapping[str, bytes]) -> dict[str, bytes]:
         kept = {each.name for each in job.kept}
-        return _with_page(answered(result, previous, kept, automation=self.automation), previous)
+        return _with_page(files_in_answer(result, previous, kept, automation=self.automation), previous)
 
-    def _ask(self, prompt: str, job: Job, ask: Ask, previous: Mapping[str, bytes], more: Mapping[str, str]) -> Result:
+    def _ask(
+        self, prompt: str, job: Job, ask: AskModel, previous: Mapping[str, bytes], more: Mapping[str, str]
+    ) -> Result:
         beside = tuple(each for each in job.attachments if each.name not in previous)
         for part in (1, 2, 4):
             share = self.characters // 3 // part
             told = {
                 "brief": self._brief(job, share, failures=not more.get("failures")),
-                "checks": cut("\n".join(f"- {check}" for check in (*job.checks, *job.kept_checks)) or "none", share),
-                "attachments": offered(beside, share, job.sources),
+                "checks": shorten(
+                    "\n".join(f"- {check}" for check in (*job.checks, *job.kept_checks)) or "none", share
+                ),
+                "attachments": describe_attachments(beside, share, job.sources),
             }
             try:
                 return ask(prompt, {**told, **more})
@@ -75,25 +76,25 @@ class Write:
 
     def _brief(self, job: Job, characters: int, *, failures: bool) -> str:
         """The brief, with what earlier rounds asked for, and with why an answer before could not be used."""
-        text = cut(job.brief, characters)
+        text = shorten(job.brief, characters)
         if job.earlier:
             asked = "\n".join(f"Round {each.round}: {each.brief}" for each in reversed(job.earlier))
-            text += f"\n\nKeep what was asked for before:\n{cut(asked, characters // 2)}"
+            text += f"\n\nKeep what was asked for before:\n{shorten(asked, characters // 2)}"
         wrong = [*job.failures, *_refusals(job)] if failures else []
         if wrong:
-            text += "\n\nMend what was wrong before:\n" + cut("\n".join(f"- {each}" for each in wrong), 600)
+            text += "\n\nMend what was wrong before:\n" + shorten("\n".join(f"- {each}" for each in wrong), 600)
         return text
 
     def _failures(self, job: Job) -> dict[str, str]:
         wrong = [*_refusals(job), *job.failures]
-        return {"failures": cut("\n".join(f"- {each}" for each in wrong), 1500)} if job.failures else {}
+        return {"failures": shorten("\n".join(f"- {each}" for each in wrong), 1500)} if job.failures else {}
 
 
 def _refusals(job: Job) -> list[str]:
     return [f"Your last answer could not be used: {each}" for each in job.refused[-1:]]
 
 
-def given(job: Job) -> dict[str, bytes]:
+def editable_attachments(job: Job) -> dict[str, bytes]:
     """The attachments that a first round works on, as the files that it finds."""
     kept = {each.name for each in job.kept}
     return {each.name: each.data for each in job.attachments if each.name not in kept and each.text is not None}
@@ -107,7 +108,7 @@ def _with_page(made: dict[str, bytes], previous: Mapping[str, bytes]) -> dict[st
     return {**made, PAGE: made[pages[0]]}
 
 
-def shown(previous: Mapping[str, bytes]) -> str:
+def files_prompt(previous: Mapping[str, bytes]) -> str:
     """The text files that a maker may change, whole, as it would write them."""
     blocks = []
     for path, data in sorted(previous.items(), key=lambda item: (item[0] != "index.html", item[0])):
@@ -119,25 +120,28 @@ def shown(previous: Mapping[str, bytes]) -> str:
     return "\n\n".join(blocks)
 
 
-def answered(
+def files_in_answer(
     result: Result, previous: Mapping[str, bytes], attached: set[str], *, automation: bool = False
 ) -> dict[str, bytes]:
-    """The files that an answer gives or changes. Raises Unusable with a sentence that the model can act on, and Cut
-    with what can be used of an answer that was cut."""
+    """The files that an answer gives or changes.
+
+    Raises UnusableAnswer with a sentence that the model can act on, and TruncatedAnswer with the usable part of an
+    answer that was cut.
+    """
     if result.problem is not None:
-        raise Unusable(result.problem)
+        raise UnusableAnswer(result.problem)
     if result.answer.finish_reason != "length":
-        return read(result.text, previous, attached, automation=automation)
+        return parse_answer(result.text, previous, attached, automation=automation)
     why = "The answer was cut before the files were whole; write less."
     if "<<<<<<<" in result.text:  # edits that were still to come belong to those that are there
-        raise Cut(why, None)
+        raise TruncatedAnswer(why, None)
     try:
-        made = read(result.text, previous, attached, whole=False, automation=automation)
-    except Unusable:
-        raise Cut(why, None) from None
+        made = parse_answer(result.text, previous, attached, whole=False, automation=automation)
+    except UnusableAnswer:
+        raise TruncatedAnswer(why, None) from None
     if made and all(b"</html" in data for data in made.values()):
         return made  # only words or the last fence are missing
-    pages = {path: closed(data.decode()) for path, data in made.items() if cut_page(path, data.decode())}
+    pages = {path: close_page(data.decode()) for path, data in made.items() if is_truncated(path, data.decode())}
     if None in pages.values():
-        raise Cut(why, None)
-    raise Cut(why, {**made, **{path: text.encode() for path, text in pages.items() if text is not None}})
+        raise TruncatedAnswer(why, None)
+    raise TruncatedAnswer(why, {**made, **{path: text.encode() for path, text in pages.items() if text is not None}})

@@ -50,8 +50,8 @@ class Time:
             self.waits.append(seconds)
 
     @property
-    def clock(self) -> github_api.Clock:
-        return github_api.Clock(self.now, self.sleep)
+    def clock(self) -> github_api.GitHubClock:
+        return github_api.GitHubClock(self.now, self.sleep)
 
 
 def forge_of(fake: FakeGitHub, time: Time, tmp_path: Path, owner: str | None = None) -> GitHubForge:

@@ -46,11 +46,11 @@ def test_the_token_does_not_travel_in_clear(tmp_path: Path, url: str) -> None:
 def test_a_path_that_no_repository_holds_is_refused(path: str) -> None:
     """Before anything is sent."""
     with pytest.raises(ForgeError, match="cannot be a path"):
-        objects.make(commit(None, {path: b"x"}))
+        objects.objects_of(commit(None, {path: b"x"}))
 
 
 def test_a_file_cannot_be_a_folder_too() -> None:
     """Git has one entry per name."""
     for files in ({"a": b"1", "a/b": b"2"}, {"a/b": b"2", "a": b"1"}):
         with pytest.raises(ForgeError, match="file and a folder"):
-            objects.make(commit(None, files))
+            objects.objects_of(commit(None, files))

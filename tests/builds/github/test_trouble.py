@@ -39,7 +39,7 @@ def test_trouble_at_any_write_leaves_one_of_everything(
     sha = forge.push("app-1", commit(repo.head))
     url = forge.publish("app-1", sha, 60)
     assert fake.faults[0].times == 0
-    assert sha == objects.make(commit(repo.head)).sha
+    assert sha == objects.objects_of(commit(repo.head)).sha
     assert len(fake.world.repos) == 1
     assert git("--git-dir", str(fake.repo("app-1").path), "rev-list", "--count", "main") == "2"
     assert httpx.get(url + STAMP).content == FILES[STAMP]

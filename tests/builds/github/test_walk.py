@@ -46,7 +46,7 @@ def test_a_round_is_one_commit_that_a_clone_holds_byte_for_byte(
 def test_the_sha_is_known_before_it_is_made(forge: GitHubForge) -> None:
     """Dates, author and files come from the build, so the commit's SHA does too."""
     head = forge.ensure("app-1", "").head
-    assert forge.push("app-1", commit(head)) == objects.make(commit(head)).sha
+    assert forge.push("app-1", commit(head)) == objects.objects_of(commit(head)).sha
 
 
 def test_everything_again_does_nothing_again(forge: GitHubForge, fake: FakeGitHub) -> None:

@@ -2,7 +2,7 @@
 
 In: an answer's text, the previous files, the names that the answer may not change. Out: the files that it gives or
 changes. Models name a file in many ways; each is read where only one meaning is possible. What is not plain is refused
-with Unusable, whose message says why and what to do, and is shown to the model and to the sender.
+with UnusableAnswer, whose message says why and what to do, and is shown to the model and to the sender.
 Not here: asking (`write`), how edits match (`edits`), what an excerpt is (`excerpts`).
 """
 
@@ -16,9 +16,9 @@ from types import MappingProxyType
 from service import safe_paths
 from service.builds import automation as automation_files
 from service.builds.forge import STAMP
-from service.builds.generate import Unusable
+from service.builds.generate import UnusableAnswer
+from service.builds.generate.completeness import is_truncated, omission
 from service.builds.generate.edits import LONGEST_HEADING, PAGE, PATH, apply, split
-from service.builds.generate.excerpts import cut, excerpt
 
 KEPT = {"license", "build.json", ".nojekyll"}
 MAX_FILES = 40
@@ -54,7 +54,7 @@ class Block:
     ended: bool
 
 
-def read(
+def parse_answer(
     text: str,
     previous: Mapping[str, bytes],
     attached: set[str],
@@ -65,13 +65,13 @@ def read(
     """The files that an answer gives or changes. `whole` is False for an answer that ended before its end.
     `automation` lets it hold what CI, Git or an editor runs or obeys.
 
-    Raises Unusable: for what names no file, is an excerpt or cut, fits nowhere, or could be in no repository.
+    Raises UnusableAnswer: for what names no file, is an excerpt or cut, fits nowhere, or could be in no repository.
     """
     text = THINKING.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n"))
     edits, rest = split(text)
     there = [each for each in blocks(rest) if not edits or (each.path and each.body.strip())]
     if not whole and any(not each.ended and not _page(each.path, each.kind) for each in there):
-        raise Unusable("The answer ends in the middle of a file.")
+        raise UnusableAnswer("The answer ends in the middle of a file.")
     found = _named(there, previous)
     if not found and not edits:
         found = _bare(rest, previous)
@@ -79,16 +79,18 @@ def read(
     if edits:
         edits = [replace(each, path=_path(each.path) if each.path else None) for each in edits]
         if not previous and any(each.old.strip() for each in edits):
-            raise Unusable("There is no file yet to search in; write each file whole.")
+            raise UnusableAnswer("There is no file yet to search in; write each file whole.")
         if refused := [each.path for each in edits if each.path and each.path.lower() in KEPT]:
-            raise Unusable(f"{refused[0]} is not edited.")
+            raise UnusableAnswer(f"{refused[0]} is not edited.")
         changed = apply(edits, before)
         if twice := changed.keys() & found.keys():
-            raise Unusable(f"{sorted(twice)[0]} is written whole and edited as well; do one of both.")
+            raise UnusableAnswer(f"{sorted(twice)[0]} is written whole and edited as well; do one of both.")
         found = {**found, **changed}
     made = {path: body for path, body in found.items() if path not in attached and path.lower() not in KEPT}
     if found and not made:
-        raise Unusable(f"{sorted(found)[0]} is not to be changed: it came with the brief, or the build writes it.")
+        raise UnusableAnswer(
+            f"{sorted(found)[0]} is not to be changed: it came with the brief, or the build writes it."
+        )
     _check(made, before, previous, whole=whole)
     _placed(made, previous, attached, automation=automation)
     return {path: body.encode("utf-8", "replace") for path, body in made.items()}
@@ -101,24 +103,24 @@ def _check(
     *,
     whole: bool,
 ) -> None:
-    """Raises Unusable for what cannot be published."""
+    """Raises UnusableAnswer for what cannot be published."""
     pages = {path for path in previous if _page(path, "")} & made.keys()  # the page that is worked on has another name
     if PAGE not in made and PAGE not in previous and not pages:
         there = f" It holds {', '.join(sorted(made))[:100]}." if made else ""
-        raise Unusable(
+        raise UnusableAnswer(
             f"The answer holds no {PAGE}.{there} Each file must be a line 'FILE: path' and then a fence with all of it."
         )
     for path, body in made.items():
-        if said := excerpt(path, body, before.get(path, "")):
-            raise Unusable(f"{path} is an excerpt and no whole file: {said}. Write every line of it.")
-        if whole and cut(path, body):
-            raise Unusable(f"{path} is cut: it ends before its </html>. Write it whole, and shorter.")
+        if said := omission(path, body, before.get(path, "")):
+            raise UnusableAnswer(f"{path} is an excerpt and no whole file: {said}. Write every line of it.")
+        if whole and is_truncated(path, body):
+            raise UnusableAnswer(f"{path} is cut: it ends before its </html>. Write it whole, and shorter.")
     if len(made) > MAX_FILES or any(len(body.encode("utf-8", "replace")) > MAX_FILE_BYTES for body in made.values()):
-        raise Unusable(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")
+        raise UnusableAnswer(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")
 
 
 def _placed(made: Mapping[str, str], previous: Mapping[str, bytes], attached: set[str], *, automation: bool) -> None:
-    """Raises Unusable for a file that the repository cannot hold beside the others, or is not to hold."""
+    """Raises UnusableAnswer for a file that the repository cannot hold beside the others, or is not to hold."""
     ours = ["LICENSE", "README.md", STAMP]
     kept = safe_paths.without_twins(dict.fromkeys(previous), [*ours, *attached])
     together = safe_paths.PathSet([*kept, *ours, *attached])
@@ -126,9 +128,9 @@ def _placed(made: Mapping[str, str], previous: Mapping[str, bytes], attached: se
         if path in previous or path in ours:
             continue
         if wrong := together.add(path):
-            raise Unusable(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
+            raise UnusableAnswer(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
         if not automation and automation_files.obeyed(path):
-            raise Unusable(f"{path[:80]!r} is not written here: CI, Git or an editor would run or obey it.")
+            raise UnusableAnswer(f"{path[:80]!r} is not written here: CI, Git or an editor would run or obey it.")
 
 
 def blocks(text: str) -> list[Block]:
@@ -187,7 +189,7 @@ def _body(lines: list[str], start: int, marks: str, *, page: bool) -> tuple[list
     if page and (end := [number for number, each in enumerate(body) if re.search(r"</html\s*>", each, re.IGNORECASE)]):
         return body[: end[-1] + 1], False, at
     if inner and not page:
-        raise Unusable("A fence is opened within a file and not closed; use a longer fence around the file.")
+        raise UnusableAnswer("A fence is opened within a file and not closed; use a longer fence around the file.")
     return body, False, at
 
 
@@ -225,7 +227,7 @@ def _of_info(info: str) -> str | None:
 def _of_heading(lines: list[str], *, strict: bool = False) -> str | None:
     """The path that the lines before a fence name: the last one in any form, one before it only as a heading.
 
-    Raises Unusable when it is no path of a repository.
+    Raises UnusableAnswer when it is no path of a repository.
     """
     last = True
     for line in reversed([each.strip() for each in lines[-6:] if each.strip()][-2:]):
@@ -267,7 +269,7 @@ def _trimmed(body: list[str]) -> list[str]:
 
 
 def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
-    """Paths to contents. A block without a name gets one where only one is possible. Raises Unusable."""
+    """Paths to contents. A block without a name gets one where only one is possible. Raises UnusableAnswer."""
     named: dict[str, str] = {}
     loose = [block for block in found if block.path is None and block.kind in LOOSE and block.body.strip()]
     for block in found:
@@ -275,7 +277,7 @@ def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
             continue
         path = _path(block.path)
         if path in named and named[path] != block.body:
-            raise Unusable(f"{path} is given twice, with different contents.")
+            raise UnusableAnswer(f"{path} is given twice, with different contents.")
         named[path] = block.body
     pages = [block for block in loose if block.kind == "html" or _wholes(block.body)]
     if PAGE not in named and pages:
@@ -283,7 +285,7 @@ def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
             block for block in pages if re.search(r"<!doctype|<html\b|<body\b", block.body, re.IGNORECASE)
         ] or pages
         if len(whole) > 1 and len({block.body for block in whole}) > 1:
-            raise Unusable(f"{len(whole)} pages have no name; write a line 'FILE: path' above each of them.")
+            raise UnusableAnswer(f"{len(whole)} pages have no name; write a line 'FILE: path' above each of them.")
         named[PAGE] = whole[0].body
     for kind, pattern in (("js", SCRIPT_OF), ("css", SHEET_OF)):
         nameless = [block for block in loose if block.kind == kind]
@@ -292,7 +294,7 @@ def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
             wanted -= {"style.css"} if not nameless else set()
         if nameless and wanted:
             if len(nameless) > 1 or len(wanted) > 1:
-                raise Unusable(f"A block of {kind} has no name; write a line 'FILE: path' above each file.")
+                raise UnusableAnswer(f"A block of {kind} has no name; write a line 'FILE: path' above each file.")
             named[str(wanted.pop())] = nameless[0].body
     return named
 
@@ -313,24 +315,28 @@ def _wholes(text: str) -> list[str]:
 
 
 def _bare(text: str, previous: Mapping[str, bytes]) -> dict[str, str]:
-    """A page that stands in the answer without a fence. Raises Unusable with what the answer is instead."""
+    """A page that stands in the answer without a fence. Raises UnusableAnswer with what the answer is instead."""
     pages = _wholes(text)
     if len(pages) == 1:
         return {PAGE: pages[0] + "\n"}
     if re.match(r"\s*<!doctype html", text, re.IGNORECASE):
         return {PAGE: text.lstrip()}
     if re.search(r"(?m)^(?:--- |\+\+\+ |@@ )", text):
-        raise Unusable("The answer is a diff, which is not read; write each changed file whole under 'FILE: path'.")
+        raise UnusableAnswer(
+            "The answer is a diff, which is not read; write each changed file whole under 'FILE: path'."
+        )
     if "```" in text or "~~~" in text:
-        raise Unusable(
+        raise UnusableAnswer(
             f"The answer holds no {PAGE}: no block has a name. Write a line 'FILE: path' above each file's fence."
         )
-    raise Unusable(f"The answer holds no {PAGE}, only words. Each file must be a line 'FILE: path' and then a fence.")
+    raise UnusableAnswer(
+        f"The answer holds no {PAGE}, only words. Each file must be a line 'FILE: path' and then a fence."
+    )
 
 
 def _path(path: str) -> str:
-    """A path inside the repository. Raises Unusable."""
+    """A path inside the repository. Raises UnusableAnswer."""
     path = path.removeprefix("./")
     if wrong := safe_paths.wrong_path(path):
-        raise Unusable(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
+        raise UnusableAnswer(f"{path[:80]!r} cannot be a file of the repository: it {wrong}.")
     return "README.md" if path.lower() == "readme.md" else path

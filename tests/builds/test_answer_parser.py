@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.builds.generate import Unusable
-from service.builds.generate.excerpts import closed
-from service.builds.generate.reading import read
+from service.builds.generate import UnusableAnswer
+from service.builds.generate.answer_parser import parse_answer
+from service.builds.generate.completeness import close_page
 
 PAGE = (
     '<!DOCTYPE html>\n<html lang="en">\n<head><title>Tally</title></head>\n<body>\n<h1>Tally</h1>\n'
@@ -49,7 +49,7 @@ def fenced(text: str, info: str = "html", fence: str = "```") -> str:
 def test_each_usual_way_to_name_a_file_is_read(page: str, script: str) -> None:
     fence = "~~~" if "~~~" in page else "```"
     answer = f"Sure!\n\n{page}\n{PAGE}{fence}\n\n{script}\n{JS}{fence}\nDone.\n"
-    assert read(answer, {}, set()) == {"index.html": PAGE.encode(), "app.js": JS.encode()}
+    assert parse_answer(answer, {}, set()) == {"index.html": PAGE.encode(), "app.js": JS.encode()}
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_each_usual_way_to_name_a_file_is_read(page: str, script: str) -> None:
     ],
 )
 def test_a_page_without_its_last_fence_or_any_is_read(answer: str) -> None:
-    assert read(answer, {}, set())["index.html"].decode().strip() == PAGE.strip()
+    assert parse_answer(answer, {}, set())["index.html"].decode().strip() == PAGE.strip()
 
 
 def test_a_missing_fence_does_not_swallow_the_next_file() -> None:
     answer = f"### index.html\n```html\n{PAGE}\n### app.js\n```js\n{JS}"
-    assert read(answer, {}, set()) == {"index.html": PAGE.encode(), "app.js": JS.encode()}
+    assert parse_answer(answer, {}, set()) == {"index.html": PAGE.encode(), "app.js": JS.encode()}
 
 
 @pytest.mark.parametrize("inner", ["```js\nlet a = 1;\n```\n", "```\nlet a = 1;\n```\n", "```\nalone\n"])
@@ -77,7 +77,7 @@ def test_a_missing_fence_does_not_swallow_the_next_file() -> None:
 def test_a_fence_within_a_page_does_not_end_it(inner: str, page: str) -> None:
     whole = page.replace("<h1>Tally</h1>\n", f"<pre>\n{inner}</pre>\n")
     answer = "FILE: index.html\n" + fenced(whole) + "FILE: app.js\n" + fenced(JS, "js")
-    assert read(answer, {}, set()) == {"index.html": whole.encode(), "app.js": JS.encode()}
+    assert parse_answer(answer, {}, set()) == {"index.html": whole.encode(), "app.js": JS.encode()}
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_fence_within_a_page_does_not_end_it(inner: str, page: str) -> None:
 def test_an_excerpt_is_refused_with_its_line(path: str, remark: str) -> None:
     body = PAGE.replace("<h1>Tally</h1>", remark) if path == "index.html" else f"a\n{remark}\nb\n"
     answer = f"FILE: {path}\n" + fenced(body, path.rsplit(".", 1)[-1])
-    with pytest.raises(Unusable, match=r"is an excerpt .* line \d+ says"):
-        read(answer, BEFORE, set())
+    with pytest.raises(UnusableAnswer, match=r"is an excerpt .* line \d+ says"):
+        parse_answer(answer, BEFORE, set())
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_an_excerpt_is_refused_with_its_line(path: str, remark: str) -> None:
 def test_a_whole_file_with_ordinary_remarks_is_none(path: str, remark: str) -> None:
     body = PAGE.replace("<h1>Tally</h1>", remark) if path == "index.html" else f"a\n{remark}\nb\n"
     answer = f"FILE: {path}\n" + fenced(body, path.rsplit(".", 1)[-1])
-    assert read(answer, BEFORE, set())[path] == body.encode()
+    assert parse_answer(answer, BEFORE, set())[path] == body.encode()
 
 
 def test_a_remark_that_stood_there_before_is_no_excerpt() -> None:
     """A file that the sender attached may say such a thing itself."""
     page = PAGE.replace("<h1>Tally</h1>", "<!-- existing content here -->")
-    assert read("FILE: index.html\n" + fenced(page + "\n"), {"index.html": page.encode()}, set())
+    assert parse_answer("FILE: index.html\n" + fenced(page + "\n"), {"index.html": page.encode()}, set())
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_a_remark_that_stood_there_before_is_no_excerpt() -> None:
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(answer: str, why: str) -> None:
-    with pytest.raises(Unusable, match=why):
-        read(answer, {}, set())
+    with pytest.raises(UnusableAnswer, match=why):
+        parse_answer(answer, {}, set())
 
 
 def edit(old: str, new: str, path: str = " index.html") -> str:
@@ -186,14 +186,14 @@ def edit(old: str, new: str, path: str = " index.html") -> str:
 )  # fmt: skip
 def test_an_edit_is_applied_where_only_one_place_is_meant(answer: str, path: str, wanted: str) -> None:
     """Whole lines, a part of one, another indentation, lines left out, the path above or nowhere."""
-    made = read(answer, BEFORE, set())
+    made = parse_answer(answer, BEFORE, set())
     assert list(made) == [path]
     assert wanted in made[path].decode()
 
 
 def test_several_edits_and_a_new_file_in_one_answer() -> None:
     answer = edit("Counter</h1>", "Tally</h1>") + edit("<p id", "<b id", "") + "FILE: more.js\n" + fenced(JS, "js")
-    made = read(answer, BEFORE, set())
+    made = parse_answer(answer, BEFORE, set())
     assert sorted(made) == ["index.html", "more.js"]
     assert b"Tally</h1>" in made["index.html"]
     assert b"<b id" in made["index.html"]
@@ -214,8 +214,8 @@ def test_several_edits_and_a_new_file_in_one_answer() -> None:
 )
 def test_an_edit_that_is_not_plain_changes_nothing(answer: str, why: str) -> None:
     """Not even the block before it, that fits."""
-    with pytest.raises(Unusable, match=why):
-        read(edit('id="n"', 'id="m"') + answer, BEFORE, set())
+    with pytest.raises(UnusableAnswer, match=why):
+        parse_answer(edit('id="n"', 'id="m"') + answer, BEFORE, set())
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_an_edit_that_is_not_plain_changes_nothing(answer: str, why: str) -> Non
     ],
 )
 def test_a_cut_page_is_closed_where_that_is_plain(page: str, wanted: str | None) -> None:
-    assert (closed(page) or "")[-len(wanted or "") :] == (wanted or "")
-    assert (closed(page) is None) == (wanted is None)
+    assert (close_page(page) or "")[-len(wanted or "") :] == (wanted or "")
+    assert (close_page(page) is None) == (wanted is None)
 
 
 @pytest.mark.parametrize("line", ["-" * 50_000, "a." * 25_000, "# " * 25_000, "`" * 50_000, "<" * 50_000])
 def test_no_line_takes_long_to_read(line: str) -> None:
     """Each of these would take minutes where the time grew with the square."""
-    with pytest.raises(Unusable):
-        read(f"{line}\n```html\n", {}, set())
+    with pytest.raises(UnusableAnswer):
+        parse_answer(f"{line}\n```html\n", {}, set())

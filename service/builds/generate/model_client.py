@@ -21,7 +21,7 @@ from typing import Any
 
 from service.builds import secrets_scan
 from service.builds.budget import Budget
-from service.builds.generate import pressure
+from service.builds.generate import timed_answer
 from service.builds.generate.providers import Provider
 from service.builds.shutdown import ShutdownSignal
 from service.builds.store import OPEN, Store
@@ -53,7 +53,7 @@ class Caps:
     money: float
 
 
-class Asking:
+class ModelClient:
     """`prompt` gives a promoted prompt by name, `providers` who may answer it, first choice first."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Asking:
         self.caps = caps
         self.shutdown = shutdown
         self.secrets = secrets
-        self.paces = pressure.Paces()
+        self.speeds = timed_answer.WritingSpeeds()
 
     def able(self, name: str) -> str | None:
         """None when somebody can answer this prompt, else why nobody can, and what would help."""
@@ -162,12 +162,12 @@ class Asking:
             await engine.ready()
             left_s = max(0.0, began + share_s - time.monotonic())
             most = _room(prompt, engine.n_ctx or REMOTE_CONTEXT)
-            if (tokens := pressure.room(prompt, self.paces.of(provider.name), most, left_s)) != promoted:
+            if (tokens := timed_answer.token_limit(prompt, self.speeds.of(provider.name), most, left_s)) != promoted:
                 options["max_tokens"] = tokens
-            count = await pressure.require_room(prompt, inputs, engine, options)
-            return await pressure.answer(
+            count = await timed_answer.require_context(prompt, inputs, engine, options)
+            return await timed_answer.answer_in_time(
                 prompt, inputs, engine, options,
-                limit_s=left_s, asked_tokens=count or int(_estimate(inputs)), learn=self.paces, name=provider.name,
+                limit_s=left_s, asked_tokens=count or int(_estimate(inputs)), learn=self.speeds, name=provider.name,
             )  # fmt: skip
 
         result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s + WITHDRAWN_S)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service import settings as settings_module
-from service.builds.generate import Cut, Unusable, pressure
-from service.builds.generate.pressure import LEAST, Pace, Paces, require_room, room
-from service.builds.generate.write import Write, answered
+from service.builds.generate import TruncatedAnswer, UnusableAnswer, timed_answer
+from service.builds.generate.timed_answer import LEAST, WritingSpeed, WritingSpeeds, require_context, token_limit
+from service.builds.generate.write import FileWriter, files_in_answer
 from service.engine.types import Answer, Chunk, Request
 from service.errors import DeadlineExceeded, PromptTooLong
 from service.prompts.run import Result
@@ -49,14 +49,16 @@ class Stalling(ScriptedEngine):
         await asyncio.sleep(3600)
 
 
-def asked(engine: ScriptedEngine, limit_s: float, learn: Paces | None = None) -> Result:
+def asked(engine: ScriptedEngine, limit_s: float, learn: WritingSpeeds | None = None) -> Result:
     return asyncio.run(
-        pressure.answer(FILES, INPUTS, engine, {}, limit_s=limit_s, asked_tokens=5, learn=learn or Paces(), name="one")
+        timed_answer.answer_in_time(
+            FILES, INPUTS, engine, {}, limit_s=limit_s, asked_tokens=5, learn=learn or WritingSpeeds(), name="one"
+        )
     )
 
 
 def test_what_was_written_when_time_ends_is_an_answer_that_was_cut() -> None:
-    learn = Paces()
+    learn = WritingSpeeds()
     found = asked(Stalling([BEGUN]), 2.0, learn)
     assert (found.text, found.answer.finish_reason, found.answer.usage.completion) == (BEGUN, "length", LEAST)
     assert len(found.fingerprint) == 64
@@ -79,17 +81,19 @@ def test_an_answer_that_is_too_slow_is_given_up_early() -> None:
 @pytest.mark.parametrize(
     ("pace", "seconds", "tokens"),
     [
-        (None, 10.0, 800), (Pace(10.0, 20.0, 0.0), 400.0, 800), (Pace(10.0, 2.0, 0.0), 160.0, 300),
-        (Pace(9.0, 2.0, 0.0), 60.0, None),
+        (None, 10.0, 800), (WritingSpeed(10.0, 20.0, 0.0), 400.0, 800), (WritingSpeed(10.0, 2.0, 0.0), 160.0, 300),
+        (WritingSpeed(9.0, 2.0, 0.0), 60.0, None),
     ],
 )  # fmt: skip
-def test_a_measured_pace_decides_how_much_is_asked_for(pace: Pace | None, seconds: float, tokens: int | None) -> None:
+def test_a_measured_pace_decides_how_much_is_asked_for(
+    pace: WritingSpeed | None, seconds: float, tokens: int | None
+) -> None:
     """As much as was meant, as much as comes in time, or not at all."""
     if tokens is None:
         with pytest.raises(DeadlineExceeded, match=r"is not asked: at 2\.0 tokens a second"):
-            room(FILES, pace, 800, seconds)
+            token_limit(FILES, pace, 800, seconds)
     else:
-        assert room(FILES, pace, 800, seconds) == tokens
+        assert token_limit(FILES, pace, 800, seconds) == tokens
 
 
 def test_a_question_that_leaves_no_room_for_its_answer_is_not_asked() -> None:
@@ -102,9 +106,9 @@ def test_a_question_that_leaves_no_room_for_its_answer_is_not_asked() -> None:
     engine = Counting(lambda _: "")
     repair = Unlocked(settings_module.load().data_dir)["build-repair"]
     inputs = INPUTS | {"files": "x" * 1500, "failures": "- it fails"}
-    assert asyncio.run(require_room(repair, inputs, engine, {})) > 0
+    assert asyncio.run(require_context(repair, inputs, engine, {})) > 0
     with pytest.raises(PromptTooLong, match="leaves"):
-        asyncio.run(require_room(repair, inputs | {"files": "x" * 3600}, engine, {}))
+        asyncio.run(require_context(repair, inputs | {"files": "x" * 3600}, engine, {}))
     assert engine.asked == []
 
 
@@ -117,7 +121,7 @@ def test_a_page_that_cannot_be_shown_is_written_anew_and_told_what_was_wrong() -
             raise PromptTooLong("no room", limit=1, count=2)
         return result("FILE: index.html\n```html\n<p>whole</p>\n```\n")
 
-    made = Write(3000).make(job(previous={"index.html": b"<p>"}, failures=("there is no #n",)), ask)
+    made = FileWriter(3000).make(job(previous={"index.html": b"<p>"}, failures=("there is no #n",)), ask)
     assert made == {"index.html": b"<p>whole</p>\n"}
     assert told[-1][0] == "build-files"
     assert "there is no #n" in told[-1][1]
@@ -126,16 +130,16 @@ def test_a_page_that_cannot_be_shown_is_written_anew_and_told_what_was_wrong() -
 def test_a_cut_answer_is_used_as_far_as_that_is_plain() -> None:
     """Whole but for its fence; closed in its text; not within a script, and not the first of two edits."""
     whole = f"{BEGUN}</p>\n</body>\n</html>\n"
-    assert answered(result(whole, "length"), {}, set())["index.html"].endswith(b"</html>\n")
-    with pytest.raises(Cut) as cut:
-        answered(result(BEGUN, "length"), {}, set())
+    assert files_in_answer(result(whole, "length"), {}, set())["index.html"].endswith(b"</html>\n")
+    with pytest.raises(TruncatedAnswer) as cut:
+        files_in_answer(result(BEGUN, "length"), {}, set())
     assert cut.value.files is not None
     assert cut.value.files["index.html"].endswith(b"</body>\n</html>\n")
     edit = "<<<<<<< SEARCH\n<p>a</p>\n=======\n<p>b</p>\n>>>>>>> REPLACE\n"
     for text in (f"{BEGUN}</p><script>let a =", edit, "FILE: index.html\n```html\n<p>\n```\nFILE: a.js\n```js\nlet"):
-        with pytest.raises(Unusable) as refused:
-            answered(result(text, "length"), {"index.html": b"<p>a</p>\n"}, set())
-        assert isinstance(refused.value, Cut)
+        with pytest.raises(UnusableAnswer) as refused:
+            files_in_answer(result(text, "length"), {"index.html": b"<p>a</p>\n"}, set())
+        assert isinstance(refused.value, TruncatedAnswer)
         assert refused.value.files is None
 
 
@@ -145,12 +149,12 @@ def test_a_cut_answer_is_used_as_far_as_that_is_plain() -> None:
 def test_a_build_whose_model_stalls_uses_what_is_there_or_plans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[str], maker: str
 ) -> None:
-    real = pressure.answer
+    real = timed_answer.answer_in_time
 
     async def hurried(*given: Any, **more: Any) -> Result:
         return await real(*given, **more | {"limit_s": 1.0})
 
-    monkeypatch.setattr(pressure, "answer", hurried)
+    monkeypatch.setattr(timed_answer, "answer_in_time", hurried)
     engine = Stalling(pieces)
     with evaluator() as judge, serving(settings_for(tmp_path / "state", maker="auto"), engine) as client:
         shown = finished(client, posted(client, brief(judge.url, checks=[]))["job_id"])

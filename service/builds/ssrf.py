@@ -1,7 +1,8 @@
 """Which addresses a stranger's URL may lead to: public ones, found out once, in every notation there is.
 
 What comes in: a URL that a sender chose, and what the operator allows beside the public internet. What goes out: a
-`Target`, which holds the one address to connect to and the name to say and verify; or Refused. It connects nowhere.
+`ResolvedUrl`, which holds the one address to connect to and the name to say and verify; or UrlRefused. It connects
+nowhere.
 
 A sender's URL is hostile (OWASP: server-side request forgery). A name is resolved once and every address it has must
 be public; whoever connects uses the address from here, so that a second answer of the sender's own name server (DNS
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
-from service.builds.addresses import Address, public
+from service.builds.public_addresses import Address, public
 from service.errors import BuildError
 
 LOOKUP_S = 1.0
@@ -26,7 +27,7 @@ PORTS = {80, 443, 8080}  # those of the web; hosts that filter what goes out (Sp
 Resolver = Callable[[str, int], list[str]]
 
 
-class Refused(BuildError):
+class UrlRefused(BuildError):
     """This URL is not called, now or later."""
 
 
@@ -36,7 +37,7 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-class Allowed:
+class AllowedAddresses:
     """What may be reached although it is not public: `host:port` or CIDR, comma-separated, as the setting has it."""
 
     def __init__(self, setting: str = "") -> None:
@@ -66,7 +67,7 @@ class Allowed:
 
 
 @dataclass(frozen=True)
-class Target:
+class ResolvedUrl:
     """A URL that was checked: `address` is what to connect to, `host` what to say and verify."""
 
     scheme: str
@@ -82,8 +83,8 @@ class Target:
         return host if self.port == _default(self.scheme) else f"{host}:{self.port}"
 
 
-def check(url: str, allowed: Allowed, resolver: Resolver = resolve) -> Target:
-    """Where the URL leads, resolved once. Raises Refused; raises OSError when the name does not resolve now."""
+def check(url: str, allowed: AllowedAddresses, resolver: Resolver = resolve) -> ResolvedUrl:
+    """Where the URL leads, resolved once. Raises UrlRefused; raises OSError when the name does not resolve now."""
     parts, host, port = _plain(url)
     literal = _literal(host)
     by_name = allowed.host(host, port)
@@ -96,18 +97,18 @@ def check(url: str, allowed: Allowed, resolver: Resolver = resolve) -> Target:
         if by_name or allowed.address(address):
             continue
         if not public(address):
-            raise Refused(
+            raise UrlRefused(
                 f"The callback URL leads to {address}, which is not a public address.",
                 remedy=remedy,
             )
         if port not in PORTS:
-            raise Refused(f"The callback URL's port {port} is not one of {sorted(PORTS)}.", remedy=remedy)
+            raise UrlRefused(f"The callback URL's port {port} is not one of {sorted(PORTS)}.", remedy=remedy)
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
-    return Target(parts.scheme, host, port, addresses[0], f"{path}?{query}" if query else path)
+    return ResolvedUrl(parts.scheme, host, port, addresses[0], f"{path}?{query}" if query else path)
 
 
-def objection(url: str, allowed: Allowed, resolver: Resolver = resolve) -> str | None:
+def objection(url: str, allowed: AllowedAddresses, resolver: Resolver = resolve) -> str | None:
     """Why no callback will be sent to this URL, as far as that is known now; None when nothing is known against it.
 
     A name server has `LOOKUP_S` to answer: whoever posts a brief waits for this. The callback itself is checked again.
@@ -117,7 +118,7 @@ def objection(url: str, allowed: Allowed, resolver: Resolver = resolve) -> str |
     def look() -> None:
         try:
             check(url, allowed, resolver)
-        except Refused as refused:
+        except UrlRefused as refused:
             known.append(str(refused))
         except OSError:
             pass  # it does not resolve now; it may when the build is done
@@ -129,29 +130,29 @@ def objection(url: str, allowed: Allowed, resolver: Resolver = resolve) -> str |
 
 
 def _plain(url: str) -> tuple[SplitResult, str, int]:
-    """The URL's parts, its host in ASCII and its port. Raises Refused for everything that parsers read differently."""
+    """The URL's parts, its host in ASCII and its port. Raises UrlRefused for what parsers read differently."""
     if re.search(r"[\x00-\x20\x7f\\]", url):
-        raise Refused("A callback URL holds no spaces, control characters or backslashes.")
+        raise UrlRefused("A callback URL holds no spaces, control characters or backslashes.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise Refused("The callback URL's host or port cannot be read.") from None
+        raise UrlRefused("The callback URL's host or port cannot be read.") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise Refused("A callback URL starts with https:// or http:// and names a host.")
+        raise UrlRefused("A callback URL starts with https:// or http:// and names a host.")
     if "@" in parts.netloc:
-        raise Refused("A callback URL must not carry a user name or password.")
+        raise UrlRefused("A callback URL must not carry a user name or password.")
     host = parts.hostname.rstrip(".")
     if _literal(host) is None:
         try:
             host = host.encode("idna").decode("ascii").lower()  # full-width digits and dots become plain ones here
         except UnicodeError:
-            raise Refused("The callback URL's host is not a name.") from None
+            raise UrlRefused("The callback URL's host is not a name.") from None
         if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
-            raise Refused("The callback URL's host is not a name.")
+            raise UrlRefused("The callback URL's host is not a name.")
         # inet_aton's other spellings of an address (127.1, 0x7f000001, 2130706433, 0177.0.0.1) are never names.
         if _literal(host) is None and re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", host.rsplit(".", 1)[-1]):
-            raise Refused("The callback URL's host is an address in an unusual notation.")
+            raise UrlRefused("The callback URL's host is an address in an unusual notation.")
     return parts, host, port if port is not None else _default(parts.scheme)
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.builds.addresses import CLOUDS, OTHERS, SPECIAL_4, SPECIAL_6, public
-from service.builds.guard import Allowed, Refused, check
+from service.builds.public_addresses import CLOUDS, OTHERS, SPECIAL_4, SPECIAL_6, public
+from service.builds.ssrf import AllowedAddresses, UrlRefused, check
 from service.errors import BuildError
 
 PUBLIC = "93.184.215.14"
@@ -46,8 +46,8 @@ def no_names(host: str, port: int) -> list[str]:
 )  # fmt: skip
 def test_an_address_that_is_not_public_is_refused_in_every_notation(host: str) -> None:
     """And without asking any name server."""
-    with pytest.raises(Refused):
-        check(f"http://{host}/notify", Allowed(), no_names)
+    with pytest.raises(UrlRefused):
+        check(f"http://{host}/notify", AllowedAddresses(), no_names)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_an_address_that_is_not_public_is_refused_in_every_notation(host: str) -
 )  # fmt: skip
 def test_a_url_that_is_no_plain_web_address_is_refused(url: str) -> None:
     """Only http and https, one host, no user, the ports of the web; though every name is public here."""
-    with pytest.raises(Refused):
-        check(url, Allowed(), lambda host, port: [PUBLIC])
+    with pytest.raises(UrlRefused):
+        check(url, AllowedAddresses(), lambda host, port: [PUBLIC])
 
 
 @pytest.mark.parametrize(
@@ -91,28 +91,28 @@ def test_a_url_that_is_no_plain_web_address_is_refused(url: str) -> None:
 )
 def test_a_plain_url_is_what_it_says(url: str, authority: str, path: str) -> None:
     """Name, port and path as the request will have them."""
-    target = check(url, Allowed(), lambda host, port: [PUBLIC])
+    target = check(url, AllowedAddresses(), lambda host, port: [PUBLIC])
     assert (target.authority, target.path) == (authority, path)
 
 
 @pytest.mark.parametrize("second", ["10.0.0.1", "::1", "::ffff:127.0.0.1", "fe80::1%2"])
 def test_one_address_that_is_not_public_refuses_the_name(second: str) -> None:
     """A name with several addresses is as good as its worst."""
-    with pytest.raises(Refused, match="not a public address"):
-        check("https://mixed.example/", Allowed(), lambda host, port: [PUBLIC, second])
+    with pytest.raises(UrlRefused, match="not a public address"):
+        check("https://mixed.example/", AllowedAddresses(), lambda host, port: [PUBLIC, second])
 
 
 def test_a_name_is_resolved_once() -> None:
     """Its second answer, which would be another, is never asked for; the first is what is connected to."""
     answers = [[PUBLIC], ["127.0.0.1"]]
-    assert check("https://rebinding.example/", Allowed(), lambda host, port: answers.pop(0)).address == PUBLIC
+    assert check("https://rebinding.example/", AllowedAddresses(), lambda host, port: answers.pop(0)).address == PUBLIC
     assert answers == [["127.0.0.1"]]
 
 
 def test_a_real_resolver_is_not_fooled_by_localhost() -> None:
     """This machine's own names lead to this machine."""
-    with pytest.raises(Refused, match="not a public address"):
-        check("http://localhost/", Allowed())
+    with pytest.raises(UrlRefused, match="not a public address"):
+        check("http://localhost/", AllowedAddresses())
 
 
 @given(st.ip_addresses(v=4))
@@ -129,8 +129,8 @@ def test_a_disguise_is_never_more_public_than_what_it_hides(address: ipaddress.I
 def test_one_number_is_never_a_host(number: int) -> None:
     """Decimal, hexadecimal, octal: what inet_aton would take, the guard does not."""
     for spelling in (str(number), hex(number), f"0{number:o}"):
-        with pytest.raises(Refused):
-            check(f"http://{spelling}/", Allowed(), no_names)
+        with pytest.raises(UrlRefused):
+            check(f"http://{spelling}/", AllowedAddresses(), no_names)
 
 
 @pytest.mark.parametrize(
@@ -149,17 +149,17 @@ def test_one_number_is_never_a_host(number: int) -> None:
 def test_what_an_operator_allows(setting: str, url: str, fits: bool) -> None:
     """A network, or one host and port; nothing beside it."""
     if fits:
-        assert check(url, Allowed(setting), lambda host, port: ["10.0.0.7"])
+        assert check(url, AllowedAddresses(setting), lambda host, port: ["10.0.0.7"])
     else:
-        with pytest.raises(Refused):
-            check(url, Allowed(setting), lambda host, port: ["10.0.0.7"])
+        with pytest.raises(UrlRefused):
+            check(url, AllowedAddresses(setting), lambda host, port: ["10.0.0.7"])
 
 
 @pytest.mark.parametrize("setting", ["example.com", "10.0.0.1/8", "a:b", "10.0.0.0/33"])
 def test_a_setting_that_allows_nothing_clear_is_an_error(setting: str) -> None:
     """Told with what was written, when the service starts."""
     with pytest.raises(BuildError, match="SAMEBOAT_CALLBACK_ALLOW"):
-        Allowed(setting)
+        AllowedAddresses(setting)
 
 
 @pytest.mark.parametrize("row", [*SPECIAL_4, *SPECIAL_6, *OTHERS, *CLOUDS, "192.0.0.192", "192.0.0.8", "168.63.129.16"])
@@ -169,8 +169,8 @@ def test_no_row_of_a_registry_and_no_host_of_a_cloud_is_public(row: str) -> None
     for address in (network[0], network[network.num_addresses // 2], network[-1]):
         if row != "::ffff:0:0/96":
             assert not public(address)
-            with pytest.raises(Refused, match="not a public address"):
-                check("https://name.example/", Allowed(), lambda host, port, there=address: [str(there)])
+            with pytest.raises(UrlRefused, match="not a public address"):
+                check("https://name.example/", AllowedAddresses(), lambda host, port, there=address: [str(there)])
         if isinstance(address, ipaddress.IPv4Address):
             assert not public(ipaddress.ip_address(f"::ffff:{address}"))
 

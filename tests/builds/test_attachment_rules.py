@@ -6,8 +6,8 @@ import pytest
 
 from service.builds.brief import Attachment
 from service.builds.generate import unchanged
-from service.builds.generate.attached import to_change
-from service.builds.verify import repository
+from service.builds.generate.attachment_rules import to_change
+from service.builds.verify import check_repository
 
 PAGE = Attachment("index.html", "text/html", b"<p>")
 OTHER = Attachment("page.html", "text/html", b"<p>")
@@ -60,6 +60,9 @@ def test_a_page_that_nothing_is_said_of_may_be_worked_on(brief: str, kept: list[
 
 
 def test_an_attachment_that_was_to_be_changed_and_was_not_is_a_failure() -> None:
-    found = repository({"index.html": PAGE.data}, [], [PAGE])
+    found = check_repository({"index.html": PAGE.data}, [], [PAGE])
     assert found["index.html is changed as the brief asks"].verdict == "failed"
-    assert repository({"index.html": b"<b>"}, [], [PAGE])["index.html is changed as the brief asks"].verdict == "passed"
+    assert (
+        check_repository({"index.html": b"<b>"}, [], [PAGE])["index.html is changed as the brief asks"].verdict
+        == "passed"
+    )

@@ -53,7 +53,7 @@ SAYS = (
 )  # fmt: skip
 
 
-def excerpt(path: str, text: str, before: str = "") -> str | None:
+def omission(path: str, text: str, before: str = "") -> str | None:
     """The line that stands for code which is left out, or None. What stood there `before` is no sign."""
     for line, said in _remarks(path, text):
         if len(said) > LONGEST_REMARK:
@@ -144,7 +144,7 @@ class _Open(HTMLParser):
             self.shown = True
 
 
-def cut(path: str, text: str) -> bool:
+def is_truncated(path: str, text: str) -> bool:
     """Whether a page ends before its end: it opens <html> or <body> and closes neither."""
     if path.rsplit(".", 1)[-1].lower() not in ("html", "htm"):
         return False
@@ -152,7 +152,7 @@ def cut(path: str, text: str) -> bool:
     return opens is not None and re.search(r"</(?:html|body)\s*>", text, re.IGNORECASE) is None
 
 
-def closed(text: str) -> str | None:
+def close_page(text: str) -> str | None:
     """A cut page with its elements closed, or None where that is not plain: within a script, a style, the head."""
     last = text.rfind("<")
     if last > text.rfind(">"):  # an unfinished tag

@@ -28,7 +28,7 @@ CHARACTERS_PER_TOKEN = 4  # where an engine does not tell the tokens of a chunk
 
 
 @dataclass(frozen=True)
-class Pace:
+class WritingSpeed:
     """How an answer came: seconds until its first token, tokens a second from then on, when it was measured."""
 
     first_s: float
@@ -40,24 +40,24 @@ class Pace:
         return int(max(0.0, seconds - self.first_s) * self.per_s)
 
 
-class Paces:
+class WritingSpeeds:
     """The last pace of each provider."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Pace] = {}
+        self._known: dict[str, WritingSpeed] = {}
 
     def learn(self, name: str, first_s: float, tokens: float, total_s: float) -> None:
         """Remember an answer of so many tokens; one that is too short to tell anything is left out."""
         if tokens >= 8 and total_s > first_s:
-            self._known[name] = Pace(first_s, tokens / (total_s - first_s), time.monotonic())
+            self._known[name] = WritingSpeed(first_s, tokens / (total_s - first_s), time.monotonic())
 
-    def of(self, name: str) -> Pace | None:
+    def of(self, name: str) -> WritingSpeed | None:
         """What may be expected now, or None."""
         pace = self._known.get(name)
         return pace if pace is not None and time.monotonic() - pace.at_s < FRESH_S else None
 
 
-def room(prompt: Prompt, pace: Pace | None, most: int, limit_s: float) -> int:
+def token_limit(prompt: Prompt, pace: WritingSpeed | None, most: int, limit_s: float) -> int:
     """Tokens that the answer may have: `most`, or what comes in time. Raises DeadlineExceeded where that is no page."""
     if prompt.schema is not None or pace is None:
         return most
@@ -70,7 +70,7 @@ def room(prompt: Prompt, pace: Pace | None, most: int, limit_s: float) -> int:
     return min(most, expected)
 
 
-async def require_room(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, options: Mapping[str, Any]) -> int:
+async def require_context(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, options: Mapping[str, Any]) -> int:
     """The question's tokens, 0 where the engine does not count. Raises PromptTooLong where no answer has room.
 
     Who is shown files writes them again: the answer is about as long as they are.
@@ -93,7 +93,7 @@ async def require_room(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine
     return count
 
 
-async def answer(
+async def answer_in_time(
     prompt: Prompt,
     inputs: Mapping[str, Any],
     engine: Engine,
@@ -101,7 +101,7 @@ async def answer(
     *,
     limit_s: float,
     asked_tokens: int,
-    learn: Paces,
+    learn: WritingSpeeds,
     name: str,
 ) -> Result:
     """The answer, or what of it was written when `limit_s` ended: then its finish reason is `length`.

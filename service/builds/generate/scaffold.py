@@ -36,7 +36,7 @@ def style() -> bytes:
     return (Path(__file__).parent / "templates" / STYLE).read_bytes()
 
 
-def framed(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
+def add_scaffold(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
     """The maker's files with everything that a repository needs; attachments win over what was written, unless the
     brief says to change them."""
     files = {each.name: each.data for each in job.attachments if not job.previous or each.name not in job.previous}
