@@ -1,16 +1,19 @@
 """Every setting, in one place, from the environment and `.env`. Nothing is read at import: call `load()`.
 
-What comes in: environment variables named `SAMEBOAT_<FIELD>` (and the two that every platform sets by plain names,
-`DATABASE_URL` and `ROLE`), a `.env` file in the working directory, and for secrets also a file named by
-`SAMEBOAT_<FIELD>_FILE` in either, the way compose and Kubernetes mount them.
-What goes out: one frozen `Settings`. What it does not know: what any of it is used for.
+In: environment variables named `SAMEBOAT_<FIELD>` (and the two that every platform sets by plain names, `DATABASE_URL`
+and `ROLE`), and a `.env` file in the working directory. A secret can also come from the file that
+`SAMEBOAT_<FIELD>_FILE` names, which is how compose and Kubernetes mount secrets.
+Out: one frozen `Settings`.
+Not here: the use of any setting.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +26,13 @@ from service import keys, text_files
 from service.errors import SettingsError
 
 PREFIX = "SAMEBOAT_"
-SHORTEST_SECRET = 16  # characters of a secret that is chosen here
+SHORTEST_SECRET = 16  # characters of a secret that the operator chooses
+RENAMED = {
+    "SAMEBOAT_REUSE_ANSWERS": "answer_cache_size",
+    "SAMEBOAT_BODIES_BYTES": "body_buffer_bytes",
+}
+"""Deprecated variables, each with the field that replaces it. 0.2 deprecates these, and 0.3 removes them."""
+log = logging.getLogger("sameboat")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -50,15 +59,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much to log.")
     shutdown_grace_s: float = Field(20, ge=0, description="Seconds that running answers may take to end on SIGTERM.")
 
-    # Who may call
+    # Callers
     api_keys: SecretStr | None = Field(
         None,
-        description="Keys that callers show, as `sameboat key new NAME` prints them, comma-separated. "
-        "Unset: no key is asked for.",
+        description="Keys that let callers in, as `sameboat key new NAME` prints them, comma-separated. "
+        "Unset: no key is needed.",
     )
-    open: bool = Field(
-        False, description="Let in whoever shows no key, also where others than this machine reach the service."
-    )
+    open: bool = Field(False, description="Let callers in without a key, even if other machines can reach the service.")
     requests_per_minute: int = Field(
         600, ge=0, description="Requests per key and minute; of strangers, per address. 0: no limit."
     )
@@ -123,14 +130,16 @@ class Settings(BaseSettings):
     parallel: int = Field(8, ge=1, le=64, description="Requests that decode at the same time.")
     threads: int | None = Field(None, ge=1, description="Threads. Default: from CPU affinity and quota, rounded down.")
     memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")
-    reuse_answers: int = Field(2048, ge=0, description="Deterministic answers to keep for exact reuse; 0 keeps none.")
+    answer_cache_size: int = Field(
+        2048, ge=0, description="Deterministic answers to cache for the same request; 0: none."
+    )
     prefix_cache_bytes: int = Field(268_435_456, ge=0, description="Memory for prefixes decoded once and shared.")
 
     # Admission
     queue_requests: int = Field(64, ge=1, description="Requests that may wait. One more is answered 429.")
     queue_tokens: int = Field(65_536, ge=1, description="Prompt tokens that may wait. More are answered 429.")
     max_body_bytes: int = Field(16_777_216, ge=1024, description="Largest request body. More is answered 413.")
-    bodies_bytes: int = Field(
+    body_buffer_bytes: int = Field(
         67_108_864, ge=1024, description="Request bodies held at a time, together. More are answered 503."
     )
     request_deadline_s: float = Field(
@@ -242,26 +251,27 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """The settings of this process; `overrides` win over the environment, by field name.
+    """The settings of this process. `overrides`, by field name, win over the environment.
 
-    Raises SettingsError that names the variable, what is wrong with it and what it is for. A secret is never echoed.
+    Raises:
+        SettingsError: if a variable is unusable. The message has its name, the problem and its purpose, never a secret.
     """
-    values = {**_from_files(), **overrides}
+    values = {**_from_renamed(), **_from_files(), **overrides}
     try:
         return Settings(**{env_variables(name)[0] if _aliased(name) else name: value for name, value in values.items()})
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        said = str(problem["loc"][0]) if problem["loc"] else ""
-        name = next((each for each in Settings.model_fields if said in (each, *env_variables(each))), None)
+        place = str(problem["loc"][0]) if problem["loc"] else ""
+        name = next((field for field in Settings.model_fields if place in (field, *env_variables(field))), None)
         about = f" It is: {Settings.model_fields[name].description}" if name else ""
-        variable = " or ".join(env_variables(name)) if name else said
-        key = env_variables(name)[0] if name else said
+        variable = " or ".join(env_variables(name)) if name else place
+        key = env_variables(name)[0] if name else place
         why = problem["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{variable} is unusable: {why}.{about}", key=key) from None
 
 
 def comma_separated(value: str) -> list[str]:
-    """The parts of a comma-separated setting."""
+    """The parts of a comma-separated setting, without spaces and empty parts."""
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -270,7 +280,7 @@ def _aliased(name: str) -> bool:
 
 
 def env_variables(name: str) -> list[str]:
-    """The environment variables that set a field, by its name; of two, the plain one is the last."""
+    """The environment variables that set a field. If there are two, the plain name is the last."""
     alias = Settings.model_fields[name].validation_alias
     if isinstance(alias, AliasChoices):
         return [str(choice) for choice in alias.choices]
@@ -278,7 +288,7 @@ def env_variables(name: str) -> list[str]:
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:
-    """The variables of a `.env` file. Raises SettingsError with path and line for what is no such file."""
+    """The variables of a `.env` file. Raises SettingsError with path and line for anything else."""
     if not path.is_file():
         return {}
     text = text_files.read(path, SettingsError)
@@ -292,28 +302,53 @@ def _dotenv(path: Path) -> dict[str, str | None]:
     return dotenv_values(stream=io.StringIO(text))
 
 
+def _from_renamed() -> dict[str, str]:
+    """Values of deprecated variables, by the new field's name.
+
+    Raises:
+        SettingsError: if the old and the new variable are both set, because one of them would be ignored.
+    """
+    variables = {**_dotenv(Path(".env")), **os.environ}
+    given = {name.upper(): value for name, value in variables.items() if value}
+    values = {}
+    for old, field in RENAMED.items():
+        if old not in given:
+            continue
+        new = env_variables(field)[0]
+        if any(name in given for name in env_variables(field)):
+            raise SettingsError(f"{old} and {new} are both set.", key=old, remedy=f"Remove {old}: {new} replaced it.")
+        _warn_once(old, new)
+        values[field] = given[old]
+    return values
+
+
+@cache
+def _warn_once(old: str, new: str) -> None:
+    log.warning("%s is deprecated, and a later version will ignore it. Set %s.", old, new)
+
+
 def _from_files() -> dict[str, str]:
     """Secrets from the files that the environment names, or that `.env` names and the environment does not set."""
-    found = {}
+    secrets = {}
     dotenv = _dotenv(Path(".env"))
     for name, field in Settings.model_fields.items():
         variable = f"{PREFIX}{name.upper()}_FILE"
         path = os.environ.get(variable)
-        if path is None and not any(os.environ.get(each) for each in env_variables(name)):
+        if path is None and not any(os.environ.get(plain) for plain in env_variables(name)):
             path = dotenv.get(variable)
         if path and "SecretStr" in str(field.annotation):
             try:
-                found[name] = Path(path).read_text(encoding="utf-8").strip()
+                secrets[name] = Path(path).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "it is not text"
                 raise SettingsError(f"{variable} names a file that cannot be read: {why}.", key=variable) from None
-    return found
+    return secrets
 
 
 def env_example() -> str:
-    """The text of `.env.example`: every variable, what it does and its default, all commented out."""
+    """The text of `.env.example`: every variable with its description and default, all commented out."""
     lines = [
-        "# Every setting of Sameboat. Copy to .env and uncomment what you change; .env is never committed.",
+        "# Every setting of Sameboat. Copy to .env and uncomment what you change. .env is never committed.",
         "# A secret can also come from a file: set SAMEBOAT_<NAME>_FILE to its path.",
     ]
     for name, field in Settings.model_fields.items():

@@ -98,3 +98,54 @@ def test_a_secret_that_can_be_guessed_stops_the_start(monkeypatch: pytest.Monkey
     assert "fifteen-letters" not in str(refused.value)
     monkeypatch.setenv(f"SAMEBOAT_{name}", "sixteen-letters!")
     settings.load()
+
+
+@pytest.fixture
+def renamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One setting that has a new name, and no warning before the test."""
+    monkeypatch.setattr(settings, "RENAMED", {"SAMEBOAT_WHARF": "port"})
+    monkeypatch.chdir(tmp_path)
+    settings._warn_once.cache_clear()
+
+
+def test_an_old_name_still_works_and_says_once_which_name_replaces_it(
+    renamed: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SAMEBOAT_WHARF", "8123")
+    assert settings.load().port == 8123
+    assert settings.load(port=8124).port == 8124
+    assert [record.getMessage() for record in caplog.records] == [
+        "SAMEBOAT_WHARF is deprecated, and a later version will ignore it. Set SAMEBOAT_PORT."
+    ]
+
+
+def test_an_old_name_works_in_a_dotenv_file(renamed: None, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SAMEBOAT_WHARF=8123\n", encoding="utf-8")
+    assert settings.load().port == 8123
+
+
+def test_an_old_and_a_new_name_together_are_an_error(
+    renamed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One of the two would be ignored without a word, also if one is in `.env` and they are equal."""
+    monkeypatch.setenv("SAMEBOAT_WHARF", "8123")
+    (tmp_path / ".env").write_text("SAMEBOAT_PORT=8123\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="SAMEBOAT_WHARF and SAMEBOAT_PORT are both set") as refused:
+        settings.load()
+    assert refused.value.key == "SAMEBOAT_WHARF"
+    monkeypatch.setenv("SAMEBOAT_WHARF", "")
+    monkeypatch.setenv("SAMEBOAT_PORT", "8125")
+    assert settings.load().port == 8125, "an empty variable is not set"
+
+
+def test_a_wrong_value_of_an_old_name_is_told(renamed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMEBOAT_WHARF", "seventy")
+    with pytest.raises(SettingsError, match="SAMEBOAT_PORT is unusable"):
+        settings.load()
+
+
+def test_every_old_name_leads_to_a_setting() -> None:
+    """The stability page lists each with its new name."""
+    page = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+    for old, field in settings.RENAMED.items():
+        assert f"| `{old}` | `{settings.env_variables(field)[0]}` |" in page

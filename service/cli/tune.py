@@ -38,7 +38,7 @@ from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.settings import Settings
 
-MEASURED = {"context": 1024, "parallel": 8, "reuse_answers": 0, "prefix_cache_bytes": 0}
+MEASURED = {"context": 1024, "parallel": 8, "answer_cache_size": 0, "prefix_cache_bytes": 0}
 
 
 @dataclass

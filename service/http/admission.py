@@ -109,7 +109,9 @@ class Admission:
                 if failure == "too-large":
                     await self._reject_size(scope, receive, send)
                 else:
-                    detail = f"All request bodies together may have {self.bodies_bytes} bytes (SAMEBOAT_BODIES_BYTES)."
+                    detail = (
+                        f"All request bodies together may have {self.bodies_bytes} bytes (SAMEBOAT_BODY_BUFFER_BYTES)."
+                    )
                     headers = {"connection": "close", **self._retry_after()}
                     await self._reject(scope, receive, send, 503, "full", detail, headers)
         finally:

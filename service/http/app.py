@@ -86,7 +86,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         Admission,
         max_body_bytes=settings.max_body_bytes,
         max_active=max_active,
-        bodies_bytes=settings.bodies_bytes,
+        bodies_bytes=settings.body_buffer_bytes,
         deadline_s=settings.request_deadline_s + DEADLINE_MARGIN_S,
         per_address=settings.connections_per_address,
         is_shared=listener.shared_addresses(settings),

@@ -361,7 +361,7 @@ def test_a_request_without_a_deadline_of_its_own_has_the_servers(make: Make) -> 
 
 
 def test_bodies_under_way_have_a_budget_together_and_small_ones_pass(make: Make) -> None:
-    app = make(ScriptedEngine(lambda request: "x"), bodies_bytes=300_000)
+    app = make(ScriptedEngine(lambda request: "x"), body_buffer_bytes=300_000)
     head = HALF_A_BODY.replace(b"Length: 99", b"Length: 250000")
     with running(server_of(app), free()) as port:
         held = [connected(port, head + b"x" * 200_000) for _ in range(2)]

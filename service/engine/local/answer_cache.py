@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from service.engine.types import Answer, Request, Timings
 
-LIMIT_BYTES = 32 << 20  # 2,048 answers, the default of SAMEBOAT_REUSE_ANSWERS, of 300 tokens each
+LIMIT_BYTES = 32 << 20  # 2,048 answers, the default of SAMEBOAT_ANSWER_CACHE_SIZE, of 300 tokens each
 TOKEN_BYTES = 48  # an int, and its place in the tuple
 ENTRY_BYTES = 1_024  # the key, the answer's own objects, the map's share
 

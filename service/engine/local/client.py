@@ -60,7 +60,7 @@ class LocalEngine(LocalModel):
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
         self._warm: list[list[Segments]] = []  # what to decode ahead, again after each restart
-        self._answers = AnswerCache(settings.reuse_answers)
+        self._answers = AnswerCache(settings.answer_cache_size)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
             ("requests", "answers", "reused", "rejected", "cancelled", "failed", "completion_tokens", "reused_tokens"),
