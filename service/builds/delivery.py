@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.builds import callback as callbacks
-from service.builds.budget import Budget
-from service.builds.store import Store, public_id
-from service.errors import BuildError
+from service.builds.build import Build
+from service.builds.store import Store
 
 
 class Delivery:
@@ -25,23 +24,19 @@ class Delivery:
         self.key = key  # of the signature; None: unsigned
         self.allowed = allowed
 
-    def turn(self, build: str) -> bool:
-        """Whether it may be tried: the rounds before it were, or it cannot wait any longer.
+    def turn(self, build: Build) -> bool:
+        """Whether the first attempt may be made: earlier rounds had theirs, or the deadline leaves no time to wait.
 
-        Only for their first attempt: a receiver that does not answer one round may well answer another.
+        Only first attempts wait. A receiver that does not answer for one round may answer for another.
         """
-        row = self._row(build)
-        return Budget(row["received_s"], row["deadline_s"]).for_publishing(
-            time.time()
-        ) <= 0 or not self.store.earlier_callback_untried(row)
+        return build.budget.for_publishing(time.time()) <= 0 or not self.store.earlier_callback_untried(build)
 
-    def callback(self, build: str, number: int) -> dict[str, Any]:
-        """One attempt."""
-        row = self._row(build)
-        answer = callbacks.post(row["brief"]["evaluation_url"], payload(row), public_id(row), self.key, self.allowed)
-        self.store.attempt(build, answer.status, answer.verdict, answer.said)
+    def callback(self, build: Build, number: int) -> dict[str, Any]:
+        """Make one attempt. Returns its verdict, and the receiver's `Retry-After` in seconds."""
+        answer = callbacks.post(build.evaluation_url, payload(build), build.public_id, self.key, self.allowed)
+        self.store.attempt(build.id, answer.status, answer.verdict, answer.said)
         self.store.event(
-            build,
+            build.id,
             "callback",
             f"Callback attempt {number}: {answer.status or 'no answer'}, {answer.verdict}.",
             status=answer.status,
@@ -49,33 +44,26 @@ class Delivery:
             said=answer.said[:500],
         )
         delivery = {"delivered": "delivered", "never": "dead"}.get(answer.verdict, "pending")
-        self.store.update(build, delivery=delivery)
+        self.store.update(build.id, delivery=delivery)
         return {"verdict": answer.verdict, "retry_after_s": answer.retry_after_s}
 
-    def wait(self, build: str, number: int, answer: Mapping[str, Any]) -> dict[str, float] | None:
+    def wait(self, build: Build, number: int, answer: Mapping[str, Any]) -> dict[str, float] | None:
         """The gap before the next attempt and the Unix time when it ends, None when there is none.
 
         The gaps are slower when the deadline has passed.
         """
         if answer["verdict"] != "again":
             return None
-        row = self._row(build)
-        budget = Budget(row["received_s"], row["deadline_s"])
+        budget = build.budget
         if budget.remaining(time.time()) > 0:
             gap_s = callbacks.gap_s(number, answer["retry_after_s"])
         else:
-            late = sum(each["at_s"] > budget.ends_s for each in self.store.attempts(build)) - 1
+            late = sum(each["at_s"] > budget.ends_s for each in self.store.attempts(build.id)) - 1
             if late >= len(callbacks.LATE_GAPS_S):
-                give_up(self.store, build, "it was tried for almost two days")
+                give_up(self.store, build.id, "it was tried for almost two days")
                 return None
             gap_s = callbacks.LATE_GAPS_S[max(0, late)]
         return {"gap_s": gap_s, "until_s": time.time() + gap_s}
-
-    def _row(self, build: str) -> dict[str, Any]:
-        row = self.store.build(build)
-        if row is None:
-            raise BuildError(f"There is no build {build!r} any more.")
-        return row
 
 
 def give_up(store: Store, build: str, why: str) -> str:
@@ -87,9 +75,9 @@ def give_up(store: Store, build: str, why: str) -> str:
     return "dead"
 
 
-def payload(row: Mapping[str, Any]) -> bytes:
+def payload(build: Build) -> bytes:
     """The callback's body: exactly the seven fields, and the same bytes at every attempt."""
-    said, outcome = row["brief"], row["outcome"]
-    body = {key: said[key] for key in ("email", "task", "round", "nonce")}
+    outcome = build.outcome or {}
+    body = {"email": build.email, "task": build.task, "round": build.round, "nonce": build.nonce}
     body |= {key: outcome[key] for key in ("repo_url", "commit_sha", "pages_url")}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

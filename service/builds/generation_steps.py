@@ -1,8 +1,8 @@
-"""Making what a brief asks for: the first version, its repairs, and what all steps of a build share.
+"""The steps of a build that ask models: the first version of the app, and its repairs.
 
-In: a build's id, the commit that it edits, the best version so far. Out: candidates, small plain JSON. An answer that
-cannot be used is refused with its reason, which the next question and the outcome tell. Not here: checks and
-publishing (`steps`), how an answer is asked for (`asking`) or read (`generate`).
+In: a build, and the best candidate so far. Out: candidates. An unusable answer is refused with a reason, which is part
+of the next question and of the outcome. Not here: checking and publishing (`steps`), asking a model (`model_client`),
+reading its answer (`generate`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from service.backoff import Backoff
 from service.builds import rounds, secrets_scan
 from service.builds.brief import Attachment
 from service.builds.budget import Budget
+from service.builds.build import Build, Candidate
 from service.builds.delivery import Delivery
 from service.builds.forge import Files, Forge, ForgeError
 from service.builds.generate import Job, Maker, TruncatedAnswer, UnusableAnswer
@@ -25,29 +26,28 @@ from service.builds.generate.model_client import ModelClient
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, own_readme
 from service.builds.shutdown import ShutdownSignal
-from service.builds.store import Store, public_id
+from service.builds.store import Store
 from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatError
 from service.settings import Settings
 
 T = TypeVar("T")
-Candidate = dict[str, Any]  # files: path to sha256; maker; passed; failed; cut; own_readme
 NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work
 TRIES = 3  # of one maker, when its answer is unusable
-RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the maker after this one, at most so long
+RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the next maker: this share, at most so long
 REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)
 SAME = "The answer is the app as it was; change what the failing checks ask for."
 
 
 @dataclass(frozen=True)
 class MakerOutput:
-    """What a maker made. `cut`: its answer ended before its end, and the page is closed there."""
+    """The files of a maker. `cut`: the model's answer was truncated, and the page is closed there."""
 
     files: dict[str, bytes]
     cut: bool = False
 
 
 class GenerationSteps:
-    """The steps that ask models. All methods block and run in worker threads."""
+    """The steps that ask models, and what all steps share. The methods block and run in worker threads."""
 
     def __init__(
         self,
@@ -74,76 +74,79 @@ class GenerationSteps:
 
     # Making
 
-    def make(self, build: str, base: Mapping[str, Any]) -> Candidate:
-        """The first version: by the first maker that gives a usable one, else the brief itself as a page."""
-        row = self._wanted(build)
+    def make(self, build: Build) -> Candidate:
+        """The first version, by the first maker with a usable answer. Without one, the brief itself becomes a page.
+
+        Raises:
+            BuildError: if the build was cancelled.
+        """
         previous: Files | None = None
-        if base["head"]:
-            previous = self._patiently(lambda: self.forge.read(row["repository"], base["head"]), self._budget(build))
-        job = replace(self._job(row, previous), sources=self._sources(row))
+        if head := build.base and build.base.head:
+            previous = self._with_waits(lambda: self.forge.read(build.repository, head), build.budget)
+        job = replace(self._job(build, previous), sources=self._sources(build))
         able = [name for name in self.makers if self._able(build, name)]
         if previous and "files" in able:
             able = able[: able.index("files") + 1]  # a plan would replace an app that works by a page about it
         for number, name in enumerate(able):
-            left_s = self._budget(build).for_generation(time.time())
+            left_s = build.budget.for_generation(time.time())
             reserve_s = min(RESERVE_S, RESERVE_SHARE * left_s) if number + 1 < len(able) else 0.0
-            made = self._try(build, name, job, reserve_s=reserve_s)
-            if made is not None:
-                return self._kept(row, job, made, name)
+            output = self._try(build, name, job, reserve_s=reserve_s)
+            if output is not None:
+                return self._candidate(build, job, output, name)
         self.store.event(
-            build, "degraded", "No model gave a usable answer: the brief, or what was there before, is published."
+            build.id, "degraded", "No model gave a usable answer: the brief, or what was there before, is published."
         )
         files = {} if previous and "index.html" in previous else without_model(job)
-        return self._kept(row, job, MakerOutput(files), "none")
+        return self._candidate(build, job, MakerOutput(files), "none")
 
-    def _able(self, build: str, name: str) -> bool:
+    def _able(self, build: Build, name: str) -> bool:
         if why := self.asking.able(NEEDS[name]):
-            self.store.event(build, "unable", f"Maker {name!r} cannot work here: {why}.", maker=name)
+            self.store.event(build.id, "unable", f"Maker {name!r} cannot work here: {why}.", maker=name)
         return not why
 
-    def repair(self, build: str, best: Candidate, number: int = 1) -> Candidate | None:
-        """The best version with its failures shown to the maker that made it; None when nothing usable came.
+    def repair(self, build: Build, best: Candidate, number: int = 1) -> Candidate | None:
+        """Show the best version and its failures to its maker. None when no usable answer came.
 
-        The first repair decodes greedily, a further one differently: it would get the same answer again. An answer that
-        changes nothing is no repair, and no browser is opened for it.
+        The first repair decodes greedily. Further ones sample, because greedy decoding would repeat the answer. An
+        answer that changes nothing is refused, and no browser is opened for it.
+
+        Raises:
+            BuildError: if the build was cancelled.
         """
-        row = self._wanted(build)
-        name = best["maker"]
-        previous = self.store.files(build, best["files"])
-        job = self._job(row, previous, failures=tuple(best["failed"]))
-        if best.get("own_readme"):
+        previous = self.store.files(build.id, best.files)
+        job = self._job(build, previous, failures=best.failed)
+        if best.own_readme:
             job = replace(job, readme=previous["README.md"])
-        made = self._try(build, name, job, first=number)
-        return None if made is None else self._kept(row, job, made, name)
+        output = self._try(build, best.maker, job, first=number)
+        return None if output is None else self._candidate(build, job, output, best.maker)
 
-    def _sources(self, row: Mapping[str, Any]) -> tuple[Attachment, ...]:
-        """What the brief points to on allowed hosts."""
-        found = []
-        for url, document in fetched(row["brief"]["brief"], hosts(self.settings.build_network)):
+    def _sources(self, build: Build) -> tuple[Attachment, ...]:
+        """The documents on allowed hosts to which the brief points."""
+        documents = []
+        for url, document in fetched(build.brief, hosts(self.settings.build_network)):
             if isinstance(document, Attachment):
-                self.store.event(row["id"], "fetched", f"{url} is read: {len(document.data)} bytes.")
-                found.append(document)
+                self.store.event(build.id, "fetched", f"{url} is read: {len(document.data)} bytes.")
+                documents.append(document)
             else:
-                self.store.event(row["id"], "fetched", f"{url} could not be read: {document}.")
-        return tuple(found)
+                self.store.event(build.id, "fetched", f"{url} could not be read: {document}.")
+        return tuple(documents)
 
-    def _try(self, build: str, name: str, job: Job, first: int = 1, *, reserve_s: float = 0.0) -> MakerOutput | None:
-        """What this maker makes, or None with the reason as an event.
+    def _try(self, build: Build, name: str, job: Job, first: int = 1, *, reserve_s: float = 0.0) -> MakerOutput | None:
+        """The output of this maker. None when every try failed; the reasons are events.
 
-        Each refusal's reason is told with the next question. Of an answer that was cut the page is used, closed, when
-        no whole one comes.
+        The reason of each refusal is part of the next question. If no whole answer comes, a truncated one is used with
+        its page closed.
         """
-        budget = self._budget(build)
         fallback: MakerOutput | None = None
         for number in range(first, TRIES + 1):
-            if budget.for_generation(time.time()) <= reserve_s:
-                self.store.event(build, "budget", "The time for making is used up.")
+            if build.budget.for_generation(time.time()) <= reserve_s:
+                self.store.event(build.id, "budget", "The time for making is used up.")
                 break
-            self._wanted(build)
-            self.store.event(build, "making", f"Maker {name!r} works, try {number}.")
+            self.load(build.id)
+            self.store.event(build.id, "making", f"Maker {name!r} works, try {number}.")
 
             def ask(prompt: str, inputs: Mapping[str, Any], number: int = number) -> Any:
-                return self.asking.ask(build, prompt, inputs, budget, attempt=number, reserve_s=reserve_s)
+                return self.asking.ask(build.id, prompt, inputs, build.budget, attempt=number, reserve_s=reserve_s)
 
             try:
                 files = self.makers[name].make(job, ask)
@@ -151,48 +154,56 @@ class GenerationSteps:
                     raise UnusableAnswer(SAME)
                 return MakerOutput(files)
             except UnusableAnswer as error:
-                self.store.event(build, "unusable", str(error), maker=name)
+                self.store.event(build.id, "unusable", str(error), maker=name)
                 job = replace(job, refused=(*job.refused, str(error)))
                 if isinstance(error, TruncatedAnswer) and error.files is not None:
                     fallback = MakerOutput(error.files, cut=True)
             except DeadlineExceeded as error:  # trying again would take as long
-                self.store.event(build, "model", str(error), maker=name)
+                self.store.event(build.id, "model", str(error), maker=name)
                 break
             except EngineError as error:
-                self.store.event(build, "model", str(error), maker=name)
-                left_s = budget.for_generation(time.time())
+                self.store.event(build.id, "model", str(error), maker=name)
+                left_s = build.budget.for_generation(time.time())
                 wait_s = REFUSALS.wait_s(number, asked_s=error.retry_after_s, left_s=left_s)
-                self.shutdown.sleep(wait_s)  # an engine that refuses because all are leaving is no answer
+                self.shutdown.sleep(wait_s)  # an engine that shuts down too is no failed try
             except SameboatError as error:  # the request itself is refused: trying it again changes nothing
-                self.store.event(build, "model", str(error), maker=name)
+                self.store.event(build.id, "model", str(error), maker=name)
                 break
         if fallback is not None:
-            self.store.event(build, "cut", "The answer was cut; what had been written is used, with the page closed.")
+            text = "The answer was cut; what had been written is used, with the page closed."
+            self.store.event(build.id, "cut", text)
         return fallback
 
-    def _kept(self, row: Mapping[str, Any], job: Job, made: MakerOutput, maker: str) -> Candidate:
-        """The candidate, stored; secrets are taken out of what a model wrote before that."""
-        clean = {path: secrets_scan.redacted(data, self.secrets) for path, data in made.files.items()}
-        if clean != made.files:
-            self.store.event(row["id"], "secret", "A secret of this service was taken out of what the model wrote.")
-        clean, found = secrets_scan.masked(clean)
-        if found:
-            told = ", ".join(map(str, found))
-            self.store.event(row["id"], "secret", f"Masked in what the model wrote, before it was checked: {told}.")
-        files = add_scaffold(clean, job, public_id(row), row["brief"]["round"], maker)
-        return {
-            "files": self.store.put_files(row["id"], files),
-            "maker": maker,
-            "passed": 0,
-            "failed": [],
-            "cut": made.cut,
-            "own_readme": own_readme(clean, job, maker) is not None,
-        }
+    def _candidate(self, build: Build, job: Job, output: MakerOutput, maker: str) -> Candidate:
+        """Store the output as a candidate. Secrets are removed from it before that."""
+        clean = {path: secrets_scan.redacted(data, self.secrets) for path, data in output.files.items()}
+        if clean != output.files:
+            self.store.event(build.id, "secret", "A secret of this service was taken out of what the model wrote.")
+        clean, masked = secrets_scan.masked(clean)
+        if masked:
+            places = ", ".join(map(str, masked))
+            self.store.event(build.id, "secret", f"Masked in what the model wrote, before it was checked: {places}.")
+        files = add_scaffold(clean, job, build.public_id, build.round, maker)
+        own = own_readme(clean, job, maker) is not None
+        return Candidate(self.store.put_files(build.id, files), maker, cut=output.cut, own_readme=own)
 
-    # What they share
+    # Shared by all steps
 
-    def _patiently(self, act: Callable[[], T], budget: Budget) -> T:
-        """Do it, again after each wait that the forge asks for, while there is time."""
+    def load(self, build: str) -> Build:
+        """The build as it is now, for a step that is about to begin.
+
+        Raises:
+            BuildError: if the build was cancelled or deleted, so that no side effect begins after that.
+        """
+        current = self.store.build(build)
+        if current is None:
+            raise BuildError(f"There is no build {build!r} any more.")
+        if not current.active:
+            raise BuildError("The build was cancelled.")
+        return current
+
+    def _with_waits(self, act: Callable[[], T], budget: Budget) -> T:
+        """Call the forge. When it asks to wait, wait and call again, while there is time."""
         while True:
             try:
                 return act()
@@ -201,44 +212,28 @@ class GenerationSteps:
                     raise
                 self.shutdown.sleep(error.wait_s)
 
-    def _row(self, build: str) -> dict[str, Any]:
-        row = self.store.build(build)
-        if row is None:
-            raise BuildError(f"There is no build {build!r} any more.")
-        return row
+    def _attachments(self, build: Build) -> tuple[Attachment, ...]:
+        data = self.store.files(build.id, {reference.name: reference.sha256 for reference in build.attachments})
+        return tuple(
+            Attachment(reference.name, reference.media_type, data[reference.name]) for reference in build.attachments
+        )
 
-    def _wanted(self, build: str) -> dict[str, Any]:
-        """The build's row. Raises BuildError when it is cancelled, so no side effect begins after that."""
-        row = self._row(build)
-        if row["status"] not in ("accepted", "running"):
-            raise BuildError("The build was cancelled.")
-        return row
+    def _earlier_builds(self, build: Build) -> list[Build]:
+        """The finished builds of the same repository, oldest first."""
+        return [earlier for earlier in self.store.finished_builds(build.repository) if earlier.id != build.id]
 
-    def _budget(self, build: str) -> Budget:
-        row = self._row(build)
-        return Budget(row["received_s"], row["deadline_s"])
-
-    def _attachments(self, row: Mapping[str, Any]) -> tuple[Attachment, ...]:
-        data = self.store.files(row["id"], {each["name"]: each["sha256"] for each in row["attachments"]})
-        return tuple(Attachment(each["name"], each["type"], data[each["name"]]) for each in row["attachments"])
-
-    def _done(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The builds of this repository that are done, oldest first."""
-        return [each for each in self.store.finished_builds(row["repository"]) if each["id"] != row["id"]]
-
-    def _job(self, row: Mapping[str, Any], previous: Mapping[str, bytes] | None, failures: tuple[str, ...] = ()) -> Job:
-        said = row["brief"]
-        done = self._done(row)
-        own = [{"js": check["js"]} for check in said["checks"] if not isinstance(check, str)]
+    def _job(self, build: Build, previous: Mapping[str, bytes] | None, failures: tuple[str, ...] = ()) -> Job:
+        earlier = self._earlier_builds(build)
+        kept, _ = rounds.checks(earlier, [check.js for check in build.checks])
         return Job(
-            title=said["task"].replace("-", " ").replace("_", " ").strip().capitalize(),
-            brief=said["brief"],
-            checks=tuple(check if isinstance(check, str) else check["js"] for check in said["checks"]),
-            attachments=self._attachments(row),
-            author=said["email"].split("@")[0],
-            year=datetime.fromtimestamp(row["received_s"], UTC).year,
+            title=build.task.replace("-", " ").replace("_", " ").strip().capitalize(),
+            brief=build.brief,
+            checks=tuple(check.said for check in build.checks),
+            attachments=self._attachments(build),
+            author=build.email.split("@")[0],
+            year=datetime.fromtimestamp(build.budget.received_s, UTC).year,
             previous=previous,
             failures=failures,
-            earlier=rounds.earlier(done),
-            kept_checks=tuple(check["js"] for check in rounds.checks(done, own)[0]),
+            earlier=rounds.earlier(earlier),
+            kept_checks=tuple(check["js"] for check in kept),
         )

@@ -7,9 +7,10 @@ judged (`verify`), what is done about a loss (`steps`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from service.builds.build import Build
 from service.builds.generate import EarlierRound
 
 MAX_EARLIER_CHECKS = 100  # checks of earlier rounds that are asked again, the newest first
@@ -17,32 +18,37 @@ IDS = re.compile(rb"""<[a-z][^<>]*?\sid\s*=\s*["']?([A-Za-z][\w-]*)""", re.IGNOR
 WORD = re.compile(rb"[\w-]+")
 
 
-def checks(done: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The checks that the last finished round left passing or unjudged, as `Check` has them; how many are left out.
+def checks(finished: Sequence[Build], own: Collection[str | None]) -> tuple[list[dict[str, Any]], int]:
+    """The checks of earlier rounds to ask again, as JSON of `Check`, and how many more are left out.
 
-    `done` are the finished builds, oldest first; `own` are this round's checks, which are not asked twice. The last
-    round's report holds those of the rounds before it. One that failed there was given up there, and was told.
+    These are the checks that the last finished round left passed or not judged. Its report holds those of the rounds
+    before it. A check that failed there was given up there. `finished` are builds, oldest first. `own` are the
+    expressions of this round's checks, which are not asked twice.
     """
-    if not done:
+    if not finished:
         return [], 0
-    last = done[-1]
-    asked = {check["js"] for check in own}
-    found: list[dict[str, Any]] = []
-    for outcome in ((last["outcome"] or {}).get("report") or {}).get("outcomes", []):
+    last = finished[-1]
+    asked = set(own)
+    again: list[dict[str, Any]] = []
+    for outcome in ((last.outcome or {}).get("report") or {}).get("outcomes", []):
         if outcome.get("js") is None or outcome["verdict"] == "failed" or outcome["js"] in asked:
             continue
         asked.add(outcome["js"])
-        number = outcome.get("round") or last["brief"]["round"]
-        found.append(
-            {"said": outcome["said"], "js": outcome["js"], "translated": outcome["translated"], "round": number}
+        again.append(
+            {
+                "said": outcome["said"],
+                "js": outcome["js"],
+                "translated": outcome["translated"],
+                "round": outcome.get("round") or last.round,
+            }
         )
-    found.sort(key=lambda check: -check["round"])
-    return found[:MAX_EARLIER_CHECKS], max(0, len(found) - MAX_EARLIER_CHECKS)
+    again.sort(key=lambda check: -check["round"])
+    return again[:MAX_EARLIER_CHECKS], max(0, len(again) - MAX_EARLIER_CHECKS)
 
 
-def earlier(done: Sequence[Mapping[str, Any]]) -> tuple[EarlierRound, ...]:
-    """The finished rounds, oldest first; of a round that was built more than once, the last time."""
-    by_round = {row["brief"]["round"]: EarlierRound(row["brief"]["round"], row["brief"]["brief"]) for row in done}
+def earlier(finished: Sequence[Build]) -> tuple[EarlierRound, ...]:
+    """The finished rounds, oldest first. Of a round that was built several times, the last build counts."""
+    by_round = {build.round: EarlierRound(build.round, build.brief) for build in finished}
     return tuple(by_round[number] for number in sorted(by_round))
 
 

@@ -1,7 +1,7 @@
-"""What each step of a build does. Everything is idempotent by looking first; everything returned is small plain JSON.
+"""What each step of a build does. A step looks before it acts, so it can run again after a crash.
 
-What comes in: a build's id and what earlier steps returned. What goes out: ids, digests, words. It knows store, forge,
-makers and verification, and holds the delivery; how steps are recorded or resumed is `workflow.py`'s.
+In: a build, and the results of earlier steps. Out: candidates, and small plain JSON. Not here: recording and resuming
+steps (`workflow`), the attempts of a callback (`delivery`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import httpx
 from service.backoff import Backoff
 from service.builds import rounds, secrets_scan
 from service.builds.browser import Check
+from service.builds.build import Base, Build, Candidate
 from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
 from service.builds.generate.attachment_rules import to_change, unchanged
 from service.builds.generate.fetched_sources import hosts
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold
-from service.builds.generation_steps import Candidate, GenerationSteps
-from service.builds.store import public_id
+from service.builds.generation_steps import GenerationSteps
 from service.builds.verify import is_about_repository, verify
 from service.errors import BuildError, SameboatError
 
@@ -36,276 +36,286 @@ NOTED = ("unusable", "cut", "secret", "lost", "forgotten")  # the events that th
 
 
 class Steps(GenerationSteps):
-    """The hands of the workflow. All methods block and run in worker threads."""
+    """The steps of the workflow, in its order. The methods block and run in worker threads.
+
+    `begin`, `finish` and `failed` change the status of a build by its id. All others get the build as `load` gives it.
+    """
 
     # The brief
 
     def begin(self, build: str) -> bool:
-        """Whether the build is wanted."""
+        """Whether the build is still wanted. Its status becomes `running`, or `cancelled`."""
         if self.store.transition(build, "running", expected=("accepted", "running")):
             self.store.event(build, "running", "A worker has begun.")
             return True
         self.store.transition(build, "cancelled", expected=("cancelling",), finished_s=time.time())
         return False
 
-    def repository(self, build: str) -> dict[str, Any]:
-        """The repository, and the commit that this round edits.
+    def repository(self, build: Build) -> dict[str, Any]:
+        """Find or make the repository, and store the commit that this round edits as the build's base.
 
-        It is remembered: a build that begins again after its push must not take its own commit for the base.
+        A build that begins again after its push keeps its base. Else it would take its own commit for the base.
         """
-        row = self._wanted(build)
-        repo = self._patiently(lambda: self._ensured(row), self._budget(build))
-        if row["base"] is None:
-            row["base"] = {"url": repo.url, "head": repo.head}
-            self.store.update(build, base=row["base"])
-        self.store.event(build, "repository", f"The repository is {repo.url}.", url=repo.url)
-        return dict(row["base"])
+        repo = self._with_waits(lambda: self._ensured(build), build.budget)
+        base = build.base or Base(repo.url, repo.head)
+        stored = {"url": base.url, "head": base.head}
+        if build.base is None:
+            self.store.update(build.id, base=stored)
+        self.store.event(build.id, "repository", f"The repository is {repo.url}.", url=repo.url)
+        return stored
 
-    def _ensured(self, row: Mapping[str, Any]) -> Repository:
-        return self.forge.ensure(row["repository"], f"Built from a brief: {row['brief']['task']}")
+    def _ensured(self, build: Build) -> Repository:
+        return self.forge.ensure(build.repository, f"Built from a brief: {build.task}")
 
-    def checks(self, build: str) -> list[dict[str, Any]]:
-        """The checks; sentences about the page are translated to code, once, where a model here is able to."""
-        row = self._wanted(build)
+    def checks(self, build: Build) -> list[dict[str, Any]]:
+        """The checks, as JSON of `Check`. Sentences about the page are translated to code where a model here can.
+
+        Raises:
+            BuildError: if the build was cancelled.
+        """
         able = "files" in self.makers and not self.asking.able("check-to-js")
-        ends_s = time.time() + CHECKS_SHARE * self._budget(build).for_generation(time.time())
-        found: list[dict[str, Any]] = []
-        for given in row["brief"]["checks"]:
-            if isinstance(given, dict):
-                found.append({"said": given["js"], "js": given["js"], "translated": False})
-                continue
-            code = None
-            if able and not is_about_repository(given):
-                self._wanted(build)
+        ends_s = time.time() + CHECKS_SHARE * build.budget.for_generation(time.time())
+        checks: list[dict[str, Any]] = []
+        for check in build.checks:
+            code = check.js
+            if code is None and able and not is_about_repository(check.said):
+                self.load(build.id)
                 if time.time() < ends_s:
-                    code = self._translated(build, given)
+                    code = self._translated(build, check.said)
                 else:
-                    self.store.event(build, "check", "A check is not translated: making needs the time.", check=given)
-            found.append({"said": given, "js": code, "translated": code is not None})
-        text = f"{len(found)} checks are given."
-        again, more = rounds.checks(self._done(row), found)
+                    text = "A check is not translated: making needs the time."
+                    self.store.event(build.id, "check", text, check=check.said)
+            checks.append({"said": check.said, "js": code, "translated": check.js is None and code is not None})
+        text = f"{len(checks)} checks are given."
+        earlier = self._earlier_builds(build)
+        again, more = rounds.checks(earlier, [check["js"] for check in checks])
         if again:
             text += f" {len(again)} of earlier rounds are asked again" + (f", and {more} are not." if more else ".")
-        elif row["base"] and row["base"]["head"] and not self._done(row):
-            self.store.event(build, "forgotten", "What earlier rounds were asked for is not kept here any more.")
-        self.store.event(build, "checks", text, checks=[*found, *again])
-        return [*found, *again]
+        elif build.base and build.base.head and not earlier:
+            self.store.event(build.id, "forgotten", "What earlier rounds were asked for is not kept here any more.")
+        self.store.event(build.id, "checks", text, checks=[*checks, *again])
+        return [*checks, *again]
 
-    def _translated(self, build: str, said: str) -> str | None:
+    def _translated(self, build: Build, sentence: str) -> str | None:
         try:
-            result = self.asking.ask(build, "check-to-js", {"check": said}, self._budget(build))
+            result = self.asking.ask(build.id, "check-to-js", {"check": sentence}, build.budget)
         except SameboatError as error:
-            self.store.event(build, "check", f"A check could not be translated: {error}", check=said)
+            self.store.event(build.id, "check", f"A check could not be translated: {error}", check=sentence)
             return None
         return str(result.value["js"]) if result.problem is None and isinstance(result.value, dict) else None
 
     # Checking
 
-    def verify(self, build: str, candidate: Candidate, checks: list[dict[str, Any]]) -> Candidate:
-        """The candidate with its report. `kept` are the checks of earlier rounds that pass."""
-        row = self._wanted(build)
-        files = self.store.files(build, candidate["files"])
-        attached = self._attachments(row)
+    def verify(self, build: Build, candidate: Candidate, checks: list[dict[str, Any]]) -> Candidate:
+        """The candidate with the report of its checks."""
+        files = self.store.files(build.id, candidate.files)
+        attached = self._attachments(build)
         report = verify(
             files,
             [Check(**check) for check in checks],
-            unchanged(row["brief"]["brief"], attached),
-            to_change=to_change(row["brief"]["brief"], attached),
+            unchanged(build.brief, attached),
+            to_change=to_change(build.brief, attached),
             browser=self.browser,
-            timeout_s=max(5.0, self._budget(build).for_publishing(time.time()) / 4),
+            timeout_s=max(5.0, build.budget.for_publishing(time.time()) / 4),
             network=hosts(self.settings.build_network),
             namespace=self.settings.browser_namespace,
         )
-        failed = [*report.failures, *([CUT] if candidate.get("cut") else [])]
         leaks = secrets_scan.scan(files, self.secrets)
-        failed += [f"must hold no secret: {leak}" for leak in leaks]
-        shots = self.store.put_files(build, {"screenshot.png": report.screenshot}) if report.screenshot else {}
+        failed = (
+            *report.failures,
+            *([CUT] if candidate.cut else []),
+            *(f"must hold no secret: {leak}" for leak in leaks),
+        )
+        pictures = self.store.put_files(build.id, {"screenshot.png": report.screenshot}) if report.screenshot else {}
         text = f"{report.passed} checks passed, {len(failed)} failed, {len(report.not_judged)} were not judged."
-        self.store.event(build, "verified", text, report=report.plain(), screenshot=shots.get("screenshot.png"))
-        return {
-            **candidate,
-            "passed": report.passed,
-            "kept": report.kept,
-            "failed": failed,
-            "not_judged": list(report.not_judged),
-            "leaks": len(leaks),
-            "report": report.plain(),
-        }
+        screenshot = pictures.get("screenshot.png")
+        self.store.event(build.id, "verified", text, report=report.plain(), screenshot=screenshot)
+        return replace(
+            candidate,
+            passed=report.passed,
+            kept=report.kept,
+            failed=failed,
+            not_judged=tuple(report.not_judged),
+            leaks=len(leaks),
+            report=report.plain(),
+        )
 
-    def go_on(self, build: str, best: Candidate, seen: list[list[str]]) -> bool:
-        """Whether another repair is worth it; the reason to stop is an event."""
-        if not best["failed"]:
+    def go_on(self, build: Build, best: Candidate, failures: list[list[str]]) -> bool:
+        """Whether another repair is worth it. `failures` are those of each version so far. The reason to stop is an
+        event."""
+        if not best.failed:
             reason = "every check that could be judged passes"
-        elif best["maker"] not in self.makers or best["maker"] == "plan":
+        elif best.maker not in self.makers or best.maker == "plan":
             reason = "this maker has no way to repair"  # the same plan would be rendered the same way
-        elif len(seen) >= 3 and seen[-1] == seen[-2]:  # the greedy repair is the second; a sampled one may do better
+        elif len(failures) >= 3 and failures[-1] == failures[-2]:  # the first repair is greedy; a sampled one may help
             reason = "the same checks failed twice"
-        elif self._budget(build).for_generation(time.time()) <= 0:
+        elif build.budget.for_generation(time.time()) <= 0:
             reason = "the time for making is used up"
-        elif why := self.asking.exhausted(build):
+        elif why := self.asking.exhausted(build.id):
             reason = why.rstrip(".")
         else:
             return True
-        self.store.event(build, "settled", f"No further repair: {reason}.")
+        self.store.event(build.id, "settled", f"No further repair: {reason}.")
         return False
 
-    def choose(self, build: str, best: Candidate, tried: Candidate) -> Candidate:
-        """The better one: a repair is accepted only when it passes more, this round's checks before earlier ones'."""
+    def choose(self, build: Build, best: Candidate, repaired: Candidate) -> Candidate:
+        """The better of two. A repair must pass more. Checks of this round count before those of earlier rounds."""
 
         def worth(version: Candidate) -> tuple[bool, int, int, int]:
-            kept = version.get("kept", 0)
-            return not version["leaks"], version["passed"] - kept, kept, -len(version["failed"])
+            return not version.leaks, version.passed - version.kept, version.kept, -len(version.failed)
 
-        better = worth(tried) > worth(best)
-        text = f"The repair passes {tried['passed']} and the best so far {best['passed']}: "
-        self.store.event(build, "chosen", text + ("it is kept." if better else "it is dropped."))
-        return tried if better else best
+        better = worth(repaired) > worth(best)
+        text = f"The repair passes {repaired.passed} and the best so far {best.passed}: "
+        self.store.event(build.id, "chosen", text + ("it is kept." if better else "it is dropped."))
+        return repaired if better else best
 
-    def scan(self, build: str, best: Candidate) -> Candidate:
-        """The best version without the files that hold a secret, and with a README that says what is wrong with it."""
-        row = self._wanted(build)
-        best = self._without_secrets(row, best)
-        files = self.store.files(build, best["files"])
-        base = row["base"] or {}
-        before = {}
-        if base.get("head"):
-            before = self._patiently(lambda: self.forge.read(row["repository"], base["head"]), self._budget(build))
+    def scan(self, build: Build, best: Candidate) -> Candidate:
+        """The best version without files that hold a secret, and with its known faults in the README.
+
+        Raises:
+            BuildError: if a secret came with the brief.
+        """
+        best = self._without_secrets(build, best)
+        files = self.store.files(build.id, best.files)
+        before: Mapping[str, bytes] = {}
+        if head := build.base and build.base.head:
+            before = self._with_waits(lambda: self.forge.read(build.repository, head), build.budget)
         if gone := rounds.lost_ids(before, files):
-            text = f"Elements of the round before are gone: {', '.join('#' + each for each in gone)[:300]}."
-            self.store.event(build, "lost", text)
-        notes = [each for each in best["failed"] if each == CUT or each.startswith("check of round ")]
+            text = f"Elements of the round before are gone: {', '.join('#' + name for name in gone)[:300]}."
+            self.store.event(build.id, "lost", text)
+        notes = tuple(
+            failure.splitlines()[0][:300]
+            for failure in best.failed
+            if failure == CUT or failure.startswith("check of round ")
+        )
         if not notes:
             return best
-        told = replace(self._job(row, files), notes=tuple(each.splitlines()[0][:300] for each in notes))
-        told = replace(told, readme=files["README.md"] if best.get("own_readme") else None)
-        files = add_scaffold({}, told, public_id(row), row["brief"]["round"], best["maker"])
+        readme = files["README.md"] if best.own_readme else None
+        job = replace(self._job(build, files), notes=notes, readme=readme)
+        files = add_scaffold({}, job, build.public_id, build.round, best.maker)
         if secrets_scan.scan({"README.md": files["README.md"]}, self.secrets):
             return best
-        return {**best, "files": self.store.put_files(build, files)}
+        return replace(best, files=self.store.put_files(build.id, files))
 
-    def _without_secrets(self, row: Mapping[str, Any], best: Candidate) -> Candidate:
-        """The version itself, or one without the files that hold a secret, checked anew.
+    def _without_secrets(self, build: Build, best: Candidate) -> Candidate:
+        """The version itself, or one without the files that hold a secret, checked anew."""
 
-        Raises BuildError when the secret came with the brief.
-        """
-        build = row["id"]
+        def secrets_in(files: Mapping[str, bytes]) -> list[secrets_scan.SecretFinding]:
+            return secrets_scan.scan({**files, "commit message": message(build).encode()}, self.secrets)
 
-        def held(files: Mapping[str, bytes]) -> list[secrets_scan.SecretFinding]:
-            return secrets_scan.scan({**files, "commit message": message(row["brief"]).encode()}, self.secrets)
-
-        files = self.store.files(build, best["files"])
-        if not (found := held(files)):
+        files = self.store.files(build.id, best.files)
+        if not (findings := secrets_in(files)):
             return best
-        self.store.event(build, "secret", f"Not published as it was: {', '.join(map(str, found))}.")
-        job = self._job(row, None)
-        bad = {finding.path for finding in found}
+        self.store.event(build.id, "secret", f"Not published as it was: {', '.join(map(str, findings))}.")
+        job = self._job(build, None)
+        bad = {finding.path for finding in findings}
         theirs = {path: data for path, data in files.items() if path not in bad | OURS}
-        maker = best["maker"]
+        maker = best.maker
         if "index.html" not in theirs:
             theirs |= without_model(job)
             maker = "none"
-        job = replace(
-            job, attachments=tuple(each for each in job.attachments if each.name not in bad or each in job.kept)
-        )
-        clean = add_scaffold(theirs, job, public_id(row), row["brief"]["round"], maker)
-        if still := held(clean):
+        attachments = (given for given in job.attachments if given.name not in bad or given in job.kept)
+        job = replace(job, attachments=tuple(attachments))
+        clean = add_scaffold(theirs, job, build.public_id, build.round, maker)
+        if still := secrets_in(clean):
             raise BuildError(
                 f"What came with the brief holds secrets: {', '.join(map(str, still))}.",
                 remedy="Remove them and send the brief again with a new nonce.",
             )
-        given = [each["data"]["checks"] for each in self.store.events(build) if each["kind"] == "checks"]
-        version = {
-            **best,
-            "files": self.store.put_files(build, clean),
-            "maker": maker,
-            "cut": False,
-            "own_readme": False,
-        }
-        return self.verify(build, version, given[-1] if given else [])
+        checks = [event["data"]["checks"] for event in self.store.events(build.id) if event["kind"] == "checks"]
+        stored = self.store.put_files(build.id, clean)
+        version = replace(best, files=stored, maker=maker, cut=False, own_readme=False)
+        return self.verify(build, version, checks[-1] if checks else [])
 
     # Publishing
 
-    def push(self, build: str, base: Mapping[str, Any], best: Candidate) -> dict[str, Any]:
-        """One commit with the build's own time: the same build gives the same SHA, and finds it when it runs again."""
-        row = self._wanted(build)
+    def push(self, build: Build, best: Candidate) -> dict[str, Any]:
+        """Push one commit. Returns `repo_url` and `commit_sha`.
+
+        The commit's time is the build's own. So the same build gives the same SHA, and finds it when it runs again.
+
+        Raises:
+            BuildError: if the build has no base, because its step `repository` did not run.
+        """
+        if build.base is None:
+            raise BuildError("The build has no repository.")
         commit = Commit(
-            files=self.store.files(build, best["files"]),
-            parent=base["head"],
-            message=message(row["brief"]),
-            when_s=int(row["received_s"]),
+            files=self.store.files(build.id, best.files),
+            parent=build.base.head,
+            message=message(build),
+            when_s=int(build.budget.received_s),
             author=AUTHOR,
             email=EMAIL,
         )
         try:
-            sha = self._patiently(lambda: self.forge.push(row["repository"], commit), self._budget(build))
+            sha = self._with_waits(lambda: self.forge.push(build.repository, commit), build.budget)
         except ForgeError:
-            if (own := self._pushed_before(row)) is None:
+            if (own := self._pushed_before(build)) is None:
                 raise
             sha = own
-        self.store.event(build, "pushed", f"Commit {sha[:12]} is pushed.", commit_sha=sha)
-        return {"repo_url": base["url"], "commit_sha": sha}
+        self.store.event(build.id, "pushed", f"Commit {sha[:12]} is pushed.", commit_sha=sha)
+        return {"repo_url": build.base.url, "commit_sha": sha}
 
-    def _pushed_before(self, row: Mapping[str, Any]) -> str | None:
-        """This build's commit, when it is the branch's head already: a build that began again may have made others."""
-        head = self._ensured(row).head
+    def _pushed_before(self, build: Build) -> str | None:
+        """The branch's head if it is a commit of this build. A build that began again may have other files."""
+        head = self._ensured(build).head
         if head is None:
             return None
-        stamp = json.loads(self.forge.read(row["repository"], head).get(STAMP, b"null"))
-        return head if stamp == {"build": public_id(row), "round": row["brief"]["round"]} else None
+        stamp = json.loads(self.forge.read(build.repository, head).get(STAMP, b"null"))
+        return head if stamp == build.stamp else None
 
-    def publish(self, build: str, pushed: Mapping[str, Any]) -> dict[str, Any]:
-        """The site's URL."""
-        row = self._wanted(build)
-        budget = self._budget(build)
-        url = self._patiently(
-            lambda: self.forge.publish(row["repository"], pushed["commit_sha"], budget.for_publishing(time.time())),
-            budget,
+    def publish(self, build: Build, commit_sha: str) -> dict[str, Any]:
+        """Publish the commit. Returns `pages_url`."""
+        url = self._with_waits(
+            lambda: self.forge.publish(build.repository, commit_sha, build.budget.for_publishing(time.time())),
+            build.budget,
         )
-        self.store.event(build, "published", f"The site is {url}.", pages_url=url)
+        self.store.event(build.id, "published", f"The site is {url}.", pages_url=url)
         return {"pages_url": url}
 
-    def live(self, build: str, pushed: Mapping[str, Any], published: Mapping[str, Any]) -> bool:
-        """Whether this very build is served: its stamp is compared, for an old site answers 200 as well."""
-        row = self._wanted(build)
-        budget = self._budget(build)
-        url, headers = sites.reached(f"{published['pages_url']}{STAMP}", self.settings.host)
+    def live(self, build: Build, commit_sha: str, pages_url: str) -> bool:
+        """Wait until the site serves this build. Returns whether it does.
+
+        The stamp is compared, because an old site answers 200 as well.
+        """
+        url, headers = sites.reached(f"{pages_url}{STAMP}", self.settings.host)
         looks = 0
         with httpx.Client(timeout=10.0, follow_redirects=True, headers=headers) as client:
             while True:
-                seen = _stamp(client, f"{url}?{pushed['commit_sha']}-{int(time.time())}")
-                if seen == {"build": public_id(row), "round": row["brief"]["round"]}:
-                    self.store.event(build, "live", "The site serves this build.")
+                if _stamp(client, f"{url}?{commit_sha}-{int(time.time())}") == build.stamp:
+                    self.store.event(build.id, "live", "The site serves this build.")
                     return True
                 looks += 1
                 wait_s = LOOKS.wait_s(looks)
-                if budget.for_publishing(time.time()) <= wait_s:
-                    self.store.event(build, "unconfirmed", "The site does not serve this build yet; time is up.")
+                if build.budget.for_publishing(time.time()) <= wait_s:
+                    self.store.event(build.id, "unconfirmed", "The site does not serve this build yet; time is up.")
                     return False
                 self.shutdown.sleep(wait_s)
 
-    def finish(
-        self, build: str, best: Candidate, pushed: Mapping[str, Any], published: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The outcome, remembered; from here on only the callback is left."""
+    def finish(self, build: str, best: Candidate, published: Mapping[str, Any]) -> dict[str, Any]:
+        """Store the outcome. After this only the callback is left. `published`: repo_url, commit_sha, pages_url.
+
+        Raises:
+            BuildError: if the build was cancelled.
+        """
         outcome = {
-            **pushed,
             **published,
-            "maker": best["maker"],
-            "passed": best["passed"],
-            "failed": best["failed"],
-            "not_judged": best.get("not_judged", []),
+            "maker": best.maker,
+            "passed": best.passed,
+            "failed": list(best.failed),
+            "not_judged": list(best.not_judged),
             "notes": self._notes(build),
-            "report": best.get("report"),
-            "files": best["files"],
+            "report": best.report,
+            "files": best.files,
         }
-        done = {"outcome": outcome, "delivery": "pending", "finished_s": time.time()}
-        if not self.store.transition(build, "done", expected=("running", "done"), **done):
+        ended = {"outcome": outcome, "delivery": "pending", "finished_s": time.time()}
+        if not self.store.transition(build, "done", expected=("running", "done"), **ended):
             raise BuildError("The build was cancelled.")
         self.store.event(build, "done", "The build is done; its callback follows.")
         return {}
 
     def _notes(self, build: str) -> list[str]:
-        """What a reader of the outcome has to know of its making; of a build that was tried again, since then."""
+        """The events that a reader of the outcome should know, since the build was last tried again."""
         notes: list[str] = []
         for event in self.store.events(build):
             if event["kind"] == "retried":
@@ -315,20 +325,20 @@ class Steps(GenerationSteps):
         return list(dict.fromkeys(notes))
 
     def failed(self, build: str, why: str) -> str:
-        """The build is over without a site, and says why."""
+        """End the build without a site. Returns its last status, `failed` or `cancelled`."""
         if self.store.transition(build, "cancelled", expected=("cancelling", "cancelled"), finished_s=time.time()):
             self.store.event(build, "cancelled", "The build was cancelled.")
             return "cancelled"
-        why = self.asking.redacted(why)  # whoever wrote the words
+        why = self.asking.redacted(why)  # a library may quote a secret in its message
         self.store.update(build, status="failed", delivery="none", outcome={"error": why}, finished_s=time.time())
         self.store.event(build, "failed", why)
         return "failed"
 
 
-def message(brief: Mapping[str, Any]) -> str:
-    """A round's commit message: the brief's first line, as far as it can be printed."""
-    first = next(iter(brief["brief"].splitlines()), "")[:100]
-    return f"Round {brief['round']}: {''.join(each for each in first if each.isprintable())}\n"
+def message(build: Build) -> str:
+    """A round's commit message: the printable part of the brief's first line."""
+    first = next(iter(build.brief.splitlines()), "")[:100]
+    return f"Round {build.round}: {''.join(character for character in first if character.isprintable())}\n"
 
 
 def _stamp(client: httpx.Client, url: str) -> Any:

@@ -14,9 +14,11 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+
+from service.builds.build import ACTIVE, Build
 
 METADATA = sa.MetaData()
 
@@ -74,7 +76,6 @@ WORKERS = sa.Table(
     sa.Column("seen_s", sa.Float, nullable=False),
 )
 TABLES_KEY = int.from_bytes(hashlib.sha256(b"sameboat tables").digest()[:8], "big", signed=True)
-OPEN = ("accepted", "running")
 
 
 def new_id() -> str:
@@ -82,15 +83,12 @@ def new_id() -> str:
     return f"build-{secrets.token_hex(16)}"
 
 
-def public_id(row: Mapping[str, Any]) -> str:
-    """The build's other id, for what others see: stamps in repositories and sites, callbacks. The same whenever it is
-    asked for; the id cannot be computed from it.
+class Arrival(NamedTuple):
+    """A build among those of its repository. `place` is unique and grows with each arrival."""
 
-    A row from before ids were random keeps its one id, so that a build on its way finds what it has pushed already.
-    """
-    if row["identity"] is None:
-        return str(row["id"])
-    return "site-" + hashlib.sha256(f"sameboat public id {row['id']}".encode()).hexdigest()[:32]
+    build: Build
+    place: int
+    retried: bool  # somebody asked to build it again, so a finished run of it may exist
 
 
 def storable(text: str) -> str:
@@ -129,12 +127,15 @@ class Store:
 
     # Briefs
 
-    def accept(self, row: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
-        """Remember a brief, once; whoever comes second gets the first one's row. Committed when this returns."""
+    def accept(self, row: Mapping[str, Any], files: Mapping[str, bytes]) -> Build:
+        """Store a brief once. The same brief again gives the build of the first one. Committed when this returns.
+
+        Raises:
+            LookupError: if the row's id belongs to another brief.
+        """
         with self._write() as connection:
-            found = self._same(connection, row["identity"])
-            if found is not None:
-                return found
+            if stored := self._same(connection, row["identity"]):
+                return stored
             try:
                 with connection.begin_nested():
                     connection.execute(BUILDS.insert().values(**row))
@@ -142,30 +143,29 @@ class Store:
                     self._event(connection, row["id"], "accepted", "The brief is stored.", {})
             except sa.exc.IntegrityError:  # a duplicate was quicker, on Postgres; SQLite admits one writer at a time
                 pass
-            again = self._same(connection, row["identity"])
-        if again is None:
+            stored = self._same(connection, row["identity"])
+        if stored is None:
             raise LookupError(row["id"])
-        return again
+        return stored
 
-    def build(self, build: str) -> dict[str, Any] | None:
-        """The build's row, or None."""
-        with self.engine.connect() as connection:
-            return self._one(connection, build)
+    def build(self, build: str) -> Build | None:
+        """The build with this id, or None."""
+        if "\0" in build:  # Postgres refuses the character itself, before it looks
+            return None
+        builds = self._select(sa.select(BUILDS).where(BUILDS.c.id == build))
+        return builds[0] if builds else None
 
-    def builds(self, *, limit: int = 50, before_s: float | None = None) -> list[dict[str, Any]]:
-        """The newest builds."""
+    def builds(self, *, limit: int = 50, before_s: float | None = None) -> list[Build]:
+        """The newest builds, of those received before `before_s` (Unix seconds)."""
         query = sa.select(BUILDS).order_by(BUILDS.c.received_s.desc()).limit(limit)
         if before_s is not None:
             query = query.where(BUILDS.c.received_s < before_s)
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return self._select(query)
 
-    def finished_builds(self, repository: str) -> list[dict[str, Any]]:
-        """The builds of a repository that are done, in the order in which they were."""
+    def finished_builds(self, repository: str) -> list[Build]:
+        """The builds of a repository with status `done`, oldest first."""
         where = (BUILDS.c.repository == repository) & (BUILDS.c.status == "done")
-        query = sa.select(BUILDS).where(where).order_by(BUILDS.c.finished_s)
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return self._select(sa.select(BUILDS).where(where).order_by(BUILDS.c.finished_s))
 
     def update(self, build: str, **values: Any) -> None:
         """Change columns of the build."""
@@ -173,25 +173,21 @@ class Store:
             connection.execute(BUILDS.update().where(BUILDS.c.id == build).values(**values))
 
     def transition(self, build: str, status: str, *, expected: Iterable[str], **values: Any) -> bool:
-        """Change the status if it is one of `expected`; whether it was."""
+        """Compare and set: change status and columns if the status is one of `expected`. Returns whether it was."""
         where = (BUILDS.c.id == build) & BUILDS.c.status.in_(tuple(expected))
         with self._write() as connection:
             return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
 
-    def not_enqueued(self, *, before_s: float) -> list[dict[str, Any]]:
-        """Briefs received before then whose row was committed and whose workflow was not."""
-        with self.engine.connect() as connection:
-            old = BUILDS.c.received_s <= before_s
-            query = sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(OPEN) & old)
-            return [dict(row) for row in connection.execute(query).mappings()]
+    def not_enqueued(self, *, before_s: float) -> list[Build]:
+        """Active builds received by `before_s` whose row was committed, and whose workflow was not enqueued."""
+        old = BUILDS.c.received_s <= before_s
+        return self._select(sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(ACTIVE) & old))
 
-    def in_arrival_order(self, repository: str, *, until: str) -> list[dict[str, Any]]:
-        """The builds of a repository in the order of their arrival, up to `until`, each with its `place` in it.
+    def in_arrival_order(self, repository: str, *, until: str) -> list[Arrival]:
+        """The builds of a repository in the order of their arrival, up to the build `until`.
 
-        `retried` says whether a run of it may be there that is over.
-
-        A place is the number of the event that says that it was accepted (or is to be tried again): no two are alike,
-        which cannot be said of times.
+        A place is the number of the event by which the build was accepted, or is to be built again. Event numbers are
+        unique. Times are not.
         """
         place = (
             sa.select(
@@ -210,9 +206,9 @@ class Store:
             .order_by(place.c.place)
         )
         with self.engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
+            rows = list(connection.execute(query).mappings())
         last = next((number for number, row in enumerate(rows, 1) if row["id"] == until), 0)
-        return rows[:last]
+        return [Arrival(Build.from_row(dict(row)), row["place"], bool(row["retried"])) for row in rows[:last]]
 
     def retry(self, build: str) -> bool:
         """Make a failed or cancelled build one that was just accepted; whether it was one of these.
@@ -230,19 +226,16 @@ class Store:
             self._event(connection, build, "retried", "Somebody asked to build it again.", {})
             return True
 
-    @staticmethod
-    def _same(connection: sa.Connection, identity: str) -> dict[str, Any] | None:
-        """The row of the brief with this identity; an older one has it in its id."""
-        same = (BUILDS.c.identity == identity) | (BUILDS.c.id == f"build-{identity[:32]}")
-        row = connection.execute(sa.select(BUILDS).where(same)).mappings().first()
-        return dict(row) if row is not None else None
+    def _select(self, query: sa.Select[Any]) -> list[Build]:
+        with self.engine.connect() as connection:
+            return [Build.from_row(dict(row)) for row in connection.execute(query).mappings()]
 
     @staticmethod
-    def _one(connection: sa.Connection, build: str) -> dict[str, Any] | None:
-        if "\0" in build:  # Postgres refuses the character itself, before it looks
-            return None
-        row = connection.execute(sa.select(BUILDS).where(BUILDS.c.id == build)).mappings().first()
-        return dict(row) if row is not None else None
+    def _same(connection: sa.Connection, identity: str) -> Build | None:
+        """The build of the brief with this identity. Older rows have the identity in their id."""
+        same = (BUILDS.c.identity == identity) | (BUILDS.c.id == f"build-{identity[:32]}")
+        row = connection.execute(sa.select(BUILDS).where(same)).mappings().first()
+        return Build.from_row(dict(row)) if row is not None else None
 
     # Files, by digest
 
@@ -314,10 +307,10 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def earlier_callback_untried(self, build: Mapping[str, Any]) -> bool:
-        """Whether an earlier build of its repository is done, and its callback was not tried yet."""
+    def earlier_callback_untried(self, build: Build) -> bool:
+        """Whether an earlier build of the repository is done, and its callback was not tried yet."""
         tried = sa.select(ATTEMPTS.c.number).where(ATTEMPTS.c.build == BUILDS.c.id).exists()
-        where = (BUILDS.c.repository == build["repository"]) & (BUILDS.c.finished_s < build["finished_s"])
+        where = (BUILDS.c.repository == build.repository) & (BUILDS.c.finished_s < build.finished_s)
         owed = (BUILDS.c.status == "done") & (BUILDS.c.delivery == "pending")
         with self.engine.connect() as connection:
             return connection.execute(sa.select(BUILDS.c.id).where(where & owed & ~tried).limit(1)).first() is not None

@@ -1,11 +1,14 @@
-"""The story of a build, top to bottom. Each `step` is recorded when it ends; a killed worker's build goes on after it.
+"""The story of a build, from top to bottom. DBOS records each step's result, and a resumed build continues after it.
 
-A step that was killed before it was recorded runs again, so every step looks before it acts. Inputs and records hold
-ids, digests and words only: files are kept by the store, secrets nowhere. Decisions that depend on the clock are steps
-too, so that a resumed build decides as it did before. What comes in: a build's id, and `Steps` that do the work.
+In: a build's id, and `Steps` that do the work. Out: a build that is over, and its callback. Not here: what a step does
+(`steps`), the queues (`queues`), runs that were dropped (`sweeper`).
 
-A build has an outcome, or it has none yet. What says nothing about the build (the process leaves, the disk is full,
-the database is away) is no outcome: the run is `BuildInterrupted`, stays pending, and the sweeper has it go on.
+A step that was killed before it was recorded runs again, so every step looks before it acts. Decisions that depend on
+the clock are steps too, so a resumed build decides as it did before. Inputs and records hold ids, digests and short
+texts. The store keeps files, and nothing keeps secrets.
+
+Some errors say nothing about the build: the process shuts down, the disk is full, the database does not answer. Then
+the run raises `BuildInterrupted` and stays pending. The sweeper puts it back into its queue.
 """
 
 from __future__ import annotations
@@ -13,158 +16,186 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from dbos import DBOS, EnqueueOptions, error
+from dbos import DBOS, error
 
+from service.builds import queues
+from service.builds.build import Build, Candidate
 from service.builds.database import unavailable_reason
 from service.builds.delivery import give_up
 from service.builds.shutdown import BuildInterrupted
 from service.builds.steps import Steps
+from service.errors import BuildError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger("sameboat.builds")
 
-VERSION = "2"  # raise it when the order or meaning of steps changes; builds of other versions begin again
-BUILDS = "builds"
-DELIVERIES = "deliveries"
-WAITING = ("PENDING", "ENQUEUED", "DELAYED")
-"""DBOS' names for a run that is not over."""
 MAX_REPAIRS = 3
-MAX_RUNS = 50  # a build that kills its worker is given up; its deadline has stopped it from asking a model long before
 OUTAGE_S = 5.0
-TURN_S = 0.25  # between looks at whether the rounds before it were called back
+TURN_S = 0.25  # between looks at whether the callbacks of earlier rounds were tried
 SOON_S = 60.0
 
 
-def register(steps: Steps, active: set[str]) -> None:
-    """Make the workflows known to DBOS, with these steps, before its launch. `active` are the runs of this process."""
+class Workflows:
+    """The two workflows of this process. `active` holds the ids of the runs that live in it."""
 
-    def step(name: str, work: Callable[..., T], *values: object) -> T:
-        """Do the work once and record what it gives; a resumed build gets the record."""
-        steps.shutdown.check()
-        return DBOS.run_step({"name": name}, guarded, work, *values)
+    def __init__(self, steps: Steps, active: set[str]) -> None:
+        self.steps = steps
+        self.active = active
 
-    def guarded(work: Callable[..., T], *values: object) -> T:
-        try:
-            return work(*values)
-        except Exception as caught:
-            raise_if_unavailable(caught)
-            raise
+    def register(self) -> None:
+        """Make the workflows known to DBOS. Call it before DBOS is launched."""
 
-    def raise_if_unavailable(caught: Exception) -> None:
-        """Raises BuildInterrupted for an outage, after a while, so that it is not tried again at once."""
-        if what := unavailable_reason(caught):
-            log.warning("a build is interrupted: %s", what)
-            steps.shutdown.sleep(OUTAGE_S)
-            raise BuildInterrupted(what) from caught
+        @DBOS.workflow(name="build", max_recovery_attempts=queues.MAX_RUNS)
+        def build(build_id: str) -> str:
+            with self._running():
+                return self.story(build_id)
 
-    @contextlib.contextmanager
-    def running() -> Iterator[None]:
-        run = str(DBOS.workflow_id)
-        active.add(run)
-        try:
-            yield
-        finally:
-            active.discard(run)
+        @DBOS.workflow(name="deliver", max_recovery_attempts=queues.MAX_RUNS)
+        def deliver(build_id: str, first: int) -> str:
+            with self._running():
+                return self.delivery(build_id, first)
 
-    @DBOS.workflow(name="build", max_recovery_attempts=MAX_RUNS)
-    def build(build: str) -> str:
-        """A brief to a published site."""
-        with running():
-            return story(build)
+    # The stories
 
-    def story(build: str) -> str:
-        if not step("begin", steps.begin, build):
+    def story(self, build: str) -> str:
+        """From a brief to a published site. Returns the last status."""
+        steps, step, candidate_step = self.steps, self._step, self._candidate_step
+        if not self._record("begin", steps.begin, build):
             return "cancelled"
         try:
-            base = step("repository", steps.repository, build)
-            checks = step("checks", steps.checks, build)
-            best = step("make", steps.make, build, base)
-            best = step("verify", steps.verify, build, best, checks)
-            seen = [best["failed"]]
+            step("repository", build, steps.repository)
+            checks = step("checks", build, steps.checks)
+            best = candidate_step("make", build, steps.make)
+            best = candidate_step("verify", build, steps.verify, best, checks)
+            failures = [list(best.failed)]
             for number in range(1, MAX_REPAIRS + 1):
-                if not step(f"go on {number}", steps.go_on, build, best, seen):
+                if not step(f"go on {number}", build, steps.go_on, best, failures):
                     break
-                tried = step(f"repair {number}", steps.repair, build, best, number)
-                if tried is None:  # what could be asked was asked
+                repaired = self._optional_step(f"repair {number}", build, steps.repair, best, number)
+                if repaired is None:  # the model gave no usable answer
                     break
-                tried = step(f"verify {number}", steps.verify, build, tried, checks)
-                seen.append(tried["failed"])
-                best = step(f"choose {number}", steps.choose, build, best, tried)
-            best = step("scan", steps.scan, build, best)
-            pushed = step("push", steps.push, build, base, best)
-            published = step("publish", steps.publish, build, pushed)
-            step("live", steps.live, build, pushed, published)
-            step("finish", steps.finish, build, best, pushed, published)
-        except error.DBOSException:  # about the execution and not about the build: another one owns it now
+                repaired = candidate_step(f"verify {number}", build, steps.verify, repaired, checks)
+                failures.append(list(repaired.failed))
+                best = candidate_step(f"choose {number}", build, steps.choose, best, repaired)
+            best = candidate_step("scan", build, steps.scan, best)
+            pushed = step("push", build, steps.push, best)
+            published = step("publish", build, steps.publish, pushed["commit_sha"])
+            step("live", build, steps.live, pushed["commit_sha"], published["pages_url"])
+            self._record("finish", steps.finish, build, best, {**pushed, **published})
+        except error.DBOSException:  # it concerns the run and not the build: another worker owns the run now
             raise
-        except Exception as caught:  # noqa: BLE001  (whatever ended it, the build says so in words, and is over)
-            raise_if_unavailable(caught)
-            return step("failed", steps.failed, build, str(caught) or type(caught).__name__)
-        guarded(deliver_later, build, "1", 0.0)
+        except Exception as caught:  # noqa: BLE001  (any error ends the build, and becomes its outcome)
+            self._raise_if_unavailable(caught)
+            return self._record("failed", steps.failed, build, str(caught) or type(caught).__name__)
+        self._guarded(queues.deliver_later, build, "1", 0.0)
         return "done"
 
-    @DBOS.workflow(name="deliver", max_recovery_attempts=MAX_RUNS)
-    def deliver(build: str, first: int) -> str:
-        """The callback, until it is delivered or refused: quickly until the deadline, then slowly, then never."""
-        with running():
-            try:
-                return attempts(build, first)
-            except error.DBOSException:
-                raise
-            except Exception as caught:  # noqa: BLE001  (else it would be owed for ever, and never tried again)
-                raise_if_unavailable(caught)
-                return step("given up", give_up, steps.store, build, str(caught) or type(caught).__name__)
+    def delivery(self, build: str, first: int) -> str:
+        """The callback, until it is delivered, refused or given up. Returns its last verdict, or `later`."""
+        try:
+            return self._attempts(build, first)
+        except error.DBOSException:
+            raise
+        except Exception as caught:  # noqa: BLE001  (else the callback would be owed for ever, and never tried again)
+            self._raise_if_unavailable(caught)
+            reason = str(caught) or type(caught).__name__
+            return self._record("given up", give_up, self.steps.store, build, reason)
 
-    def attempts(build: str, number: int) -> str:
-        while number == 1 and not steps.delivery.turn(build):
-            steps.shutdown.sleep(TURN_S)
+    def _attempts(self, build: str, number: int) -> str:
+        delivery, shutdown = self.steps.delivery, self.steps.shutdown
+        while number == 1 and not delivery.turn(self._stored(build)):
+            shutdown.sleep(TURN_S)
         while True:
-            answer = step(f"callback {number}", steps.delivery.callback, build, number)
-            wait = step(f"wait {number}", steps.delivery.wait, build, number, answer)
+            answer = self._delivery_step(f"callback {number}", build, delivery.callback, number)
+            wait = self._delivery_step(f"wait {number}", build, delivery.wait, number, answer)
             if wait is None:
                 return str(answer["verdict"])
             number += 1
             if wait["gap_s"] > SOON_S:  # a run of its own, so that no thread sleeps for hours
                 series = str(DBOS.workflow_id).removeprefix(f"{build}-deliver-").split(".")[0]
-                deliver_later(build, f"{series}.{number}", wait["gap_s"], number)
+                queues.deliver_later(build, f"{series}.{number}", wait["gap_s"], number)
                 return "later"
-            steps.shutdown.sleep_until(wait["until_s"])
+            shutdown.sleep_until(wait["until_s"])
 
+    # How a step runs
 
-def deliver_later(build: str, series: str, delay_s: float, first: int = 1) -> None:
-    """Enqueue the delivery; the same series is the same delivery, however often it is asked for."""
-    options: EnqueueOptions = {
-        "workflow_name": "deliver",
-        "queue_name": DELIVERIES,
-        "workflow_id": f"{build}-deliver-{series}",
-        "app_version": VERSION,
-    }
-    if delay_s > 0:
-        options["delay_seconds"] = delay_s
-    DBOS.enqueue_workflow_with_options(options, build, first)
+    def _step(
+        self, name: str, build: str, work: Callable[Concatenate[Build, P], T], *values: P.args, **named: P.kwargs
+    ) -> T:
+        """Load the build, do the work once, and record its result. A resumed build gets the recorded result."""
+        return self._record(name, lambda: work(self.steps.load(build), *values, **named))
 
+    def _delivery_step(
+        self, name: str, build: str, work: Callable[Concatenate[Build, P], T], *values: P.args, **named: P.kwargs
+    ) -> T:
+        """As `_step`, for a build that is over."""
+        return self._record(name, lambda: work(self._stored(build), *values, **named))
 
-def forget_finished(build: str) -> None:
-    """Delete the build's run if it is over, so that its id is free for another one."""
-    run = DBOS.get_workflow_status(build)
-    if run is not None and run.status not in WAITING:
-        DBOS.delete_workflow(build)
+    def _optional_step(
+        self,
+        name: str,
+        build: str,
+        work: Callable[Concatenate[Build, P], Candidate | None],
+        *values: P.args,
+        **named: P.kwargs,
+    ) -> Candidate | None:
+        """A step whose result is a candidate or None. Its record is JSON."""
 
+        def as_json() -> dict[str, Any] | None:
+            candidate = work(self.steps.load(build), *values, **named)
+            return None if candidate is None else candidate.to_json()
 
-def enqueue(build: str, repository: str, place: int) -> None:
-    """Have the build built; an id that is known already is let be.
+        recorded = self._record(name, as_json)
+        return None if recorded is None else Candidate.from_json(recorded)
 
-    `place` is the build's place among those of its repository, by arrival: DBOS takes the smallest first. Its own time
-    stamps are whole seconds on SQLite, and ties would be broken by the id.
-    """
-    options: EnqueueOptions = {
-        "workflow_name": "build",
-        "queue_name": BUILDS,
-        "workflow_id": build,
-        "app_version": VERSION,
-        "queue_partition_key": repository,  # the rounds of a task never overlap
-        "priority": place,
-    }
-    DBOS.enqueue_workflow_with_options(options, build)
+    def _candidate_step(
+        self,
+        name: str,
+        build: str,
+        work: Callable[Concatenate[Build, P], Candidate],
+        *values: P.args,
+        **named: P.kwargs,
+    ) -> Candidate:
+        """A step whose result is a candidate. Its record is JSON."""
+        return Candidate.from_json(self._record(name, lambda: work(self.steps.load(build), *values, **named).to_json()))
+
+    def _record(self, name: str, work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        """Do the work once and record its result. A resumed build gets the recorded result.
+
+        Raises BuildInterrupted if the process shuts down, or if the database or the disk cannot be used.
+        """
+        self.steps.shutdown.check()
+        return DBOS.run_step({"name": name}, lambda: self._guarded(work, *values, **named))
+
+    def _guarded(self, work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        try:
+            return work(*values, **named)
+        except Exception as caught:
+            self._raise_if_unavailable(caught)
+            raise
+
+    def _raise_if_unavailable(self, caught: Exception) -> None:
+        """Raises BuildInterrupted for an outage, after a wait, so that the run is not tried again at once."""
+        if reason := unavailable_reason(caught):
+            log.warning("a build is interrupted: %s", reason)
+            self.steps.shutdown.sleep(OUTAGE_S)
+            raise BuildInterrupted(reason) from caught
+
+    def _stored(self, build: str) -> Build:
+        """The build, in any status. Raises BuildError if it was deleted."""
+        stored = self.steps.store.build(build)
+        if stored is None:
+            raise BuildError(f"There is no build {build!r} any more.")
+        return stored
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        run = str(DBOS.workflow_id)
+        self.active.add(run)
+        try:
+            yield
+        finally:
+            self.active.discard(run)

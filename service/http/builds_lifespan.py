@@ -34,8 +34,7 @@ PAGE_DEADLINE_S = 60.0  # for one of them to begin
 @contextlib.asynccontextmanager
 async def running(app: FastAPI, settings: Settings, library: Library, engines: Engines) -> AsyncIterator[None]:
     """For the application's lifespan: builds run, and the local forge is served, until it ends."""
-    builds = Builds(settings, library, engines)
-    await builds.start()
+    builds = await Builds.open(settings, library, engines)
     app.state.builds = builds
     sites: SiteServer | None = None
     service: Service | None = getattr(app.state, "service", None)
@@ -52,7 +51,7 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
             hears.cancel()
         if sites is not None:
             await sites.stop()
-        await builds.stop()
+        await builds.close()
         app.state.builds = None
 
 

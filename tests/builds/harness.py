@@ -170,6 +170,15 @@ def brief(evaluator: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def row(name: str, **changes: Any) -> dict[str, Any]:
+    """A row of the table of builds, as `Store.accept` takes it."""
+    return {
+        "id": name, "identity": name, "received_s": 5.0, "deadline_s": 60.0, "payload_sha256": "", "attachments": [],
+        "brief": brief("https://example.com/") | {"secret": ""}, "repository": "app", "enqueued": False,
+        "status": "accepted", "delivery": "none", **changes,
+    }  # fmt: skip
+
+
 def until(what: Callable[[], Any], seconds: float = 240.0) -> Any:
     """Wait for something to become true; the limit only ends a test that would hang."""
     ends = time.monotonic() + seconds

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from service.builds import callback, workflow
+from service.builds import callback, queues
 from service.builds.store import Store
 from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import reached, sent, service
@@ -85,13 +85,13 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.builds.workflow.OUTAGE_S", 0.1)
 
 
-@pytest.mark.parametrize("at", ["service.builds.workflow.deliver_later", "service.builds.store.Store.attempt"])
+@pytest.mark.parametrize("at", ["service.builds.queues.deliver_later", "service.builds.store.Store.attempt"])
 def test_an_outage_between_the_site_and_the_callback_loses_no_callback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: None, at: str
 ) -> None:
     """The disk is full, once, when the delivery is enqueued, or when its attempt is to be remembered."""
     module, _, name = at.rpartition(".")
-    owner = Store if module.endswith("Store") else workflow
+    owner = Store if module.endswith("Store") else queues
     real, full = getattr(owner, name), [sa.exc.OperationalError("", {}, Exception("database or disk is full"))]
 
     def stumbling(*given: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from service.builds import rounds
+from service.builds.build import Build
 from service.builds.generate import EarlierRound, Job
 from service.builds.generate.scaffold import add_scaffold
-from tests.builds.harness import brief, finished, posted, serving, settings_for
+from tests.builds.harness import brief, finished, posted, row, serving, settings_for
 from tests.builds.test_repairs import judged, page
 from tests.scripted import ScriptedEngine
 from tests.servers.evaluator import evaluator
@@ -19,11 +20,13 @@ __all__ = ["judged"]
 TOKEN = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
 
 
-def done(number: int, *outcomes: tuple[str, str, int | None]) -> dict[str, Any]:
-    told = [
+def done(number: int, *outcomes: tuple[str, str, int | None]) -> Build:
+    report = [
         {"said": js, "js": js, "verdict": verdict, "translated": False, "round": of} for js, verdict, of in outcomes
     ]
-    return {"brief": {"round": number, "brief": f"Brief {number}"}, "outcome": {"report": {"outcomes": told}}}
+    content = brief("https://example.com/", round=number, brief=f"Brief {number}")
+    ended = {"base": None, "finished_s": None, "outcome": {"report": {"outcomes": report}}}
+    return Build.from_row(row(f"build-{number}", brief=content, **ended))
 
 
 def test_the_last_rounds_report_says_what_is_asked_again() -> None:
@@ -31,7 +34,7 @@ def test_the_last_rounds_report_says_what_is_asked_again() -> None:
     last = done(
         2, ("a", "passed", 1), ("b", "failed", 1), ("c", "not judged", 1), ("d", "passed", None), ("e", "passed", None)
     )
-    again, more = rounds.checks([done(1), last], [{"js": "d"}])
+    again, more = rounds.checks([done(1), last], ["d"])
     assert [(each["js"], each["round"]) for each in again] == [("e", 2), ("a", 1), ("c", 1)]
     assert more == 0
     assert rounds.checks([], []) == ([], 0)

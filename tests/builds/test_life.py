@@ -5,23 +5,23 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from dbos import DBOS
 
 from service.builds.database import make_engine
 from service.builds.runtime import Builds
-from service.builds.steps import Steps
 from service.builds.store import ATTEMPTS, BLOBS, BUILDS, EVENTS, Store
-from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for, until
+from tests.builds.harness import SECRET, brief, finished, planner, posted, row, serving, settings_for, until
 from tests.builds.processes import commits
 from tests.servers.evaluator import evaluator
 
 BEARER = {"authorization": f"Bearer {SECRET}"}
-BEFORE_THE_PUSH = ("begin", "repository", "checks", "make", "verify", "go_on", "scan", "push")
+BEFORE_THE_PUSH = ("begin", "repository", "checks", "make", "verify", "go on 1", "scan", "push")
 BEHIND_IT = ("publish", "live", "finish")
 PHASES = (*BEFORE_THE_PUSH, *BEHIND_IT)
 
@@ -54,17 +54,18 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.held: str | None = None
         self.there, self.go = threading.Event(), threading.Event()
-        for name in PHASES:
-            monkeypatch.setattr(Steps, name, self._held(name, getattr(Steps, name)))
+        real = DBOS.run_step
 
-    def _held(self, name: str, real: Any) -> Any:
-        def step(*given: Any) -> Any:
-            if name == self.held:
-                self.there.set()
-                self.go.wait(60)
-            return real(*given)
+        def run_step(options: Any, work: Callable[[], Any]) -> Any:
+            def held() -> Any:
+                if options["name"] == self.held:
+                    self.there.set()
+                    self.go.wait(60)
+                return work()
 
-        return step
+            return real(options, held)
+
+        monkeypatch.setattr(DBOS, "run_step", run_step)
 
     def hold(self, name: str) -> None:
         """From now on this one is held."""
@@ -88,7 +89,7 @@ def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate)
     with evaluator() as judge, serving(settings_for(state), planner()) as client:
         for phase in PHASES:
             gate.hold(phase)
-            build = posted(client, brief(judge.url, task=f"task-{phase}"))["job_id"]
+            build = posted(client, brief(judge.url, task=f"task-{phase.replace(' ', '-')}"))["job_id"]
             assert gate.there.wait(60), phase
             said = client.post(f"/builds/{build}/cancel", headers=BEARER)
             assert said.status_code == 202, phase
@@ -97,7 +98,10 @@ def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate)
             assert finished(client, build)["status"] == "cancelled", phase
             assert client.post(f"/builds/{build}/cancel", headers=BEARER).json()["status"] == "cancelled"
         gate.held = None
-        nexts = [posted(client, brief(judge.url, task=f"task-{each}", nonce="2"))["job_id"] for each in PHASES]
+        nexts = [
+            posted(client, brief(judge.url, task=f"task-{each.replace(' ', '-')}", nonce="2"))["job_id"]
+            for each in PHASES
+        ]
         assert {finished(client, each)["status"] for each in nexts} == {"done"}
         assert [each.body["nonce"] for each in judge.heard] == ["2"] * len(PHASES)
     assert sorted(len(each) for each in commits(state)) == [1] * len(BEFORE_THE_PUSH) + [2] * len(BEHIND_IT)
@@ -121,7 +125,7 @@ def test_a_retry_that_was_stored_and_not_enqueued_is_built(
         gate.go.set()
         assert finished(client, build)["status"] == "cancelled"
         gate.held = None
-        monkeypatch.setattr(Builds, "_enqueue", lambda self, row: None)
+        monkeypatch.setattr(Builds, "_enqueue", lambda self, build: None)
         until(lambda: client.post(f"/builds/{build}/retry", headers=BEARER).status_code == 202)
         assert finished(client, build)["status"] == "done"
 
@@ -132,7 +136,7 @@ def test_a_cancelled_build_can_be_had_again(tmp_path: Path, gate: Gate) -> None:
     with evaluator() as judge, serving(settings_for(state), planner()) as client:
         for phase in ("begin", "make", "publish"):
             gate.hold(phase)
-            build = posted(client, brief(judge.url, task=f"task-{phase}"))["job_id"]
+            build = posted(client, brief(judge.url, task=f"task-{phase.replace(' ', '-')}"))["job_id"]
             assert gate.there.wait(60), phase
             client.post(f"/builds/{build}/cancel", headers=BEARER)
             gate.go.set()
@@ -172,12 +176,8 @@ def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: 
     """Events (exchanges too), evidence and attempts go with a finished build; what is not over stays, even if old."""
     now = time.time()
     for name, finished_s in (("old", now - 100), ("owed", now - 100), ("new", now - 1), ("running", None)):
-        row: dict[str, Any] = {
-            "id": name, "identity": name, "received_s": now - 1000, "deadline_s": 600, "brief": {},
-            "payload_sha256": "", "attachments": [], "repository": name,
-            "enqueued": True, "status": "running", "delivery": "none",
-        }  # fmt: skip
-        store.accept(row, {"screenshot.png": name.encode()})
+        values = row(name, received_s=now - 1000, repository=name, enqueued=True, status="running")
+        store.accept(values, {"screenshot.png": name.encode()})
         store.event(name, "exchange", "A model was asked.", answer="x")
         store.attempt(name, 200, "delivered", "thank you")
         if finished_s is not None:

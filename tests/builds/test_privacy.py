@@ -13,11 +13,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from service.builds import store as stores
 from service.builds.brief import Brief
 from service.builds.database import database_url, make_engine
 from service.builds.store import Store
 from tests.builds.harness import SECRET, brief, finished, planner, posted, serving, settings_for
+from tests.builds.harness import row as stored_row
 from tests.servers.evaluator import evaluator
 
 pytestmark = pytest.mark.usefixtures("no_browser")
@@ -75,11 +75,9 @@ def store(tmp_path: Path, database: dict[str, str]) -> Iterator[Store]:
 
 
 def row(build: str, **more: Any) -> dict[str, Any]:
-    given = brief("https://example.com/") | {"secret": ""}
-    return {
-        "id": build, "received_s": 1.0, "deadline_s": 600, "brief": given, "payload_sha256": "", "attachments": [],
-        "repository": "app", "enqueued": True, "status": "done", "delivery": "delivered", "finished_s": 2.0, **more,
-    }  # fmt: skip
+    values = stored_row(build, enqueued=True, status="done", delivery="delivered", finished_s=2.0)
+    del values["identity"]  # older rows have none
+    return values | more
 
 
 def insert(store: Store, values: dict[str, Any]) -> None:
@@ -98,10 +96,10 @@ def test_a_database_of_an_earlier_version_is_taken_over_as_it_is(store: Store) -
     for _ in range(2):
         store.create()
     again = store.accept(row("build-new", identity=identity), {})
-    assert (again["id"], stores.public_id(again)) == (old, old)
+    assert (again.id, again.public_id) == (old, old)
     other = store.accept(row("build-new", identity="0" * 64), {})
-    assert other["id"] == "build-new" != stores.public_id(other)
-    assert store.accept(row("build-third", identity="0" * 64), {})["id"] == "build-new"
+    assert other.id == "build-new" != other.public_id
+    assert store.accept(row("build-third", identity="0" * 64), {}).id == "build-new"
     with pytest.raises(sa.exc.IntegrityError):
         insert(store, row("build-fourth", identity="0" * 64))
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from service.builds import callback, runtime, sweeper, workflow
+from service.builds import callback, queues, sweeper
+from service.builds.build import Build
 from service.builds.database import make_engine
 from service.builds.delivery import Delivery
 from service.builds.ssrf import AllowedAddresses
 from service.builds.store import Store
-from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
+from tests.builds.harness import brief, finished, planner, posted, row, serving, settings_for, until
 from tests.builds.processes import commits
 from tests.servers.evaluator import evaluator
 
@@ -53,7 +54,7 @@ def test_a_callback_that_is_late_is_not_overtaken_by_the_next_rounds(
         begun.wait(60)
         second = posted(client, brief(judge.url, round=2, nonce="n2"))["job_id"]
         until(lambda: client.get(f"/builds/{second}").json()["status"] == "done")
-        time.sleep(3 * runtime.POLL_S)  # it is taken from its queue
+        time.sleep(3 * queues.POLL_S)  # it is taken from its queue
         go.set()
         assert [finished(client, build)["delivery"] for build in (first, second)] == ["delivered", "delivered"]
     assert [heard.body["round"] for heard in judge.heard] == [1, 2]
@@ -67,12 +68,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.engine.dispose()
 
 
-def accept(store: Store, name: str, **more: Any) -> None:
-    row: dict[str, Any] = {
-        "id": name, "identity": name, "deadline_s": 60.0, "brief": {}, "payload_sha256": "", "attachments": [],
-        "enqueued": False, "status": "accepted", "delivery": "none", "received_s": 5.0, "repository": "app",
-    }  # fmt: skip
-    store.accept(row | more, {})
+def stored(store: Store, name: str) -> Build:
+    build = store.build(name)
+    assert build is not None
+    return build
 
 
 def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_after_it(
@@ -80,22 +79,21 @@ def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_af
 ) -> None:
     """The process ended between the two; the next brief of the task does not overtake."""
     sent: list[tuple[str, int]] = []
-    monkeypatch.setattr(workflow, "enqueue", lambda build, repository, place: sent.append((build, place)))
+    monkeypatch.setattr(queues, "enqueue_run", lambda build, repository, place: sent.append((build, place)))
     over: list[str] = []
-    monkeypatch.setattr(workflow, "forget_finished", over.append)
+    monkeypatch.setattr(queues, "forget_finished", over.append)
     for identifier, repository in (("z", "app"), ("other", "else"), ("m", "app"), ("a", "app")):
-        accept(store, identifier, repository=repository)
-    looks = sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)
-    looks.enqueue("m", "app")
+        store.accept(row(identifier, repository=repository), {})
+    queues.enqueue(store, "m", "app")
     assert [build for build, _ in sent] == ["z", "m"]
-    looks.enqueue("a", "app")
+    queues.enqueue(store, "a", "app")
     assert [build for build, _ in sent] == ["z", "m", "a"]
     places = [place for _, place in sent]
     assert places == sorted(set(places))
     assert store.retry("m") is False  # it is neither failed nor cancelled
     store.update("z", status="failed")
     assert store.retry("z") is True
-    looks.enqueue("z", "app")
+    queues.enqueue(store, "z", "app")
     assert sent[-1][0] == "z"
     assert over == ["z"]  # only what is tried again can have a run that is over
     assert sent[-1][1] > max(places)
@@ -111,25 +109,30 @@ def test_a_round_waits_for_the_first_callbacks_before_it_and_not_beyond_its_own_
         ("late", 4.0, {"received_s": now_s - 59}),
         ("third", 5.0, {"received_s": now_s}),
     ):
-        accept(store, name, **({"status": "done", "delivery": "pending", "finished_s": finished_s} | more))
+        ended = {"status": "done", "delivery": "pending", "finished_s": finished_s}
+        store.accept(row(name, **(ended | more)), {})
     delivery = Delivery(store, None, AllowedAddresses(""))
-    turns = {name: delivery.turn(name) for name in ("elsewhere", "first", "second", "late", "third")}
+
+    def turn(name: str) -> bool:
+        return delivery.turn(stored(store, name))
+
+    turns = {name: turn(name) for name in ("elsewhere", "first", "second", "late", "third")}
     assert turns == {"elsewhere": True, "first": True, "second": False, "late": True, "third": False}
     store.attempt("first", 503, "again", "it was tried, and may fail for days")
-    assert (delivery.turn("second"), delivery.turn("third")) == (True, False)
+    assert (turn("second"), turn("third")) == (True, False)
     store.attempt("second", 200, "delivered", "")
     store.update("late", delivery="dead")
-    assert delivery.turn("third")
+    assert turn("third")
 
 
 def test_a_build_that_is_given_up_after_its_end_is_called_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever worked on it died too often, the last time between its end and its callback."""
     for name, status, owed in (("done", "done", "pending"), ("told", "done", "delivered"), ("open", "running", "none")):
-        accept(store, name, status=status, delivery=owed)
+        store.accept(row(name, status=status, delivery=owed), {})
     given_up = [SimpleNamespace(workflow_id=name) for name in ("done", "told", "open", "forgotten")]
     monkeypatch.setattr(sweeper, "DBOS", SimpleNamespace(list_workflows=lambda **_: given_up))
     sent: list[str] = []
-    monkeypatch.setattr(workflow, "deliver_later", lambda build, series, delay_s: sent.append(f"{build} {series}"))
-    sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)._dead_letters()
+    monkeypatch.setattr(queues, "deliver_later", lambda build, series, delay_s: sent.append(f"{build} {series}"))
+    sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)._end_given_up()
     assert sent == ["done 1"]
-    assert [(store.build(name) or {})["status"] for name in ("done", "told", "open")] == ["done", "done", "failed"]
+    assert [stored(store, name).status for name in ("done", "told", "open")] == ["done", "done", "failed"]

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from service.builds.brief import Brief
+from service.builds.build import Build
 from service.builds.forge import ForgeError
 from service.builds.forge.local import LocalForge
 from service.builds.generate.model_client import Caps, ModelClient
@@ -64,10 +66,10 @@ def test_cancelled_between_two_checks_the_next_one_is_not_translated(
     """No model is asked any more for a build that nobody wants."""
     real = Steps._translated
 
-    def cancelling(self: Steps, build: str, said: str) -> str | None:
-        found = real(self, build, said)
-        self.store.transition(build, "cancelling", expected=("running",))
-        return found
+    def cancelling(self: Steps, build: Build, sentence: str) -> str | None:
+        code = real(self, build, sentence)
+        self.store.transition(build.id, "cancelling", expected=("running",))
+        return code
 
     monkeypatch.setattr(Steps, "_translated", cancelling)
     engine = writer()
@@ -120,12 +122,22 @@ def test_what_ends_a_build_is_told_without_a_secret(tmp_path: Path, monkeypatch:
         assert CANARY not in client.get(f"/builds/{build}/events").text
 
 
-def test_a_brief_that_comes_as_the_process_leaves_is_stored_all_the_same(tmp_path: Path) -> None:
-    """Whoever would enqueue it is gone already; the sweeper of the next process does."""
+def test_a_brief_that_comes_during_the_shutdown_is_stored_all_the_same(tmp_path: Path) -> None:
+    """The thread that would enqueue it has ended. The sweeper of the next process does."""
     settings = settings_for(tmp_path / "state")
-    builds = Builds(settings, Library(settings.data_dir), Engines(settings))
-    builds._enqueuers.shutdown()
-    builds._enqueue({"id": "build-1", "repository": "app-1"})
+
+    async def submitted_late() -> Build | None:
+        builds = await Builds.open(settings, Library(settings.data_dir), Engines(settings))
+        try:
+            builds.begin_shutdown()
+            builds._enqueuers.shutdown(wait=True)
+            return builds.store.build(builds.submit(Brief(**brief("https://example.com/")))["id"])
+        finally:
+            await builds.close()
+
+    build = asyncio.run(submitted_late())
+    assert build is not None
+    assert (build.status, build.enqueued) == ("accepted", False)
 
 
 def test_an_outage_while_a_model_answers_withdraws_the_question() -> None:

@@ -25,13 +25,13 @@ from dbos import DBOS
 from dulwich.refs import DiskRefsContainer
 from dulwich.repo import Repo
 
-from service.builds import callback, runtime, sweeper, workflow
+from service.builds import callback, queues, startup, sweeper
 from service.builds.store import Store
 from tests.builds.harness import app_for, engine_for, settings_for
 
 EFFECTS: dict[str, tuple[Any, str]] = {
     "stored": (Store, "accept"),
-    "enqueued": (workflow, "enqueue"),
+    "enqueued": (queues, "enqueue_run"),
     "init": (Repo, "init_bare"),
     "kept": (Store, "put_files"),
     "ref": (DiskRefsContainer, "add_if_new"),
@@ -94,8 +94,8 @@ def serve(state: Path, port: int, pages: int, points: str) -> None:
     sweeper.SILENT_S = float(os.environ.get("TEST_SILENT_S", sweeper.SILENT_S))
     sweeper.BEAT_S = min(sweeper.BEAT_S, sweeper.SILENT_S / 4)
     if not os.environ.get("TEST_BROWSER"):
-        runtime.find_browser = lambda setting: (None, "left out of this test")
-    workflow.VERSION = os.environ.get("TEST_VERSION", workflow.VERSION)
+        startup.find_browser = lambda setting: (None, "left out of this test")
+    queues.VERSION = os.environ.get("TEST_VERSION", queues.VERSION)
     settings = settings_for(state, port=port, pages_port=pages)
     uvicorn.run(app_for(settings, engine_for(state)), host="127.0.0.1", port=port, log_level="warning")
 

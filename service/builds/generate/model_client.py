@@ -24,7 +24,7 @@ from service.builds.budget import Budget
 from service.builds.generate import timed_answer
 from service.builds.generate.providers import Provider
 from service.builds.shutdown import ShutdownSignal
-from service.builds.store import OPEN, Store
+from service.builds.store import Store
 from service.errors import (
     BuildError,
     DeadlineExceeded,
@@ -232,8 +232,8 @@ class ModelClient:
         try:
             while not concurrent.futures.wait([future], LOOK_S).done:
                 self.shutdown.check_grace()
-                row = self.store.build(build)
-                if row is None or row["status"] not in OPEN:
+                current = self.store.build(build)
+                if current is None or not current.active:
                     raise BuildError("The build was cancelled.")
                 if time.monotonic() > ends:
                     raise DeadlineExceeded("The model did not answer within the build's time.")

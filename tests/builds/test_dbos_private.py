@@ -1,0 +1,78 @@
+"""DBOS' private API is as this service uses it. A new release that changes it fails here first."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from dbos import DBOS, DBOSConfig, _dbos, _sys_db
+
+from service.builds import dbos_private
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[None]:
+    config: DBOSConfig = {
+        "name": "private",
+        "system_database_url": f"sqlite:///{tmp_path / 'dbos.sqlite'}",
+        "enable_otlp": False,
+        "log_level": "WARNING",
+    }
+    DBOS(config=config)
+    DBOS.launch()
+    try:
+        yield
+    finally:
+        DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
+
+
+def test_the_private_functions_have_the_known_parameters() -> None:
+    assert list(inspect.signature(_dbos._get_dbos_instance).parameters) == []
+    requeue = inspect.signature(_sys_db.SystemDatabase.reenqueue_for_recovery)
+    assert list(requeue.parameters) == ["self", "workflow_id", "executor_ids", "recovery_queue_name"]
+
+
+@pytest.mark.usefixtures("launched")
+def test_running_workflows_are_listed_and_polling_ends() -> None:
+    """A workflow is listed while it runs. After `stop_polling` no thread of DBOS looks for work."""
+    inside, go = threading.Event(), threading.Event()
+
+    @DBOS.workflow(name="waits")
+    def waits() -> None:
+        inside.set()
+        go.wait(60)
+
+    handle = DBOS.start_workflow(waits)
+    assert inside.wait(60)
+    assert dbos_private.running() == [handle.workflow_id]
+    go.set()
+    handle.get_result()
+    dbos_private.stop_polling()
+    instance = _dbos._get_dbos_instance()
+    assert instance.background_thread_stop_events
+    assert all(event.is_set() for event in instance.background_thread_stop_events)
+
+
+@pytest.mark.usefixtures("launched")
+def test_a_run_that_is_not_pending_there_is_not_put_back() -> None:
+    assert dbos_private.requeue("no-such-run", "nobody", "builds") is False
+
+
+def test_private_names_of_dbos_are_used_in_one_file() -> None:
+    users = {
+        path.name
+        for path in (ROOT / "service").rglob("*.py")
+        if "dbos._" in (text := path.read_text(encoding="utf-8")) or "_sys_db" in text
+    }
+    assert users == {"dbos_private.py"}
+
+
+def test_the_next_major_version_of_dbos_is_excluded() -> None:
+    assert '"dbos>=3.4,<4"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert version("dbos").startswith("3.")
