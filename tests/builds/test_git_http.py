@@ -284,6 +284,7 @@ def test_a_submodule_that_somebody_pushed_is_no_file_and_no_error(forge: LocalFo
         for path in ("git/app/files/part", "git/app/files/part/x", "pages/app/part/", "pages/app/part/x"):
             assert httpx.get(f"{url}/{path}").status_code == 404, path
         assert httpx.get(f"{url}/git/app").status_code == 200
+    assert forge.read("app", tip.id.decode()).keys() == {"index.html"}
 
 
 def test_an_empty_repository_has_a_page_too(forge: LocalForge) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from service.builds.forge import Commit, ForgeError, objects
+from service.builds.forge import Commit, ForgeError, git_http, objects
 from service.builds.forge.git_http import git_app
-from service.builds.forge.local import STALE_S, LocalForge
+from service.builds.forge.local import ABANDONED_S, LocalForge
 from service.builds.forge.serve import HEADERS, pages_app
 from tests.builds.harness import free_port
 
@@ -120,11 +123,11 @@ def test_a_name_that_is_none_is_refused(forge: LocalForge, name: str) -> None:
 
 
 def locked(forge: LocalForge, name: str, age_s: float) -> list[Path]:
-    """Git's locks as a writer leaves them that was killed so long ago: of both refs and of an object."""
+    """Git's locks as a writer leaves them: of both refs and of an object, made so many seconds ago."""
     path = forge.path(name)
     sha = objects.objects_of(commit(FILES)).commit.id.decode()
     places = [
-        path / f"{each}.lock" for each in ("refs/heads/main", "refs/sameboat/published", f"objects/{sha[:2]}/{sha[2:]}")
+        path / f"{part}.lock" for part in ("refs/heads/main", "refs/sameboat/published", f"objects/{sha[:2]}/{sha[2:]}")
     ]
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -133,31 +136,96 @@ def locked(forge: LocalForge, name: str, age_s: float) -> list[Path]:
     return places
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from service.builds.forge.local import LocalForge
+
+forge = LocalForge(Path(sys.argv[1]), "http://git.invalid", "http://pages.invalid")
+with forge.only_writer("app"):
+    for place in sys.argv[2:]:
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        Path(place).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_writer(forge: LocalForge) -> None:
+    """A process that is killed while it holds the forge's lock and git's locks."""
+    places = locked(forge, "app", 0)
+    for place in places:
+        place.unlink()
+    done = subprocess.run([sys.executable, "-c", KILLED, str(forge.root), *map(str, places)])
+    assert done.returncode == -signal.SIGKILL
+    assert all(place.exists() for place in places)
+
+
 def test_the_locks_of_a_writer_that_was_killed_stop_nobody(forge: LocalForge, tmp_path: Path) -> None:
-    """Neither the build that goes on nor the next round nor a person's push."""
+    """Neither the build that goes on nor the next round nor a person's push, and without any waiting."""
     forge.ensure("app", "d")
-    locked(forge, "app", 2 * STALE_S)
+    killed_writer(forge)
     first = publish(forge)
-    locked(forge, "app", 2 * STALE_S)
+    killed_writer(forge)
     second = publish(forge, files=FILES | {"app.js": b"2"})
     page = forge.published("app", "app.js")
     assert (page.data if page else None) == b"2"
     with served(forge) as url:
         git(tmp_path, "clone", "--quiet", f"{url}/git/app.git", "theirs")
         git(tmp_path / "theirs", "commit", "--quiet", "--allow-empty", "--message", "theirs")
-        locked(forge, "app", 2 * STALE_S)
+        killed_writer(forge)
         pushed = git(tmp_path / "theirs", "push", "--quiet", "origin", "HEAD:main", token=TOKEN)
     assert pushed.returncode == 0, pushed.stderr
     assert git(forge.path("app"), "rev-list", "main").stdout.split()[1:] == [second, first]
 
 
-def test_a_lock_that_somebody_may_hold_is_waited_for(forge: LocalForge) -> None:
+@pytest.mark.parametrize("age_s", [0.0, ABANDONED_S / 2])
+def test_a_lock_that_another_program_may_hold_is_waited_for(forge: LocalForge, age_s: float) -> None:
+    """However slow the other program is, up to the time after which a lock counts as abandoned."""
     forge.ensure("app", "d")
-    places = locked(forge, "app", 0)
-    with pytest.raises(ForgeError, match="Somebody else is writing") as refused:
-        forge.push("app", commit(FILES))
-    assert refused.value.wait_s
+    places = locked(forge, "app", age_s)
+    for _ in range(2):
+        with pytest.raises(ForgeError, match="Somebody else is writing") as refused:
+            forge.push("app", commit(FILES))
+        assert refused.value.wait_s
     assert all(place.exists() for place in places)
+
+
+def test_a_lock_that_no_program_can_still_hold_is_removed(forge: LocalForge) -> None:
+    forge.ensure("app", "d")
+    locked(forge, "app", 2 * ABANDONED_S)
+    publish(forge)
+
+
+def test_a_build_waits_for_a_push_over_http_however_long_it_takes(forge: LocalForge, tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """The push holds git's lock for longer than any age would allow, and nobody removes it."""
+    first = publish(forge)
+    begun, go_on = threading.Event(), threading.Event()
+    plain = git_http._dulwich
+
+    def slow(*words: Any, pushes: bool) -> Any:
+        if pushes and words[1]["PATH_INFO"].endswith("git-receive-pack"):
+            lock = locked(forge, "app", 2 * ABANDONED_S)[0]
+            begun.set()
+            assert go_on.wait(30)
+            assert lock.exists(), "the build removed the lock of a push that goes on"
+            for place in locked(forge, "app", 0):
+                place.unlink()
+        return plain(*words, pushes=pushes)
+
+    monkeypatch.setattr(git_http, "_dulwich", slow)
+    with served(forge) as url, ThreadPoolExecutor() as threads:
+        git(tmp_path, "clone", "--quiet", f"{url}/git/app.git", "theirs")
+        git(tmp_path / "theirs", "commit", "--quiet", "--allow-empty", "--message", "theirs")
+        theirs = threads.submit(git, tmp_path / "theirs", "push", "--quiet", "origin", "HEAD:main", token=TOKEN)
+        assert begun.wait(30)
+        ours = threads.submit(forge.push, "app", commit(FILES | {"app.js": b"2"}, first))
+        with pytest.raises(TimeoutError):
+            ours.result(0.3)
+        go_on.set()
+        assert theirs.result(30).returncode == 0
+        with pytest.raises(ForgeError, match="history is never rewritten"):
+            ours.result(30)
 
 
 # Git over HTTP

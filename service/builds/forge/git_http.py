@@ -259,9 +259,13 @@ def _answered(
             data = unpacked(data, MOST_PUSHED_BYTES if pushes else MOST_ASKED_BYTES, work)
         if known["rest"] == "git-upload-pack":
             check_asked(data)
-        if known["rest"] == "git-receive-pack":
-            forge.unlock(known["name"])
-        return _dulwich(backend, _environ(request, known, data, work), work, pushes=pushes)
+        environ = _environ(request, known, data, work)
+        if known["rest"] != "git-receive-pack":
+            return _dulwich(backend, environ, work, pushes=pushes)
+        if not forge.path(known["name"]).exists():
+            raise NotGitRepository(known["name"])
+        with forge.only_writer(known["name"]):
+            return _dulwich(backend, environ, work, pushes=pushes)
     except NotGitRepository:
         return PlainTextResponse("There is no such repository.", 404)
     except RequestTooLarge as error:

@@ -1,12 +1,15 @@
 """The local forge: bare repositories by dulwich, and for each the commit that is published.
 
-What comes in: a directory and the two public URLs. What goes out: commits and URLs. The published commit is a ref,
-`refs/sameboat/published`, so publishing is atomic and the site is always a whole commit. Serving is `serve.py`'s work.
+In: a directory and the two public URLs. Out: commits and URLs. The published commit is a ref,
+`refs/sameboat/published`, so publishing is atomic and a site is always one whole commit.
+
+Not here: serving the sites (`serve`) and git over HTTP (`git_http`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shutil
 import stat
@@ -29,12 +32,12 @@ from service.builds.forge.sites import SiteAddresses
 HEAD = Ref(f"refs/heads/{BRANCH}".encode())
 PUBLISHED = Ref(b"refs/sameboat/published")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
-STALE_S = 5.0  # git holds its locks for milliseconds: an older one is of a process that was killed
+ABANDONED_S = 3600.0  # git holds its locks for milliseconds, so an older one has no living holder
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A published file: which it is, its bytes, and the SHA-1 by which git knows them."""
+    """A published file: its path, its bytes, and its blob's SHA-1."""
 
     path: str
     data: bytes
@@ -44,7 +47,7 @@ class PublishedFile:
 class LocalForge:
     """Repositories in `root`, cloned from `git_url`, published under `pages_url`.
 
-    `pages_url` may begin with `*.`; then each site has a host name of its own.
+    If `pages_url` begins with `*.`, each site has a host name of its own.
     """
 
     def __init__(self, root: Path, git_url: str, pages_url: str) -> None:
@@ -57,25 +60,33 @@ class LocalForge:
         return [path.name.removesuffix(".git") for path in self.root.glob("*.git")]
 
     def path(self, name: str) -> Path:
-        """The bare repository's directory. Raises ForgeError for a name that is none."""
+        """The bare repository's directory, which may not exist yet.
+
+        Raises:
+            ForgeError: if the name is not valid.
+        """
         if not NAME.fullmatch(name):
             raise ForgeError(f"{name!r} is not a repository's name.")
         return self.root / f"{name}.git"
 
     def open(self, name: str) -> Repo:
-        """The repository. Raises ForgeError when there is none."""
+        """The repository.
+
+        Raises:
+            ForgeError: if it does not exist.
+        """
         try:
             return Repo(str(self.path(name)))
         except NotGitRepository:
             raise ForgeError(f"There is no repository {name!r}.") from None
 
     def ensure(self, name: str, description: str) -> Repository:
-        """Make it if it is missing; two workers at a time make one."""
+        """Create the repository if it is missing. Two workers at the same time create one."""
         path = self.path(name)
         private_files.folder(self.root)
         with file_lock.hold(path.with_suffix(".lock")):
             if not path.exists():
-                # Made beside its place and moved there whole: a worker that dies in between leaves only rubbish.
+                # Created beside its place and moved there whole: a worker that dies in between leaves no half of one.
                 fresh = path.with_suffix(".new")
                 shutil.rmtree(fresh, ignore_errors=True)
                 fresh.mkdir()
@@ -87,23 +98,27 @@ class LocalForge:
         return Repository(name, f"{self.git_url}/{name}.git", head.decode() if head else None)
 
     def read(self, name: str, sha: str) -> Files:
-        """Every file of a commit."""
+        """Every regular file of a commit. Submodules and symbolic links are left out, as on GitHub."""
         with self.open(name) as repo:
             commit = repo[ObjectID(sha.encode())]
             assert isinstance(commit, GitCommit)
             return {
                 (entry.path or b"").decode(): repo[entry.sha].data
                 for entry in repo.object_store.iter_tree_contents(commit.tree)
-                if entry.sha is not None
+                if entry.sha is not None and stat.S_ISREG(entry.mode or 0)
             }
 
     def push(self, name: str, commit: Commit) -> str:
-        """Write the commit and move the branch forward to it. A commit that is already there is left alone."""
-        made = objects.objects_of(commit)
+        """Write the commit and move the branch forward to it. A commit that is already there is left alone.
+
+        Raises:
+            ForgeError: if the branch is not at the commit's parent, or if a git process holds git's lock.
+        """
+        new = objects.objects_of(commit)
         with self._writing(name) as repo:
             head = repo.refs.read_ref(HEAD)
-            if head == made.commit.id:
-                return made.sha
+            if head == new.commit.id:
+                return new.sha
             expected = commit.parent.encode() if commit.parent else None
             if head != expected:
                 raise ForgeError(
@@ -111,60 +126,73 @@ class LocalForge:
                     f"{commit.parent or 'nothing'} was edited; history is never rewritten."
                 )
             store = repo.object_store
-            for each in (*made.contents, *made.trees, made.commit):  # the commit last: what it names is there
-                store.add_object(each)
+            for item in (*new.contents, *new.trees, new.commit):  # the commit comes last: its objects are there
+                store.add_object(item)
             refs = repo.refs
-            tip = made.commit.id
+            tip = new.commit.id
             moved = refs.set_if_equals(HEAD, expected, tip) if expected else refs.add_if_new(HEAD, tip)
             if not moved:
                 raise ForgeError(f"The branch of {name} moved during the push.", wait_s=1.0)
-            return made.sha
+            return new.sha
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
-        """Serve this commit from now on."""
+        """Serve this commit from now on, and give the site's URL. `timeout_s` is not needed here."""
         with self._writing(name) as repo:
             repo.refs.set_if_equals(PUBLISHED, None, ObjectID(sha.encode()))
         return self.sites.url(name)
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Repo]:
-        """The repository, for one of our writers at a time. Raises ForgeError where somebody else holds git's lock."""
-        with file_lock.hold(self.path(name).with_suffix(".lock")), self.open(name) as repo:
-            self.unlock(name)
+        """The repository, with the right to write to it. Raises ForgeError if a git process holds git's lock."""
+        with self.only_writer(name), self.open(name) as repo:
             try:
                 yield repo
             except FileLocked:
                 raise ForgeError(f"Somebody else is writing to {name}.", wait_s=1.0) from None
 
-    def unlock(self, name: str) -> None:
-        """Remove the locks of processes that were killed while they wrote an object or a ref.
+    @contextlib.contextmanager
+    def only_writer(self, name: str) -> Iterator[None]:
+        """One writer at a time, among all threads and processes of the service, pushes over HTTP included.
 
-        Git's locks are files beside what is written; nobody but their makers removes them.
+        A writer that is killed leaves git's lock files behind, and its mark. The next writer finds the mark and removes
+        the lock files that are younger than it: their holder is dead, because the kernel gave its lock to us. A lock
+        file of another program is left alone.
         """
-        for lock in self.path(name).rglob("*.lock"):
-            with contextlib.suppress(FileNotFoundError):  # it was somebody's
-                if time.time() - lock.stat().st_mtime > STALE_S:
-                    lock.unlink()
+        path = self.path(name)
+        mark = path.with_suffix(".writing")
+        with file_lock.hold(path.with_suffix(".lock")):
+            died_s = mark.stat().st_mtime if mark.exists() else math.inf
+            for lock in path.rglob("*.lock"):
+                with contextlib.suppress(FileNotFoundError):  # another program has just released it
+                    begun_s = lock.stat().st_mtime
+                    if begun_s >= died_s or time.time() - begun_s > ABANDONED_S:
+                        lock.unlink()
+            mark.unlink(missing_ok=True)
+            mark.touch()  # its time is this writer's beginning
+            try:
+                yield
+            finally:
+                mark.unlink()
 
     def published(self, name: str, path: str) -> PublishedFile | None:
-        """A published file, or None; a folder's is its `index.html`.
+        """A published file, or None. A folder answers with its `index.html`.
 
-        Everything of one call is of one commit, whatever is published meanwhile.
+        One call reads one commit, even if another one is published meanwhile.
         """
         with self.open(name) as repo:
-            sha = repo.refs.read_ref(PUBLISHED)
-            if sha is None:
+            published = repo.refs.read_ref(PUBLISHED)
+            if published is None:
                 return None
-            commit = repo[ObjectID(sha)]
+            commit = repo[ObjectID(published)]
             assert isinstance(commit, GitCommit)
-            wanted = path.strip("/")
-            for candidate in (wanted, f"{wanted}/index.html") if wanted else ("index.html",):
+            path = path.strip("/")
+            for candidate in (path, f"{path}/index.html") if path else ("index.html",):
                 try:
-                    mode, found = repo.object_store[commit.tree].lookup_path(
+                    mode, sha = repo.object_store[commit.tree].lookup_path(
                         repo.object_store.__getitem__, candidate.encode()
                     )
                 except (KeyError, NotTreeError, SubmoduleEncountered):
                     continue
                 if stat.S_ISREG(mode):
-                    return PublishedFile(candidate, repo[found].data, found.decode())
+                    return PublishedFile(candidate, repo[sha].data, sha.decode())
             return None
