@@ -1,1 +1,1 @@
-"""What turns a request into tokens: `local` (llama.cpp in its own process) or `remote` (an OpenAI-compatible URL)."""
+"""Engines turn a request into tokens: `local` (llama.cpp in its own process) or `remote` (an OpenAI-compatible URL)."""

@@ -1,8 +1,9 @@
-"""OpenAI's API as its clients see it: a request as path and body, and an answer as its events arrive.
+"""OpenAI's API from the client's side: a request becomes path and body, events become an answer.
 
-What comes in: requests, events. What goes out: JSON values, chunks, and what an answer is made of. Servers fail open,
-so what was asked for is looked for in what came: a schema, log-probabilities. It knows no connections and no retries.
+In: requests, events. Out: JSON values, chunks, the parts of an answer.
+Not here: connections, retries.
 
+Servers may ignore a parameter, so the answer is checked for a requested schema and requested log-probabilities.
 Protocol: OpenAI's API reference, /v1/chat/completions and /v1/completions, streamed as server-sent events.
 """
 
@@ -20,7 +21,7 @@ from service.errors import NotSupported, RemoteError, RequestError
 
 
 def request_body(request: Request, model: str) -> tuple[str, dict[str, Any]]:
-    """Path and JSON body. Raises NotSupported for what OpenAI's API cannot say."""
+    """Path and JSON body. Raises NotSupported for a parameter that OpenAI's API does not have."""
     _refuse(request)
     sampling = request.sampling
     body: dict[str, Any] = {
@@ -78,7 +79,11 @@ def _refuse(request: Request) -> None:
 
 
 def parse_event(line: str) -> dict[str, Any] | None:
-    """The event in one line of the stream; None for comments, empty lines and the end. Raises RemoteError."""
+    """The event in one line of the stream. None for comments, empty lines and the end.
+
+    Raises:
+        RemoteError: if the line is not a JSON object, or reports an error.
+    """
     data = line[5:].strip()
     if not line.startswith("data:") or data == "[DONE]":
         return None
@@ -108,7 +113,11 @@ class AnswerReader:
     _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
-        """What this event adds. Raises RemoteError when the model refused, and for an event of another form."""
+        """The chunks of this event.
+
+        Raises:
+            RemoteError: if the model refused, or the event has another form.
+        """
         try:
             yield from self._add(event)
         except (AttributeError, TypeError, ValueError) as error:
@@ -132,8 +141,11 @@ class AnswerReader:
                 yield Chunk(said, (), logprobs)
 
     def end(self) -> Iterator[Chunk]:
-        """What is only known at the end, which is tool calls. Raises RemoteError for an answer that is not whole, or
-        not what was asked for; one that was cut is told by its finish reason."""
+        """The chunks that are complete only at the end: tool calls. A truncated answer has finish reason "length".
+
+        Raises:
+            RemoteError: if the answer is incomplete, filtered, or lacks a requested schema or log-probabilities.
+        """
         if self._finish is None:
             raise RemoteError("The stream ended in the middle of the answer.")
         if self._finish == "content_filter":
@@ -186,7 +198,7 @@ def _usage(told: Mapping[str, Any]) -> Usage:
 
 
 def _collect(calls: dict[int, dict[str, Any]], parts: Sequence[Mapping[str, Any]]) -> None:
-    """Add the pieces of tool calls in one event to what came before: the name once, the arguments bit by bit."""
+    """Merge the tool-call deltas of one event: the name comes once, the arguments piece by piece."""
     for part in parts:
         call = calls.setdefault(int(part.get("index") or 0), {"name": "", "arguments": ""})
         function = part.get("function") or {}

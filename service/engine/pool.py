@@ -1,8 +1,9 @@
 """The engines of this process, one per model, made on first use.
 
-What comes in: settings, model names. What goes out: engines. Which kind they are is one setting; with a remote engine
-nothing of the local one is imported, so llama_cpp need not be installed. Its models have the names that callers give
-them: they share one client, and of those that the catalog does not list only the latest are remembered.
+In: settings, model names. Out: engines, all of the kind that one setting names.
+With a remote engine nothing of the local one is imported, so llama_cpp need not be installed. Its models have the names
+that callers give them. They share one client. Of the models that the catalog does not list, only the latest are
+remembered.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ class Engines:
         return self.settings.model or self.catalog.default
 
     def get(self, name: str | None = None) -> Engine:
-        """The engine of this model, not necessarily started. Raises UnknownModel when it is local and not listed."""
+        """The engine of this model, perhaps not started.
+
+        Raises:
+            UnknownModel: if the catalog does not list it and the engine is local, or if the name is too long.
+        """
         name = name or self.default
         if len(name) > MAX_MODEL_NAME:
             raise UnknownModel(f"No model is called {short_name(name)}.", key="model")
@@ -60,7 +65,7 @@ class Engines:
         return self._engines[name]
 
     def missing(self, name: str) -> str | None:
-        """Why this model cannot answer here without fetching it first, and what would help; None when it can."""
+        """The reason why this model cannot answer here without a download, with the remedy. None when it can."""
         if self.settings.engine == "remote" or Cache(self.settings.cache_dir).holds(self.catalog[name]):
             return None
         return f"it is not in the cache; fetch it with: sameboat model pull {name}"

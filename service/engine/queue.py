@@ -1,14 +1,15 @@
-"""The queue in front of an engine: who may join it, and who goes next. Pure policy: no I/O, no clock, no engine.
+"""The bounded queue in front of an engine, with two priorities. A pure policy: no I/O, no clock, no engine.
 
-Who may join:
-1. Anybody, while nobody waits: a request larger than every bound can still be answered.
-2. An interactive request, while fewer than `requests` wait and its tokens fit under `tokens` with those that wait.
-3. A background request, if besides all background requests keep within half of both: builds never fill the queue.
+A request may join:
+1. If the queue is empty. Even a request larger than every bound can be answered.
+2. If it is interactive, fewer than `requests` wait, and its tokens and the waiting ones fit under `tokens`.
+3. If it is a background request and all background requests together keep within half of both bounds. So builds never
+   fill the queue.
 
-Who goes next, when there is free:
-1. The oldest background request, after `MAX_OVERTAKEN` interactive ones overtook it: builds are slow, never stuck.
+Order, while there is a free place:
+1. The oldest background request after `MAX_OVERTAKEN` interactive requests overtook it. Builds are slow, never stuck.
 2. The oldest interactive request.
-3. The oldest background request, while one more place stays free for a interactive, or when there is only one place.
+3. The oldest background request, if one more place stays free for an interactive request, or if there is only one.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Generic, Protocol, TypeVar
 
 from service.errors import RequestError
 
-MAX_OVERTAKEN = 16  # twice the default of parallel: a background waits two full rounds of people, then takes one turn
+MAX_OVERTAKEN = 16
+"""Twice the default of SAMEBOAT_PARALLEL: a build waits for two full rounds of interactive requests."""
 
 
 class Queued(Protocol):
-    """Anything that can stand in queue."""
+    """Anything that can wait in the queue."""
 
     @property
     def tokens(self) -> int:
@@ -31,7 +33,7 @@ class Queued(Protocol):
 
     @property
     def background(self) -> bool:
-        """Whether a interactive is not waiting for it."""
+        """Whether it has background priority."""
 
 
 T = TypeVar("T", bound=Queued)
@@ -39,25 +41,28 @@ T = TypeVar("T", bound=Queued)
 
 @dataclass(frozen=True)
 class RequestSize:
-    """What a request takes of a queue."""
+    """The part of a request that the bounds of a queue look at."""
 
     tokens: int
     background: bool
 
 
 def check_together(sizes: Sequence[RequestSize], *, concurrency: int, requests: int, tokens: int) -> None:
-    """Raises RequestError for requests that, coming together, are more than is admitted where nothing else goes on.
+    """Check that an idle engine would admit all of these requests when they arrive together.
 
-    Such a caller must not be told to come again, for it would be refused each time.
+    `concurrency` is the number of places. Such requests would be refused again at each retry, so the error is no 429.
+
+    Raises:
+        RequestError: if an idle engine would refuse at least one of them.
     """
     queue: RequestQueue[RequestSize] = RequestQueue(requests=requests, tokens=tokens)
     running = 0
-    for count, size in enumerate(map(replace, sizes)):  # copies, for a queue tells by identity who is in it
+    for count, size in enumerate(map(replace, sizes)):  # copies, because the queue compares by identity
         if queue.full(size):
             raise RequestError(
                 f"This asks for {len(sizes)} answers at once, and an idle service would admit {count} of them: "
-                f"{concurrency} run, and {requests} requests with {tokens} tokens may wait. Background ones may take "
-                "half of that.",
+                f"{concurrency} run, and {requests} requests with {tokens} tokens may wait. Background requests may "
+                "take half of that.",
                 key="n",
                 remedy="Ask for fewer at once.",
             )
@@ -67,7 +72,7 @@ def check_together(sizes: Sequence[RequestSize], *, concurrency: int, requests: 
 
 
 class RequestQueue(Generic[T]):
-    """Those who wait, in order of arrival."""
+    """Waiting requests in order of arrival."""
 
     def __init__(self, *, requests: int, tokens: int) -> None:
         self._bounds = (requests, tokens)
@@ -75,57 +80,59 @@ class RequestQueue(Generic[T]):
         self._overtaken = 0
 
     def __len__(self) -> int:
-        """How many wait."""
+        """The number of waiting requests."""
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[T]:
         return iter(tuple(self._waiting))
 
-    def __contains__(self, one: object) -> bool:
-        return any(each is one for each in self._waiting)
+    def __contains__(self, request: object) -> bool:
+        return any(waiting is request for waiting in self._waiting)
 
     @property
     def tokens(self) -> int:
-        """Prompt tokens of all who wait."""
-        return sum(each.tokens for each in self._waiting)
+        """Prompt tokens of all waiting requests, estimated."""
+        return sum(request.tokens for request in self._waiting)
 
-    def full(self, one: T) -> bool:
-        """Whether `one` may not join."""
+    def full(self, request: T) -> bool:
+        """Whether `request` may not join."""
         if not self._waiting:
             return False
         requests, tokens = self._bounds
-        if len(self._waiting) >= requests or self.tokens + one.tokens > tokens:
+        if len(self._waiting) >= requests or self.tokens + request.tokens > tokens:
             return True
-        builds = [each for each in self._waiting if each.background]
-        if (
-            not one.background or not builds
-        ):  # one background may always wait beside people, where the queue has free at all
+        background = [waiting for waiting in self._waiting if waiting.background]
+        if not request.background or not background:  # one build may always wait, if the queue has room at all
             return False
-        return 2 * len(builds) >= requests or 2 * (sum(each.tokens for each in builds) + one.tokens) > tokens
+        background_tokens = sum(waiting.tokens for waiting in background) + request.tokens
+        return 2 * len(background) >= requests or 2 * background_tokens > tokens
 
-    def add(self, one: T) -> None:
-        """Stand at the end."""
-        self._waiting.append(one)
+    def add(self, request: T) -> None:
+        """Append a request. The caller has asked `full` before."""
+        self._waiting.append(request)
 
-    def remove(self, one: T) -> bool:
-        """Go away without a turn; whether it was there."""
-        before = len(self._waiting)
-        self._waiting = [each for each in self._waiting if each is not one]
-        return len(self._waiting) < before
+    def remove(self, request: T) -> bool:
+        """Remove a request without running it. False if it was not waiting."""
+        count = len(self._waiting)
+        self._waiting = [waiting for waiting in self._waiting if waiting is not request]
+        return len(self._waiting) < count
 
     def clear(self) -> list[T]:
-        """Everybody who waited; the queue is empty then."""
-        gone, self._waiting, self._overtaken = self._waiting, [], 0
-        return gone
+        """Remove and return all waiting requests."""
+        removed, self._waiting, self._overtaken = self._waiting, [], 0
+        return removed
 
     def pop(self, *, free: int, concurrency: int) -> tuple[T, bool] | None:
-        """The next request and whether it goes as an interactive one. None while none may go."""
+        """The next request, and whether it runs as an interactive one. None while none may run.
+
+        `free` of `concurrency` places are free.
+        """
         if free <= 0 or not self._waiting:
             return None
-        interactive = next((each for each in self._waiting if not each.background), None)
-        background = next((each for each in self._waiting if each.background), None)
-        if background is not None and (interactive is None or self._overtaken >= MAX_OVERTAKEN):
-            overdue = self._overtaken >= MAX_OVERTAKEN
+        interactive = next((request for request in self._waiting if not request.background), None)
+        background = next((request for request in self._waiting if request.background), None)
+        overdue = self._overtaken >= MAX_OVERTAKEN
+        if background is not None and (interactive is None or overdue):
             if overdue or free > 1 or concurrency == 1:
                 self._overtaken = 0
                 self.remove(background)

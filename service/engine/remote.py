@@ -1,11 +1,13 @@
-"""Any OpenAI-compatible server as an engine: vLLM, llama-server, a provider. The same contract, honestly narrower.
+"""An OpenAI-compatible server as an engine: vLLM, llama-server, a provider. The same contract with fewer abilities.
 
-What comes in: settings (base URL, key, model, timeout, retries, concurrency), requests. What goes out: chunks, answers.
-Tokens have no ids here, seeds are a wish, and nothing proves which weights answered: `abilities` says so. Schemas and
-log-probabilities are asked for and then looked for (`openai_wire`), because servers fail open.
+In: settings (base URL, key, model, timeout, retries, concurrency), requests. Out: chunks, answers.
+Not here: the form of requests and answers (`openai_wire`).
 
-Retried are connection errors, 408, 429 and 5xx, never after the first byte of an answer. All models of one provider
-share its limiter.
+Tokens have no ids here, a seed is only a wish, and nothing proves which weights answered: `abilities` says so. Servers
+may ignore a schema or a request for log-probabilities, so the answer is checked for both.
+
+Connection errors, 408, 409, 425, 429 and 5xx are retried, never after the first byte of an answer. All models of one
+provider share its limiter.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from service.backoff import Backoff, parse_retry_after
 from service.engine.limiter import ConcurrencyLimiter
 from service.engine.openai_wire import AnswerReader, parse_event, request_body
 from service.engine.queue import RequestSize
+from service.engine.streams import answer_of
 from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings
 from service.errors import (
     DeadlineExceeded,
@@ -50,7 +53,11 @@ def make_limiter(settings: Settings) -> ConcurrencyLimiter:
 
 
 def make_client(settings: Settings) -> httpx.AsyncClient:
-    """A client of the provider, as the settings have it: half a megabyte, so it is made once. Raises SettingsError."""
+    """A client for the configured provider. It takes half a megabyte, so it is made once.
+
+    Raises:
+        SettingsError: if the base URL is not set or is no plain URL.
+    """
     if not settings.remote_base_url:
         raise SettingsError(
             "SAMEBOAT_ENGINE is remote, and SAMEBOAT_REMOTE_BASE_URL is not set.",
@@ -77,7 +84,9 @@ class RemoteEngine:
         limiter: ConcurrencyLimiter | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        """`limiter` and `client` are shared by the models of one provider; who shares the client also closes it."""
+        """`limiter` and `client` may be shared by the models of one provider. The owner of a shared client closes
+        it.
+        """
         self._settings = settings
         self._model = settings.remote_model or model
         self._client = client or make_client(settings)
@@ -91,16 +100,16 @@ class RemoteEngine:
             ("requests", "answers", "rejected", "cancelled", "failed", "retries", "completion_tokens", "running"), 0.0
         )
         self.on_latency: Callable[[str, float], None] = lambda name, seconds: None
-        """See `ReportsLatency`. What lies between two tokens is not known here: events may hold several."""
+        """See `ReportsLatency`. It never reports "inter_token_s", because one event may hold several tokens."""
 
     @property
     def identity(self) -> Identity:
-        """Which server and model; it tells no digests."""
+        """The server's URL and the model's name. There are no digests."""
         return Identity("remote", "openai-compatible", self._model, None, None, {"url": str(self._client.base_url)})
 
     @property
     def abilities(self) -> Abilities:
-        """What can be asked for and relied on."""
+        """The supported features."""
         return Abilities(
             seed=False, schema=True, logprobs=True, choices=False, tokens=False, embeddings=True, tools=True,
             exact=False,
@@ -112,7 +121,7 @@ class RemoteEngine:
         return None
 
     def health(self) -> Health:
-        """Ready until it is stopped; whether the server answers is only known by asking it."""
+        """Ready until it is stopped. Only a request shows whether the server answers."""
         return self._health
 
     def stats(self) -> Mapping[str, float]:
@@ -131,7 +140,7 @@ class RemoteEngine:
         """Nothing to wait for."""
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse what is new, let what was asked end for up to `grace_s`, then close the connections."""
+        """Refuse new requests, let running ones end for up to `grace_s`, then close the connections."""
         if self._open:
             self._health = Health("draining", "shutting down")
             with contextlib.suppress(TimeoutError):
@@ -150,14 +159,15 @@ class RemoteEngine:
 
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
-        async with contextlib.aclosing(self.stream(request)) as items:
-            async for item in items:
-                if isinstance(item, Answer):
-                    return item
-        raise AssertionError("a stream ends with an answer or an error")
+        return await answer_of(self.stream(request))
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
-        """Chunks, then the answer. Closing it closes the connection, which is how a server learns of it."""
+        """Chunks, then the answer. Closing the iterator closes the connection, which tells the server to stop.
+
+        Raises:
+            DeadlineExceeded: if the request's deadline passes.
+            EngineError: EngineBusy if too many requests wait, RemoteError for the server's errors.
+        """
         path, body = request_body(request, self._model)
         self._counters["requests"] += 1
         arrived = time.monotonic()
@@ -211,10 +221,14 @@ class RemoteEngine:
                 self._counters["running"] -= 1
 
     async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
-        """Nothing: what the server keeps is its own affair."""
+        """Do nothing. The server decides about its own prefix cache."""
 
     async def count(self, request: Request) -> int:
-        """Not part of OpenAI's API."""
+        """OpenAI's API has no such call.
+
+        Raises:
+            NotSupported: always.
+        """
         raise NotSupported("A remote engine does not count tokens beforehand.", key="engine")
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
@@ -277,7 +291,7 @@ class RemoteEngine:
             text=reading.text,
             tokens=(),
             finish_reason=reading.finish,
-            # The server's cache is shared by all callers of this service: what it found there tells of the others.
+            # All callers of this service share the server's cache, so its hits would tell one about the others.
             usage=replace(reading.usage, cached=0) if request.cache_salt else reading.usage,
             timings=Timings(begun - arrived, (first or now) - arrived, now - arrived),
             logprobs=tuple(reading.logprobs) if request.logprobs is not None else None,
@@ -328,12 +342,12 @@ def _limited(body: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _tokens(body: Mapping[str, Any]) -> int:
-    """Prompt tokens of a request, estimated by what is sent."""
+    """Prompt tokens of a request, estimated from its JSON text."""
     return 1 + len(json.dumps(body, ensure_ascii=False).encode(errors="replace")) // BYTES_PER_TOKEN
 
 
 def _base(url: str) -> str:
-    """The base URL with one slash at its end. Raises SettingsError for what is none, or holds a password."""
+    """The base URL with one slash at its end. Raises SettingsError if it is not a plain URL or holds a password."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
@@ -348,7 +362,7 @@ def _base(url: str) -> str:
 
 
 async def _failure(response: httpx.Response) -> RemoteError:
-    """The server's error in its own words, cut short; a key that the server may echo is never repeated."""
+    """The server's error in its own words, cut to 300 characters. A key that the server echoes is masked."""
     try:
         raw = json.loads(await response.aread())
         error = raw.get("error", raw) if isinstance(raw, dict) else {}

@@ -1,8 +1,8 @@
-"""What goes into an engine and what comes out of it: values without behaviour, shared by every floor above.
+"""The values that go into an engine and come out of it. They have no behaviour, and every floor above uses them.
 
-An engine knows nothing of prompts, files or HTTP. It gets a `Request` that is complete (nothing is filled in later from
-a default that lives elsewhere) and gives an `Answer`. Times are seconds, sizes are tokens, log-probabilities are
-natural logarithms.
+An engine does not know prompts, files or HTTP. It gets a complete `Request`: nothing is filled in later from a default
+that lives elsewhere. It gives an `Answer`. Times are seconds, sizes are tokens, log-probabilities are natural
+logarithms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Message:
     tool_call_id: str | None = None
 
     def to_openai(self) -> dict[str, Any]:
-        """As OpenAI's chat format has it, without what is not set."""
+        """In OpenAI's chat format, without unset fields."""
         found: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.name:
             found["name"] = self.name
@@ -73,7 +73,7 @@ class Request:
     messages: tuple[Message, ...] = ()
     text: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    schema: str | None = None  # a JSON Schema as canonical JSON text; the answer is enforced to match it
+    schema: str | None = None  # a JSON Schema as canonical JSON text, which the answer is enforced to match
     any_json: bool = False  # response_format json_object: any JSON object
     choices: tuple[str, ...] = ()  # a closed set of labels, scored and not sampled
     calibrate: bool = False  # divide out the labels' probabilities on a content-free input (Zhao et al. 2021)
@@ -81,13 +81,13 @@ class Request:
     tools: tuple[Mapping[str, Any], ...] = ()  # OpenAI tool definitions, passed to the chat template
     tool_choice: str | Mapping[str, Any] = "auto"  # OpenAI's: auto, required, or one named function
     parallel_tools: bool = True  # more than one call in an answer
-    logprobs: int | None = None  # None: none; k >= 0: the chosen token's and the k best alternatives'
+    logprobs: int | None = None  # k >= 0: those of the chosen token and of the k best alternatives
     mode: Mode = "fast"
-    template_date: str | None = None  # ISO date that the chat template is given; None: it is given none
-    # What follows does not decide the answer and is not part of the fingerprint.
-    fingerprint: str | None = None  # set by prompts.run; the key under which an exact answer may be used again
+    template_date: str | None = None  # the ISO date that the chat template is given, if it is given one
+    # The fields below do not decide the answer and are not part of the fingerprint.
+    fingerprint: str | None = None  # set by prompts.run: the key under which an exact answer may be reused
     reuse: bool = True  # a deterministic answer that was given before may be given again
-    cache_salt: str = ""  # answers and prefixes are reused only under the same salt; "": the owner of this process
+    cache_salt: str = ""  # answers and prefixes are reused only under the same salt. "": the owner
     priority: Priority = "interactive"
     deadline_s: float | None = None  # from admission
 
@@ -133,7 +133,7 @@ def raw_bytes(text: str, data: bytes | None) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens counted as they were spent. `cached` prompt tokens were not computed; `forced` ones were not sampled."""
+    """Counts of tokens. `cached` prompt tokens were not computed. `forced` answer tokens were not sampled."""
 
     prompt: int
     completion: int
@@ -189,10 +189,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What decodes, as far as it decides tokens. Two engines with equal identities give equal answers in `exact` mode.
+    """Everything of an engine that decides tokens. Engines with equal identities give equal `exact` answers.
 
-    `settings` holds only what can change a token (key-value type, flash attention, micro-batch), never thread counts
-    or sizes that cannot. For a remote engine the digests are None: it does not tell them.
+    `settings` holds only values that can change a token, never thread counts. `kernels` names the CPU variant and its
+    instruction sets. The digests and the kernels of a remote engine are None, because it does not report them.
     """
 
     engine: Literal["local", "remote", "scripted"]
@@ -206,7 +206,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What this engine can honestly do. What is False is refused with `NotSupported`, never quietly dropped."""
+    """The features of an engine. A request that needs a missing one is refused with `NotSupported`, never degraded."""
 
     seed: bool
     schema: bool
@@ -220,7 +220,7 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Where the engine is. `progress` is 0..1 while loading; `reason` is a sentence for a person."""
+    """The state of an engine. `progress` is 0..1 while loading. `reason` is a sentence for people."""
 
     state: State
     reason: str
@@ -229,28 +229,28 @@ class Health:
 
 
 class Engine(Protocol):
-    """What turns a request into tokens. All methods are safe to call from one event loop, many at a time."""
+    """Turns a request into tokens. All methods may be called many times at once from one event loop."""
 
     @property
     def identity(self) -> Identity:
-        """What decodes. Known before the weights are loaded."""
+        """Everything that decides tokens. It is known before the weights are loaded."""
 
     @property
     def abilities(self) -> Abilities:
-        """What it can do."""
+        """The supported features."""
 
     @property
     def n_ctx(self) -> int | None:
-        """The effective context of one request in tokens, prompt and answer together; None if a remote tells none."""
+        """The context of one request in tokens, prompt and answer together. None if a remote engine hides it."""
 
     def health(self) -> Health:
-        """Where it is; never waits."""
+        """The current state. It never waits."""
 
     def stats(self) -> Mapping[str, float]:
-        """Counters and gauges by name, for `/metrics`; never waits."""
+        """Counters and gauges by name, for `/metrics`. It never waits."""
 
     async def start(self) -> None:
-        """Begin loading and return at once; `health` shows how far it is."""
+        """Begin loading and return at once. `health` shows the progress."""
 
     async def ready(self) -> None:
         """Wait until it can answer. Raises EngineUnavailable with the reason when it never will."""
@@ -259,11 +259,10 @@ class Engine(Protocol):
         """Whether all of these, of one caller, can be admitted together. Raises RequestError where they never can."""
 
     def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
-        """Chunks as they are made, then one Answer, whose text is the chunks' texts joined.
+        """Chunks as they are made, then one Answer. Its text is the joined text of the chunks.
 
-        Closing the iterator (or cancelling the task that reads it) withdraws the request: it leaves the queue at once
-        and frees its sequence within one decode step. Raises RequestError, EngineBusy, EngineUnavailable,
-        DeadlineExceeded.
+        Closing the iterator, or cancelling its task, cancels the request: it leaves the queue at once, and its
+        sequence is free within one decode step. Raises RequestError, EngineBusy, EngineUnavailable, DeadlineExceeded.
         """
 
     async def answer(self, request: Request) -> Answer:
@@ -282,7 +281,7 @@ class Engine(Protocol):
         """One vector per text. Raises NotSupported, PromptTooLong, EngineBusy."""
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse what is new, let what runs end for up to `grace_s`, then stop."""
+        """Refuse new requests, let running ones end for up to `grace_s`, then stop."""
 
 
 @runtime_checkable
@@ -290,4 +289,4 @@ class ReportsLatency(Protocol):
     """An engine that tells how long people wait, as it happens."""
 
     on_latency: Callable[[str, float], None]
-    """Called with ("queue_s" | "first_token_s" | "inter_token_s", seconds), for whoever keeps histograms."""
+    """Called with a name ("queue_s", "first_token_s" or "inter_token_s") and seconds, for histograms."""

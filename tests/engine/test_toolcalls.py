@@ -1,4 +1,4 @@
-"""Tool calls: the grammar lets through exactly what parses into calls whose arguments obey their schemas."""
+"""Tool calls: the grammar accepts exactly the texts that parse into calls with arguments that obey their schemas."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def called(name: str, arguments: Any) -> str:
     ],
 )
 def test_the_grammar_takes_exactly_valid_calls(choice: Any, right: list[str], wrong: list[str]) -> None:
-    """Required, automatic and named choices let through what they say, with arguments that obey the schema."""
+    """Required, automatic and named choices accept the right calls, with arguments that obey the schema."""
     made = toolcalls.grammar(TOOLS, choice)
     assert made is not None
     for text in right:
@@ -123,6 +123,6 @@ def test_parameters_that_cannot_be_enforced_are_refused_with_their_pointer() -> 
 
 
 def test_which_templates_have_tools() -> None:
-    """A template that lists tools and shows the call form; one that only mentions neither."""
+    """A template that lists tools and shows the call form, and one that only mentions them."""
     assert toolcalls.template_has_tools("{% if tools %}...<tool_call>...{% endif %}")
     assert not toolcalls.template_has_tools("{% for message in messages %}{{ message.content }}{% endfor %}")

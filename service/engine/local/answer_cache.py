@@ -1,10 +1,11 @@
-"""Answers that were given before and may be given again: nothing is computed for a question asked twice.
+"""The answer cache: a deterministic request that is repeated gets the same answer without computing.
 
-In: requests with a fingerprint, their answers. Out: the same answer, marked `reused`. Not here: who is calling.
-Bounded in number and in bytes; the answer that was asked for longest ago goes first. Its key is the request's salt,
-so no caller finds out what another asked, and its fingerprint, which covers everything that decides an answer.
+In: requests with a fingerprint, their answers. Out: the same answer, marked `reused`.
+Not here: callers.
 
-An answer with log-probabilities is not kept: they take up to 100 times the memory of their text.
+It is bounded in number and in bytes, and evicts the least recently used answer. The key is the request's salt, so a
+caller learns nothing about another, and its fingerprint, which covers everything that decides an answer. Answers with
+log-probabilities are not cached: these take up to 100 times the memory of their text.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class AnswerCache:
 
 
 def memory_bytes(answer: Answer) -> int:
-    """About how much memory a kept answer takes; never less."""
+    """The memory of a cached answer in bytes, at least its real size."""
     labels = sum(
         sys.getsizeof(label) + 2 * sys.getsizeof(share) for label, share in (answer.probabilities or {}).items()
     )

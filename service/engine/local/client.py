@@ -1,10 +1,11 @@
-"""The local engine as the service holds it: a queue, a worker process, and the answers on their way.
+"""The local engine as the service holds it: a queue, a worker process, and the running requests.
 
-In: `Request`. Out: chunks and one `Answer`. When the worker is replaced (`supervisor`), answers on their way get a
-clear EngineUnavailable and what waits is kept. Not here: llama_cpp, which is never imported on this side.
+In: `Request`. Out: chunks and one `Answer`.
+Not here: llama_cpp, which is never imported in this process. The worker's life (`supervisor`). The order of the queue
+(`engine.queue`).
 
-Who may wait, and who is sent to the worker next, is decided in `line`; what was withdrawn or ran out of time is gone
-from it at once.
+When the worker is replaced, running requests fail with EngineUnavailable and waiting ones stay. A cancelled or expired
+request leaves the queue at once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from service.engine.local.protocol import MAX_FRAME_BYTES, FrameTooLarge, Segmen
 from service.engine.local.submission import BYTES_PER_TOKEN, build_submission, estimated_tokens, prompt_segments
 from service.engine.local.supervisor import Supervisor
 from service.engine.queue import RequestQueue
+from service.engine.streams import answer_of
 from service.engine.types import Answer, Chunk, Embeddings, Health, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models.catalog import Model
@@ -59,7 +61,7 @@ class LocalEngine(LocalModel):
         self._running: dict[int, PendingRequest] = {}
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
-        self._warm: list[list[Segments]] = []  # what to decode ahead, again after each restart
+        self._warm: list[list[Segments]] = []  # prefixes to warm up, again after each restart
         self._answers = AnswerCache(settings.answer_cache_size)
         self._worker: dict[str, float] = {}
         self._counters = dict.fromkeys(
@@ -69,7 +71,7 @@ class LocalEngine(LocalModel):
         self.on_latency: Callable[[str, float], None] = lambda name, seconds: None
         """See `ReportsLatency`."""
 
-    # --- what it is ---
+    # --- properties ---
 
     @property
     def pid(self) -> int | None:
@@ -100,9 +102,10 @@ class LocalEngine(LocalModel):
     # --- life ---
 
     def preload(self, process: WorkerProcess, path: Path) -> None:
-        """Have `process` load the file at `path`, verified just now; for before there is an event loop to start in.
+        """Have `process` load the file at `path`, which was verified just now. For the time before there is an event
+        loop.
 
-        What would keep it from loading is left for `start` to find, and to say.
+        An error is left to `start`, which finds and reports it.
         """
         try:
             self.check_fit(other_engines_bytes=self._other_engines_bytes())
@@ -112,7 +115,7 @@ class LocalEngine(LocalModel):
             process.discard()
 
     async def start(self) -> None:
-        """Begin loading, once; one that was stopped stays so."""
+        """Begin loading, once. A stopped engine stays stopped."""
         await self._supervisor.start()
 
     async def ready(self) -> None:
@@ -120,7 +123,7 @@ class LocalEngine(LocalModel):
         await self._supervisor.ready()
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse what is new, wait for what is admitted up to `grace_s`, then end the worker."""
+        """Refuse new requests, wait up to `grace_s` for the admitted ones, then end the worker."""
         await self._supervisor.stop(grace_s, busy=lambda: bool(self._queue or self._running))
 
     async def _begin(self) -> WorkerProcess:
@@ -144,10 +147,10 @@ class LocalEngine(LocalModel):
                 remedy="Make the prompt, the schema or the tools smaller.",
             ) from None
 
-    # --- what the worker says ---
+    # --- messages from the worker ---
 
     def on_message(self, message: dict[str, Any]) -> None:
-        """What the supervisor hears from the worker."""
+        """Handle one message of the worker."""
         kind = message["op"]
         if kind == "ready":
             threads, why = resources.threads(self._settings)
@@ -168,7 +171,7 @@ class LocalEngine(LocalModel):
             self._answered(message)
 
     def _answered(self, message: dict[str, Any]) -> None:
-        """Hand what the worker says of a request to whoever waits for it."""
+        """Pass a message about one request to its waiting coroutine."""
         if message["id"] in self._asked:
             waiting = self._asked[message["id"]]
             if not waiting.done():
@@ -179,7 +182,7 @@ class LocalEngine(LocalModel):
                 self._leave(pending)
 
     def _pump(self) -> None:
-        """Send the worker what it has room for."""
+        """Send the worker as many queued requests as it has room for."""
         concurrency = self._settings.parallel
         while self._supervisor.accepts_requests:
             turn = self._queue.pop(free=concurrency - len(self._running), concurrency=concurrency)
@@ -203,7 +206,9 @@ class LocalEngine(LocalModel):
         self._supervisor.changed()
 
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
-        """The worker is gone, and with it what it had; with `queued` nobody will take what waits either."""
+        """The worker and its requests are lost. With `queued` no other worker will come, so waiting requests fail
+        too.
+        """
         lost = list(self._running.values()) + (self._queue.clear() if queued else [])
         self._running.clear()
         for pending in lost:
@@ -217,11 +222,7 @@ class LocalEngine(LocalModel):
 
     async def answer(self, request: Request) -> Answer:
         """The last item of `stream`."""
-        async with contextlib.aclosing(self.stream(request)) as items:
-            async for item in items:
-                if isinstance(item, Answer):
-                    return item
-        raise AssertionError("a stream ends with an answer or an error")
+        return await answer_of(self.stream(request))
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk | Answer, None]:
         """Chunks, then the answer. Closing it withdraws the request at once."""
@@ -265,9 +266,12 @@ class LocalEngine(LocalModel):
             self._send({"op": "warm", "groups": made})
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
-        """Vectors of a model that pools; the others give none, and no vector is made up for them.
+        """One unit vector per text, from a model that pools. Each text is sent alone, so callers take turns.
 
-        Texts are handed over one at a time, so that callers take turns and one that leaves takes the rest along.
+        Raises:
+            NotSupported: if the model writes text.
+            EngineBusy: if too many callers wait.
+            RequestError: if the texts have too many tokens. PromptTooLong, which is one, if a single text has.
         """
         if not self.metadata.pools:
             raise NotSupported(
@@ -292,7 +296,9 @@ class LocalEngine(LocalModel):
         return Embeddings(tuple(tuple(row["vector"]) for row in rows), sum(row["tokens"] for row in rows))
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """One question that the worker answers with one message. Raises what it refuses, EngineUnavailable."""
+        """Send one question and wait for its one answer. Raises the worker's refusal, RequestFailed,
+        EngineUnavailable.
+        """
         self._next += 1
         identifier = self._next
         waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -352,7 +358,7 @@ class LocalEngine(LocalModel):
             )
 
     def _wait_s(self) -> float:
-        """Seconds until half of what waits is done, at the rates and answer lengths seen so far; 0 if none waits."""
+        """Seconds until half of the queue is done, at the measured rates and answer lengths. 0 if nothing waits."""
         if not self._queue:
             return 0.0
         usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or 128.0
@@ -362,5 +368,5 @@ class LocalEngine(LocalModel):
 
 
 def rate(worker: Mapping[str, float], kind: str, usual: float) -> float:
-    """Tokens a second of this kind, as the worker counted; `usual` before it has made any."""
+    """Measured tokens per second of this kind. `usual` before anything was measured."""
     return worker.get(f"{kind}_tokens", 0) / max(worker.get(f"{kind}_seconds", 0), 1e-9) or usual

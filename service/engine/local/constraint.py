@@ -1,11 +1,11 @@
-"""Keep an answer inside a grammar while it is decoded, and find the tokens that have no alternative.
+"""Constrains decoding to a grammar, and finds tokens without an alternative.
 
-What comes in: our Lark text, logits. What goes out: allowed tokens, forced tokens. llguidance does the parsing; if it
-cannot take the grammar the request is refused, never decoded freely.
+In: our Lark text, logits. Out: allowed tokens, forced tokens.
+Not here: parsing, which is llguidance's work. If it cannot parse a grammar, the request is refused.
 
-Forced tokens: where only one continuation of bytes is possible, its canonical tokenization is appended without
-sampling. The definition holds with and without batching them (`force=False` takes the same tokens one step at a time),
-so forcing changes the time an answer takes and not the answer.
+Forced tokens: if only one continuation of bytes is possible, its canonical tokenization is appended without sampling.
+The definition is the same with and without batching (`force=False` takes the same tokens one step at a time). So
+forcing changes the time of an answer but not the answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ not repeat the grammar."""
 
 
 def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
-    """llguidance's view of the vocabulary; a fifth of a second for 49,000 tokens, so it is made once."""
+    """llguidance's view of the vocabulary. It takes a fifth of a second for 49,000 tokens, so it is made once."""
     buffer = ctypes.create_string_buffer(512)
     pieces: list[bytes] = []
     for token in range(context.vocab_size):
@@ -36,7 +36,7 @@ def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
         if control or attributes & llama.LLAMA_TOKEN_ATTR_UNKNOWN:  # these have bytes only when they are asked for
             size = llama.llama_token_to_piece(context.vocab, token, buffer, len(buffer), 0, True)
             data = buffer.raw[: max(0, size)]
-        # llguidance's convention: a leading 0xFF byte marks what text can never spell.
+        # llguidance's convention: a leading 0xFF byte marks tokens that text can never spell.
         pieces.append(b"\xff" + data if control or token in context.endings else data)
     function = ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value
     made: llguidance.LLTokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
@@ -85,5 +85,5 @@ class Constraint:
         self._matcher.consume_token(token)
 
     def forced(self) -> list[int]:
-        """The tokens that must come next; empty where there is a choice."""
+        """The forced tokens. Empty if there is a choice."""
         return list(self._matcher.compute_ff_tokens())

@@ -1,11 +1,10 @@
-"""llama.cpp's model and context, as few plain operations. Every call happens on the one thread that made it.
+"""llama.cpp's model and context as a few plain operations. One thread makes all calls.
 
-What comes in: a path, sizes, a thread count; later token ids. What goes out: token ids, logits. What it does not know:
-requests, text, policy. libgomp throttles itself when two threads of a process call in (17 instead of 11 ms per token),
-so load, warm-up and decoding share a thread, and one thread count serves prompts and answers.
+In: a path, sizes, a thread count, then token ids. Out: token ids, logits.
+Not here: requests, texts, policies. Parameters that change a token come from `recipe`.
 
-The context is the one that exact answers need, for everybody: a key-value stream per sequence (`kv_unified` off) and no
-flash attention, so that what a sequence computes alone depends on nothing but itself.
+libgomp slows down when two threads of a process use it (17 instead of 11 ms per token). So load, warm-up and decoding
+share one thread, and one thread count serves prompts and answers.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def _bytes_of(data: State) -> Any:
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _quiet(level: int, text: bytes, data: int) -> None:
-    """llama.cpp's own log is for its developers; what a person needs is in our errors."""
+    """Discard llama.cpp's log. It is written for its developers, and our errors tell a user enough."""
 
 
 class Context:
@@ -70,7 +69,7 @@ class Context:
         parameters.no_perf = True
         self._context = llama.llama_init_from_model(self._model, parameters)
         self.recipe = recipe.read(recipe.MODEL, model_parameters) | recipe.read(recipe.CONTEXT, parameters)
-        """What llama.cpp really got of the recipe."""
+        """The recipe's fields as llama.cpp really got them."""
         if not self._context:
             raise ModelError(
                 f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens.", key="SAMEBOAT_CONTEXT"
@@ -92,11 +91,11 @@ class Context:
         return self._context
 
     def use_threads(self, count: int) -> None:
-        """Compute with this many threads from now on; at most as many as at the start."""
+        """Set the number of compute threads, at most the number at the start."""
         llama.llama_set_n_threads(self._context, count, count)
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token; control tokens have none."""
+        """The bytes of a token. Control tokens have none."""
         if not self._pieces:
             buffer = ctypes.create_string_buffer(512)
             for each in range(self.vocab_size):
@@ -112,7 +111,7 @@ class Context:
         return [text for text in texts if text]
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids of a text, without a beginning-of-sequence token; control tokens only if `special`."""
+        """Token ids of a text, without a beginning-of-sequence token. Control tokens only if `special`."""
         data = text.encode("utf-8", errors="surrogatepass")
         size = len(data) + 8
         while True:
@@ -123,7 +122,11 @@ class Context:
             size = -count
 
     def decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
-        """Compute one batch of (token, position, slot, wants logits). Raises ModelError when llama.cpp gives up."""
+        """Compute one batch of (token, position, slot, whether logits are wanted).
+
+        Raises:
+            ModelError: if llama.cpp does not compute it.
+        """
         batch = self._batch
         batch.n_tokens = len(rows)
         for row, (token, position, slot, wants) in enumerate(rows):
@@ -137,11 +140,15 @@ class Context:
             raise ModelError(f"llama_decode answered {code} on a batch of {len(rows)} tokens.")
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
-        """The logits of a row of the last batch, shape (vocab_size,); a view that the next decode overwrites."""
+        """The logits of a row of the last batch, shape (vocab_size,). A view that the next decode overwrites."""
         return np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, row), shape=(self.vocab_size,))
 
     def state(self, slot: int) -> State:
-        """What a slot holds, as bytes that `restore` takes: about 1 ms for 10 MB (450 tokens of the starter model)."""
+        """A slot's state as bytes for `restore`. About 1 ms for 10 MB (450 tokens of the starter model).
+
+        Raises:
+            ModelError: if llama.cpp writes fewer bytes than it announced.
+        """
         data = np.empty(llama.llama_state_seq_get_size(self._context, slot), dtype=np.uint8)
         written = llama.llama_state_seq_get_data(self._context, _bytes_of(data), data.nbytes, slot)
         if written != data.nbytes:
@@ -149,10 +156,10 @@ class Context:
         return data
 
     def restore(self, slot: int, data: State) -> bool:
-        """Make a slot hold what these bytes say and nothing else; False, and an empty slot, if llama.cpp refuses them.
+        """Replace a slot's state with these bytes. False, and an empty slot, if llama.cpp refuses them.
 
-        This is also how a prefix gets from one slot to another: `llama_memory_seq_cp` between streams copies all
-        `n_ctx` tokens at the next decode, whatever they hold (4 ms of CPU here, against 2 ms for writing and reading).
+        Prefixes are copied between slots this way too. `llama_memory_seq_cp` between streams copies all `n_ctx` tokens
+        at the next decode (4 ms of CPU here, against 2 ms for writing and reading).
         """
         llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
         read = llama.llama_state_seq_set_data(self._context, _bytes_of(data), data.nbytes, slot)
@@ -165,7 +172,7 @@ class Context:
         llama.llama_memory_seq_rm(self._memory, slot, size, -1)
 
     def close(self) -> None:
-        """Free what llama.cpp holds."""
+        """Free llama.cpp's objects."""
         llama.llama_batch_free(self._batch)
         llama.llama_free(self._context)
         llama.llama_model_free(self._model)

@@ -1,9 +1,11 @@
-"""What the compiled engine asks of the CPU, and what of it this one lacks. It neither imports nor runs the engine.
+"""The CPU features that the compiled engine needs, and those that this CPU lacks. It neither imports nor runs the
+engine.
 
-What comes in: /proc/cpuinfo on x86-64, the kernel's auxiliary vector on arm64 (which an emulator fills in for the CPU
-that it plays, while /proc/cpuinfo stays the host's). What goes out: names as /proc/cpuinfo writes them, and a sentence.
+In: /proc/cpuinfo on x86-64, the kernel's auxiliary vector on arm64. (An emulator fills in the vector for the emulated
+CPU, but /proc/cpuinfo stays the host's.) Out: names as in /proc/cpuinfo, and a sentence.
 
-It explains, it does not forbid: who compiles with other flags (pyproject.toml) may run where `NEEDED` is not met.
+It explains a failure and forbids nothing. An engine that was compiled with other flags (pyproject.toml) may run on a
+CPU that lacks features of `NEEDED`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ NEEDED = {
     "x86_64": frozenset({"avx2", "fma", "f16c", "bmi2"}),  # x86-64-v3
     "aarch64": frozenset({"crc32", "atomics", "asimdrdm", "asimddp"}),  # armv8.2-a with dot products
 }
-"""By `platform.machine()`: what pyproject.toml has llama.cpp compiled for."""
+"""By `platform.machine()`: the features that pyproject.toml compiles llama.cpp for."""
 
 AT_HWCAP = 16  # linux/auxvec.h
 HWCAP = {"crc32": 1 << 7, "atomics": 1 << 8, "asimdrdm": 1 << 12, "asimddp": 1 << 20}  # arm64's asm/hwcap.h
@@ -25,7 +27,7 @@ REMEDY = "Change the GGML_* lines in pyproject.toml and build it again: make set
 
 
 def missing() -> frozenset[str]:
-    """What is needed and not there; empty where it cannot be known, since then only running it will tell."""
+    """Needed features that this CPU lacks. Empty if they cannot be read."""
     machine = platform.machine()
     needed = NEEDED.get(machine, frozenset())
     there = {"x86_64": from_cpuinfo, "aarch64": from_kernel}.get(machine, lambda: None)()
@@ -33,7 +35,7 @@ def missing() -> frozenset[str]:
 
 
 def lacks(names: frozenset[str]) -> str:
-    """The sentence for what `missing` found."""
+    """A sentence about the result of `missing`."""
     return f"this CPU lacks {', '.join(sorted(names))}, which the engine is compiled to use"
 
 
@@ -44,7 +46,7 @@ def illegal() -> str:
 
 
 def from_cpuinfo(path: Path = Path("/proc/cpuinfo")) -> set[str] | None:
-    """An x86 CPU's features; None where they cannot be read."""
+    """Features of an x86 CPU. None if they cannot be read."""
     try:
         lines = path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -53,7 +55,7 @@ def from_cpuinfo(path: Path = Path("/proc/cpuinfo")) -> set[str] | None:
 
 
 def from_kernel() -> set[str] | None:
-    """Those of `HWCAP` that the kernel says this arm64 CPU has; None where the C library does not tell."""
+    """The features of `HWCAP` that the kernel reports on arm64. None if the C library cannot tell."""
     try:
         getauxval = ctypes.CDLL(None).getauxval
     except (OSError, AttributeError):

@@ -1,7 +1,7 @@
-"""Token bytes to text: whole characters only, and nothing that a stop string could still retract.
+"""Incremental detokenizer: token bytes to text, whole characters only, and no text that a stop string could retract.
 
-What comes in: the bytes of each token, in order. What goes out: text that is final. Constant work per token, however
-long the answer is. What it does not know: vocabularies, models.
+In: the bytes of each token, in order. Out: final text. The work per token is constant.
+Not here: vocabularies, models.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Detokenizer:
         return self._release(self._decoder.decode(data))
 
     def end(self) -> str:
-        """What was held back, now that nothing follows. An incomplete character becomes U+FFFD."""
+        """The withheld text, at the end of the answer. An incomplete character becomes U+FFFD."""
         if self.stopped is not None:
             return ""
         text = self._release(self._decoder.decode(b"", final=True))

@@ -1,8 +1,9 @@
-"""Embeddings: the other kind of worker, for model files that pool their tokens into one vector.
+"""The worker for embedding models, which pool a text's tokens into one vector.
 
-What comes in: frames with a text each. What goes out: frames with a vector of unit length and the count of tokens.
-One text is computed at a time, alone: its vector depends on nothing but itself, whoever else is asking.
-What it does not know: sampling, sequences, prefixes.
+In: frames with a text each. Out: frames with a unit vector and a token count.
+Not here: sampling, sequences, prefixes.
+
+Texts are computed alone, one at a time, so a vector depends on nothing but its text.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ class Embedder:
         self.size = int(llama.llama_model_n_embd(self._model))
 
     def embed(self, text: str) -> tuple[list[float], int]:
-        """The vector of unit length, and the text's tokens. Raises PromptTooLong, ModelError."""
+        """The unit vector of a text, and the number of its tokens.
+
+        Raises:
+            PromptTooLong: if the text has more tokens than the context.
+            ModelError: if llama.cpp does not compute it.
+        """
         tokens = self._tokenize(text)
         if len(tokens) > self.n_ctx:
             raise PromptTooLong(
@@ -75,7 +81,9 @@ class Embedder:
         return [float(value) for value in vector / norm], len(tokens)
 
     def _tokenize(self, text: str) -> list[int]:
-        """Token ids between the tokens that the model wants around a text; control tokens in it are only text."""
+        """Token ids of a text with the tokens that the model wants around it. Control tokens in the text are plain
+        text.
+        """
         data = text.encode("utf-8", errors="replace")
         size = len(data) + 8
         buffer = (llama.llama_token * size)()
@@ -87,13 +95,15 @@ class Embedder:
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _quiet(level: int, text: bytes, data: int) -> None:
-    """llama.cpp's own log is for its developers; what a person needs is in our errors."""
+    """Discard llama.cpp's log. It is written for its developers, and our errors tell a user enough."""
 
 
 def serve(
     load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], send: Send, mark: Callable[..., None]
 ) -> None:
-    """Load what `load` says and answer `embed` messages. A text whose caller left is skipped; an error ends one."""
+    """Load the model and answer `embed` messages. Texts of cancelled requests are skipped. An error ends one
+    request.
+    """
     llama.llama_log_set(_quiet, ctypes.c_void_p(0))
     send({"op": "loading", "progress": 0.0})
     try:

@@ -1,7 +1,7 @@
-"""One answer while it is made: which tokens are known to come, which are done, when it ends.
+"""One answer during generation: its pending tokens, its finished tokens, and its end.
 
-What comes in: rows of logits, one at a time. What goes out: tokens to compute next, text that is final, an end.
-What it does not know: slots, batches, other requests.
+In: rows of logits, one at a time. Out: tokens to compute next, final text, a finish reason.
+Not here: slots, batches, other requests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Generation:
     fresh_logprobs: list[dict[str, Any]] = field(default_factory=list)
 
     def step(self, row: int, logits: npt.NDArray[np.float32]) -> None:
-        """Choose the next token from these logits, and append what then has no alternative."""
+        """Choose the next token from these logits, and append the forced tokens after it."""
         wanted = log_softmax(logits) if self.logprobs is not None else None
         self.pending = []
         token = self._known()
@@ -65,11 +65,10 @@ class Generation:
         return forced[0]
 
     def _choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
-        """Choose freely and ask the grammar; only when it says no, compute its mask and choose again.
+        """Choose without the grammar first. Only if the grammar rejects the token, compute the mask and choose again.
 
-        For greedy choices both give the same token. For drawn ones too, in distribution: what is allowed keeps its
-        share, and what was refused is drawn again among the allowed (rejection sampling); but the generator would then
-        have advanced twice, so drawn choices use the mask at once.
+        Greedy choices are the same either way. Drawn tokens would have the same distribution (rejection sampling), but
+        the generator would advance twice, so drawn choices use the mask at once.
         """
         if self.constraint is None:
             return self.chain.choose(row, logits)
@@ -102,7 +101,7 @@ class Generation:
             self.fresh_text += self.text.end()
 
     def _logprob(self, token: int, logprobs: npt.NDArray[np.float64] | None) -> dict[str, Any]:
-        """The model's own log-probability, before any sampler; a forced token had no alternative, hence 0."""
+        """The model's log-probability, before any sampler. 0 for a forced token, which has no alternative."""
         if logprobs is None:
             return {"token": token, **self._shown(token), "logprob": 0.0, "top": []}
         best_tokens = best(logprobs, self.logprobs or 0)
@@ -110,7 +109,7 @@ class Generation:
         return {"token": token, **self._shown(token), "logprob": float(logprobs[token]), "top": top}
 
     def _shown(self, token: int) -> dict[str, Any]:
-        """The token's text; also its bytes where they are no whole characters."""
+        """The token's text, and its bytes if they are not whole characters."""
         piece = self.context.piece(token)
         try:
             return {"text": piece.decode(), "data": None}
@@ -118,7 +117,7 @@ class Generation:
             return {"text": piece.decode(errors="replace"), "data": list(piece)}
 
     def take_fresh(self) -> tuple[str, list[int], list[dict[str, Any]]]:
-        """What is new since the last call."""
+        """The text, tokens and log-probabilities since the last call."""
         fresh = (self.fresh_text, self.fresh_tokens, self.fresh_logprobs)
         self.fresh_text, self.fresh_tokens, self.fresh_logprobs = "", [], []
         return fresh

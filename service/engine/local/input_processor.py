@@ -1,11 +1,11 @@
-"""What the parent submitted, made ready to be computed: tokens, grammar, sampler, and whether it fits.
+"""Prepares a submitted request for computing: tokens, grammar, sampler, and the check that it fits.
 
 In: `submit` messages of `protocol`. Out: a `RunningRequest`, or the error that refuses it before anything is computed.
 Not here: slots, steps, other requests, threads. It may run on any thread.
 
-llama.cpp looks for every control token in every part of a text, so one call with thousands of control tokens takes time
-that grows with their square. A long text is therefore cut in front of control tokens, which are boundaries between
-tokens anyhow, and what is surely too long is refused after its beginning.
+llama.cpp looks for every control token in every part of a text, so the time of one call grows with the square of their
+number. A long text is therefore cut in front of control tokens, which are token boundaries in any case. A text that
+surely does not fit is refused after its beginning.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from service.engine.local.sampling import SamplerChain
 from service.engine.local.scheduler import ScheduledSequence
 from service.errors import PromptTooLong
 
-PART_CHARS = 8_192  # about 10 ms of tokenizing; what is shorter is tokenized in one call
+PART_CHARS = 8_192  # about 10 ms of tokenizing. Shorter texts are tokenized in one call
 PROBE_CHARS = 65_536  # of a longer text the beginning is tokenized first
 ENOUGH = 2  # a beginning with so many times the context's tokens proves that the whole does not fit
 
@@ -38,7 +38,7 @@ Scoring = Generator[None, None, list[float]]
 
 @dataclass
 class RunningRequest:
-    """What the parent submitted, and what has become of it."""
+    """A submitted request and its state."""
 
     message: dict[str, Any]
     sequence: ScheduledSequence
@@ -74,9 +74,11 @@ class InputProcessor:
         self._control = re.compile("|".join(map(re.escape, control))) if control else None
 
     def tokens(self, pieces: Segments, check: Check = lambda: None) -> list[int]:
-        """A prompt's token ids, with one beginning-of-sequence token where the model wants it.
+        """A prompt's token ids, with one beginning-of-sequence token if the model wants it. Calls `check` between
+        parts.
 
-        Raises PromptTooLong as soon as they are surely more than the context holds; `check` is called in between.
+        Raises:
+            PromptTooLong: as soon as the tokens surely exceed the context.
         """
         found = [self._context.bos] if self._context.add_bos else []
         most = ENOUGH * self._context.n_ctx
@@ -107,7 +109,13 @@ class InputProcessor:
             yield text[start:], special
 
     def request(self, message: dict[str, Any], check: Check = lambda: None) -> RunningRequest:
-        """The request, ready to be given a slot. Raises PromptTooLong, SchemaUnsupported."""
+        """The prepared request, which needs only a slot. `check` is called between units of work.
+
+        Raises:
+            PromptTooLong: if the prompt leaves no room for an answer or for the longest choice. `too_long` makes the
+            error. SchemaUnsupported: if llguidance cannot enforce the grammar.
+            too_long: see PromptTooLong.
+        """
         prompt = self.tokens(message["segments"], check)
         prompt = prompt or [self._context.bos if self._context.bos >= 0 else self._context.eos]
         if len(prompt) >= self._context.n_ctx:

@@ -1,7 +1,7 @@
-"""Score the labels of requests with llama.cpp, one label in a step, and remember what content-free prompts gave.
+"""Scores labels with llama.cpp, one label per step, and caches the scores of content-free prompts.
 
-In: requests whose prompt is computed, its logits. Out: probabilities and the best label.
-Not here: slots and steps; the arithmetic is in `labels`.
+In: requests with a computed prompt, its logits. Out: probabilities and the best label.
+Not here: slots, steps, the arithmetic (`labels`).
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ class LabelScorer:
         return label_scores.score(logits, request.labels, more)
 
     def score(self, request: RunningRequest) -> dict[str, Any] | None:
-        """One step. What is known when that was the last, else None; with `request.scoring` None the content-free
-        prompt has to be computed first."""
+        """Run one step. The result after the last one, else None.
+
+        If `request.scoring` is None afterwards, the content-free prompt has to be computed first.
+        """
         assert request.scoring is not None
         try:
             next(request.scoring)

@@ -1,9 +1,10 @@
-"""Score a closed set of labels: the exact probability of each label's token sequence, without sampling.
+"""Scores a closed set of labels: the exact probability of each label's token sequence, without sampling.
 
-What comes in: the logits behind a prompt, the labels. What goes out: probabilities that sum to 1 over the labels.
+In: the logits after a prompt, the labels. Out: probabilities that sum to 1 over the labels.
+Not here: llama.cpp's batches, caching.
 
-A label's probability is the product of its tokens' probabilities. Where one label's tokens begin another's ("in",
-"in stock"), the shorter would win by being shorter, so every label then also has to end the turn.
+A label's probability is the product of its tokens' probabilities. If one label's tokens are a prefix of another's
+("in", "in stock"), the shorter one would win by its length, so every label then also has to end the turn.
 Contextual calibration divides by the labels' probabilities on a content-free input and renormalizes: W =
 diag(p_cf)^-1, b = 0 in Zhao et al. 2021, "Calibrate Before Use", section 4.
 """
@@ -26,7 +27,7 @@ def sequences(context: Context, labels: Sequence[str], check: Callable[[], None]
     for label in labels:
         check()
         found.append(context.tokenize(label, special=False))
-    ordered = sorted(found)  # what begins with a label then follows it at once
+    ordered = sorted(found)  # a label follows directly after its prefix
     nested = any(left == right[: len(left)] for left, right in pairwise(ordered))
     return [[*tokens, context.eos] for tokens in found] if nested else found
 
@@ -36,10 +37,11 @@ def score(
     labels: Sequence[Sequence[int]],
     more: Callable[[Sequence[int]], Iterable[npt.NDArray[np.float32]]],
 ) -> Generator[None, None, list[float]]:
-    """Log-probability of each label's tokens. `more(tokens)` gives the row of logits behind each of these tokens, as
-    they follow the prompt, shape (vocab_size,), one after the other; at its end they are forgotten again.
+    """Log-probability of each label's tokens.
 
-    It yields behind each label that had to be computed, so that others may have their step and a caller may leave.
+    `more(tokens)` gives one row of logits, shape (vocab_size,), after each of these tokens as they follow the prompt.
+    At its end the tokens are removed again. This generator yields after each computed label, so that other sequences
+    get a step and a caller may cancel.
     """
     first = log_softmax(logits)
     found: list[float] = []

@@ -1,10 +1,10 @@
-"""What the parent refuses before anything is rendered, sent or computed.
+"""Limits that the parent checks before anything is rendered, sent or computed.
 
-In: a `Request`, the sizes of a model. Out: nothing, or RequestError with the parameter and its limit.
-Not here: what a value means to a caller; HTTP and prompt files have bounds of their own, some of them tighter.
+In: a `Request`, sizes of a model. Out: nothing, or RequestError with the parameter and its limit.
+Not here: the meaning of a value for a caller. HTTP and prompt files have their own, sometimes tighter limits.
 
-llama.cpp checks little: a penalty of 0 or an infinite bias ends the process, and with it everybody's answers. So a
-value that its samplers cannot take, as single-precision numbers, never reaches them.
+llama.cpp checks little: a penalty of 0 or an infinite bias ends the process, and with it all answers. So a value that
+its samplers cannot take, as single-precision numbers, never reaches them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """Both ends are allowed. Within them no logit of a model overflows a single-precision number."""
 
-MAX_BIASES = 1024  # as in OpenAI's API; each of them costs every step of the answer
+MAX_BIASES = 1024  # as in OpenAI's API. Each bias costs time in every step of the answer
 MAX_BIAS = 100.0
 MAX_STOPS, MAX_STOP_CHARS = 64, 4_096  # each is looked for behind every token
 MAX_LOGPROBS = 100
@@ -34,10 +34,14 @@ MAX_CHOICES = 4_096
 
 
 def check_sampling(sampling: Sampling, *, vocabulary: int) -> None:
-    """Raises RequestError with the parameter as key."""
+    """Check the sampling parameters against `RANGES` and the bounds of lists.
+
+    Raises:
+        RequestError: with the parameter as key.
+    """
     for name, (low, high) in RANGES.items():
         value = getattr(sampling, name)
-        if not low <= value <= high:  # also what is no number at all
+        if not low <= value <= high:  # also true for NaN
             raise RequestError(f"{name} must be a number from {low:g} to {high:g}.", key=name)
     if sampling.max_tokens < 1:
         raise RequestError("max_tokens must be at least 1.", key="max_tokens")
@@ -53,7 +57,11 @@ def check_sampling(sampling: Sampling, *, vocabulary: int) -> None:
 
 
 def check_request(request: Request, *, vocabulary: int) -> None:
-    """Raises RequestError for what no step could compute."""
+    """Check a request's parameters.
+
+    Raises:
+        RequestError: if a step could not compute the request.
+    """
     check_sampling(request.sampling, vocabulary=vocabulary)
     if request.logprobs is not None and not 0 <= request.logprobs <= MAX_LOGPROBS:
         raise RequestError(f"logprobs must be from 0 to {MAX_LOGPROBS}.", key="logprobs")
@@ -64,8 +72,12 @@ def check_request(request: Request, *, vocabulary: int) -> None:
 
 
 def check_size(request: Request, *, context: int, longest: int) -> None:
-    """Raises PromptTooLong for a prompt that cannot fit whatever its tokens are. Costs no more than reading `context`
-    tokens of `longest` bytes, the most that a token of this model stands for.
+    """Check the size of a prompt before it is tokenized. It costs no more than reading `context` tokens of `longest`
+    bytes.
+
+    Raises:
+        PromptTooLong: if the prompt cannot fit whatever its tokens are. `too_large` makes the error.
+        too_large: see PromptTooLong.
     """
     for messages in (request.messages, request.neutral):
         if len(messages) > context:  # each takes a token at least
@@ -76,7 +88,12 @@ def check_size(request: Request, *, context: int, longest: int) -> None:
 
 
 def check_text(value: Any, *, context: int, longest: int) -> None:
-    """The same for a text, or texts within lists and objects."""
+    """Check the size of a text, or of the texts within lists and objects.
+
+    Raises:
+        PromptTooLong: if it cannot fit. `too_large` makes the error.
+        too_large: see PromptTooLong.
+    """
     size = text_bytes(value, enough=context * longest)
     if size > context * longest:
         raise too_large(context, -(-size // longest), f"more than {context * longest} bytes")
@@ -94,7 +111,7 @@ def too_large(context: int, count: int, what: str) -> PromptTooLong:
 
 
 def text_bytes(value: Any, *, enough: int) -> int:
-    """Bytes of the texts in a JSON value, keys too, and one for each item; counting ends soon after `enough`."""
+    """Bytes of the texts and keys in a JSON value, plus one for each item. Counting ends soon after `enough`."""
     size, left = 0, [value]
     while left and size <= enough:
         item = left.pop()

@@ -1,7 +1,9 @@
-"""How fast an engine is here: prompt tokens a second, answer tokens a second alone and eight at a time.
+"""Measures an engine's speed: prompt tokens per second, answer tokens per second alone and eight at a time.
 
-What comes in: an engine that is ready. What goes out: three rates, from the worker's own counters, so that neither HTTP
-nor the queue is in them. Every prompt is different from its first token on, so that no prefix is reused.
+In: a ready engine. Out: three rates from the worker's own counters, without HTTP and queue.
+Not here: comparisons.
+
+Every prompt differs from its first token on, so no prefix is reused.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Speed:
 
 
 async def measure(engine: LocalEngine, round_: int = 0) -> Speed:
-    """One round; `round_` makes its prompts differ from those of other rounds."""
+    """One round. `round_` gives it prompts that differ from other rounds."""
     seed = 1000 * (1 + round_ % 8)
     before = dict(engine.stats())
     for number in range(PROMPTS):
@@ -48,7 +50,7 @@ def _ask(text: str, tokens: int) -> Request:
 
 
 def _rate(engine: LocalEngine, before: dict[str, float], kind: str) -> float:
-    """Tokens a second of what was computed since `before`."""
+    """Tokens per second since `before`."""
     now = engine.stats()
     tokens = now[f"{kind}_tokens"] - before.get(f"{kind}_tokens", 0.0)
     return tokens / max(1e-9, now[f"{kind}_seconds"] - before.get(f"{kind}_seconds", 0.0))

@@ -1,7 +1,7 @@
-"""A model of the catalog on this machine, under these settings: all that can be said of it before it is loaded.
+"""A model of the catalog under these settings: everything that is known before it is loaded.
 
-What comes in: the catalog's entry, settings. What goes out: its header, chat template, identity, abilities, what it
-needs, whether that fits, and the first message to a worker: the file, its sizes, and where prefixes are kept.
+In: the catalog's entry, settings. Out: header, chat template, identity, abilities, memory estimate, and the load
+message for a worker.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class LocalModel:
 
     @property
     def abilities(self) -> Abilities:
-        """Everything for a model that writes; only embeddings for one that is made for them."""
+        """All features for a model that writes text. Only embeddings for an embedding model."""
         embeds = self.metadata.pools
         writes = not embeds
         return Abilities(
@@ -113,7 +113,7 @@ class LocalModel:
         return fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
 
     def memory_bytes(self) -> int:
-        """What it is estimated to need."""
+        """The estimated memory in bytes."""
         return self._needs().total
 
     def check_fit(self, *, other_engines_bytes: int) -> None:
@@ -150,13 +150,14 @@ class LocalModel:
 
     @property
     def _most_tokens(self) -> int:
-        """No context has more: llama.cpp rounds what it is told up to a multiple of 256."""
+        """The upper bound of a context: llama.cpp rounds `n_ctx` up to a multiple of 256."""
         return -(-self.n_ctx // 256) * 256
 
     def _prefix_key(self) -> str | None:
-        """The key of the saved prefixes, as hexadecimal digits; None, and the log says so, where none can be kept.
+        """The key of saved prefixes, in hexadecimal. None, with a warning in the log, if it can be neither read nor
+        made.
 
-        It lies in the state directory: whoever can write to the cache volume alone can vouch for no file there.
+        The key is in the state directory. So write access to the cache volume alone is not enough to forge a prefix.
         """
         path = self._settings.state_dir / PREFIX_KEY
         try:
@@ -171,8 +172,11 @@ class LocalModel:
             return None
 
     def load_message(self, path: Path, *, other_engines_bytes: int) -> dict[str, Any]:
-        """What a worker is told to load. Prefixes take no more than what this and other models leave of the memory;
-        `made_by` is all that decides the bytes of a saved prefix, as far as this side knows it."""
+        """The first message to a worker: file, sizes, recipe, prefix cache.
+
+        The prefix cache takes at most the memory that this and other models leave. `made_by` identifies the maker of
+        saved prefixes: everything that decides their bytes.
+        """
         identity, settings = self.identity, self._settings
         left_bytes = resources.memory_bytes(settings)[0] - self.memory_bytes() - other_engines_bytes
         return {

@@ -1,8 +1,10 @@
-"""The connection to the parent process: what it sends, what is sent to it, and how it knows that the worker lives.
+"""The worker's connection to its parent process.
 
-In: frames on a socket. Out: messages in `inbox`, frames. Not here: what the messages mean.
-Pings are answered by the thread that reads, so a pong shows that the process lives, and says how long the main thread
-has been at its present unit of work, which shows whether it moves.
+In: frames on a socket. Out: messages in `inbox`, frames.
+Not here: the meaning of messages.
+
+The reading thread answers pings itself. So a pong shows that the process lives, and its `busy_s` shows whether the main
+thread makes progress: the seconds that it has spent on its present unit of work.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ class ParentConnection:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._unit: float | None = None  # when the main thread began what it does now; None while it waits
+        self._unit: float | None = None  # start of the main thread's unit of work, None while it waits
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def send(self, message: dict[str, Any]) -> None:
-        """One frame, from any thread; the process ends when there is no parent. Raises FrameTooLarge."""
+        """Send one frame, from any thread. The process ends if the parent is gone. Raises FrameTooLarge."""
         frame = encode(message)
         try:
             with self._sending:
@@ -48,7 +50,7 @@ class ParentConnection:
         code = 1
         try:
             self._take_all()
-            code = 0  # the parent is gone; the kernel frees the weights
+            code = 0  # the parent is gone, and the kernel frees the weights
         except ConnectionError:
             code = 0
         except Exception:  # noqa: BLE001

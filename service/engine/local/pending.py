@@ -1,7 +1,7 @@
-"""One request between admission and its last token: the worker's events become chunks and an answer.
+"""One request from admission to its last token: the worker's events become chunks and an answer.
 
-What comes in: messages of `protocol`, or an error. What goes out: chunks, one Answer, or that error.
-What it does not know: the queue, other pending, the process.
+In: messages of `protocol`, or an error. Out: chunks, one Answer, or that error.
+Not here: the queue, other requests, the process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.errors import DeadlineExceeded, RequestFailed, SameboatError
 
 @dataclass(eq=False)
 class PendingRequest:
-    """A request, what the worker is told of it, and what came back so far. Times are of `time.monotonic`."""
+    """A request, its message to the worker, and the events so far. Times are of `time.monotonic`."""
 
     id: int
     request: Request
@@ -35,7 +35,16 @@ class PendingRequest:
         return self.request.priority == "background"
 
     async def follow(self, on_latency: Callable[[str, float], None]) -> AsyncGenerator[Chunk | Answer, None]:
-        """Chunks, then the answer. Raises what went wrong, and DeadlineExceeded."""
+        """Chunks, then the answer.
+
+        Raises:
+            SameboatError: the error of the request or of the lost worker.
+            DeadlineExceeded: if the request's deadline passes.
+            RequestError: the refusal of the worker, made by `refusal_error`.
+            RequestFailed: if the engine broke at this request, made by `broken`.
+            refusal_error: see RequestError.
+            broken: see RequestFailed.
+        """
         text: list[str] = []
         tokens: list[int] = []
         logprobs: list[Logprob] = []
@@ -105,5 +114,5 @@ def _data(raw: Mapping[str, Any]) -> bytes | None:
 
 
 def broken(identifier: str) -> RequestFailed:
-    """The error of a request at which the engine broke; the log has the traceback under this identifier."""
+    """The error of a request that broke the engine. The log has the traceback under this identifier."""
     return RequestFailed(f"The engine broke at this request. Its log tells why, under {identifier}.", id=identifier)

@@ -1,13 +1,13 @@
-"""Beginnings of prompts that were decoded once: kept for whoever begins the same way and may know that it was decoded.
+"""The prefix cache: states of prompt prefixes, for later prompts with the same prefix and the same salt.
 
-In: token ids, the bytes of a sequence's state as llama.cpp writes them, and the salt under which it was computed.
-Out: the same bytes, bit for bit, so an exact answer may start from them.
-Not here: llama.cpp, slots, requests; who may use a prefix, which is `scheduler.reusable_tokens`.
+In: token ids, a sequence's state as llama.cpp writes it, the salt under which it was computed.
+Out: the same bytes, so an exact answer may start from them.
+Not here: llama.cpp, slots, requests, the rule for reuse (`scheduler.reusable_tokens`).
 
-Two kinds are kept. A prefix without a salt is the common beginning of a promoted prompt: shared by all callers, pinned
-in memory, saved on the cache volume. Every other one was seen twice under one salt: it is kept in memory only, for
-requests with that salt. KVSlots is bounded in bytes; what was used longest ago goes first, pinned ones last. A saved
-one that goes from memory is read again when it is wanted.
+There are two kinds. A prefix without a salt belongs to a promoted prompt: it is shared by all callers, pinned in
+memory, and saved on the cache volume. Any other prefix was seen twice under one salt. It is kept in memory only, for
+requests with that salt. Memory is bounded in bytes. The least recently used prefix is evicted first, pinned ones last.
+A saved prefix is read again after its eviction.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import numpy.typing as npt
 from service.engine.local.prefix_store import PrefixStore
 
 State = npt.NDArray[np.uint8]
-MAX_SEEN = 4096  # beginnings that are remembered as shared once; a few dozen bytes each
+MAX_SEEN = 4096  # prefixes that were shared once, a few dozen bytes each
 
 
 @dataclass(eq=False)
 class Prefix:
-    """Tokens and the state behind them. The first `canonical` were computed in whole chunks; `state` None: on disk."""
+    """Tokens and their state, None if it is only on disk. The first `canonical` tokens were computed in whole
+    chunks.
+    """
 
     tokens: list[int]
     canonical: int
@@ -49,7 +51,9 @@ class PrefixCache:
         self._clock = 0
         self._seen: OrderedDict[int, None] = OrderedDict()
         self.counters: dict[str, float] = dict.fromkeys(("prefix_restored", "prefix_lost", "prefix_evicted"), 0.0)
-        saved = files.index() if files is not None else []  # also without a limit: what is not to be trusted goes
+        saved = (
+            files.index() if files is not None else []
+        )  # also with a limit of 0, because untrusted files are removed
         self._kept = [Prefix(tokens, canonical, path=path) for tokens, canonical, path in saved if self._files]
 
     def __iter__(self) -> Iterator[Prefix]:
@@ -66,7 +70,7 @@ class PrefixCache:
         return sum(prefix.state.nbytes for prefix in self._kept if prefix.state is not None)
 
     def pin(self, tokens: Sequence[int]) -> bool:
-        """Whether exactly these tokens are kept for everybody; what is evicted last from now on."""
+        """Whether exactly these tokens are kept for all callers. Such a prefix is pinned from now on."""
         for prefix in self._kept:
             if prefix.salt is None and prefix.tokens == tokens:
                 prefix.pinned = True
@@ -94,7 +98,7 @@ class PrefixCache:
         return False
 
     def keep(self, tokens: Sequence[int], canonical: int, state: State, salt: str | None = "") -> None:
-        """Keep the state behind these tokens; without a salt for everybody, and on the volume as soon as it can be."""
+        """Keep the state of these tokens. Without a salt it is shared, and saved on the volume."""
         if state.nbytes > self._limit:
             return
         made = Prefix(list(tokens), canonical, state, pinned=salt is None, salt=salt)
@@ -105,7 +109,7 @@ class PrefixCache:
             self._files.save(made.tokens, canonical, state, lambda path: setattr(made, "path", path))
 
     def state(self, prefix: Prefix) -> State | None:
-        """The bytes. None when they were on disk and cannot be had or are not what was saved; then it is forgotten."""
+        """The state. None, and the prefix is removed, if its file is missing or damaged."""
         self._touch(prefix)
         if prefix.state is None:
             assert prefix.path is not None
@@ -120,7 +124,7 @@ class PrefixCache:
         return prefix.state
 
     def drop(self, prefix: Prefix) -> None:
-        """Forget it everywhere: what it holds cannot be used."""
+        """Remove a prefix with an unusable state, from memory and disk."""
         self._kept.remove(prefix)
         if self._files is not None and prefix.path is not None:
             self._files.delete(prefix.path)

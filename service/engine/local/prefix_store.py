@@ -1,19 +1,19 @@
-"""Prefix states on the cache volume: one file each, trusted only with a code that the volume alone cannot give.
+"""Prefix states on the cache volume, one file each. A file is trusted only with a code made with a key from elsewhere.
 
 In: token ids and states, a key that is not on the volume. Out: the same states.
-Not here: what is kept (promoted prompts' beginnings and nothing else, see `prefixes`); where the key lies.
+Not here: the choice of prefixes, which are those of promoted prompts only (`prefix_cache`). The place of the key.
 
-A file is a line of JSON (what computed the state, its token ids, the digest of its bytes), a line with the code of that
-line (keyed BLAKE2b) and the bytes. Its name is the code. What computed it is `made_by`: the model's and its template's
-digests, the engine's version and settings, llama.cpp's CPU features; a file of another maker is left alone, for it may
-be another service's with the same key. A file without a valid code, or with other bytes, is removed and said.
+A file is a line of JSON (maker, token ids, digest of the bytes), a line with that line's code (keyed BLAKE2b), and the
+bytes. Its name is the code. The maker (`made_by`) is the model's and its template's digest, the engine's version,
+settings and kernels. Files of another maker are left alone, since another service may share the key. A file without a
+valid code, or with other bytes, is removed with a warning.
 
-Each key has a folder of its own, so services with different keys on one volume neither read nor judge each other's
-files. All folders together are bounded in bytes; what was used longest ago goes first, so a lost key's files go too.
-Folders are 0700 and files 0600.
+Each key has its own folder, so services with different keys do not touch each other's files. All folders together are
+bounded in bytes. The least recently used file is removed first, so the files of a lost key go too. Folders have mode
+0700, files 0600.
 
-Writing happens on a thread of its own, since decoding should not wait for a disk. A volume that cannot be written to is
-survived: nothing is saved, and `problem` says why.
+A separate thread writes, because decoding should not wait for a disk. If the volume is not writable, nothing is saved
+and `problem` holds the reason.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PrefixStore:
         return found
 
     def load(self, path: Path) -> State | None:
-        """The bytes, verified; None when there are none to be trusted, and then the file is gone."""
+        """The verified bytes. None, and the file is removed, if they cannot be trusted."""
         header, state = self._read(path, whole=True)
         if header is None:
             return None
@@ -87,7 +87,9 @@ class PrefixStore:
         return state
 
     def save(self, tokens: list[int], canonical: int, state: State, done: Callable[[Path], None]) -> None:
-        """Write it soon; `done` gets the path, on the writer's thread. A volume that refused once is left alone."""
+        """Queue a file for writing. The writer thread calls `done` with its path. After one failed write nothing is
+        saved.
+        """
         if self.problem is not None:
             return
         if self._writer is None:
@@ -162,7 +164,7 @@ class PrefixStore:
             path.unlink(missing_ok=True)
 
     def _read(self, path: Path, *, whole: bool) -> tuple[dict[str, Any] | None, State | None]:
-        """Header and, if `whole`, state of a file that has a valid code and its name by right; else it is removed."""
+        """Header and, if `whole`, state of a file with a valid code. Any other file is removed."""
         try:
             with _regular(path) as file:
                 line = file.readline(HEADER_BYTES).rstrip(b"\n")

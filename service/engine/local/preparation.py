@@ -1,8 +1,10 @@
-"""Work that comes before the first step and may take long, on threads of its own: no other sequence waits for it.
+"""Runs slow preparation (tokenizing, compiling a grammar) on threads, so that no other sequence waits for it.
 
-In: a piece of work with an id. Out: a message for the main loop when it is done. Not here: what the work is.
-Tokenizing and compiling a grammar happen in C and Rust without Python's lock. Neither can be interrupted, so work that
-is cancelled or overdue is abandoned: its thread ends at the next check, and what it made is thrown away.
+In: a function with an id. Out: a message for the main loop when it has returned.
+Not here: the work itself.
+
+The work happens in C and Rust without Python's lock and cannot be interrupted. Cancelled or overdue work is abandoned:
+its thread ends at the next check, and its result is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ MAX_CONCURRENT = 2  # more would only take cores from the steps
 LIMIT_S = 10.0  # the largest grammar and the longest text that are let in take less than 1 s on an idle core
 
 Check = Callable[[], None]
-"""Called between two units of work; raises `Abandoned` when nobody waits any more."""
+"""Called between two units of work. Raises `Abandoned` if the work was cancelled or is overdue."""
 
 
 class Abandoned(Exception):
@@ -38,7 +40,7 @@ class _Preparation:
 
 
 class PreparationPool:
-    """What is being prepared, by id. Every method is called on the main thread."""
+    """Running preparations by id. The main thread calls every method."""
 
     def __init__(self, deliver: Callable[[dict[str, Any]], None], *, limit_s: float = LIMIT_S) -> None:
         """`deliver` hands a message to the main loop, from any thread."""
@@ -52,19 +54,19 @@ class PreparationPool:
         return len(self._works)
 
     def submit(self, identifier: int, do: Callable[[Check], Any], then: Callable[[Any], None]) -> None:
-        """Have `do` done on a thread; `complete` calls `then` with what it returns."""
+        """Run `do` on a thread. `complete` later calls `then` with its result."""
         work = self._works[identifier] = _Preparation(then)
         threading.Thread(target=self._run, args=(identifier, work, do), daemon=True).start()
 
     def cancel(self, identifier: int) -> bool:
-        """Abandon this work; whether there was such."""
+        """Abandon this work. False if there is none."""
         work = self._works.pop(identifier, None)
         if work is not None:
             work.abandoned = True
         return work is not None
 
     def complete(self, message: dict[str, Any]) -> None:
-        """Go on with what was prepared, on the main thread. Raises what the work raised."""
+        """Continue with finished work, on the main thread. Raises the error of the work."""
         work = self._works.get(message["id"])
         if work is not message["work"]:
             return  # abandoned
@@ -74,14 +76,14 @@ class PreparationPool:
         work.then(message["result"])
 
     def wait_s(self) -> float | None:
-        """Seconds until something is overdue; None while nothing can be."""
+        """Seconds until the next work is overdue. None if there is no work."""
         if not self._works:
             return None
         now = time.monotonic()
         return max(0.0, min(self._limit_s - (now - (work.began or now)) for work in self._works.values()))
 
     def overdue(self) -> list[tuple[int, RequestError]]:
-        """Abandon what took too long; its ids, each with the error that refuses it."""
+        """Abandon overdue work. Each id comes with the error for its request."""
         now = time.monotonic()
         late = [key for key, work in self._works.items() if work.began and now - work.began >= self._limit_s]
         for key in late:

@@ -1,11 +1,14 @@
-"""The worker's process: started, spoken to, ended. What it does not know: requests, and when to start another.
+"""The worker's process: start, messages, end.
 
-The two share a socket pair, and the worker dies with its end of it. It gets a session of its own, so that a Ctrl-C in
-the terminal reaches only the service, which then stops it in order. It parses foreign bytes in C++, so it gets no
-secret of the service and imports nothing from the working directory (`service.children`).
+In: a thread count, messages. Out: messages, an exit code.
+Not here: requests, and the decision to start another worker.
 
-OpenMP's threads spin at a barrier for a few milliseconds before they sleep, unless the environment says otherwise
-(OMP_WAIT_POLICY, GOMP_SPINCOUNT): `pace` sees to it that they have the cores for it.
+Both processes share a socket pair, and the worker ends when its side closes. It has its own session, so Ctrl-C in the
+terminal reaches only the service, which then stops it in order. It parses foreign bytes in C++, so it gets no secret of
+the service and imports nothing from the working directory (`service.children`).
+
+OpenMP's threads spin at a barrier for a few milliseconds before they sleep, unless the environment sets
+OMP_WAIT_POLICY or GOMP_SPINCOUNT. `thread_tuner` keeps their number below the free cores.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def waiting(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """One running worker, alive from here on: what it imports takes half a second, so it may be made early."""
+    """A running worker. Its imports take half a second, so it may be started early."""
 
     def __init__(self, *, threads: int) -> None:
         """Raises OSError when it cannot be started."""
@@ -51,7 +54,7 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """One message; nothing happens when it is gone already, which `messages` shows by ending."""
+        """Send one message. Does nothing if the process is gone, because `messages` ends then."""
         if self._writer is None:
             with contextlib.suppress(OSError):
                 self._socket.sendall(encode(message))
@@ -59,7 +62,7 @@ class WorkerProcess:
             self._writer.write(encode(message))
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """What it says, until it ends. Raises ValueError when that is not a message."""
+        """The worker's messages until it ends. Raises ValueError for an invalid one."""
         reader, self._writer = await asyncio.open_connection(sock=self._socket)
         decoder = Decoder()
         while True:
@@ -73,7 +76,7 @@ class WorkerProcess:
                 yield message
 
     def rss_bytes(self) -> int:
-        """Its resident memory, mapped weights included; 0 where /proc does not tell."""
+        """Resident memory in bytes with the mapped weights. 0 if /proc does not tell."""
         try:
             pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
         except (OSError, IndexError):
@@ -81,7 +84,7 @@ class WorkerProcess:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def kill(self) -> None:
-        """End it now; `messages` shows it by ending. Also one that is stopped ends so."""
+        """End the process now, also a stopped one. `messages` ends then."""
         self._process.kill()
 
     def discard(self) -> None:

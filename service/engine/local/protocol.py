@@ -1,10 +1,10 @@
-"""What the two processes say to each other: frames of four bytes of length, big-endian, and that much UTF-8 JSON.
+"""The protocol between service and worker: frames of four bytes of length, big-endian, and a body of UTF-8 JSON.
 
-Each is a flat object with `op`. The parent sends what to load, without an `op` and first of all; then `submit`,
-`cancel`, `warm`, `count`, `embed`, `ping`. The worker sends `loading`, `ready`, `failed`, `stats`, `pong`, and with the
-id of what they answer `begun`, `tokens`, `done`, `refused`, `broken`, `counted`, `embedded`. Ids are the parent's and
-mean nothing here; those that are not positive are the worker's own.
-A prompt travels as pieces, (text, special): special pieces may become control tokens, the others never do.
+Each body is a flat object with `op`. The first frame from the parent is the load message, without `op`. Then follow
+`submit`, `cancel`, `warm`, `count`, `embed`, `ping`. The worker sends `loading`, `ready`, `failed`, `stats`, `pong`,
+and with the id of a request `begun`, `tokens`, `done`, `refused`, `broken`, `counted`, `embedded`. The parent chooses
+the ids. Ids that are not positive are the worker's own.
+A prompt consists of segments (text, special). Special segments may become control tokens, other segments never do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Segments = list[tuple[str, bool]]
 
 
 class Submit(TypedDict):
-    """One request. `lark` is a grammar to enforce; `labels` a closed set to score instead of sampling."""
+    """One request. `lark` is a grammar to enforce, `labels` a closed set to score instead of sampling."""
 
     op: str
     id: int
@@ -48,9 +48,11 @@ class FrameTooLarge(ValueError):
 
 
 def encode(message: Any) -> bytes:
-    """One frame. Raises FrameTooLarge: the other side ends at one, so it is refused where it is written.
+    """One frame of a message. Half a surrogate pair is no UTF-8 but passes, since `json.loads` of a caller's text may
+    give it.
 
-    Half a surrogate pair is no UTF-8 but passes, as `json.loads` takes it: a caller may have sent one.
+    Raises:
+        FrameTooLarge: if it is larger than the other side accepts.
     """
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     if len(body) > MAX_FRAME_BYTES:
@@ -59,7 +61,7 @@ def encode(message: Any) -> bytes:
 
 
 def refusal_frame(error: RequestError) -> dict[str, Any]:
-    """The `refused` message of an error, without an id; `refusal_error` makes it an error again."""
+    """The `refused` message of an error, without an id. `refusal_error` is the inverse."""
     made: dict[str, Any] = {"op": "refused", "kind": "request", "message": error.message, "remedy": error.remedy}
     made["key"] = error.key
     if isinstance(error, PromptTooLong):
@@ -82,13 +84,18 @@ def refusal_error(message: Mapping[str, Any]) -> RequestError:
 
 
 class Decoder:
-    """Bytes in, messages out; keeps what is not whole yet."""
+    """Turns bytes into messages, and keeps an incomplete message until its rest arrives."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
-        """Every message that `data` completes. Raises ValueError on a frame that cannot be one of ours."""
+        """Every message that `data` completes.
+
+        Raises:
+            FrameTooLarge: if a frame announces more bytes than allowed. It is a ValueError, like the error of invalid
+            JSON.
+        """
         self._buffer += data
         while len(self._buffer) >= HEADER.size:
             (size,) = HEADER.unpack_from(self._buffer)

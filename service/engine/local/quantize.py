@@ -1,8 +1,10 @@
-"""A copy of a model file in another quantization, made by llama.cpp: `copy`, in a process of its own.
+"""A copy of a model file in another quantization, made by llama.cpp in a separate process.
 
-What comes in: a GGUF file, a type, a thread count. What goes out: another GGUF file. Every row is quantized by itself,
-so the bytes depend on the parent's bytes, the type and the library, not on the threads: they can be made again.
-From a file that is quantized already the copy can only lose: what it loses is for an evaluation to say.
+In: a GGUF file, a type, a thread count. Out: another GGUF file.
+Not here: its quality, which an evaluation measures. A copy of a quantized file can only lose quality.
+
+Every row is quantized on its own. So the bytes depend on the source file, the type and the library, not on the threads,
+and can be made again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from service.models.gguf import Metadata
 
 TYPES = {"q4_0": 2, "q8_0": 7, "q4_k_m": 15}
 """Names to llama.cpp's LLAMA_FTYPE_MOSTLY_* (llama.h). All three have kernels that llama.cpp repacks for the CPU."""
-SUPER_BLOCK = 256  # values in a block of the K types (ggml-common.h, QK_K); rows that do not divide fall back
+SUPER_BLOCK = 256  # values in a block of the K types (ggml-common.h, QK_K). Other row sizes fall back
 
 
 def sensible(metadata: Metadata, quantization: str) -> list[str]:
@@ -28,7 +30,11 @@ def sensible(metadata: Metadata, quantization: str) -> list[str]:
 
 
 def copy(source: Path, target: Path, quantization: str, *, threads: int) -> None:
-    """Write the copy. Raises ModelError with what llama.cpp said last."""
+    """Write the copy.
+
+    Raises:
+        ModelError: with llama.cpp's last message, if it fails.
+    """
     command = python(__name__, str(source), str(target), quantization, str(threads))
     done = subprocess.run(
         command, capture_output=True, text=True, errors="replace", check=False, env=child_environment()

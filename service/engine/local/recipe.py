@@ -106,10 +106,10 @@ def version() -> str:
 
 
 def kernels_of(system_info: str, machine: str) -> str:
-    """llama.cpp's CPU variant and what it is made of, from its own report.
+    """llama.cpp's CPU variant and its parts, from llama.cpp's own report.
 
-    The report looks like `CPU : AVX2 = 1 | FMA = 1 | REPACK = 1 | `. The name starts with `portable` where the
-    instruction sets are those of the build that pyproject.toml asks for, else with `native`.
+    The report looks like `CPU : AVX2 = 1 | FMA = 1 | REPACK = 1 | `. The name starts with `portable` if the instruction
+    sets are those of the build in pyproject.toml, else with `native`.
     """
     reported = system_info.replace("CPU :", "").split("|")
     entries = [(name.strip(), value.strip()) for name, _, value in (entry.partition("=") for entry in reported)]

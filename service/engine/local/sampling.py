@@ -1,7 +1,7 @@
-"""Choose one token from one row of logits, with llama.cpp's own samplers in C.
+"""Chooses one token from one row of logits, with llama.cpp's samplers in C.
 
-What comes in: `Sampling` as a dict, logits. What goes out: a token id. A chain belongs to one request: its penalties
-and its generator remember what was chosen. Order of the chain: `service.engine.types.Sampling`.
+In: `Sampling` as a dict, logits. Out: a token id. A chain belongs to one request, because its penalties and its random
+generator have a state. Order of the chain: `service.engine.types.Sampling`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws a seed of its own for this value (ll
 class SamplerChain:
     """The samplers of one request. Greedy requests without penalties or bias need none: the largest logit wins.
 
-    The repeat penalty counts the end of the prompt too, as in llama.cpp, transformers and vLLM; frequency and presence
-    penalties count what was answered, as OpenAI's do.
+    The repeat penalty counts the end of the prompt too, as in llama.cpp, transformers and vLLM. Frequency and presence
+    penalties count the answer only, as in OpenAI's API.
     """
 
     def __init__(self, context: Context, sampling: dict[str, Any], prompt: Sequence[int]) -> None:
@@ -72,7 +72,7 @@ class SamplerChain:
         return sampler
 
     def choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
-        """The next token from row `row` of the last batch, whose logits these are (perhaps masked in place)."""
+        """The next token from row `row` of the last batch. `logits` is that row, perhaps masked in place."""
         if self._chain is None:
             return int(np.argmax(logits))
         return int(
@@ -96,7 +96,7 @@ class SamplerChain:
 
 
 def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Natural logarithms of the probabilities, shape as given; in double precision, shifted by the maximum."""
+    """Natural logarithms of the probabilities, same shape, in double precision, shifted by the maximum."""
     wide = logits.astype(np.float64)
     wide -= wide.max()
     logs: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum())
@@ -104,7 +104,7 @@ def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def best(logprobs: npt.NDArray[np.float64], count: int) -> list[int]:
-    """The `count` most probable tokens, best first; equals by token id."""
+    """The `count` most probable tokens, best first. Equal ones are ordered by token id."""
     count = min(count, len(logprobs))
     if count == 0:
         return []

@@ -1,27 +1,26 @@
-"""Who is computed next. Pure policy: no I/O, no clock, no llama.cpp; it sees sequences and says what to do.
+"""Decides which sequences are computed next. A pure policy over sequences and slots: no I/O, no clock, no llama.cpp.
 
 One step of the worker, decided in this order:
 
-1. A sequence that was cancelled is gone before anything else is decided.
-2. A waiting request takes a free slot beside those that are busy, because llama.cpp batches only neighbouring
-   sequences (a gap splits the batch, and each part reads all the weights again); among those, the one that already
-   holds the longest beginning of its prompt, else an empty one, else the one that was used longest ago. What a kept
-   prefix or another slot holds more of the prompt is copied. Interactive requests go first; a background one may not
-   take the last free slot, so a person never waits for a build to end.
-3. If nobody is answering yet, the oldest prompt goes on by one chunk.
-4. If somebody is answering, prompts get one chunk after every answer step, so that inter-token times stay level and
-   first tokens still come; interactive prompts before background ones, then the one with the least left to do, and
-   prefixes that are decoded ahead of any request only while no prompt waits.
-5. All fast sequences that are answering take their next token in one batch.
-6. Each exact sequence takes its next token in a batch of its own: its arithmetic never depends on who else is there.
-   So does each that scores labels, one label at a time.
+1. Cancelled sequences are removed first.
+2. A waiting request takes a free slot next to the busy ones. llama.cpp batches only neighbouring sequences: a gap
+   splits the batch, and each part reads all the weights again. Among those slots it takes the one with the longest
+   common prefix, else an empty one, else the least recently used one. A longer prefix in the prefix cache or in
+   another slot is copied. Interactive requests go first. A background request may not take the last free slot, so an
+   interactive one never waits for a build to end.
+3. If no sequence is answering, the next prompt advances by one chunk.
+4. If a sequence is answering, one prompt chunk follows each answer step. So inter-token latencies stay level and first
+   tokens still come. Interactive prompts go before background ones, then the one with the fewest tokens left. Warm-up
+   prefixes are computed only while no prompt waits.
+5. All answering sequences in fast mode take their next token in one batch.
+6. Each answering sequence in exact mode takes its next token in its own batch, so its arithmetic does not depend on
+   other sequences. The same holds for sequences that score labels, one label at a time.
 
-Prompts are always computed alone and in chunks cut at multiples of `CHUNK` from the prompt's beginning, in both modes.
-A prefix that ends at such a cut therefore holds the same bits whoever computed it, and exact requests may share it.
+In both modes prompts are computed alone, in chunks that end at multiples of `CHUNK` from the start. A prefix that ends
+at such a boundary has the same bits whichever request computed it, so exact requests may share it.
 
-Who may share is decided by cache salts. A request starts from what was computed under its own salt, or from what is
-shared by all (salt None: the prefixes of promoted prompts), and from nothing else, so what it finds computed already
-tells it nothing about other callers.
+Cache salts decide about sharing. A request starts from tokens computed under its own salt, or from shared ones (salt
+None: the prefixes of promoted prompts). So its cache hits reveal nothing about other callers.
 """
 
 from __future__ import annotations
@@ -34,7 +33,9 @@ from service.engine.local.recipe import CHUNK
 
 
 class StoredTokens(Protocol):
-    """Tokens whose state is somewhere; the first `canonical` were computed in whole chunks. Salt None: everybody's."""
+    """Tokens with a stored state. The first `canonical` were computed in whole chunks. Salt None: shared by all
+    callers.
+    """
 
     tokens: list[int]
     canonical: int
@@ -43,14 +44,14 @@ class StoredTokens(Protocol):
 
 @dataclass
 class Slot:
-    """One sequence of the context, and what is in its memory (`StoredTokens`)."""
+    """One sequence of the context and its tokens (`StoredTokens`)."""
 
     number: int
     tokens: list[int] = field(default_factory=list)
     canonical: int = 0
     owner: int | None = None
     used: int = 0  # step of the last use, for eviction
-    salt: str | None = ""  # of the request whose tokens these are
+    salt: str | None = ""  # the salt of the request that computed these tokens
 
 
 @dataclass
@@ -76,7 +77,7 @@ class ScheduledSequence:
 
 @dataclass(frozen=True)
 class Step:
-    """What to compute now: one chunk of one prompt, one batch of fast sequences, or one exact sequence."""
+    """One unit of work: a chunk of one prompt, a batch of fast sequences, or one exact sequence."""
 
     kind: Literal["prompt", "answer"]
     sequences: tuple[ScheduledSequence, ...]
@@ -99,10 +100,10 @@ def common_length(left: Sequence[int], right: Sequence[int]) -> int:
 
 
 def reusable_tokens(held: StoredTokens, prompt: Sequence[int], *, exact: bool, salt: str | None = "") -> int:
-    """Prompt tokens that need not be computed if this request starts from what is held.
+    """The number of prompt tokens that this request can take from `held`.
 
-    The last prompt token is always computed, since its logits are needed. An exact request takes only whole chunks.
-    Nothing is taken from a request with another salt.
+    The last prompt token is always computed, because its logits are needed. An exact request takes only whole chunks.
+    A request with another salt takes nothing.
     """
     if held.salt is not None and held.salt != salt:
         return 0
@@ -115,7 +116,7 @@ def reusable_tokens(held: StoredTokens, prompt: Sequence[int], *, exact: bool, s
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a request goes, and from whose memory (perhaps the slot's own) it takes `reuse` tokens."""
+    """The slot for a request, and the source (perhaps the slot itself) of its first `reuse` tokens."""
 
     slot: Slot
     source: StoredTokens
@@ -145,7 +146,7 @@ def place(
     prefix = max(kept, key=size, default=None)
     from_prefix = size(prefix) if prefix is not None else 0
     if reuse and reuse >= from_prefix and best in beside and reuse * 2 >= len(best.tokens):
-        return Placement(best, best, reuse)  # its rest is worth less than what a copy costs
+        return Placement(best, best, reuse)  # the rest of the slot is worth less than a copy costs
     source: StoredTokens | None = best if reuse else None
     if prefix is not None and from_prefix and from_prefix >= reuse:
         source, reuse = prefix, from_prefix
@@ -172,7 +173,7 @@ class Scheduler:
         self._prompt_is_next = True
 
     def next(self, sequences: Iterable[ScheduledSequence]) -> list[Step]:
-        """The steps to compute now, in order; empty when there is nothing to do."""
+        """The next steps, in order. Empty when there is nothing to do."""
         running = [sequence for sequence in sequences if sequence.slot is not None]
         prompts = sorted(
             (sequence for sequence in running if not sequence.answering),

@@ -1,8 +1,8 @@
-"""Whose tokens are in which slot, and how a request gets what others computed before it.
+"""KV slots: which tokens are in which slot, and the copying of common prefixes.
 
-What comes in: sequences that want a slot. What goes out: slots that hold the beginning of their prompt, copied from
-another slot or a kept prefix, bit for bit, and nothing that another caller computed. Where a
-request goes is `scheduler.place`; this does it.
+In: sequences that need a slot. Out: slots that hold the prefix of their prompt, copied from another slot or from the
+prefix cache bit for bit, never from another caller.
+Not here: the choice of the slot, which is `scheduler.place`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class KVSlots:
         self.prefixes = prefixes
 
     def admit(self, sequence: ScheduledSequence, step: int) -> bool:
-        """Give this sequence a slot and what is known of its prompt; False when none is free for it."""
+        """Give this sequence a slot with the known prefix of its prompt. False if no slot is free for it."""
         while True:
             placed = place(
                 self.slots,
@@ -48,17 +48,17 @@ class KVSlots:
         return True
 
     def free(self, sequence: ScheduledSequence, step: int) -> None:
-        """The sequence is over. Its slot keeps what it computed, for the same caller's next request."""
+        """The sequence has ended. The slot keeps its tokens for the same caller's next request."""
         if sequence.slot is not None:
             sequence.slot.owner, sequence.slot.used = None, step
 
     def clear(self, slot: Slot) -> None:
-        """Forget what this slot holds: it may not be what its tokens say."""
+        """Empty a slot with an uncertain state."""
         self._context.cut(slot.number, 0)
         slot.tokens, slot.canonical = [], 0
 
     def keep(self, slot: Slot, tokens: Sequence[int]) -> None:
-        """Keep what this slot holds, which is these tokens, for the slot's salt."""
+        """Keep this slot's state, which belongs to these tokens, under the slot's salt."""
         self.prefixes.keep(tokens, slot.canonical, self._context.state(slot.number), slot.salt)
 
     def computed(self, slot: Slot, tokens: Sequence[int]) -> None:
@@ -82,7 +82,7 @@ class KVSlots:
         return True
 
     def _copy(self, source: StoredTokens, slot: Slot) -> bool:
-        """Copy all that the source holds; a prefix that cannot be used is forgotten."""
+        """Copy the whole source. An unusable prefix is removed, and the result is False."""
         if isinstance(source, Slot):
             if not self._context.restore(slot.number, self._context.state(source.number)):
                 raise ModelError(f"llama.cpp does not take back what it wrote of sequence {source.number}.")

@@ -1,7 +1,7 @@
-"""What the worker is told of a request: its prompt as pieces, its grammar, how to sample.
+"""Builds the message that submits a request to the worker: prompt segments, grammar, sampling.
 
-What comes in: a `Request`, the model's chat template. What goes out: a `submit` message of `protocol`, without an id.
-It raises before anything is queued: RequestError, SchemaUnsupported, NotSupported.
+In: a `Request`, the model's chat template. Out: a `submit` message of `protocol`, without an id.
+Not here: the queue. Errors come before anything is queued: RequestError, SchemaUnsupported, NotSupported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
 
 
 def grammar_of(request: Request) -> str | None:
-    """The grammar that the answer is held to, as Lark text; None when it may be any text."""
+    """The Lark text of the grammar that constrains the answer. None if it may be any text."""
     if request.schema is not None or request.any_json:
         return compiled(request.schema).lark
     if request.tools:

@@ -1,7 +1,7 @@
-"""One worker process: started, listened to, watched, and replaced when it ends or gets stuck.
+"""Supervises one worker process: starts it, reads its messages, watches it, and replaces it when it ends or hangs.
 
-In: how to start one, whom to tell what it says. Out: its health, messages, and the error for whoever waited for it.
-Not here: requests, queues, what the messages mean.
+In: a function that starts a worker, the owner of its messages. Out: health, messages, an error for each lost request.
+Not here: requests, queues, the meaning of messages.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ SETTLED = ("ready", "failed", "stopped", "draining")
 
 
 class WorkerOwner(Protocol):
-    """Whose worker it is."""
+    """The owner of a worker."""
 
     def on_message(self, message: dict[str, Any]) -> None:
-        """The worker says this; of `loading` and `ready` the supervisor has taken note already."""
+        """A message from the worker. The supervisor has already handled its part of `loading` and `ready`."""
 
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
-        """Whoever waits for the worker gets this error; with `queued` also who waits for another one."""
+        """The worker is lost. Running requests get this error. With `queued`, waiting ones get it too."""
 
 
 class Supervisor:
-    """Keeps one worker alive for its owner. `begin` starts a process that loads; it raises SameboatError, OSError.
+    """Keeps one worker alive for its owner. `begin` starts a process that loads. It raises SameboatError, OSError.
 
-    `step_s` says how long one step of the model may take.
+    `step_s` gives the longest allowed duration of one step of the model.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self._process: WorkerProcess | None = None
         self._changed = asyncio.Event()
-        self._well = Health("ready", "")  # what to say when the worker answers again
+        self._well = Health("ready", "")  # the health to return to when a stalled worker answers again
         self.health = Health("starting", "not started yet")
         self.preloaded: WorkerProcess | None = None  # loads already, and waits to be listened to
 
@@ -66,18 +66,22 @@ class Supervisor:
         return self._process is not None and self.health.state in ("ready", "draining")
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """One message to the worker; lost when there is none. Raises FrameTooLarge."""
+        """Send one message to the worker. It is dropped if there is no worker. Raises FrameTooLarge."""
         if self._process is not None:
             self._process.send(message)
 
     async def start(self) -> None:
-        """Begin loading, once; what was stopped stays so."""
+        """Begin loading, once. A stopped worker stays stopped."""
         if self._task is None and self.health.state != "stopped":
             self._set(Health("loading", f"starting the worker for {self._name}", 0.0))
             self._task = asyncio.create_task(self._supervise(), name=f"engine {self._name}")
 
     async def ready(self) -> None:
-        """Wait until it answers, or raise EngineUnavailable with why it never will."""
+        """Wait until the worker is ready.
+
+        Raises:
+            EngineUnavailable: if it never will be, with the reason.
+        """
         await self.start()
         while self.health.state not in SETTLED:
             await self.change()
@@ -90,7 +94,7 @@ class Supervisor:
         await self._changed.wait()
 
     def changed(self) -> None:
-        """Something is different, for those who wait in `change`."""
+        """Wake all callers of `change`."""
         self._changed.set()
 
     async def stop(self, grace_s: float, *, busy: Callable[[], bool]) -> None:
@@ -146,7 +150,9 @@ class Supervisor:
             await self._end()
 
     async def _run(self) -> str:
-        """One worker, from its start to its end; why it ended. Raises SameboatError when none can be started."""
+        """Run one worker from start to end, and return the reason of its end. Raises SameboatError if none can be
+        started.
+        """
         said, code = "", None
         watching: asyncio.Task[str] | None = None
         try:
@@ -167,7 +173,7 @@ class Supervisor:
                 raise EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
         except SameboatError:
             raise
-        except Exception as error:  # it cannot be started, or says what is not a message
+        except Exception as error:  # it cannot be started, or sent an invalid message
             log.exception("The worker of %s is replaced", self._name)
             said = said or f"{type(error).__name__}: {error}"
         finally:
@@ -177,7 +183,7 @@ class Supervisor:
         return said or f"the worker ended with code {code}"
 
     async def _watch(self, process: WorkerProcess, watch: watchdog.Watchdog) -> str:
-        """Ping the worker until it is lost; end it then, and say why."""
+        """Ping the worker until it is lost, then kill it and return the reason."""
         while True:
             await asyncio.sleep(watchdog.TICK_S)
             status = watch.tick()
@@ -200,7 +206,7 @@ class Supervisor:
         self._owner.on_message(message)
 
     def mark_ready(self, reason: str) -> None:
-        """The worker is ready, and this is what it is."""
+        """The worker is ready. `reason` describes it."""
         self._well = Health("ready", reason, restarts=self.health.restarts)
         if self.health.state != "draining":
             self._set(self._well)

@@ -1,8 +1,11 @@
-"""A conversation to the pieces of a prompt, by the chat template that the model file itself carries.
+"""Renders a conversation to prompt segments with the chat template of the model file.
 
-What comes in: messages, tools. What goes out: pieces (text, special). The template's own text may become control
-tokens; what a caller wrote never does: a message that contains `<|im_end|>` is a message about `<|im_end|>`.
-The sandbox is jinja2's immutable one, with the helpers that templates expect (transformers, chat_template_utils).
+In: messages, tools. Out: segments (text, special).
+Not here: tokenizing.
+
+The template's own text may become control tokens. A caller's text never does: a message that contains `<|im_end|>` is a
+message about `<|im_end|>`. The sandbox is jinja2's immutable one, with the helpers that templates expect (transformers,
+chat_template_utils).
 """
 
 from __future__ import annotations
@@ -55,7 +58,12 @@ class ChatTemplate:
         return self._source is not None and toolcalls.template_has_tools(self._source)
 
     def segments(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Segments:
-        """The prompt, up to where the assistant's answer begins. Raises NotSupported, RequestError."""
+        """The prompt up to the beginning of the assistant's answer.
+
+        Raises:
+            NotSupported: if the model has no chat template.
+            RequestError: if the template refuses the messages or cannot render them.
+        """
         if self._template is None:
             raise NotSupported(
                 "This model has no chat template, so it cannot answer messages.",
@@ -132,7 +140,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split(text: str, marks: Mapping[str, str]) -> Segments:
-    """Cut rendered text at its marks: what they stand for is plain, the rest may hold control tokens."""
+    """Cut rendered text at its marks. A mark stands for plain text. The rest may hold control tokens."""
     if not marks:
         return [(text, True)]
     found: Segments = []

@@ -1,13 +1,16 @@
-"""How many threads a step should take, from how the last ones went. Pure: it reads no clock and no file.
+"""Decides the number of compute threads from the timing of the last steps. Pure: it reads no clock and no file.
 
-llama.cpp's threads meet at hundreds of barriers in a step. Where they own their cores they should wait for each other
-by spinning, since falling asleep at each costs 1.7 times a step's time here. Where others want the same cores, a thread
-that spins keeps the one it waits for from running, and a step takes ten times as long. So the threads spin; there is
-one fewer as soon as they no longer get the CPU time they ask for, and one more when a CPU lies idle again. One thread
-waits for nobody. The number of threads changes no bit of an answer.
+In: wall, CPU and idle seconds of each step. Out: a number of threads. It changes no bit of an answer.
+Not here: llama.cpp.
 
-Measured on 2 cores, SmolLM2-135M, 8 sequences in a step: 34 to 42 ms with two threads that spin and 62 ms with two that
-sleep on a quiet machine; beside other work 67 ms with two that sleep, 60 with one, 108 to 1,400 with two that spin.
+llama.cpp's threads meet at hundreds of barriers in a step. If they own their cores they should spin at a barrier, since
+sleeping there makes a step 1.7 times as long. If other processes want the same cores, a spinning thread blocks the
+thread it waits for, and a step takes ten times as long. So the threads spin. There is one fewer as soon as they do not
+get the CPU time they ask for, and one more when a CPU is idle again. One thread never waits.
+
+Measured on 2 cores, SmolLM2-135M, 8 sequences in a step: 34 to 42 ms with two spinning threads and 62 ms with two
+sleeping ones on a quiet machine. Beside other work: 67 ms with two sleeping threads, 60 with one, 108 to 1,400 with two
+spinning ones.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class ThreadTuner:
         self.most = most
         self.threads = most
         self._wall = self._cpu = self._idle = 0.0
-        self._patience = 1  # windows with an idle CPU before the next try; doubles with each try that failed
+        self._patience = 1  # windows with an idle CPU before the next try, doubled by each failed try
         self._calm = 0
 
     def record(self, wall_s: float, cpu_s: float, idle_s: float) -> bool:

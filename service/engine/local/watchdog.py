@@ -1,9 +1,9 @@
-"""When a worker that says nothing, or does not get on, is to be replaced. Pure policy: no clock, no process.
+"""Decides when a silent or stuck worker is replaced. A pure policy: no clock, no process.
 
-In: ticks, and what the worker says. Out: whether it is well, late or lost, with the reason.
-Not here: how it is asked and ended.
+In: ticks, the worker's messages. Out: healthy, late or lost, with the reason.
+Not here: pings, killing, starting.
 
-Time is counted in ticks and not by the clock, so that a parent that stood still itself blames nobody for it.
+Time is counted in ticks, not by the clock, so a parent that was stopped itself does not blame its worker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Watchdog:
     def __init__(self, *, step_s: float) -> None:
         self._step_s = step_s
         self._loading = True
-        self._quiet = 0.0  # seconds since it said what shows that it lives
+        self._quiet = 0.0  # seconds since a sign of life
         self._busy = 0.0  # seconds that its main thread has been at one unit
 
     def heard(self, message: dict[str, Any]) -> None:

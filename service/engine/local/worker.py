@@ -1,11 +1,13 @@
 """The process that owns the weights: `python -m service.engine.local.worker FD`, started by `client`.
 
-In: frames on the socket FD (`protocol`), the first of which says what to load. Out: frames.
-One thread reads the socket and never touches llama.cpp (`parent`). The main thread loads, decides (`scheduler`) and
-computes; what may take long before a first step is made ready on further threads (`preparing`). When the parent goes
-away, or one of the first two threads breaks, so does this process: the parent starts another.
+In: frames on the socket FD (`protocol`). The first one names the model to load. Out: frames.
+Not here: queues, priorities among waiting requests.
 
-An error that belongs to one request ends that request, with the traceback for the parent's log, and no other.
+One thread reads the socket and never touches llama.cpp (`parent_connection`). The main thread loads, schedules
+(`scheduler`) and computes. Slow preparation runs on further threads (`preparation`). The process ends when the parent
+goes away or one of the first two threads fails. The parent then starts another worker.
+
+An error of one request ends only that request. The parent's log gets the traceback.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this
 
 
 class Worker:
-    """The main loop and what it needs."""
+    """The main loop and its state."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._parent = ParentConnection(connection)
@@ -55,14 +57,14 @@ class Worker:
              "forced_tokens", "prefix_hits", "sequences_cancelled"), 0.0,
         )  # fmt: skip
         self._step = 0
-        self._internal = 0  # ids of the worker's own requests count down; the parent's count up
+        self._internal = 0  # ids of the worker's own requests count down, the parent's count up
 
     def send(self, message: dict[str, Any]) -> None:
         """One frame to the parent. Raises FrameTooLarge."""
         self._parent.send(message)
 
     def run(self) -> None:
-        """Load, then serve; it ends when the parent goes away."""
+        """Load, then serve until the parent goes away."""
         self._parent.listen()
         first = self._inbox.get()
         if first.get("embeds"):
@@ -73,9 +75,9 @@ class Worker:
             self._round()
 
     def _round(self) -> None:
-        """Take what came, waiting for it when there is nothing to compute; then compute.
+        """Take all messages, then compute one round. With nothing to compute it waits for a message.
 
-        What comes meanwhile is taken before each step, so that a step never computes anything for someone who left.
+        Messages are also taken before each step, so a step never computes a cancelled request.
         """
         self._receive(wait=not self._requests)
         self._admit()
@@ -236,11 +238,11 @@ class Worker:
             self.context.use_threads(self._tuner.threads)
 
     def _idle_s(self) -> float:
-        """Seconds that our CPUs have been idle; only asked when there could be more threads."""
+        """Idle seconds of our CPUs. Measured only when a thread could be added."""
         return resources.idle_seconds() if self._tuner.threads < self._tuner.most else 0.0
 
     def _each(self, sequence: ScheduledSequence, do: Callable[[], None]) -> None:
-        """Something for one sequence; an error ends that one."""
+        """Call `do` for one sequence. An error ends only that sequence."""
         try:
             do()
         except Exception as error:  # noqa: BLE001
@@ -288,9 +290,10 @@ class Worker:
         self._choose(request, row)
 
     def _answer(self, sequences: Sequence[ScheduledSequence]) -> None:
-        """Compute what each of these has pending, at most a run of it, in one batch, and choose what comes next.
+        """Compute the pending tokens of these sequences in one batch, at most `FORCED_RUN` each, and choose their next
+        tokens.
 
-        A batch that cannot be computed is tried again one by one, so that only those end that are to blame.
+        A failed batch is repeated one sequence at a time, so that only the sequences at fault end.
         """
         rows: list[tuple[int, int, int, bool]] = []
         ends: list[tuple[RunningRequest, int]] = []
@@ -329,7 +332,7 @@ class Worker:
             self._choose(request, row)
 
     def _choose(self, request: RunningRequest, row: int) -> None:
-        """Let the answer take its next token, and tell it; what cannot go on ends this request and no other."""
+        """Choose the next token of one request and report it. An error ends only this request."""
         generation = request.generation
         assert generation is not None
         try:
@@ -339,12 +342,12 @@ class Worker:
             self._fail(request.id, error)
 
     def _score(self, request: RunningRequest) -> None:
-        """Score the next label; behind the last one the request is done, or goes on with its content-free prompt."""
+        """Score the next label. After the last label the request is done, or continues with its content-free prompt."""
         labelled = self._labels.score(request)
         if labelled is not None:
             self._finish(request, finish="stop", forced=0, **labelled)
         elif request.scoring is None and request.sequence.slot is not None:
-            self._slots.free(request.sequence, self._step)  # the slot keeps what it holds
+            self._slots.free(request.sequence, self._step)  # the slot keeps its tokens
             request.sequence = replace(
                 request.sequence, prompt=request.neutral, slot=None, done=0, answering=False, scoring=False
             )
@@ -361,7 +364,7 @@ class Worker:
 
     def _finish(self, request: RunningRequest, **fields: Any) -> None:
         self._forget(request.id)
-        self._stats()  # first: whoever has the answer can already see what it cost
+        self._stats()  # first, so that a caller with the answer can already see its cost
         self.send({"op": "done", "id": request.id, "cached": request.cached, **fields})
 
     def _stats(self) -> None:
@@ -398,7 +401,7 @@ def _prefixes(message: dict[str, Any]) -> PrefixCache:
 
 
 def main() -> None:
-    """Serve on the socket whose file descriptor is the only argument."""
+    """Serve on the socket with the given file descriptor, which is the only argument."""
     worker = Worker(socket.socket(fileno=int(sys.argv[1])))
     try:
         worker.run()

@@ -1,4 +1,6 @@
-"""What cannot fit is refused before it costs anything, however it is written; what is costly holds nobody up."""
+"""Prompts that cannot fit are refused before they cost anything, in any form. Slow preparation blocks no other
+request.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ HUGE: dict[str, Callable[[], Request]] = {
 def test_a_prompt_that_cannot_fit_is_neither_rendered_nor_sent(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The worker sees none of them; the error names the limit. Half a context of messages is rendered and counted."""
+    """The worker sees none of them, and the error names the limit. Half a context of messages is rendered and
+    counted.
+    """
     sent: list[str] = []
     rendered: list[int] = []
     send, pieces = loaded.engine._send, ChatTemplate.segments
@@ -133,7 +137,7 @@ def test_the_control_tokens_of_a_conversation_are_tokenized_in_parts_that_can_be
 
 
 def test_tools_have_one_bound_together() -> None:
-    """Each alone is let in; the error comes before the rest is compiled."""
+    """Each alone is admitted. The error comes before the rest is compiled."""
 
     def tool(number: int) -> dict[str, Any]:
         parameters = {"type": "object", "properties": {"a": {"enum": [f"{number} {n:060}" for n in range(1_500)]}}}
@@ -146,7 +150,7 @@ def test_tools_have_one_bound_together() -> None:
 
 
 def test_others_answer_while_a_grammar_is_compiled(worker: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A grammar that takes for ever to compile: the other answer is done meanwhile, and who asked may leave."""
+    """A grammar never finishes compiling. The other answer is done meanwhile, and the caller may cancel."""
     go_on = threading.Event()
     request = worker._input.request
 

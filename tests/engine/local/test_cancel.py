@@ -1,4 +1,4 @@
-"""Who leaves is computed no further: the worker's own loop on the real model, stopped and looked at step by step.
+"""A cancelled request is in no further step: the worker's own loop on the real model, inspected step by step.
 
 A cancellation arrives at the worst moment, when a step has just begun. That step is the last one with its sequence.
 """
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.model
 
 @pytest.mark.parametrize("mode", ["fast", "exact"])
 def test_the_step_that_had_begun_is_its_last(worker: Watched, mode: str) -> None:
-    """Four that answer; the last of them leaves while the first one's step is computed. The others go on."""
+    """Four sequences are answering. The last one is cancelled while the first one's step is computed. The others
+    continue.
+    """
     worker.submit(*(ask(f"Tell a long story about {n}.", tokens=300, mode=mode) for n in range(4)))
     worker.until(lambda: worker.part(4) >= 3)
     worker.until(lambda: {1, 2, 3, 4} <= set().union(*(rows for _, rows in worker.steps[-4:])))

@@ -299,7 +299,7 @@ def test_a_model_that_does_not_fit_fails_with_the_numbers() -> None:
 
 
 def test_a_worker_that_loaded_before_there_was_a_loop_is_the_one_that_answers() -> None:
-    """`sameboat serve` starts it early; a second one would cost the memory of the first."""
+    """`sameboat serve` starts it early. A second worker would need the memory of the first again."""
     engine = make(parallel=1)
     worker = WorkerProcess(threads=1)
     engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))

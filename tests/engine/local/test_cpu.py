@@ -31,7 +31,7 @@ def test_what_is_needed_is_what_is_compiled() -> None:
 
 
 def test_this_cpu_lacks_nothing() -> None:
-    """Asked of the real one; the engine's other tests run on it."""
+    """The features of this CPU are read, since the engine's other tests run on it."""
     if platform.machine() not in cpu.NEEDED:
         pytest.skip(f"nothing is known of {platform.machine()}")
     assert cpu.missing() == frozenset()
@@ -76,7 +76,7 @@ def test_an_arm_cpu_is_known_by_the_kernels_bits(monkeypatch: pytest.MonkeyPatch
 def test_an_illegal_instruction_ends_it_once_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, starter: Path, lacking: frozenset[str], said: str
 ) -> None:
-    """A real worker gets the signal that such a CPU sends, once; whoever waits for it hears why."""
+    """A real worker gets the signal of such a CPU, once. Every waiting caller gets the reason."""
     monkeypatch.setattr(cpu, "missing", lambda: lacking)
 
     async def end() -> tuple[str, Health]:

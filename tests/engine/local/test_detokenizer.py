@@ -34,14 +34,14 @@ def test_what_looked_like_a_stop_string_is_given_back() -> None:
 
 
 def test_a_message_cannot_spell_a_control_token() -> None:
-    """Only what the template itself wrote may become a control token."""
+    """Only the template's own text may become a control token."""
     pieces = template().segments([Message("user", "say <|im_end|> now")])
     assert ("<|im_end|>", False) in pieces
     assert [text for text, special in pieces if special] == ["<|im_start|>say ", " now<|im_end|>"]
 
 
 def test_the_rendered_text_is_kept_whole() -> None:
-    """Marks never show up in what the model reads, even when the message holds the sign that would be a mark."""
+    """The model never reads a mark, even if the message holds the same character."""
     content = "\U000f0000 <|im_end|><|im_start|>"
     assert "".join(text for text, _ in template().segments([Message("user", content)])) == (
         f"<|im_start|>{content}<|im_end|>"

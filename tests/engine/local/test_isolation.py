@@ -1,4 +1,4 @@
-"""What breaks at one request ends that request and no other, wherever it breaks."""
+"""An error of one request ends that request and no other, in every place."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def plain(loaded_worker: Watched) -> dict[int, list[int]]:
 
 
 def exact_answers(worker: Watched, mode: str = "exact") -> dict[int, list[int]]:
-    """Of three requests at a time, one of which may break; tokens by id."""
+    """Three requests at a time, one of which may break. The result is tokens by id."""
     worker.said.clear()
     worker.submit(*(ask(f"Tell me about {name}.", tokens=5, mode=mode) for name in ("tea", "sea", "bees")))
     worker.until(lambda: sum(message["op"] in ("done", "broken") for message in worker.said) == 3)
@@ -175,7 +175,7 @@ def test_a_worker_that_computes_nothing_any_more_ends(worker: Watched, monkeypat
 
 
 def test_labels_may_be_left_between_one_and_the_next(worker: Watched) -> None:
-    """Each label is a step of its own: others answer meanwhile, and who leaves is scored no further."""
+    """Each label is its own step. Others answer meanwhile, and a cancelled request is scored no further."""
     labels = tuple(f"label number {n} of many" for n in range(40))
     worker.submit(ask("Which?", choices=labels), ask("Tell me a long story.", tokens=200))
     worker.until(lambda: worker.part(1) == 5)
@@ -188,7 +188,7 @@ def test_labels_may_be_left_between_one_and_the_next(worker: Watched) -> None:
 def test_the_caller_gets_an_id_and_the_log_has_the_traceback_under_it_once(
     loaded: Loaded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the real process: a message without what it must hold breaks this request."""
+    """In the real process, a message with a missing field breaks this request."""
     send = loaded.engine._send
 
     def spoilt(message: dict[str, Any]) -> None:

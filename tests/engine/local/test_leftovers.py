@@ -1,4 +1,4 @@
-"""What a request leaves behind: no kv_slots of llama.cpp's, and no slot that claims to hold what it does not."""
+"""A finished request leaves nothing behind: no sampler of llama.cpp, and no slot with false tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kept prefixes without a model: what is worth keeping, what goes first, what a damaged or foreign file does."""
+"""The prefix cache without a model: which prefixes it keeps and evicts, and its use of damaged and foreign files."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_the_folder_is_bounded_and_the_oldest_file_goes_first(tmp_path: Path) ->
 
 
 def test_a_file_that_another_service_deletes_meanwhile_is_no_problem(tmp_path: Path) -> None:
-    """Two services on one volume make room at the same time: what is gone when it is looked at takes no room."""
+    """Two services on one volume make room at the same time. A vanished file takes no room."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "gone.prefix").symlink_to(tmp_path / "nowhere")
     keeper = files(tmp_path)
@@ -173,7 +173,7 @@ def forged(path: Path, fill: int) -> Path:
 def test_what_somebody_without_the_key_wrote_is_removed_said_and_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everything that the volume tells is as it should be, the name and the digest too; only the key was missing."""
+    """The forger knows everything on the volume, the name and the digest too. Only the key is missing."""
     made = forged(saved(tmp_path, 1, 2, 3), fill=9)
     assert len(PrefixCache(1 << 20, chunk=2, files=files(tmp_path))) == 0
     assert not made.exists()
@@ -200,7 +200,7 @@ def test_services_with_different_keys_share_a_volume_and_no_files(tmp_path: Path
 
 
 def test_files_from_before_there_were_salts_are_removed(tmp_path: Path) -> None:
-    """They held what callers had sent."""
+    """They held texts of callers."""
     (tmp_path / "old.prefix").write_text("{}\n")
     assert files(tmp_path).index() == []
     assert not (tmp_path / "old.prefix").exists()

@@ -28,7 +28,7 @@ EVERY_VALUE = [(values, name) for values in (recipe.MODEL, recipe.CONTEXT) for n
 
 @dataclasses.dataclass
 class Parameters:
-    """What llama.cpp was given: the model's and the context's structures, copied at the calls."""
+    """The structures that llama.cpp got, the model's and the context's, copied at the calls."""
 
     model: Any = None
     context: Any = None

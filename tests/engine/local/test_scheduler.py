@@ -84,7 +84,7 @@ def test_common_finds_the_longest_common_beginning() -> None:
 
 
 def test_a_kept_prefix_is_taken_when_no_slot_holds_as_much() -> None:
-    """Copied into an empty slot; a slot that holds just as much and is free stays where it is and copies nothing."""
+    """Copied into an empty slot. A free slot with just as many tokens is used in place, and copies nothing."""
     made, kept = slots(2), Slot(9, [5] * 100, canonical=CHUNK)
     placed = place(made, [5] * 90 + [6], exact=False, background=False, kept=[kept])
     assert placed is not None

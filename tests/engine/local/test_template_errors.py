@@ -1,4 +1,4 @@
-"""What a chat template or a caller's tool call can do wrong is told; nothing of it is an unexpected error."""
+"""Errors of a chat template or of a caller's tool call are reported, and none of them is an unexpected error."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from service.engine.local.thread_tuner import MAX_PATIENCE, WINDOW_S, ThreadTune
 
 
 def steps(pace: ThreadTuner, windows: int, *, cpus: float, idle: float) -> int:
-    """So many windows in which the process got `cpus` and `idle` lay idle; the threads afterwards."""
+    """Record `windows` windows in which the process got `cpus` and `idle` was idle. The threads afterwards."""
     for _ in range(windows):
         pace.record(WINDOW_S, cpus * WINDOW_S, idle * WINDOW_S)
     return pace.threads

@@ -1,4 +1,4 @@
-"""Prefixes with the real model: decoded ahead, shared, saved, restored; and never a bit different."""
+"""Prefixes with the real model: warmed up, shared, saved, restored, and never different in any bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def until(engine: LocalEngine, name: str, least: float) -> None:
     """Wait for the worker's own numbers."""
     async with asyncio.timeout(60):
         while engine.stats().get(name, 0) < least:
-            await engine.count(asked(""))  # a round trip: the worker has said what it had to say
+            await engine.count(asked(""))  # a round trip: the worker has sent all of its messages
 
 
 def same(left: Iterable[Answer], right: Iterable[Answer]) -> bool:
@@ -88,7 +88,7 @@ def test_a_cache_that_cannot_be_written_to_is_survived(cache: Path) -> None:
 
 
 def test_a_shared_beginning_outlives_the_slots_that_held_it(cache: Path) -> None:
-    """Seen shared twice it is kept; other prompts then take every slot, and it is still there."""
+    """Shared twice, it is kept. Other prompts then take every slot, and it is still there."""
 
     async def ask() -> Answer:
         async with running(cache_dir=cache, parallel=1) as engine:

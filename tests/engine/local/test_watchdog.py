@@ -83,7 +83,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
 
 
 def test_a_pong_tells_how_long_the_main_thread_has_been_at_one_unit(ended: queue.Queue[int]) -> None:
-    """It is answered while the main thread does something else; what is no ping waits in the inbox."""
+    """A ping is answered while the main thread is busy. Other messages wait in the inbox."""
     ours, theirs = socket.socketpair()
     with theirs:
         with ours:
@@ -125,7 +125,9 @@ def test_a_frame_is_bounded_where_it_is_written(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.model
 def test_a_worker_that_is_stopped_is_not_ready_and_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it had is told so, what waits is answered by the next one, and a service that is stalled says it."""
+    """Its running requests fail with the reason, waiting ones are answered by the next worker, and health says
+    "stalled".
+    """
     monkeypatch.setattr(watchdog, "TICK_S", 0.2)
     monkeypatch.setattr(watchdog, "LATE_S", 2.0)
     monkeypatch.setattr(watchdog, "SILENT_S", 4.0)
@@ -204,7 +206,7 @@ def test_neither_a_frame_too_large_nor_the_end_of_the_reading_thread_makes_a_wor
 
 
 class Process:
-    """A worker that loads at once and then says what no worker says."""
+    """A worker that loads at once and then sends an invalid message."""
 
     pid = 0
 

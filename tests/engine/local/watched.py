@@ -28,7 +28,7 @@ class Watched(Worker):
         self.said.append(message)
 
     def watch(self) -> None:
-        """Count the batches that llama.cpp is given, whoever asks for them."""
+        """Count the batches that llama.cpp gets, from any caller."""
         decode = self.context.decode
 
         def counted(rows: list[tuple[int, int, int, bool]]) -> None:
@@ -53,7 +53,7 @@ class Watched(Worker):
         self._inbox.put({"op": "cancel", "id": identifier})
 
     def until(self, true: Callable[[], bool]) -> None:
-        """Round after round; a worker that has nothing to compute would wait for ever, so that is a failure."""
+        """Run rounds until `true`. A worker without work would wait for ever, so that is a failure."""
         while not true():
             assert self._requests or len(self._preparation) or not self._inbox.empty(), "nothing left to compute"
             self._round()

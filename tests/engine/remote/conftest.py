@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible server over real HTTP; nobody waits between tries."""
+"""A scripted OpenAI-compatible server over real HTTP, without waits between tries."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def server() -> Iterator[OpenAIServer]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other at once; how long they would wait is tested on the function that decides it."""
+    """Tries follow each other at once. The waits are tested on the function that computes them."""
     monkeypatch.setattr(remote, "BACKOFF", Backoff(0, 0, longest_asked_s=0))

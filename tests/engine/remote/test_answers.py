@@ -1,4 +1,4 @@
-"""The remote engine against a scripted OpenAI-compatible server: what is asked, what is read, what is refused."""
+"""The remote engine against a scripted OpenAI-compatible server: requests, answers, refusals."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_an_answer_is_the_chunks_joined_with_usage(server: OpenAIServer) -> None
 
 
 def test_what_a_server_has_cached_of_all_callers_is_told_to_the_owner_only(server: OpenAIServer) -> None:
-    """One account there for every caller here: its cached tokens tell what the others sent."""
+    """All callers share one account there, so its cached tokens would reveal other callers' prompts."""
     answers = [ask(server), ask(server, replace(ASK, cache_salt="somebody"))]
     assert [answer.usage.cached for answer in answers] == [4, 0]
 
 
 def test_who_wants_a_fresh_answer_says_so_to_the_server_too(server: OpenAIServer) -> None:
-    """A cache on the way, or a Sameboat behind, may not answer with what it answered before."""
+    """A cache on the way, or another Sameboat, may not answer from memory."""
     ask(server)
     ask(server, replace(ASK, reuse=False))
     assert [headers.get("cache-control") for _, headers, _ in server.asked] == [None, "no-cache"]
@@ -153,7 +153,7 @@ def test_nobody_there_is_told_with_the_address() -> None:
 
 
 def test_a_schema_is_asked_for_and_then_checked(server: OpenAIServer) -> None:
-    """The strict schema is sent; an answer that breaks it is an error, and so is a schema that we could not check."""
+    """The strict schema is sent. An answer that breaks it is an error, and so is a schema that cannot be checked."""
     request = Request(messages=ASK.messages, schema=SCHEMA)
     server.reply = '{"n": 3}'
     answer = ask(server, request)
@@ -233,7 +233,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_sent(
 
 @pytest.mark.parametrize("request_", [ASK, Request(text="Once")], ids=["chat", "text"])
 def test_log_probabilities_belong_to_the_text(server: OpenAIServer, request_: Request) -> None:
-    """Both of OpenAI's formats; there are no token ids, and none are made up."""
+    """Both of OpenAI's formats. There are no token ids, and none are made up."""
     answer = ask(server, replace(request_, logprobs=1))
     assert answer.logprobs is not None
     assert "".join(each.text for each in answer.logprobs) == answer.text
@@ -243,7 +243,7 @@ def test_log_probabilities_belong_to_the_text(server: OpenAIServer, request_: Re
 
 @pytest.mark.parametrize(("mode", "words"), [("silent", "sent no log-prob"), ("bad_logprobs", "cannot be read")])
 def test_log_probabilities_that_do_not_come_are_an_error(server: OpenAIServer, mode: str, words: str) -> None:
-    """Servers that ignore what they do not know are found out."""
+    """Servers that ignore an unknown parameter are detected."""
     server.script(mode)
     with pytest.raises(RemoteError, match=words):
         ask(server, replace(ASK, logprobs=0))
@@ -280,7 +280,7 @@ def test_embeddings_that_are_not_whole_are_an_error(server: OpenAIServer, mode: 
     "url", ["host:8000/v1", "ftp://host/v1", "https://me:pass@host/v1", "not a url", "https://h/v1?key=1"]
 )
 def test_a_base_url_that_is_none_is_told_at_once(url: str) -> None:
-    """The error names the variable and not what may be a password."""
+    """The error names the variable but does not repeat a possible password."""
     with pytest.raises(SettingsError, match="SAMEBOAT_REMOTE_BASE_URL") as caught:
         RemoteEngine(load(engine="remote", remote_base_url=url), "small")
     assert "pass" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Who has a turn at the remote server and for how long: limiter, deadlines, leaving, stopping."""
+"""Places at the remote server: order, deadlines, cancellation, stopping."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_all_models_of_the_server_share_its_places(server: OpenAIServer) -> None
 
 
 def test_a_full_line_is_busy_and_says_when_to_come_back(server: OpenAIServer) -> None:
-    """One place and one who may wait: the third is build_submission, and the two are answered."""
+    """One place, and one request may wait: the third is refused, and the two are answered."""
 
     async def main() -> list[object]:
         async with engine(server.base_url, remote_concurrency=1, queue_requests=1) as made:
@@ -76,7 +76,7 @@ def test_a_full_line_is_busy_and_says_when_to_come_back(server: OpenAIServer) ->
 
 
 def test_waiting_for_a_place_counts_towards_the_deadline(server: OpenAIServer) -> None:
-    """Nothing is sent for a request whose time ran out in the line."""
+    """Nothing is sent for a request with a deadline that passed in the queue."""
 
     async def main() -> None:
         settings = load(engine="remote", remote_base_url=server.base_url)
