@@ -112,7 +112,7 @@ async def conditions(model: Model, settings: Settings) -> dict[str, str]:
     kept_bytes = {**bare, "prefix_cache_bytes": 1 << 28}
     async with engine(model, settings, **kept_bytes) as made:
         await made.warm_up([exact[:4]])
-        found["exact: prefix decoded ahead"] = equal(await together(made, exact), reference)
+        found["exact: prefix warmed up"] = equal(await together(made, exact), reference)
     async with engine(model, settings, **kept_bytes) as made:
         first = await made.answer(exact[0])
         restored = first.usage.cached > 0

@@ -257,10 +257,10 @@ def verdicts(seen: Seen, kills: int) -> list[tuple[str, bool, str]]:
     grown, p99 = growth(seen.http_mib), p(seen.healthz_ms, 0.99)
     recovered = f"{len(seen.recovered_s)} of {kills}, median {statistics.median(seen.recovered_s or [0]):.1f} s"
     return [
-        ("none hangs", bad["hung"] == 0, f"{bad['hung']} hung; longest {max(seen.waits_s):.0f} s"),
+        ("none hangs", bad["hung"] == 0, f"{bad['hung']} hung, longest {max(seen.waits_s):.0f} s"),
         ("each answer equals its solo answer", bad["answered wrongly"] == 0 and right > 0,
          f"{right} equal, {bad['answered wrongly']} not"),
-        ("who is refused is told when to come back", bad["refused without Retry-After"] == 0,
+        ("each refusal has a retry time", bad["refused without Retry-After"] == 0,
          f"{refused} refused, {bad['refused without Retry-After']} without Retry-After"),
         ("nothing else goes wrong", other == 0, f"{other}"),
         ("the service recovers from every kill", len(seen.recovered_s) == kills, recovered),
@@ -273,7 +273,7 @@ def verdicts(seen: Seen, kills: int) -> list[tuple[str, bool, str]]:
 
 def report(seen: Seen, rows: list[tuple[str, bool, str]], note: str) -> str:
     """docs/load.md."""
-    lines = ["# Under load", "", note, "", "| what | shown | |", "|---|---|---|"]
+    lines = ["# Under load", "", note, "", "| claim | holds | figures |", "|---|---|---|"]
     lines += [f"| {what} | {'yes' if shown else '**no**'} | {number} |" for what, shown, number in rows]
     lines += ["", "| outcome of a request | count |", "|---|--:|"]
     lines += [f"| {kind} | {count} |" for kind, count in seen.outcomes.most_common()]
@@ -298,8 +298,8 @@ def main() -> None:
     rows = verdicts(seen, arguments.kills)
     note = (
         f"{arguments.clients} clients in a closed loop for {arguments.seconds:.0f} s, `exact`, {MODEL}, default bounds "
-        f"of the queue; its process killed (-9) {arguments.kills} times meanwhile. Clients and service share "
-        f"{os.cpu_count()} cores; load before the run {load:.1f}. Made by `make drill-load`."
+        f"of the queue. The process was killed (-9) {arguments.kills} times meanwhile. Clients and service share "
+        f"{os.cpu_count()} cores. Load before the run {load:.1f}. Made by `make drill-load`."
     )
     DOCS.mkdir(exist_ok=True)
     (DOCS / "load.md").write_text(report(seen, rows, note), encoding="utf-8")
