@@ -264,7 +264,7 @@ def verdicts(seen: Seen, kills: int) -> list[tuple[str, bool, str]]:
          f"{refused} refused, {bad['refused without Retry-After']} without Retry-After"),
         ("nothing else goes wrong", other == 0, f"{other}"),
         ("the service recovers from every kill", len(seen.recovered_s) == kills, recovered),
-        ("memory is flat", grown < 32, f"HTTP process {grown:+.0f} MiB, at most {max(seen.http_mib):.0f}; "
+        ("memory is flat", grown < 32, f"HTTP process {grown:+.0f} MiB, at most {max(seen.http_mib):.0f}, "
          f"engine process at most {max(seen.worker_mib):.0f}"),
         ("/healthz p99 under 50 ms", p99 < 50,
          f"p50 {p(seen.healthz_ms, 0.5):.1f} ms, p99 {p99:.1f} ms, largest {max(seen.healthz_ms):.0f} ms"),
