@@ -1,7 +1,10 @@
-"""The terminal's face: `sameboat`. Thin; every command calls a room below and says what it found.
+"""The terminal's face: `sameboat`. Every command calls the rooms below and prints their result.
 
-Exit codes: 0 done; 1 it failed, with one clear sentence on stderr; 2 the command line is wrong; 3 the service could
-not start. Commands import what they need when they run, so that `--help` and `--version` are quick and work without
+In: the command line. Out: text or JSON, and an exit code.
+Not here: any logic of its own.
+
+Exit codes: 0 for success. 1 for a failure, with one clear sentence on stderr. 2 for a wrong command line. 3 if the
+service could not start. A command is imported only when it runs, so `--help` and `--version` are quick and work without
 the engine.
 """
 
@@ -9,29 +12,50 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from service import __version__
+from service.cli.renamed import with_current_names
 from service.errors import SameboatError
 
-app = typer.Typer(
-    name="sameboat",
-    help="A prompt, its model and its service, provably in the same boat.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+COMMANDS = {
+    "serve": "Serve the promoted prompts and the OpenAI-compatible API.",
+    "evaluate": "Run a prompt on its cases and report scores with intervals.",
+    "promote": "Promote a draft whose verdict is PASS.",
+    "doctor": "Find every problem on this machine. Exits with 1 if one would stop you.",
+    "version": "Show the version, or the digests of the served prompts and models.",
+}
+GROUPS = {
+    "model": "List, fetch, verify, tune and remove models.",
+    "prompt": "List, check, convert and run prompts.",
+    "key": "Make keys for callers.",
+    "build": "Submit, watch and show builds.",
+}
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+class _Group(TyperGroup):
+    """Accepts old names of options, and prints an error of ours as one sentence instead of a traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_current_names(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SameboatError as error:
+            sys.stderr.write(f"sameboat: {error}\n")
+            raise typer.Exit(1) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
         typer.echo(f"sameboat {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -40,26 +64,20 @@ def _root(
     """Options that come before a command."""
 
 
-COMMANDS = {
-    "serve": "Serve the promoted prompts and the OpenAI-compatible API.",
-    "evaluate": "Run a prompt on its cases and report scores with intervals.",
-    "promote": "Promote a draft whose verdict is PASS.",
-    "doctor": "Look for everything that would stop you; exits with 1 if anything does.",
-    "version": "Show the version, or the digests of what is served.",
-}
-GROUPS = {
-    "model": "The models: what there is, what is here, whether it is whole.",
-    "prompt": "Prompts: list, check and run them.",
-    "key": "Keys for callers.",
-    "build": "Builds: post a brief, watch it, look at it.",
-}
-
-
 def register(arguments: list[str]) -> typer.Typer:
-    """Add the command that `arguments` name; where they name none, all of them by their help alone.
+    """The app with the one command that `arguments` name. If they name none, it has all commands by their help only.
 
-    Importing every command takes over a second, and one that cannot be imported must not take the others with it.
+    Importing every command takes over a second, and a command that cannot be imported must not break the others.
     """
+    app = typer.Typer(
+        name="sameboat",
+        help="A prompt, its model and its service, provably in the same boat.",
+        cls=_Group,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
     named = next((word for word in arguments if not word.startswith("-")), None)
     if named in COMMANDS:
         app.command(named)(importlib.import_module(f"service.cli.{named}").command)
@@ -72,15 +90,12 @@ def register(arguments: list[str]) -> typer.Typer:
 
 
 def _listed() -> None:
-    """Stands for a command in the list of commands; the command itself is registered when it is named."""
+    """Stands for a command in the list of commands."""
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line of this process."""
     try:
         register(sys.argv[1:])()
-    except SameboatError as error:
-        sys.stderr.write(f"sameboat: {error}\n")
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

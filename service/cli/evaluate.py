@@ -48,7 +48,9 @@ def command(
     replay: Annotated[bool, typer.Option("--replay", help="Judge the recording again, without a model.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Ask the model again and require the recorded tokens.")] = False,
     model: Annotated[str | None, typer.Option(help="Use this model instead of the prompt's.")] = None,
-    minimum: Annotated[float | None, typer.Option(min=0, max=1, help="Share of cases that must pass, 0..1.")] = None,
+    minimum: Annotated[
+        float | None, typer.Option("--min-pass-rate", min=0, max=1, help="Share of cases that must pass, 0..1.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write one JSON object per answer to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
 ) -> None:

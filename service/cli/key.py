@@ -1,6 +1,6 @@
 """`sameboat key new`: make a key for a caller.
 
-In: a name, perhaps limits. Out: the key, shown this once, and the line that is configured for it.
+In: a name, and limits if there are any. Out: the key, which is shown only once, and the line to configure.
 Not here: checking keys (`http.auth`).
 """
 
@@ -14,22 +14,26 @@ import typer
 from service import keys
 from service.errors import SettingsError
 
-app = typer.Typer(help="Keys for callers.", no_args_is_help=True)
+app = typer.Typer(help="Make keys for callers.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Keys for callers: a service that has some answers nobody else."""
+    """Make keys for callers. A service with keys answers only callers that show one."""
 
 
 @app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(help="Whose it is: letters, digits, dots, hyphens and underscores.")],
-    requests: Annotated[int | None, typer.Option(min=0, help="Requests a minute; 0: no limit.")] = None,
-    tokens: Annotated[int | None, typer.Option(min=0, help="Tokens a minute; 0: no limit.")] = None,
+    name: Annotated[str, typer.Argument(help="The caller's name: letters, digits, dots, hyphens and underscores.")],
+    requests: Annotated[
+        int | None, typer.Option("--requests-per-minute", min=0, help="Requests per minute. 0 is no limit.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens-per-minute", min=0, help="Tokens per minute. 0 is no limit.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a key. It is shown once; only its digest is configured, and nothing is stored here."""
+    """Make a key. It is shown only once. The service is configured with its digest, and nothing is stored here."""
     key = keys.new()
     try:
         line = keys.line(name, key, requests=requests, tokens=tokens)
@@ -39,7 +43,7 @@ def new(
         typer.echo(json.dumps({"name": name, "key": key, "line": line}))
         return
     typer.echo(
-        f"The key, shown this once; its holder sends it as Authorization: Bearer KEY:\n\n  {key}\n\n"
-        "What the service is told, in SAMEBOAT_API_KEYS (several: comma-separated) or as a line of the file that\n"
-        f"SAMEBOAT_API_KEYS_FILE names:\n\n  {line}"
+        f"The key, which is shown only now. Callers send it as Authorization: Bearer KEY\n\n  {key}\n\n"
+        "Add this line to SAMEBOAT_API_KEYS (comma-separated), or to the file that SAMEBOAT_API_KEYS_FILE names:\n\n"
+        f"  {line}"
     )

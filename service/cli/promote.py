@@ -21,7 +21,9 @@ from service.prompts.file import load
 def command(
     draft: Annotated[str, typer.Argument(help="A prompt file, or the name of a folder in data/prompts.")],
     accept: Annotated[str | None, typer.Option(help="Promote under any verdict, with this reason.")] = None,
-    minimum: Annotated[float | None, typer.Option(min=0, max=1, help="Share of cases that must pass, 0..1.")] = None,
+    minimum: Annotated[
+        float | None, typer.Option("--min-pass-rate", min=0, max=1, help="Share of cases that must pass, 0..1.")
+    ] = None,
 ) -> None:
     """Run the cases, compare with the promoted prompt's recording, and on PASS rewrite prompt, recording and lock.
 

@@ -78,7 +78,7 @@ def test_a_taken_port_stops_and_the_exit_code_says_so() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = sameboat("doctor", "--json", SAMEBOAT_PORT=str(taken.getsockname()[1]))
-    assert done.returncode == 1
+    assert done.exit_code == 1
     rows = {row["what"]: row for row in json.loads(done.stdout)}
     assert rows["port"]["level"] == "stop"
     assert rows["port"]["remedy"] == "Stop what uses it, or set SAMEBOAT_PORT."

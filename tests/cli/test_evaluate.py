@@ -114,8 +114,8 @@ def test_a_draft_is_compared_without_being_written(data: Path) -> None:
 
 def test_a_missed_minimum_exits_with_1(data: Path) -> None:
     """Also in a replay, which is what CI runs."""
-    assert run("evaluate", "colour", "--replay", "--minimum", "0.99").exit_code == 0
-    done = run("evaluate", "colour", "--replay", "--minimum", "0.995")
+    assert run("evaluate", "colour", "--replay", "--min-pass-rate", "0.99").exit_code == 0
+    done = run("evaluate", "colour", "--replay", "--min-pass-rate", "0.995")
     assert done.exit_code == 1
     assert "119 of 120 pass (99.2 %), the minimum is 99.5 %" in done.output
 

@@ -21,7 +21,7 @@ def run(*words: str) -> str:
 
 
 def test_it_prints_a_key_once_and_the_line_that_lets_it_in() -> None:
-    told = json.loads(run("ada", "--requests", "60", "--json"))
+    told = json.loads(run("ada", "--requests-per-minute", "60", "--json"))
     [known] = keys.parse(told["line"])
     assert (known.name, known.requests, known.tokens) == ("ada", 60, None)
     assert keys.match((known,), told["key"]) == known

@@ -1,4 +1,4 @@
-"""A report is drawn for a person at a terminal, and stays Markdown for a pull request."""
+"""A report is drawn on a terminal, and stays Markdown in a pipe. Both run in a process of their own."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ COMMAND = [sys.executable, "-m", "service", "evaluate", "sender", "--replay"]
 
 
 def on_a_terminal() -> str:
-    """What the command writes to a terminal of 100 columns."""
+    """The command's output on a terminal of 100 columns."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(COMMAND, cwd=ROOT, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
         os.close(theirs)
-        said = b""
+        output = b""
         while True:
             try:
                 part = os.read(ours, 65536)
-            except OSError:  # Linux says so at the end of a terminal
+            except OSError:  # Linux raises this at the end of a terminal
                 break
             if not part:
                 break
-            said += part
+            output += part
     os.close(ours)
     assert process.returncode == 0
-    return said.decode()
+    return output.decode()
 
 
-def test_a_terminal_gets_tables_and_a_pipe_gets_what_a_pull_request_will_say() -> None:
-    """With the same numbers; what a pull request folds is open."""
+def test_a_terminal_gets_tables_and_a_pipe_gets_the_markdown_of_the_pull_request() -> None:
+    """Both have the same numbers. The terminal also shows the folded part of a pull request."""
     drawn = on_a_terminal()
     piped = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for each in (drawn, piped):
-        assert "82.5 % (74.7 to 88.3)" in each
-        assert "21 cases fail" in each
+    for output in (drawn, piped):
+        assert "82.5 % (74.7 to 88.3)" in output
+        assert "21 cases fail" in output
     assert "<details>" not in drawn
     assert "|---" not in drawn
     assert "<details><summary>21 cases fail</summary>" in piped

@@ -32,7 +32,7 @@ def test_a_model_is_listed_pulled_verified_and_removed(places: dict[str, str]) -
     listed = json.loads(sameboat("model", "list", "--json", **places).stdout)
     assert (listed["default"], listed["models"][0]["cached"]) == ("small", False)
     pulled = sameboat("model", "pull", **places)
-    assert pulled.returncode == 0, pulled.stderr
+    assert pulled.exit_code == 0, pulled.stderr
     path = Path(pulled.stdout.replace("\n", "").removeprefix("verified: "))
     assert path.read_bytes() == BYTES
     assert json.loads(sameboat("model", "verify", "--json", **places).stdout)[0]["state"] == "ok"
@@ -43,13 +43,13 @@ def test_a_model_is_listed_pulled_verified_and_removed(places: dict[str, str]) -
 
 def test_verify_tells_missing_from_corrupt_and_fails_for_both(places: dict[str, str]) -> None:
     missing = sameboat("model", "verify", **places)
-    assert (missing.returncode, missing.stdout) == (1, "small: missing\n")
+    assert (missing.exit_code, missing.stdout) == (1, "small: missing\n")
     path = Path(places["SAMEBOAT_CACHE_DIR"]) / "models" / f"{DIGEST}.gguf"
     path.parent.mkdir(parents=True)
     path.write_bytes(BYTES[:-1] + b"x")
     corrupt = sameboat("model", "verify", "--json", **places)
     row = json.loads(corrupt.stdout)[0]
-    assert (corrupt.returncode, row["state"]) == (1, "corrupt")
+    assert (corrupt.exit_code, row["state"]) == (1, "corrupt")
     assert row["found"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -57,5 +57,5 @@ def test_a_cache_that_cannot_be_made_is_named_with_its_setting(places: dict[str,
     taken = tmp_path / "taken"
     taken.write_text("a file where the directory should be")
     done = sameboat("model", "pull", **{**places, "SAMEBOAT_CACHE_DIR": str(taken)})
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert f"The cache {taken} cannot be written" in done.stderr.replace("\n", " ")

@@ -90,7 +90,7 @@ def test_tuning_the_starter_records_a_copy_that_can_be_named_and_made_again(star
     (cache / "models" / starter.name).symlink_to(starter)
     places = {"SAMEBOAT_DATA_DIR": str(data), "SAMEBOAT_CACHE_DIR": str(cache)}
     done = sameboat("model", "tune", PARENT, "--type", "q4_0", "--rounds", "1", "--prompt", "tiny", "--json", **places)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     parent, copy = json.loads(done.stdout)
     assert copy["model"] == f"{PARENT}:q4_0"
     assert all(row[key] > 0 for row in (parent, copy) for key in ("prefill", "decode_1", "decode_8"))
@@ -102,7 +102,7 @@ def test_tuning_the_starter_records_a_copy_that_can_be_named_and_made_again(star
     model = catalog[f"{PARENT}:q4_0"]
     assert Cache(cache).remove(model)
     again = sameboat("model", "pull", model.name, **{**places, "SAMEBOAT_THREADS": "1"})
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.stderr
     assert sha256_of(Cache(cache).path(model)) == model.sha256
 
     request = Request(messages=(Message("user", "Say hello."),), sampling=Sampling(max_tokens=4))
@@ -121,5 +121,5 @@ def test_tuning_the_starter_records_a_copy_that_can_be_named_and_made_again(star
 
 def test_what_cannot_be_tuned_is_refused() -> None:
     done = sameboat("model", "tune", PARENT, "--type", "q3_0")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "'q3_0' is not one of q4_0, q8_0, q4_k_m" in done.stderr

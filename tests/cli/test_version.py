@@ -14,7 +14,7 @@ from tests.cli.test_root import sameboat
 def test_the_digests_are_one_line_of_what_is_served() -> None:
     """Every promoted prompt with its file's and its lock's digest, and the digest of every model that they name."""
     done = sameboat("version", "--digests")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1
     said = json.loads(done.stdout)
     data = settings_module.load().data_dir
