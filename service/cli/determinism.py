@@ -28,6 +28,7 @@ from service.evaluation import cases as case_files
 from service.evaluation import determinism, recording
 from service.evaluation.determinism import AnswerSources, AskFunction, ComparedAnswer, DeterminismReport
 from service.prompts.file import Prompt
+from service.prompts.promoted import PromotedFolder
 from service.settings import Settings
 
 STARTS_WITHIN_S = 180
@@ -52,8 +53,8 @@ def print_report(name: str, limit: int, *, as_json: bool) -> None:
 
 async def _examine(prompt: Prompt, limit: int) -> DeterminismReport:
     settings = settings_module.load()
-    promoted = settings.data_dir / "prompts" / prompt.name
-    folder = prompt.path.parent if prompt.path is not None else promoted
+    promoted = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
+    folder = prompt.path.parent if prompt.path is not None else promoted.path
     cases = case_files.load(prompt, folder)[:limit]
 
     async def start_engine() -> Engine:
@@ -62,11 +63,11 @@ async def _examine(prompt: Prompt, limit: int) -> DeterminismReport:
         return engine
 
     with Console(stderr=True).status(prompt.name) as status:
-        if folder.resolve() != promoted.resolve() or not (folder / "lock.json").exists():
+        if folder.resolve() != promoted.path.resolve() or not promoted.has_lock:
             typer.echo(f"{prompt.name} is a draft. No service answers it, so HTTP is left out.", err=True)
             return await determinism.examine(prompt, cases, AnswerSources(start_engine), announce=status.update)
         async with own_service(settings, prompt) as ask:
-            sources = AnswerSources(start_engine, ask, recording.read(folder / "recording.jsonl"))
+            sources = AnswerSources(start_engine, ask, recording.read(promoted.recording_path))
             return await determinism.examine(prompt, cases, sources, announce=status.update)
 
 

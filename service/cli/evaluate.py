@@ -28,7 +28,8 @@ from service.evaluation.replay import live as run_live
 from service.evaluation.replay import replay as replay_recording
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict
-from service.prompts.file import Prompt, load
+from service.prompts.file import Prompt
+from service.prompts.promoted import PromotedFolder
 from service.settings import Settings
 
 EXIT = {"PASS": 0, "REGRESSION": 1, "NOT ENOUGH EVIDENCE": 2}
@@ -134,20 +135,19 @@ async def _evaluate(prompt: Prompt, *, live: bool, model: str | None, minimum: f
             return _alone(prompt, await run_live(prompt, _folder(prompt), context), minimum)
         if model is None and not _differs(prompt, settings):
             return _alone(prompt, await promote.evaluate(prompt, _folder(prompt), context), minimum)
-        target = settings.data_dir / "prompts" / prompt.name
+        target = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
         comparison = await promote.compare(prompt, target, context, minimum=minimum)
         return Evaluation(comparison.outcomes, comparison.verdict, comparison.text)
 
 
-def _folder(prompt: Prompt) -> Path:
-    return prompt.path.parent if prompt.path is not None else Path.cwd()
+def _folder(prompt: Prompt) -> PromotedFolder:
+    return PromotedFolder(prompt.path.parent if prompt.path is not None else Path.cwd())
 
 
 def _differs(prompt: Prompt, settings: Settings) -> bool:
     """Whether another prompt of this name is promoted."""
-    folder = settings.data_dir / "prompts" / prompt.name
-    path = folder / f"{prompt.name}.prompt.yml"
-    return (folder / "lock.json").exists() and path.exists() and load(path).sha256 != prompt.sha256
+    folder = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
+    return folder.has_lock and folder.prompt_path.exists() and folder.prompt().sha256 != prompt.sha256
 
 
 def _alone(prompt: Prompt, outcomes: Sequence[CaseOutcome], minimum: float | None) -> Evaluation:

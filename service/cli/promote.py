@@ -16,6 +16,7 @@ from service.cli.evaluate import EXIT, evaluation_context
 from service.cli.markdown import print_markdown
 from service.evaluation import promote as promotions
 from service.prompts.file import load
+from service.prompts.promoted import PromotedFolder
 
 
 def command(
@@ -31,12 +32,13 @@ def command(
     """
     settings = settings_module.load()
     prompts = settings.data_dir / "prompts"
-    folder = prompts / draft
-    prompt = load(folder / f"{draft}.prompt.yml" if folder.is_dir() else Path(draft))
+    edited = PromotedFolder(prompts / draft)
+    prompt = edited.prompt() if edited.path.is_dir() else load(Path(draft))
+    target = PromotedFolder(prompts / prompt.name)
 
     async def run() -> promotions.Promotion:
         async with evaluation_context(settings, prompt) as context:
-            return await promotions.promote(prompt, prompts / prompt.name, context, accept=accept, minimum=minimum)
+            return await promotions.promote(prompt, target, context, accept=accept, minimum=minimum)
 
     promotion = asyncio.run(run())
     print_markdown(promotion.text)
@@ -48,4 +50,4 @@ def command(
             err=True,
         )
         raise typer.Exit(EXIT[verdict.word])
-    typer.echo(f"written: {prompts / prompt.name}")
+    typer.echo(f"written: {target.path}")

@@ -16,6 +16,7 @@ from service import settings as settings_module
 from service.children import child_environment
 from service.errors import PromptError
 from service.evaluation import pull_request
+from service.prompts.promoted import PromotedFolder
 
 
 def command(
@@ -39,7 +40,7 @@ def command(
         if names and _git(root, "ls-tree", "--name-only", start, "--", f"{inside}/"):
             with tarfile.open(fileobj=BytesIO(_git(root, "archive", start, "--", inside))) as archive:
                 archive.extractall(folder, filter="data")
-        found = asyncio.run(_all(names, data / "prompts", before))
+        found = asyncio.run(_sections(names, data / "prompts", before))
     text = pull_request.markdown(found) if out is not None else pull_request.markdown(found, limit=10**9)
     if out is not None:
         out.write_text(text, encoding="utf-8")
@@ -51,9 +52,8 @@ def command(
         raise typer.Exit(1)
 
 
-async def _all(names: list[str], now: Path, before: Path) -> list[pull_request.PromptSection]:
-    folders = [(name, before / name if (before / name).exists() else None) for name in names]
-    return [await pull_request.section_of(name, now / name, old) for name, old in folders]
+async def _sections(names: list[str], now: Path, before: Path) -> list[pull_request.PromptSection]:
+    return [await pull_request.section_of(PromotedFolder(now / name), PromotedFolder(before / name)) for name in names]
 
 
 def _git(where: Path, *words: str) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from service.errors import InputsError
 from service.evaluation import judge, recording, runner
@@ -18,12 +17,9 @@ from service.evaluation.context import EvaluationContext, no_progress
 from service.evaluation.judge import Judges
 from service.evaluation.recording import Record
 from service.evaluation.runner import CaseOutcome
-from service.prompts import lock as locks
-from service.prompts.file import Prompt, load
+from service.prompts.file import Prompt
 from service.prompts.lock import Lock
-
-FILE = "baseline.jsonl"
-"""Answers of the previous prompt to cases that its own recording does not hold."""
+from service.prompts.promoted import PromotedFolder
 
 
 @dataclass(frozen=True)
@@ -35,17 +31,16 @@ class PromotedVersion:
     recorded: Mapping[str, Record]
 
     @classmethod
-    def read(cls, folder: Path, name: str) -> PromotedVersion | None:
+    def read(cls, folder: PromotedFolder) -> PromotedVersion | None:
         """The version in a promoted folder, or None if the folder is not complete.
 
         Raises:
             PromptError: if the prompt file or the lock cannot be used.
             EvaluationError: if the recording cannot be used.
         """
-        file, lock, records = folder / f"{name}.prompt.yml", folder / "lock.json", folder / "recording.jsonl"
-        if not all(path.exists() for path in (file, lock, records)):
+        if not folder.is_complete:
             return None
-        return cls(load(file), locks.read(lock), recording.read(records))
+        return cls(folder.prompt(), folder.lock(), recording.read(folder.recording_path))
 
     def is_file_of(self, draft: Prompt) -> bool:
         """Whether the draft is this version's file, edited in place. The promoted text is lost then."""

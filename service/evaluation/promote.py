@@ -7,10 +7,7 @@ and the lock then hold that reason.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +21,8 @@ from service.evaluation.recording import Record
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict, decide
 from service.prompts import lock as locks
-from service.prompts.file import Prompt, save
+from service.prompts.file import Prompt
+from service.prompts.promoted import PromotedFolder
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,19 @@ class Promotion:
         return self.text
 
 
-async def evaluate(prompt: Prompt, folder: Path, context: EvaluationContext) -> list[CaseOutcome]:
+async def evaluate(prompt: Prompt, folder: PromotedFolder, context: EvaluationContext) -> list[CaseOutcome]:
     """Run a prompt on the cases of a folder. Recorded answers to the same requests are taken from there.
 
     Raises:
         EvaluationError: if there are no cases or checks, if a check cannot be applied, or if a file cannot be used.
         EngineError: if an engine fails.
     """
-    path = folder / "recording.jsonl"
-    recorded = recording.read(path) if path.exists() else {}
-    return await runner.run(prompt, case_files.load(prompt, folder), context, recorded)
+    recorded = recording.read(folder.recording_path) if folder.recording_path.exists() else {}
+    return await runner.run(prompt, case_files.load(prompt, folder.path), context, recorded)
 
 
 async def compare(
-    draft: Prompt, target: Path, context: EvaluationContext, *, minimum: float | None = None
+    draft: Prompt, target: PromotedFolder, context: EvaluationContext, *, minimum: float | None = None
 ) -> Promotion:
     """Compare a draft with the promoted prompt in `target` and write nothing.
 
@@ -74,8 +71,8 @@ async def compare(
         PromptError: if the promoted prompt or its lock cannot be used.
         EngineError: if an engine fails.
     """
-    version = PromotedVersion.read(target, draft.name)
-    folder = cases_folder(draft, target)
+    version = PromotedVersion.read(target)
+    folder = cases_folder(draft, target.path)
     cases = case_files.load(draft, folder)
     outcomes = await runner.run(draft, cases, context, version.recorded if version is not None else None)
     before = None
@@ -89,7 +86,7 @@ async def compare(
 
 async def promote(
     draft: Prompt,
-    target: Path,
+    target: PromotedFolder,
     context: EvaluationContext,
     *,
     accept: str | None = None,
@@ -140,64 +137,35 @@ def cases_folder(draft: Prompt, target: Path) -> Path:
     return own if name is None or (own / name).exists() else target
 
 
-def _write(promotion: Promotion, target: Path, context: EvaluationContext, accepted: str) -> None:
-    """Write prompt, cases, recording and lock into a staged folder, and swap it with the target in one step.
+def _write(promotion: Promotion, target: PromotedFolder, context: EvaluationContext, accepted: str) -> None:
+    """Write prompt, cases, recording and lock into a copy of the target, which then takes the target's place.
 
     Answers that the promoted prompt was asked for this comparison are written too, so that a report can repeat the
     comparison without a model. Other files of the target stay.
     """
     draft, source = promotion.prompt, promotion.cases_folder
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
-        staged = Path(temporary) / target.name
-        if target.exists():
-            shutil.copytree(target, staged)
-        else:
-            staged.mkdir()
-        prompt = save(draft, staged / f"{draft.name}.prompt.yml", schema="../../prompt.schema.json")
+    with target.replacing() as staged:
+        prompt = staged.save_prompt(draft)
         name = draft.spec.testDataFile
-        if name and source != target:
-            (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, staged / name)
-        recording.write(staged / "recording.jsonl", _records(promotion.outcomes))
-        (staged / baselines.FILE).unlink(missing_ok=True)
+        if name and source != target.path:
+            (staged.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, staged.path / name)
+        recording.write(staged.recording_path, _records(promotion.outcomes))
+        staged.baseline_path.unlink(missing_ok=True)
         if asked := _records([outcome for outcome in promotion.baseline or () if not outcome.kept]):
-            recording.write(staged / baselines.FILE, asked)
+            recording.write(staged.baseline_path, asked)
         judges = {check.llm.modelId for check in draft.spec.evaluators if check.llm is not None}
-        lock = locks.make(
-            prompt,
-            staged,
-            context.engine.identity,
-            judges={name: context.judges(name).identity for name in sorted(judges)},
-            recorded_with=context.conditions,
-            accepted=accepted,
+        staged.save_lock(
+            locks.make(
+                prompt,
+                staged.path,
+                context.engine.identity,
+                judges={name: context.judges(name).identity for name in sorted(judges)},
+                recorded_with=context.conditions,
+                accepted=accepted,
+            )
         )
-        (staged / "lock.json").write_text(lock.text(), encoding="utf-8")
-        swap(staged, target)
 
 
 def _records(outcomes: Sequence[CaseOutcome]) -> list[Record]:
     return [record for outcome in outcomes for record in outcome.records]
-
-
-def swap(staged: Path, target: Path) -> None:
-    """Put `staged` where `target` is, so that at every moment one of them is whole there.
-
-    Linux exchanges two folders atomically (renameat2(2), RENAME_EXCHANGE). Elsewhere, and on file systems without it,
-    the old one is moved aside first, and back if the second step fails.
-    """
-    if not target.exists():
-        staged.rename(target)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    exchange = getattr(libc, "renameat2", None)
-    at_cwd, exchange_flag = -100, 2  # AT_FDCWD of fcntl.h, RENAME_EXCHANGE of linux/fs.h
-    if exchange and exchange(at_cwd, os.fsencode(staged), at_cwd, os.fsencode(target), exchange_flag) == 0:
-        return
-    aside = staged.with_name("aside")
-    target.rename(aside)
-    try:
-        staged.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise

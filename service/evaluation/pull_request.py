@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from service.errors import SameboatError
 from service.evaluation import baseline as baselines
 from service.evaluation import judge, promote, recording, report
 from service.evaluation.baseline import PromotedVersion
 from service.evaluation.replay import replay
-from service.prompts import lock as locks
-from service.prompts.file import load
+from service.prompts.promoted import PromotedFolder
 
 MARKER = "<!-- sameboat: prompts -->"
 """The first line. The workflow finds its own comment on a pull request by it."""
@@ -33,28 +31,29 @@ class PromptSection:
     good: bool
 
 
-async def section_of(name: str, now: Path, before: Path | None) -> PromptSection:
-    """The section of one changed prompt. `before` is its folder before the change, None for a new prompt."""
-    if not (now / f"{name}.prompt.yml").exists():
+async def section_of(now: PromotedFolder, before: PromotedFolder) -> PromptSection:
+    """The section of one changed prompt, from its folders after and before the change. Either may be absent."""
+    name = now.name
+    if not now.prompt_path.exists():
         return PromptSection(name, f"### {name}\n\nRemoved.\n", True)
-    if not (now / "lock.json").exists():
+    if not now.has_lock:
         return PromptSection(name, f"### {name}\n\nNot promoted yet: it has no lock, so it is not served.\n", True)
     try:
-        return await _comparison(name, now, before)
+        return await _comparison(now, before)
     except SameboatError as error:
         return PromptSection(name, f"### {name}\n\n**CANNOT BE JUDGED**: {error}\n", False)
 
 
-async def _comparison(name: str, now: Path, before: Path | None) -> PromptSection:
-    prompt, lock = load(now / f"{name}.prompt.yml"), locks.read(now / "lock.json")
-    differences = locks.differences(lock, locks.make(prompt, now, lock.identity))
+async def _comparison(now: PromotedFolder, before: PromotedFolder) -> PromptSection:
+    name, prompt, lock = now.name, now.prompt(), now.lock()
+    differences = now.differences(prompt, lock)
     if differences:
         return PromptSection(name, f"### {name}\n\n**NOT WHAT WAS PROMOTED**: {'; '.join(differences)}.\n", False)
     outcomes = replay(prompt, now)
-    version = PromotedVersion.read(before, name) if before is not None else None
+    version = PromotedVersion.read(before)
     baseline = None
     if version is not None:
-        asked = recording.read(now / baselines.FILE) if (now / baselines.FILE).exists() else None
+        asked = recording.read(now.baseline_path) if now.baseline_path.exists() else None
         cases = {outcome.case.id: outcome.case for outcome in outcomes}
         baseline, _ = await baselines.from_recordings(prompt, version, cases, judge.no_judge, asked)
     verdict = promote.verdict_of(prompt, outcomes, baseline)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from service.errors import EvaluationError
 from service.evaluation import cases as case_files
@@ -20,9 +19,10 @@ from service.evaluation.runner import CaseOutcome
 from service.prompts import lock as locks
 from service.prompts.file import Prompt
 from service.prompts.lock import Lock
+from service.prompts.promoted import PromotedFolder
 
 
-def replay(prompt: Prompt, folder: Path) -> list[CaseOutcome]:
+def replay(prompt: Prompt, folder: PromotedFolder) -> list[CaseOutcome]:
     """Judge the recording again without a model.
 
     The lock names the engine and the judges. The recording holds the judgements and the results of external checks.
@@ -31,8 +31,8 @@ def replay(prompt: Prompt, folder: Path) -> list[CaseOutcome]:
         EvaluationError: if the recording lacks an answer or a judgement with its present fingerprint.
         LockMismatch: if the lock cannot be used.
     """
-    lock, recorded = locks.read(folder / "lock.json"), recording.read(folder / "recording.jsonl")
-    cases = case_files.load(prompt, folder)
+    lock, recorded = folder.lock(), recording.read(folder.recording_path)
+    cases = case_files.load(prompt, folder.path)
     runner.require_checks(prompt, cases)
     answers = {case.id: runner.recorded_answers(prompt, case, recorded) for case in cases}
     missing = [case.id for case in cases if not _is_complete(prompt, case, answers[case.id], lock)]
@@ -55,7 +55,7 @@ def _is_complete(prompt: Prompt, case: Case, records: Sequence[Record], lock: Lo
     )
 
 
-async def live(prompt: Prompt, folder: Path, context: EvaluationContext) -> list[CaseOutcome]:
+async def live(prompt: Prompt, folder: PromotedFolder, context: EvaluationContext) -> list[CaseOutcome]:
     """Ask the model every case again. It must give the recorded tokens.
 
     Raises:
@@ -64,8 +64,8 @@ async def live(prompt: Prompt, folder: Path, context: EvaluationContext) -> list
         LockMismatch: if the lock cannot be used.
         EngineError: if an engine fails.
     """
-    recorded = recording.read(folder / "recording.jsonl")
-    cases = case_files.load(prompt, folder)
+    recorded = recording.read(folder.recording_path)
+    cases = case_files.load(prompt, folder.path)
     outcomes = await runner.run(prompt, cases, replace(context, reuse=False, journal=None))
     differing = [
         outcome for outcome in outcomes if any(recorded.get(record.key) != record for record in outcome.records)
@@ -74,9 +74,8 @@ async def live(prompt: Prompt, folder: Path, context: EvaluationContext) -> list
         return outcomes
     cause = diagnosis.differing_judgements(differing, recorded)
     if not cause:
-        lock = locks.read(folder / "lock.json")
-        now = locks.make(prompt, folder, context.engine.identity, recorded_with=context.conditions)
-        changed = locks.differences(lock, now)
+        now = locks.make(prompt, folder.path, context.engine.identity, recorded_with=context.conditions)
+        changed = locks.differences(folder.lock(), now)
         cause = await diagnosis.explain(prompt, [outcome.case for outcome in differing], recorded, changed, context)
     raise EvaluationError(
         f"{prompt.name}: {len(differing)} of {len(outcomes)} answers are not the recording's: "

@@ -42,6 +42,7 @@ from service.prompts import file as files
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 from service.prompts.run import Result
 from service.workbench.show import Comparison, Plot, Results
 
@@ -231,12 +232,16 @@ def compare(prompt: Prompt, other: str | Prompt, on: Sequence[Case]) -> Comparis
         return Comparison(results, {outcome.case.id: outcome for outcome in old}, verdict, names=("before", "now"))
     cases = {outcome.case.id: outcome.case for outcome in results.outcomes}
     before: dict[str, CaseOutcome] = {}
-    if (version := baselines.PromotedVersion.read(bench.library.folder(other), other)) is not None:
+    if (version := baselines.PromotedVersion.read(_folder(other))) is not None:
         bar = _Bar(other)
         old = bench.wait(baselines.baseline(prompt, version, cases, _context(prompt, bar)), bar)
         before = {outcome.case.id: outcome for outcome in old if outcome.case.id in cases}
     results.outcomes = [outcome for outcome in results.outcomes if outcome.case.id in before]
     return Comparison(results, before, promotions.verdict_of(prompt, results.outcomes, list(before.values())))
+
+
+def _folder(name: str) -> PromotedFolder:
+    return PromotedFolder(_bench().library.folder(name))
 
 
 def rehearse() -> Path:
@@ -262,11 +267,12 @@ def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotio
 
     `accept` is the reason to promote it under another verdict.
     """
-    bar, target = _Bar(prompt.name), _bench().library.folder(prompt.name)
-    return _bench().wait(promotions.promote(prompt, target, _context(prompt, bar), accept=accept), bar)
+    bar = _Bar(prompt.name)
+    work = promotions.promote(prompt, _folder(prompt.name), _context(prompt, bar), accept=accept)
+    return _bench().wait(work, bar)
 
 
 def replay(name: str) -> Results:
     """Judge a promoted prompt's recording again without a model, as CI does on every pull request."""
     prompt = promoted(name)
-    return Results(prompt, replays.replay(prompt, _bench().library.folder(name)))
+    return Results(prompt, replays.replay(prompt, _folder(name)))

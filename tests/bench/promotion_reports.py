@@ -32,6 +32,7 @@ from service.evaluation.recording import Journal
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, dumps, loads
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = ("sentiment", "extract-contact", "language")
@@ -92,7 +93,9 @@ async def story(name: str, library: Library, engines: Engines, work: Path, *, ca
     async def promoted(draft: Prompt, target: Path, accept: str | None = None) -> Promotion:
         engine = engines.get(draft.spec.model)
         await engine.ready()
-        return await promote.promote(draft, target, EvaluationContext(engine, journal=journal), accept=accept)
+        return await promote.promote(
+            draft, PromotedFolder(target), EvaluationContext(engine, journal=journal), accept=accept
+        )
 
     what, bad = worse(prompt, starter)
     first = Told(f"worse: {what}", "REGRESSION", await promoted(bad, home))

@@ -16,6 +16,7 @@ from service.evaluation.context import EvaluationContext
 from service.evaluation.replay import replay
 from service.prompts import lock as locks
 from service.prompts.file import Prompt, load, loads
+from service.prompts.promoted import PromotedFolder
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 def promoted(folder: Path, judge_: ScriptedEngine, text: str = TEXT) -> promote.Promotion:
     context = EvaluationContext(ScriptedEngine(writer), judges=lambda name: judge_)
-    return asyncio.run(promote.promote(loads(text), folder, context, accept="a test"))
+    return asyncio.run(promote.promote(loads(text), PromotedFolder(folder), context, accept="a test"))
 
 
 def test_a_judge_scores_and_its_choice_is_recorded_for_replay(folder: Path) -> None:
@@ -61,12 +62,12 @@ def test_a_judge_scores_and_its_choice_is_recorded_for_replay(folder: Path) -> N
     assert [each.passed for each in done.outcomes] == [i != 3 for i in range(8)]
     assert engine.asked[0].messages[1].content.startswith("Is this kind? O A line about thing")
     prompt = load(folder / "poem.prompt.yml")
-    again = replay(prompt, folder)
+    again = replay(prompt, PromotedFolder(folder))
     assert [each.checks for each in again] == [each.checks for each in done.outcomes]
     assert "judge" in locks.read(folder / "lock.json").judges
     other = loads(TEXT.replace("Is this kind?", "Is it kind?"))
     with pytest.raises(EvaluationError, match="not in the recording as they are asked now"):
-        replay(other, folder)
+        replay(other, PromotedFolder(folder))
 
 
 def test_a_changed_judge_is_asked_again_and_the_answers_are_not(folder: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_changed_judge_is_asked_again_and_the_answers_are_not(folder: Path) ->
     promoted(folder, engine)
     writer_ = ScriptedEngine(writer)
     other = loads(TEXT.replace("Is this kind?", "Is it kind?"))
-    asyncio.run(promote.promote(other, folder, EvaluationContext(writer_, judges=lambda name: engine)))
+    asyncio.run(promote.promote(other, PromotedFolder(folder), EvaluationContext(writer_, judges=lambda name: engine)))
     assert writer_.asked == []
     assert len(engine.asked) == 8 + 8 + 8, "of the promotion; then old answers for the baseline, and new ones"
 
@@ -90,7 +91,7 @@ def test_a_reply_outside_the_choices_is_an_error_and_never_a_pass(folder: Path) 
 
 def test_without_an_engine_for_the_judge_it_is_an_error(folder: Path) -> None:
     with pytest.raises(EvaluationError, match=r"a judge \(judge\) is needed"):
-        asyncio.run(promote.promote(loads(TEXT), folder, EvaluationContext(ScriptedEngine(writer))))
+        asyncio.run(promote.promote(loads(TEXT), PromotedFolder(folder), EvaluationContext(ScriptedEngine(writer))))
 
 
 def test_a_judge_at_a_url_gets_the_choices_as_a_schema(folder: Path) -> None:

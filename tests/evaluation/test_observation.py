@@ -21,6 +21,7 @@ from service.evaluation.context import EvaluationContext
 from service.evaluation.replay import live, replay
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import load, loads
+from service.prompts.promoted import PromotedFolder
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -69,11 +70,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def promoted(folder: Path) -> promote.Promotion:
-    return asyncio.run(promote.promote(loads(TEXT), folder, EvaluationContext(ScriptedEngine(writer))))
+    return asyncio.run(promote.promote(loads(TEXT), PromotedFolder(folder), EvaluationContext(ScriptedEngine(writer))))
 
 
 def lived(folder: Path) -> list[CaseOutcome]:
-    return asyncio.run(live(load(folder / "shop.prompt.yml"), folder, EvaluationContext(ScriptedEngine(writer))))
+    return asyncio.run(
+        live(load(folder / "shop.prompt.yml"), PromotedFolder(folder), EvaluationContext(ScriptedEngine(writer)))
+    )
 
 
 def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper: Any) -> None:
@@ -82,7 +85,7 @@ def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper
     assert sorted(shopkeeper.LOOKED) == [f"thing {i}" for i in range(6)]
     assert [each.passed for each in done.outcomes] == [i != 3 for i in range(6)]
     shopkeeper.OPEN.clear()
-    again = replay(load(folder / "shop.prompt.yml"), folder)
+    again = replay(load(folder / "shop.prompt.yml"), PromotedFolder(folder))
     assert [each.checks for each in again] == [each.checks for each in done.outcomes]
     assert len(shopkeeper.LOOKED) == 6
     assert "in a shop" in again[3].checks[1].reason
@@ -96,12 +99,12 @@ def test_a_changed_check_or_case_is_a_miss(folder: Path, shopkeeper: Any, monkey
     with monkeypatch.context() as patched:
         patched.setattr(source, lambda module: MODULE.replace("thing 3", "thing 4"))
         with pytest.raises(EvaluationError, match="6 of 6 cases are not in the recording"):
-            replay(prompt, folder)
+            replay(prompt, PromotedFolder(folder))
     rows = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines()]
     rows[2]["note"] = "no input of the prompt, and the check may read it"
     casefile.write(folder / "cases.jsonl", rows)
     with pytest.raises(EvaluationError, match="1 of 6 cases are not in the recording as they are asked now, first p2"):
-        replay(prompt, folder)
+        replay(prompt, PromotedFolder(folder))
 
 
 def test_a_live_run_looks_again_and_names_the_check_that_saw_something_else(folder: Path, shopkeeper: Any) -> None:
@@ -124,7 +127,7 @@ def test_what_was_not_seen_is_never_a_pass(folder: Path, shopkeeper: Any) -> Non
         assert row.pop("judgements")["is open"]["choice"] == ("0.0" if row["id"] == "p3" else "1.0")
     casefile.write(path, rows)
     with pytest.raises(EvaluationError, match="6 of 6 cases"):
-        replay(load(folder / "shop.prompt.yml"), folder)
+        replay(load(folder / "shop.prompt.yml"), PromotedFolder(folder))
     prompt, record = load(folder / "shop.prompt.yml"), recording.read(path)["p0"]
     with pytest.raises(EvaluationError, match="nothing is recorded of a shop"):
         runner.apply_checks(prompt, case_files.load(prompt, folder)[0], [record])

@@ -16,6 +16,7 @@ from service.evaluation.replay import live, replay
 from service.evaluation.statistics import wilson
 from service.prompts.file import Prompt
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 from tests.bench import promotion_reports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ ON_STARTER = [name for name in LIBRARY.names() if LIBRARY.lock(name).model == ST
 @pytest.mark.parametrize("name", LIBRARY.names())
 def test_a_promoted_prompt_replays_without_a_model(name: str) -> None:
     """Every case is in the recording as it is asked now, and every check gives a reason."""
-    outcomes = replay(LIBRARY[name], LIBRARY.folder(name))
+    outcomes = replay(LIBRARY[name], PromotedFolder(LIBRARY.folder(name)))
     assert len(outcomes) == len(case_files.load(LIBRARY[name], LIBRARY.folder(name)))
     assert all(each.reason for outcome in outcomes for each in outcome.checks)
 
@@ -35,7 +36,7 @@ def test_a_promoted_prompt_replays_without_a_model(name: str) -> None:
 @pytest.mark.parametrize("name", ["sentiment", "language", "extract-contact"])
 def test_a_real_prompt_has_cases_enough_and_beats_its_baseline(name: str) -> None:
     """At least 100 cases; the lower end of the Wilson interval of each check is above guessing."""
-    outcomes = replay(LIBRARY[name], LIBRARY.folder(name))
+    outcomes = replay(LIBRARY[name], PromotedFolder(LIBRARY.folder(name)))
     assert len(outcomes) >= 100
     guess = 1 / len(LIBRARY[name].spec.choices) if LIBRARY[name].spec.choices else 0.5
     for passes in runner.passes(outcomes).values():
@@ -51,7 +52,7 @@ def test_the_starter_gives_its_recordings_again(name: str, starter: Path) -> Non
         engine = Engines(settings_module.load()).get(STARTER)
         await engine.ready()
         try:
-            return len(await live(LIBRARY[name], LIBRARY.folder(name), EvaluationContext(engine)))
+            return len(await live(LIBRARY[name], PromotedFolder(LIBRARY.folder(name)), EvaluationContext(engine)))
         finally:
             await engine.stop(0)
 

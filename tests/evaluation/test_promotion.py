@@ -10,13 +10,15 @@ import pytest
 
 from service.engine.types import Answer, Request, Timings, Usage
 from service.errors import EngineBusy, EngineUnavailable, EvaluationError, LockMismatch
-from service.evaluation import baseline, cases, promote, recording, runner
+from service.evaluation import cases, promote, recording, runner
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.evaluation.replay import live, replay
 from service.prompts import lock as locks
+from service.prompts import promoted as promoted_folders
 from service.prompts.file import load, loads
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -70,7 +72,9 @@ def promoted(data: Path, text: str = TEXT, reply=right, journal: Journal | None 
     """Promote a draft with a scripted model."""
     engine = ScriptedEngine(reply)
     context = EvaluationContext(engine, journal=journal)
-    return asyncio.run(promote.promote(loads(text), data / "prompts" / "colour", context, accept=accept)), engine
+    return asyncio.run(
+        promote.promote(loads(text), PromotedFolder(data / "prompts" / "colour"), context, accept=accept)
+    ), engine
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -88,7 +92,7 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
     assert "no baseline" in done.text
     assert "# what it is for" in (folder / "colour.prompt.yml").read_text()
     prompt = Library(data)["colour"]
-    again = replay(prompt, folder)
+    again = replay(prompt, PromotedFolder(folder))
     assert [each.record for each in again] == [each.record for each in done.outcomes]
     assert all(each.passed for each in again)
     assert [path.name for path in folder.parent.iterdir()] == ["colour"], "no staging folder is left"
@@ -150,7 +154,7 @@ def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(
     promoted(data)
     casefile.write(path, things(120))
     other = ScriptedEngine(right, name="another")
-    done = asyncio.run(promote.promote(loads(POLITE), path.parent, EvaluationContext(other)))
+    done = asyncio.run(promote.promote(loads(POLITE), PromotedFolder(path.parent), EvaluationContext(other)))
     assert (done.verdict.word, done.verdict.compared[0].n) == ("NOT ENOUGH EVIDENCE", 5)
     assert not any("please" not in request.messages[-1].content for request in other.asked)
     done, engine = promoted(data, POLITE, wrong_below(30))
@@ -199,7 +203,13 @@ def test_an_interrupted_promotion_leaves_the_old_one_whole(data: Path, monkeypat
     promoted(data)
     folder = data / "prompts" / "colour"
     before = files(folder)
-    for place, name in ((promote, "save"), (promote.recording, "write"), (promote.locks, "make"), (promote, "swap")):
+    for place, name in (
+        (PromotedFolder, "save_prompt"),
+        (recording, "write"),
+        (locks, "make"),
+        (PromotedFolder, "save_lock"),
+        (promoted_folders, "swap"),
+    ):
         with monkeypatch.context() as patch:
 
             def stop(*_: object, **__: object) -> None:
@@ -213,23 +223,6 @@ def test_an_interrupted_promotion_leaves_the_old_one_whole(data: Path, monkeypat
         assert [path.name for path in folder.parent.iterdir()] == ["colour"]
 
 
-def test_folders_are_swapped_also_where_the_kernel_cannot_exchange_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fallback gives the same result, and puts the old folder back when its second step fails."""
-    monkeypatch.setattr(promote.ctypes, "CDLL", lambda *_, **__: object())
-    old, new = tmp_path / "old", tmp_path / "in" / "new"
-    old.mkdir()
-    (old / "a").write_text("old")
-    new.mkdir(parents=True)
-    (new / "a").write_text("new")
-    promote.swap(new, old)
-    assert (old / "a").read_text() == "new"
-    with pytest.raises(OSError):
-        promote.swap(tmp_path / "in" / "absent", old)
-    assert (old / "a").read_text() == "new"
-
-
 def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
     """A changed case, prompt or model is a miss with the case's name, never a pass."""
     promoted(data)
@@ -238,7 +231,7 @@ def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
     rows[7]["thing"] = "thing 7000"
     casefile.write(folder / "cases.jsonl", rows)
     with pytest.raises(EvaluationError, match=r"first c007.*sameboat promote colour"):
-        replay(load(folder / "colour.prompt.yml"), folder)
+        replay(load(folder / "colour.prompt.yml"), PromotedFolder(folder))
 
 
 def test_live_must_give_the_recording(data: Path) -> None:
@@ -246,13 +239,13 @@ def test_live_must_give_the_recording(data: Path) -> None:
     promoted(data)
     folder = data / "prompts" / "colour"
     prompt = Library(data)["colour"]
-    assert len(asyncio.run(live(prompt, folder, EvaluationContext(ScriptedEngine(right))))) == 120
+    assert len(asyncio.run(live(prompt, PromotedFolder(folder), EvaluationContext(ScriptedEngine(right))))) == 120
     other = ScriptedEngine(lambda request: "red" if number(request) == 42 else right(request))
     with pytest.raises(
         EvaluationError,
         match=r"1 of 120 answers are not the recording's: c042\. Model, .*so the batch is not it",
     ):
-        asyncio.run(live(prompt, folder, EvaluationContext(other)))
+        asyncio.run(live(prompt, PromotedFolder(folder), EvaluationContext(other)))
     renamed = ScriptedEngine(right, name="another")
     found = locks.make(prompt, folder, renamed.identity)
     assert locks.differences(locks.read(folder / "lock.json"), found) == ["model: locked scripted, found another"]
@@ -364,20 +357,24 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
     casefile.write(drafts / "cases.jsonl", rows[2:])
     target = data / "prompts" / "colour"
     done = asyncio.run(
-        promote.promote(load(drafts / "colour.prompt.yml"), target, EvaluationContext(ScriptedEngine(right)))
+        promote.promote(
+            load(drafts / "colour.prompt.yml"), PromotedFolder(target), EvaluationContext(ScriptedEngine(right))
+        )
     )
     assert done.verdict.word == "NOT ENOUGH EVIDENCE"
     assert "c000, c001" in done.verdict.reason
     rows[5]["thing"] = "thing 5005"
     casefile.write(drafts / "cases.jsonl", rows)
     done = asyncio.run(
-        promote.promote(load(drafts / "colour.prompt.yml"), target, EvaluationContext(ScriptedEngine(right)))
+        promote.promote(
+            load(drafts / "colour.prompt.yml"), PromotedFolder(target), EvaluationContext(ScriptedEngine(right))
+        )
     )
     assert [each.n for each in done.verdict.compared] == [120], "the promoted prompt is asked the changed one, too"
     assert (target / "cases.jsonl").read_text() == (drafts / "cases.jsonl").read_text()
-    assert list(recording.read(target / baseline.FILE)) == ["c005"]
+    assert list(recording.read(PromotedFolder(target).baseline_path)) == ["c005"]
     assert promoted(data)[0].written
-    assert not (target / baseline.FILE).exists()
+    assert not (PromotedFolder(target).baseline_path).exists()
 
 
 def test_a_report_shows_both_answers_and_no_answer_breaks_its_table(data: Path) -> None:

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from service import cli
 from service.engine.types import Request
-from service.evaluation import baseline, promote, pull_request
+from service.evaluation import promote, pull_request
 from service.evaluation.context import EvaluationContext
 from service.prompts.file import load, loads
+from service.prompts.promoted import PromotedFolder
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -41,7 +42,9 @@ def promoted(data: Path, name: str, text: str, **options: str) -> None:
     rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(120)]
     casefile.write(folder / "cases.jsonl", rows)
     asyncio.run(
-        promote.promote(loads(text.format(name=name)), folder, EvaluationContext(ScriptedEngine(reply)), **options)
+        promote.promote(
+            loads(text.format(name=name)), PromotedFolder(folder), EvaluationContext(ScriptedEngine(reply)), **options
+        )
     )  # type: ignore[arg-type]
 
 
@@ -100,11 +103,11 @@ def test_a_draft_with_more_cases_is_compared_on_all_of_them_without_a_model(repo
     draft = repository / "one.prompt.yml"
     text = TEXT.replace("Colour of", "Which colour has").replace("cases.jsonl", "more.jsonl")
     draft.write_text(text.format(name="one"))
-    done = asyncio.run(promote.promote(load(draft), folder, EvaluationContext(ScriptedEngine(reply))))
+    done = asyncio.run(promote.promote(load(draft), PromotedFolder(folder), EvaluationContext(ScriptedEngine(reply))))
     assert (done.verdict.word, done.verdict.compared[0].n) == ("PASS", 150)
     commit(repository)
     assert "| label | 0 | 0 | 150 |" in reported()[1]
-    (folder / baseline.FILE).unlink()
+    PromotedFolder(folder).baseline_path.unlink()
     assert "| label | 0 | 0 | 120 |" in reported()[1]
 
 

@@ -16,6 +16,7 @@ from service.evaluation.replay import live, replay
 from service.evaluation.verdict import decide
 from service.prompts.file import load, loads
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 from tests.scripted import ScriptedEngine
 
 TEXT = """
@@ -46,7 +47,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def promoted(folder: Path, text: str = TEXT, **options: object) -> promote.Promotion:
-    return asyncio.run(promote.promote(loads(text), folder, EvaluationContext(ScriptedEngine(toss)), **options))  # type: ignore[arg-type]
+    return asyncio.run(
+        promote.promote(loads(text), PromotedFolder(folder), EvaluationContext(ScriptedEngine(toss)), **options)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -70,12 +73,12 @@ def test_repeats_are_recorded_replayed_and_reproduced(folder: Path) -> None:
     promoted(folder)
     prompt = load(folder / "coin.prompt.yml")
     assert len(recording.read(folder / "recording.jsonl")) == 12
-    assert [each.passed for each in replay(prompt, folder)] == [False, False, True, True]
-    asyncio.run(live(prompt, folder, EvaluationContext(ScriptedEngine(toss))))
+    assert [each.passed for each in replay(prompt, PromotedFolder(folder))] == [False, False, True, True]
+    asyncio.run(live(prompt, PromotedFolder(folder), EvaluationContext(ScriptedEngine(toss))))
     lines = (folder / "recording.jsonl").read_text().splitlines(keepends=True)
     (folder / "recording.jsonl").write_text("".join(lines[:-1]))
     with pytest.raises(EvaluationError, match=r"1 of 4 cases are not in the recording.*first t3"):
-        replay(prompt, folder)
+        replay(prompt, PromotedFolder(folder))
 
 
 def test_the_lock_covers_a_case_file_of_any_name(folder: Path) -> None:

@@ -14,6 +14,7 @@ from service.evaluation.context import EvaluationContext
 from service.prompts import promoted as promoted_folders
 from service.prompts.file import loads
 from service.prompts.library import Library, example_of
+from service.prompts.promoted import PromotedFolder
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -30,7 +31,9 @@ evaluators:
 def promoted(data: Path, text: str = TEXT) -> None:
     folder = data / "prompts" / "greet"
     casefile.things(folder, 60)
-    done = asyncio.run(promote.promote(loads(text), folder, EvaluationContext(ScriptedEngine(lambda _: "hello"))))
+    done = asyncio.run(
+        promote.promote(loads(text), PromotedFolder(folder), EvaluationContext(ScriptedEngine(lambda _: "hello")))
+    )
     assert done.written
 
 

@@ -19,6 +19,7 @@ from service.evaluation.replay import replay
 from service.prompts import render
 from service.prompts.file import Prompt, loads
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 from service.prompts.promptfoo import to_promptfoo
 from tests.servers import npm
 
@@ -133,7 +134,7 @@ def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> N
     names = ["sentiment", "extract-contact", "language", "sender"]
     for prompt in map(library.__getitem__, names):
         folder = library.folder(prompt.name)
-        recorded = replay(prompt, folder)
+        recorded = replay(prompt, PromotedFolder(folder))
         usable = [each for each in recorded if each.record.problem is None][:60]
         cases, answers = [each.case for each in usable], {each.case.id: each.record.text for each in usable}
         assert cases == [each for each in case_files.load(prompt, folder) if each.id in answers]
