@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le, Lt
@@ -136,7 +136,8 @@ def row(parameter: Any) -> str:
         names = [usage(parameter)]
     elif not parameter.is_flag:
         annotation = parameter.type_descriptor.annotation
-        value = VALUES[(get_args(annotation) or (annotation,))[0]]
+        kinds = get_args(annotation) or (annotation,)
+        value = " or ".join(kinds) if get_origin(annotation) is Literal else VALUES[kinds[0]]
         names = [f"{name} {value}" for name in names]
     return f"| {', '.join(f'`{name}`' for name in names)} | {cell(parameter.help or '')} | {shown} |"
 

@@ -15,6 +15,7 @@ from service import settings as settings_module
 from service import text_files
 from service.cli import prompt_report
 from service.engine.pool import Engines
+from service.engine.types import Mode
 from service.errors import InputsError, PromptError
 from service.evaluation import cases
 from service.prompts import convert, promptfoo
@@ -149,13 +150,11 @@ app.command("report")(prompt_report.command)
 def run(
     name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")],
     given: Annotated[list[str] | None, typer.Option("--input", "-i", help="NAME=VALUE, or NAME=@FILE.")] = None,
-    mode: Annotated[str, typer.Option(help="fast or exact.")] = "fast",
+    mode: Annotated[Mode, typer.Option(help="How to compute.")] = "fast",
     model: Annotated[str | None, typer.Option(help="Another model of the catalog than the prompt's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer one input, the way the service does."""
-    if mode not in ("fast", "exact"):
-        raise typer.BadParameter("fast or exact", param_hint="--mode")
     prompt = find_prompt(name)
     result = asyncio.run(_run(prompt, parse_inputs(prompt, given or []), mode, model))
     if as_json:
@@ -192,11 +191,11 @@ def parse_inputs(prompt: Prompt, given: list[str]) -> dict[str, Any]:
     return inputs
 
 
-async def _run(prompt: Prompt, inputs: dict[str, Any], mode: str, model: str | None) -> Result:
+async def _run(prompt: Prompt, inputs: dict[str, Any], mode: Mode, model: str | None) -> Result:
     engines = Engines(settings_module.load())
     try:
         engine = await engines.start(model or prompt.spec.model)
         await engine.ready()
-        return await prompts.run(prompt, inputs, engine, mode=mode)
+        return await prompts.run(prompts.build_request(prompt, inputs, mode=mode), engine)
     finally:
         await engines.stop(0)

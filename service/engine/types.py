@@ -85,6 +85,7 @@ class Request:
     mode: Mode = "fast"
     template_date: str | None = None  # the ISO date that the chat template is given, if it is given one
     # The fields below do not decide the answer and are not part of the fingerprint.
+    prompt: str | None = None  # the prompt's name, for the result
     fingerprint: str | None = None  # set by prompts.run: the key under which an exact answer may be reused
     reuse: bool = True  # a deterministic answer that was given before may be given again
     cache_salt: str = ""  # answers and prefixes are reused only under the same salt. "": the owner

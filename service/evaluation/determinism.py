@@ -154,7 +154,7 @@ async def examine(
 
 def _ask_of(prompt: Prompt, engine: Engine) -> AskFunction:
     async def ask(inputs: Mapping[str, Any], mode: Mode) -> ComparedAnswer:
-        answer = (await prompts.run(prompt, inputs, engine, mode=mode, reuse=False)).answer
+        answer = (await prompts.run(prompts.build_request(prompt, inputs, mode=mode, reuse=False), engine)).answer
         return answer.text, answer.tokens, tuple((answer.probabilities or {}).items())
 
     return ask

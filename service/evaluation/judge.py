@@ -99,7 +99,7 @@ async def add_judgements(prompt: Prompt, case: Case, record: Record, judges: Jud
                 judgement = await asyncio.to_thread(observe, evaluator, case, record.check_input(prompt))
             else:
                 engine = judges(evaluator.llm.modelId)
-                result = await prompts.ask(judge_request(evaluator, case, record.text, engine.identity), engine)
+                result = await prompts.run(judge_request(evaluator, case, record.text, engine.identity), engine)
                 judgement = Judgement(_valid_choice(result, evaluator, case), current)
         judgements.append((evaluator.name, judgement))
     return record if tuple(judgements) == record.judgements else replace(record, judgements=tuple(judgements))

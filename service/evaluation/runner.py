@@ -194,7 +194,7 @@ async def _answer(
     while True:
         try:
             if record is None:
-                record = Record.of(case.id, await prompts.ask(request, engine), repeat)
+                record = Record.of(case.id, await prompts.run(request, engine), repeat)
                 if journal is not None:
                     journal.add(record)
             judged = await judge.add_judgements(prompt, case, record, context.judges)

@@ -65,7 +65,7 @@ async def _respond(
 ) -> Response:
     engine.check(asked)
     streams = [
-        charged(prompts.ask_stream(each, engine), request, prompt=number % shape.n == 0)
+        charged(prompts.stream(each, engine), request, prompt=number % shape.n == 0)
         for number, each in enumerate(asked)
     ]
     head = shape.head(engine.identity, stream=stream)

@@ -122,7 +122,8 @@ async def answered(name: str, request: Request, service: Service) -> Response:
     engine = service.engine_for(promoted)
     streamed = stream or "text/event-stream" in request.headers.get("accept", "")
     options = options_of(request, service.settings, streamed=streamed)
-    items = charged(prompts.stream(promoted.prompt, inputs, engine, seed=seed, **options), request)
+    question = await prompts.prepare(promoted.prompt, inputs, seed=seed, **options)
+    items = charged(prompts.stream(question, engine), request)
     if streamed:
 
         async def events() -> AsyncGenerator[str, None]:

@@ -1,7 +1,7 @@
-"""The way to an answer: render once, fingerprint, ask the engine, check what could not be enforced.
+"""The only way to an answer: render once, fingerprint, ask the engine, check the parts that could not be enforced.
 
-A notebook cell, an evaluation, a build and every HTTP route come through here; there is no second path.
-What comes in: a prompt and its inputs (or a request that is complete already), an engine. What goes out: a `Result`.
+In: a prompt with its inputs, or a complete request. And an engine. Out: a `Result`.
+Not here: how an engine decodes. Notebooks, evaluations, builds and every HTTP route call this module.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from service.errors import NotSupported
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical, fingerprint
 
-SMALL_INPUTS, SMALL_TEXT = 50, 10_000  # inputs, and characters of them
+SMALL_INPUTS = 50
+SMALL_TEXT = 10_000  # characters of all inputs together
 
 
 @dataclass(frozen=True)
 class Result:
     """An answer and where it came from.
 
-    `value` is the parsed JSON where the prompt has a schema, the label where it has choices, else None. `problem` says
-    why there is no usable value although one was asked for: the answer was cut, or fails what is checked after
-    decoding. A result with a problem is never a success, whatever its text looks like.
+    `value` is the parsed JSON of a prompt with a schema, the label of a prompt with choices, or None. `problem` is the
+    reason why there is no usable value although one was asked for: the answer was cut, or it failed a check after
+    decoding. A result with a problem is never a success.
     """
 
     answer: Answer
@@ -57,9 +58,10 @@ def build_request(
     priority: Priority = "interactive",
     deadline_s: float | None = None,
 ) -> Request:
-    """The complete request of a prompt with these inputs; `seed`, `temperature` and `max_tokens` win over the file's.
+    """The complete request of a prompt with these inputs. `seed`, `temperature` and `max_tokens` win over the file's.
 
-    Raises InputsError.
+    Raises:
+        InputsError: if the inputs do not fit the prompt.
     """
     spec = prompt.spec
     sampling = spec.modelParameters.sampling(seed=seed)
@@ -77,6 +79,7 @@ def build_request(
         calibrate=calibrate,
         neutral=prompt.neutral() if calibrate else (),
         mode=mode,
+        prompt=prompt.name,
         reuse=reuse,
         cache_salt=cache_salt,
         priority=priority,
@@ -85,69 +88,61 @@ def build_request(
 
 
 def canonical_schema(schema: Mapping[str, Any]) -> str:
-    """A schema as canonical JSON, except that the order of `properties` stays: it decides the order of the answer."""
+    """A schema as compact JSON. The order of `properties` stays, because it decides the order of the answer."""
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
-async def run(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, **options: Any) -> Result:
-    """The answer of `prompt` to `inputs`; `options` are those of `build_request`.
+async def prepare(prompt: Prompt, inputs: Mapping[str, Any], **options: Any) -> Request:
+    """`build_request` for an event loop: large inputs are checked and rendered in a thread.
 
-    Raises InputsError, other RequestErrors, EngineError.
+    Raises:
+        InputsError: if the inputs do not fit the prompt.
     """
-    async with contextlib.aclosing(stream(prompt, inputs, engine, **options)) as items:
-        async for item in items:
-            if isinstance(item, Result):
-                return item
-    raise AssertionError("a stream ends with a result or an error")
-
-
-async def stream(
-    prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, **options: Any
-) -> AsyncGenerator[Chunk | Result, None]:
-    """`run`, with the chunks before the result. Closing it withdraws the request."""
     if _small(inputs):
-        request = build_request(prompt, inputs, **options)
-    else:  # checking and rendering may take a while: others are answered meanwhile
-        request = await asyncio.to_thread(build_request, prompt, inputs, **options)
-    async with contextlib.aclosing(ask_stream(request, engine)) as items:
-        async for item in items:
-            yield replace(item, prompt=prompt.name) if isinstance(item, Result) else item
+        return build_request(prompt, inputs, **options)
+    return await asyncio.to_thread(build_request, prompt, inputs, **options)
 
 
 def _small(inputs: Mapping[str, Any]) -> bool:
-    """Whether the inputs are checked and rendered in no time."""
+    """Whether checking and rendering the inputs takes no noticeable time."""
     plain = all(isinstance(value, (str, int, float, bool, type(None))) for value in inputs.values())
     return plain and len(inputs) <= SMALL_INPUTS and sum(len(str(value)) for value in inputs.values()) <= SMALL_TEXT
 
 
-async def ask(request: Request, engine: Engine) -> Result:
-    """The answer to a request that is complete already."""
-    async with contextlib.aclosing(ask_stream(request, engine)) as items:
+async def run(request: Request, engine: Engine) -> Result:
+    """The answer to a request.
+
+    Raises:
+        NotSupported: if the engine does not have an ability that the request needs.
+        RequestError: if the engine cannot answer this request.
+        EngineError: if the engine did not answer.
+    """
+    async with contextlib.aclosing(stream(request, engine)) as items:
         async for item in items:
             if isinstance(item, Result):
                 return item
     raise AssertionError("a stream ends with a result or an error")
 
 
-async def ask_stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
-    """Chunks, then the result. Raises NotSupported for what the engine cannot honestly do."""
+async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
+    """The chunks of the answer, then the result. Closing the generator cancels the request. Raises as `run` does."""
     _check_abilities(request, engine)
     engine.check((request,))
     identity = engine.identity
-    mark = fingerprint(request, identity)
-    async with contextlib.aclosing(engine.stream(replace(request, fingerprint=mark))) as items:
+    digest = fingerprint(request, identity)
+    async with contextlib.aclosing(engine.stream(replace(request, fingerprint=digest))) as items:
         async for item in items:
             if not isinstance(item, Answer):
                 yield item
             elif request.schema is None:
-                yield _result(item, request, mark, identity)
-            else:  # a caller's patterns and an answer that tries them may take a while: others are answered meanwhile
-                yield await asyncio.to_thread(_result, item, request, mark, identity)
+                yield _result(item, request, digest, identity)
+            else:  # a caller's patterns and an answer to match them may take long: other requests go on meanwhile
+                yield await asyncio.to_thread(_result, item, request, digest, identity)
 
 
 def _check_abilities(request: Request, engine: Engine) -> None:
     able = engine.abilities
-    wanted = [
+    needs = [
         ("schema", request.schema is not None or request.any_json, able.schema, "an enforced output schema"),
         ("choices", bool(request.choices), able.choices, "scoring of labels"),
         ("logprobs", request.logprobs is not None, able.logprobs, "log-probabilities"),
@@ -155,12 +150,12 @@ def _check_abilities(request: Request, engine: Engine) -> None:
         ("seed", request.sampling.temperature > 0 and request.mode == "exact", able.seed, "seeds"),
         ("mode", request.mode == "exact", able.exact, "an exact mode"),
     ]
-    for key, asked, can, what in wanted:
+    for key, asked, can, ability in needs:
         if asked and not can:
-            raise NotSupported(f"{engine.identity.model} on this engine has no {what}.", key=key)
+            raise NotSupported(f"{engine.identity.model} on this engine has no {ability}.", key=key)
 
 
-def _result(answer: Answer, request: Request, mark: str, identity: Identity) -> Result:
+def _result(answer: Answer, request: Request, digest: str, identity: Identity) -> Result:
     """The answer with its value, checked."""
     value: Any = None
     problem: str | None = None
@@ -168,10 +163,10 @@ def _result(answer: Answer, request: Request, mark: str, identity: Identity) -> 
         value = answer.text
     elif request.schema is not None or request.any_json:
         if answer.finish_reason == "length":
-            problem = f"the answer was cut after {answer.usage.completion} tokens, before its JSON was whole"
+            problem = f"the answer was cut after {answer.usage.completion} tokens, before its JSON was complete"
         else:
             value, problem = _parsed(answer.text, request.schema)
-    return Result(answer, mark, identity, value=value, problem=problem)
+    return Result(answer, digest, identity, request.prompt, value, problem)
 
 
 def _parsed(text: str, schema: str | None) -> tuple[Any, str | None]:
@@ -179,4 +174,4 @@ def _parsed(text: str, schema: str | None) -> tuple[Any, str | None]:
     return (None, "; ".join(problems)) if problems else (value, None)
 
 
-__all__ = ["Result", "ask", "ask_stream", "build_request", "canonical", "run", "stream"]
+__all__ = ["Result", "build_request", "canonical", "prepare", "run", "stream"]

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 
 from service import settings as settings_module
 from service.engine.pool import Engines
-from service.engine.types import Engine, Message, Request, Sampling
+from service.engine.types import Engine, Message, Mode, Request, Sampling
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, recording, runner
@@ -169,7 +169,7 @@ def ask(text: str, *, model: str | None = None, max_tokens: int = 128, logprobs:
     request = Request(
         messages=(Message("user", text),), sampling=Sampling(max_tokens=max_tokens), logprobs=logprobs, mode="exact"
     )
-    return _bench().wait(prompts.ask(request, engine(model)))
+    return _bench().wait(prompts.run(request, engine(model)))
 
 
 def draft(text: str) -> Prompt:
@@ -182,11 +182,12 @@ def promoted(name: str) -> Prompt:
     return _bench().library[name]
 
 
-def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: str = "exact", **more: Any) -> Result:
+def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: Mode = "exact", **more: Any) -> Result:
     """The answer of a prompt to inputs, as the service gives it."""
     if isinstance(prompt, str):
         prompt = promoted(prompt)
-    return _bench().wait(prompts.run(prompt, {**(inputs or {}), **more}, engine(prompt.spec.model), mode=mode))
+    request = prompts.build_request(prompt, {**(inputs or {}), **more}, mode=mode)
+    return _bench().wait(prompts.run(request, engine(prompt.spec.model)))
 
 
 def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None) -> list[Case]:

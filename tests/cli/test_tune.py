@@ -110,7 +110,7 @@ def test_tuning_the_starter_records_a_copy_that_can_be_named_and_made_again(star
     async def ask(name: str) -> prompts.Result:
         engine = LocalEngine(catalog[name], settings)
         try:
-            return await prompts.ask(request, engine)
+            return await prompts.run(request, engine)
         finally:
             await engine.stop(0)
 

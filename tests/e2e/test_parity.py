@@ -51,7 +51,7 @@ def in_this_process() -> Seen:
         await engine.ready()
         found: Seen = {}
         for case in case_files.load(prompt, library.folder(NAME))[:COUNT]:
-            result = await prompts.run(prompt, case.inputs(prompt), engine, mode="exact")
+            result = await prompts.run(prompts.build_request(prompt, case.inputs(prompt), mode="exact"), engine)
             found[case.id] = (result.text, list(result.answer.tokens), result.fingerprint)
         await engines.stop(0)
         return found

@@ -31,7 +31,7 @@ REQUEST = Request(messages=(Message("user", "hi"),))
 
 def ask(reply: object, text: str = TEXT, **options: object) -> prompts.Result:
     engine = ScriptedEngine(lambda _: reply)  # type: ignore[arg-type,return-value]
-    return asyncio.run(prompts.run(loads(text), {"q": "one?"}, engine, **options))
+    return asyncio.run(prompts.run(prompts.build_request(loads(text), {"q": "one?"}, **options), engine))
 
 
 def test_an_answer_is_parsed_and_carries_where_it_came_from() -> None:
@@ -66,15 +66,15 @@ def test_engine_errors_pass_through() -> None:
 def test_what_the_engine_cannot_do_is_refused_before_it_is_asked() -> None:
     engine = ScriptedEngine(lambda _: "x")
     with pytest.raises(NotSupported, match="log-probabilities"):
-        asyncio.run(prompts.ask(replace(REQUEST, logprobs=2), engine))
+        asyncio.run(prompts.run(replace(REQUEST, logprobs=2), engine))
     assert engine.asked == []
 
 
 def test_wrong_inputs_never_reach_the_engine() -> None:
-    engine = ScriptedEngine(lambda _: "x")
-    with pytest.raises(InputsError):
-        asyncio.run(prompts.run(loads(TEXT), {"wrong": "x"}, engine))
-    assert engine.asked == []
+    """Few inputs are checked here, and many in a thread, with the same error."""
+    for inputs in ({"wrong": "x"}, dict.fromkeys(map(str, range(prompts.SMALL_INPUTS + 1)), "x"), {"q": ["x"]}):
+        with pytest.raises(InputsError):
+            asyncio.run(prompts.prepare(loads(TEXT), inputs))
 
 
 @pytest.mark.parametrize(

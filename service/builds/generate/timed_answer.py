@@ -18,7 +18,7 @@ from service.engine.types import Answer, Engine, Timings, Usage
 from service.errors import DeadlineExceeded, PromptTooLong
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
-from service.prompts.run import Result, build_request, stream
+from service.prompts.run import Result, build_request, prepare, stream
 
 LEAST = 150  # tokens; the shortest page that a build of the benches has had is one of 146
 FRESH_S = 600.0  # a pace that was measured longer ago says nothing of the load now
@@ -113,9 +113,10 @@ async def answer_in_time(
     whole = prompt.schema is not None  # half a JSON value is of no use
     text: list[str] = []
     tokens, first_s = 0.0, limit_s
+    request = await prepare(prompt, inputs, **options)
     try:
         async with asyncio.timeout(limit_s if whole else WAIT_SHARE * limit_s) as clock:
-            async with contextlib.aclosing(stream(prompt, inputs, engine, **options)) as items:
+            async with contextlib.aclosing(stream(request, engine)) as items:
                 async for item in items:
                     spent_s = time.monotonic() - began
                     if isinstance(item, Result):
