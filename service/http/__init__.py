@@ -1,1 +1,1 @@
-"""The service's face over HTTP. `app.create_app` puts it together; nothing here computes an answer itself."""
+"""The service over HTTP. `app.create_app` makes the application. Answers are computed by `service.prompts.run`."""

@@ -3,9 +3,9 @@
 In: requests as the server passes them. Out: the same requests with a complete body, or 413, 429, 503 and 504.
 Not here: time-outs of slow clients (`connections`), and the engine's own queue.
 
-A body is received before its request counts as running. So a slow client blocks no other request, and a request whose
-client disconnects during the body never reaches a route. Health probes are always admitted: they matter most under
-overload.
+A body is received before its request counts as running. So a slow client blocks no other request. If the client
+disconnects during the body, the request never reaches a route. Health probes are always admitted: they matter most
+under overload.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PIECE_BYTES = 65_536
 
 
 class Admission:
-    """ASGI middleware that bounds what requests may hold.
+    """ASGI middleware that bounds requests and their bodies.
 
     max_body_bytes: size of one body (413).
     bodies_bytes: size of all bodies together, without the first `FREE_BYTES` of each (503).

@@ -1,7 +1,8 @@
-"""The application, put together: `create_app(settings)`. Read top to bottom, it is the list of what the service does.
+"""The application: `create_app(settings)` puts routers and middleware together.
 
-What comes in: settings; for tests also engines and prompts of their own. What goes out: an ASGI application whose
-lifespan starts the engines of the promoted prompts and stops them with grace.
+In: settings, and for tests other engines and prompts. Out: an ASGI application. Its lifespan starts the engines of the
+promoted prompts, and shuts them down gracefully.
+Not here: the server and its sockets (`server`, `listener`).
 """
 
 from __future__ import annotations
@@ -33,22 +34,25 @@ from service.prompts.warmup import variants
 from service.settings import Settings
 
 log = logging.getLogger("sameboat")
-DEADLINE_MARGIN_S = 1.0  # later than the engine's own deadline, which knows better what to say
+DEADLINE_MARGIN_S = 1.0  # the engine's own deadline comes first, because its error is more exact
 TAGS = [
-    {"name": "prompts", "description": "What was promoted, typed: inputs are checked, answers keep to their schema."},
-    {"name": "OpenAI-compatible", "description": "For the clients that people have already."},
-    {"name": "builds", "description": "A brief comes in, an app is made, checked, published and reported."},
-    {"name": "service", "description": "Alive, ready, measured, versioned."},
+    {"name": "prompts", "description": "Promoted prompts with typed inputs. Answers match their schema."},
+    {"name": "OpenAI-compatible", "description": "OpenAI's API, for existing clients."},
+    {"name": "builds", "description": "Send a brief. The app is built, checked, published and reported."},
+    {"name": "service", "description": "Health, readiness, metrics, version."},
 ]
-"""In the order of `/docs`."""
+"""In the order in which `/docs` shows them."""
 EXPOSED_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint"]
-"""Headers of an answer that a page of another origin may read."""
+"""Response headers that a page of another origin may read."""
 
 
 def create_app(settings: Settings, *, engines: Engines | None = None, library: Library | None = None) -> FastAPI:
-    """The service as an ASGI application. Raises LockMismatch when a prompt's files are not what was promoted, and
-    SettingsError when strangers could use it although no setting says so."""
-    found = exposure.require(settings)
+    """The service as an ASGI application.
+
+    Raises LockMismatch if the files of a prompt differ from the promoted ones, and SettingsError if the service can be
+    reached from other machines without a key and SAMEBOAT_OPEN is not set.
+    """
+    exposed = exposure.require(settings)
     service = Service(
         settings=settings,
         engines=engines or Engines(settings),
@@ -61,12 +65,13 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         summary="A prompt, its model and its service, provably in the same boat",
         openapi_tags=TAGS,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         lifespan=_lifespan,
     )
     app.state.service = service
-    list(service.library)  # raises when a prompt's files are not what was promoted
-    everything: tuple[APIRouter, ...] = (
+    list(service.library)  # raises LockMismatch
+    routers: tuple[APIRouter, ...] = (
         health.probes,
         pages,
         health.router,
@@ -75,12 +80,12 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         builds.router,
         docs.router,
     )
-    if settings.role == "worker":  # it only builds, and without a key it tells nothing
-        everything = (health.probes,) if found.closed else (health.probes, health.router)
-    for router in everything:
+    if settings.role == "worker":  # a worker has no API, and needs a key for more than the probes
+        routers = (health.probes,) if exposed.closed else (health.probes, health.router)
+    for router in routers:
         app.include_router(router)
     problems.install(app)
-    openapi.install(app, service.library if settings.role != "worker" else None, keyed=bool(found.keys))
+    openapi.install(app, service.library if settings.role != "worker" else None, keyed=bool(exposed.keys))
     max_active = 2 * (settings.queue_requests + settings.parallel)
     app.add_middleware(
         Admission,
@@ -93,50 +98,50 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         wait_s=service.wait_s,
         rejected=service.metrics.rejected,
     )
-    _add_middleware(app, found, service)
+    _add_middleware(app, exposed, service)
     return app
 
 
-def _add_middleware(app: FastAPI, found: Exposure, service: Service) -> None:
-    """What a request passes before any route sees it: the last that is added here is the first that it meets."""
+def _add_middleware(app: FastAPI, exposed: Exposure, service: Service) -> None:
+    """The middleware outside of `Admission`. A request passes the middleware that is added last first."""
     rejected, attempts = service.metrics.rejected, FailedAttempts()
     app.add_middleware(SecretThrottle, attempts=attempts)
     app.add_middleware(
         RateLimit,
-        exposure=found,
+        exposure=exposed,
         requests=service.settings.requests_per_minute,
         tokens=service.settings.tokens_per_minute,
         rejected=rejected,
     )
-    app.add_middleware(Authentication, exposure=found, attempts=attempts, rejected=rejected)
-    if found.origins:
+    app.add_middleware(Authentication, exposure=exposed, attempts=attempts, rejected=rejected)
+    if exposed.origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=found.origins,
+            allow_origins=exposed.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
             allow_private_network=True,
         )
-    app.add_middleware(CrossSiteGuard, origins=found.origins, own=found.own_origin, rejected=rejected)
-    app.add_middleware(AllowedHosts, names=found.hosts, rejected=rejected)
+    app.add_middleware(CrossSiteGuard, origins=exposed.origins, own=exposed.own_origin, rejected=rejected)
+    app.add_middleware(AllowedHosts, names=exposed.hosts, rejected=rejected)
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Start what is served, serve, and let it end."""
+    """Start the engines and builds, serve, and stop them."""
     service: Service = app.state.service
-    service.serves = frozenset(models_to_start(service))
-    for name in sorted(service.serves):
+    service.served_models = frozenset(models_to_start(service))
+    for name in sorted(service.served_models):
         await service.engines.start(name)
     service.metrics.watch(service.engines)
     checks = asyncio.create_task(_verify_prompts(service))
     try:
         async with contextlib.AsyncExitStack() as stack:
-            if service.settings.secret is not None:  # without one, the routes say that builds are off
-                life = await asyncio.to_thread(importlib.import_module, "service.http.builds_lifespan")
-                work = life.running(app, service.settings, service.library, service.engines)
-                await stack.enter_async_context(work)
+            if service.settings.secret is not None:  # without one, the routes of builds answer 503
+                lifespan = await asyncio.to_thread(importlib.import_module, "service.http.builds_lifespan")
+                builds_run = lifespan.running(app, service.settings, service.library, service.engines)
+                await stack.enter_async_context(builds_run)
             yield
     finally:
         checks.cancel()
@@ -145,29 +150,29 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def models_to_start(service: Service) -> list[str]:
-    """The default model, and those of promoted prompts that the cache holds: the others answer when they are pulled."""
-    wanted = {service.engines.default}
+    """The default model, and the models of promoted prompts in the cache. Others start when they are pulled."""
+    models = {service.engines.default}
     if service.settings.engine == "local":
         from service.models.cache import Cache
 
         cache = Cache(service.settings.cache_dir)
         named = {prompt.spec.model for prompt in service.library if prompt.spec.model}
-        wanted |= {
+        models |= {
             name for name in named if name in service.engines.catalog and cache.holds(service.engines.catalog[name])
         }
-    return sorted(wanted)
+    return sorted(models)
 
 
 async def _verify_prompts(service: Service) -> None:
-    """Say early, in the log, which prompts will be refused, and have the others' beginnings decoded ahead."""
+    """Log the prompts that cannot be served, and warm up the prefixes of the others."""
     refused: dict[str, list[str]] = {}
     for name in service.library.names():
         try:
             promoted = service.library.promoted(name)
             prompt, engine = promoted.prompt, service.engine_for(promoted)
-            if (prompt.spec.model or service.engines.default) in service.serves:
+            if (prompt.spec.model or service.engines.default) in service.served_models:
                 await engine.warm_up([variants(prompt)])
         except SameboatError as error:
             refused.setdefault(str(error), []).append(name)
-    for why, names in refused.items():
-        log.warning("not served: %s. %s", ", ".join(names), why)
+    for reason, names in refused.items():
+        log.warning("not served: %s. %s", ", ".join(names), reason)

@@ -1,10 +1,10 @@
-"""Guessing is slowed: wrong keys and wrong secrets are counted by address, and too many are refused unread.
+"""Protection against guessing: wrong keys and secrets are counted per address, and too many are answered 429.
 
-In: what an address got wrong. Out: 429 with Retry-After, until it may try again.
-Not here: what is right (`service.keys`, `builds.runtime`).
+In: failed attempts of an address. Out: 429 with Retry-After, until the address may try again.
+Not here: whether a key or a secret is right (`service.keys`, `builds.runtime`).
 
-A wrong secret is refused before it is compared, so guesses that are too many learn nothing. A right key is let in
-whatever its address did before: it cannot be guessed, and who shares an address with a guesser must not be shut out.
+Over the limit a secret is rejected before it is compared, so further guesses learn nothing. A right key is always
+admitted: keys cannot be guessed, and other users of the attacker's address must not be locked out.
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ AT_ONCE, PER_MINUTE = 20, 20
 
 
 class FailedAttempts:
-    """How many wrong ones an address may still show."""
+    """The number of wrong keys and secrets that each address may still send."""
 
     def __init__(self) -> None:
         self._left = PerAddress(lambda: TokenBucket(AT_ONCE, PER_MINUTE))
 
     def failed(self, scope: Scope) -> None:
-        """Count one that was wrong."""
+        """Count one wrong key or secret."""
         self._left[client_address(scope)].take(1)
 
     def refusal(self, scope: Scope) -> JSONResponse | None:
-        """What an address is told that has been wrong too often; None while it may go on."""
+        """The 429 for an address with too many failed attempts. None while it may try."""
         wait_s = math.ceil(self._left[client_address(scope)].wait_s(1))
         if not wait_s:
             return None
-        detail = f"Too many wrong keys or secrets came from this address. Come again in {wait_s} s."
+        detail = f"Too many wrong keys or secrets came from this address. Try again in {wait_s} s."
         return problems.refuse(
             scope["path"], 429, "guessing", "Too many requests", detail, {"retry-after": str(wait_s)}
         )
 
 
 class SecretThrottle:
-    """ASGI middleware around the routes that take a secret."""
+    """ASGI middleware: limits the attempts at the routes that take a secret."""
 
     def __init__(self, app: ASGIApp, *, attempts: FailedAttempts) -> None:
         self.app = app
         self.attempts = attempts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request try its secret, or say when it may."""
-        if scope["type"] != "http" or not _shows_secret(scope):
+        """Pass one request on, or answer 429."""
+        if scope["type"] != "http" or not _has_secret(scope):
             await self.app(scope, receive, send)
             return
         if (refusal := self.attempts.refusal(scope)) is not None:
             await refusal(scope, receive, send)
             return
 
-        async def seen(message: Message) -> None:
+        async def counted_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (401, 403):
                 self.attempts.failed(scope)
             await send(message)
 
-        await self.app(scope, receive, seen)
+        await self.app(scope, receive, counted_send)
 
 
-def _shows_secret(scope: Scope) -> bool:
-    """In the body of a brief, or in a header."""
+def _has_secret(scope: Scope) -> bool:
+    """Whether the request has a secret: in the body of a brief, or in a header."""
     if scope["path"] in paths.BRIEFS and scope["method"] == "POST":
         return True
     return paths.takes_secret(scope["path"]) and "authorization" in Headers(scope=scope)

@@ -1,8 +1,11 @@
-"""Builds inside the application's life: started, served and stopped with it.
+"""The lifespan of builds: they start, are served, and stop with the application.
 
-What comes in: the application, settings, prompts, engines. What goes out: `app.state.builds`, which the routes in
-`builds` use, the local forge's smart HTTP under `/git`, and the published sites on a port of their own. Importing this
-takes a second (DBOS, SQLAlchemy, dulwich): `app` does so only when builds are on, while the model loads.
+In: the application, settings, prompts, engines. Out: `app.state.builds` for the routes in `builds`, the local forge's
+smart HTTP under `/git`, and the published sites on their own port.
+Not here: how builds are made (`service.builds`).
+
+Importing this module takes a second (DBOS, SQLAlchemy, dulwich). `app` imports it only if builds are on, while the
+model loads.
 """
 
 from __future__ import annotations
@@ -27,28 +30,28 @@ from service.http.hosts import AllowedHosts
 from service.prompts.library import Library
 from service.settings import Settings
 
-MAX_ACTIVE_PAGES = 64  # of the sites, asked for at a time
-PAGE_DEADLINE_S = 60.0  # for one of them to begin
+MAX_ACTIVE_PAGES = 64  # requests to the sites at the same time
+PAGE_DEADLINE_S = 60.0  # until the answer begins
 
 
 @contextlib.asynccontextmanager
 async def running(app: FastAPI, settings: Settings, library: Library, engines: Engines) -> AsyncIterator[None]:
-    """For the application's lifespan: builds run, and the local forge is served, until it ends."""
+    """Run builds and serve the local forge until the application's lifespan ends."""
     builds = await Builds.open(settings, library, engines)
     app.state.builds = builds
     sites: SiteServer | None = None
     service: Service | None = getattr(app.state, "service", None)
-    hears = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
+    shutdown = asyncio.create_task(_leave(builds, service.draining)) if service is not None else None
     try:
-        if isinstance(builds.forge, LocalForge) and settings.role != "worker":  # whom others would only ask by mistake
+        if isinstance(builds.forge, LocalForge) and settings.role != "worker":  # a worker serves no git and no sites
             token = settings.forge_token.get_secret_value() if settings.forge_token is not None else None
             app.mount("/git", git_app(builds.forge, token, "/git"))
             sites = SiteServer(builds.forge, settings)
             await sites.start()
         yield
     finally:
-        if hears is not None:
-            hears.cancel()
+        if shutdown is not None:
+            shutdown.cancel()
         if sites is not None:
             await sites.stop()
         await builds.close()
@@ -62,25 +65,25 @@ async def _leave(builds: Builds, draining: asyncio.Event) -> None:
 
 
 class SiteServer:
-    """The published sites on their own port, so on their own origin, in the same process."""
+    """Serves the published sites in the same process, on their own port. So they have another origin than the API."""
 
     def __init__(self, forge: LocalForge, settings: Settings) -> None:
-        door = Admission(
+        admission = Admission(
             pages_app(forge),
-            max_body_bytes=1024,  # nobody has anything to send here
+            max_body_bytes=1024,  # the sites take no bodies
             max_active=MAX_ACTIVE_PAGES,
             per_address=settings.connections_per_address,
             is_shared=listener.shared_addresses(settings),
             deadline_s=PAGE_DEADLINE_S,
             wait_s=lambda: 1.0,
         )
-        named = AllowedHosts(door, names=exposure.of(settings).site_hosts)
-        self._server = _NestedServer(listener.uvicorn_config(named, settings, settings.pages_port, lifespan="off"))
+        site_app = AllowedHosts(admission, names=exposure.of(settings).site_hosts)
+        self._server = _NestedServer(listener.uvicorn_config(site_app, settings, settings.pages_port, lifespan="off"))
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen. Raises SettingsError when the port is taken."""
+        """Listen. Raises SettingsError if the port is taken."""
         sockets = listener.listen(self._settings.host, self._settings.pages_port, "SAMEBOAT_PAGES_PORT")
         self._task = asyncio.create_task(self._server.serve(list(sockets)))
         while not self._server.started:
@@ -96,9 +99,9 @@ class SiteServer:
 
 
 class _NestedServer(uvicorn.Server):
-    """A server inside another one: signals are the outer one's."""
+    """A server inside another one. The outer one handles the signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Capture no signals."""
         yield

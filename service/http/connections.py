@@ -1,10 +1,9 @@
-"""Every connection of one port: how many there may be, and how long each may take for what it does.
+"""The connections of one port: their number, and time-outs for each phase of a connection.
 
-In: connections as they come, go and are looked at once a second. Out: idle ones closed to make room, slow ones refused
-with 408 or cut, those beyond the limits answered 503. Probes are answered beyond the limits as well, and so is
-everything that comes from this machine itself.
-
-Not here: what a request may hold (`admission`), how HTTP is spoken (`protocol`).
+In: connections that open and close. Out: each is checked once a second. Idle ones are closed to make room, slow ones
+get 408 or a reset, and connections beyond the limits get 503. Probes and clients on this machine are served beyond the
+limits.
+Not here: the size and number of requests (`admission`), and HTTP itself (`h11_protocol`).
 """
 
 from __future__ import annotations
@@ -25,48 +24,48 @@ Phase = Literal["idle", "header", "body", "answer"]
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What connections may take. Times are in seconds."""
+    """Limits of connections. Times are in seconds."""
 
     connections: int = 1024
     per_address: int = 256
-    """Of one client address; of one /64 network for IPv6. What stands for many clients is not limited."""
+    """Connections of one client address, or of one /64 network for IPv6. Addresses of many clients have no limit."""
     reserve: int = 32
-    """Beyond `connections`: for probes, and for everything that comes from this machine."""
+    """Connections beyond `connections`, for probes and for clients on this machine."""
     header_s: float = 20.0
     """From the first byte of a request, or from connecting, to the end of its header."""
     body_s: float = 20.0
-    """For a body, and one second more for every `body_rate` bytes that arrived: Apache's RequestReadTimeout."""
+    """For a body. Every `body_rate` bytes that arrive add a second, as in Apache's RequestReadTimeout."""
     body_rate: int = 500
     body_longest_s: float = 600.0
-    """For a body however fast it comes: 16 MiB at 28 kB/s."""
+    """For a body at any speed: 16 MiB at 28 kB/s."""
     stall_s: float = 30.0
-    """While an answer waits to be read, `stall_bytes` have to be taken in this time."""
+    """Time in which a client must read `stall_bytes` of an answer that waits."""
     stall_bytes: int = 16_384
     answer_longest_s: float = 3_700.0
-    """From a request's end to its answer's end, once the answer has begun. Before that it is `Admission`'s."""
-    look_s: float = 1.0
+    """From the end of a request to the end of its answer. Until the answer begins, `Admission` has a deadline."""
+    check_s: float = 1.0
 
 
 class Connection(Protocol):
-    """What `Connections` asks of a connection."""
+    """The methods of a connection that `Connections` calls."""
 
     def phase(self) -> Phase:
-        """What it does now."""
+        """Its phase now."""
 
     def peer(self) -> str:
-        """Its address, empty when it has none."""
+        """The client's address. Empty if unknown."""
 
-    def look(self, now: float, limits: ConnectionLimits) -> None:
-        """End it when something took too long. `now` is the loop's clock, in seconds."""
+    def check(self, now: float, limits: ConnectionLimits) -> None:
+        """Close it if its phase took too long. `now` is the loop's clock, in seconds."""
 
     def close_idle(self) -> None:
-        """Close it; it is in the middle of nothing."""
+        """Close it. It has no request in progress."""
 
     def only_probes(self) -> None:
-        """Answer its requests 503 unless they are probes, and close it after the first."""
+        """Answer 503 to its first request unless that is a probe, then close it."""
 
     def cut(self) -> None:
-        """Reset it at once."""
+        """Reset it now."""
 
 
 class Connections:
@@ -79,23 +78,23 @@ class Connections:
         closed: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self.limits = limits
-        self.shared = shared  # whether an address stands for many clients
+        self.shared = shared  # whether many clients use an address
         self.closed = closed  # called with the reason when a connection is refused or closed
-        self._all: OrderedDict[Connection, str] = OrderedDict()  # with its address; least recently active first
+        self._all: OrderedDict[Connection, str] = OrderedDict()  # with its address, least recently active first
         self._of_address: Counter[str] = Counter()
-        self._next_look: asyncio.TimerHandle | None = None
+        self._next_check: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def entered(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """A new connection: let it in, make room for it, or keep it to probes."""
+    def opened(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """Accept a new connection, close an idle one for it, or restrict it to probes."""
         peer = connection.peer()
         address = network(peer)
         self._all[connection] = address
         self._of_address[address] += 1
-        if self._next_look is None:
-            self._next_look = loop.call_later(self.limits.look_s, self._look, loop)
+        if self._next_check is None:
+            self._next_check = loop.call_later(self.limits.check_s, self._check, loop)
         crowded = self._of_address[address] > self.limits.per_address and not self.shared(peer)
         full = len(self._all) > self.limits.connections
         if not crowded and not full:
@@ -109,23 +108,23 @@ class Connections:
             None,
         )
         if idle is not None:
-            self.left(idle)
+            self.forget(idle)
             self.closed("idle")
             idle.close_idle()
         elif len(self._all) > self.limits.connections + self.limits.reserve:
-            self.left(connection)
+            self.forget(connection)
             self.closed("connections")
             connection.cut()
         elif crowded or not local(peer):
             connection.only_probes()
 
     def active(self, connection: Connection) -> None:
-        """A connection has done something: it is the last one to be closed for room."""
+        """Note that a connection was active: others are closed first to make room."""
         if connection in self._all:
             self._all.move_to_end(connection)
 
-    def left(self, connection: Connection) -> None:
-        """A connection is gone."""
+    def forget(self, connection: Connection) -> None:
+        """Forget a closed connection."""
         address = self._all.pop(connection, None)
         if address is None:
             return
@@ -133,17 +132,17 @@ class Connections:
         if not self._of_address[address]:
             del self._of_address[address]
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for connection in list(self._all):
-            connection.look(now, self.limits)
-        self._next_look = loop.call_later(self.limits.look_s, self._look, loop) if self._all else None
+            connection.check(now, self.limits)
+        self._next_check = loop.call_later(self.limits.check_s, self._check, loop) if self._all else None
 
 
 def trusts(listed: str) -> Callable[[str], bool]:
-    """Whether an address is a proxy's that is trusted; `listed` as uvicorn's `forwarded_allow_ips`."""
+    """A function that tells whether an address is a trusted proxy's. `listed`: as uvicorn's `forwarded_allow_ips`."""
     words = [word.strip() for word in listed.split(",") if word.strip()]
-    networks = [found for word in words if (found := _network(word)) is not None]
+    networks = [parsed for word in words if (parsed := _network(word)) is not None]
 
     @functools.lru_cache(maxsize=4096)
     def trusted(address: str) -> bool:
@@ -167,7 +166,7 @@ def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 @functools.lru_cache(maxsize=4096)
 def network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which one subscriber has to himself."""
+    """The address for counting: an IPv4 address, or an IPv6 /64 network, because one subscriber has it."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

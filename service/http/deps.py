@@ -20,8 +20,9 @@ from service.http.metrics import Metrics
 from service.prompts.library import Library, PromotedPrompt
 from service.settings import Settings
 
-LONGEST_STREAM_S = 3600.0
-"""A streamed answer may take so long, if its client does not say less: its tokens come meanwhile."""
+STREAM_DEADLINE_S = 3600.0
+"""Deadline of a streamed answer, and the longest one that a client may set."""
+HEADERS = ("x-sameboat-mode", "x-sameboat-priority", "x-sameboat-deadline")
 
 
 @dataclass
@@ -32,13 +33,13 @@ class Service:
     engines: Engines
     library: Library
     metrics: Metrics
-    serves: frozenset[str] = frozenset()
-    """Names of the models that the service was started with. Ready means these: no caller can make it unready by
-    naming a model that the cache does not hold."""
+    served_models: frozenset[str] = frozenset()
+    """Names of the models that are loaded at the start. `/readyz` waits for these only, so that no caller can make the
+    service unready by naming another model."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wait_s(self) -> float:
-        """Seconds after which it is worth asking again: the longest wait that an engine estimates, at least one."""
+        """Seconds for `Retry-After`: the longest queue that an engine estimates, at least 1."""
         return max([1.0, *(engine.stats().get("queue_wait_s", 0.0) for engine in self.engines.all().values())])
 
     def engine_for(self, promoted: PromotedPrompt) -> Engine:
@@ -61,23 +62,24 @@ ServiceDep = Annotated[Service, Depends(_service)]
 
 
 def options_of(request: Request, settings: Settings, *, streamed: bool = False) -> dict[str, Any]:
-    """How to answer, as headers say: mode, reuse, priority, deadline; and the caller's cache salt.
+    """Arguments of an engine request from the headers: mode, priority, reuse, cache salt, deadline in seconds.
 
-    Raises RequestError for an unknown word.
+    Raises:
+        RequestError: if a header of Sameboat is unknown or has a wrong value.
     """
-    _refuse_unknown(request)
-    longest_s = LONGEST_STREAM_S if streamed else settings.request_deadline_s
+    _reject_unknown_headers(request)
     mode: Mode = settings.mode
-    said = request.headers.get("x-sameboat-mode")
-    if said is not None:
-        if said not in ("fast", "exact"):
+    mode_header = request.headers.get("x-sameboat-mode")
+    if mode_header is not None:
+        if mode_header not in ("fast", "exact"):
             raise RequestError("X-Sameboat-Mode must be fast or exact.", key="X-Sameboat-Mode")
-        mode = "exact" if said == "exact" else "fast"
-    urgent = request.headers.get("x-sameboat-priority", "interactive")
-    if urgent not in ("interactive", "background"):
+        mode = "exact" if mode_header == "exact" else "fast"
+    priority_header = request.headers.get("x-sameboat-priority", "interactive")
+    if priority_header not in ("interactive", "background"):
         raise RequestError("X-Sameboat-Priority must be interactive or background.", key="X-Sameboat-Priority")
-    priority: Priority = "background" if urgent == "background" else "interactive"
+    priority: Priority = "background" if priority_header == "background" else "interactive"
     control = request.headers.get("cache-control", "").lower()
+    longest_s = STREAM_DEADLINE_S if streamed else settings.request_deadline_s
     return {
         "mode": mode,
         "priority": priority,
@@ -88,20 +90,17 @@ def options_of(request: Request, settings: Settings, *, streamed: bool = False) 
 
 
 def cache_salt(request: Request) -> str:
-    """Under what this caller's answers and prefixes are kept: every caller finds only what was computed for it.
+    """The caller's part of the answer cache and the prefix cache. A caller reuses only its own answers and prefixes.
 
-    Who is calling is decided in front of the routes (`request.state.caller`). Where nobody decides it, the service is
-    bound to loopback without keys, and every caller is the owner of this process.
+    The authentication sets `request.state.caller`. Without it the service is on loopback without keys, and every
+    caller is the owner of this process.
     """
     caller = getattr(request.state, "caller", None)
     return str(caller.cache_salt) if caller is not None else ""
 
 
-HEADERS = ("x-sameboat-mode", "x-sameboat-priority", "x-sameboat-deadline")
-
-
-def _refuse_unknown(request: Request) -> None:
-    """Raises RequestError for a header of ours that is misspelt, so that it is not dropped without a word."""
+def _reject_unknown_headers(request: Request) -> None:
+    """Raises RequestError for a misspelt header of Sameboat. Without the error it would have no effect."""
     for name in request.headers:
         if name.startswith("x-sameboat-") and name not in HEADERS:
             raise RequestError(
@@ -111,18 +110,18 @@ def _refuse_unknown(request: Request) -> None:
             )
 
 
-def _deadline_s(said: str | None, longest_s: float) -> float:
-    """Seconds from admission within which the whole answer is wanted."""
-    if said is None:
+def _deadline_s(header: str | None, longest_s: float) -> float:
+    """Seconds from admission to the end of the answer."""
+    if header is None:
         return longest_s
     try:
-        value = float(said)
+        value = float(header)
     except ValueError:
         value = math.nan
     if not 0 < value <= longest_s:
         raise RequestError(
             f"X-Sameboat-Deadline must be a number of seconds, above 0 and up to {longest_s:g}.",
             key="X-Sameboat-Deadline",
-            remedy="A whole answer may take SAMEBOAT_REQUEST_DEADLINE_S, a streamed one an hour.",
+            remedy="The limit is SAMEBOAT_REQUEST_DEADLINE_S for a whole answer, and an hour for a streamed one.",
         )
     return value

@@ -1,7 +1,7 @@
-"""/docs without a content delivery network: Swagger UI's files come from an installed package.
+"""`/docs`: Swagger UI, with files from an installed package instead of a content delivery network.
 
-In: a browser. Out: a static page with our own script, which asks for the description with the tab's key.
-Not here: the description (`http.openapi`).
+In: a browser's requests. Out: a static page. Its script loads the OpenAPI document with the tab's key.
+Not here: the document (`http.openapi`).
 """
 
 from __future__ import annotations

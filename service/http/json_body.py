@@ -1,8 +1,10 @@
-"""A request's body as JSON: the one reader of every route that takes any.
+"""Reads the JSON body of a request, for every route.
 
-In: a request. Out: the value, or RequestError in words, before a model or a validator meets it. How long reading takes
-is bounded before it begins: the body's values are counted in a thread, piece by piece, and a body of more than
-`MAX_SIGNS` is refused unread. Long texts are no problem; many small values are. Not here: what the value must be.
+In: a request. Out: the JSON value, or RequestError.
+Not here: the validation of the value.
+
+Before a large body is parsed, its values are counted in a thread, piece by piece. A body with more than `MAX_SIGNS` is
+refused without parsing, so the time for parsing is bounded. Long texts are cheap to parse, many small values are not.
 """
 
 from __future__ import annotations
@@ -18,18 +20,18 @@ from fastapi.routing import APIRoute
 from service import strict_json
 from service.errors import RequestError
 
-MAX_SIGNS = 65_536  # of , : [ { outside of texts: every value and every key but the first needs one
-MAX_OUTSIDE = 2_097_152  # bytes that stand outside of texts: numbers, white space
-MAX_ESCAPES = 1_000_000  # backslashes inside of texts: an escape takes ten times as long to read as a character
-PIECE = 262_144  # bytes that are counted at a time; whoever waits for the interpreter gets it in between
+MAX_SIGNS = 65_536  # the characters , : [ { outside of texts. Each value, and each key but the first, needs one
+MAX_OUTSIDE = 2_097_152  # bytes outside of texts: numbers, white space
+MAX_ESCAPES = 1_000_000  # backslashes in texts. An escape takes ten times as long to parse as a character
+PIECE = 262_144  # bytes counted in one call. Other threads run in between
 _QUOTE, _SIGNS = ord('"'), tuple(b",:[{")
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is read here, and not by FastAPI. For routers: `APIRouter(route_class=JsonRoute)`."""
+    """A route with `JsonRequest` as its request: `APIRouter(route_class=JsonRoute)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, which finds the body already read."""
+        """FastAPI's handler, called after the body is read."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
@@ -43,10 +45,10 @@ class JsonRoute(APIRoute):
 
 
 class JsonRequest(Request):
-    """A request whose `json()` is strict and bounded."""
+    """A request with a strict and bounded `json()`."""
 
     async def json(self) -> Any:
-        """The body's value. Raises RequestError."""
+        """The value of the body. Raises RequestError."""
         if not hasattr(self, "_json"):
             self._json = await body_of(self)
         return self._json
@@ -63,7 +65,7 @@ async def body_of(request: Request) -> Any:
         raise RequestError("Send JSON with Content-Type: application/json (curl --json).", key="Content-Type")
     data = await request.body()
     try:
-        # A body of so few bytes cannot hold more signs.
+        # A body of MAX_SIGNS bytes cannot have more than MAX_SIGNS signs.
         return strict_json.loads(data) if len(data) <= MAX_SIGNS else await asyncio.to_thread(_large, data)
     except strict_json.NotJson as error:
         raise RequestError(f"The body {error}.", key="") from None
@@ -81,7 +83,7 @@ def _large(data: bytes) -> Any:
 
 
 def measured(data: bytes) -> tuple[int, int, int]:
-    """Signs that separate values, bytes outside of texts, and backslashes; counting ends soon after a limit."""
+    """Signs outside of texts, bytes outside of texts, and backslashes. Stops soon after one limit is exceeded."""
     signs = outside = escapes = 0
     inside = escaped = False
     for start in range(0, len(data), PIECE):

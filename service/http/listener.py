@@ -1,9 +1,8 @@
-"""How a port is listened on, the same for the API and the published sites.
+"""Listening sockets and uvicorn's configuration, for the API and for the published sites.
 
-In: an application, settings and a port. Out: uvicorn's configuration and the socket for it, with limits of connections,
-deadlines, and a listener that survives when the process has no file descriptor left.
-
-Not here: what is served.
+In: an application, settings and a port. Out: uvicorn's configuration and sockets, with limits of connections,
+time-outs, and a listener that keeps working when the process has no file descriptor left.
+Not here: the application, and the server's life (`server`).
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from service.settings import Settings
 log = logging.getLogger("sameboat.http")
 
 KEEP_ALIVE_S = 75
-"""How long an idle connection is kept, as nginx does. uvicorn's own 5 s is just when clients (httpx: 5 s) reuse one for
-the last time: the two cross on the wire, and the client sees a broken connection instead of an answer."""
-MOST_FILES = 65_536
-OTHER_FILES = 256  # for the engine's pipes, databases, repositories, model files
+"""How long an idle connection is kept: nginx's default. uvicorn's default of 5 s equals that of clients such as httpx.
+Then a client can send a request while the server closes the connection, and gets an error instead of an answer."""
+MAX_FILES = 65_536
+OTHER_FILES = 256  # file descriptors for the engine's pipes, databases, repositories, model files
 SEND_BUFFER_BYTES = 262_144
-"""What the kernel may hold of an answer that nobody reads; on its own it takes up to 4 MB a connection."""
-USER_TIMEOUT_MS = 60_000  # what the kernel holds has to be taken within this time (RFC 5482)
+"""The kernel's buffer for an answer that the client does not read. The default is up to 4 MB per connection."""
+USER_TIMEOUT_MS = 60_000  # the client must acknowledge the bytes in the kernel's buffer within this time (RFC 5482)
 LOG_EVERY_S = 60.0
 BACKLOG = 1024
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -76,26 +75,26 @@ def uvicorn_config(
 
 
 def limits_of(settings: Settings) -> ConnectionLimits:
-    """The settings' limits; fewer connections where the process may not open as many files."""
+    """The limits of the settings. Fewer connections if the process may not open enough files."""
     connections = min(settings.connections, max(16, (raise_file_limit() - OTHER_FILES) // 2))  # there are two ports
     if connections < settings.connections:
-        log.warning("At most %d connections a port: the limit of open files is low.", connections)
+        log.warning("At most %d connections per port, because the limit of open files is low.", connections)
     return ConnectionLimits(connections=connections, per_address=settings.connections_per_address)
 
 
 def shared_addresses(settings: Settings) -> Callable[[str], bool]:
-    """Whether an address stands for many clients: a trusted proxy's, and this machine's own, for a proxy on it."""
+    """A function that tells whether many clients use an address: a trusted proxy's, or this machine's own."""
     return trusts(f"127.0.0.1,::1,{settings.trusted_proxies}")
 
 
 def raise_file_limit() -> int:
-    """Raise the soft limit of open files to the hard one, up to 65,536, and give what it is then."""
+    """Raise the soft limit of open files to the hard one, up to 65,536. Returns the new soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+    target = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
+    return MAX_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def listen(host: str, port: int, key: str) -> list[Listener]:
@@ -106,29 +105,28 @@ def listen(host: str, port: int, key: str) -> list[Listener]:
     """
     sockets: list[Listener] = []
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, number, _, address in dict.fromkeys(found):
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, number, _, address in dict.fromkeys(addresses):
             listener = Listener(family, kind, number)
             sockets.append(listener)
-            if port == 0 and len(sockets) > 1:  # the port that the first address was given
+            if port == 0 and len(sockets) > 1:  # the port that the first address got
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             listener.bind_to(address)
     except OSError as error:
         for listener in sockets:
             listener.close()
-        why = error.strerror or str(error)
+        reason = error.strerror or str(error)
         raise SettingsError(
-            f"{host}:{port} cannot be listened on: {why}.", key=key, remedy="Set another one."
+            f"The service cannot listen on {host}:{port}: {reason}.", key=key, remedy="Set another port."
         ) from None
     return sockets
 
 
 class Listener(socket.socket):
-    """A listening socket. Without a file descriptor left it drops who connects instead of letting them wait.
+    """A listening socket that drops new connections while the process has no file descriptor left.
 
-    asyncio tries again and again at once there, with a traceback for each.
-    One descriptor is kept for such times: it is given up, the connection taken and closed, and the descriptor taken
-    again, so the queue is emptied at the pace at which it fills.
+    asyncio would retry in a loop and log a traceback each time. This socket keeps one spare descriptor. It closes the
+    spare, accepts and closes the connection, and opens the spare again. So the queue of connections does not fill up.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -138,7 +136,7 @@ class Listener(socket.socket):
         self._dropped = 0
 
     def bind_to(self, address: Any) -> None:
-        """Bind, with options that every accepted connection inherits."""
+        """Bind to an address, with options that every accepted connection inherits."""
         self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
@@ -149,7 +147,12 @@ class Listener(socket.socket):
         self.setblocking(False)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection. Raises BlockingIOError when there is none that can be served."""
+        """The next connection.
+
+        Raises:
+            BlockingIOError: if none is waiting, or the waiting one was dropped.
+            OSError: if accepting fails for another reason.
+        """
         try:
             return super().accept()
         except OSError as error:
@@ -158,7 +161,7 @@ class Listener(socket.socket):
             self._drop(error)
             raise BlockingIOError from None
 
-    def _drop(self, why: OSError) -> None:
+    def _drop(self, error: OSError) -> None:
         assert self._spare is not None
         os.close(self._spare)
         self._spare = None
@@ -169,10 +172,10 @@ class Listener(socket.socket):
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             if time.monotonic() - self._logged_s >= LOG_EVERY_S:
                 self._logged_s = time.monotonic()
-                log.error("%s: connections are dropped, %d until now.", why.strerror, self._dropped)
+                log.error("%s: connections are dropped, %d so far.", error.strerror, self._dropped)
 
     def close(self) -> None:
-        """Close it, and the descriptor that it keeps."""
+        """Close the socket and the spare descriptor."""
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None

@@ -1,7 +1,8 @@
-"""OpenAI's answer objects: what a `Result` looks like to OpenAI's clients, whole and streamed.
+"""OpenAI's answer objects, whole and streamed.
 
-What comes in: results of `prompts.run`, or streams of them. What goes out: JSON values and server-sent events in the
-shapes of platform.openai.com/docs/api-reference. What it does not know: requests, engines, routes.
+In: results of `prompts.run`, or streams of chunks and results. Out: JSON values and server-sent events in the shapes of
+platform.openai.com/docs/api-reference.
+Not here: requests, engines, routes.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from service.http import sse
 from service.http.streams import merge
 from service.prompts.run import Result
 
-Streams = list[AsyncGenerator[Chunk | Result, None]]
+Streams = list[AsyncGenerator[tuple[int, Chunk | Result], None]]
+"""Each item has the index of its choice."""
 Tools = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Which of OpenAI's two formats, and what it needs to know of the request."""
+    """Which of OpenAI's two formats, and the parts of the request that the format depends on."""
 
     chat: bool
     tools: Tools = ()
@@ -40,7 +42,7 @@ class Shape:
         return "chat.completion" if self.chat else "text_completion"
 
     def head(self, identity: Identity, *, stream: bool) -> dict[str, Any]:
-        """What every object of one answer carries."""
+        """The fields that every object of one answer has."""
         return {
             "id": ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12),
             "object": self.kind + (".chunk" if self.chat and stream else ""),
@@ -51,25 +53,25 @@ class Shape:
 
 
 def usage_of(results: Sequence[Result], n: int = 1) -> dict[str, Any]:
-    """Tokens of all choices; each prompt counts once, however many choices it has."""
-    prompts = [result.answer.usage for result in results[::n]]
-    read = sum(usage.prompt for usage in prompts)
-    made = sum(result.answer.usage.completion for result in results)
+    """The tokens of all choices. A prompt counts once, also with several choices (`n`)."""
+    per_prompt = [result.answer.usage for result in results[::n]]
+    prompt_tokens = sum(usage.prompt for usage in per_prompt)
+    completion_tokens = sum(result.answer.usage.completion for result in results)
     return {
-        "prompt_tokens": read,
-        "completion_tokens": made,
-        "total_tokens": read + made,
-        "prompt_tokens_details": {"cached_tokens": sum(usage.cached for usage in prompts)},
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": sum(usage.cached for usage in per_prompt)},
     }
 
 
 def extras(result: Result) -> dict[str, Any]:
-    """What OpenAI's objects have no place for."""
+    """Fields that OpenAI's objects do not have."""
     return {"fingerprint": result.fingerprint, "reused": result.answer.reused, "tokens": list(result.answer.tokens)}
 
 
 def chat_logprobs(answer: Answer | Chunk) -> dict[str, Any] | None:
-    """The chat format's log-probabilities."""
+    """Log-probabilities in the format of chats. None if none were asked for."""
     if not answer.logprobs:
         return None
 
@@ -85,9 +87,9 @@ def chat_logprobs(answer: Answer | Chunk) -> dict[str, Any] | None:
 
 
 class Offsets:
-    """Where in an answer's text each token begins, in characters, for tokens that come one after the other.
+    """Where each token of an answer begins, in characters. Call `next` with the tokens in their order.
 
-    A token that goes on with a character begins where that character does.
+    A token that continues a character begins where that character begins.
     """
 
     def __init__(self) -> None:
@@ -95,14 +97,17 @@ class Offsets:
         self._offset = 0
 
     def next(self, data: bytes) -> int:
-        """Where the token with these bytes begins."""
-        begins = self._offset
+        """The offset of the token with these bytes."""
+        offset = self._offset
         self._offset += len(self._decoder.decode(data))
-        return begins
+        return offset
 
 
 def text_logprobs(answer: Answer | Chunk, offsets: Offsets) -> dict[str, Any] | None:
-    """The older format of /v1/completions: parallel lists; `offsets` knows the tokens of the chunks before."""
+    """Log-probabilities in the format of /v1/completions: parallel lists. None if none were asked for.
+
+    `offsets` has counted the tokens of the earlier chunks.
+    """
     if not answer.logprobs:
         return None
     return {
@@ -114,23 +119,27 @@ def text_logprobs(answer: Answer | Chunk, offsets: Offsets) -> dict[str, Any] | 
 
 
 def legacy_name(token: Logprob | Alternative) -> str:
-    r"""A token in the older format: its text, and `bytes:\xf0\x9f` for a part of a character, as OpenAI names it."""
+    r"""A token in the format of /v1/completions: its text, or OpenAI's `bytes:\xf0\x9f` for a part of a character."""
     if token.data is None:
         return token.text
     return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.data)
 
 
 def _by_name(tokens: Sequence[Alternative]) -> dict[str, float]:
-    """Log-probabilities by the tokens' names. Tokens with one text keep apart: the later ones are named by their id."""
-    found: dict[str, float] = {}
+    """Log-probabilities by the tokens' names. If two tokens have one text, the later one is named by its id."""
+    by_name: dict[str, float] = {}
     for token in tokens:
         name = legacy_name(token)
-        found[name if name not in found else f"token_id:{token.token}"] = token.logprob
-    return found
+        by_name[name if name not in by_name else f"token_id:{token.token}"] = token.logprob
+    return by_name
 
 
-def called(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any], ...], str]:
-    """Visible text, tool calls, finish reason. Raises RemoteError for calls that a remote model got wrong."""
+def parse_calls(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any], ...], str]:
+    """The visible text, the tool calls, and the finish reason.
+
+    Raises:
+        RemoteError: if a remote model wrote a call that does not match its tool.
+    """
     answer = result.answer
     if not tools:
         return answer.text, (), answer.finish_reason
@@ -145,13 +154,13 @@ def called(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any], ...
 
 
 def whole(results: Sequence[Result], shape: Shape, head: Mapping[str, Any]) -> dict[str, Any]:
-    """The object that is answered without streaming."""
+    """The whole answer, for a request without `stream`."""
     choices = [_choice(number, result, shape) for number, result in enumerate(results)]
     return {**head, "choices": choices, "usage": usage_of(results, shape.n), "sameboat": extras(results[0])}
 
 
 def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
-    text, calls, finish = called(result, shape.tools)
+    text, calls, finish = parse_calls(result, shape.tools)
     base: dict[str, Any] = {"index": number, "finish_reason": finish}
     if not shape.chat:
         return {**base, "text": text, "logprobs": text_logprobs(result.answer, Offsets())}
@@ -162,10 +171,10 @@ def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
 
 
 async def collect(streams: Streams) -> list[Result]:
-    """The results of all streams, in their order; closing it withdraws all of them."""
+    """The results of all streams, by index. If it is cancelled, all requests are cancelled."""
     async with contextlib.aclosing(merge(streams)) as items:
-        found = {number: item async for number, item in items if isinstance(item, Result)}
-    return [found[number] for number in range(len(streams))]
+        results = {index: item async for index, item in items if isinstance(item, Result)}
+    return [results[index] for index in range(len(streams))]
 
 
 @dataclass
@@ -179,14 +188,14 @@ class _Choice:
     begun: bool = False
 
     def role(self) -> list[dict[str, Any]]:
-        """The first piece of a chat choice; nothing after that, and nothing for a text."""
+        """The first piece of a choice in a chat. No piece at later calls, and none for a text."""
         if self.begun or not self.shape.chat:
             return []
         self.begun = True
         return [self._piece({"delta": {"role": "assistant", "content": ""}, "logprobs": None})]
 
     def chunk(self, item: Chunk) -> list[dict[str, Any]]:
-        """What a chunk shows: a beginning tool call is held back."""
+        """The pieces of one chunk. The start of a tool call is held back."""
         text = self.visible.add(item.text) if self.shape.tools else item.text
         if not text and not item.logprobs:
             return []
@@ -195,16 +204,16 @@ class _Choice:
         return [self._piece({"text": text, "logprobs": text_logprobs(item, self.offsets)})]
 
     def end(self, result: Result) -> list[dict[str, Any]]:
-        """The tool calls, and the finish reason."""
-        _, calls, finish = called(result, self.shape.tools)
+        """The pieces with the tool calls and the finish reason."""
+        _, calls, finish = parse_calls(result, self.shape.tools)
         if not self.shape.chat:
             return [self._piece({"text": "", "logprobs": None}, finish)]
         pieces = []
         rest = self.visible.end() if self.shape.tools and not calls else ""
         if rest:
             pieces.append(self._piece({"delta": {"content": rest}, "logprobs": None}))
-        for at, call in enumerate(calls):
-            pieces.append(self._piece({"delta": {"tool_calls": [{"index": at, **call}]}, "logprobs": None}))
+        for index, call in enumerate(calls):
+            pieces.append(self._piece({"delta": {"tool_calls": [{"index": index, **call}]}, "logprobs": None}))
         return [*pieces, self._piece({"delta": {}, "logprobs": None}, finish)]
 
     def _piece(self, fields: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
@@ -212,7 +221,7 @@ class _Choice:
 
 
 async def events(streams: Streams, shape: Shape, head: Mapping[str, Any], *, usage: bool) -> AsyncGenerator[str, None]:
-    """OpenAI's chunks: a role first, then text, then a finish reason, then usage if it was asked for, then [DONE]."""
+    """OpenAI's chunks: role, text, finish reason, usage (if `usage` is true), [DONE]."""
     choices = [_Choice(number, shape) for number in range(len(streams))]
     results: dict[int, Result] = {}
 
@@ -221,17 +230,17 @@ async def events(streams: Streams, shape: Shape, head: Mapping[str, Any], *, usa
         return "".join(sse.frame({**head, "choices": [piece], **extra, **more}) for piece in pieces)
 
     async with contextlib.aclosing(merge(streams)) as items:
-        async for number, item in items:
-            choice = choices[number]
+        async for index, item in items:
+            choice = choices[index]
             pieces = choice.role()
             if isinstance(item, Result):
-                results[number] = item
+                results[index] = item
                 end = await asyncio.to_thread(choice.end, item) if shape.tools else choice.end(item)
                 *before, last = [*pieces, *end]
                 yield frames(before) + frames([last], sameboat=extras(item))
             elif pieces := [*pieces, *choice.chunk(item)]:
                 yield frames(pieces)
     if usage:
-        ordered = [results[number] for number in sorted(results)]
+        ordered = [results[index] for index in sorted(results)]
         yield sse.frame({**head, "choices": [], "usage": usage_of(ordered, shape.n)})
     yield sse.frame("[DONE]")

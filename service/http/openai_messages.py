@@ -1,8 +1,8 @@
-"""OpenAI's chat messages, typed, and what they mean to an engine.
+"""OpenAI's chat messages, typed, and their translation for an engine.
 
-In: the messages of a request. Out: `engine.types.Message`s. RequestError for what would change the answer and cannot be
-honoured; what clients send back of an answer, and what means nothing for the next one, is let be.
-Not here: parameters of the request (`openai_types`).
+In: the messages of a request. Out: `engine.types.Message`s, or RequestError for a key that would change the answer and
+cannot be honoured. Other keys are ignored: clients send back the messages of earlier answers as they got them.
+Not here: the other parameters of a request (`openai_types`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from service.engine.types import Message
 from service.errors import NotSupported, RequestError, did_you_mean
 
 REFUSED = ("function_call", "audio", "images", "prefix", "partial")
-"""Keys that would change the answer; null, false and empty ones are let be."""
+"""Keys that would change the answer. They are ignored if null, false or empty."""
 
 
 class Part(BaseModel):
-    """A part of a message; only text."""
+    """A part of a message's content. Only text is supported."""
 
     type: str
     text: str = ""
 
 
-MAX_PARTS = 4096  # of one message's content
-MAX_KEYS = 50  # of one message; each unknown one is compared with the known
-MAX_LABEL = 256  # characters of a name or of a call's id
+MAX_PARTS = 4096  # in the content of one message
+MAX_KEYS = 50  # in one message, because each unknown key is compared with the known ones
+MAX_LABEL = 256  # characters of a name, or of the id of a call
 
 
 class ChatMessage(BaseModel):
@@ -44,7 +44,7 @@ class ChatMessage(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _nothing_is_dropped(cls, sent: Any) -> Any:
-        """Raises NotSupported for keys that cannot be honoured, RequestError for one that is misspelt."""
+        """Raises NotSupported for a key that cannot be honoured, and RequestError for a misspelt one."""
         if isinstance(sent, dict) and len(sent) > MAX_KEYS:
             raise RequestError(f"A message has more than {MAX_KEYS} keys.", key="messages")
         for name in sent if isinstance(sent, dict) else ():
@@ -55,7 +55,11 @@ class ChatMessage(BaseModel):
         return sent
 
     def message(self, number: int) -> Message:
-        """As the engine takes it; `developer` is OpenAI's newer word for `system`. `number`: its place, for errors."""
+        """The engine's message. `developer` is OpenAI's newer name of `system`. `number`: its index, for errors.
+
+        Raises:
+            NotSupported: if the content has a part that is no text.
+        """
         if isinstance(self.content, list):
             for part in self.content:
                 if part.type != "text":

@@ -1,8 +1,9 @@
-"""OpenAI's API over the same path to an answer: /v1/chat/completions, /v1/completions, /v1/models, /v1/embeddings.
+"""The routes of OpenAI's API: /v1/chat/completions, /v1/completions, /v1/models, /v1/embeddings.
 
-What comes in: OpenAI's request bodies. What goes out: OpenAI's objects, streamed or whole, and OpenAI's errors. What
-cannot be honoured is refused with the parameter's name; what has no effect on an answer (user, store, metadata) is
-taken and ignored. Reference: platform.openai.com/docs/api-reference, checked with the official client.
+In: OpenAI's request bodies. Out: OpenAI's objects, streamed or whole, and OpenAI's errors. A parameter that cannot be
+honoured is refused by its name. A parameter without effect on the answer (user, metadata) is ignored.
+Reference: platform.openai.com/docs/api-reference. The tests use the official client.
+Not here: the types of the bodies (`openai_types`) and of the answers (`openai_answers`).
 """
 
 from __future__ import annotations
@@ -32,74 +33,72 @@ router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], route_class=JsonRou
 
 
 def choices_of(request: EngineRequest, n: int) -> list[EngineRequest]:
-    """`n` requests that differ in their seed: s, s + 1, ... The first is the one that n = 1 gives."""
+    """`n` requests with the seeds s, s + 1, ... The first one equals the request for n = 1."""
     return [
-        replace(request, sampling=replace(request.sampling, seed=(request.sampling.seed + each) % (2**32 - 1)))
-        for each in range(n)
+        replace(request, sampling=replace(request.sampling, seed=(request.sampling.seed + number) % (2**32 - 1)))
+        for number in range(n)
     ]
 
 
-@router.post("/chat/completions", summary="Chat completion")
-async def chat(body: ChatBody, request: Request, service: ServiceDep) -> Response:
-    """A conversation's next message."""
+@router.post("/chat/completions", summary="Create a chat completion")
+async def create_chat_completion(body: ChatBody, request: Request, service: ServiceDep) -> Response:
+    """The next message of a conversation."""
     engine = service.engines.get(body.model)
-    # Compiling schemas and tools takes up to a tenth of a second: others are answered meanwhile.
-    asked = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
-    shape = Shape(chat=True, tools=asked.tools, n=body.n)
-    return await _respond(request, engine, choices_of(asked, body.n), shape, stream=body.stream, usage=body.wants_usage)
+    # Compiling schemas and tools takes up to 0.1 s. In a thread it does not hold up other requests.
+    engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
+    shape = Shape(chat=True, tools=engine_request.tools, n=body.n)
+    choices = choices_of(engine_request, body.n)
+    return await _respond(request, engine, choices, shape, stream=body.stream, usage=body.wants_usage)
 
 
-@router.post("/completions", summary="Text completion")
-async def completions(body: CompletionBody, request: Request, service: ServiceDep) -> Response:
-    """What follows a text, or each of several."""
+@router.post("/completions", summary="Create a text completion")
+async def create_completion(body: CompletionBody, request: Request, service: ServiceDep) -> Response:
+    """The continuation of a text, or of each of several texts."""
     engine = service.engines.get(body.model)
     options = options_of(request, service.settings, streamed=body.stream)
-    asked = [choice for each in body.requests(options) for choice in choices_of(each, body.n)]
-    return await _respond(
-        request, engine, asked, Shape(chat=False, n=body.n), stream=body.stream, usage=body.wants_usage
-    )
+    choices = [choice for text in body.requests(options) for choice in choices_of(text, body.n)]
+    shape = Shape(chat=False, n=body.n)
+    return await _respond(request, engine, choices, shape, stream=body.stream, usage=body.wants_usage)
 
 
 async def _respond(
-    request: Request, engine: Engine, asked: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
+    request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
 ) -> Response:
-    engine.check(asked)
+    engine.check(choices)
     streams = [
-        charged(prompts.stream(each, engine), request, prompt=number % shape.n == 0)
-        for number, each in enumerate(asked)
+        charged(prompts.stream(choice, engine), request, index, prompt=index % shape.n == 0)
+        for index, choice in enumerate(choices)
     ]
     head = shape.head(engine.identity, stream=stream)
     if stream:
-        events = answers.events(streams, shape, head, usage=usage)
-        first = await unless_disconnected(request, sse.prefetch_first(events))
-        if first is None:
-            return Response(status_code=499)
-        return sse.EventStreamResponse(first, openai=True)
+        frames = answers.events(streams, shape, head, usage=usage)
+        events = await unless_disconnected(request, sse.prefetch_first(frames))
+        return Response(status_code=499) if events is None else sse.EventStreamResponse(events, openai=True)
     results = await unless_disconnected(request, answers.collect(streams))
     if results is None:
         return Response(status_code=499)
-    if shape.tools:  # their arguments are held against schemas that the caller wrote, which may take a while
+    if shape.tools:  # validating the arguments against the caller's schemas may take long
         body = await asyncio.to_thread(answers.whole, results, shape, head)
     else:
         body = answers.whole(results, shape, head)
     return JSONResponse(body, headers={"x-sameboat-fingerprint": results[0].fingerprint})
 
 
-@router.get("/models", summary="The models")
-async def models(service: ServiceDep) -> dict[str, Any]:
-    """The models that answer now, with their effective context and digest: all that the cache holds."""
+@router.get("/models", summary="List the models")
+async def list_models(service: ServiceDep) -> dict[str, Any]:
+    """Every model in the cache, with its context length and digest."""
     since = service.engines.available()
-    engines = {name: service.engines.get(name) for name in sorted(service.serves | set(since))}
+    engines = {name: service.engines.get(name) for name in sorted(service.served_models | set(since))}
 
-    def shown() -> list[dict[str, Any]]:
+    def models() -> list[dict[str, Any]]:
         return [_model(name, engine, since.get(name, 0.0)) for name, engine in engines.items()]
 
-    return {"object": "list", "data": await asyncio.to_thread(shown)}  # it reads the headers of files
+    return {"object": "list", "data": await asyncio.to_thread(models)}  # it reads the headers of files
 
 
-@router.get("/models/{name}", summary="One model")
-async def model(name: str, service: ServiceDep) -> dict[str, Any]:
-    """One model, by its name in the catalog."""
+@router.get("/models/{name}", summary="Get a model")
+async def get_model(name: str, service: ServiceDep) -> dict[str, Any]:
+    """One model by its name in the catalog."""
     engine = service.engines.get(name)
     return await asyncio.to_thread(_model, name, engine, service.engines.available().get(name, 0.0))
 
@@ -118,21 +117,23 @@ def _model(name: str, engine: Engine, since_s: float) -> dict[str, Any]:
     }
 
 
-@router.post("/embeddings", summary="Embeddings, where the model gives them")
-async def embeddings(body: EmbeddingBody, request: Request, service: ServiceDep) -> Response:
-    """One vector of unit length per text; base64 holds little-endian 32-bit floats, as OpenAI's own client asks for."""
+@router.post("/embeddings", summary="Create embeddings")
+async def create_embeddings(body: EmbeddingBody, request: Request, service: ServiceDep) -> Response:
+    """One vector of length 1 per text. With base64 a vector is little-endian 32-bit floats, as in OpenAI's client."""
     engine = service.engines.get(body.model)
-    found = await unless_disconnected(request, engine.embed(body.texts()))
-    if found is None:
+    embedded = await unless_disconnected(request, engine.embed(body.texts()))
+    if embedded is None:
         return Response(status_code=499)
+    charge(request, embedded.tokens)
 
-    charge(request, found.tokens)
-
-    def shown(vector: tuple[float, ...]) -> Any:
+    def encode(vector: tuple[float, ...]) -> Any:
         if body.encoding_format == "float":
             return list(vector)
         return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
-    data = [{"object": "embedding", "index": at, "embedding": shown(each)} for at, each in enumerate(found.vectors)]
-    usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
+    data = [
+        {"object": "embedding", "index": index, "embedding": encode(vector)}
+        for index, vector in enumerate(embedded.vectors)
+    ]
+    usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
     return JSONResponse({"object": "list", "data": data, "model": engine.identity.model, "usage": usage})

@@ -1,9 +1,10 @@
-"""OpenAI's request bodies, typed, and what they mean to an engine.
+"""OpenAI's request bodies, typed, and their translation for an engine.
 
-In: JSON as OpenAI's clients send it, and programs that were written for other servers. Out: `engine.types.Request`s.
-Every parameter is a field here, or is dealt with by `parameters`. A field that maps to another is that one under the
-name that another server gives it. RequestError, before anything is computed.
-Not here: messages (`openai_messages`), answers (`openai_answers`).
+In: JSON from OpenAI's clients, and from programs for other servers. Out: `engine.types.Request`s, or RequestError
+before anything is computed.
+Not here: messages (`openai_messages`), ignored and refused parameters (`parameters`), answers (`openai_answers`).
+
+Some fields have `x-maps-to`: they are another server's name of the field that it contains.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ from service.http import parameters
 from service.http.openai_messages import ChatMessage
 from service.prompts.run import canonical_schema
 
-MAX_PROMPTS = 16  # prompts of one /v1/completions; each is a request of its own in the queue
+MAX_PROMPTS = 16  # prompts of one /v1/completions. Each one is a request in the queue
 MAX_SALT = 256  # characters
-MAX_TEXTS = 2048  # texts of one /v1/embeddings, OpenAI's own limit
+MAX_TEXTS = 2048  # texts of one /v1/embeddings: OpenAI's limit
 MAX_BIASES = 1024  # entries of logit_bias
 MAX_STOPS = 16
-MAX_MESSAGES = 2048  # of one conversation; each takes tokens of the context
+MAX_MESSAGES = 2048  # messages of one conversation. Each one takes tokens of the context
 SEEDS = 2**32 - 1  # the engine's seeds are 0 .. SEEDS - 1
-USUAL_TOKENS = 4096  # of a chat's answer when nothing is said; it ends where the context does
-USUAL_TEXT_TOKENS = 16  # OpenAI's default of /v1/completions
+DEFAULT_TOKENS = 4096  # default of max_tokens in chats. The context may end earlier
+DEFAULT_TEXT_TOKENS = 16  # OpenAI's default of max_tokens in /v1/completions
 
 
 def _not_zero(limit: int) -> int:
@@ -61,7 +62,7 @@ Limit = Annotated[
 
 
 def _few(biases: Any) -> Any:
-    """Too many are refused before each of them is looked at. Raises ValueError."""
+    """Refuses too many entries before each of them is validated. Raises ValueError."""
     if isinstance(biases, dict) and len(biases) > MAX_BIASES:
         raise ValueError(f"Dictionary should have at most {MAX_BIASES} items, not {len(biases)}")
     return biases
@@ -72,44 +73,46 @@ def _other_name(of: str, **limits: Any) -> Any:
 
 
 class OpenAIBody(BaseModel):
-    """What all routes have in common: how parameters are read."""
+    """A request body. Its parameters are fields, or `parameters` ignores or refuses them."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, and 0 is no answer to yes or no
+    model_config = ConfigDict(extra="forbid", strict=True)  # strict: true is no number, and 0 is no boolean
     route: ClassVar[str]
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, body: Any) -> Any:
-        """Only fields are left of what was sent. Raises RequestError for what is neither honoured nor meaningless."""
+        """The values of the fields. Raises RequestError for a parameter that can be neither honoured nor ignored."""
         return parameters.read(cls.route, cls.model_fields, cls.nulls(body)) if isinstance(body, dict) else body
 
     @classmethod
     def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
-        """The body, with a value where null means more than that nothing was said."""
+        """The body with values in place of those nulls that do not mean the default."""
         return body
 
     @model_validator(mode="after")
     def _map(self) -> Self:
-        """Give values that came under another name to the field that they belong to. Raises RequestError for two."""
+        """Copy values from another server's name to the field. Raises RequestError if both are set and differ."""
         for name in self.model_fields_set:
             target = _target(type(self), name)
             if target is None:
                 continue
             value = getattr(self, name)
             if target in self.model_fields_set and getattr(self, target) != value:
-                raise RequestError(f"{name} and {target} are the same, and differ. Send one of them.", key=name)
-            self.__dict__[target] = value  # not by setattr, which would say that the caller has set it
+                raise RequestError(
+                    f"{name} is another name of {target}, and their values differ. Send one of them.", key=name
+                )
+            self.__dict__[target] = value  # setattr would add it to model_fields_set
         return self
 
     @classmethod
     def own_schema(cls) -> dict[str, Any]:
-        """JSON Schema of the fields alone, without what is taken or refused."""
+        """JSON Schema of the fields, without ignored and refused parameters."""
         whole = cls.model_json_schema()
         return {**whole, "properties": {name: whole["properties"][name] for name in cls.model_fields}}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The schema of what is taken: null is a default, and other parameters with values that ask for nothing."""
+        """The schema of every accepted body: null is a default, and refused parameters may have neutral values."""
         schema = handler.resolve_ref_schema(handler(core))
         required = schema.get("required", [])
         for name, known in schema["properties"].items():
@@ -129,13 +132,13 @@ class OpenAIBody(BaseModel):
 
 
 def _target(body: type[BaseModel], name: str) -> str | None:
-    """The field that this one is another name of."""
+    """The field for which this one is another name. None if it is no other name."""
     extra = body.model_fields[name].json_schema_extra
     return str(extra["x-maps-to"]) if isinstance(extra, dict) and "x-maps-to" in extra else None
 
 
 class StreamOptions(BaseModel):
-    """How a stream ends. Without a stream it means nothing."""
+    """Options of a stream. Without `stream` they have no effect."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -145,63 +148,72 @@ class StreamOptions(BaseModel):
 
 
 class GenerationBody(OpenAIBody):
-    """What both kinds of answers have in common."""
+    """The parameters that chats and completions have in common."""
 
-    model: str | None = Field(None, description="A name that GET /v1/models lists; the default model without one")
+    model: str | None = Field(None, description="A name from GET /v1/models. The default model if absent")
     temperature: float = Field(1.0, ge=0, le=2, description="0 is greedy")
     top_p: float = Field(1.0, ge=0, le=1)
-    top_k: int = Field(0, ge=-1, le=2**31 - 1, description="0 and -1 are off")
+    top_k: int = Field(0, ge=-1, le=2**31 - 1, description="0 and -1 switch it off")
     min_p: float = Field(0.0, ge=0, le=1)
-    repeat_penalty: float = Field(1.0, ge=0.01, le=2, description="Over the last 64 tokens, of the prompt too")
+    repeat_penalty: float = Field(1.0, ge=0.01, le=2, description="Over the last 64 tokens of prompt and answer")
     repetition_penalty: float | None = _other_name("repeat_penalty", ge=0.01, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2, description="Over the last 64 tokens of the answer")
     presence_penalty: float = Field(0.0, ge=-2, le=2, description="Over the last 64 tokens of the answer")
-    seed: int | None = Field(None, description="-1 draws one, as leaving it out does")
+    seed: int | None = Field(None, description="-1, like no seed, draws a random one")
     random_seed: int | None = _other_name("seed")
     stop: str | Annotated[list[str], Field(fail_fast=True)] | None = Field(
         None, description=f"Up to {MAX_STOPS} texts, none of them empty"
     )
     n: int = Field(1, ge=1, le=16, description="Answers with seed, seed + 1, ...")
-    max_tokens: Limit | None = Field(None, description=f"-1 is {USUAL_TOKENS}, as llama.cpp's clients mean it")
-    max_completion_tokens: int | None = Field(None, ge=1, description="With max_tokens, the smaller of both")
+    max_tokens: Limit | None = Field(None, description=f"-1 means {DEFAULT_TOKENS}, for clients of llama.cpp")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, description="If max_tokens is set too, the smaller one counts"
+    )
     max_new_tokens: int | None = _other_name("max_tokens", ge=1)
     n_predict: Limit | None = _other_name("max_tokens")
     logit_bias: Annotated[dict[str, float], BeforeValidator(_few)] | None = Field(
         None,
         max_length=MAX_BIASES,
-        description=f"Up to {MAX_BIASES} token ids, each with a number that is added to its logit",
+        description=f"Up to {MAX_BIASES} token ids, each with a number to add to its logit",
         json_schema_extra={
             "propertyNames": {"pattern": "^(0|[1-9][0-9]{0,9})$"},
             "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
         },
     )
     stream: bool = False
-    stream_options: StreamOptions | None = Field(None, description="include_usage: usage is the last chunk")
+    stream_options: StreamOptions | None = Field(None, description="include_usage: the last chunk has the usage")
     cache_salt: str | None = Field(
         None,
         min_length=1,
         max_length=MAX_SALT,
-        description="Keeps what is reused apart from the caller's other requests",
+        description="Requests with another salt share no cached answers and prefixes",
     )
 
     @property
     def wants_usage(self) -> bool:
-        """Whether the stream ends with a usage chunk."""
+        """Whether the stream ends with a chunk of usage."""
         return bool(self.stream_options is not None and self.stream_options.include_usage)
 
     def narrowed(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options with this request's `cache_salt`, vLLM's parameter, joined to the caller's own salt: a caller can
-        keep requests apart from its other ones, and cannot join another caller's."""
+        """The options with `cache_salt`, vLLM's parameter, added to the caller's own salt.
+
+        So a caller can separate its requests from each other, and cannot use the salt of another caller.
+        """
         if self.cache_salt is None:
             return options
         joined = json.dumps([options["cache_salt"], self.cache_salt])
         return {**options, "cache_salt": hashlib.sha256(joined.encode()).hexdigest()}
 
-    def sampling(self, usual_tokens: int) -> Sampling:
-        """OpenAI's defaults: temperature 1; without a seed one is drawn, so that two calls differ. `usual_tokens` is
-        how long an answer may be where nothing is said."""
+    def sampling(self, default_tokens: int) -> Sampling:
+        """The sampling parameters. Without a seed a random one is drawn, so that two calls differ, as at OpenAI.
+
+        `default_tokens`: the limit of tokens if the request has none.
+
+        Raises:
+            RequestError: if `stop` has too many texts or an empty one, or `logit_bias` has a wrong entry.
+        """
         given = [limit for limit in (self.max_completion_tokens, self.max_tokens) if limit is not None]
-        limits = [USUAL_TOKENS if limit == -1 else limit for limit in given]
+        limits = [DEFAULT_TOKENS if limit == -1 else limit for limit in given]
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         if len(stop) > MAX_STOPS or any(not text for text in stop):
             raise RequestError(f"stop takes up to {MAX_STOPS} texts, none of them empty.", key="stop")
@@ -213,21 +225,21 @@ class GenerationBody(OpenAIBody):
             repeat_penalty=self.repeat_penalty,
             frequency_penalty=self.frequency_penalty,
             presence_penalty=self.presence_penalty,
-            # A seed decides nothing when greedy, and must not make equal requests look different.
+            # A greedy request does not use its seed. With different seeds equal requests would have two fingerprints.
             seed=0 if self.temperature == 0 else seed_of(self.seed),
-            max_tokens=min(limits, default=usual_tokens),
+            max_tokens=min(limits, default=default_tokens),
             stop=tuple(stop),
             logit_bias=_biases(self.logit_bias or {}),
         )
 
 
 def seed_of(seed: int | None) -> int:
-    """The engine's seed. None and -1 draw one; others are taken modulo SEEDS."""
+    """The engine's seed. None and -1 draw a random one. Others are taken modulo SEEDS."""
     return secrets.randbelow(SEEDS) if seed is None or seed == -1 else seed % SEEDS
 
 
 def _biases(given: dict[str, float]) -> tuple[tuple[int, float], ...]:
-    """(token id, bias). Raises RequestError; whether the model has these tokens, its engine knows."""
+    """(token id, bias). Raises RequestError. The engine checks that the model has the tokens."""
     for token, value in given.items():
         if not re.fullmatch(r"0|[1-9][0-9]{0,9}", token, re.ASCII):
             raise RequestError("logit_bias has a key that is no token id.", key="logit_bias")
@@ -245,7 +257,7 @@ class JsonSchema(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """What shape the answer has."""
+    """The format of the answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
@@ -265,7 +277,7 @@ class ChatBody(GenerationBody):
     parallel_tool_calls: bool = True
 
     def _tools(self) -> dict[str, Any]:
-        """The tools of the request; none where none may be called, so that the model is not shown any."""
+        """The arguments about tools. Empty if no tool may be called, so that the model sees none."""
         if not self.tools:
             if self.tool_choice not in (None, "none", "auto"):
                 raise RequestError("tool_choice needs tools.", key="tool_choice")
@@ -287,7 +299,11 @@ class ChatBody(GenerationBody):
         }
 
     def request(self, options: dict[str, Any]) -> Request:
-        """The complete request. Raises RequestError, before anything is computed."""
+        """The engine's request.
+
+        Raises:
+            RequestError: if parameters contradict each other, or a schema or tool cannot be enforced.
+        """
         if self.top_logprobs and not self.logprobs:
             raise RequestError("top_logprobs needs logprobs: true.", key="top_logprobs")
         _check_text([self.tools, [message.tool_calls for message in self.messages]])
@@ -300,12 +316,11 @@ class ChatBody(GenerationBody):
                     raise RequestError(
                         "response_format json_schema needs json_schema.", key="response_format.json_schema"
                     )
-                wanted = self.response_format.json_schema.schema_
-                schema = canonical_schema(wanted)
+                schema = canonical_schema(self.response_format.json_schema.schema_)
                 compiled(schema)
         return Request(
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
-            sampling=self.sampling(USUAL_TOKENS),
+            sampling=self.sampling(DEFAULT_TOKENS),
             schema=schema,
             any_json=any_json,
             logprobs=self.top_logprobs if self.logprobs else None,
@@ -315,7 +330,7 @@ class ChatBody(GenerationBody):
 
 
 def _check_text(values: Any) -> None:
-    """Half a surrogate pair is legal in JSON's grammar and in no UTF-8 text; pydantic looks only at what is typed."""
+    """Raises RequestError for half a surrogate pair: legal in JSON, not in UTF-8. pydantic checks typed fields only."""
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -328,13 +343,13 @@ class CompletionBody(GenerationBody):
     route = parameters.COMPLETIONS
 
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)] = Field(
-        description=f"A text or up to {MAX_PROMPTS}; null is the empty text"
+        description=f"A text, or up to {MAX_PROMPTS} texts. null is the empty text"
     )
     logprobs: int | None = Field(None, ge=0, le=20)
 
     @classmethod
     def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
-        """OpenAI's `prompt: null` is a text that begins with nothing; `logprobs: false` is what chats say."""
+        """`prompt: null` is the empty text, as at OpenAI. `logprobs: false` is the default of chats."""
         prompt = "" if body.get("prompt", ...) is None else body.get("prompt")
         _refuse_tokens("prompt", prompt)
         logprobs = None if body.get("logprobs") is False else body.get("logprobs")
@@ -342,9 +357,9 @@ class CompletionBody(GenerationBody):
         return {**given, "prompt": prompt, "logprobs": logprobs}
 
     def requests(self, options: dict[str, Any]) -> list[Request]:
-        """The complete requests, one per prompt."""
+        """The engine's requests, one per prompt."""
         texts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        sampling = self.sampling(USUAL_TEXT_TOKENS)
+        sampling = self.sampling(DEFAULT_TEXT_TOKENS)
         options = self.narrowed(options)
         return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
 
@@ -354,20 +369,24 @@ class EmbeddingBody(OpenAIBody):
 
     route = parameters.EMBEDDINGS
 
-    model: str | None = Field(None, description="A name that GET /v1/models lists; the default model without one")
+    model: str | None = Field(None, description="A name from GET /v1/models. The default model if absent")
     input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)] = Field(
-        description=f"A text or up to {MAX_TEXTS}, none of them empty"
+        description=f"A text, or up to {MAX_TEXTS} texts, none of them empty"
     )
     encoding_format: Literal["float", "base64"] = "float"
 
     @classmethod
     def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
-        """Refuses token ids, in words."""
+        """The body. Raises NotSupported for token ids."""
         _refuse_tokens("input", body.get("input"))
         return body
 
     def texts(self) -> tuple[str, ...]:
-        """What to embed. Raises RequestError."""
+        """The texts to embed.
+
+        Raises:
+            RequestError: if a text is empty.
+        """
         texts = (self.input,) if isinstance(self.input, str) else tuple(self.input)
         if "" in texts:
             raise RequestError("input may not be empty.", key="input")
@@ -375,7 +394,7 @@ class EmbeddingBody(OpenAIBody):
 
 
 def _refuse_tokens(name: str, value: Any) -> None:
-    """Raises NotSupported for token ids, which OpenAI takes in place of texts."""
+    """Raises NotSupported for token ids. OpenAI accepts them in place of texts."""
     first = value[0] if isinstance(value, list) and value else None
     if isinstance(first, list) or (isinstance(first, int) and not isinstance(first, bool)):
         raise NotSupported(f"{name} takes text and no token ids.", key=name, remedy="Send a text, or a list of texts.")

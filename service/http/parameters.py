@@ -1,8 +1,8 @@
-"""What becomes of each parameter that is no field of a request's type: taken, or refused by its name.
+"""The parameters under /v1 that are no fields of a body: they are ignored, or refused by name.
 
-In: the body of a request under /v1, as JSON. Out: the same without explicit nulls, which are defaults, without what
-means nothing for the answer, and without refused parameters whose value asks for nothing. RequestError for the rest,
-so that nothing a caller asks for is dropped without a word.
+In: the body of a request under /v1, as JSON. Out: the values of the body's fields, or RequestError for the others. A
+null is the default and is left out. Left out too are parameters without effect on the answer, and refused parameters
+with a neutral value. So no parameter is dropped silently.
 Not here: honoured parameters and their ranges (`openai_types`), the page that lists all of them (`parameters_page`).
 """
 
@@ -14,13 +14,16 @@ from typing import Any
 
 from service.errors import MAX_NAME, NotSupported, RequestError, did_you_mean, short_name
 
-MAX_TOLD = 8  # wrong parameters that one error tells
+MAX_REPORTED = 8  # wrong parameters in one error
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters with one reason, on some routes. Each name has the values that ask for nothing; None is one always."""
+    """Parameters of some routes that are ignored or refused for the same reason. Each name has its neutral values.
+
+    null is always neutral.
+    """
 
     why: str
     names: Mapping[str, tuple[Any, ...]]
@@ -29,21 +32,21 @@ class Group:
 
 IGNORED: tuple[Group, ...] = (
     Group(
-        "Says whom the request is for.",
+        "Names the end user or the request.",
         dict.fromkeys(("user", "metadata", "safety_identifier", "request_id"), ()),
         (CHAT, COMPLETIONS, EMBEDDINGS),
     ),
     Group(
-        "A hint: prefixes are kept by their tokens.",
+        "A hint. The prefix cache compares tokens.",
         dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), ()),
     ),
-    Group("A hint: models stay loaded.", {"keep_alive": ()}, (CHAT, COMPLETIONS, EMBEDDINGS)),
+    Group("A hint. Models stay loaded.", {"keep_alive": ()}, (CHAT, COMPLETIONS, EMBEDDINGS)),
 )
-"""What means nothing for the answer, whatever its value."""
+"""Parameters without effect on the answer, with any value."""
 
 REFUSED: tuple[Group, ...] = (
     Group(
-        "No engine here has this sampler.",
+        "No engine has this sampler.",
         {
             "typical_p": (1,), "typical": (1,), "tfs": (1,), "tfs_z": (1,), "top_a": (0,), "top_n_sigma": (0, -1),
             "xtc_probability": (0,), "xtc_threshold": (0.1,), "mirostat": (0,), "mirostat_mode": (0,),
@@ -55,7 +58,7 @@ REFUSED: tuple[Group, ...] = (
             "encoder_repetition_penalty": (1,), "penalize_nl": (False,), "min_keep": (0,), "watermark": (False,),
         },
     ),
-    Group("Penalties look back over 64 tokens.", {"repeat_last_n": (64,), "repetition_penalty_range": (64,)}),
+    Group("Penalties count the last 64 tokens.", {"repeat_last_n": (64,), "repetition_penalty_range": (64,)}),
     Group(
         "The order of the samplers is fixed: bias, penalties, top_k, top_p, min_p, temperature.",
         {
@@ -64,11 +67,11 @@ REFUSED: tuple[Group, ...] = (
         },
     ),
     Group(
-        "No engine here searches with beams.",
+        "No engine has beam search.",
         {"use_beam_search": (False,), "num_beams": (1,), "length_penalty": (1,), "early_stopping": (False,)},
     ),
     Group(
-        "An answer ends where stop, max_tokens or the model say.",
+        "An answer ends at stop, at max_tokens, or when the model ends it.",
         {
             "min_tokens": (0,), "min_new_tokens": (0,), "min_length": (0,), "ignore_eos": (False,),
             "ban_eos_token": (False,), "stop_token_ids": ([],), "stop_regex": ("", []),
@@ -93,7 +96,7 @@ REFUSED: tuple[Group, ...] = (
         },
     ),
     Group(
-        "A conversation gets the model's own chat template, and the answer is a new message.",
+        "A conversation uses the model's chat template, and the answer is a new message.",
         {
             "chat_template": (), "chat_template_kwargs": ({},), "template": ("",), "system": ("",),
             "add_generation_prompt": (True,), "continue_final_message": (False,), "continue": (False,),
@@ -102,7 +105,7 @@ REFUSED: tuple[Group, ...] = (
         },
     ),
     Group(
-        "No model here reasons apart from its answer.",
+        "No model has separate reasoning.",
         {
             "reasoning_effort": ("none",), "reasoning": (), "thinking": (False,), "think": (False,),
             "enable_thinking": (False,), "include_reasoning": (False, True), "separate_reasoning": (True,),
@@ -111,7 +114,7 @@ REFUSED: tuple[Group, ...] = (
         },
     ),
     Group(
-        "The answer is text, of one model as the catalog has it.",
+        "The answer is text from one model of the catalog.",
         {
             "modalities": (["text"],), "audio": (), "images": ([],), "prediction": (), "moderation": (),
             "web_search_options": (), "search_parameters": (), "mm_processor_kwargs": ({},), "lora": ([],),
@@ -129,7 +132,7 @@ REFUSED: tuple[Group, ...] = (
         },
     ),
     Group(
-        "Use logprobs; an answer has its token ids under sameboat.tokens.",
+        "Use logprobs. An answer has its token ids in sameboat.tokens.",
         {
             "n_probs": (0,), "post_sampling_probs": (False,), "prompt_logprobs": (), "return_tokens": (False,),
             "return_token_ids": (False,), "return_tokens_as_token_ids": (False,), "return_full_text": (False,),
@@ -140,9 +143,9 @@ REFUSED: tuple[Group, ...] = (
     ),
     Group("Use tools and tool_choice.", {"functions": ([],), "function_call": ("none", "auto")}),
     Group("Use messages, or prompt of /v1/completions.", {"input": (), "instructions": (), "prompt_embeds": ()}),
-    Group("Only as many answers are made as n says.", {"best_of": (1,)}),
+    Group("The number of answers is n.", {"best_of": (1,)}),
     Group("Use /v1/completions.", {"prompt": ()}, (CHAT,)),
-    Group("Text is only continued at its end.", {"suffix": ("",)}),
+    Group("A text is continued at its end only.", {"suffix": ("",)}),
     Group("An answer does not repeat its prompt.", {"echo": (False,)}),
     Group(
         "Use /v1/chat/completions.",
@@ -152,10 +155,10 @@ REFUSED: tuple[Group, ...] = (
         },
         (COMPLETIONS,),
     ),
-    Group("Here logprobs is a number: that many alternatives.", {"top_logprobs": (0,)}, (COMPLETIONS,)),
-    Group("Vectors have the model's own length.", {"dimensions": ()}, (EMBEDDINGS,)),
+    Group("On this route logprobs is a number of alternatives.", {"top_logprobs": (0,)}, (COMPLETIONS,)),
+    Group("Vectors have the model's length.", {"dimensions": ()}, (EMBEDDINGS,)),
     Group(
-        "A text is embedded whole and as it is.",
+        "A text is embedded whole and unchanged.",
         {
             "truncate": (False, "none", "NONE"), "truncate_prompt_tokens": (), "add_special_tokens": (True,),
             "normalize": (True,), "input_type": (), "task": (), "instruction": ("",), "prompt_name": (),
@@ -163,33 +166,38 @@ REFUSED: tuple[Group, ...] = (
         (EMBEDDINGS,),
     ),
     Group(
-        "It is an argument of OpenAI's Python client, which puts what is in it at the top of the body.",
+        "It is an argument of OpenAI's Python client, which moves its content to the top of the body.",
         {"extra_body": ({},), "extra_headers": ({},), "extra_query": ({},)},
         (CHAT, COMPLETIONS, EMBEDDINGS),
     ),
 )  # fmt: skip
-"""What cannot be honoured. What OpenAI's own types list, and what other servers and the programs around them send;
-these often send all they know, with neutral values, which are taken."""
+"""Parameters that cannot be honoured: from OpenAI's types, other servers, and their clients. Some clients send every
+parameter that they know. Neutral values are ignored."""
 
 
 def of_route(groups: tuple[Group, ...], route: str) -> dict[str, tuple[str, tuple[Any, ...]]]:
-    """Reason and values that ask for nothing, by name."""
+    """The reason and the neutral values of each parameter of the route."""
     return {
         name: (group.why, values) for group in groups if route in group.routes for name, values in group.names.items()
     }
 
 
 def read(route: str, fields: Collection[str], body: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of `fields` in the body. Raises NotSupported and RequestError, naming up to MAX_TOLD parameters."""
+    """The values of `fields` in the body.
+
+    Raises:
+        NotSupported: if a parameter is refused. It names up to MAX_REPORTED wrong parameters.
+        RequestError: if the first wrong parameter is unknown.
+    """
     taken, refused = of_route(IGNORED, route), of_route(REFUSED, route)
     wrong: list[tuple[str, str]] = []
     given = {name: value for name, value in body.items() if value is not None}
     for name in given:
-        if name in fields or name in taken or len(wrong) == MAX_TOLD:
+        if name in fields or name in taken or len(wrong) == MAX_REPORTED:
             continue
         if name not in refused:
             wrong.append((name, unknown(name, fields)))
-        elif not any(_same(given[name], value) for value in _harmless(name, refused[name][1], given)):
+        elif not any(_same(given[name], value) for value in _neutral(name, refused[name][1], given)):
             wrong.append((name, f"{name} is not supported here. {refused[name][0]}"))
     if wrong:
         known = wrong[0][0] in refused
@@ -198,12 +206,12 @@ def read(route: str, fields: Collection[str], body: Mapping[str, Any]) -> dict[s
 
 
 def whole(value: Any) -> Any:
-    """A number like 16.0 as 16: JSON has one kind of number, and some languages write all of theirs with a fraction."""
+    """16.0 as 16: JSON has one type of number, and some languages write all numbers with a fraction."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
-def _harmless(name: str, values: tuple[Any, ...], given: Mapping[str, Any]) -> Iterator[Any]:
-    """Values of a refused parameter that ask for nothing: `best_of` as large as `n` returns all that is made."""
+def _neutral(name: str, values: tuple[Any, ...], given: Mapping[str, Any]) -> Iterator[Any]:
+    """The neutral values of a refused parameter. For `best_of` also the value of `n`: then every answer is returned."""
     yield from values
     if name == "best_of":
         yield given.get("n", 1)
@@ -214,6 +222,6 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """The sentence about a parameter that nobody knows."""
+    """The sentence about an unknown parameter."""
     meant = did_you_mean(name, known)
     return f"Unknown parameter {short_name(name)}" + (f"; {meant}" if meant else ".")

@@ -1,6 +1,7 @@
-"""docs/openai-parameters.md, made from what validates: the types of the bodies, and the table of `parameters`.
+"""The page docs/openai-parameters.md, made from the types of the bodies and the tables of `parameters`.
 
-In: nothing. Out: the page as Markdown. CONTRIBUTING says how it is written; a test checks that it is current.
+In: nothing. Out: the page as Markdown. A test checks that the file is current.
+Not here: the command that writes it (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from service.http.openai_types import BODIES
 from service.http.parameters import Group
 
 HEAD = """\
-# What becomes of each parameter
+# OpenAI parameters
 
-Of every parameter of the routes under `/v1`: it is honoured, it is another server's name of one that is honoured, it
-means nothing for the answer and is taken, or it is refused with 400 by its name. Nothing is dropped without a word: a
-name that is in none of these tables is refused too, with the parameter that was probably meant. `null` is always the
-default. This page is made from the code that reads requests.
+Each parameter of the routes under `/v1` is honoured, ignored because it has no effect on the answer, or refused with
+400 by its name. Some honoured parameters are another server's name of a parameter. No parameter is dropped silently: a
+name that is in none of these tables is refused too, and the error suggests a known name. `null` is always the default.
+This page is made from the code that reads requests.
 """
 SHORT = {parameters.CHAT: "chat", parameters.COMPLETIONS: "completions", parameters.EMBEDDINGS: "embeddings"}
 
 
 def page() -> str:
     """The page."""
-    return "\n".join([HEAD, *_honoured(), *_taken(), *_refused()])
+    return "\n".join([HEAD, *_honoured(), *_ignored(), *_refused()])
 
 
 def _honoured() -> list[str]:
@@ -42,14 +43,14 @@ def _honoured() -> list[str]:
     return [
         *lines,
         "",
-        "`POST /prompts/NAME` takes `inputs`, `seed` (0 to 4294967294, or -1, which draws one) and",
-        "`stream`. Everything else is the promoted prompt's.",
+        "`POST /prompts/NAME` takes `inputs`, `seed` (0 to 4294967294, or -1 for a random one) and",
+        "`stream`. The promoted prompt decides everything else.",
         "",
     ]
 
 
 def _values(known: dict[str, Any]) -> str:
-    """What a parameter may be, in words."""
+    """The values of a parameter in words."""
     options = [_one(option) for option in known.get("anyOf", [known]) if option.get("type") != "null"]
     default = known.get("default")
     return " or ".join(options) + (f"; {json.dumps(default)}" if default is not None else "")
@@ -67,8 +68,8 @@ def _one(option: dict[str, Any]) -> str:
     return f"{kind} from {low:g}" if low is not None else kind
 
 
-def _taken() -> list[str]:
-    lines = ["## Taken, and without effect", "", "| parameters | routes | |", "|---|---|---|"]
+def _ignored() -> list[str]:
+    lines = ["## Ignored, because they have no effect", "", "| parameters | routes | |", "|---|---|---|"]
     return [*lines, *(f"| {_names(group)} | {_routes(group)} | {group.why} |" for group in parameters.IGNORED), ""]
 
 
@@ -76,9 +77,9 @@ def _refused() -> list[str]:
     lines = [
         "## Refused by name",
         "",
-        "In brackets: values that ask for nothing, and are taken. `best_of` is also taken when it equals `n`.",
+        "In brackets: neutral values, which are ignored. `best_of` is also ignored if it equals `n`.",
         "",
-        "| parameters | routes | what the refusal says |",
+        "| parameters | routes | the error says |",
         "|---|---|---|",
     ]
     return [*lines, *(f"| {_names(group)} | {_routes(group)} | {group.why} |" for group in parameters.REFUSED), ""]

@@ -1,27 +1,29 @@
-"""Which paths ask for what: a key, the secret of builds, or nothing.
+"""The access of each path: a key, the secret of builds, or nothing.
 
-In: a path. Out: whether it needs a key, or takes a secret. What is not named here needs a key, a new route too.
-Not here: how either is checked (`http.auth`, `http.builds`).
+In: a path. Out: whether it needs a key, or takes a secret. A path that is not named here, such as a new route, needs a
+key.
+Not here: how keys and secrets are checked (`http.auth`, `http.builds`).
 """
 
 from __future__ import annotations
 
 PROBES = frozenset({"/healthz", "/readyz"})
 PAGES = frozenset({"/", "/docs"})
-"""Static pages. A browser cannot show a key when it opens one; it gets the page with 401, and the page asks for it."""
+"""Static pages. A browser cannot send a key when it opens one. It gets the page with 401, and the page asks for the
+key."""
 FILES = ("/assets/", "/docs/assets/")
-"""The pages' own files, which are the same everywhere."""
+"""Files of the pages. They are the same in every service."""
 GIT = "/git/"
-"""Repositories are public; a push takes the forge's token."""
+"""Repositories are public. A push needs the forge's token."""
 BRIEFS = frozenset({"/api-endpoint", "/builds"})
 BUILDS = "/builds/"
 
 
 def takes_secret(path: str) -> bool:
-    """Whether the secret of builds, or the forge's token, opens it, and a key does not."""
+    """Whether the path takes the secret of builds or the forge's token, and no key."""
     return path in BRIEFS or path.startswith((BUILDS, GIT))
 
 
 def needs_key(path: str) -> bool:
-    """Whether a path costs or tells something, so that a key is asked for where there are keys."""
+    """Whether the path needs a key, in a service that has keys."""
     return not (path in PROBES or path.startswith(FILES) or takes_secret(path))

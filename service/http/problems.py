@@ -1,7 +1,8 @@
-"""Errors to status codes, in one place: RFC 9457 problems, and OpenAI's shape under /v1.
+"""Error responses: RFC 9457 problems, and OpenAI's error object under /v1.
 
-What comes in: any exception. What goes out: a response that says what is wrong, where, and what to do, and never
-repeats what the caller sent, which may hold a secret.
+In: any exception. Out: a response with the mistake, its place and the remedy. It never repeats values of the request,
+because they may be secrets.
+Not here: the errors themselves (`service.errors`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.RequestError, 400, "request-wrong"),
     (errors.UnknownPrompt, 404, "unknown-prompt"),
     (errors.UnknownModel, 404, "unknown-model"),
-    (errors.PromptError, 503, "not-what-was-promoted"),  # a promoted file that was changed or broken since
+    (errors.PromptError, 503, "not-what-was-promoted"),  # a file differs from the promoted one
     (errors.ModelError, 503, "model-unusable"),
     (errors.EngineBusy, 429, "busy"),
     (errors.DeadlineExceeded, 504, "deadline-exceeded"),
@@ -50,34 +51,34 @@ OPENAI_CODES = {
 }
 
 
-MAX_DETAIL = 300  # characters of one problem among several
-MAX_SENTENCE = 3000  # characters of an answer's sentence
+MAX_DETAIL = 300  # characters of one of several errors
+MAX_SENTENCE = 3000  # characters of `detail` or `message`
 
 
 def classify(error: errors.SameboatError) -> tuple[int, str]:
-    """Status and kind of one of our errors."""
+    """The status of an error, and the kind for `type` or `code`."""
     return next((status, kind) for known, status, kind in STATUS if isinstance(error, known))
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """`Retry-After` in whole seconds, where the error knows when to come back."""
+    """`Retry-After` in whole seconds, if the error has a time. Else no header."""
     after = getattr(error, "retry_after_s", None)
     return {"retry-after": str(max(1, math.ceil(after)))} if after is not None else {}
 
 
-def sent(body: Any, place: Iterable[str | int], *, missing: bool) -> list[str | int]:
-    """A place in a model as a place in the body that was sent; `missing`: its last part is a key that was not sent.
+def place_in_body(body: Any, loc: Iterable[str | int], *, missing: bool) -> list[str | int]:
+    """The place of an error in the body, from pydantic's `loc`. `missing`: the last part is a key that is absent.
 
-    pydantic also names the alternative of a union that it tried. That name is in no body, and is left out.
+    In a union pydantic's `loc` also has the name of the alternative. That name is not in the body and is left out.
     """
-    parts = list(place)
+    parts = list(loc)
     last = parts.pop() if missing and parts else None
-    found: list[str | int] = []
+    keys: list[str | int] = []
     for part in parts:
         if (isinstance(body, dict) and part in body) or (isinstance(body, list) and part in range(len(body))):
             body = body[part]  # type: ignore[index]
-            found.append(part)
-    return found if last is None else [*found, last]
+            keys.append(part)
+    return keys if last is None else [*keys, last]
 
 
 def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def problem(status: int, kind: str, title: str, detail: str, **more: Any) -> dic
 
 
 def openai_error(status: int, kind: str, message: str, param: str | None) -> dict[str, Any]:
-    """OpenAI's error object, as its clients parse it."""
+    """OpenAI's error object, which its clients parse."""
     family = "invalid_request_error" if status < 500 and status != 429 else "server_error"
     if status == 429:
         family = "rate_limit_error"
@@ -94,14 +95,14 @@ def openai_error(status: int, kind: str, message: str, param: str | None) -> dic
 
 
 def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str, Any]]:
-    """Status and JSON body for one of our errors; also what a stream ends with when it breaks."""
+    """Status and JSON body of an error. A stream that fails ends with the body as its last event."""
     status, kind = classify(error)
     if openai:
         param = error.key[:MAX_POINTER].strip("/").replace("/", ".") or None if error.key is not None else None
-        return status, openai_error(status, kind, _as_openai_says(error), param)
+        return status, openai_error(status, kind, _openai_message(error), param)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InputsError):
-        # Prompts know pointers into the inputs; the caller sent them under this key.
+        # The pointers are relative to the inputs, and the body has the inputs under this key.
         problems = error.problems[:MAX_LISTED]
         more["errors"] = [{"pointer": f"/inputs{where}", "detail": detail[:MAX_DETAIL]} for where, detail in problems]
     elif error.key is not None and error.key[:1] in ("", "/"):
@@ -117,8 +118,8 @@ def body_of(error: errors.SameboatError, *, openai: bool) -> tuple[int, dict[str
     return status, problem(status, kind, type(error).__name__, _cut(str(error)), **more)
 
 
-def _as_openai_says(error: errors.SameboatError) -> str:
-    """The message; where clients tell an error by OpenAI's own sentence (LiteLLM does), in that sentence."""
+def _openai_message(error: errors.SameboatError) -> str:
+    """The error's message. For a prompt that is too long OpenAI's own sentence, because LiteLLM recognises it."""
     if not isinstance(error, errors.PromptTooLong):
         return _cut(str(error))
     count = f"at least {error.count}" if error.at_least else f"{error.count}"
@@ -129,12 +130,12 @@ def _as_openai_says(error: errors.SameboatError) -> str:
 
 
 def _cut(text: str) -> str:
-    """A sentence of bounded length, whatever was sent."""
+    """The text, shortened to MAX_SENTENCE characters."""
     return text if len(text) <= MAX_SENTENCE else text[:MAX_SENTENCE] + "..."
 
 
 def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
-    """The body with the media type that belongs to it."""
+    """The body with the media type of the path's API."""
     media = "application/json" if path.startswith("/v1/") else "application/problem+json"
     return JSONResponse(body, status, headers=headers, media_type=media)
 
@@ -142,14 +143,14 @@ def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str
 def refuse(
     path: str, status: int, kind: str, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """What a request is told that is turned away before any route sees it, in the shape of its API."""
+    """The error response of a middleware, in the shape of the path's API."""
     if path.startswith("/v1/"):
         return respond(path, status, openai_error(status, kind, detail, None), headers)
     return respond(path, status, problem(status, kind, title, detail), headers)
 
 
 class HTTPProblem(Exception):
-    """A request that a route or its dependency refuses for a reason of HTTP's own; answered as the problem it is."""
+    """A route or dependency rejects a request. The handler answers with this problem."""
 
     def __init__(self, status: int, kind: str, title: str, detail: str, **more: Any) -> None:
         super().__init__(detail)
@@ -157,35 +158,35 @@ class HTTPProblem(Exception):
 
 
 def install(app: FastAPI) -> None:
-    """Make the app answer every error this way."""
+    """Register the handlers of all errors."""
 
-    async def refused(request: Request, error: Exception) -> JSONResponse:
+    async def http_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPProblem)
         return respond(request.url.path, error.body["status"], error.body)
 
-    async def ours(request: Request, error: Exception) -> JSONResponse:
+    async def sameboat_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.SameboatError)
         status, body = body_of(error, openai=request.url.path.startswith("/v1/"))
         return respond(request.url.path, status, body, headers_of(error))
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        problems = error.errors()
-        places: dict[str, list[str]] = {}
-        for item in problems[:MAX_LISTED]:
+        mistakes = error.errors()
+        details: dict[str, list[str]] = {}
+        for item in mistakes[:MAX_LISTED]:
             part, *where = item["loc"]
             if part == "body":
-                where = sent(error.body, where, missing=item["type"] == "missing")
-            places.setdefault(json_pointer.pointer(where), []).append(str(item["msg"])[:MAX_DETAIL])
-        found = [{"pointer": where, "detail": " or ".join(dict.fromkeys(why))} for where, why in places.items()]
-        said = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in found)
-        if len(problems) > MAX_LISTED:
-            said += f"; and {len(problems) - MAX_LISTED} more"
-        said = _cut(said)
+                where = place_in_body(error.body, where, missing=item["type"] == "missing")
+            details.setdefault(json_pointer.pointer(where), []).append(str(item["msg"])[:MAX_DETAIL])
+        listed = [{"pointer": where, "detail": " or ".join(dict.fromkeys(texts))} for where, texts in details.items()]
+        message = "; ".join(f"{item['pointer'] or '/'}: {item['detail']}" for item in listed)
+        if len(mistakes) > MAX_LISTED:
+            message += f"; and {len(mistakes) - MAX_LISTED} more"
+        message = _cut(message)
         if request.url.path.startswith("/v1/"):
-            param = found[0]["pointer"].strip("/").replace("/", ".") or None
-            return respond(request.url.path, 400, openai_error(400, "invalid_value", said, param))
-        return respond(request.url.path, 422, problem(422, "invalid", "The request is invalid", said, errors=found))
+            param = listed[0]["pointer"].strip("/").replace("/", ".") or None
+            return respond(request.url.path, 400, openai_error(400, "invalid_value", message, param))
+        return respond(request.url.path, 422, problem(422, "invalid", "The request is invalid", message, errors=listed))
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -193,18 +194,18 @@ def install(app: FastAPI) -> None:
         if request.url.path.startswith("/v1/"):
             body = openai_error(error.status_code, "http", detail, None)
         else:
-            body = problem(error.status_code, "http", detail, f"{detail}. /docs lists what there is.")
+            body = problem(error.status_code, "http", detail, f"{detail}. /docs lists the routes.")
         return respond(request.url.path, error.status_code, body, dict(error.headers or {}))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
-        detail = "Something broke here; the service's log says what."
+        detail = "An unexpected error occurred. The service's log has the details."
         if request.url.path.startswith("/v1/"):
             return respond(request.url.path, 500, openai_error(500, "internal", detail, None))
         return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail))
 
-    app.add_exception_handler(HTTPProblem, refused)
-    app.add_exception_handler(errors.SameboatError, ours)
+    app.add_exception_handler(HTTPProblem, http_problem)
+    app.add_exception_handler(errors.SameboatError, sameboat_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)

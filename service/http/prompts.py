@@ -1,7 +1,8 @@
-"""Promoted prompts over HTTP, each described with its own types, so that `/docs` shows what goes in and comes out.
+"""The routes of promoted prompts. In the OpenAPI document each prompt has its own types, so `/docs` shows them.
 
-In: a name, and a body with inputs. Out: answers, or their chunks; and what the OpenAPI document says of each prompt.
-A prompt that was promoted while the service runs is answered and described like the others.
+In: a prompt's name, and a body with its inputs. Out: an answer, whole or streamed, and the OpenAPI operation of a
+prompt. A prompt that is promoted while the service runs is answered and described like the others.
+Not here: rendering, validation of inputs, and the engine (`prompts.run`).
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ router = APIRouter(tags=["prompts"])
 KEYS = ("inputs", "seed", "stream")
 
 
-@router.get("/prompts", summary="The promoted prompts")
-async def listed(service: ServiceDep) -> list[dict[str, Any]]:
-    """Name, description, model and the schemas of inputs and answer.
+@router.get("/prompts", summary="List the promoted prompts")
+async def list_prompts(service: ServiceDep) -> list[dict[str, Any]]:
+    """Name, description, model, and the schemas of inputs and answer.
 
-    A prompt whose files are no longer what was promoted has its name and, in `refused`, why it is not served.
+    If the files of a prompt differ from the promoted ones, the prompt has only its name and the reason in `refused`.
     """
-    return [_listed(name, service) for name in service.library.names()]
+    return [_list_item(name, service) for name in service.library.names()]
 
 
-def _listed(name: str, service: Service) -> dict[str, Any]:
+def _list_item(name: str, service: Service) -> dict[str, Any]:
     try:
-        return {**described(service.library[name]), "refused": None}
+        return {**prompt_json(service.library[name]), "refused": None}
     except SameboatError as error:
         return {"name": name, "refused": str(error)}
 
 
-def described(prompt: Prompt) -> dict[str, Any]:
-    """A prompt for people and programs that want to call it."""
+def prompt_json(prompt: Prompt) -> dict[str, Any]:
+    """The fields of a prompt that a caller needs."""
     return {
         "name": prompt.name,
         "description": prompt.spec.description,
@@ -68,8 +69,8 @@ def answer_schema(prompt: Prompt) -> dict[str, Any]:
     return prompt.schema if prompt.schema is not None else {"type": ["object", "null"]}
 
 
-def shown(result: Result) -> dict[str, Any]:
-    """An answer as JSON."""
+def answer_json(result: Result) -> dict[str, Any]:
+    """The body of a response."""
     answer = result.answer
     return {
         "prompt": result.prompt,
@@ -97,23 +98,28 @@ def shown(result: Result) -> dict[str, Any]:
 
 
 def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, bool]:
-    """Inputs, seed and whether to stream; null is the default. Raises RequestError."""
+    """Inputs, seed, and whether to stream. null is the default. Raises RequestError."""
     for name in sorted(set(body) - set(KEYS)):
-        decided = name in ChatBody.model_fields
-        why = f"{name} cannot be set here. The promoted prompt decides it." if decided else unknown(name, KEYS)
-        raise RequestError(why, key=json_pointer.pointer((name,)))
+        fixed = name in ChatBody.model_fields
+        message = f"{name} cannot be set here. The promoted prompt decides it." if fixed else unknown(name, KEYS)
+        raise RequestError(message, key=json_pointer.pointer((name,)))
     inputs, seed, stream = (whole(body.get(name)) for name in KEYS)
     if inputs is not None and not isinstance(inputs, Mapping):
         raise RequestError("inputs must be an object.", key="/inputs")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -1 <= seed < SEEDS):
-        raise RequestError(f"seed must be an integer from 0 to {SEEDS - 1}, or -1, which draws one.", key="/seed")
+        raise RequestError(f"seed must be an integer from 0 to {SEEDS - 1}, or -1 for a random one.", key="/seed")
     if stream is not None and not isinstance(stream, bool):
         raise RequestError("stream must be true or false.", key="/stream")
     return inputs or {}, seed_of(seed) if seed == -1 else seed, bool(stream)
 
 
-async def answered(name: str, request: Request, service: Service) -> Response:
-    """One call of one prompt, streamed or whole."""
+@router.post("/prompts/{name}", include_in_schema=False)
+async def run_prompt(name: str, request: Request, service: ServiceDep) -> Response:
+    """Run a promoted prompt, streamed or whole. `operation` describes each prompt in the OpenAPI document.
+
+    Raises:
+        RequestError: if the body is not an object with `inputs`, or has an unknown key or a wrong value.
+    """
     promoted = service.library.promoted(name)
     body = await body_of(request)
     if not isinstance(body, dict):
@@ -125,53 +131,47 @@ async def answered(name: str, request: Request, service: Service) -> Response:
     question = await prompts.prepare(promoted.prompt, inputs, seed=seed, **options)
     items = charged(prompts.stream(question, engine), request)
     if streamed:
-
-        async def events() -> AsyncGenerator[str, None]:
-            async with contextlib.aclosing(items):
-                async for item in items:
-                    if isinstance(item, Result):
-                        yield sse.frame({**shown(item), "problem": item.problem}, "answer")
-                    else:
-                        yield sse.frame({"text": item.text}, "chunk")
-
-        head = await unless_disconnected(request, sse.prefetch_first(events()))
-        if head is None:
+        events = await unless_disconnected(request, sse.prefetch_first(_events(items)))
+        if events is None:
             return Response(status_code=499)
-        return sse.EventStreamResponse(head, openai=False)
-    result = await unless_disconnected(request, _whole(items))
+        return sse.EventStreamResponse(events, openai=False)
+    result = await unless_disconnected(request, _result(items))
     if result is None:
         return Response(status_code=499)
     headers = {"x-sameboat-fingerprint": result.fingerprint}
     if result.problem is not None:
         detail = f"The model's answer cannot be used: {result.problem}."
-        body = problems.problem(502, "answer-unusable", "The answer is unusable", detail, answer=shown(result))
-        return problems.respond(request.url.path, 502, body, headers)
-    return JSONResponse(shown(result), headers=headers)
+        problem = problems.problem(502, "answer-unusable", "The answer is unusable", detail, answer=answer_json(result))
+        return problems.respond(request.url.path, 502, problem, headers)
+    return JSONResponse(answer_json(result), headers=headers)
 
 
-async def _whole(items: AsyncGenerator[Chunk | Result, None]) -> Result:
+async def _events(items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> AsyncGenerator[str, None]:
+    async with contextlib.aclosing(items):
+        async for _, item in items:
+            if isinstance(item, Result):
+                yield sse.frame({**answer_json(item), "problem": item.problem}, "answer")
+            else:
+                yield sse.frame({"text": item.text}, "chunk")
+
+
+async def _result(items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> Result:
     """The result at the end of the items."""
     async with contextlib.aclosing(items):
-        async for item in items:
+        async for _, item in items:
             if isinstance(item, Result):
                 return item
     raise AssertionError("a stream ends with a result or an error")
 
 
-@router.post("/prompts/{name}", include_in_schema=False)
-async def asked(name: str, request: Request, service: ServiceDep) -> Response:
-    """Any promoted prompt, also one that was promoted a moment ago; `operation` describes each."""
-    return await answered(name, request, service)
-
-
-@router.get("/prompts/{name}", summary="One promoted prompt")
-async def one(name: str, service: ServiceDep) -> dict[str, Any]:
-    """Name, description, model and the schemas of inputs and answer."""
-    return described(service.library[name])
+@router.get("/prompts/{name}", summary="Get a promoted prompt")
+async def get_prompt(name: str, service: ServiceDep) -> dict[str, Any]:
+    """Name, description, model, and the schemas of inputs and answer."""
+    return prompt_json(service.library[name])
 
 
 def operation(prompt: Prompt) -> dict[str, Any]:
-    """How the OpenAPI document describes a call of this prompt."""
+    """The OpenAPI operation that runs this prompt."""
     body = {
         "type": "object",
         "required": ["inputs"],
@@ -203,9 +203,9 @@ def operation(prompt: Prompt) -> dict[str, Any]:
 
 
 def operations(library: Library) -> dict[str, dict[str, Any]]:
-    """The calls of all promoted prompts by path; of one that is refused now there is nothing to describe."""
-    found = {}
+    """The operations of all promoted prompts by path. A prompt that cannot be served now is left out."""
+    by_path = {}
     for name in library.names():
         with contextlib.suppress(PromptError):
-            found[f"/prompts/{name}"] = operation(library[name])
-    return found
+            by_path[f"/prompts/{name}"] = operation(library[name])
+    return by_path

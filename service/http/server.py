@@ -1,4 +1,8 @@
-"""uvicorn with our application: says what to try when the model is ready, and lets answers end before it leaves."""
+"""uvicorn with our application: a greeting when the model is ready, and a graceful shutdown.
+
+In: the application. Out: a server that runs until a signal.
+Not here: sockets and limits (`listener`), and the engines' own shutdown (`engine.pool`).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from service.settings import Settings
 
 
 def server_of(app: FastAPI, *, began: float | None = None) -> Server:
-    """A server for the application, as its settings say. `began`: when the start did, on `time.monotonic`'s clock."""
+    """A server with the application's settings. `began`: the time of the start, by `time.monotonic`."""
     service: Service = app.state.service
     grace_s = int(service.settings.shutdown_grace_s) + 5
     config = listener.uvicorn_config(
@@ -32,24 +36,24 @@ def server_of(app: FastAPI, *, began: float | None = None) -> Server:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a greeting when the model is ready, and engines that hear of a shutdown before the streams end."""
+    """uvicorn with a greeting when the model is ready. On shutdown the engines finish their answers first."""
 
     def __init__(self, config: uvicorn.Config, service: Service, *, began: float | None = None) -> None:
         super().__init__(config)
         self.service = service
         self._began = time.monotonic() if began is None else began
         self.failed = False
-        self._leaving: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until asked to leave. Raises SettingsError when the port cannot be listened on."""
+        """Serve until a signal. Raises SettingsError if the port is taken."""
         super().run(sockets or list(listener.listen(self.config.host, self.config.port, "SAMEBOAT_PORT")))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then watch the engines load.
 
-        What is there by then stays until the end. Python's collector is told to leave it alone: else any request with
-        many values makes it look at all of it, for a tenth of a second in which nothing is answered.
+        The objects that exist by then stay until the end, so `gc.freeze` exempts them from garbage collection. Else a
+        request with many values could start a full collection, which blocks the service for 0.1 s.
         """
         await super().startup(sockets)
         if self.started:
@@ -58,26 +62,26 @@ class Server(uvicorn.Server):
             self._greeting = asyncio.create_task(self._greet())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM, SIGINT: `/readyz` says draining while answers get their grace to end; a second one ends it now.
+        """SIGTERM, SIGINT: `/readyz` says draining, and running answers may end. A second signal stops at once.
 
-        uvicorn closes its socket as soon as it hears of a signal, so it hears of it last: until then a load balancer
-        can read the 503, and what is new is refused by the engines instead of by a closed port. It would also die of
-        the signal when all has ended well; who was asked to leave and did exits with 0.
+        uvicorn closes its socket when it gets a signal, so it gets this one last. Until then a load balancer can read
+        the 503, and the engines refuse new requests with an error instead of a closed port. uvicorn would also raise
+        the signal again at the end. A server that was asked to stop, and did, exits with 0.
         """
-        if self._leaving is not None or not self.started:
+        if self._draining is not None or not self.started:
             super().handle_exit(sig, frame)
             return
         self.service.draining.set()
-        self._leaving = asyncio.get_running_loop().create_task(self._leave())
+        self._draining = asyncio.get_running_loop().create_task(self._drain())
 
-    async def _leave(self) -> None:
+    async def _drain(self) -> None:
         try:
             await self.service.engines.stop(self.service.settings.shutdown_grace_s)
         finally:
             self.should_exit = True
 
     async def _greet(self) -> None:
-        """Show loading, then say what to try; an engine that fails ends the service with its reason."""
+        """Show the progress of loading, then the greeting. If the engine fails, stop the server with the reason."""
         settings = self.service.settings
         engine = self.service.engines.get(None)
         with Progress(
@@ -97,19 +101,19 @@ class Server(uvicorn.Server):
         sys.stdout.flush()
 
     def port(self) -> int:
-        """The port that is really listened on."""
+        """The port of the listening socket."""
         return int(self.servers[0].sockets[0].getsockname()[1])
 
     def names(self) -> list[str]:
-        """The promoted prompts."""
+        """Names of the promoted prompts."""
         return self.service.library.names()
 
 
-def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: list[str]) -> str:
-    """The lines that a person reads first; the first says what to try, the last who may."""
+def greeting(settings: Settings, port: int, engine: str, seconds: float, prompts: list[str]) -> str:
+    """The first lines in the terminal: a command to try, the time of the start, and the keys."""
     url = exposure.url_of(settings.host, port)
-    found = exposure.of(settings)
-    key = "-H 'Authorization: Bearer KEY' " if found.keys and not found.open else ""
+    exposed = exposure.of(settings)
+    key = "-H 'Authorization: Bearer KEY' " if exposed.keys and not exposed.open else ""
     if "sender" in prompts:
         data = '{"inputs": {"text": "Kenji Mori, Iris Labs, kenji.mori@example.com"}}'
         line = f"curl {key}--json '{data}' {url}/prompts/sender"
@@ -118,14 +122,14 @@ def greeting(settings: Settings, port: int, what: str, seconds: float, prompts: 
         line = f"curl {key}--json '{data}' {url}/v1/chat/completions"
     return (
         f"Sameboat is ready on {url}. Try:\n\n  {line}\n\n"
-        f"or open {url}/ and {url}/docs. Ready after {seconds:.1f} s: {what}{_who(found)}"
+        f"or open {url}/ and {url}/docs. Ready after {seconds:.1f} s: {engine}{_access(exposed)}"
     )
 
 
-def _who(found: Exposure) -> str:
-    """Who is let in, where it is not only this machine's user."""
-    names = ", ".join(key.name for key in found.keys)
-    if found.open:
-        where = "on this machine" if found.loopback else "who reaches this address"
-        return f"\nSAMEBOAT_OPEN=true: everybody {where} may use it" + (f"; known by key: {names}." if names else ".")
-    return f"\nA key is asked for: {names}." if names else ""
+def _access(exposed: Exposure) -> str:
+    """A sentence about the callers that may use the service. Empty if that is only this machine's user."""
+    names = ", ".join(key.name for key in exposed.keys)
+    if exposed.open:
+        where = "on this machine" if exposed.loopback else "with access to this address"
+        return f"\nSAMEBOAT_OPEN=true: everybody {where} may use it." + (f" Keys: {names}." if names else "")
+    return f"\nA key is needed. Keys: {names}." if names else ""

@@ -1,8 +1,9 @@
-"""The stateless part, for platforms that run functions: `create()` is the application without an engine of its own.
+"""The application for platforms that run functions: `create()` needs no engine of its own.
 
-What comes in: the environment. What goes out: an ASGI application that takes briefs and enqueues them in Postgres,
-shows builds, serves the pages, and passes prompts to a remote engine. Builds are made by workers elsewhere, on the same
-Postgres. It refuses to start without both: a queue in a function's file system would lose what it said 200 to.
+In: the environment. Out: an ASGI application. It enqueues briefs in Postgres, shows builds, serves the pages, and sends
+prompts to a remote engine. Workers elsewhere make the builds, on the same Postgres. Without Postgres or a remote engine
+it does not start: briefs in a function's file system would be lost after their 200.
+Not here: the entry point that a platform wants (`.ci/bundle.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def load() -> Settings:
     """
     folder = Path(tempfile.gettempdir()) / "sameboat"
     settings = settings_module.load(
-        host="0.0.0.0",  # noqa: S104  (everybody reaches a function)
+        host="0.0.0.0",  # noqa: S104  (a function has a public URL)
         role="api",
         engine="remote",
         cache_dir=folder / "cache",
@@ -36,9 +37,9 @@ def load() -> Settings:
     )
     if settings.database_url is None:
         raise SettingsError(
-            "A function keeps nothing between two calls, so builds need a database.",
+            "A function keeps no files between two calls, so builds need a database.",
             key="DATABASE_URL",
-            remedy="Set DATABASE_URL to a Postgres that the workers use too (direct, or a pooler in session mode).",
+            remedy="Set DATABASE_URL to the Postgres of the workers (direct, or a pooler in session mode).",
         )
     if not settings.remote_base_url:
         raise SettingsError(
@@ -48,13 +49,13 @@ def load() -> Settings:
         )
     if exposure.of(settings).closed:
         raise SettingsError(
-            "No key is set, and everybody reaches a function.",
+            "A function has a public URL, and no key is set.",
             key="SAMEBOAT_API_KEYS",
-            remedy="Set SAMEBOAT_API_KEYS (sameboat key new NAME); or, to let everybody in, SAMEBOAT_OPEN=true.",
+            remedy="Set SAMEBOAT_API_KEYS (sameboat key new NAME). To admit everybody, set SAMEBOAT_OPEN=true.",
         )
     return settings
 
 
 def create() -> FastAPI:
-    """The application. Raises SettingsError when something that it cannot do without is missing."""
+    """The application. Raises SettingsError if a setting that it needs is missing."""
     return create_app(load())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import Request
@@ -21,11 +22,12 @@ T = TypeVar("T")
 
 
 async def charged(
-    items: AsyncGenerator[Chunk | Result, None], request: Request, *, prompt: bool = True
-) -> AsyncGenerator[Chunk | Result, None]:
-    """The same items. At the end, also of a closed stream, the tokens count against the caller's limit.
+    items: AsyncGenerator[T, None], request: Request, index: int = 0, *, prompt: bool = True
+) -> AsyncGenerator[tuple[int, T], None]:
+    """The same chunks and results, each with the stream's index. At the end their tokens count against the caller.
 
-    `prompt`: whether the prompt's tokens count too. Several answers to one prompt count them once.
+    A stream that is closed early counts too. `prompt`: whether the prompt's tokens count. Several answers to one prompt
+    count them once.
     """
     tokens = 0
     try:
@@ -34,9 +36,9 @@ async def charged(
                 if isinstance(item, Result):
                     usage = item.answer.usage
                     tokens = usage.completion + (usage.prompt if prompt else 0)
-                else:
+                elif isinstance(item, Chunk):
                     tokens += max(1, len(item.tokens))
-                yield item
+                yield index, item
     finally:
         charge(request, tokens)
 
@@ -61,36 +63,40 @@ async def unless_disconnected(request: Request, work: Awaitable[T]) -> T | None:
                     await pending
 
 
-async def merge(streams: list[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
-    """The items of several streams in order of arrival, with the index of their stream. Closing it closes all."""
-    if len(streams) == 1:
-        async with contextlib.aclosing(streams[0]) as items:
-            async for item in items:
-                yield 0, item
-        return
-    queue: asyncio.Queue[tuple[int, T] | Exception | None] = asyncio.Queue()
+def merge(streams: list[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """The items of several streams in order of arrival. Closing it closes all of them."""
+    return streams[0] if len(streams) == 1 else _merged(streams)
 
-    async def pump(number: int, stream: AsyncGenerator[T, None]) -> None:
+
+async def _merged(streams: list[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    queue: asyncio.Queue[T | _Failure | None] = asyncio.Queue()
+
+    async def pump(stream: AsyncGenerator[T, None]) -> None:
         try:
             async with contextlib.aclosing(stream) as items:
                 async for item in items:
-                    await queue.put((number, item))
+                    await queue.put(item)
             await queue.put(None)
         except Exception as error:  # noqa: BLE001  (the reader raises it)
-            await queue.put(error)
+            await queue.put(_Failure(error))
 
-    tasks = [asyncio.create_task(pump(number, stream)) for number, stream in enumerate(streams)]
+    tasks = [asyncio.create_task(pump(stream)) for stream in streams]
     try:
         running = len(tasks)
         while running:
             queued = await queue.get()
             if queued is None:
                 running -= 1
-            elif isinstance(queued, Exception):
-                raise queued
+            elif isinstance(queued, _Failure):
+                raise queued.error
             else:
                 yield queued
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception

@@ -1,7 +1,7 @@
-"""Counting what may come in a minute: token buckets, one for each of a bounded number of addresses.
+"""Token buckets: limits per minute, one for each of a bounded number of addresses.
 
-In: amounts, and a clock in seconds. Out: what is left, and how long to wait.
-Not here: what is counted (`http.rate_limit`, `http.brute_force`).
+In: amounts, and a clock in seconds. Out: the amount left, and the seconds to wait.
+Not here: the limits themselves (`http.rate_limit`, `http.brute_force`).
 
 Counters live in this process. Several processes count apart.
 """
@@ -23,7 +23,7 @@ ADDRESSES = 4096
 
 
 class TokenBucket:
-    """Holds `size` at most, full at first, and is refilled evenly with `per_minute`."""
+    """Holds at most `size`, is full at first, and is refilled evenly with `per_minute`."""
 
     def __init__(self, size: float, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.size = size
@@ -32,23 +32,23 @@ class TokenBucket:
         self._left, self._at = size, clock()
 
     def left(self) -> float:
-        """What is in it now; below zero when more was taken than there was."""
+        """The amount in it now. It is negative if more was taken than it held."""
         now = self._clock()
         self._left = min(self.size, self._left + (now - self._at) * self._per_second)
         self._at = now
         return self._left
 
     def take(self, amount: float) -> None:
-        """Take this much, whether it is there or not."""
+        """Take this amount, even if it holds less."""
         self._left = self.left() - amount
 
     def wait_s(self, amount: float) -> float:
-        """Seconds until this much is there; 0 when it is there now."""
+        """Seconds until it holds this amount. 0 if it does now."""
         return max(0.0, (amount - self.left()) / self._per_second)
 
 
 class PerAddress(Generic[T]):
-    """What belongs to an address, for the ADDRESSES that came last; another one begins anew."""
+    """One value per address, for the ADDRESSES addresses used last. `make` gives the value of a new address."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -67,5 +67,5 @@ class PerAddress(Generic[T]):
 
 
 def client_address(scope: Scope) -> str:
-    """Who counts as one client, of the address that a request came from."""
+    """The client's address for counting: the address, or the /64 network of an IPv6 address."""
     return network(str((scope.get("client") or ("",))[0]))

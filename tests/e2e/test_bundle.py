@@ -80,7 +80,7 @@ def deployed(bundle: Path, **environment: str) -> Iterator[httpx.Client]:
     [
         ("DATABASE_URL", "builds need a database"),
         ("SAMEBOAT_REMOTE_BASE_URL", "no engine of its own"),
-        ("SAMEBOAT_API_KEYS", "everybody reaches a function"),
+        ("SAMEBOAT_API_KEYS", "A function has a public URL"),
     ],
 )
 def test_it_refuses_to_start_without(bundle: Path, missing: str, said: str) -> None:

@@ -29,7 +29,7 @@ from service.http.server import server_of
 from tests.http.conftest import Held, Make, until
 from tests.scripted import ScriptedEngine
 
-QUICK = ConnectionLimits(header_s=0.3, body_s=0.3, stall_s=0.3, look_s=0.05)
+QUICK = ConnectionLimits(header_s=0.3, body_s=0.3, stall_s=0.3, check_s=0.05)
 LARGE = b"x" * 8_000_000
 HALF_A_BODY = (
     b"POST /prompts/greet HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
@@ -130,7 +130,7 @@ def test_a_byte_now_and_then_does_not_help_but_a_slow_upload_passes() -> None:
     """The rate decides: 10 bytes a second are too few, 2,000 are enough however long it takes."""
     ended: list[str] = []
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\nConnection: close\r\n\r\n"
-    with guarded(ConnectionLimits(body_s=1.0, body_rate=500, look_s=0.05), ended) as port:
+    with guarded(ConnectionLimits(body_s=1.0, body_rate=500, check_s=0.05), ended) as port:
         drip, steady = connected(port, head), connected(port, head)
         for _ in range(15):
             steady.sendall(b"x" * 200)
@@ -144,7 +144,7 @@ def test_a_byte_now_and_then_does_not_help_but_a_slow_upload_passes() -> None:
 def test_a_body_has_an_end_however_fast_it_comes() -> None:
     ended: list[str] = []
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with guarded(ConnectionLimits(body_longest_s=0.4, look_s=0.05), ended) as port:
+    with guarded(ConnectionLimits(body_longest_s=0.4, check_s=0.05), ended) as port:
         with connected(port, head) as line, contextlib.suppress(OSError):
             for _ in range(200):
                 line.sendall(b"100\r\n" + b"x" * 256 + b"\r\n")
@@ -192,7 +192,7 @@ def test_a_header_of_thousands_of_lines_is_refused_before_it_is_read() -> None:
 
 def test_who_does_not_read_is_reset_and_who_reads_slowly_is_not() -> None:
     ended: list[str] = []
-    with guarded(ConnectionLimits(stall_s=0.5, stall_bytes=1000, look_s=0.05), ended) as port:
+    with guarded(ConnectionLimits(stall_s=0.5, stall_bytes=1000, check_s=0.05), ended) as port:
         deaf = socket.socket()
         OPENED.append(deaf)
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -252,7 +252,7 @@ class OneConnection:
     def peer(self) -> str:
         return self.address
 
-    def look(self, now: float, limits: ConnectionLimits) -> None: ...
+    def check(self, now: float, limits: ConnectionLimits) -> None: ...
 
     def close_idle(self) -> None:
         self.did = "closed"
@@ -271,7 +271,7 @@ class NoLoop:
 
 def entered(table: Connections, address: str, phase: Phase = "body") -> OneConnection:
     connection = OneConnection(address, phase)
-    table.entered(connection, NoLoop())  # type: ignore[arg-type]
+    table.opened(connection, NoLoop())  # type: ignore[arg-type]
     return connection
 
 
@@ -283,9 +283,9 @@ def test_one_address_takes_no_more_than_its_part_and_keeps_no_other_out() -> Non
     assert entered(table, "192.0.2.2").did == ""
     assert {entered(table, "10.1.2.3").did for _ in range(10)} == {""}
     assert [entered(table, f"2001:db8::{number}").did for number in range(1, 4)] == ["", "", "probes"]
-    table.left(first)
-    table.left(third)
-    table.left(third)
+    table.forget(first)
+    table.forget(third)
+    table.forget(third)
     assert entered(table, "192.0.2.1").did == ""
 
 
@@ -425,7 +425,7 @@ def test_without_a_file_descriptor_left_who_connects_is_dropped_and_told_once(
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert [rest(client) for client in clients] == [b""] * 5
         assert [record.message for record in caplog.records] == [
-            f"{os.strerror(errno.EMFILE)}: connections are dropped, 1 until now."
+            f"{os.strerror(errno.EMFILE)}: connections are dropped, 1 so far."
         ]
         again = connected(port)
         line, address = listening.accept()
@@ -438,7 +438,7 @@ def test_a_port_that_is_taken_is_told_with_its_setting() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"127.0.0.1:{port} cannot be listened on") as caught:
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}") as caught:
             listener.listen("127.0.0.1", port, "SAMEBOAT_PORT")
     assert caught.value.key == "SAMEBOAT_PORT"
 

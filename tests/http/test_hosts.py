@@ -136,8 +136,10 @@ def test_the_sites_answer_to_a_name_for_each_site() -> None:
     """They have an origin each: NAME.localhost, or names below SAMEBOAT_PAGES_URL's."""
     names = exposure.of(settings.load(pages_url="https://sites.example")).site_hosts
     good = ["a-1.localhost:7861", "127.0.0.1:7861", "sites.example", "a-1.sites.example"]
-    assert [hosts.admits(names, host) for host in good] == [True] * 4
-    assert not any(hosts.admits(names, host) for host in ("evil.example", "localhost.evil.example", "asites.example"))
+    assert [hosts.is_allowed(names, host) for host in good] == [True] * 4
+    assert not any(
+        hosts.is_allowed(names, host) for host in ("evil.example", "localhost.evil.example", "asites.example")
+    )
 
 
 def test_the_sites_port_refuses_foreign_names_too(tmp_path: Path) -> None:
@@ -169,8 +171,8 @@ def test_a_service_on_all_addresses_is_asked_by_one_that_it_answers_to(host: str
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"host": "0.0.0.0", "open": True}, "SAMEBOAT_OPEN=true: everybody who reaches this address may use it."),
-        ({"api_keys": "ada:sha256:" + "0" * 64}, "A key is asked for: ada."),  # pragma: allowlist secret
+        ({"host": "0.0.0.0", "open": True}, "SAMEBOAT_OPEN=true: everybody with access to this address may use it."),
+        ({"api_keys": "ada:sha256:" + "0" * 64}, "A key is needed. Keys: ada."),  # pragma: allowlist secret
         ({}, ""),
     ],
 )

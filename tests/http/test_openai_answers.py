@@ -168,7 +168,7 @@ def test_vectors_in_the_client_s_default_form_and_with_usage(make: Make) -> None
     ):
         found = client.embeddings.create(model="smollm2-135m-instruct", input=["a", "abc"])
         plain = client.embeddings.create(model="smollm2-135m-instruct", input="abc", encoding_format="float")
-        with pytest.raises(openai.BadRequestError, match="own length"):
+        with pytest.raises(openai.BadRequestError, match="the model's length"):
             client.embeddings.create(model="smollm2-135m-instruct", input="x", dimensions=2)
     assert [row.embedding for row in found.data] == [[1.0, 1.0], [3.0, 1.0]]
     assert plain.data[0].embedding == [3.0, 1.0]

@@ -120,7 +120,7 @@ def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant(
 def test_many_unknown_parameters_give_a_short_error(make: Make) -> None:
     status, error, _ = said(make, parameters.CHAT, **{f"unknown_{number}": 1 for number in range(5000)})
     assert status == 400
-    assert error["message"].count("Unknown parameter") == parameters.MAX_TOLD
+    assert error["message"].count("Unknown parameter") == parameters.MAX_REPORTED
 
 
 def test_prompts_refuse_what_the_promoted_prompt_decides(make: Make) -> None:
@@ -229,7 +229,7 @@ def test_the_description_takes_what_the_routes_take(make: Make) -> None:
     schema = document["components"]["schemas"]["ChatBody"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["best_of"]["enum"] == [1, None]
-    assert schema["properties"]["user"] == {"description": "Has no effect. Says whom the request is for."}
+    assert schema["properties"]["user"] == {"description": "Has no effect. Names the end user or the request."}
     assert {"type": "null"} in schema["properties"]["n"]["anyOf"]
     assert {"type": "null"} not in schema["properties"]["messages"].get("anyOf", [])
     assert json.dumps(schema["properties"]["logit_bias"]).count("propertyNames") == 1

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from service import errors
 from service.http import problems
-from service.http.problems import pointer
+from service.json_pointer import pointer
 from tests.http.conftest import Make, ask
 from tests.scripted import ScriptedEngine
 
@@ -196,7 +196,7 @@ def test_an_unknown_route_is_a_problem_too(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "missing", "pointer"),
+    ("place", "missing", "expected"),
     [
         (("checks", 0, "constrained-str"), False, "/checks/0"),
         (("checks", 1, "constrained-str"), False, "/checks/1"),
@@ -207,7 +207,7 @@ def test_an_unknown_route_is_a_problem_too(make: Make) -> None:
         (("absent",), True, "/absent"),
     ],
 )
-def test_a_pointer_names_a_place_in_what_was_sent(place: tuple[str | int, ...], missing: bool, pointer: str) -> None:
+def test_a_pointer_names_a_place_in_what_was_sent(place: tuple[str | int, ...], missing: bool, expected: str) -> None:
     """The alternatives of a union that pydantic tried are no places in the body."""
     body = {"checks": [3, {"js": ""}, {}], "input": [1]}
-    assert problems.pointer(problems.sent(body, place, missing=missing)) == pointer
+    assert pointer(problems.place_in_body(body, place, missing=missing)) == expected

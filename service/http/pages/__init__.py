@@ -1,7 +1,7 @@
-"""The page for people: try a promoted prompt, see builds. Static files, nothing from elsewhere.
+"""The page: try a promoted prompt, see builds. It loads nothing from other servers.
 
-In: a browser. Out: the page and its files, the same for everybody; what they show they ask for, with the tab's key.
-Not here: Swagger UI's own files (`http.docs`), and who is let in (`http.auth`).
+In: a browser's requests. Out: static files, the same for every caller. Scripts load the data with the tab's key.
+Not here: Swagger UI's own files (`http.docs`), and authentication (`http.auth`).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ HEADERS = {
 
 @router.get("/")
 async def index() -> Response:
-    """The page itself."""
+    """The page."""
     return Response(read("index.html"), media_type="text/html", headers=HEADERS)
 
 
 @router.get("/assets/{name}")
 async def asset(name: str) -> Response:
-    """Its script and its style."""
+    """A script, style or image of the pages. 404 for other names."""
     if name not in FILES:
         return Response(status_code=404)
     return Response(read(name), media_type=FILES[name], headers={**HEADERS, "cache-control": "no-cache"})
