@@ -27,17 +27,22 @@ run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:78
 
 PYTEST := PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" "$$BIN/python" -m pytest
 
+# A file's tests run in one process, so that they share its fixtures.
 .PHONY: test
-test: setup models ## every claim once, on its cheapest ground, in five minutes on two cores
-	@$(PYTEST) --tier 1 --durations-path .sameboat/durations-1.json
+test: setup models ## test every claim once, on its cheapest ground, in five minutes on two cores
+	@$(PYTEST) --numprocesses 2 --dist loadfile --tier 1 --durations-path .sameboat/durations-1.json
 
 .PHONY: test-rest
-test-rest: setup models ## the tests that make test leaves out, and more draws
+test-rest: setup models ## run the tests that make test leaves out, and those that draw with more draws
 	@$(PYTEST) --tier 2 --durations-path .sameboat/durations-2.json
 
 .PHONY: test-all
-test-all: setup models ## every test
+test-all: setup models ## run every test
 	@$(PYTEST) --durations-path .sameboat/durations.json
+
+.PHONY: durations
+durations: setup ## fail when a test of the last make test took more than five CPU seconds
+	@"$$BIN/python" -m tests.durations .sameboat/durations-1.json
 
 .PHONY: models
 models: setup ## fetch and verify the starter model
