@@ -32,7 +32,7 @@ class ThreadTuner:
         self._calm = 0
 
     def record(self, wall_s: float, cpu_s: float, idle_s: float) -> bool:
-        """A step took this long, used so much CPU time, and so much lay idle on our CPUs. True: `threads` changed."""
+        """Record one step: its duration, its CPU time, and the idle time of our CPUs. True if `threads` changed."""
         self._wall += wall_s
         self._cpu += cpu_s
         self._idle += idle_s

@@ -11,6 +11,7 @@ from service.engine.local.scheduler import (
     Slot,
     chunk_size,
     common_length,
+    neighbours,
     place,
     reusable_tokens,
 )
@@ -120,3 +121,111 @@ def test_a_request_starts_from_its_own_salt_and_from_what_is_for_everybody(
     assert in_slot is not None
     assert as_prefix is not None
     assert [in_slot.reuse, as_prefix.reuse] == [reused, reused]
+
+
+def waiting(number: int, size: int, *, background: bool = False, slot: int | None = None) -> ScheduledSequence:
+    """A sequence with a prompt of this size, in a slot with its own number unless told."""
+    return ScheduledSequence(number, [1] * size, False, background, Slot(number if slot is None else slot))
+
+
+def test_of_equal_prompts_the_oldest_goes_first_and_of_others_the_shortest() -> None:
+    same = [waiting(3, 70), waiting(1, 70), waiting(2, 70)]
+    assert Scheduler().next(same)[0].sequences == (same[1],)
+    assert Scheduler().next([waiting(1, 90), waiting(2, 89)])[0].sequences[0].id == 2
+    begun = waiting(1, 200)
+    begun.done = 150
+    assert Scheduler().next([waiting(2, 51), begun])[0].sequences == (begun,), "50 are left"
+
+
+def test_a_step_of_a_prompt_is_one_chunk_and_a_sequence_without_a_slot_is_in_none() -> None:
+    queued = ScheduledSequence(1, [1] * 5, False, False)
+    assert Scheduler().next([queued]) == []
+    begun = waiting(2, 3 * CHUNK)
+    begun.done = CHUNK + 3
+    assert [step.tokens for step in Scheduler().next([queued, begun])] == [CHUNK - 3]
+
+
+def test_fast_answers_are_batched_in_the_order_of_their_slots_and_labels_are_alone() -> None:
+    def answering(number: int, slot: int, **fields: bool) -> ScheduledSequence:
+        sequence = waiting(number, 1, slot=slot)
+        sequence.answering, sequence.scoring = True, fields.get("scoring", False)
+        sequence.exact = fields.get("exact", False)
+        return sequence
+
+    first, second = answering(1, 2), answering(2, 0)
+    labels, exact = answering(3, 1, scoring=True), answering(4, 3, exact=True)
+    steps = Scheduler().next([first, labels, second, exact])
+    assert [[sequence.id for sequence in step.sequences] for step in steps] == [[2, 1], [3], [4]]
+    assert {step.kind for step in steps} == {"answer"}
+    assert [len(step.sequences) for step in Scheduler().next([labels])] == [1]
+
+
+def test_a_prompt_follows_the_answers_and_answers_follow_it() -> None:
+    talking = waiting(1, 1)
+    talking.answering = True
+    scheduler, prompt = Scheduler(), waiting(2, 500)
+    kinds = [scheduler.next([talking, prompt])[0].kind for _ in range(4)]
+    assert kinds == ["prompt", "answer", "prompt", "answer"]
+    alone = Scheduler()
+    assert [alone.next([prompt])[0].kind for _ in range(3)] == ["prompt"] * 3
+    assert [alone.next([talking])[0].kind, alone.next([talking, prompt])[0].kind] == ["answer", "prompt"]
+
+
+def test_a_background_request_may_take_the_only_slot_there_is() -> None:
+    assert place(slots(1), [1], exact=False, background=True) is not None
+    assert place(slots(3, s0=1), [1], exact=False, background=True) is not None
+    assert place(slots(3, s0=1, s1=2), [1], exact=False, background=True) is None
+    assert place(slots(1, s0=1), [1], exact=False, background=False) is None
+
+
+def test_without_a_common_prefix_an_empty_slot_is_taken_else_the_one_used_longest_ago() -> None:
+    made = slots(3)
+    made[0].tokens, made[0].used = [9] * 5, 1
+    made[1].tokens, made[1].used = [8] * 5, 3
+    assert _slot(made, [1, 2]) == 2
+    made[2].tokens, made[2].used = [7] * 5, 2
+    assert _slot(made, [1, 2]) == 0
+    made[0].used = 2
+    assert _slot(made, [1, 2]) == 0, "of equals the one with the lowest number"
+
+
+def _slot(made: list[Slot], prompt: list[int]) -> int:
+    placed = place(made, prompt, exact=False, background=False)
+    assert placed is not None
+    assert (placed.source, placed.reuse) == (placed.slot, 0)
+    return placed.slot.number
+
+
+@pytest.mark.parametrize(("size", "slot"), [(100, 0), (101, 1)])
+def test_a_slot_is_used_in_place_if_at_least_half_of_it_is_of_use(size: int, slot: int) -> None:
+    """Else its tokens may serve another request, and the common prefix is copied."""
+    made = slots(2)
+    made[0].tokens = [5] * 50 + [4] * (size - 50)
+    placed = place(made, [5] * 50 + [6], exact=False, background=False)
+    assert placed is not None
+    assert (placed.slot.number, placed.source, placed.reuse) == (slot, made[0], 50)
+
+
+def test_of_two_slots_with_the_same_prefix_the_neighbour_of_the_busy_ones_is_used() -> None:
+    made = slots(4, s3=1)
+    made[0].tokens = made[2].tokens = [5] * 10
+    placed = place(made, [5] * 10 + [6], exact=False, background=False)
+    assert placed is not None
+    assert (placed.slot.number, placed.reuse) == (2, 10)
+
+
+def test_a_longer_prefix_of_the_cache_wins_over_a_slot_and_a_shorter_one_does_not() -> None:
+    made, prompt = slots(2), [5] * 30 + [6]
+    made[0].tokens = [5] * 20
+    for length, source, reuse in ((30, "cache", 30), (10, "slot", 20)):
+        cached = Slot(9, [5] * length)
+        placed = place(made, prompt, exact=False, background=False, kept=[Slot(8, [5] * 2), cached])
+        assert placed is not None
+        assert (placed.source is cached, placed.reuse) == (source == "cache", reuse)
+
+
+def test_free_slots_next_to_the_busy_ones() -> None:
+    assert [slot.number for slot in neighbours(slots(4))] == [0, 1, 2, 3]
+    assert [slot.number for slot in neighbours(slots(5, s1=1, s3=2))] == [2]
+    assert [slot.number for slot in neighbours(slots(6, s2=1, s3=2))] == [1, 4]
+    assert [slot.number for slot in neighbours(slots(3, s0=1))] == [1]
