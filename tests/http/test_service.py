@@ -132,3 +132,11 @@ def test_a_service_that_leaves_says_draining_until_its_answers_have_ended(make: 
         asyncio.run(story())
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_version_gives_the_digests_of_what_is_served(make: Make) -> None:
+    app = make(ScriptedEngine(lambda request: "x"))
+    body = ask(app, "GET", "/version").json()
+    library = app.state.service.library
+    assert body["prompts"]["greet"] == {"prompt": library["greet"].sha256, "lock": library.lock("greet").digest()}
+    assert {each["sha256"] for each in body["models"].values()} == {"0" * 64}
