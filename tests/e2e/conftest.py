@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for a state; the limit only ends a test that would hang."""
+    """Wait for a state. The limit ends a test that would hang."""
     end = time.monotonic() + 120
     while not true():
         if time.monotonic() > end:
@@ -57,7 +57,7 @@ class Started:
         return workers(self.process.pid)
 
     def terminate(self) -> int:
-        """SIGTERM, and what it exits with."""
+        """Send SIGTERM. Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
@@ -77,9 +77,9 @@ def numbers(url: str) -> Counter[str]:
 def started(
     folder: Path, *, command: tuple[Path | str, ...] = (SAMEBOAT, "serve"), probe: str = "/readyz", **environment: str
 ) -> Iterator[Started]:
-    """`sameboat serve` on a free port, once `probe` is answered with 200; its log is in `folder`.
+    """`sameboat serve` on a free port, after `probe` is answered with 200. Its log is in `folder`.
 
-    Afterwards it is asked to leave, if it has not left, and must exit with 0.
+    Afterwards it gets SIGTERM, if it still runs, and must exit with 0.
     """
     port = free_port()
     log = folder / "serve.log"

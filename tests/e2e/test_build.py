@@ -25,7 +25,7 @@ ROWS = b"bread,price\nRye,4.50\nSpelt,5.20\n"
 
 @pytest.fixture
 def service(starter: Path, tmp_path: Path) -> Iterator[str]:
-    """`sameboat serve` with a secret, on free ports; the URL. Nothing is fetched: it is offline."""
+    """The URL of `sameboat serve` with a secret, on free ports. It is offline."""
     here = {
         "SAMEBOAT_PAGES_PORT": str(free_port()),
         "SAMEBOAT_STATE_DIR": str(tmp_path / "state"),

@@ -84,8 +84,8 @@ def deployed(bundle: Path, **environment: str) -> Iterator[httpx.Client]:
     ],
 )
 def test_it_refuses_to_start_without(bundle: Path, missing: str, said: str) -> None:
-    """Without a database what was accepted is lost, without an engine nothing is answered, without a key everybody
-    uses it: it says which."""
+    """It does not start, and names the setting: without a database briefs would be lost, without an engine nothing is
+    answered, and without a key everybody could use it."""
     have = {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "SAMEBOAT_REMOTE_BASE_URL": "http://127.0.0.1:1/v1",
@@ -109,7 +109,7 @@ def database() -> Iterator[str]:
 
 
 def test_it_proxies_prompts_and_enqueues_briefs(bundle: Path, database: str) -> None:
-    """A prompt is answered by the remote engine; a brief is in Postgres before the 200, and no function works on it."""
+    """The remote engine answers a prompt. A brief is in Postgres before the 200, and the function does not build it."""
     key = keys.new()
     with OpenAIServer(reply=json.dumps(ANSWER)) as remote:
         environment = {

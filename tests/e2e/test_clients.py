@@ -56,7 +56,7 @@ print(json.dumps({
 
 
 def run(command: list[str], **environment: str) -> str:
-    """What the command printed; a failure shows what it complained of."""
+    """The command's output. A failure shows its errors."""
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **environment}
     )
@@ -91,7 +91,7 @@ def test_llm_with_a_model_entry_answers_streams_and_keeps_to_a_schema(
 
 
 def test_litellm_answers_streams_keeps_to_a_schema_and_knows_our_errors(server: str, expected: str) -> None:
-    """LiteLLM's completion, acompletion and streaming; a prompt that is too long is its own error class for that."""
+    """LiteLLM's completion, acompletion and streaming. A prompt that is too long is LiteLLM's error class for that."""
     told = run([sys.executable, "-c", LITELLM, f"{server}/v1", json.dumps(SCHEMA)], LITELLM_LOCAL_MODEL_COST_MAP="True")
     found = json.loads(told.strip().splitlines()[-1])
     assert found["whole"] == found["streamed"] == expected

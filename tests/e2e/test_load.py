@@ -1,4 +1,4 @@
-"""The load drill in small: twenty clients and two kills of the engine's process; the large one is `make drill-load`."""
+"""The load drill in small: twenty clients and two kills of the engine's process. `make drill-load` is the large one."""
 
 from __future__ import annotations
 

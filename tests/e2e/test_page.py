@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.model, pytest.mark.browser]
 
 @pytest.fixture(scope="module")
 def service(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service that takes briefs; offline."""
+    """An offline service that accepts briefs."""
     folder = tmp_path_factory.mktemp("page")
     here = {
         "SAMEBOAT_CACHE_DIR": starter_cache(starter, folder),
@@ -37,7 +37,7 @@ def service(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def page(service: str) -> Iterator[Page]:
-    """The page, open; what its script complains of fails the test."""
+    """The open page. An error of its script fails the test."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
@@ -56,7 +56,7 @@ def page(service: str) -> Iterator[Page]:
 
 
 def test_a_person_asks_a_prompt_and_sees_where_the_answer_came_from(page: Page, service: str) -> None:
-    """The form is filled with an example from the prompt's cases; asking it gives what the API gives."""
+    """The form has an example from the prompt's cases. The page shows the answer of the API."""
     example = httpx.get(f"{service}/prompts/language").json()["example"]
     answer = httpx.post(f"{service}/prompts/language", json={"inputs": example}, timeout=60).json()
     page.locator("option[value=language]").wait_for(state="attached")
@@ -78,8 +78,8 @@ def test_an_empty_input_is_told_before_anything_is_sent(page: Page) -> None:
     assert page.inner_text("#answer") == "Nothing asked yet."
 
 
-def test_who_knows_the_secret_sees_the_builds(page: Page, service: str) -> None:
-    """A wrong secret is told; with the right one a build is shown as it goes on, and its page can be opened."""
+def test_the_secret_shows_the_builds(page: Page, service: str) -> None:
+    """The page reports a wrong secret. With the right one it shows the progress of a build, and a link to the app."""
     page.fill("#secret", "wrong")
     page.press("#secret", "Enter")
     page.locator("#builds-said.bad").wait_for()

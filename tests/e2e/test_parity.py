@@ -82,7 +82,7 @@ def over_http(url: str) -> Seen:
 
 
 def test_notebook_process_and_service_give_the_same_tokens(server: str) -> None:
-    """Twenty real cases: identical text, token ids and fingerprint, and what the recording says."""
+    """Twenty real cases: text, token ids and fingerprint are identical, and equal to the recording."""
     mine, notebook, service = in_this_process(), in_a_notebook(), over_http(server)
     assert len(mine) == COUNT
     assert notebook == mine

@@ -60,7 +60,7 @@ def thin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def before(thin: Path, folder: Path, url: str, **environment: str) -> Any:
-    """A started service of that environment whose engine is behind `url`."""
+    """A started service of that environment with its engine at `url`."""
     settings = {"SAMEBOAT_ENGINE": "remote", "SAMEBOAT_REMOTE_BASE_URL": f"{url}/v1", **environment}
     return started(folder, command=(thin / "sameboat", "serve"), **settings)
 
@@ -118,8 +118,8 @@ def joined(response: httpx.Response) -> str:
 
 @pytest.mark.model
 @pytest.mark.parametrize("what", ASKED)
-def test_it_gives_what_the_sameboat_behind_it_gives(front: str, behind: str, what: str) -> None:
-    """Text, finish reason, log-probabilities and usage; and the same text in a stream."""
+def test_its_answers_equal_those_of_the_sameboat_behind(front: str, behind: str, what: str) -> None:
+    """Text, finish reason, log-probabilities and usage are equal, and the text of a stream too."""
     path, body = ASKED[what]
     with httpx.Client(timeout=120, headers={"cache-control": "no-cache"}) as client:
         there, here = (client.post(f"{url}{path}", json=body).json() for url in (behind, front))
@@ -142,7 +142,7 @@ def test_a_promoted_prompt_answers_through_it(front: str, behind: str) -> None:
 
 
 @pytest.mark.model
-def test_what_it_cannot_promise_is_refused(front: str) -> None:
+def test_it_refuses_requests_that_it_cannot_fulfil(front: str) -> None:
     """Exact answers, and labels: the local engine has both, and the one behind it is not known to be a Sameboat."""
     exact = httpx.post(f"{front}{CHAT}", json=ASK, headers={"x-sameboat-mode": "exact"})
     labels = httpx.post(f"{front}/prompts/language", json={"inputs": {"text": "Guten Morgen"}})
@@ -165,7 +165,7 @@ def test_a_client_that_leaves_it_is_heard_behind_it(front: str, behind: str) -> 
 
 @pytest.mark.model
 def test_an_engine_that_is_killed_behind_it_is_asked_again(thin: Path, alone: Started, tmp_path: Path) -> None:
-    """The Sameboat behind says 503 and when to come back; the one before it does, and its caller has an answer."""
+    """The Sameboat behind answers 503 with Retry-After. The front one retries, and its caller gets an answer."""
     folder = tmp_path / "front"
     folder.mkdir()
     with before(thin, folder, alone.url) as it, ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""Who leaves, and who is left: clients that go, a service that is asked to go, an engine that is killed; over HTTP."""
+"""Cancellation and shutdown over HTTP: clients that disconnect, SIGTERM, and a killed engine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def story(tokens: int, text: str = "Tell a long story.", **more: Any) -> dict[st
 
 
 def text_of(lines: Iterator[str]) -> Iterator[str | dict[str, Any]]:
-    """The pieces of a streamed answer; at its end "[DONE]", or the error that ended it."""
+    """The pieces of a streamed answer. The last one is "[DONE]", or the error that ended the stream."""
     for line in lines:
         if line == "data: [DONE]":
             yield "[DONE]"
@@ -42,7 +42,7 @@ def text_of(lines: Iterator[str]) -> Iterator[str | dict[str, Any]]:
 
 
 def test_a_client_that_leaves_a_stream_is_computed_no_further(server: str) -> None:
-    """`/metrics` counts it as cancelled; the next request computes its own tokens, and nothing else is computed."""
+    """`/metrics` counts it as cancelled. The next request computes its own tokens, and nothing else is computed."""
     before = numbers(server)
     with httpx.Client(base_url=server, timeout=60, headers=FRESH) as client:
         with client.stream("POST", CHAT, json=story(1500, stream=True)) as response:
@@ -62,7 +62,7 @@ def test_a_client_that_leaves_a_stream_is_computed_no_further(server: str) -> No
 
 
 def test_a_client_that_leaves_during_its_prompt_leaves_most_of_it_uncomputed(server: str) -> None:
-    """It hangs up while its 1,900 tokens are read; what is computed of them are the chunks until it was heard."""
+    """The client disconnects during the prefill of 1,900 tokens. No chunk is computed after the service notices it."""
     before = numbers(server)
     connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=60)
     body = json.dumps(story(5, "leave " * 1900))
@@ -76,8 +76,8 @@ def test_a_client_that_leaves_during_its_prompt_leaves_most_of_it_uncomputed(ser
     assert left["prompt_tokens"] - before["prompt_tokens"] < 1900
 
 
-def test_a_service_that_is_asked_to_leave_finishes_what_it_began(alone: Started) -> None:
-    """SIGTERM in the middle of a stream: every token comes, then [DONE]; who is new is refused; the exit code is 0."""
+def test_a_service_finishes_running_answers_after_sigterm(alone: Started) -> None:
+    """SIGTERM in the middle of a stream: all tokens and [DONE] arrive, new requests are refused, and it exits with 0."""
     with httpx.Client(base_url=alone.url, timeout=60, headers=FRESH) as client:
         whole = client.post(CHAT, json=story(60)).json()["choices"][0]["message"]["content"]
         with client.stream("POST", CHAT, json=story(60, stream=True)) as response:
@@ -90,10 +90,10 @@ def test_a_service_that_is_asked_to_leave_finishes_what_it_began(alone: Started)
     assert alone.process.wait(60) == 0, alone.log.read_text()
 
 
-def test_what_does_not_end_within_the_grace_ends_with_an_error_event(alone: Started) -> None:
+def test_an_answer_longer_than_the_grace_ends_with_an_error_event(alone: Started) -> None:
     """Longer than the grace of three seconds: the stream ends with an error in OpenAI's shape, and the exit code is 0.
 
-    Meanwhile `/readyz` says draining, and whoever is new gets a 503 that says when to come back.
+    Meanwhile `/readyz` says draining, and a new request gets 503 with Retry-After.
     """
     with (
         httpx.Client(base_url=alone.url, timeout=60, headers=FRESH) as client,
@@ -116,9 +116,12 @@ def test_what_does_not_end_within_the_grace_ends_with_an_error_event(alone: Star
     assert alone.process.wait(60) == 0, alone.log.read_text()
 
 
-def test_a_killed_engine_is_a_clear_503_and_who_waited_is_answered(alone: Started) -> None:
-    """kill -9 with four on their way and two in the line: a stream that had begun ends with an error event, those that
-    had not get a 503 in their route's shape with Retry-After, the two are answered, and so is whoever comes next."""
+def test_a_killed_engine_is_a_clear_503_and_waiting_requests_are_answered(alone: Started) -> None:
+    """kill -9 with four running requests and two in the queue. A stream that has begun ends with an error event.
+
+    Running requests without a first token get 503 in their route's shape with Retry-After. The two in the queue and the
+    next one are answered.
+    """
     [worker] = alone.workers()
     with (
         httpx.Client(base_url=alone.url, timeout=120, headers=FRESH) as client,

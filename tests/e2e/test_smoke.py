@@ -1,4 +1,4 @@
-"""`make smoke`: a whole instance passes; one that lacks a route, or has one that nobody asks, does not."""
+"""`make smoke`: a complete instance passes. One that lacks a route, or has an unchecked one, does not."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def hollow() -> Iterator[str]:
 
 
 def test_a_page_that_says_yes_to_everything_does_not_pass(hollow: str) -> None:
-    """What a misrouted domain or a proxy's error page looks like; only the page for people is what it should be."""
+    """A misrouted domain or a proxy's error page looks like this. Only `/` is right."""
     done = smoke(hollow)
     assert done.returncode == 1
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("ok", "FAIL"))]

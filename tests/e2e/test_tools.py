@@ -1,4 +1,4 @@
-"""Tool calls of a real model whose template has them: the official client, enforced arguments, the way back."""
+"""Tool calls of a real model with a template for them: the official client, enforced arguments, results of tools."""
 
 from __future__ import annotations
 

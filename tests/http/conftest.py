@@ -1,4 +1,4 @@
-"""A service around scripted engines and prompts that were promoted in a temporary directory; and real servers."""
+"""A service with scripted engines and prompts in a temporary directory, and real servers."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ Make = Callable[..., FastAPI]
 
 @pytest.fixture
 def make(tmp_path: Path, catalog: Catalog) -> Make:
-    """Makes the service around an engine; keywords are settings."""
+    """Makes a service with this engine. Keywords are settings."""
 
     def made(engine: ScriptedEngine, **overrides: Any) -> FastAPI:
         data = tmp_path / "data"
@@ -142,7 +142,7 @@ def starter_service(starter_url: str) -> Iterator[httpx.Client]:
 
 @contextlib.asynccontextmanager
 async def inside(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application without a socket; the application's lifespan runs around it."""
+    """A client of the application without a socket. The application's lifespan runs meanwhile."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -173,7 +173,7 @@ def looks(app: FastAPI, *paths: str, **headers: str) -> list[httpx.Response]:
 
 @contextlib.contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """The application on a free port, with real sockets; gives its URL."""
+    """The application on a free port, with real sockets. Yields its URL."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -188,7 +188,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for a state; the limit only ends a test that would hang."""
+    """Wait for a state. The limit ends a test that would hang."""
     end = time.monotonic() + 60
     while not true():
         if time.monotonic() > end:

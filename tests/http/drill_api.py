@@ -3,8 +3,8 @@
     python -m tests.http.drill_api [--seconds 600] [--seed 1]
 
 The server is the application as it is served, builds switched on, with a scripted model that keeps to every schema it
-is given: what is tried here is the API and not a model. Schemathesis reads /openapi.json, sends what fits it and what
-does not, follows what links answers to requests, and checks each answer: no 5xx, a documented status, the documented
+is given, because this tests the API and not a model. Schemathesis reads /openapi.json, sends valid and invalid
+requests, follows links from answers to requests, and checks each answer: no 5xx, a documented status, the documented
 type and schema, wrong input refused. The exit code is Schemathesis's.
 """
 
@@ -28,8 +28,8 @@ from service.http.app import create_app
 from tests.builds.harness import SECRET, OneEngine, Unlocked, free_port, settings_for, until
 from tests.scripted import ScriptedEngine
 
-# Not asked for: `ignored_auth` and `use_after_free` read into an API what this one does not say (a build's status is
-# told to whoever knows its id), `unsupported_method` wants 405 where a path of another router answers.
+# Left out: `ignored_auth` and `use_after_free` assume rules that this API does not have (the id of a build gives access
+# to it), `unsupported_method` expects 405 for a path that another router answers.
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,missing_required_header"
@@ -54,7 +54,7 @@ def instance(schema: dict[str, Any]) -> Any:
 
 
 def reply(request: Request) -> str:
-    """What the scripted model says: one of the labels, an instance, or a word."""
+    """The answer of the scripted model: a label, an instance of the schema, or a word."""
     if request.choices:
         return request.choices[0]
     return json.dumps(instance(json.loads(request.schema))) if request.schema else "word " * 3

@@ -2,10 +2,10 @@
 
     python -m tests.http.fuzz [--seconds 1800] [--seed 1]
 
-In: the routes' JSON schemas, as the service describes them. Out: nothing, or the first requests that were answered with
-a 5xx, killed an engine's process or left a traceback in the log. Each value is taken at the ends of what its schema
-allows, just outside them, or is of another kind. A model's absence is the one 503 that is right.
-Not here: whether an answer is what was asked for; `drill_api` holds answers against their description.
+In: the routes' JSON schemas in the OpenAPI document. Out: nothing, or the first requests that were answered with a 5xx,
+killed an engine's process or left a traceback in the log. Each value is at a limit of its schema, just outside the
+limit, or of another type. The only right 503 is that of a missing model.
+Not here: whether answers match their description (`drill_api`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ BY_NAME: dict[str, Values] = {
 
 
 def mostly(often: Values, seldom: Values, times: int) -> Values:
-    """`often` so many times as often as `seldom`; `one_of` drops what it is given twice."""
+    """`often` is drawn `times` times as often as `seldom`. (`one_of` drops duplicates.)"""
     return st.integers(0, times).flatmap(lambda die: often if die else seldom)
 
 
@@ -161,7 +161,7 @@ def _objects(schema: Schema, document: Schema, depth: int) -> Values:
 
 @dataclass
 class Fuzz:
-    """One run against one service: what was asked, and what came of it."""
+    """One run against one service: its requests, their outcomes and faults."""
 
     service: Started
     client: httpx.Client
@@ -174,18 +174,18 @@ class Fuzz:
         made = []
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():
-                if path.endswith("/events"):  # an answer without an end; `e2e` watches it
+                if path.endswith("/events"):  # an endless answer. `e2e` tests it
                     continue
                 content = operation.get("requestBody", {}).get("content", {})
                 body = [values(media["schema"], self.document) for media in content.values()]
                 asked = mostly(body[0], JUNK, 9) if body else st.none()
-                # What has most parameters is asked most.
+                # Routes with more parameters get more requests.
                 times = 8 if path.startswith("/v1/") and body else 1
                 made += [st.tuples(st.just(method.upper()), _filled(path), asked)] * times
         return st.sampled_from(made).flatmap(lambda operation: operation)
 
     def ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> None:
-        """One request, to the end of its answer; a fault is noted."""
+        """Send one request and read its whole answer. Record a fault."""
         if path.endswith("/completions") and isinstance(body, dict):
             limits = [body.get("max_tokens"), body.get("max_completion_tokens")]
             if not any(isinstance(limit, int) for limit in limits):  # else an answer fills the context
@@ -224,7 +224,7 @@ HEADERS = st.fixed_dictionaries(
 
 
 def fuzz(service: Started, seconds: float, number: int) -> Fuzz:
-    """Ask for so many seconds; everything that was found."""
+    """Send requests for `seconds` seconds. Returns the run."""
     end = time.monotonic() + seconds
     with httpx.Client(base_url=service.url) as client:
         run = Fuzz(service, client, client.get("/openapi.json").json())
@@ -275,7 +275,7 @@ def main() -> None:
 
 
 def fuzzed(folder: Path, starter: Path) -> Any:
-    """A service with the starter model alone and builds switched on, whose builds only plan."""
+    """A service with the starter model and with builds. Its maker only plans."""
     return started(
         folder, SAMEBOAT_CACHE_DIR=starter_cache(starter, folder), SAMEBOAT_MODEL=STARTER, SAMEBOAT_SECRET=SECRET,
         SAMEBOAT_MAKER="plan", SAMEBOAT_STATE_DIR=str(folder / "state"), SAMEBOAT_PAGES_PORT="0",

@@ -27,7 +27,7 @@ OPEN: list[socket.socket] = []
 
 @contextlib.contextmanager
 def running(server: uvicorn.Server, sockets: list[socket.socket]) -> Iterator[int]:
-    """The server in a thread; yields its port."""
+    """The server in a thread. Yields its port."""
     thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive(), "the server starts")

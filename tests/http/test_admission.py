@@ -128,7 +128,7 @@ def test_a_content_length_that_is_no_number_does_not_break_the_middleware() -> N
 
 
 class Waiting:
-    """An application whose requests wait until `go` is set."""
+    """An application that answers after `go` is set."""
 
     def __init__(self) -> None:
         self.go, self.arrived, self.running = asyncio.Event(), asyncio.Semaphore(0), 0

@@ -1,4 +1,4 @@
-"""Who is let in: nobody without a key where keys are configured, and every request knows its caller."""
+"""Authentication: with keys configured every route needs one, and every request has its caller."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_wrong_key_is_told_and_not_repeated(guarded: FastAPI, wrong: str) -> N
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_a_browser_gets_the_page_that_asks_for_the_key(guarded: FastAPI, path: str) -> None:
-    """With the status that says so; a wrong key gets no page."""
+    """With status 401. A wrong key gets no page."""
     html = {"accept": "text/html,*/*;q=0.8"}
     answer = ask(guarded, "GET", path, headers=html)
     assert (answer.status_code, answer.headers["content-type"][:9]) == (401, "text/html")
@@ -100,13 +100,13 @@ def test_with_the_key_it_answers(guarded: FastAPI) -> None:
 
 
 def test_a_key_does_not_open_builds_nor_does_a_builds_secret_open_the_rest(guarded: FastAPI) -> None:
-    """Builds are off here, which their routes say to everybody; what matters is who refuses."""
+    """Builds are off here, and their routes say so to every caller. A key makes no difference."""
     assert [answer.status_code for answer in looks(guarded, "/builds", "/builds/x")] == [503, 503]
     assert [answer.status_code for answer in looks(guarded, "/builds", **bearer(KEY))] == [503]
 
 
 def callers(make: Make, headers: list[dict[str, str]], **overrides: Any) -> list[Caller]:
-    """Who the service takes the senders of these headers for."""
+    """The callers that the service sees for these headers."""
     app, found = make(ScriptedEngine(lambda request: "x"), **overrides), []
 
     async def tell(request: Request) -> dict[str, str]:
@@ -125,7 +125,7 @@ def callers(make: Make, headers: list[dict[str, str]], **overrides: Any) -> list
 
 
 def test_a_caller_is_named_by_its_key_and_salted_for_itself(make: Make) -> None:
-    """The same key has the same salt at every start; another key another one."""
+    """A key has the same salt at every start, and no other key has it."""
     first = callers(make, [bearer(KEY), bearer(OTHER)], api_keys=KEYS)
     again = callers(make, [bearer(KEY), bearer(OTHER)], api_keys=KEYS)
     assert [caller.name for caller in first] == ["ada", "bob"]
@@ -139,7 +139,7 @@ def test_strangers_of_an_open_service_share_nothing(make: Make) -> None:
     assert len({caller.cache_salt for caller in found} | {""}) == 4
 
 
-def test_who_is_alone_on_loopback_shares_with_himself(make: Make) -> None:
+def test_the_only_user_on_loopback_shares_its_own_answers(make: Make) -> None:
     assert callers(make, [{}, bearer("none")]) == 2 * [Caller(None, "", trusted=True)]
 
 
@@ -153,7 +153,7 @@ def test_keys_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: An
 
 
 def test_the_description_says_which_routes_take_the_key(guarded: FastAPI, make: Make) -> None:
-    """Generated clients send it; where no key is asked for, none is described."""
+    """Generated clients send the key. Without keys the document describes none."""
     document = guarded.openapi()
     assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
     taking = {path for path, methods in document["paths"].items() for it in methods.values() if "security" in it}

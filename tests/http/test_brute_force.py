@@ -1,4 +1,4 @@
-"""Guessing a secret is slowed by address, and what is guessed too often is not even compared."""
+"""Protection against guessing: too many wrong secrets of an address are rejected without a comparison."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WRONG = [
 
 
 def test_too_many_wrong_ones_are_refused_before_they_are_compared() -> None:
-    """Over all routes that take one together; then the right one waits too, else guessing would only look slowed."""
+    """The limit is for all routes together. Then the right secret waits too, else guessing would go on."""
     guarded = Guarded()
     answers = guarded.ask(*(WRONG * AT_ONCE))
     assert [answer.status_code for answer in answers[-5:]] == [429] * 5
@@ -63,7 +63,7 @@ def test_too_many_wrong_ones_are_refused_before_they_are_compared() -> None:
     assert guarded.ask(("GET", "/builds", SECRET), address="10.0.0.2")[0].status_code == 200
 
 
-def test_what_is_right_or_shows_nothing_is_not_counted() -> None:
+def test_a_right_secret_or_none_is_not_counted() -> None:
     """A thousand briefs, and Git, which asks first without a password to hear whether one is needed."""
     guarded = Guarded()
     answers = guarded.ask(*[("POST", "/api-endpoint", SECRET), ("GET", "/git/a.git/info/refs", {})] * 100)

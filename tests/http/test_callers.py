@@ -1,4 +1,4 @@
-"""What one caller may learn of another: nothing. The real model, and a key for each caller."""
+"""One caller learns nothing about another. The real model, and a key for each caller."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_guesses_at_what_another_caller_sent_all_look_the_same(client: httpx.Cli
     assert told(client, LETTER + REST + "Who?", "owner")[0] > len(REST) // 5
 
 
-def test_an_answer_is_given_again_to_who_asked_and_to_nobody_else(client: httpx.Client) -> None:
+def test_a_cached_answer_is_given_to_its_caller_only(client: httpx.Client) -> None:
     asked = ("owner", "one", "owner", "one", "another")
     assert [told(client, "Is Bob a client?", caller, again=True)[1] for caller in asked] == [
         False, False, True, True, False,
@@ -73,7 +73,7 @@ def test_an_answer_is_given_again_to_who_asked_and_to_nobody_else(client: httpx.
 
 
 def test_a_requests_own_salt_keeps_apart_and_joins_nobody(client: httpx.Client) -> None:
-    """vLLM's `cache_salt`: the same caller with it, without it, and another caller who knows it."""
+    """vLLM's `cache_salt`: the same caller with and without it, and another caller with the same salt."""
     asked = "Is Eve a client of ours, and since when has she been one, if she is?"
     told(client, asked, "fourth", cache_salt="mine")
     assert told(client, asked, "fourth", cache_salt="mine")[0] > 0

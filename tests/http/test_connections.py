@@ -88,7 +88,7 @@ def entered(table: Connections, address: str, phase: Phase = "body") -> OneConne
 
 
 def test_one_address_takes_no_more_than_its_part_and_keeps_no_other_out() -> None:
-    """A trusted proxy stands for many clients; a /64 of IPv6 is one client; who leaves gives its part back."""
+    """Many clients share a trusted proxy. An IPv6 /64 is one client. A closed connection no longer counts."""
     table = Connections(ConnectionLimits(connections=100, per_address=2), trusts("10.0.0.0/8"))
     first, _, third = (entered(table, "192.0.2.1") for _ in range(3))
     assert third.did == "probes"
@@ -131,7 +131,7 @@ def test_the_least_recently_active_connection_is_closed_for_room() -> None:
     ("address", "counts_as"),
     [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8::5", "2001:db8::/64"), ("", "")],
 )
-def test_what_counts_as_one_client(address: str, counts_as: str) -> None:
+def test_the_address_for_counting(address: str, counts_as: str) -> None:
     assert network(address) == counts_as
 
 

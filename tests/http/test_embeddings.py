@@ -49,7 +49,7 @@ def original() -> MiniLM:
 
 @pytest.fixture(scope="module")
 def client(original: MiniLM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
-    """A service whose default model gives embeddings."""
+    """A service with an embedding model as its default."""
     folder = tmp_path_factory.mktemp("minilm")
     settings = settings_module.load(port=0, model=NAME, context=512, cache_dir=folder / "cache")
     catalog = Catalog({NAME: catalog_entry(Cache(settings.cache_dir), original, folder)}, NAME, folder / "models.toml")
@@ -79,7 +79,7 @@ def test_vectors_are_those_of_the_original(client: openai.OpenAI, original: Mini
     assert usage.prompt_tokens == sum(len(original.tokens(text)) for text in TEXTS)
 
 
-def test_what_means_the_same_is_near(client: openai.OpenAI) -> None:
+def test_texts_with_the_same_meaning_are_near(client: openai.OpenAI) -> None:
     """The two sentences about crossing a river are nearest to each other, with no word in common but "a"."""
     found = vectors(client, TEXTS[:5])
     near = found @ found.T - 2 * np.eye(5)
@@ -88,7 +88,7 @@ def test_what_means_the_same_is_near(client: openai.OpenAI) -> None:
 
 
 def test_both_encodings_are_the_same_vector_and_company_changes_none(client: openai.OpenAI) -> None:
-    """base64, which the official client asks for by itself, and plain numbers; alone, and among others."""
+    """base64, the official client's default, and plain numbers, alone and in a batch."""
     packed, plain = vectors(client, TEXTS[:3]), vectors(client, TEXTS[:3], encoding_format="float")
     assert np.array_equal(packed, plain)
     assert np.array_equal(vectors(client, TEXTS[2:3])[0], packed[2])
@@ -103,7 +103,7 @@ def test_a_text_that_is_too_long_is_refused_with_the_numbers(client: openai.Open
 
 
 def test_a_parameter_at_its_ends(client: openai.OpenAI) -> None:
-    """Every parameter that is honoured: its ends are answered, what lies just outside is a 400 that names it."""
+    """Every honoured parameter: its limits are answered, and values just outside are a 400 that names it."""
     ends: dict[str, tuple[list[object], list[object]]] = {
         "model": ([NAME, None], [1]),
         "input": (["x", "🦜", ["x"] * 32], ["", [], ["x", ""], ["x"] * (MAX_TEXTS + 1), 1, [1], [[1, 2]], None]),

@@ -12,7 +12,7 @@ from tests.tiers import draws
 
 @pytest.mark.draws
 def test_no_request_kills_a_worker_or_is_answered_with_a_5xx(starter: Path, tmp_path: Path) -> None:
-    """Every route's body at its ends, by the real engine; some of it must have been answered."""
+    """Every route's body at its limits, with the real engine. Some requests must be answered with 200."""
     with fuzzed(tmp_path, starter) as service:
         run = fuzz(service, seconds=draws(5, 60), number=1)
     assert not run.faults, "\n".join(run.faults)

@@ -52,7 +52,7 @@ def asked(app: FastAPI, headers: list[dict[str, str]], *, method: str = "POST") 
 
 
 def test_a_foreign_name_is_answered_nothing(app: FastAPI) -> None:
-    """By DNS rebinding a web site is the same origin as this service; its name is all that gives it away."""
+    """With DNS rebinding a web site has the same origin as this service. Only its name shows the difference."""
     for host, answer in zip(FOREIGN, asked(app, [{"host": host} for host in FOREIGN]), strict=True):
         assert (answer.status_code, answer.json()["error"]["code"]) == (421, "host"), host
         assert "evil" not in answer.text
@@ -176,7 +176,7 @@ def test_a_service_on_all_addresses_is_asked_by_one_that_it_answers_to(host: str
         ({}, ""),
     ],
 )
-def test_the_welcome_says_who_is_let_in(overrides: dict[str, Any], said: str) -> None:
+def test_the_greeting_names_the_callers_that_may_use_it(overrides: dict[str, Any], said: str) -> None:
     told = greeting(settings.load(**overrides), 7860, "ready", 1.0, ["sender"])
     assert told.endswith(f"Ready after 1.0 s: ready\n{said}".rstrip("\n"))
     assert ("Authorization: Bearer KEY" in told) == ("api_keys" in overrides)
@@ -184,7 +184,7 @@ def test_the_welcome_says_who_is_let_in(overrides: dict[str, Any], said: str) ->
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "boat.example"])
 def test_beyond_loopback_a_service_without_a_key_does_not_start(make: Make, host: str) -> None:
-    """It says what to do. With a key, or where everybody is let in, it starts. A worker answers probes only."""
+    """The error names the remedy. With a key or SAMEBOAT_OPEN it starts. A worker answers probes only."""
     engine = ScriptedEngine(lambda request: "x")
     with pytest.raises(SettingsError) as refused:
         make(engine, host=host)

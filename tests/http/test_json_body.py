@@ -1,4 +1,4 @@
-"""What a body may cost: many small values are refused unread, long texts are not, and no answer repeats much."""
+"""The cost of a body: many small values are refused without parsing, long texts are not, and answers repeat little."""
 
 from __future__ import annotations
 

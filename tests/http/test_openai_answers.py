@@ -61,8 +61,8 @@ def client(make: Make, engine: ScriptedEngine) -> Iterator[openai.OpenAI]:
     ],
     ids=["choice", "half a pair in tools", "half a pair in calls", "pattern", "type"],
 )
-def test_what_nobody_typed_is_still_the_callers_error(make: Make, odd: dict[str, object]) -> None:
-    """Tools and schemas are any JSON at all: what is wrong in them is a 400 and never a 500."""
+def test_a_mistake_in_untyped_json_is_the_callers_error(make: Make, odd: dict[str, object]) -> None:
+    """Tools and schemas may be any JSON: a mistake in them is a 400 and never a 500."""
     body, kind = json.dumps({"messages": SAY, **odd}), {"content-type": "application/json"}
     app = make(ScriptedEngine(lambda request: "x"))
     response = ask(app, "POST", "/v1/chat/completions", content=body, headers=kind)
@@ -98,7 +98,7 @@ def test_streamed_calls_arrive_whole_and_no_byte_of_them_as_text(client: openai.
 
 
 @pytest.mark.parametrize("text", ["It rains.", "a < b", "<tool", "<tool_call>\n{"])
-def test_what_is_no_call_is_text_however_it_begins(make: Make, text: str) -> None:
+def test_a_text_that_begins_like_a_call_is_text(make: Make, text: str) -> None:
     """A beginning of a call that never became one is shown where it can be told from a call, streamed or not."""
     app = make(ScriptedEngine(lambda request: text))
     body = {"messages": SAY, "tools": [WEATHER]}
@@ -127,7 +127,7 @@ def test_none_shows_the_model_no_tools(client: openai.OpenAI, engine: ScriptedEn
         ({"top_logprobs": 3}, "top_logprobs"),
     ],
 )
-def test_what_cannot_be_done_together_is_a_400_with_its_parameter(
+def test_contradicting_parameters_are_a_400_with_the_name_of_one(
     make: Make, body: dict[str, object], param: str
 ) -> None:
     engine = ScriptedEngine(lambda request: "x")
@@ -178,7 +178,7 @@ def test_vectors_in_the_client_s_default_form_and_with_usage(make: Make) -> None
 def test_models_that_the_cache_holds_are_listed_from_when_they_are_there(
     make: Make, tmp_path: Path, catalog: Catalog
 ) -> None:
-    """One that is pulled while the service runs answers, so it is listed; `created` is when its file was written."""
+    """A model that is pulled while the service runs is listed. `created` is the time of its file."""
     engine, cache = ScriptedEngine(lambda request: "x"), tmp_path / "cache"
     app = make(engine, cache_dir=cache)
     before = {model["id"] for model in ask(app, "GET", "/v1/models").json()["data"]}

@@ -30,7 +30,7 @@ def url(starter_url: str) -> str:
 
 @pytest.fixture
 def client(url: str) -> Iterator[openai.OpenAI]:
-    """The official client; it does not retry, so that what the service says is seen."""
+    """The official client without retries, so that the tests see each answer."""
     with openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, timeout=300) as it:
         yield it
 
@@ -170,7 +170,7 @@ def test_models_are_listed_with_context_and_digest_and_others_are_unknown(
         assert unknown.value.code == "model_not_found"
 
 
-def test_the_service_stays_ready_and_measures_what_was_asked(url: str, client: openai.OpenAI, name: str) -> None:
+def test_the_service_stays_ready_and_counts_the_requests(url: str, client: openai.OpenAI, name: str) -> None:
     client.chat.completions.create(model=name, messages=SAY, max_tokens=2)
     with httpx.Client(base_url=url) as plain:
         assert plain.get("/readyz").json()["state"] == "ready"

@@ -21,7 +21,7 @@ def test_schemathesis_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-def test_every_route_says_what_its_refusals_look_like(tmp_path: Path) -> None:
+def test_every_route_describes_its_errors(tmp_path: Path) -> None:
     """Problems everywhere, OpenAI's error object under /v1, and no schema that is never sent."""
     document = create_app(settings_for(tmp_path / "state")).openapi()
     assert "HTTPValidationError" not in document["components"]["schemas"]

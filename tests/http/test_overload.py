@@ -74,7 +74,7 @@ def test_slow_bodies_hold_no_place_inside(make: Make) -> None:
 
 
 def test_a_request_without_a_deadline_of_its_own_has_the_servers(make: Make) -> None:
-    """504 in each API's shape; a stream that has begun goes on."""
+    """504 in the shape of each API."""
     engine = Held(first=0)
     with running(server_of(make(engine, request_deadline_s=0.2)), free()) as port:
         url = f"http://127.0.0.1:{port}"

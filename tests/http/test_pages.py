@@ -26,7 +26,7 @@ def url(make: Make) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str) -> Iterator[Page]:
-    """The page, open; what its policy or its script complains of fails the test."""
+    """The open page. An error of its policy or its script fails the test."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
@@ -45,8 +45,8 @@ def page(url: str) -> Iterator[Page]:
 
 
 def test_the_key_is_asked_for_once_and_opens_the_page_and_docs(page: Page, url: str) -> None:
-    """A wrong one is told; nothing is left behind but in this tab's storage: no cookie, so no request that another site
-    causes carries it."""
+    """The page reports a wrong key. The key is in this tab's storage only. Without a cookie no request of another site
+    carries it."""
     page.locator("#login").wait_for()
     assert not page.locator("main").is_visible()
     page.fill("#key", "sameboat_wrong")

@@ -1,4 +1,4 @@
-"""Every parameter is honoured, mapped, taken or refused by its name; nothing is dropped without a word."""
+"""Every parameter is honoured, mapped, ignored or refused by name. None is dropped silently."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_parameter_has_one_place(route: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES[:2])
 def test_explicit_nulls_are_defaults(make: Make, route: str) -> None:
-    """All of them at once: whatever is not required, also what is refused otherwise."""
+    """All optional parameters at once, refused ones included."""
     names = FIELDS[route] | set(parameters.of_route(parameters.REFUSED, route)) - {"messages", "prompt"}
     nulls = dict.fromkeys(names - set(LEAST[route]))
     status, error, engine = said(make, route, **nulls)
@@ -123,7 +123,7 @@ def test_many_unknown_parameters_give_a_short_error(make: Make) -> None:
     assert error["message"].count("Unknown parameter") == parameters.MAX_REPORTED
 
 
-def test_prompts_refuse_what_the_promoted_prompt_decides(make: Make) -> None:
+def test_prompts_refuse_parameters_that_the_promoted_prompt_decides(make: Make) -> None:
     engine = ScriptedEngine(lambda request: "x")
     for name, expected in (("sed", "did you mean 'seed'?"), ("temperature", "The promoted prompt decides it.")):
         response = ask(make(engine), "POST", "/prompts/greet", json={"inputs": {"name": "Ada"}, name: 1})
@@ -196,7 +196,7 @@ def test_another_servers_name_is_the_same_parameter(make: Make) -> None:
 
 
 def test_a_whole_number_may_be_written_with_a_fraction(make: Make) -> None:
-    """As Lua, R and others write all numbers; JSON Schema's integers include them. 16.5 is still refused."""
+    """Lua, R and others write all numbers so, and for JSON Schema they are integers. 16.5 is still refused."""
     sampling = said(make, parameters.CHAT, max_tokens=16.0, seed=42.0, top_k=40.0)[2].asked[0].sampling
     assert (sampling.max_tokens, sampling.seed, sampling.top_k) == (16, 42, 40)
     assert said(make, parameters.CHAT, max_tokens=16.5)[0] == said(make, parameters.CHAT, seed=1e300)[0] == 400
@@ -211,7 +211,7 @@ def test_of_two_limits_the_smaller_one_holds(make: Make) -> None:
 
 
 def test_a_key_of_a_message_that_would_change_the_answer_is_not_dropped(make: Make) -> None:
-    """What clients send back of an answer is let be."""
+    """Clients send back messages of earlier answers. Their further keys are ignored."""
     for more in ({"contnet": "x"}, {"function_call": {"name": "f"}}, {"audio": {"id": "1"}}, {"prefix": True}):
         status, error, _ = said(make, parameters.CHAT, messages=[{**SAY[0], **more}])
         assert (status, error["param"]) == (400, "messages"), more
@@ -223,8 +223,8 @@ def test_the_page_of_parameters_is_current() -> None:
     assert (ROOT / "docs" / "openai-parameters.md").read_text(encoding="utf-8") == page()
 
 
-def test_the_description_takes_what_the_routes_take(make: Make) -> None:
-    """In /openapi.json: null, other servers' names, and neutral values; nothing else."""
+def test_the_description_equals_the_routes(make: Make) -> None:
+    """/openapi.json has null, other servers' names, and neutral values, and nothing else."""
     document = ask(make(ScriptedEngine(lambda request: "x")), "GET", "/openapi.json").json()
     schema = document["components"]["schemas"]["ChatBody"]
     assert schema["additionalProperties"] is False

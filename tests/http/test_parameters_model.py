@@ -93,7 +93,7 @@ CASES = [
 def test_a_parameter_at_its_ends(
     starter_service: httpx.Client, route: str, name: str, good: list[Any], wrong: list[Any]
 ) -> None:
-    """Its ends and null are answered, by the same worker as before; what lies just outside is a 400 that names it."""
+    """Its limits and null are answered by the same worker. Values just outside are a 400 that names it."""
     required = name in ("messages", "prompt", "inputs")
     beside = {} if route == "/prompts/greet" else BESIDE.get(name, {})
     for value in good if required else [*good, None]:

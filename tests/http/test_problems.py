@@ -1,4 +1,4 @@
-"""Every error becomes one status and one shape, and never repeats what was sent."""
+"""Every error has one status and one shape, and never repeats values of the request."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_error_is_a_problem_and_under_v1_an_openai_error(
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_what_nobody_expected_says_nothing_about_itself() -> None:
+def test_an_unexpected_error_tells_no_details() -> None:
     for path in ("/here", "/v1/here"):
         response = ask(raising(ValueError(SECRET)), "GET", path)
         assert response.status_code == 500
@@ -207,7 +207,7 @@ def test_an_unknown_route_is_a_problem_too(make: Make) -> None:
         (("absent",), True, "/absent"),
     ],
 )
-def test_a_pointer_names_a_place_in_what_was_sent(place: tuple[str | int, ...], missing: bool, expected: str) -> None:
+def test_a_pointer_names_a_place_in_the_body(place: tuple[str | int, ...], missing: bool, expected: str) -> None:
     """The alternatives of a union that pydantic tried are no places in the body."""
     body = {"checks": [3, {"js": ""}, {}], "input": [1]}
     assert pointer(problems.place_in_body(body, place, missing=missing)) == expected

@@ -1,4 +1,4 @@
-"""Promoted prompts have routes of their own, typed in the OpenAPI document; drafts have none."""
+"""Promoted prompts have typed operations in the OpenAPI document. Drafts have none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_each_promoted_prompt_is_typed_in_the_openapi_document(make: Make) -> No
 
 
 def test_an_example_comes_from_the_first_case_and_is_in_the_description(make: Make) -> None:
-    """Whoever opens `/docs` or the page can ask at once; a first case that does not fit is no example."""
+    """`/docs` and the page have an example to send. A first case that does not fit the schema is no example."""
     app = make(ScriptedEngine(lambda request: "x"))
     assert ask(app, "GET", "/prompts/greet").json()["example"] == {"name": "Ada"}
     assert ask(app, "GET", "/prompts/person").json()["example"] is None
@@ -151,7 +151,7 @@ def test_a_seed_of_minus_one_is_drawn(make: Make) -> None:
 @pytest.mark.parametrize("name", ["greet.prompt.yml", "cases.jsonl", "lock.json"])
 @pytest.mark.parametrize("text", [None, "", "[", "name: other\n"], ids=["gone", "empty", "broken", "another"])
 def test_a_prompt_whose_files_change_while_serving_is_refused_alone(make: Make, name: str, text: str | None) -> None:
-    """The others are listed and answer; of that one it is said why not."""
+    """The others are listed and answer. The list has the reason for the refused one."""
     app = make(ScriptedEngine(lambda request: '{"first": "Ada", "age": 36}'))
     file = app.state.service.library.folder("greet") / name
 

@@ -37,8 +37,8 @@ def test_a_bucket_is_refilled_evenly_and_holds_no_more_than_its_size() -> None:
     assert bucket.left() == 60
 
 
-def test_a_quota_says_what_is_left_and_for_how_long_to_wait() -> None:
-    """Tokens are known afterwards, so they may fall below zero; then the wait is longer."""
+def test_a_quota_gives_the_rest_and_the_seconds_to_wait() -> None:
+    """Tokens are counted afterwards, so the balance may be negative. Then the wait is longer."""
     clock = Clock()
     quota = Quota(requests=6, tokens=600, clock=clock)
     quota.take("requests", 1)
@@ -78,7 +78,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def test_a_key_that_asked_too_much_is_told_when_to_come_again(make: Make) -> None:
-    """Requests by the key's own limit; another key without limits is not touched, and is told of none."""
+    """The key's own limit of requests. A key without limits is not affected, and gets no headers."""
     held = f"{keys.line('ada', KEY, requests=2)},{keys.line('free', FREE, requests=0, tokens=0)}"
     app = make(ScriptedEngine(lambda request: "Hello."), api_keys=held)
 
@@ -101,7 +101,7 @@ def test_a_key_that_asked_too_much_is_told_when_to_come_again(make: Make) -> Non
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("route", ["/prompts/greet", "/v1/chat/completions"])
 def test_tokens_are_charged_when_they_are_made(make: Make, route: str, stream: bool) -> None:
-    """A streamed answer's too. What is charged is what the answer says that it used."""
+    """Also those of a streamed answer. The charge equals the usage in the answer."""
     app = make(ScriptedEngine(lambda request: "Hello."), api_keys=keys.line("ada", KEY), tokens_per_minute=1000)
     body = HELLO if route.startswith("/prompts") else {"messages": [{"role": "user", "content": "x"}]}
 
@@ -115,11 +115,11 @@ def test_tokens_are_charged_when_they_are_made(make: Make, route: str, stream: b
             return last.headers["x-ratelimit-remaining-tokens"], str(1000 - 2 * total)
 
     left, expected = asyncio.run(asked())
-    assert abs(int(left) - int(expected)) <= 200  # what a slow machine's minute gives back meanwhile
+    assert abs(int(left) - int(expected)) <= 200  # the bucket refills meanwhile on a slow machine
     assert int(left) < 1000
 
 
-def test_who_is_alone_on_loopback_is_not_counted(make: Make) -> None:
+def test_the_only_user_on_loopback_is_not_counted(make: Make) -> None:
     app = make(ScriptedEngine(lambda request: "Hello."), requests_per_minute=1, tokens_per_minute=1)
 
     async def asked() -> list[int]:
@@ -145,7 +145,7 @@ def test_strangers_of_an_open_service_are_counted_by_address(make: Make) -> None
 
 
 def test_guessing_keys_is_slowed_and_shuts_nobody_out(make: Make) -> None:
-    """Many wrong ones from an address are answered 429; the right one, which cannot be guessed, is let in all along."""
+    """Many wrong keys from an address get 429. The right key is always admitted."""
     app = make(ScriptedEngine(lambda request: "Hello."), api_keys=keys.line("ada", KEY))
 
     async def asked() -> tuple[list[int], int, int]:

@@ -27,10 +27,10 @@ def _sockets_are_closed() -> Iterator[None]:
     close_all()
 
 
-def test_what_is_no_http_behind_an_answer_ends_the_connection_and_is_no_error(
+def test_bytes_that_are_no_http_after_an_answer_close_the_connection_without_a_log_line(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A probe answers without its body; what is wrong with that comes when nothing can be answered any more."""
+    """A probe answers before its body arrives. An error in the body comes after the answer."""
     with running(server_of(make(ScriptedEngine(lambda request: "x"))), free()) as port:
         line = connected(port, b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         answer = line.recv(65_536)
@@ -39,10 +39,10 @@ def test_what_is_no_http_behind_an_answer_ends_the_connection_and_is_no_error(
     assert [record.message for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
 
 
-def test_without_a_file_descriptor_left_who_connects_is_dropped_and_told_once(
+def test_without_a_file_descriptor_new_connections_are_dropped_and_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The queue is emptied, one call for each connection; the log has one line a minute."""
+    """Each call of `accept` drops one connection from the queue. The log has one line per minute."""
     (listening,) = listener.listen("127.0.0.1", 0, "KEY")
     with listening:
         listening.listen(16)
@@ -82,8 +82,8 @@ def test_a_port_that_is_taken_is_told_with_its_setting() -> None:
     assert caught.value.key == "SAMEBOAT_PORT"
 
 
-def test_what_a_started_service_holds_is_not_looked_through_again(make: Make) -> None:
-    """A full collection stops everything for as long as it takes; a request with many values begins one."""
+def test_objects_of_the_start_are_exempt_from_garbage_collection(make: Make) -> None:
+    """A full garbage collection blocks the service, and a request with many values can start one."""
     try:
         with running(server_of(make(ScriptedEngine(lambda request: "x"))), free()) as port:
             assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200

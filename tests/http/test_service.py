@@ -1,4 +1,4 @@
-"""What the service is without a model: which errors are whose fault, what ready means, and how it leaves."""
+"""The service without a model: status codes of errors, readiness, version, and shutdown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def every_error(base: type[SameboatError]) -> list[type[SameboatError]]:
 
 
 @pytest.mark.parametrize("error", every_error(SameboatError), ids=lambda error: error.__name__)
-def test_only_what_is_broken_here_is_a_500(error: type[SameboatError]) -> None:
+def test_only_a_fault_of_the_service_is_a_500(error: type[SameboatError]) -> None:
     """A class added to errors.py without a status of its own is found here."""
     status, _ = problems.classify(error.__new__(error))
     broken_here = {"SameboatError", "SettingsError", "EvaluationError", "RequestFailed"}
@@ -77,7 +77,7 @@ def test_ready_tells_the_states_apart_and_alive_does_not_care(make: Make, state:
 def test_an_engines_refusal_is_a_status_with_retry_after(
     make: Make, error: SameboatError, status: int, retry: str | None, stream: bool
 ) -> None:
-    """What fails before the first token is an HTTP status, streamed or not, and says when to come back."""
+    """An error before the first token is an HTTP status with Retry-After, also for a stream."""
     app = make(ScriptedEngine(lambda _: error))
     answer = ask(app, "POST", "/v1/chat/completions", json={**CHAT, "stream": stream})
     assert answer.status_code == status
@@ -86,7 +86,7 @@ def test_an_engines_refusal_is_a_status_with_retry_after(
 
 
 class Leaving(ScriptedEngine):
-    """An engine whose grace lasts until the test lets it end."""
+    """An engine with a grace time that the test ends."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: "x")
@@ -126,7 +126,7 @@ def test_a_service_that_leaves_says_draining_until_its_answers_have_ended(make: 
         await serving
         assert server.should_exit
 
-    # uvicorn raises what it captured again, so that its caller ends by it too; the test's process must not.
+    # uvicorn raises the captured signal again, to end its caller. It must not end the test.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         asyncio.run(story())
@@ -134,7 +134,7 @@ def test_a_service_that_leaves_says_draining_until_its_answers_have_ended(make: 
         signal.signal(signal.SIGTERM, before)
 
 
-def test_version_gives_the_digests_of_what_is_served(make: Make) -> None:
+def test_version_has_the_digests_of_prompts_and_models(make: Make) -> None:
     app = make(ScriptedEngine(lambda request: "x"))
     body = ask(app, "GET", "/version").json()
     library = app.state.service.library

@@ -47,7 +47,7 @@ def test_a_client_that_leaves_while_it_waits_withdraws_its_request(
 
 
 def test_while_nothing_comes_a_comment_does(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first event and between two, in each API; the events and their order are the same."""
+    """Before the first event and between two events, in each API. The events and their order do not change."""
     monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.05)
     monkeypatch.setattr(sse.prefetch_first, "__defaults__", (0.05,))
     for path, body in (PROMPT, CHAT):

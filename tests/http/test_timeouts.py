@@ -38,7 +38,7 @@ def _sockets_are_closed() -> Iterator[None]:
     ],
     ids=["silent", "header", "body", "chunks"],
 )
-def test_who_sends_too_slowly_is_told_and_let_go(sent: bytes, answer: bytes) -> None:
+def test_a_client_that_sends_too_slowly_gets_408_and_is_disconnected(sent: bytes, answer: bytes) -> None:
     """The route, if it is reached, hears that its client is gone."""
     ended: list[str] = []
     with limited_port(QUICK, ended) as port:
@@ -75,7 +75,7 @@ def test_a_body_has_an_end_however_fast_it_comes() -> None:
 
 @pytest.mark.parametrize("sent", [b"1\r\nx\r\n" * 40_000, b"1;" + b"x" * 40 + b"\r\nx\r\n"], ids=["tiny", "extended"])
 def test_others_have_their_turn_however_small_the_chunks_are(sent: bytes) -> None:
-    """A chunk of one byte costs as long as a large one, so what is dealt with at a time is bounded in bytes."""
+    """A chunk of one byte takes as long as a large one, so the bytes of one read are bounded."""
     taken: list[int] = []
 
     class Counting(DeadlineProtocol):
@@ -110,7 +110,7 @@ def test_a_header_of_thousands_of_lines_is_refused_before_it_is_read() -> None:
         assert rest(usual).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_does_not_read_is_reset_and_who_reads_slowly_is_not() -> None:
+def test_a_client_that_does_not_read_is_reset_and_a_slow_reader_is_not() -> None:
     ended: list[str] = []
     with limited_port(ConnectionLimits(stall_s=0.5, stall_bytes=1000, check_s=0.05), ended) as port:
         deaf = socket.socket()
