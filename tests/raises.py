@@ -22,7 +22,7 @@ RULE = ("check", "--preview", "--select", "DOC501", "--exit-zero", "--no-cache",
 # How many are open per room. A number may only fall. The end is an empty table.
 OPEN = {
     "service": 7, "service/builds": 52, "service/cli": 20, "service/engine": 9, "service/evaluation": 18,
-    "service/http": 12, "service/models": 10, "service/prompts": 11,
+    "service/models": 10, "service/prompts": 11,
 }  # fmt: skip
 
 

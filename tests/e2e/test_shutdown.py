@@ -77,7 +77,7 @@ def test_a_client_that_leaves_during_its_prompt_leaves_most_of_it_uncomputed(ser
 
 
 def test_a_service_finishes_running_answers_after_sigterm(alone: Started) -> None:
-    """SIGTERM in the middle of a stream: all tokens and [DONE] arrive, new requests are refused, and it exits with 0."""
+    """SIGTERM in the middle of a stream: all tokens and [DONE] arrive, new requests are refused, exit code 0."""
     with httpx.Client(base_url=alone.url, timeout=60, headers=FRESH) as client:
         whole = client.post(CHAT, json=story(60)).json()["choices"][0]["message"]["content"]
         with client.stream("POST", CHAT, json=story(60, stream=True)) as response:
