@@ -170,7 +170,7 @@ def test_a_secret_that_is_too_short_is_not_searched_for() -> None:
     assert scan({"a": b"a boat in the same sea"}, ["sea", "same", ""]) == []
 
 
-@pytest.mark.parametrize("how", set(SPELLINGS) - {"in two strings", "in two lines", "numbers"})
+@pytest.mark.parametrize("how", sorted(set(SPELLINGS) - {"in two strings", "in two lines", "numbers"}))
 def test_a_spelling_that_stands_whole_is_taken_out(how: str) -> None:
     """Of a page before it is stored, of an exchange before it is kept; afterwards the search finds nothing."""
     clean = redacted(f"use({SPELLINGS[how]});".encode(), [OURS])

@@ -64,7 +64,11 @@ def _routes(app: FastAPI) -> dict[str, set[str]]:
     return {**found, "/": {"GET"}, "/docs": {"GET"}, "/openapi.json": {"GET"}}
 
 
-@pytest.mark.parametrize("wrong", [keys.new(), KEY[:-1], KEY + "x", KEY.upper(), "x" * 100_000, KEYS, "none"])
+@pytest.mark.parametrize(
+    "wrong",
+    [keys.new(), KEY[:-1], KEY + "x", KEY.upper(), "x" * 100_000, KEYS, "none"],
+    ids=["another", "cut", "longer", "upper case", "huge", "the whole line", "a word"],
+)
 def test_a_wrong_key_is_told_and_not_repeated(guarded: FastAPI, wrong: str) -> None:
     answer = ask(guarded, "GET", "/v1/models", headers=bearer(wrong))
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
