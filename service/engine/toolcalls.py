@@ -102,10 +102,9 @@ def _grammar(asked: str, parallel: bool) -> Grammar | None:
     for number, (name, function) in enumerate(functions.items()):
         pointer = f"/tools/{places.index(name)}/function/parameters"
         made = _arguments(function.get("parameters"), pointer, work)
-        prefix = f"f{number}"
-        bodies.append(_renamed(made.lark, prefix))
-        opening = json.dumps(json.dumps(name))
-        names.append(f'"{{" "\\"name\\"" ": " {opening} ", " "\\"arguments\\"" ": " {prefix}_start "}}"')
+        bodies.append(f"arguments{number}: {made.lark.removeprefix('start: ')}")
+        opening = json.dumps(f'{{"name": {json.dumps(name)}, "arguments": ')
+        names.append(f'{opening} arguments{number} "}}"')
         enforced.update(made.enforced)
         after += [f"{item} of {name}" for item in made.checked_after]
     calls = f"call ({json.dumps(chr(10))} call)*" if parallel else "call"
@@ -128,24 +127,6 @@ def _arguments(parameters: Any, pointer: str, work: Work | None = None) -> Gramm
             f"{error.message.rstrip('.')} (in {pointer}).",
             pointer=pointer + (error.key or ""), keyword=error.keyword, remedy=error.remedy,
         ) from None  # fmt: skip
-
-
-def _renamed(lark: str, prefix: str) -> str:
-    """The same grammar with its own names, so that several stand in one text. Literals and expressions stay."""
-    lines = []
-    for line in lark.splitlines():
-        name, body = line.split(": ", 1)
-        terminal = name.isupper()
-        pieces = re.split(r'("(?:[^"\\]|\\.)*"|/(?:[^/\\\[]|\\.|\[(?:[^\]\\]|\\.)*\])*/)', body)
-        pieces[::2] = [
-            re.sub(r"[A-Za-z_][A-Za-z0-9_]*", lambda found: _own(found[0], prefix), piece) for piece in pieces[::2]
-        ]
-        lines.append(f"{_own(name, prefix)}: {''.join(pieces) if not terminal else body}")
-    return "\n".join(lines)
-
-
-def _own(name: str, prefix: str) -> str:
-    return f"{prefix.upper()}_{name}" if name.isupper() else f"{prefix}_{name}"
 
 
 def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tuple[dict[str, Any], ...]]:

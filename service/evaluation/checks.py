@@ -17,7 +17,7 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from service import json_pointer
-from service.engine.schema.grammar import validator_for
+from service.engine.schema.validator import validator_for
 from service.errors import EvaluationError, InputsError
 from service.evaluation import regex
 from service.evaluation.cases import Case

@@ -89,7 +89,7 @@ class Prompt:
     @cached_property
     def grammar(self) -> Grammar | None:
         """What is enforced while decoding."""
-        return compile_schema(self.schema) if self.schema is not None else None
+        return compile_schema(self.schema, strict=True) if self.schema is not None else None
 
     @property
     def coverage(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from service.engine.schema import patterns
-from service.engine.schema.grammar import validator_for
+from service.engine.schema.validator import validator_for
 from service.errors import MAX_LISTED, SchemaUnsupported, did_you_mean
 from service.json_pointer import pointer
 

@@ -115,7 +115,7 @@ def test_parameters_that_cannot_be_enforced_are_refused_with_their_pointer() -> 
     """Fail closed for arguments as for answers."""
     tool = {
         "type": "function",
-        "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"not": {}}}}},
+        "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}},
     }
     with pytest.raises(SchemaUnsupported) as caught:
         toolcalls.grammar([CLOCK, tool], "auto")

@@ -11,8 +11,7 @@ never through `sort_keys`.
 
 from __future__ import annotations
 
-from service.engine.schema.compile import any_json, compile_schema, compiled
-from service.engine.schema.grammar import Grammar
-from service.engine.schema.values import canonical
+from service.engine.schema.gate import any_json, compile_schema, compiled
+from service.engine.schema.grammar import Grammar, canonical
 
 __all__ = ["Grammar", "any_json", "canonical", "compile_schema", "compiled"]

@@ -1,8 +1,8 @@
-"""Whether the options of `oneOf` can match the same value. Only what can be proven counts as disjoint.
+"""Whether the options of `oneOf` can match the same value. Only a proof counts as disjoint.
 
-In: subschemas and the root for references. Out: why they may overlap, naming the first two, or None. Options that are
-told apart by their literals, or by the literals of one property that all of them require, take time in proportion to
-their number; of others at most `MAX_COMPARED` are compared, each with each.
+In: subschemas, and the references of their document. Out: yes or no. Options with literals, or with literals in one
+property that all of them require, take time in proportion to their number. Of others at most `MAX_COMPARED` are
+compared, each with each.
 """
 
 from __future__ import annotations
@@ -10,49 +10,43 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from service import json_pointer
+from service.engine.schema.keywords import TYPES
+from service.engine.schema.references import References
 
 MAX_COMPARED = 64
+MAX_STEPS = 16  # from reference to reference
 
 
-def overlap(options: Sequence[Any], root: Any) -> str | None:
-    """What is wrong with the first pair that is not provably disjoint, as the end of a sentence."""
-    resolved = [_resolve(option, root) for option in options]
-    literals = [_literals(option) if isinstance(option, Mapping) else None for option in resolved]
+def disjoint(options: Sequence[Any], references: References) -> bool:
+    """Whether no value can match two of the options."""
+    resolved = [_resolve(option, references) for option in options]
+    literals = [_literals(option) for option in resolved]
     if all(values is not None for values in literals):
-        pair = _shared(literals)
-        return pair and _told(*pair)
-    if any(_shared(tags) is None for tags in _tags(resolved, root)):
-        return None
-    for right in range(1, len(resolved)):
-        if right >= MAX_COMPARED:
-            return f"has more than {MAX_COMPARED} options, and no property tells them apart"
-        for left in range(right):
-            if not _disjoint(resolved[left], resolved[right], root):
-                return _told(left, right)
-    return None
+        return not _shared(literals)
+    if _tagged(resolved, references):
+        return True
+    if len(resolved) > MAX_COMPARED:
+        return False
+    pairs = ((one, other) for at, one in enumerate(resolved) for other in resolved[:at])
+    return all(_apart(one, other, references) for one, other in pairs)
 
 
-def _told(left: int, right: int) -> str:
-    return f"may match option {left + 1} and option {right + 1} at once"
-
-
-def _resolve(schema: Any, root: Any) -> Any:
-    for _ in range(16):
+def _resolve(schema: Any, references: References) -> Any:
+    for _ in range(MAX_STEPS):
         if not (isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str)):
             return schema
-        try:
-            schema, _ = json_pointer.follow_reference(root, schema["$ref"])
-        except LookupError:
-            return {}
+        found = references.resolve(schema["$ref"])
+        schema = found[0] if found else {}
     return {}
 
 
-def _literals(schema: Mapping[str, Any]) -> list[Any] | None:
+def _literals(schema: Any) -> list[Any] | None:
+    if not isinstance(schema, Mapping):
+        return None
     if "const" in schema:
         return [schema["const"]]
-    found = schema.get("enum")
-    return found if isinstance(found, list) else None
+    values = schema.get("enum")
+    return values if isinstance(values, list) else None
 
 
 def _key(value: Any) -> Hashable:
@@ -64,50 +58,49 @@ def _key(value: Any) -> Hashable:
     return type(value) is bool, value
 
 
-def _shared(literals: Sequence[list[Any] | None]) -> tuple[int, int] | None:
-    """The first two options that share a literal."""
-    owners: dict[Hashable, int] = {}
-    for at, values in enumerate(literals):
-        for key in {_key(value) for value in values or ()}:
-            if key in owners:
-                return owners[key], at
-            owners[key] = at
-    return None
+def _shared(literals: Sequence[list[Any] | None]) -> bool:
+    """Whether two options share a literal."""
+    seen: set[Hashable] = set()
+    for values in literals:
+        keys = {_key(value) for value in values or ()}
+        if keys & seen:
+            return True
+        seen |= keys
+    return False
 
 
-def _required(schema: Any) -> list[str]:
-    return list(schema.get("required", [])) if isinstance(schema, Mapping) and _kinds(schema) == {"object"} else []
+def _required(schema: Any) -> set[str]:
+    names = schema.get("required") if isinstance(schema, Mapping) and _types(schema) == {"object"} else None
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
-def _tags(resolved: Sequence[Any], root: Any) -> list[list[list[Any] | None]]:
-    """For each property that every option requires and gives literals: the literals, option by option."""
-    shared = set(_required(resolved[0])).intersection(*(_required(option) for option in resolved[1:]))
-    found = []
-    for name in sorted(shared)[:MAX_COMPARED]:
-        tags = [_resolve(option.get("properties", {}).get(name), root) for option in resolved]
-        literals = [_literals(tag) if isinstance(tag, Mapping) else None for tag in tags]
-        if all(literals):
-            found.append(literals)
-    return found
+def _property(schema: Any, name: str, references: References) -> Any:
+    properties = schema.get("properties")
+    return _resolve(properties.get(name), references) if isinstance(properties, Mapping) else None
 
 
-def _kinds(schema: Mapping[str, Any]) -> set[str] | None:
-    named = schema.get("type")
-    if named is None:
-        return None
-    kinds = {named} if isinstance(named, str) else set(named)
+def _tagged(resolved: Sequence[Any], references: References) -> bool:
+    """Whether one property that every option requires has other literals in each of them."""
+    names = set.intersection(*(_required(option) for option in resolved)) if resolved else set()
+    for name in sorted(names)[:MAX_COMPARED]:
+        tags = [_literals(_property(option, name, references)) for option in resolved]
+        if all(tags) and not _shared(tags):
+            return True
+    return False
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    named = schema.get("type", list(TYPES))
+    kinds = {named} if isinstance(named, str) else set(named) if isinstance(named, list) else set(TYPES)
     return kinds | {"integer"} if "number" in kinds else kinds
 
 
-def _disjoint(left: Any, right: Any, root: Any) -> bool:
-    if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
-        return False
-    mine, theirs = _literals(left), _literals(right)
-    if mine is not None and theirs is not None:
-        return _shared([mine, theirs]) is None
-    kinds, others = _kinds(left), _kinds(right)
-    if kinds is not None and others is not None and not kinds & others:
+def _apart(one: Any, other: Any, references: References) -> bool:
+    if one is False or other is False:
         return True
-    if kinds == others == {"object"}:
-        return any(_shared(tags) is None for tags in _tags([left, right], root))
-    return False
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return False
+    values = [_literals(one), _literals(other)]
+    if None not in values:
+        return not _shared(values)
+    return not _types(one) & _types(other) or _tagged([one, other], references)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
+from jsonschema import Draft202012Validator
 
-from service.engine.schema import matching, patterns
-from service.engine.schema.formats import checker
+from service.engine.schema.validator import validator_for
 from service.json_pointer import pointer
 
+MAX_PROBLEMS = 5  # of one answer that are told
 JSON_DEPTH = 128  # deeper values are refused before a recursive parser or validator meets them
 
 
@@ -54,55 +54,37 @@ class Grammar:
         Problems name the place and the keyword, never the value.
         """
         try:
-            value = json.loads(text, parse_constant=_not_json)
+            value = json.loads(text, parse_constant=_not_json, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             return None, (f"the answer is not JSON: {_where(error)}",)
         if not _shallow(value):
             return None, (f"the answer is nested deeper than {JSON_DEPTH} levels",)
         if self.schema is None:
             return value, ()
-        found = self._validator.iter_errors(value)
-        problems = [f"{pointer(error.absolute_path) or 'the answer'} breaks {error.validator!r}" for error in found]
-        return value, tuple(problems[:5])
+        errors = islice(self._validator.iter_errors(value), MAX_PROBLEMS)
+        return value, tuple(
+            f"{pointer(error.absolute_path) or 'the answer'} breaks {error.validator!r}" for error in errors
+        )
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
         return validator_for(self.schema)
 
 
-def validator_for(schema: Any, *, formats: bool = True) -> Draft202012Validator:
-    """A validator of this schema with ECMA's reading of patterns, and unless `formats` is False with our formats. It
-    fetches nothing from anywhere."""
-    made: Draft202012Validator = _Validator(schema, format_checker=checker() if formats else None, registry=Registry())
-    return made
-
-
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    """`pattern` as ECMA-262 reads it, and as the grammar does: from the same tree."""
-    if validator.is_type(instance, "string") and not _has(instance, pattern):
-        yield ValidationError("does not match the pattern")
-
-
-def _has(text: str, pattern: str) -> bool:
-    """Whether the text has the pattern; what would take too long to tell counts as no."""
-    try:
-        matcher = _matcher(pattern)
-        matcher.steps = 0
-        return matcher.matches(text)
-    except (matching.TooCostly, RecursionError):
-        return False
-
-
-@lru_cache(maxsize=64)
-def _matcher(pattern: str) -> matching.Matcher:
-    return matching.Matcher(patterns.parse(pattern))
-
-
-_Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+def canonical(value: Any) -> str:
+    """The one text that a grammar of ours accepts for this value, up to its escapes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _not_json(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large for a double")
+    return number
 
 
 def _where(error: Exception) -> str:

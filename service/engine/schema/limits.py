@@ -30,7 +30,7 @@ class Work:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._bytes = self._before = 0
+        self._bytes = 0
 
     def admit(self, schema: Any) -> None:
         """Count what stands in a schema. Raises SchemaUnsupported for the first limit that is passed."""
@@ -73,17 +73,9 @@ class Work:
         if self._counts["subschemas"] > MAX_SUBSCHEMAS:
             raise refuse(where, "schema", f"leads to more than {MAX_SUBSCHEMAS} schemas", "Use fewer $refs.")
 
-    def whole(self, lark: str) -> str:
+    def whole(self, lark: str) -> None:
         """The grammar of one schema. Raises SchemaUnsupported when those of all schemas together are too long."""
-        self._bytes = self._before + len(lark.encode())
-        self._before = self._bytes
-        self.text("", "", "schema")
-        return lark
-
-    def text(self, made: str, where: str, keyword: str) -> str:
-        """A piece of the grammar. Raises SchemaUnsupported when all of them together are too long."""
-        self._bytes += len(made)
+        self._bytes += len(lark.encode())
         if self._bytes > MAX_GRAMMAR_BYTES:
             why = f"brings the grammar to more than {MAX_GRAMMAR_BYTES} bytes, all together"
-            raise refuse(where, keyword, why, "Make the schema smaller.")
-        return made
+            raise refuse("", "schema", why, "Make the schema smaller.")

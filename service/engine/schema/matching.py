@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
+MAX_PAIRS = 20_000  # steps to tell whether two patterns share a text
 MAX_STEPS = 100_000  # less than a second; a plain pattern takes a few, and a counted one a few a character
 
 
@@ -66,20 +67,26 @@ class Matcher:
         self.steps = 0
         self._most = most
         self._kept = 0
-        self._start: State = frozenset([(tree,)])
+        self.start: State = frozenset([(tree,)])
         self._next: dict[tuple[State, str], State] = {}
 
     def matches(self, text: str) -> bool:
         """Whether the whole text matches. Raises TooCostly."""
-        state = self._start
+        state = self.start
         for character in text:
-            following = self._next.get((state, character))
-            if following is None:
-                following = self._follow(state, character)
-            state = following
+            state = self.next(state, character)
             if not state:
                 return False
+        return self.accepts(state)
+
+    def accepts(self, state: State) -> bool:
+        """Whether a text may end in this state."""
         return any(all(_may_be_empty(part) for part in rest) for rest in state)
+
+    def next(self, state: State, character: str) -> State:
+        """The state after one more character. Raises TooCostly."""
+        following = self._next.get((state, character))
+        return self._follow(state, character) if following is None else following
 
     def _follow(self, state: State, character: str) -> State:
         found: set[Rest] = set()
@@ -121,6 +128,41 @@ class Matcher:
 def matches(tree: Tree, text: str) -> bool:
     """Whether the whole text matches. Raises TooCostly."""
     return Matcher(tree).matches(text)
+
+
+def share_a_text(one: Tree, other: Tree) -> bool:
+    """Whether some text may match both. It is yes, too, where telling takes more than `MAX_PAIRS` steps."""
+    left, right = Matcher(one, MAX_PAIRS), Matcher(other, MAX_PAIRS)
+    codes = sorted({code for tree in (one, other) for low, high in _ranges(tree) for code in (low, high + 1)} | {0})
+    characters = [chr(code) for code in codes if code <= 0x10FFFF]
+    pending = [(left.start, right.start)]
+    seen = set(pending)
+    try:
+        while pending:
+            if len(seen) * len(characters) > MAX_PAIRS:
+                return True
+            states = pending.pop()
+            if left.accepts(states[0]) and right.accepts(states[1]):
+                return True
+            for character in characters:
+                pair = (left.next(states[0], character), right.next(states[1], character))
+                if all(pair) and pair not in seen:
+                    seen.add(pair)
+                    pending.append(pair)
+    except TooCostly:
+        return True
+    return False
+
+
+def _ranges(tree: Tree) -> Iterator[tuple[int, int]]:
+    match tree:
+        case Chars(ranges):
+            yield from ranges
+        case Series(parts) | Choice(parts):
+            for part in parts:
+                yield from _ranges(part)
+        case Times(part):
+            yield from _ranges(part)
 
 
 @lru_cache(maxsize=4096)

@@ -1,19 +1,17 @@
-"""ECMA-262 patterns, the subset that JSON Schema recommends: read once, for the grammar and for the check afterwards.
+"""ECMA-262 patterns, as JSON Schema uses them: read once, for the grammar and for the check afterwards.
 
-In: a pattern. Out: a tree for `matching`, and from it an expression of Rust's regex crate that matches the string's
-JSON text, quotes included: a quote, a backslash and control characters stand escaped there, so every atom is rewritten.
-What is outside the subset is refused: look-around, back-references, named groups, word boundaries, lazy quantifiers,
-Unicode properties.
+In: a pattern. Out: a tree for `matching`, and from the tree an expression of Rust's regex crate for the whole text.
+Refused: look-around, back-references, word boundaries, Unicode properties, and anchors in the middle of a pattern.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from service.engine.schema.keywords import refuse
 from service.engine.schema.matching import Chars, Choice, Series, Times, Tree
-from service.engine.schema.strings import ESCAPES
 
 TOP = 0x10FFFF
 Ranges = list[tuple[int, int]]
@@ -24,20 +22,25 @@ _SPACE: Ranges = [(9, 13), (32, 32), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x
 _LINE_ENDS: Ranges = [(10, 10), (13, 13), (0x2028, 0x2029)]
 _CONTROL = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "0": 0}
 _QUANTIFIER = re.compile(r"[*+?]|\{(\d+)(,(\d*))?\}")
+_BRACED = re.compile(r"u\{(0*10[0-9a-fA-F]{4}|0*[0-9a-fA-F]{1,5})\}")
+_NAMED = re.compile(r"\?(?::|<[A-Za-z_$][A-Za-z0-9_$]*>)")
 MAX_REPEAT = 1000
 MAX_GROUPS = 50  # that stand one in the other
-SURROGATES: Ranges = [(0xD800, 0xDFFF)]
 ANYTHING = Times(Chars(((0, TOP),)), 0, None, "*")
 
 
-def literal(text: str) -> str:
-    """An expression for exactly this text, as `json.dumps(ensure_ascii=False)` writes it, without quotes."""
-    return "".join(_atom([(ord(character), ord(character))]) for character in text)
+def translate(pattern: object, pointer: str = "") -> str:
+    """The anchored expression of Rust's regex crate for the whole text.
+
+    Raises:
+        SchemaUnsupported: if the pattern is outside the subset.
+    """
+    return written(parse(pattern, pointer))
 
 
-def translate(pattern: object, pointer: str) -> str:
-    """The expression for a whole JSON string, with its quotes. Raises SchemaUnsupported."""
-    return f'"{_written(parse(pattern, pointer))}"'
+def written(tree: Tree) -> str:
+    """A tree as an anchored expression of Rust's regex crate."""
+    return f"^(?:{_written(tree)})$"
 
 
 def parse(pattern: object, pointer: str = "") -> Tree:
@@ -48,16 +51,20 @@ def parse(pattern: object, pointer: str = "") -> Tree:
 
 
 def _written(tree: Tree) -> str:
-    """The tree as Rust's regex crate reads it."""
     match tree:
         case Chars(ranges):
-            return _atom(list(ranges))
+            return _class(ranges)
         case Series(parts):
             return "".join(_written(part) for part in parts)
         case Choice(options):
             return f"(?:{'|'.join(_written(option) for option in options)})"
         case Times(part, _, _, sign):
-            return (_written(part) if tree is ANYTHING else f"(?:{_written(part)})") + sign
+            return ("(?s:.)" if tree is ANYTHING else f"(?:{_written(part)})") + sign
+
+
+def any_of(texts: Iterable[str]) -> str:
+    """The expression for exactly these texts."""
+    return f"^(?:{'|'.join(''.join(_class(((ord(char), ord(char)),)) for char in text) for text in texts)})$"
 
 
 def complement(ranges: Ranges) -> Ranges:
@@ -70,36 +77,19 @@ def complement(ranges: Ranges) -> Ranges:
     return [*found, (at, TOP)] if at <= TOP else found
 
 
-def _atom(ranges: Ranges) -> str:
-    return _atom_of(tuple(ranges))
-
-
 @lru_cache(maxsize=1024)
-def _atom_of(ranges: tuple[tuple[int, int], ...]) -> str:
-    """One character of these, as it stands in JSON text."""
-    plain, escaped = [], []
+def _class(ranges: tuple[tuple[int, int], ...]) -> str:
+    """One character of these. Half of a surrogate pair is no character there."""
+    texts = []
     for low, high in sorted(ranges):
-        for code in range(low, min(high, 0x5C) + 1):
-            if code in ESCAPES:
-                escaped.append("\\\\" + ("\\\\" if code == 0x5C else ESCAPES[code]))
-            elif code < 0x20:
-                escaped.append(f"\\\\u{code:04x}")
-        for start, end in _without(low, high):
-            plain.append(_char(start) if start == end else f"{_char(start)}-{_char(end)}")
-    options = ([f"[{''.join(plain)}]"] if plain else []) + escaped
-    if not options:
-        return "[^\\x00-\\x{10ffff}]"  # no character at all
-    return options[0] if len(options) == 1 else f"(?:{'|'.join(options)})"
+        for start, end in ((low, min(high, 0xD7FF)), (max(low, 0xE000), high)):
+            if start <= end:
+                texts.append(_char(start) if start == end else f"{_char(start)}-{_char(end)}")
+    return f"[{''.join(texts)}]" if texts else "[^\\x00-\\x{10ffff}]"  # the latter: no character at all
 
 
 def _chars(ranges: Ranges) -> Chars:
     return Chars(tuple(ranges))
-
-
-def _without(low: int, high: int) -> Ranges:
-    """The range without what JSON has to escape and without surrogates."""
-    cut = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), *SURROGATES]
-    return [(max(low, a), min(high, b)) for a, b in complement(cut) if max(low, a) <= min(high, b)]
 
 
 def _char(code: int) -> str:
@@ -116,6 +106,7 @@ class _Parser:
 
     def __init__(self, pattern: str, pointer: str) -> None:
         self.pattern, self.pointer, self.at, self.depth = pattern, pointer, 0, 0
+        self.closing: dict[int, int] | None = None
 
     def refuse(self, why: str) -> Exception:
         return refuse(self.pointer, "pattern", f"{why} (character {self.at + 1})", "Use a simpler pattern.")
@@ -139,11 +130,14 @@ class _Parser:
 
     def branch(self, *, top: bool) -> Series:
         start = end = not top
+        if top and self.peek() == "(" and self.stands_alone():
+            self.at += 1
+            return Series((self.group(top=True),))
         if top and self.peek() == "^":
             start, self.at = True, self.at + 1
         parts: list[Tree] = []
         while self.peek() not in ("", "|", ")"):
-            if self.peek() == "$" and top and self.pattern[self.at + 1 : self.at + 2] in ("", "|"):
+            if self.peek() == "$" and top and self.pattern[self.at + 1 : self.at + 2] in ("", "|", ")"):
                 end, self.at = True, self.at + 1
                 break
             parts.append(self.quantified())
@@ -155,8 +149,10 @@ class _Parser:
         if found is None:
             return atom
         self.at = found.end()
-        if self.peek() in ("?", "+", "*"):
-            raise self.refuse("has a lazy or doubled quantifier")
+        if self.peek() == "?":
+            self.at += 1  # a lazy quantifier takes the same texts
+        if self.peek() in ("+", "*", "?"):
+            raise self.refuse("has a doubled quantifier")
         limits = [int(number) for number in (found[1], found[3]) if number]
         if any(limit > MAX_REPEAT for limit in limits) or (len(limits) == 2 and limits[0] > limits[1]):
             raise self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
@@ -175,19 +171,45 @@ class _Parser:
             return _DOT
         if character == "\\":
             return _chars(self.escape())
-        if character in "^$*+?{}":
+        if character in "^$*+?":
             raise self.refuse(f"has {character!r} where it is not supported")
         return _chars([(ord(character), ord(character))])
 
-    def group(self) -> Tree:
+    def stands_alone(self) -> bool:
+        """Whether the group that begins here is a whole branch, so that anchors may stand in it."""
+        return self.pattern[self.ends().get(self.at, -1) + 1 :][:1] in ("", "|", ")") and self.at in self.ends()
+
+    def ends(self) -> dict[int, int]:
+        """Where each group ends, by where it begins."""
+        if self.closing is None:
+            self.closing = {}
+            opened: list[int] = []
+            in_class, skip = False, False
+            for at, character in enumerate(self.pattern):
+                if skip:
+                    skip = False
+                elif character == "\\":
+                    skip = True
+                elif in_class:
+                    in_class = character != "]"
+                elif character == "[":
+                    in_class = True
+                elif character == "(":
+                    opened.append(at)
+                elif character == ")" and opened:
+                    self.closing[opened.pop()] = at
+        return self.closing
+
+    def group(self, *, top: bool = False) -> Tree:
         if self.peek() == "?":
-            if self.pattern[self.at : self.at + 2] != "?:":
-                raise self.refuse("has a look-around or a named group")
-            self.at += 2
+            opening = _NAMED.match(self.pattern, self.at)
+            if opening is None:
+                raise self.refuse("has a look-around or a flag")
+            self.at = opening.end()
         self.depth += 1
         if self.depth > MAX_GROUPS:
             raise self.refuse(f"has groups nested deeper than {MAX_GROUPS}")
-        found = self.options(top=False)
+        found = self.options(top=top)
         self.depth -= 1
         if self.peek() != ")":
             raise self.refuse("has an unmatched parenthesis")
@@ -203,6 +225,9 @@ class _Parser:
             return _NEGATED[character.lower()]
         if character in _CONTROL and not (character == "0" and self.peek().isdigit()):
             return [(_CONTROL[character], _CONTROL[character])]
+        if braced := _BRACED.match(self.pattern, self.at - 1):
+            self.at = braced.end()
+            return [(int(braced[1], 16), int(braced[1], 16))]
         for letter, digits in (("x", 2), ("u", 4)):
             if character == letter:
                 text = self.pattern[self.at : self.at + digits]
@@ -225,9 +250,12 @@ class _Parser:
             if self.peek() == "-" and self.pattern[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
                 high = self.member()
-                if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or low[0][0] > high[0][0]:
-                    raise self.refuse("has a broken range")
-                low = [(low[0][0], high[0][1])]
+                if len(low) == len(high) == 1 and low[0][0] == low[0][1] and high[0][0] == high[0][1]:
+                    if low[0][0] > high[0][0]:
+                        raise self.refuse("has a broken range")
+                    low = [(low[0][0], high[0][1])]
+                else:  # beside a class such as \w the hyphen is a character (ECMA-262, Annex B.1.2)
+                    low = [*low, (0x2D, 0x2D), *high]
             found += low
         self.at += 1
         return complement(found) if negated else found

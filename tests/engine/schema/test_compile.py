@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from referencing.exceptions import Unresolvable
 
 from service.engine.schema import any_json, canonical, compile_schema, matching, patterns
-from service.engine.schema.grammar import validator_for
 from service.engine.schema.keywords import ANNOTATIONS, CONSTRAINTS, TYPES
+from service.engine.schema.validator import validator_for
 from service.errors import SchemaUnsupported
 from tests.engine.schema.byte_tokens import accepts, forced, matcher, walk
 
@@ -39,7 +38,7 @@ SHAPES = {
         (
             OBJECT,
             ['{"a": 1}', '{"a": 1, "b": "x"}'],
-            ['{"b": "x", "a": 1}', '{"a":1}', '{"a": 1, "c": 2}', '{"a": 1.0}', "{}"],
+            ['{"b": "x", "a": 1}', '{"a":1}', '{"a": 1, "b": 2}', '{"a": 1.0}', "{}"],
         ),
         ({**OBJECT, "required": []}, ["{}", '{"b": ""}', '{"a": 0, "b": ""}'], ['{"a": 0,}', '{, "b": ""}']),
         (
@@ -71,7 +70,7 @@ SHAPES = {
         ({"type": ["string", "null"], "maxLength": 2}, ['"ab"', "null", '"\\n\\u00e9"'], ['"abc"', "1"]),
         (
             {"enum": ["a", "ab", 1, 12, None, [1, 2], {"k": [1]}, "é\n\x7f"]},
-            ['"a"', '"ab"', "1", "12", "[1, 2]", '{"k": [1]}', '"é\\n\x7f"'],
+            ['"a"', '"ab"', "1", "12", "[1, 2]", '{"k": [1]}', '"é\\n\\u007f"'],
             ['"b"', "2", "[1]"],
         ),
         (
@@ -83,7 +82,7 @@ SHAPES = {
         (
             {"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]},
             ["1", "1.5", '"x"', "1e-07", "1e+300"],
-            ["01", "+1", ".5", "1.", "NaN", "1e999"],
+            ["01", "+1", ".5", "1.", "NaN"],
         ),
         (TREE, ['{"v": 1, "kids": []}', '{"v": 1, "kids": [{"v": 2, "kids": []}]}'], ['{"v": 1}']),
         (SHAPES, ['{"kind": "circle", "n": 1}', '{"kind": "square", "n": 1}'], ['{"kind": "line", "n": 1}']),
@@ -137,13 +136,6 @@ def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
 @pytest.mark.parametrize(
     ("schema", "pointer", "keyword"),
     [
-        ({"type": "object", "properties": {"a": {"not": {}}}}, "/properties/a", "not"),
-        ({"type": "string", "maxlength": 3}, "", "maxlength"),
-        ({"type": "array", "contains": {"type": "null"}}, "", "contains"),
-        ({"type": "object", "patternProperties": {"^a": {}}}, "", "patternProperties"),
-        ({"oneOf": [{"type": "string"}, {"type": "string", "maxLength": 3}]}, "", "oneOf"),
-        ({"oneOf": [{"properties": {"a": {}}}, {"type": "string"}]}, "", "oneOf"),
-        ({"allOf": [{"type": "string"}, {"maxLength": 3}]}, "", "allOf"),
         ({"$ref": "https://example.org/schema"}, "", "$ref"),
         ({"$ref": "#/$defs/none"}, "", "$ref"),
         ({"$ref": "#"}, "", "$ref"),
@@ -151,15 +143,18 @@ def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
         ({"type": "string", "pattern": "(?=a)"}, "", "pattern"),
         ({"type": "string", "pattern": r"(a)\1"}, "", "pattern"),
         ({"type": "string", "pattern": "a^"}, "", "pattern"),
-        ({"type": "string", "format": "semver"}, "", "format"),
         ({"type": "integer", "minimum": 3, "maximum": 2}, "", "maximum"),
         ({"type": "integer", "exclusiveMinimum": 0.5, "exclusiveMaximum": 1}, "", "maximum"),
         ({"type": "text"}, "", "type"),
         ({"type": "string", "minLength": -1}, "", "minLength"),
         ({"enum": []}, "", "enum"),
         ({"type": "string", "enum": [1]}, "", "enum"),
-        ({"type": "object", "properties": {}, "required": ["a"]}, "", "required"),
-        ({"anyOf": [{"type": "string"}], "minLength": 3}, "", "minLength"),
+        ({"type": "string", "minLength": 5, "maxLength": 4}, "", "maxLength"),
+        (
+            {"type": "object", "properties": {"a": {"enum": [1], "type": "string"}}, "required": ["a"]},
+            "/properties/a",
+            "enum",
+        ),
         ({"type": "array", "items": False, "minItems": 1}, "", "items"),
         (False, "", "false"),
         ({"const": float("nan")}, "", "schema"),
@@ -180,7 +175,7 @@ def test_refused(schema: Any, pointer: str, keyword: str) -> None:
         ({"enum": ["a"], "minLength": "x"}, "minLength"),
         ({"enum": ["a"], "pattern": "("}, "pattern"),
         ({"enum": [1], "multipleOf": 0}, "multipleOf"),
-        ({"enum": [{"a": 1}], "properties": {"a": {"$ref": "http://127.0.0.1:1/x"}}}, "properties"),
+        ({"enum": [{"a": 1}], "properties": {"a": {"$ref": "http://127.0.0.1:1/x"}}}, "$ref"),
         ({"const": "a", "enum": 1}, "enum"),
         ({"oneOf": [{"type": 5}, {"type": "string"}]}, "type"),
         ({"oneOf": [{"type": "object", "required": 5}, OBJECT]}, "required"),
@@ -202,7 +197,7 @@ def test_what_is_no_schema_is_refused(schema: Any, keyword: str) -> None:
 ODD: list[Any] = [None, True, 0, -1, 1.5, 10**400, "string", "(", [], {}, [1], [{}], ["a"], {"a": 1}, [{"type": 5}]]
 
 
-@pytest.mark.parametrize("keyword", sorted(CONSTRAINTS | ANNOTATIONS))
+@pytest.mark.parametrize("keyword", sorted({*CONSTRAINTS, *ANNOTATIONS}))
 def test_any_value_of_any_keyword_is_refused_or_harmless(keyword: str) -> None:
     """Alone, beside a type, beside values, inside others: nothing but a refusal comes out, then or at the check."""
     beside: list[dict[str, Any]] = [{}, *({"type": kind} for kind in TYPES), {"enum": ["a", 1, {"a": 1}, [1]]}]
@@ -221,8 +216,7 @@ def test_any_value_of_any_keyword_is_refused_or_harmless(keyword: str) -> None:
 
 def test_a_reference_to_elsewhere_is_never_fetched() -> None:
     """A validator that came across one would ask a server of the caller's choice."""
-    with pytest.raises(Unresolvable):
-        validator_for({"$ref": "http://127.0.0.1:1/x"}).is_valid(1)
+    assert not validator_for({"$ref": "http://127.0.0.1:1/x"}).is_valid(1)
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "^(?:(a+)+c|a+)!?$", "(a*)*b", "^(a{0,1000}){0,1000}b$"])
@@ -246,24 +240,29 @@ def test_what_would_take_too_long_to_check_is_not_passed() -> None:
 def test_a_misspelt_keyword_names_the_nearest() -> None:
     """The remedy of an unknown keyword is the known one that it resembles."""
     with pytest.raises(SchemaUnsupported, match="Did you mean 'maxLength'"):
-        compile_schema({"type": "string", "maxlength": 3})
+        compile_schema({"type": "string", "maxlength": 3}, strict=True)
+    assert accepts(compile_schema({"type": "string", "maxlength": 3}).lark, '"four"')
 
 
 @pytest.mark.parametrize(
     ("schema", "named", "wrong"),
     [
         ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "uniqueItems at /", "[1, 1]"),
-        ({"type": "integer", "multipleOf": 5}, "multipleOf at /", "7"),
+        (
+            {"type": "object", "unevaluatedProperties": False, "allOf": [OBJECT]},
+            "unevaluatedProperties at /",
+            '{"a": 1, "c": 1}',
+        ),
+        ({"type": "array", "contains": {"const": 1}}, "contains at /", "[2]"),
         ({"type": "string", "format": "date"}, "format at /", '"2026-02-31"'),
-        ({"type": "string", "format": "email"}, "format at /", '"nobody"'),
-        ({**OBJECT, "additionalProperties": False, "minProperties": 2}, "minProperties at /", '{"a": 1}'),
+        ({**OBJECT, "minProperties": 2}, "minProperties at /", '{"a": 1}'),
         ({"type": "string", "maxLength": 5000}, "maxLength at /", json.dumps("x" * 5001)),
     ],
 )
 def test_checked_after(schema: Any, named: str, wrong: str) -> None:
     """What the grammar lets through is named in `checked_after`, and the check finds it."""
     grammar = compile_schema(schema)
-    assert grammar.checked_after == (named,)
+    assert named in grammar.checked_after
     assert named in grammar.coverage
     assert accepts(grammar.lark, wrong)
     assert grammar.check(wrong)[1]
@@ -308,7 +307,7 @@ def test_the_grammar_grows_with_the_schema_and_not_faster() -> None:
     with pytest.raises(SchemaUnsupported, match="nested deeper"):
         compile_schema(schema)
     with pytest.raises(SchemaUnsupported, match="bytes"):
-        compile_schema({"type": "string", "pattern": "\\S" * 2_000})
+        compile_schema({"type": "string", "pattern": "\\S" * 4_000})
 
 
 def test_any_json_is_an_object_of_anything() -> None:

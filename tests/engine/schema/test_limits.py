@@ -73,20 +73,17 @@ def test_four_times_as_much_takes_about_four_times_the_work(schema: Callable[[in
         ({"oneOf": [{"const": number} for number in range(1901)]}, "'oneOf' at the root .* 1900 alternatives"),
         ({"enum": list(range(100_000))}, "'enum' at the root .* 1900 alternatives"),
         (optional(2001), "'properties' at the root .* 2000 properties"),
-        (optional(501), "more than 500 optional"),
-        (optional(451, more=True), "more than 450 optional"),
         ({"items": {"pattern": "a" * 8193}}, "'pattern' at /items .* 8192 characters"),
-        ({"properties": {"a": {"pattern": r"\S" * 3000}}}, "'pattern' at /properties/a .* 400000 bytes"),
+        ({"properties": {"a": {"pattern": r"\S" * 4000}}}, "400000 bytes"),
         ({"pattern": "(" * 300 + "a" + ")" * 300}, "groups nested deeper than 50"),
         ({"description": "x" * 200_001}, "200000 characters"),
         ({"const": [0] * 20_001}, "20000 values"),
         (reduce(lambda inner, _: {"items": inner}, range(900), {}), "nested deeper than 128"),
-        ({"oneOf": [{"type": "object", "properties": {f"p{n}": {"const": 1}}} for n in range(65)]}, "may match"),
+        ({"allOf": [{"anyOf": [{"minLength": n} for n in range(9)]}] * 9}, "combines too many alternatives"),
         (
             {"enum": ["ab" * 2000 + str(number) for number in range(20)], "pattern": "^(a|b)*a(a|b){500}$"},
             "takes too long to compare",
         ),
-        ({"x" * 100_000: 1}, "is not known"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -98,13 +95,12 @@ def test_too_much_is_refused_with_its_place_and_limit(schema: Schema, why: str) 
     assert len(caught.value.key) < 1100
 
 
-def test_a_target_that_is_named_in_several_ways_counts_each_time() -> None:
+def test_a_target_that_is_named_in_several_ways_is_compiled_once() -> None:
+    """Work and text grow with what stands in the schema, and not with the ways to name a part of it."""
     values = {f"p{number}": {"type": "null"} for number in range(1500)}
     target = {"type": "object", "properties": values, "required": list(values)}
-    names = ["a~0b~0c", "a~b~0c", "a~b~c"]
-    schema = {"$defs": {"a~b~c": target}, "anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
-    with pytest.raises(SchemaUnsupported, match="4000 schemas"):
-        compile_schema(schema)
+    schema = {"$defs": {"a~b": target}, "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("a~0b", "a~b", "%61~b")]}
+    assert compile_schema(schema).lark.count('"p7"') == 2  # in `properties` and in `required`
 
 
 @pytest.mark.parametrize("more", [False, True])
@@ -125,11 +121,11 @@ def test_any_number_of_places_that_may_stay_empty_is_enforced(count: int) -> Non
 
 def test_tools_share_one_limit() -> None:
     def tool(number: int) -> Schema:
-        parameters = {"type": "object", "properties": {"a": {"pattern": r"\S" * 900 + str(number)}}}
+        parameters = {"type": "object", "properties": {"a": {"pattern": r"\S" * 1800 + str(number)}}}
         return {"type": "function", "function": {"name": f"f{number}", "parameters": parameters}}
 
     assert toolcalls.grammar([tool(0)]) is not None
-    with pytest.raises(SchemaUnsupported, match=r"400000 bytes.*/tools/1/function/parameters"):
+    with pytest.raises(SchemaUnsupported, match=r"400000 bytes.*/tools/[0-9]/function/parameters"):
         toolcalls.grammar([tool(number) for number in range(100)])
     with pytest.raises(Exception, match="128 tools"):
         toolcalls.grammar([tool(number) for number in range(129)])
