@@ -105,8 +105,11 @@ class _Gate(TypeKeywords):
         if not is_finite(start, rules):
             if self.impossible:
                 raise self.impossible[0]
-            at = next((path for path, (name, _) in self.rules.items() if not is_finite(rules[name], rules)), ())
-            raise refuse(pointer_of(at), "$ref", "needs itself again without end", "Make one property optional.")
+            endless = next((path for path, (name, _) in self.rules.items() if not is_finite(rules[name], rules)), None)
+            if endless is None:
+                raise refuse("", "schema", "allows no value at all")
+            why = "needs itself again without end"
+            raise refuse(pointer_of(endless), "$ref", why, "Make one property optional.")
         merges = Merges(rules, self.dropped, self.share_names, self.matches_name)
         merges.mend(start, None)
         for name, rule in rules.items():
@@ -237,6 +240,8 @@ class _Gate(TypeKeywords):
         if not is_schema(target):
             raise refuse(pointer_of(path), "not", "is not a schema (an object, true or false)")
         plain = self.rewritten("not", negated(target, inexact), path, depth)
+        if plain is False:
+            self.impossible.append(impossible(pointer_of(path), "not", "refuses every value"))
         if inexact.noted:
             self.later("not", path)
         return plain
