@@ -119,7 +119,7 @@ def _arguments(parameters: Any, pointer: str, work: Work | None = None) -> Gramm
     """The grammar of one function's arguments, which are an object; `work` counts those of all functions together."""
     schema = {"type": "object", "properties": {}, "additionalProperties": False} if parameters is None else parameters
     if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
-        raise refuse(pointer, "type", "of a function's parameters must be object")
+        refuse(pointer, "type", "of a function's parameters must be object")
     try:
         return compile_schema({"type": "object", **schema} if "$ref" not in schema else schema, work)
     except SchemaUnsupported as error:

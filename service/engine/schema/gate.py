@@ -35,7 +35,7 @@ from service.engine.schema.limits import Work
 from service.engine.schema.matching import Matcher, TooCostly
 from service.engine.schema.merging import Merges, cost
 from service.engine.schema.negation import Inexact, conditional, exactly_one, negated
-from service.engine.schema.of_types import Impossible, Schema, TypeKeywords, impossible
+from service.engine.schema.of_types import Impossible, Schema, TypeKeywords, impossible, refuse_impossible
 from service.engine.schema.references import Path, References
 from service.engine.schema.validator import validator_for
 from service.errors import SchemaUnsupported
@@ -70,15 +70,15 @@ def compile_schema(schema: Mapping[str, Any] | bool, work: Work | None = None, *
     try:
         json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
-        raise refuse("", "schema", "is not plain JSON (text, finite numbers, lists, mappings)") from None
+        refuse("", "schema", "is not plain JSON (text, finite numbers, lists, mappings)")
     try:
         grammar, price = _Gate(schema, work, strict=strict).grammar()
         if price > MAX_EXACT_COST:
             grammar, price = _Gate(schema, work, strict=strict, exact=False).grammar()
     except RecursionError:
-        raise refuse("", "schema", "leads from reference to reference too often", "Write them in place.") from None
+        refuse("", "schema", "leads from reference to reference too often", "Write them in place.")
     if price > MAX_COST:
-        raise refuse("", "schema", "combines too many alternatives", "Use fewer anyOf inside allOf.")
+        refuse("", "schema", "combines too many alternatives", "Use fewer anyOf inside allOf.")
     work.whole(grammar.lark)
     return grammar
 
@@ -107,9 +107,9 @@ class _Gate(TypeKeywords):
                 raise self.impossible[0]
             endless = next((path for path, (name, _) in self.rules.items() if not is_finite(rules[name], rules)), None)
             if endless is None:
-                raise refuse("", "schema", "allows no value at all")
+                refuse("", "schema", "allows no value at all")
             why = "needs itself again without end"
-            raise refuse(pointer_of(endless), "$ref", why, "Make one property optional.")
+            refuse(pointer_of(endless), "$ref", why, "Make one property optional.")
         merges = Merges(rules, self.dropped, self.share_names, self.matches_name)
         merges.mend(start, None)
         for name, rule in rules.items():
@@ -143,15 +143,13 @@ class _Gate(TypeKeywords):
         pointer = pointer_of(path)
         self.work.subschema(pointer)
         if depth > MAX_DEPTH:
-            raise refuse(
-                pointer, "schema", f"is nested deeper than {MAX_DEPTH} levels", "Use $ref, or make it flatter."
-            )
+            refuse(pointer, "schema", f"is nested deeper than {MAX_DEPTH} levels", "Use $ref, or make it flatter.")
         if isinstance(schema, bool):
             if not schema and not path:
-                raise refuse(pointer, "false", "allows no value at all", "Remove it.")
+                refuse(pointer, "false", "allows no value at all", "Remove it.")
             return schema
         if not isinstance(schema, Mapping):
-            raise refuse(pointer, str(path[-1]) if path else "schema", "is not a schema (an object, true or false)")
+            refuse(pointer, str(path[-1]) if path else "schema", "is not a schema (an object, true or false)")
         check_keywords(schema, pointer, strict=self.strict)
         words = {word: schema[word] for word in schema if word in CONSTRAINTS}
         if "$ref" in words and self.old_references:
@@ -238,7 +236,7 @@ class _Gate(TypeKeywords):
                 target = self.target(target["$ref"], at)[0]
                 return self.rewritten("not", {"not": target}, path, depth)
         if not is_schema(target):
-            raise refuse(pointer_of(path), "not", "is not a schema (an object, true or false)")
+            refuse(pointer_of(path), "not", "is not a schema (an object, true or false)")
         plain = self.rewritten("not", negated(target, inexact), path, depth)
         if plain is False:
             self.impossible.append(impossible(pointer_of(path), "not", "refuses every value"))
@@ -262,7 +260,7 @@ class _Gate(TypeKeywords):
         found = self.references.resolve(reference)
         if found is None:
             why = "points to nothing in this schema" if reference.startswith("#") else "must point into this schema"
-            raise refuse(pointer_of(path), "$ref", why, "Use #/$defs/NAME.")
+            refuse(pointer_of(path), "$ref", why, "Use #/$defs/NAME.")
         return found
 
     def reference(self, words: Mapping[str, Any], path: Path, plain: dict[str, Any], more: list[Schema]) -> None:
@@ -292,7 +290,7 @@ class _Gate(TypeKeywords):
         if pattern is not None:
             allowed = self.matching(pattern, allowed, pointer)
         if not allowed:
-            raise impossible(pointer, word, "allows no value together with the keywords beside it")
+            refuse_impossible(pointer, word, "allows no value together with the keywords beside it")
         plain.pop("type", None)
         plain["enum"] = allowed
 
@@ -303,7 +301,7 @@ class _Gate(TypeKeywords):
             return [value for value in values if not isinstance(value, str) or matcher.matches(value)]
         except TooCostly:
             why = "takes too long to compare with the values beside it"
-            raise refuse(pointer, "pattern", why, "List only values that match, and leave it out.") from None
+            refuse(pointer, "pattern", why, "List only values that match, and leave it out.")
 
     def of_types(
         self, words: Mapping[str, Any], kinds: tuple[str, ...], path: Path, depth: int, plain: dict[str, Any],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from service.errors import MAX_NAME, SchemaUnsupported, did_you_mean, short_name
 
@@ -130,13 +130,22 @@ REFUSED = {
 }
 
 
-def refuse(pointer: str, keyword: str, why: str, remedy: str | None = None) -> SchemaUnsupported:
+def refusal(pointer: str, keyword: str, why: str, remedy: str | None = None) -> SchemaUnsupported:
     """The error for a keyword: its place, the reason and a remedy."""
     place = f"at {pointer}" if pointer else "at the root"
     return SchemaUnsupported(
         f"The schema cannot be enforced: {short_name(keyword)} {place} {why}.",
         pointer=pointer, keyword=keyword[:MAX_NAME], remedy=remedy,
     )  # fmt: skip
+
+
+def refuse(pointer: str, keyword: str, why: str, remedy: str | None = None) -> NoReturn:
+    """Refuse a schema for a keyword.
+
+    Raises:
+        SchemaUnsupported: always.
+    """
+    raise refusal(pointer, keyword, why, remedy) from None
 
 
 def check_keywords(schema: Mapping[str, Any], pointer: str, *, strict: bool) -> None:
@@ -150,15 +159,15 @@ def check_keywords(schema: Mapping[str, Any], pointer: str, *, strict: bool) -> 
         if keyword in CONSTRAINTS:
             why, has_form = CONSTRAINTS[keyword]
             if not has_form(value) or (_number(value) and not math.isfinite(_double(value))):
-                raise refuse(pointer, keyword, why or "is too large")
+                refuse(pointer, keyword, why or "is too large")
         elif keyword in REFUSED:
-            raise refuse(pointer, keyword, "is not supported", REFUSED[keyword])
+            refuse(pointer, keyword, "is not supported", REFUSED[keyword])
         elif keyword in ANNOTATIONS:
             if keyword in ("$id", "$schema", "$anchor") and not isinstance(value, str):
-                raise refuse(pointer, keyword, "must be a text")
+                refuse(pointer, keyword, "must be a text")
         elif strict and not keyword.startswith("x-"):
             remedy = did_you_mean(keyword, sorted({*CONSTRAINTS, *ANNOTATIONS}), "Remove it.")
-            raise refuse(pointer, keyword, "is not known", remedy)
+            refuse(pointer, keyword, "is not known", remedy)
 
 
 def _double(value: float) -> float:

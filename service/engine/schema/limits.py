@@ -39,7 +39,7 @@ class Work:
             path, value = pending.pop()
             self._count("schema", 1, MAX_VALUES, (), "values")
             if len(path) > MAX_DEPTH:
-                raise refuse(pointer(path), "schema", f"is nested deeper than {MAX_DEPTH} levels", "Make it flatter.")
+                refuse(pointer(path), "schema", f"is nested deeper than {MAX_DEPTH} levels", "Make it flatter.")
             if isinstance(value, str):
                 self._count("text", len(value), MAX_TEXT, (), "characters")
             elif isinstance(value, Mapping):
@@ -51,7 +51,7 @@ class Work:
     def _names(self, value: Mapping[Any, Any], path: Path) -> None:
         for name, inner in value.items():
             if not isinstance(name, str):
-                raise refuse(pointer(path), "schema", "is not plain JSON (names are texts)")
+                refuse(pointer(path), "schema", "is not plain JSON (names are texts)")
             self._count("text", len(name), MAX_TEXT, (), "characters")
             if name in ("enum", "anyOf", "oneOf") and isinstance(inner, list):
                 self._count("alternatives", len(inner), MAX_ALTERNATIVES, (*path, name), "alternatives")
@@ -65,17 +65,17 @@ class Work:
         if self._counts[what] > most:
             keyword = str(path[-1]) if path else "schema"
             why = f"brings the whole to more than {most} {called}"
-            raise refuse(pointer(path[:-1]), keyword, why, "Make the schema smaller.")
+            refuse(pointer(path[:-1]), keyword, why, "Make the schema smaller.")
 
     def subschema(self, where: str) -> None:
         """One more is compiled. Raises SchemaUnsupported."""
         self._counts["subschemas"] += 1
         if self._counts["subschemas"] > MAX_SUBSCHEMAS:
-            raise refuse(where, "schema", f"leads to more than {MAX_SUBSCHEMAS} schemas", "Use fewer $refs.")
+            refuse(where, "schema", f"leads to more than {MAX_SUBSCHEMAS} schemas", "Use fewer $refs.")
 
     def whole(self, lark: str) -> None:
         """The grammar of one schema. Raises SchemaUnsupported when those of all schemas together are too long."""
         self._bytes += len(lark.encode())
         if self._bytes > MAX_GRAMMAR_BYTES:
             why = f"brings the grammar to more than {MAX_GRAMMAR_BYTES} bytes, all together"
-            raise refuse("", "schema", why, "Make the schema smaller.")
+            refuse("", "schema", why, "Make the schema smaller.")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil, floor
-from typing import Any
+from typing import Any, NoReturn
 
 from service.engine.schema import names, patterns
 from service.engine.schema.formats import CHECKS, SHAPES
-from service.engine.schema.keywords import refuse
+from service.engine.schema.keywords import refusal, refuse
 from service.engine.schema.matching import Tree
 from service.engine.schema.references import Path
 from service.errors import SchemaUnsupported, short_name
@@ -30,8 +30,17 @@ class Impossible(SchemaUnsupported):
 
 def impossible(pointer: str, keyword: str, why: str) -> Impossible:
     """The error for a place that no value can have."""
-    error = refuse(pointer, keyword, why)
+    error = refusal(pointer, keyword, why)
     return Impossible(error.message, pointer=pointer, keyword=keyword)
+
+
+def refuse_impossible(pointer: str, keyword: str, why: str) -> NoReturn:
+    """Refuse a place that no value can have.
+
+    Raises:
+        Impossible: always.
+    """
+    raise impossible(pointer, keyword, why)
 
 
 class TypeKeywords:
@@ -68,7 +77,7 @@ class TypeKeywords:
         plain[word] = limit
         opposite = f"min{word[3:]}"
         if word.startswith("max") and opposite in words and words[opposite] > words[word]:
-            raise impossible(pointer_of(path), word, f"is smaller than {opposite}")
+            refuse_impossible(pointer_of(path), word, f"is smaller than {opposite}")
 
     def string(self, words: Mapping[str, Any], path: Path, plain: dict[str, Any]) -> None:
         """Lengths, a pattern and a format."""
@@ -85,7 +94,7 @@ class TypeKeywords:
         if name not in CHECKS:
             if self.strict:
                 why = f"knows only {', '.join(sorted(CHECKS))}"
-                raise refuse(pointer_of(path), "format", why, "Remove it, or use a pattern.")
+                refuse(pointer_of(path), "format", why, "Remove it, or use a pattern.")
             return
         self.later("format", path)
         if name not in SHAPES:
@@ -108,7 +117,7 @@ class TypeKeywords:
             if not integer or INTEGERS[0] < limit < INTEGERS[1]:
                 plain[word] = limit
             elif (limit > 0) == word.lower().endswith("minimum"):
-                raise refuse(pointer_of(path), word, "is beyond the integers of 64 bits")
+                refuse(pointer_of(path), word, "is beyond the integers of 64 bits")
         if "multipleOf" in words:
             plain["multipleOf"] = words["multipleOf"]
             self.later("multipleOf", path)
@@ -129,7 +138,7 @@ class TypeKeywords:
             low, above = (floor(low) + 1 if above else ceil(low)), False
             high, below = (ceil(high) - 1 if below else floor(high)), False
         if low > high or (low == high and (above or below)):
-            raise impossible(pointer_of(path), "maximum", "leaves no number")
+            refuse_impossible(pointer_of(path), "maximum", "leaves no number")
 
     def array(self, words: Mapping[str, Any], path: Path, depth: int, plain: dict[str, Any]) -> None:
         """The number of items and their schemas."""
@@ -155,7 +164,7 @@ class TypeKeywords:
             plain["minItems"] = max(plain.get("minItems", 0), min(least, MAX_REPEAT))
             self.later("contains", path)
         if plain.get("items") is False and plain.get("minItems", 0) > len(plain.get("prefixItems", [])):
-            raise impossible(pointer_of(path), "items", "leaves too few items for minItems")
+            refuse_impossible(pointer_of(path), "items", "leaves too few items for minItems")
 
     def object(
         self, words: Mapping[str, Any], path: Path, depth: int, plain: dict[str, Any], more: list[Schema]
@@ -174,7 +183,7 @@ class TypeKeywords:
             missing = [name for name in words["required"] if name not in words.get("properties", {})]
             if self.strict and missing and "properties" in words and "additionalProperties" not in words:
                 why = f"names {short_name(missing[0])}, which properties does not"
-                raise refuse(pointer_of(path), "required", why, "Add it to properties.")
+                refuse(pointer_of(path), "required", why, "Add it to properties.")
             plain["required"] = list(dict.fromkeys(words["required"]))
         later = names.name_patterns(words, plain, self.trees, pointer_of(path))
         later += names.unevaluated(words, plain)

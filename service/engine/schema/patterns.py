@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NoReturn
 
 from service.engine.schema.keywords import refuse
 from service.engine.schema.matching import Chars, Choice, Series, Times, Tree
@@ -46,7 +47,7 @@ def written(tree: Tree) -> str:
 def parse(pattern: object, pointer: str = "") -> Tree:
     """The tree of a whole string. Raises SchemaUnsupported."""
     if not isinstance(pattern, str):
-        raise refuse(pointer, "pattern", "must be a string")
+        refuse(pointer, "pattern", "must be a string")
     return _Parser(pattern, pointer).parse()
 
 
@@ -108,8 +109,8 @@ class _Parser:
         self.pattern, self.pointer, self.at, self.depth = pattern, pointer, 0, 0
         self.closing: dict[int, int] | None = None
 
-    def refuse(self, why: str) -> Exception:
-        return refuse(self.pointer, "pattern", f"{why} (character {self.at + 1})", "Use a simpler pattern.")
+    def refuse(self, why: str) -> NoReturn:
+        refuse(self.pointer, "pattern", f"{why} (character {self.at + 1})", "Use a simpler pattern.")
 
     def peek(self) -> str:
         return self.pattern[self.at : self.at + 1]
@@ -118,7 +119,7 @@ class _Parser:
         """The whole pattern; where it is not anchored, anything may stand before or behind it."""
         found = self.options(top=True)
         if self.at < len(self.pattern):
-            raise self.refuse("has an unmatched parenthesis")
+            self.refuse("has an unmatched parenthesis")
         return found
 
     def options(self, *, top: bool) -> Choice:
@@ -152,10 +153,10 @@ class _Parser:
         if self.peek() == "?":
             self.at += 1  # a lazy quantifier takes the same texts
         if self.peek() in ("+", "*", "?"):
-            raise self.refuse("has a doubled quantifier")
+            self.refuse("has a doubled quantifier")
         limits = [int(number) for number in (found[1], found[3]) if number]
         if any(limit > MAX_REPEAT for limit in limits) or (len(limits) == 2 and limits[0] > limits[1]):
-            raise self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
+            self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
         signs: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
         low, high = signs.get(found[0]) or (limits[0], limits[-1] if found[3] or not found[2] else None)
         return Times(atom, low, high, found[0])
@@ -172,7 +173,7 @@ class _Parser:
         if character == "\\":
             return _chars(self.escape())
         if character in "^$*+?":
-            raise self.refuse(f"has {character!r} where it is not supported")
+            self.refuse(f"has {character!r} where it is not supported")
         return _chars([(ord(character), ord(character))])
 
     def stands_alone(self) -> bool:
@@ -204,15 +205,15 @@ class _Parser:
         if self.peek() == "?":
             opening = _NAMED.match(self.pattern, self.at)
             if opening is None:
-                raise self.refuse("has a look-around or a flag")
+                self.refuse("has a look-around or a flag")
             self.at = opening.end()
         self.depth += 1
         if self.depth > MAX_GROUPS:
-            raise self.refuse(f"has groups nested deeper than {MAX_GROUPS}")
+            self.refuse(f"has groups nested deeper than {MAX_GROUPS}")
         found = self.options(top=top)
         self.depth -= 1
         if self.peek() != ")":
-            raise self.refuse("has an unmatched parenthesis")
+            self.refuse("has an unmatched parenthesis")
         self.at += 1
         return found
 
@@ -232,11 +233,11 @@ class _Parser:
             if character == letter:
                 text = self.pattern[self.at : self.at + digits]
                 if not re.fullmatch(f"[0-9a-fA-F]{{{digits}}}", text):
-                    raise self.refuse("has a broken escape")
+                    self.refuse("has a broken escape")
                 self.at += digits
                 return [(int(text, 16), int(text, 16))]
         if character.isalnum() or not character:
-            raise self.refuse(f"has the escape \\{character}, which is not supported")
+            self.refuse(f"has the escape \\{character}, which is not supported")
         return [(ord(character), ord(character))]
 
     def character_class(self) -> Ranges:
@@ -245,14 +246,14 @@ class _Parser:
         found: Ranges = []
         while self.peek() != "]":
             if not self.peek():
-                raise self.refuse("has a class without an end")
+                self.refuse("has a class without an end")
             low = self.member()
             if self.peek() == "-" and self.pattern[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
                 high = self.member()
                 if len(low) == len(high) == 1 and low[0][0] == low[0][1] and high[0][0] == high[0][1]:
                     if low[0][0] > high[0][0]:
-                        raise self.refuse("has a broken range")
+                        self.refuse("has a broken range")
                     low = [(low[0][0], high[0][1])]
                 else:  # beside a class such as \w the hyphen is a character (ECMA-262, Annex B.1.2)
                     low = [*low, (0x2D, 0x2D), *high]
@@ -265,6 +266,6 @@ class _Parser:
         self.at += 1
         if character == "\\":
             if self.peek() == "b":
-                raise self.refuse("has \\b in a class")
+                self.refuse("has \\b in a class")
             return self.escape()
         return [(ord(character), ord(character))]
