@@ -1,6 +1,6 @@
-"""Builds: a brief comes in, and in the background an app is generated, checked, published and reported.
+"""Builds: an app is generated from a brief, checked, published and reported, in the background.
 
-`runtime.Builds` is the door: submit, status, cancel, deliver. `workflow.py` is the story, step by step. The rooms
-beside them each know one thing: `brief` what is asked, `store` what is remembered, `generate` how files come to be,
-`verify` how they are checked, `forge` where they go, `callback` how it is reported. None of them knows HTTP routes.
+`runtime.Builds` is the interface: submit, status, cancel, deliver. `workflow` has the steps in their order. Each other
+room has one task. `brief` validates, `store` holds the data, `generate` makes files, `verify` checks them, `forge`
+publishes them, and `callback` reports. None of them knows HTTP routes.
 """

@@ -1,8 +1,8 @@
-"""The brief: what a sender may post, exactly, and what identifies it.
+"""The brief: its exact form, and its identity.
 
-What comes in: JSON as the public contract has it. What goes out: a checked `Brief` without its secret, the attachments
-as bytes, and what tells the same brief again. Attachments are `data:` URIs (RFC 2397) only, so nothing is ever
-fetched for a sender.
+In: JSON of the public contract. Out: a checked `Brief`, the attachments as bytes, and a digest that finds the same
+brief again. Not here: storing it (`store`), names of files (`safe_paths`). Attachments are `data:` URIs (RFC 2397)
+only, so nothing is fetched for a sender.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Sentence = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
 class JsCheck(BaseModel):
-    """A check given as a JavaScript expression that is truthy in the page when it passes. Further keys are let be."""
+    """A check given as a JavaScript expression that is truthy in the page when it passes. Further keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
     js: Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
 class AttachmentUri(BaseModel):
-    """An attachment as it is posted. Further keys are let be."""
+    """An attachment as it is posted. Further keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -49,7 +49,7 @@ class AttachmentUri(BaseModel):
 
 
 class Brief(BaseModel):
-    """What `/api-endpoint` takes. Unknown keys are let be: senders add their own."""
+    """The body of `/api-endpoint`. Unknown keys are ignored, because senders add their own."""
 
     model_config = ConfigDict(extra="ignore")
     email: Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
@@ -77,8 +77,10 @@ class Brief(BaseModel):
 
     @property
     def identity(self) -> str:
-        """What makes two briefs the same one: email, task, round and nonce, as a digest. Who guesses them can compute
-        it, so it is compared and never told; a build's id is random."""
+        """The digest of email, task, round and nonce. Two briefs with the same digest are the same brief.
+
+        A stranger can compute it from guesses, so no answer contains it, and the id of a build is random.
+        """
         key = json.dumps([self.email, self.task, self.round, self.nonce], ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(key.encode()).hexdigest()
 
@@ -90,7 +92,7 @@ class Brief(BaseModel):
         return f"{slug}-{mark}"
 
     def public(self) -> dict[str, Any]:
-        """What is remembered: everything but the secret and the attachments' contents."""
+        """The stored part: all but the secret and the contents of the attachments."""
         return {
             "email": self.email,
             "task": self.task,
@@ -104,7 +106,7 @@ class Brief(BaseModel):
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file that came with the brief, as the bytes that were meant."""
+    """A file that came with the brief, decoded."""
 
     name: str
     media_type: str
@@ -147,7 +149,11 @@ def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
 
 
 def decode(name: str, url: str) -> Attachment:
-    """One `data:` URI. Raises ValueError with a sentence that does not repeat it."""
+    """Decode one `data:` URI.
+
+    Raises:
+        ValueError: if it cannot be used. The message does not repeat the URI.
+    """
     match = DATA_URI.fullmatch(url)
     if match is None:
         raise ValueError("must be a data: URI; nothing is fetched")
@@ -165,7 +171,7 @@ def decode(name: str, url: str) -> Attachment:
 
 
 def _wrong_name(name: str, *, automation: bool) -> str | None:
-    """Why a name cannot be an attachment's, though a repository may hold it; or None."""
+    """The reason if an attachment cannot have this name although a repository may hold it, else None."""
     folded = safe_paths.key(name)
     if folded in RESERVED or ("/" in name and folded.split("/")[0] in RESERVED | {"index.html"}):
         return "is a name that the build writes itself"

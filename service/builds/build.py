@@ -20,7 +20,7 @@ ACTIVE = ("accepted", "running")
 
 @dataclass(frozen=True)
 class AttachmentRef:
-    """An attachment whose bytes the store holds under their sha256."""
+    """An attachment. The store holds its bytes under their sha256."""
 
     name: str
     media_type: str
@@ -113,7 +113,7 @@ class Candidate:
     cut: bool = False  # the model's answer was truncated, and the page is closed there
     own_readme: bool = False
     passed: int = 0
-    kept: int = 0  # passed checks of earlier rounds; they are part of `passed`
+    kept: int = 0  # the part of `passed` that earlier rounds asked for
     failed: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
     leaks: int = 0

@@ -1,6 +1,7 @@
-"""The database of builds: one SQLite file, or Postgres by URL alone; and which of its errors pass by themselves.
+"""The database of builds: one SQLite file, or Postgres when a URL is set. Tells passing errors from others.
 
-What comes in: settings. What goes out: an SQLAlchemy engine and the same URL for DBOS. It knows no tables.
+In: settings, errors. Out: an SQLAlchemy engine, the same URL for DBOS, the reason of an outage. Not here: tables
+(`store`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from service.errors import SettingsError
 from service.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
-CHECK_S = 1.0  # for a look through a SQLite file: 200 MB or more (what is behind that shows when it is read)
-# SQLSTATE classes (PostgreSQL, appendix A) of a server that is away, full, or leaving: not about what was asked.
+CHECK_S = 1.0  # for the check of a SQLite file: enough for 200 MB. Damage in the rest shows when it is read
+# SQLSTATE classes (PostgreSQL, appendix A) of a server that is unreachable, full or shutting down.
 UNAVAILABLE = ("08", "53", "57P", "58")
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def database_url(settings: Settings) -> str:
-    """As SQLAlchemy takes it."""
+    """The URL of the database in SQLAlchemy's form."""
     if settings.database_url is None:
         return f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
     url = settings.database_url.get_secret_value()
@@ -38,7 +39,11 @@ def database_url(settings: Settings) -> str:
 
 
 def require_intact(path: Path) -> None:
-    """Look through the SQLite file, for CHECK_S at most. Raises SettingsError with its path when it is damaged."""
+    """Check the SQLite file, for CHECK_S at most.
+
+    Raises:
+        SettingsError: if the file is damaged.
+    """
     if not path.exists():
         return
     try:
@@ -46,7 +51,7 @@ def require_intact(path: Path) -> None:
             ends = time.monotonic() + CHECK_S
             connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
             said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.OperationalError:  # interrupted, locked or not readable: who opens it says what is wrong
+    except sqlite3.OperationalError:  # interrupted, locked or not readable: opening it raises the error
         return
     except sqlite3.DatabaseError as error:
         said = str(error)
@@ -61,9 +66,12 @@ def require_intact(path: Path) -> None:
 
 
 def make_engine(url: str) -> sa.Engine:
-    """An engine; SQLite in WAL, so that readers never wait for a writer, and with one writer at a time.
+    """An engine. SQLite uses WAL, so readers do not wait for a writer, and it has one writer at a time.
 
-    SQLite's file is this user's alone: it holds briefs and mail addresses. Raises OSError where it cannot be made.
+    Only this user may read SQLite's file, because it holds briefs and mail addresses.
+
+    Raises:
+        OSError: if the file cannot be made.
     """
     if not url.startswith("sqlite"):
         return sa.create_engine(
@@ -95,9 +103,9 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def unavailable_reason(error: BaseException | None) -> str | None:
-    """What is away, in words, when the error says nothing about what was asked and may pass; else None.
+    """The reason if the error is an outage: the disk is full, or the database does not answer. Else None.
 
-    A full disk, a database that does not answer: who asked should come again, and a build waits for it.
+    An outage passes. A caller should ask again later, and a build waits.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:

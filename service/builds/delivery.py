@@ -1,7 +1,7 @@
-"""Delivering the callback of a finished build: its turn, one attempt, and how long to wait before the next.
+"""Delivering the callback of a finished build: its turn, one attempt, and the wait before the next one.
 
-What comes in: the store, the signing key, where a callback may lead. What goes out: small plain JSON, as of every
-step; attempts and their verdicts are remembered. It does not repeat anything itself; that is `workflow.py`'s.
+In: the store, the signing key, the allowed addresses. Out: small plain JSON, as of every step. The store holds attempts
+and verdicts. Not here: repeating an attempt (`workflow`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from service.builds.store import Store
 
 
 class Delivery:
-    """The two steps of a delivery, and what it waits for. All block and run in worker threads."""
+    """The two steps of a delivery, and the condition for the first. The methods block and run in worker threads."""
 
     def __init__(self, store: Store, key: bytes | None, allowed: callbacks.AllowedAddresses) -> None:
         self.store = store
-        self.key = key  # of the signature; None: unsigned
+        self.key = key  # of the signature. None leaves callbacks unsigned
         self.allowed = allowed
 
     def turn(self, build: Build) -> bool:
@@ -67,7 +67,7 @@ class Delivery:
 
 
 def give_up(store: Store, build: str, why: str) -> str:
-    """The callback is not tried any more by itself, and the build says so; nothing when it is forgotten already."""
+    """Try the callback no more, and add an event that says so. Nothing happens if the build was deleted."""
     if store.build(build) is not None:
         store.update(build, delivery="dead")
         said = f"The callback is given up: {why.rstrip('.')}. Deliver it again by hand."

@@ -47,7 +47,7 @@ class MakerOutput:
 
 
 class GenerationSteps:
-    """The steps that ask models, and what all steps share. The methods block and run in worker threads."""
+    """The steps that ask models, and the parts that all steps share. The methods block and run in worker threads."""
 
     def __init__(
         self,

@@ -12,7 +12,11 @@ from service.errors import BuildError
 
 
 def take(path: Path) -> int:
-    """Take the lock for this process's life, or say who has it. The handle must be kept. Raises BuildError."""
+    """Take the lock for this process's life. Keep the returned handle.
+
+    Raises:
+        BuildError: if another process has the lock. The message has its pid.
+    """
     handle, taken = file_lock.take(path)
     if not taken:
         other = os.read(handle, 32).decode(errors="replace").strip() or "unknown"

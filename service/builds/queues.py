@@ -1,7 +1,7 @@
 """The two queues of DBOS: builds, and deliveries of their callbacks.
 
-In: stored builds. Out: runs in the queues, in the order of the briefs' arrival. Not here: what a run does (`workflow`),
-which runs were dropped (`sweeper`).
+In: stored builds. Out: runs in the queues, in the order of the briefs' arrival. Not here: the work of a run
+(`workflow`), runs that were dropped (`sweeper`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dbos import DBOS, DBOSClient, EnqueueOptions
 
 from service.builds.store import Store
 
-VERSION = "2"  # of the steps: raise it when their order or meaning changes; builds of other versions begin again
+VERSION = "2"
+"""The version of the steps. Raise it when their order or meaning changes. Builds of other versions begin again."""
 APPLICATION = "sameboat"  # by which DBOS tells applications on one database apart
 BUILDS = "builds"
 DELIVERIES = "deliveries"
 WAITING = ("PENDING", "ENQUEUED", "DELAYED")
 """DBOS' names for a run that is not over."""
-MAX_RUNS = 50  # a build that kills its worker is given up; its deadline has stopped it from asking a model long before
+MAX_RUNS = 50  # after so many, a build that kills its worker is given up
 DELIVERIES_AT_A_TIME = 64  # of one worker
 POLL_S = 0.2  # between looks for work
 

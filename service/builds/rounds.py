@@ -1,7 +1,7 @@
-"""What a round owes to the rounds before it: their checks are asked again, and their briefs are remembered.
+"""Earlier rounds in a new one: their checks are asked again, and models are told their briefs.
 
-In: the rows of a repository's finished builds. Out: checks, briefs, and what a page has lost. Not here: how checks are
-judged (`verify`), what is done about a loss (`steps`).
+In: the finished builds of a repository. Out: checks, briefs, and the ids of lost elements. Not here: judging checks
+(`verify`), the reaction to a loss (`steps`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def earlier(finished: Sequence[Build]) -> tuple[EarlierRound, ...]:
 
 
 def lost_ids(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
-    """The ids of elements that the page had before this round, and that stand nowhere in its files any more."""
+    """The ids of elements that the page had before this round, and that none of its files names any more."""
     there = {word for path, data in after.items() if path != "README.md" for word in WORD.findall(data)}
     ids = dict.fromkeys(IDS.findall(before.get("index.html", b"")))
-    return [each.decode() for each in ids if each not in there]
+    return [name.decode() for name in ids if name not in there]

@@ -1,6 +1,7 @@
-"""How a build lets go of a process: it ends here without an outcome, and goes on later, here or elsewhere.
+"""Graceful shutdown. A running build is interrupted, no result of it is stored, and a worker resumes it later.
 
-What comes in: word that the process is leaving. What goes out: waits that end early, and `BuildInterrupted`.
+In: the request to shut down, and seconds of grace. Out: waits that end early, and `BuildInterrupted`. Not here: ending
+DBOS and its threads (`runtime`).
 """
 
 from __future__ import annotations
@@ -10,42 +11,62 @@ import time
 
 
 class BuildInterrupted(BaseException):
-    """This run of the build ends without an outcome. No `Exception`: nothing may take it for one and record it."""
+    """This run of the build ends without a result. Derives from BaseException, so that no `except Exception` records it
+    as a failure of the build."""
 
 
 class ShutdownSignal:
-    """Whether this process is leaving; everything that waits on behalf of a build waits here."""
+    """Whether this process shuts down. Every wait of a build uses it, and ends when the shutdown begins."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._ends = 0.0
 
     def request(self, grace_s: float) -> None:
-        """From now on no step begins and no pause goes on; what is being answered may take `grace_s` more."""
+        """Begin the shutdown. No further step begins, and waits end. A running answer may take `grace_s` more.
+
+        Only the first request counts.
+        """
         if not self._event.is_set():
             self._ends = time.monotonic() + grace_s
             self._event.set()
 
     @property
     def requested(self) -> bool:
-        """Whether the process is leaving."""
+        """Whether the shutdown has begun."""
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raises BuildInterrupted when the process is leaving."""
+        """Return if no shutdown was requested.
+
+        Raises:
+            BuildInterrupted: if the process shuts down.
+        """
         if self.requested:
-            raise BuildInterrupted("the process is leaving")
+            raise BuildInterrupted("the process shuts down")
 
     def check_grace(self) -> None:
-        """Raises BuildInterrupted when the process is leaving and the grace is used up."""
+        """Return if no shutdown was requested, or its grace is not over.
+
+        Raises:
+            BuildInterrupted: if the process shuts down and the grace is over.
+        """
         if self.requested and time.monotonic() > self._ends:
-            raise BuildInterrupted("the process is leaving, and its grace is used up")
+            raise BuildInterrupted("the process shuts down, and its grace is over")
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises BuildInterrupted when the process is leaving, as soon as it is."""
+        """Wait. A negative number is no wait.
+
+        Raises:
+            BuildInterrupted: as soon as the process shuts down.
+        """
         self._event.wait(max(0.0, seconds))
         self.check()
 
     def sleep_until(self, at_s: float) -> None:
-        """Wait until a Unix time; one that has passed is no wait."""
+        """Wait until a Unix time. A time that has passed is no wait.
+
+        Raises:
+            BuildInterrupted: as soon as the process shuts down.
+        """
         self.sleep(at_s - time.time())

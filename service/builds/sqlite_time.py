@@ -1,8 +1,9 @@
-"""Milliseconds for SQLite libraries that have none, so that DBOS works on what Debian 12 and Ubuntu 22.04 ship.
+"""Milliseconds for SQLite libraries that have none, so that DBOS works on Debian 12 and Ubuntu 22.04.
 
-DBOS asks SQLite for `unixepoch('subsec')` wherever Python is 3.12 or newer, although what matters is the library: the
-modifier came with SQLite 3.42 (sqlite.org/releaselog/3_42_0.html), and before that the answer is NULL, on which DBOS's
-first insert fails. What comes in: nothing. What goes out: connections of this process on which the function answers.
+In: nothing. Out: `unixepoch('subsec')` on all SQLite connections of this process. Not here: other SQL functions.
+
+DBOS calls the function on Python 3.12 and newer. But the modifier came with SQLite 3.42
+(sqlite.org/releaselog/3_42_0.html). An older library answers NULL, and DBOS' first insert fails on it.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from service.settings import Settings
 log = logging.getLogger("sameboat.builds")
 
 LOOK_S = 0.1  # between DBOS' looks for notifications, of which builds use none
-TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a model here; ten times as much for others
+TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a local model. Others get ten times as much
 
 
 def require_usable(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What each step of a build does. A step looks before it acts, so it can run again after a crash.
+"""The work of each step of a build. A step looks before it acts, so it can run again after a crash.
 
 In: a build, and the results of earlier steps. Out: candidates, and small plain JSON. Not here: recording and resuming
 steps (`workflow`), the attempts of a callback (`delivery`).
@@ -147,7 +147,9 @@ class Steps(GenerationSteps):
             reason = "every check that could be judged passes"
         elif best.maker not in self.makers or best.maker == "plan":
             reason = "this maker has no way to repair"  # the same plan would be rendered the same way
-        elif len(failures) >= 3 and failures[-1] == failures[-2]:  # the first repair is greedy; a sampled one may help
+        elif (
+            len(failures) >= 3 and failures[-1] == failures[-2]
+        ):  # the first repair is greedy, so a sampled one may help
             reason = "the same checks failed twice"
         elif build.budget.for_generation(time.time()) <= 0:
             reason = "the time for making is used up"

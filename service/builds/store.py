@@ -1,8 +1,9 @@
-"""What is remembered about builds, for people and for the steps: briefs, files, events, callback attempts, workers.
+"""The tables of builds: briefs, files, events, callback attempts, workers.
 
-What comes in: an SQLAlchemy engine on SQLite or Postgres. What goes out: plain values. File contents are kept once,
-by their sha256, so that a workflow's own records hold only ids. It does not know what a step does; and it never holds
-a secret: the brief's is dropped before anything is written.
+In: an SQLAlchemy engine on SQLite or Postgres. Out: builds and plain values. Not here: the work of a step (`steps`),
+and secrets, because the brief's secret is dropped before anything is written.
+
+File contents are stored once per build, under their sha256. So the records of a workflow hold only digests.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ TABLES_KEY = int.from_bytes(hashlib.sha256(b"sameboat tables").digest()[:8], "bi
 
 
 def new_id() -> str:
-    """A build's id. Whoever has it may look at the build, so it is random and told to the brief's sender only."""
+    """A random id for a build. With the id a caller may read the build, so only the brief's sender is told it."""
     return f"build-{secrets.token_hex(16)}"
 
 
@@ -92,7 +93,7 @@ class Arrival(NamedTuple):
 
 
 def storable(text: str) -> str:
-    """Text from elsewhere as every database takes it: Postgres has no NUL in text, and no lone surrogates."""
+    """The text without characters that Postgres refuses: NUL and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
@@ -108,8 +109,8 @@ class Store:
     def create(self) -> None:
         """Make the tables, columns and indexes that are missing.
 
-        Of several processes that start at once on an empty Postgres one makes them: create_all looks before it makes,
-        and the second would fail on what the first has just made.
+        A lock lets one of several processes make them. `create_all` looks before it makes, so without the lock two
+        processes that start at once on an empty Postgres would make the same table, and one would fail.
         """
         with self._writing.begin() as connection:
             if connection.dialect.name == "postgresql":
@@ -121,7 +122,7 @@ class Store:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        """A transaction that writes. Within this process they take turns: SQLite's own waiting is a lottery."""
+        """A transaction that writes. Threads take turns here, because SQLite's busy handler is not fair."""
         with self._turn, self._writing.begin() as connection:
             yield connection
 
@@ -141,7 +142,7 @@ class Store:
                     connection.execute(BUILDS.insert().values(**row))
                     self._insert_blobs(connection, row["id"], files.values())
                     self._event(connection, row["id"], "accepted", "The brief is stored.", {})
-            except sa.exc.IntegrityError:  # a duplicate was quicker, on Postgres; SQLite admits one writer at a time
+            except sa.exc.IntegrityError:  # on Postgres a duplicate was quicker
                 pass
             stored = self._same(connection, row["identity"])
         if stored is None:
@@ -179,7 +180,7 @@ class Store:
             return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
 
     def not_enqueued(self, *, before_s: float) -> list[Build]:
-        """Active builds received by `before_s` whose row was committed, and whose workflow was not enqueued."""
+        """Active builds received by `before_s` with a committed row, and without an enqueued workflow."""
         old = BUILDS.c.received_s <= before_s
         return self._select(sa.select(BUILDS).where(BUILDS.c.enqueued.is_(False) & BUILDS.c.status.in_(ACTIVE) & old))
 
@@ -211,9 +212,9 @@ class Store:
         return [Arrival(Build.from_row(dict(row)), row["place"], bool(row["retried"])) for row in rows[:last]]
 
     def retry(self, build: str) -> bool:
-        """Make a failed or cancelled build one that was just accepted; whether it was one of these.
+        """Accept a failed or cancelled build again. Returns whether it was one of these.
 
-        What it was built on is looked up anew, unless it has pushed: then its own commit must not become its base.
+        Its base is looked up again. A build that has pushed keeps its base, because its own commit must not become it.
         """
         with self._write() as connection:
             pushed = (EVENTS.c.build == build) & (EVENTS.c.kind == "pushed")
@@ -240,13 +241,17 @@ class Store:
     # Files, by digest
 
     def put_files(self, build: str, files: Mapping[str, bytes]) -> dict[str, str]:
-        """Keep the files' bytes; path to sha256."""
+        """Store the bytes of the files. Returns the sha256 of each path."""
         with self._write() as connection:
             self._insert_blobs(connection, build, files.values())
         return {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
 
     def files(self, build: str, digests: Mapping[str, str]) -> dict[str, bytes]:
-        """The bytes of a path-to-sha256 mapping. Raises LookupError for what is not kept."""
+        """The bytes of files, given the sha256 of each path.
+
+        Raises:
+            LookupError: if the store does not have such bytes for this build.
+        """
         with self.engine.connect() as connection:
             query = sa.select(BLOBS.c.sha256, BLOBS.c.data).where(
                 (BLOBS.c.build == build) & BLOBS.c.sha256.in_(set(digests.values()))
@@ -265,15 +270,15 @@ class Store:
         if rows:
             connection.execute(BLOBS.insert(), rows)
 
-    # What happened
+    # Events and attempts
 
     def event(self, build: str, kind: str, text: str, **data: Any) -> None:
-        """Something worth showing happened. A step that runs again after a crash does not show it twice."""
+        """Add an event. An event that equals the last one, from a step that runs again after a crash, is left out."""
         with self._write() as connection:
             self._event(connection, build, kind, text, data)
 
     def _event(self, connection: sa.Connection, build: str, kind: str, text: str, data: Mapping[str, Any]) -> None:
-        if self.postgres:  # numbers must become visible in order, or who reads after a number misses a smaller one
+        if self.postgres:  # numbers must become visible in order, or a reader after a number misses a smaller one
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:build, 7))"), {"build": build})
         last = connection.execute(
             sa.select(EVENTS.c.kind, EVENTS.c.text, EVENTS.c.data)
@@ -293,7 +298,7 @@ class Store:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def attempt(self, build: str, status: int | None, verdict: str, said: str) -> None:
-        """A callback was tried."""
+        """Add a callback attempt. `status` is None without an answer, and `said` is the start of the answer."""
         with self._write() as connection:
             connection.execute(
                 ATTEMPTS.insert().values(
@@ -318,27 +323,27 @@ class Store:
     # Workers
 
     def heartbeat(self, executor: str, version: str) -> None:
-        """This worker is alive, and its steps are of this version. The database's clock is everyone's."""
+        """Record that this worker is alive, with the version of its steps, by the database's clock."""
         with self._write() as connection:
             seen = {"version": version, "seen_s": self._now(connection)}
             if not connection.execute(WORKERS.update().where(WORKERS.c.executor == executor).values(seen)).rowcount:
                 connection.execute(WORKERS.insert().values(executor=executor, **seen))
 
     def live_workers(self, within_s: float) -> set[tuple[str, str]]:
-        """The workers seen in the last seconds, with their versions."""
+        """The workers with a heartbeat in the last `within_s` seconds, with their versions."""
         with self.engine.connect() as connection:
             since = self._now(connection) - within_s
             query = sa.select(WORKERS.c.executor, WORKERS.c.version).where(WORKERS.c.seen_s >= since)
             return {(row.executor, row.version) for row in connection.execute(query)}
 
     def remove_worker(self, executor: str) -> None:
-        """This worker has left and has nothing running."""
+        """Delete the heartbeat of a worker that has ended and has nothing running."""
         with self._write() as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.executor == executor))
 
     @contextlib.contextmanager
     def try_advisory_lock(self, key: int) -> Iterator[bool]:
-        """Whether nobody else is in here now, on any machine. A file has one process, which is always alone."""
+        """Whether this process got the lock of all machines, for the block. On SQLite it always does."""
         if not self.postgres:
             yield True
             return
@@ -353,7 +358,7 @@ class Store:
     # Retention
 
     def delete_finished(self, before_s: float) -> list[str]:
-        """Delete builds that ended before then and owe no callback, with everything kept for them; their ids."""
+        """Delete builds that ended before `before_s` and owe no callback, with all their data. Returns their ids."""
         with self._write() as connection:
             where = (BUILDS.c.finished_s < before_s) & (BUILDS.c.delivery != "pending")
             ids = list(connection.execute(sa.select(BUILDS.c.id).where(where)).scalars())

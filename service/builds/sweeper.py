@@ -1,6 +1,6 @@
 """Takes up builds that were dropped: by a crash, a dead worker, an outage, another version. Deletes old builds.
 
-In: the store, this worker's name, a launched DBOS. Out: builds that continue. Not here: what a build does.
+In: the store, this worker's name, a launched DBOS. Out: builds that continue. Not here: the steps of a build (`steps`).
 
 DBOS recovers only runs that its own executor began, and only at its launch (DBOS docs: production/workflow-recovery).
 The rest of a cluster's recovery is here. Each change is one statement that names the state it expects. So several
@@ -27,7 +27,7 @@ from service.builds.store import Store
 log = logging.getLogger("sameboat.builds")
 
 BEAT_S = 5.0
-SILENT_S = 45.0  # a worker not seen for so long is dead; with the beat its builds go on within 60 s
+SILENT_S = 45.0  # a worker without a heartbeat for so long is dead. Its builds go on within 60 s
 RETENTION_EVERY_S = 3600.0
 UNSTARTED_S = 2.0  # an older brief that is not enqueued was lost by the process that received it
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"sameboat sweeper").digest()[:8], "big", signed=True)
@@ -50,7 +50,7 @@ class Sweeper:
         self._trusted_from = time.monotonic()
 
     def start(self) -> None:
-        """Record a heartbeat, take up what was dropped, and repeat both in threads."""
+        """Record a heartbeat, take up dropped builds, and repeat both in threads."""
         self._heartbeat()
         self._sweep()
         jobs: list[tuple[str, float, Callable[[], None]]] = [("heartbeat", BEAT_S, self._heartbeat)]
@@ -98,7 +98,7 @@ class Sweeper:
             self._trusted_from = time.monotonic() + SILENT_S
             raise
 
-    # What was dropped
+    # Dropped builds
 
     def _sweep(self) -> None:
         self._enqueue_missing()
@@ -144,7 +144,7 @@ class Sweeper:
         dbos_private.requeue(run_id, executor, queues.DELIVERIES if DELIVER in run_id else queues.BUILDS)
 
     def _end_given_up(self) -> None:
-        """End builds whose run was tried too often: each time, its worker died."""
+        """End the builds of runs that were tried too often. Each time, the worker died."""
         given_up = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False, load_output=False)
         for run in given_up:
             build_id, _, series = run.workflow_id.partition(DELIVER)
@@ -163,7 +163,7 @@ class Sweeper:
     def _restart_other_versions(self) -> None:
         """Runs of another version of the steps begin again here if no worker of that version lives.
 
-        Their records have another meaning, so none is used. A restarted build finds what it pushed by looking first.
+        Their records have another meaning, so none is used. A restarted build looks first, and so finds its commit.
         """
         living = {version for _, version in self.store.live_workers(SILENT_S)}
         known = {version["version_name"] for version in DBOS.list_application_versions()}

@@ -1,7 +1,7 @@
 """The story of a build, from top to bottom. DBOS records each step's result, and a resumed build continues after it.
 
-In: a build's id, and `Steps` that do the work. Out: a build that is over, and its callback. Not here: what a step does
-(`steps`), the queues (`queues`), runs that were dropped (`sweeper`).
+In: a build's id, and `Steps` that do the work. Out: a build that is over, and its callback. Not here: the work of a
+step (`steps`), the queues (`queues`), runs that were dropped (`sweeper`).
 
 A step that was killed before it was recorded runs again, so every step looks before it acts. Decisions that depend on
 the clock are steps too, so a resumed build decides as it did before. Inputs and records hold ids, digests and short
@@ -142,7 +142,7 @@ class Workflows:
         *values: P.args,
         **named: P.kwargs,
     ) -> Candidate | None:
-        """A step whose result is a candidate or None. Its record is JSON."""
+        """A step that results in a candidate or None. Its record is JSON."""
 
         def as_json() -> dict[str, Any] | None:
             candidate = work(self.steps.load(build), *values, **named)
@@ -159,7 +159,7 @@ class Workflows:
         *values: P.args,
         **named: P.kwargs,
     ) -> Candidate:
-        """A step whose result is a candidate. Its record is JSON."""
+        """A step that results in a candidate. Its record is JSON."""
         return Candidate.from_json(self._record(name, lambda: work(self.steps.load(build), *values, **named).to_json()))
 
     def _record(self, name: str, work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:

@@ -1,6 +1,6 @@
-"""Generated pages in a headless browser: the checks, and what the browser observed.
+"""Generated pages in a headless browser: the checks, and the browser's observation.
 
-In: files and JavaScript expressions. Out: a `PageObservation`. Not here: what a repository must hold (`verify`).
+In: files and JavaScript expressions. Out: a `PageObservation`. Not here: the rules for a repository (`verify`).
 `process.look` starts the child process, and `page.look` runs in it. Only `page` imports Playwright.
 """
 
@@ -18,7 +18,7 @@ IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")  # the 
 
 @dataclass(frozen=True)
 class Check:
-    """A check to run. `js` is the expression, given or translated; None for one about the repository."""
+    """A check. `js` is its expression, given or translated. It is None in a check of the repository."""
 
     said: str
     js: str | None = None
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True)
 class PageCheckResult:
-    """What came of one check."""
+    """The result of one check."""
 
     said: str
     verdict: Verdict
@@ -40,7 +40,7 @@ class PageCheckResult:
 
 @dataclass
 class PageObservation:
-    """What the browser showed."""
+    """The results, errors and picture of a page."""
 
     outcomes: list[PageCheckResult] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -49,17 +49,17 @@ class PageObservation:
     refused: list[str] = field(default_factory=list)  # other hosts that it asked for
 
     def note(self, error: str) -> None:
-        """An error of the page, by its beginning; of a page that complains without end, the first ones."""
+        """Add an error of the page. Long errors are cut, and only the first MOST_ERRORS are kept."""
         if len(self.errors) < MOST_ERRORS:
             self.errors.append(error[:ERROR_CHARACTERS])
 
     def miss(self, path: str) -> None:
-        """The page asks for a file of its own that is not there; the browser asks for an icon by itself."""
+        """Add a missing file of the site that the page requested. The icon is the browser's own request."""
         if len(self.missing) < MOST_NAMED and "favicon.ico" not in path:
             self.missing.append(path[:NAME_CHARACTERS])
 
     def refuse(self, host: str) -> None:
-        """The page asks for another host."""
+        """Add a host that the page requested."""
         self.note(f"refused a request to {host}: generated code has no network here")
         if len(self.refused) < MOST_NAMED:
             self.refused.append(host[:NAME_CHARACTERS])

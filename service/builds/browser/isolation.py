@@ -1,7 +1,7 @@
-"""What keeps a generated page from the network: Chromium's flags, a script in every frame, a network namespace.
+"""Keeps a generated page from the network: Chromium's flags, a script in every frame, a network namespace.
 
 In: nothing. Out: `FLAGS` for Chromium, `SCRIPT` for every document, and `leave_network`, which takes this thread and
-all that it starts out of the network. Not here: requests that a page makes by HTTP; `page` answers or refuses them.
+all that it starts out of the network. Not here: HTTP requests of a page, which `page` answers.
 
 Each of the three stops WebRTC alone, and the tests prove each alone. Only the namespace is the kernel's own work: in it
 there is no interface but an unconfigured loopback, so that nothing leaves, whatever Chromium does. It needs a kernel
@@ -18,7 +18,7 @@ from pathlib import Path
 
 FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--proxy-server=127.0.0.1:9",  # the discard port: what a route does not answer ends there
+    "--proxy-server=127.0.0.1:9",  # the discard port, for requests that no route answers
     "--proxy-bypass-list=<-loopback>",
     # WebRTC sends UDP past any proxy. Chromium reads the first spelling, chrome-headless-shell the second.
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
@@ -28,7 +28,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-dev-shm-usage",
 )
-# What reaches the network other than by HTTP requests, which `page` sees. Workers have no RTC interfaces.
+# Removes interfaces that reach the network without HTTP requests. Workers have no RTC interfaces.
 SCRIPT = """for (const name of Object.getOwnPropertyNames(globalThis)) {
   if (/^(webkit|moz)?RTC|^WebTransport|^WebSocketStream$|^(TCP|TCPServer|UDP)Socket$/.test(name)) {
     delete globalThis[name];
@@ -42,13 +42,16 @@ NO_SANDBOX = "As root, Chromium runs without its sandbox. Run the service as ano
 
 
 def leave_network(before: Callable[[], object] = lambda: None) -> str | None:
-    """Move this thread, and what it starts from now on, to a network namespace without a way out; None when done.
+    """Move this thread, and what it starts from now on, to a network namespace without a way out. Returns None.
 
     `before` runs when threads may be started that keep the network. Call it while there is one thread. Else the reason:
     the kernel or the container forbids it, and nothing has changed.
     """
     first: int | None = None
-    for flags in (NEW_NETWORK, NEW_USER | NEW_NETWORK):  # as root at once; others are root of a user namespace first
+    for flags in (
+        NEW_NETWORK,
+        NEW_USER | NEW_NETWORK,
+    ):  # root may at once, and others become root of a user namespace first
         if _tried(flags):
             first = flags
             break
@@ -79,7 +82,7 @@ def _tried(flags: int) -> bool:
 
 
 def _unshare(flags: int) -> None:
-    """unshare(2). Raises OSError; raises AttributeError where the C library has none."""
+    """unshare(2). Raises OSError, or AttributeError if the C library has none."""
     library = ctypes.CDLL(None, use_errno=True)
     if library.unshare(flags):
         number = ctypes.get_errno()

@@ -1,7 +1,7 @@
 """The page in headless Chromium, on an origin of its own that does not exist, with no network.
 
-In: files, expressions to judge. Out: outcomes, console errors, a screenshot. Not here: what keeps Chromium from the
-network (`isolation`). The page is answered from memory; every other request is refused, so generated code reaches
+In: files, expressions to judge. Out: outcomes, console errors, a screenshot. Not here: keeping Chromium from the
+network (`isolation`). The page is answered from memory, and every other request is refused, so generated code reaches
 nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked by us and
 not by the browser. Every check gets a browser context of its own, so that none disturbs the next; a page
 that loops for ever or opens dialogs costs its own check's time only. `python -m service.builds.browser.page NICE`
@@ -79,7 +79,7 @@ def look(
 ) -> PageObservation:
     """Open the page, then once more for every check, as long as half as much time again has not passed.
 
-    What did not come to an end is asked once more, with more time: a loaded machine is not the page's fault.
+    A check that did not end is asked once more, with more time, because the machine may be busy.
     Raises BuildError when the browser does not run.
     """
     seen = PageObservation()
@@ -144,7 +144,7 @@ def _said(check: Check | None, good: bool | None, reason: str) -> PageCheckResul
 def _opened(
     chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: PageObservation, step_ms: float
 ) -> tuple[PageCheckResult, bool]:
-    """The page as a visitor sees it: does it open, does it throw, are its files there, what does it look like."""
+    """The page as a visitor sees it: it opens, throws no error, and has its files. Takes a picture."""
     context = _context(chromium)
     thrown: list[str] = []
     try:
@@ -165,7 +165,7 @@ def _opened(
 
 
 def _with_causes(reason: str, seen: PageObservation) -> str:
-    """A failure's reason, with what the page asked for and could not get: a repair must know why."""
+    """A failure's reason, with the requests of the page that failed, because a repair needs them."""
     causes = [reason] if reason else []
     if seen.missing:
         causes.append(f"the page asks for files that are not there: {', '.join(dict.fromkeys(seen.missing))}")
@@ -178,7 +178,7 @@ def _with_causes(reason: str, seen: PageObservation) -> str:
 
 
 def _context(chromium: Browser) -> BrowserContext:
-    """A profile of its own, whose documents all begin with `isolation.SCRIPT`."""
+    """A new profile. All its documents begin with `isolation.SCRIPT`."""
     context = chromium.new_context(service_workers="block", accept_downloads=False, bypass_csp=True)
     context.add_init_script(isolation.SCRIPT)
     return context
@@ -218,7 +218,7 @@ def _looked(
 ) -> tuple[bool, str, bool, bool]:
     """Whether the expression is true, why, whether looking again is of no use, and whether it came to an end."""
     context = _context(chromium)
-    quiet = PageObservation()  # what a check provokes is not what the page does by itself
+    quiet = PageObservation()  # errors that a check provokes are not the page's own
     try:
         context.route("**/*", lambda route: _answer(route, files, network, quiet))
         page = context.new_page()
@@ -239,7 +239,7 @@ def _looked(
 
 
 def _reason(page: Page, check: Check) -> tuple[bool, str]:
-    """What the expression gave, and what the elements that it names hold: what a repair needs to know."""
+    """The value of the expression, and the contents of the elements that it names, for a repair."""
     ids = list(dict.fromkeys(first or second for first, second in IDS.findall(check.js or "")))[:6]
     try:
         shown = json.loads(page.wait_for_function(SEEN, arg=ids, timeout=2000).json_value())
@@ -249,7 +249,7 @@ def _reason(page: Page, check: Check) -> tuple[bool, str]:
 
 
 def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], seen: PageObservation) -> None:
-    """A file, or what an allowed host says, or a refusal."""
+    """Answer with a file, with the answer of an allowed host, or with a refusal."""
     url = urlsplit(route.request.url)
     if f"{url.scheme}://{url.netloc}" == ORIGIN:
         path = unquote(url.path).removeprefix(SITE) or "index.html"
@@ -270,7 +270,7 @@ def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], s
 
 
 def _fetched(route: Route) -> None:
-    """Ask an allowed host ourselves, without cookies or redirects, and hand on what decides: CORS is the host's."""
+    """Ask an allowed host, without cookies or redirects. The answer's CORS headers are the host's."""
     fetched = NETWORK.submit(_asked, route.request.method, route.request.url).result()
     if isinstance(fetched, str):
         route.abort(fetched)
@@ -307,7 +307,7 @@ def _charset(kind: str) -> str:
 
 
 def main() -> None:
-    """Answer one request, and end with who asked."""
+    """Answer one request, and end with the parent."""
     os.nice(int(sys.argv[1]))
     request = json.loads(sys.stdin.buffer.readline())
     warnings = [isolation.NO_SANDBOX] if os.geteuid() == 0 else []
@@ -340,7 +340,7 @@ def main() -> None:
 
 
 def _end_with_the_parent() -> None:
-    """The parent's end of the pipe closes when it dies, by whatever; the browser then ends with this process."""
+    """Wait until the parent's end of the pipe closes, which its death does. Then the browser ends with this process."""
     while os.read(sys.stdin.fileno(), 4096):
         continue
     os._exit(1)

@@ -1,10 +1,11 @@
-"""A look at a page in a process of its own, which yields to everything else on the machine.
+"""Opens a page in a child process with a lower priority.
 
-What comes in: what `page.look` takes. What goes out: what it gives. Five browsers, each of many threads, share the CPUs
-with a service that must answer meanwhile. So they are driven by a child, with a lower priority and an interpreter of
-its own, as many at a time as this container has CPUs (docs/builds.md has `/healthz` before and after). The child has
-none of this service's environment but what a program needs to run, hence no secrets, and ends when this process does,
-however that ends.
+In: the arguments of `page.look`. Out: its result. Not here: the browser itself (`page`).
+
+Five browsers, each of many threads, would take the CPUs from a service that must answer. So a child drives them, with
+its own interpreter, as many at a time as this container has CPUs. docs/builds.md has the times of `/healthz`. The child
+gets only the environment variables that a program needs to run, and so no secrets. It ends when this process ends, in
+any way.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from service.errors import BuildError
 from service.resources import whole_cpus
 
 log = logging.getLogger("sameboat.builds")
-NICE = 10  # a tenth of the weight of what answers (sched(7)): much when the machine is idle, little when it is not
-STARTS_S = 90.0  # Python and Chromium on an overloaded machine; Playwright itself waits for 60 s
+NICE = 10  # a tenth of the service's weight (sched(7)): much when the machine is idle, little when it is not
+STARTS_S = 90.0  # Python and Chromium on an overloaded machine. Playwright itself waits for 60 s
 DRIVER_S = 60.0
 PER_PAGE_S = 40.0  # a check costs 10 s at most, asked again 20 s, and a context that hangs somewhat more
 PREFIXES = ("FONTCONFIG_", "PLAYWRIGHT_")  # of variables that Chromium and its driver read
@@ -96,7 +97,7 @@ def _driven(node: str | None) -> None:
 
 
 def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
-    """What the child answers. Its stdin stays open until it has: when it closes, this process is gone."""
+    """The answer of the child. Its stdin stays open until then, because the child ends when stdin closes."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             python("service.builds.browser.page", str(NICE)),
@@ -136,7 +137,7 @@ def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
 
 
 def _told(stdin: int, request: bytes) -> None:
-    """Write it all; a child that is gone already shows that by answering nothing."""
+    """Write all of the request. If the child has died, its answer is empty."""
     left = memoryview(request)
     try:
         while left:
