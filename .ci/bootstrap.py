@@ -1,8 +1,8 @@
 """Set up the environment with nothing but Python's standard library: `python3 .ci/bootstrap.py [uv sync arguments]`.
 
-What comes in: a `python3` (3.9 or newer), a C and C++ compiler, the package index that pip is configured for.
-What goes out: `.tools/` with the pinned uv (its hashes are in `.ci/uv.txt`) and `.venv/` as `uv.lock` pins it.
-It says what each long step does, about how long it takes, and shows that it is alive while it does.
+In: a `python3` (3.9 or newer), a C and C++ compiler, the package index that pip is configured for.
+Out: `.tools/` with the pinned uv (its hashes are in `.ci/uv.txt`) and `.venv/` as `uv.lock` pins it. Each long step is
+announced with its usual duration, and a progress bar moves meanwhile.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")  # the workspace's container keeps it outside
 TOOLS = ROOT / ".tools"
 PINS = ROOT / ".ci" / "uv.txt"
-COMPILE_S, INSTALL_S = 110, 10  # measured on two cores; only the scales of the progress bar
+COMPILE_S, INSTALL_S = 110, 10  # measured on two cores, as scales of the progress bar
 
 
 def stop(problem: str, remedy: str) -> None:
-    """End with one clear sentence and what to do about it."""
+    """End with one clear sentence and its remedy."""
     sys.exit(f"sameboat: {problem}\n          {remedy}")
 
 
@@ -70,7 +70,7 @@ def compiler() -> None:
 
 
 def compiled_before(uv: str) -> bool:
-    """Whether uv's cache holds a compiled engine. Of an older lock, perhaps: this only decides what is announced."""
+    """Whether uv's cache holds a compiled engine, perhaps of an older lock. Only the announcement depends on it."""
     cache = subprocess.run([uv, "cache", "dir"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     return bool(cache) and any(Path(cache).glob("sdists-v*/**/llama_cpp_python-*.whl"))
 
@@ -104,7 +104,7 @@ class Alive:
 
 
 def main(arguments: list[str]) -> None:
-    """Make `.venv` what the lock says it is."""
+    """Install in `.venv` exactly the locked packages."""
     sync = [uv(), "sync", "--locked", "--inexact", *arguments]
     first = not any(VENV.glob("lib/python3*/site-packages/llama_cpp/lib"))
     environment = {**os.environ, "UV_NO_PROGRESS": "1"}

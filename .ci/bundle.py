@@ -1,8 +1,8 @@
-"""Put together what a serverless platform gets, and weigh it: `python3 .ci/bundle.py [FOLDER]`, or `make bundle`.
+"""Put together the bundle for a serverless platform, and weigh it: `python3 .ci/bundle.py [FOLDER]`, or `make bundle`.
 
-What comes in: this checkout. What goes out: `.sameboat/bundle/` with the entry point, the package, the data, the locked
-requirements with hashes and vercel.json; and the size that it has with everything installed, against the limit of
-Vercel's Python functions. Deploy it with: cd .sameboat/bundle && vercel deploy --prod
+In: this checkout. Out: `.sameboat/bundle/` with the entry point, the package, the data, the locked requirements with
+hashes and vercel.json. Its size with everything installed is compared with the limit of Vercel's Python
+functions. Deploy it with: cd .sameboat/bundle && vercel deploy --prod
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: docs/, the Markdown files that GitHub shows (README.md and others), the code (`reference.py`), zensical.toml.
 Out: the pages in .sameboat/docs and the site in .sameboat/site. Exits with 1, and names the page, where a link leads
 nowhere or a page asks for something from another host.
-Not here: what the reference pages say.
+Not here: the text of the reference pages.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def stage() -> None:
 
 
 def foreign(site: Path) -> list[str]:
-    """What pages of the site would fetch from other hosts when they are opened."""
+    """The addresses on other hosts that pages of the site would fetch when they are opened."""
     return [
         f"{path.relative_to(site)}: {found[:120]}"
         for path in sorted(site.rglob("*.html"))
@@ -112,7 +112,7 @@ def foreign(site: Path) -> list[str]:
 
 
 def main() -> None:
-    """Make the site, or exit with what is wrong."""
+    """Make the site, or exit with the problems."""
     for name in [name for name in os.environ if name.startswith("SAMEBOAT_")]:
         del os.environ[name]  # the reference shows defaults, not the settings of this machine
     sys.path.insert(0, str(ROOT))

@@ -79,7 +79,7 @@ def pages() -> dict[str, str]:
 
 
 def cell(text: str) -> str:
-    """Text as it can stand in a cell of a table; what is not code has no tags."""
+    """Text for a cell of a table. Outside of code it has no tags."""
     parts = " ".join(text.split()).replace("|", "\\|").split("`")
     return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
 
@@ -107,7 +107,7 @@ def commands(node: Any, path: str = "sameboat") -> Iterator[tuple[str, Any]]:
 
 
 def cli() -> str:
-    """What `sameboat --help` and the help of every command say, as one page."""
+    """The output of `sameboat --help` and the help of every command, as one page."""
     lines = [CLI]
     for path, command in commands(root()):
         arguments = [each for each in command.params if each.param_type_name == "argument"]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def notes(tag: str, changelog: str, versions: dict[str, str]) -> str:
-    """The section of the tag's version; `versions` is what each file says. Raises ValueError."""
+    """The section of the tag's version. `versions` holds the version in each file. Raises ValueError if they differ."""
     version = tag.removeprefix("v")
     if not re.fullmatch(r"v\d+\.\d+\.\d+(-[a-z]+\.\d+)?", tag):
         raise ValueError("A tag is v and a version: v0.2.0, v0.2.0-rc.1.")
@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the notes, or exit with what is wrong."""
+    """Print the notes, or exit with the problem."""
     try:
         [tag] = arguments
         sys.stdout.write(notes(tag, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), versions()))

@@ -1,9 +1,9 @@
-"""Ask every public route of a deployed instance, and show what answered: `python3 .ci/smoke.py URL`, or `make smoke`.
+"""Ask every public route of a deployed instance, and show each answer: `python3 .ci/smoke.py URL`, or `make smoke`.
 
-What comes in: a base URL; SMOKE_TOKEN where a key is asked for (sent as a bearer token), and SAMEBOAT_SECRET where
-builds are to be listed. What goes out: a table, and exit code 1 when something answered wrongly or not at all. It
-starts no build and needs nothing but Python's standard library. The routes are read from the instance's own OpenAPI
-document, so that one which nobody thought of here counts as a failure.
+In: a base URL. SMOKE_TOKEN is sent as a bearer token where the instance wants a key. SAMEBOAT_SECRET lists builds.
+Out: a table, and exit code 1 when a route answered wrongly or not at all. The script starts no build and needs only
+Python's standard library. It reads the routes from the instance's own OpenAPI document. A route that no request below
+covers is a failure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass
 class Smoke:
-    """Requests against one instance, and what came of them."""
+    """Requests against one instance, and their results."""
 
     url: str
     token: str = ""
@@ -79,7 +79,7 @@ class Smoke:
         bearer: str = "",
         route: str | None = None,
     ) -> Answer | None:
-        """Ask and judge: the answer, if it is good. `good` says what it found, or None when it is wrong."""
+        """Ask and judge. The answer if it is good. `good` returns a description, or None when the answer is wrong."""
         self.asked.add(f"{method} {route or path}")
         if time.monotonic() > self.ends:
             self.rows.append(("FAIL", method, path, "", f"not asked: the {BUDGET_S:.0f} s were over"))
@@ -128,7 +128,7 @@ def holds(*words: str) -> Callable[[Answer], str | None]:
 
 
 def refuses(*statuses: int) -> Callable[[Answer], str | None]:
-    """A refusal as problem+json, which is what this request deserves."""
+    """A refusal as problem+json, the right answer to this request."""
 
     def good(answer: Answer) -> str | None:
         found = answer.json()
@@ -146,7 +146,7 @@ def asks_for_a_key(answer: Answer) -> str | None:
 
 
 def answered(answer: Answer) -> str | None:
-    """A prompt's answer with its fingerprint; or the model is one that this instance does not hold, and it says so."""
+    """A prompt's answer with its fingerprint, or a refusal because this instance does not hold the model."""
     found = answer.json()
     if not isinstance(found, dict):
         return None
@@ -255,7 +255,7 @@ def builds(smoke: Smoke, secret: str) -> None:
 
 
 def everything(smoke: Smoke) -> None:
-    """What the instance says that it has, and was not asked above, is a failure of this script."""
+    """A route of the instance that no request above covers is a failure of this script."""
     document = smoke.see("GET", "/openapi.json", is_json("paths"))
     paths = document.json()["paths"] if document else {}
     for path, methods in paths.items():
@@ -265,7 +265,7 @@ def everything(smoke: Smoke) -> None:
 
 
 def ready(smoke: Smoke, wait_s: float) -> None:
-    """Wait until it is ready; whatever is wrong then, the table will say."""
+    """Wait until it is ready. The table shows any problem after that."""
     ends = time.monotonic() + wait_s
     while time.monotonic() < ends:
         try:

@@ -1,7 +1,7 @@
 """The container engine, as these tests use it: run, ask from inside, kill, look. Everything made is removed at the end.
 
-What comes in: the `docker` command. What goes out: text and JSON. Requests are made inside the container, so that the
-tests need no published port and work for one without a network.
+In: the `docker` command. Out: text and JSON. Requests are made inside the container, so the tests need no published
+port, and a container without a network can be tested.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ print(json.dumps([answer.status, answer.read().decode(errors="replace")]))
 
 
 class EngineFailed(AssertionError):
-    """The engine's command failed; the message holds what it said."""
+    """The engine's command failed. The message holds its output."""
 
 
 def docker(*words: str, input: str | None = None, check: bool = True, timeout_s: float = 600) -> str:
@@ -58,7 +58,7 @@ def answers() -> bool:
 
 
 def until(what: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """Wait for something to become true; the limit only ends a test that would hang."""
+    """Wait for something to become true. The limit only ends a test that would hang."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if found := what():
@@ -74,7 +74,7 @@ class Container:
         self.name = name
 
     def state(self) -> dict[str, Any]:
-        """What the engine says of it."""
+        """The engine's description of it."""
         found: dict[str, Any] = json.loads(docker("inspect", "--format", "{{json .State}}", self.name))
         return found
 
@@ -84,7 +84,7 @@ class Container:
         return done.stdout + done.stderr
 
     def sh(self, script: str, *, user: str | None = None) -> str:
-        """A shell line inside, failed or not: what it printed."""
+        """The output of a shell line inside, whether it failed or not."""
         as_user = ("--user", user) if user else ()
         return docker("exec", *as_user, self.name, "sh", "-c", script, check=False).strip()
 
@@ -100,7 +100,7 @@ class Container:
             return status, text
 
     def ready(self, seconds: float = 180.0) -> Container:
-        """Wait until it can answer; what it said, where it ended instead."""
+        """Wait until it can answer. The log, if it ended instead."""
 
         def look() -> bool:
             if not self.state()["Running"]:

@@ -1,4 +1,4 @@
-"""An evaluator for inside a network of containers: says thank you, and prints what it heard, one JSON object a line.
+"""An evaluator for inside a network of containers: says thank you, and prints each callback as one line of JSON.
 
 It runs in any image with a Python, so it imports nothing of ours: `python listener.py [PORT]`.
 """

@@ -1,8 +1,8 @@
 """Weigh and time images, ours and llama-server: `python -m tests.containers.measure MODEL.gguf [ROUNDS]`.
 
 The peer is llama.cpp's own server, compiled from the same commit with the same flags by `make bench`, on the same base
-image: the nearest that can be built where no registry is reached. Both get two CPUs, the same file and one request of
-eight greedy tokens; rounds alternate. Nothing is asserted; the table goes into docs/delivery.md.
+image. No nearer peer can be built without a registry. Both get two CPUs, the same file and one request of eight greedy
+tokens. Rounds alternate. Nothing is asserted. The table goes into docs/delivery.md.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def peer() -> str:
 
 
 def first(url: str, body: dict[str, object] | None = None, until_s: float = 120.0) -> None:
-    """Wait for the first 200; with a body, for the first bytes of its stream."""
+    """Wait for the first 200, or with a body for the first bytes of its stream."""
     ends = time.monotonic() + until_s
     data = None if body is None else json.dumps(body).encode()
     while time.monotonic() < ends:

@@ -89,7 +89,7 @@ class Compose:
 
 @pytest.fixture
 def compose(image: str, models: str, tmp_path: Path) -> Iterator[Compose]:
-    """A project, gone at the end with its volumes; the models' volume belongs to the session and stays."""
+    """A project. It is removed at the end with its volumes, except the session's volume of models."""
     project = Compose(image, models, tmp_path)
     yield project
     project("down", "--timeout", "5", profile="*", check=False)
@@ -110,7 +110,7 @@ def finished(container: Container, builds: list[str], seconds: float = 600) -> l
 
 
 def test_names_limits_and_volumes(compose: Compose) -> None:
-    """A service without an engine asks the other by name; limits are seen; `down` and `up` keep models and builds."""
+    """A service without an engine asks the other by name. Limits hold. `down` and `up` keep models and builds."""
     compose("up", "--detach", "--no-build", "judge", "service", "thin", profile="remote")
     service, thin = compose.container("service").ready(), compose.container("thin").ready()
     status, answer = thin.ask("/prompts/sender", {"inputs": {"text": "Kenji Mori, Iris Labs"}})

@@ -1,4 +1,4 @@
-"""The image that is shipped: what it is made of, how little it needs, and that it gives the promoted tokens."""
+"""The image that is shipped: its parts, how little it needs, and its answers, which are the promoted tokens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_its_code_is_the_code_of_this_checkout(image: str) -> None:
 
 
 def test_no_compiler_no_weights_no_secrets_are_in_it(image: str) -> None:
-    """What is not there cannot be used: neither to build something nor to leak something."""
+    """The image holds no tool to build something and no file to leak something."""
     script = (
         "command -v gcc cc g++ c++ uv make git;"
         " find / -xdev \\( -name '*.gguf' -o -name '.env*' -o -name .git \\) 2>/dev/null"
@@ -103,7 +103,7 @@ def test_locked_in_it_answers_with_the_recorded_tokens(image: str, models: str) 
 
 
 def test_without_a_network_and_without_a_model_it_says_what_is_missing(image: str) -> None:
-    """It ends with uvicorn's start-up code and one sentence that names the model and what to do."""
+    """It ends with uvicorn's start-up code and one sentence with the model and the remedy."""
     with running(image, "--network", "none", "--env", "SAMEBOAT_OFFLINE=1") as container:
         assert container.ended() == 3
         assert "cannot start" in container.logs()
@@ -127,7 +127,7 @@ def test_baked_needs_neither_a_network_nor_a_volume(image: str) -> None:
 
 @pytest.mark.parametrize("place", ["cache", "state"])
 def test_a_volume_that_root_made_is_explained(image: str, models: str, place: str) -> None:
-    """It cannot take what is not its own; it says whose it is, and the command that repairs it; and that one does."""
+    """It cannot use files of another owner. Its message names the owner and a command, and that command repairs it."""
     with volume() as name:
         root = ("--user", "0:0", "--entrypoint", "sh", "--volume", f"{name}:/{place}")
         docker("run", "--rm", *root, image, "-c", f"chown 0:0 /{place} && chmod 755 /{place} && touch /{place}/by-root")

@@ -47,7 +47,7 @@ def judge(image: str, net: str) -> Iterator[Container]:
 
 
 def heard(container: Container) -> list[dict[str, Any]]:
-    """The callbacks so far; each must keep to the contract."""
+    """The callbacks so far. Each must keep to the contract."""
     found = [json.loads(line) for line in container.logs().splitlines() if line.startswith("{")]
     for each in found:
         assert fault(each["raw"].encode(), each["headers"], None) is None

@@ -21,7 +21,7 @@ FIELDS = {"email", "task", "round", "nonce", "repo_url", "commit_sha", "pages_ur
 
 
 def fault(raw: bytes, headers: dict[str, str], key: bytes | None) -> str | None:
-    """What is wrong with a callback, or None."""
+    """The problem of a callback, or None."""
     body = json.loads(raw)
     if set(body) != FIELDS:
         return f"fields differ: {sorted(set(body) ^ FIELDS)}"
@@ -39,7 +39,7 @@ def fault(raw: bytes, headers: dict[str, str], key: bytes | None) -> str | None:
 
 @contextlib.contextmanager
 def evaluator(*says: tuple[int, str], key: bytes | None = b"signing key") -> Iterator[Memory]:
-    """Serve until the end; `says` are the first answers as (status, text), then the contract's."""
+    """Serve until the end. `says` holds the first answers as (status, text). The contract's answers follow."""
     memory = Memory("", says=list(says))
 
     class Handler(BaseHTTPRequestHandler):

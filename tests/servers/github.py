@@ -1,9 +1,9 @@
-"""A stateful fake GitHub on a port: the routes that the forge walks, real bare repositories behind them, and faults.
+"""A stateful fake GitHub on a port: the routes that the forge uses, real bare repositories behind them, and faults.
 
-It answers as GitHub documents it, to the shape of every required field; where `contract` is given, each request and
-each answer is checked against GitHub's published OpenAPI and what differs is kept in `broken`. A fault switches one
+Its answers have the shape of every required field that GitHub documents. If `contract` is given, each request and each
+answer is checked against GitHub's published OpenAPI, and `broken` keeps the differences. A fault switches one
 route to another answer, to slowness, to a connection that is cut before or after the write was applied, or to an
-action of the test's (a SIGKILL, for one). Published sites are served under `/sites/OWNER/NAME/`.
+action of the test, such as a SIGKILL. Published sites are served under `/sites/OWNER/NAME/`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Reply = tuple[int, Any]
 
 
 class Contract(Protocol):
-    """What checks requests and answers; `github_contract.Contract` is one."""
+    """Checks requests and answers, as `github_contract.Contract` does."""
 
     def request(self, method: str, path: str, body: Any) -> list[str]: ...
 
@@ -54,7 +54,7 @@ class Seen:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests of a method whose path matches."""
+    """The fault of the next `times` requests with a method and a matching path."""
 
     method: str
     path: str
@@ -131,7 +131,7 @@ class FakeGitHub:
         raise Problem(404, "Not Found")
 
     def walked(self, route: Route, seen: Seen, parts: list[str]) -> Reply:
-        """What the route's function says, once its permission, its repository and a commit in it are there."""
+        """The answer of the route's function, after its permission, its repository and a commit in it were found."""
         if route.needs:
             self.need(route.needs)
         if not route.pattern.startswith(REPO):
@@ -149,7 +149,7 @@ class FakeGitHub:
 
 @dataclass
 class Route:
-    """One route; what follows a repository's path gets the repository. `needs` is the token's permission for it."""
+    """One route. A function below a repository's path gets the repository. `needs` is the permission of the token."""
 
     method: str
     pattern: str
@@ -330,7 +330,7 @@ class Handler(BaseHTTPRequestHandler):
     """HTTP around the fake."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # header and body are two writes; the second must not wait 40 ms for the first
+    disable_nagle_algorithm = True  # header and body are two writes, and the second must not wait 40 ms for the first
     fake: FakeGitHub
 
     def do_GET(self) -> None:
@@ -368,7 +368,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @contextlib.contextmanager
     def _counted(self, writes: bool) -> Iterator[None]:
-        """How many writers there are at a time; one is gone before it has its answer."""
+        """How many writers there are at a time. A writer leaves before it gets its answer."""
         with self.fake.lock:
             self.fake.writers += writes
             self.fake.most_writers = max(self.fake.most_writers, self.fake.writers)

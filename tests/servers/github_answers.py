@@ -1,4 +1,4 @@
-"""The shapes of GitHub's answers, every required field of its OpenAPI included; plain functions of the fake's state."""
+"""The shapes of GitHub's answers, with every required field of its OpenAPI, as plain functions of the fake's state."""
 
 from __future__ import annotations
 

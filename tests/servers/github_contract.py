@@ -1,7 +1,7 @@
 """GitHub's published OpenAPI, cut to the routes that the forge uses, as a judge of requests and answers.
 
-The document is the one in npm's `@octokit/openapi`, which GitHub generates from its own descriptions. It is 13 MB; the
-cut with everything it refers to is some 200 KB and is kept in `.sameboat/npm`.
+The document is the one in npm's `@octokit/openapi`, which GitHub generates from its own descriptions. It is 13 MB.
+The cut with everything that it refers to is some 200 KB and is kept in `.sameboat/npm`.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ ROUTES = {
     f"{REPO}/deployments": ("get",),
     f"{REPO}/deployments/{{deployment_id}}/statuses": ("get",),
 }
-ANYWHERE = {401, 403, 404, 429}  # what every route may answer, listed or not; and every 5xx
+ANYWHERE = {401, 403, 404, 429}  # answers that every route may give, listed or not, and every 5xx
 
 
 @functools.cache
 def document() -> Path:
-    """The cut document's file; fetched once. Skips the test where that is not possible."""
+    """The cut document's file. It is fetched once. Skips the test where that is not possible."""
     path = npm.FOLDER / f"github-{VERSION}.json"
     if not path.exists():
         whole = json.loads(npm.member(PACKAGE, VERSION, INTEGRITY, MEMBER))
@@ -61,7 +61,7 @@ def document() -> Path:
 
 
 def cut(whole: dict[str, Any]) -> dict[str, Any]:
-    """The document with our routes only, and what they refer to."""
+    """The document with our routes only, and the parts that they refer to."""
     paths: dict[str, Any] = {}
     for path, methods in ROUTES.items():
         kept = {method: dict(whole["paths"][path][method]) for method in methods}
@@ -103,7 +103,7 @@ def plain(node: Any) -> Any:
 
 
 class Contract:
-    """Requests and answers against the document; each method gives what is wrong, in words."""
+    """Compares requests and answers with the document. Each method returns the problems in words."""
 
     def __init__(self, path: Path) -> None:
         self.spec = plain(json.loads(path.read_text(encoding="utf-8")))

@@ -1,8 +1,8 @@
-"""What the fake GitHub remembers: repositories on disk as real bare ones, and Pages sites as they change with time.
+"""The state of the fake GitHub: real bare repositories on disk, and Pages sites that change with time.
 
-What comes in: objects and refs as the API has them, and a clock. What goes out: plain values and git's own errors as
-`Problem`s. It knows no HTTP. A site's builds take `build_s`; the site then serves the new commit after `edge_s` more
-and the old one until then, which is how the real one fools whoever takes a 200 for an answer.
+In: objects and refs in the API's form, and a clock. Out: plain values, and git's own errors as `Problem`s.
+Not here: HTTP. A site's build takes `build_s`. The site serves the old commit for another `edge_s`, and then the
+new one. The real one does the same, so a 200 alone does not prove that the new commit is served.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Remote:
         self.builds.append(Build(head, now_s, timing.build_s, timing.edge_s, fails))
 
     def served(self, path: str, now_s: float, forbids: bool = False) -> bytes | None:
-        """What the site answers for a path now."""
+        """The site's answer for a path now."""
         live = [build for build in self.builds if build.served(now_s)]
         if forbids and live != self.builds:
             raise Problem(403, "Forbidden")

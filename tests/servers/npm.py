@@ -1,7 +1,6 @@
 """Tools and specifications that tests fetch with npm, at pinned versions, into a folder that git ignores.
 
-A test that needs one skips with the reason where npm or the network is absent; on GitHub's runners, which have both, it
-fails instead.
+Without npm or a network, a test that needs one skips with the reason. GitHub's runners have both, so there it fails.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def npm(*words: str, folder: Path) -> None:
 
 
 def member(package: str, version: str, integrity: str, path: str) -> bytes:
-    """One file of a package, whose archive is checked against the pinned `sha512-...` and not kept."""
+    """One file of a package. The archive is checked against the pinned `sha512-...` and not kept."""
     npm("pack", "--silent", f"{package}@{version}", folder=FOLDER)
     archive = FOLDER / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
     try:

@@ -1,14 +1,14 @@
 """A scripted OpenAI-compatible server on a free port: real HTTP, and every way such servers misbehave.
 
     with OpenAIServer(reply="hello") as server:
-        server.script("429", "500", "normal")   # one word per request; the last one stays
+        server.script("429", "500", "normal")   # one word per request, and the last one stays
         ... server.base_url ...
         server.asked                             # (path, headers, JSON body) of every request
 
 `reply` is a text or a function of the request's JSON body. Modes:
 
-    normal        the answer, streamed with usage if asked to; chunks end inside words
-    429 · 500 · 503   that error; 429 with `retry-after` (seconds, `retry_after`)
+    normal        the answer, streamed with usage if asked to, in chunks that end inside words
+    429 · 500 · 503   that error, 429 with `retry-after` (seconds, `retry_after`)
     unauthorized  401 that echoes the key, as careless servers do
     credit        402 insufficient_quota
     wrong_model   404 model_not_found
@@ -26,10 +26,10 @@
     tool_calls    calls the first tool of the request with `{"city": "Bern"}`
     cut_call      the same, cut by the token limit in the middle of the arguments
     bad_call      the same, with arguments that are not JSON
-    odd_event     an event that is JSON of another form; embeddings of another form
+    odd_event     an event that is JSON of another form, or embeddings of another form
     few           one vector less than there are texts
-    newer         400 for `max_tokens`, as OpenAI's newer models; the answer for `max_completion_tokens`
-    silent        leaves out the log-probabilities that were asked for; in every other mode they are given
+    newer         400 for `max_tokens`, as OpenAI's newer models, and the answer for `max_completion_tokens`
+    silent        leaves out the log-probabilities of the request. Every other mode gives them
     bad_logprobs  log-probabilities of another shape
 """
 
@@ -69,7 +69,7 @@ class OpenAIServer:
         self.retry_after = retry_after
         self.slow_s = slow_s
         self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        self.left = 0  # streams whose reader went away
+        self.left = 0  # streams with a reader that went away
         self.most_at_once = 0
         self._running = 0
         self._modes = ["normal"]
@@ -88,7 +88,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
 
     def script(self, *modes: str) -> None:
-        """The modes of the next requests; the last one stays for all that follow."""
+        """The modes of the next requests. The last one stays."""
         self._modes = list(modes)
 
     def __enter__(self) -> OpenAIServer:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# A test's database need not survive a power cut. What is killed here is the client, and sometimes the server process.
+# A test's database need not survive a power cut. Tests kill the client, and sometimes the server process.
 SETTINGS = "\nfsync = off\nmax_connections = 300\n"
 
 
@@ -39,7 +39,7 @@ class Postgres:
         return found
 
     def sql(self, statement: str, database: str) -> str:
-        """What `psql` says to it, without decoration. `database` is a name or a URL."""
+        """The output of `psql`, without decoration. `database` is a name or a URL."""
         url = database if "://" in database else self.url(database)
         command = [str(self._server.bin_path / "psql"), url, "-Atqc", statement]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
@@ -53,7 +53,7 @@ class Postgres:
         self._control("-m", "immediate", "stop")
 
     def start(self) -> None:
-        """It comes back, with what was committed."""
+        """It comes back with all committed data."""
         self._server.start()
 
     def _control(self, *words: str) -> None:

@@ -1,7 +1,7 @@
-"""Prism, Stoplight's mock server, around a cut of GitHub's OpenAPI: a second judge of our requests, not written by us.
+"""Prism, Stoplight's mock server, around a cut of GitHub's OpenAPI: an independent second judge of our requests.
 
-`package.json` and its lock pin it; npm installs it into `.sameboat/npm/prism`. It is stateless, so recorded requests
-are shown to it one by one.
+`package.json` and its lock pin it. npm installs it into `.sameboat/npm/prism`. It is stateless, so it gets
+recorded requests one by one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER = npm.FOLDER / "prism"
 
 def program() -> Path:
     """Prism's script, installed once for each lock. Skips the test where that is not possible."""
-    lock = FOLDER / "installed.json"  # the lock of what is installed, written last
+    lock = FOLDER / "installed.json"  # a copy of the installed lock, written last
     if not lock.exists() or not filecmp.cmp(HERE / "package-lock.json", lock, shallow=False):
         FOLDER.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
