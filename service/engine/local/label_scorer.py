@@ -27,7 +27,7 @@ class LabelScorer:
 
     def __init__(self, context: Context, decode: Callable[[list[tuple[int, int, int, bool]]], None]) -> None:
         self._context, self._decode = context, decode
-        self._neutral: OrderedDict[tuple[str, bool], list[float]] = OrderedDict()
+        self._neutral: OrderedDict[tuple[str | None, str, bool], list[float]] = OrderedDict()
 
     def scores(self, request: RunningRequest, logits: npt.NDArray[np.float32]) -> Generator[None, None, list[float]]:
         """The labels' scores behind the prompt that these logits are of, one label in a step."""
@@ -59,7 +59,9 @@ class LabelScorer:
         request.scoring = None
         if not request.neutral:
             return self._labelled(request, scores, None)
-        key = (json.dumps([request.message["neutral"], request.labels]), request.sequence.exact)
+        # The salt is part of the key: by the time of an answer a caller could else find out another's prompts.
+        content = json.dumps([request.message["neutral"], request.labels])
+        key = (request.sequence.salt, content, request.sequence.exact)
         if request.scores is not None:  # this was the content-free round
             self._neutral[key] = scores
             while len(self._neutral) > MAX_NEUTRAL:

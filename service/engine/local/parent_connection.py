@@ -3,17 +3,18 @@
 In: frames on a socket. Out: messages in `inbox`, frames.
 Not here: the meaning of messages.
 
-The reading thread answers pings itself. So a pong shows that the process lives, and its `busy_s` shows whether the main
-thread makes progress: the seconds that it has spent on its present unit of work.
+The reading thread answers pings itself, so a pong shows that the process lives. It holds the number of the main
+thread's unit of work, so two pongs show whether that thread makes progress. A number and no time, because a container
+that was frozen and continued has made no progress in much time.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import socket
 import threading
-import time
 import traceback
 from typing import Any
 
@@ -26,7 +27,8 @@ class ParentConnection:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._unit: float | None = None  # start of the main thread's unit of work, None while it waits
+        self._units = itertools.count(1)
+        self._unit: int | None = None  # number of the main thread's unit of work, None while it waits
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def send(self, message: dict[str, Any]) -> None:
@@ -40,7 +42,7 @@ class ParentConnection:
 
     def set_busy(self, *, busy: bool) -> None:
         """The main thread begins a unit of work, or waits."""
-        self._unit = time.monotonic() if busy else None
+        self._unit = next(self._units) if busy else None
 
     def listen(self) -> None:
         """Read from now on, on a thread of its own. Its end is the end of the process."""
@@ -63,7 +65,6 @@ class ParentConnection:
         while data := self._connection.recv(1 << 16):
             for message in decoder.feed(data):
                 if message.get("op") == "ping":
-                    unit = self._unit
-                    self.send({"op": "pong", "busy_s": 0.0 if unit is None else time.monotonic() - unit})
+                    self.send({"op": "pong", "unit": self._unit})
                 else:
                     self.inbox.put(message)

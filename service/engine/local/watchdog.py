@@ -3,7 +3,8 @@
 In: ticks, the worker's messages. Out: healthy, late or lost, with the reason.
 Not here: pings, killing, starting.
 
-Time is counted in ticks, not by the clock, so a parent that was stopped itself does not blame its worker.
+Time is counted in ticks, not by the clock. So a parent that was stopped, alone or with its worker, does not blame the
+worker.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ LOADING_S = 900.0
 
 
 class WorkerStatus(NamedTuple):
-    """How the worker is, and why."""
+    """The state of a worker, with the reason."""
 
     state: Literal["healthy", "late", "lost"]
     reason: str
@@ -35,25 +36,30 @@ HEALTHY = WorkerStatus("healthy", "")
 
 
 class Watchdog:
-    """Watches one worker. `step_s` is how long its main thread may take for one unit of work."""
+    """Watches one worker. `step_s` is the longest allowed duration of one unit of work."""
 
     def __init__(self, *, step_s: float) -> None:
         self._step_s = step_s
         self._loading = True
         self._quiet = 0.0  # seconds since a sign of life
-        self._busy = 0.0  # seconds that its main thread has been at one unit
+        self._unit: int | None = None  # number of its main thread's unit of work, None while it waits
+        self._busy = 0.0  # seconds since that number changed
 
     def heard(self, message: dict[str, Any]) -> None:
-        """The worker said this."""
+        """Take note of a message of the worker."""
         if self._loading:  # a pong is no progress
             self._quiet = self._quiet if message["op"] == "pong" else 0.0
             self._loading = message["op"] != "ready"
         elif message["op"] == "pong":
-            self._quiet, self._busy = 0.0, float(message["busy_s"])
+            self._quiet = 0.0
+            if message["unit"] != self._unit:
+                self._unit, self._busy = message["unit"], 0.0
 
     def tick(self) -> WorkerStatus:
-        """So many seconds, `TICK_S`, are over."""
+        """`TICK_S` seconds have passed. The state of the worker now."""
         self._quiet += TICK_S
+        if self._unit is not None:
+            self._busy += TICK_S
         if self._loading:
             if self._quiet < LOADING_S:
                 return HEALTHY

@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -37,8 +36,8 @@ def ticks(watch: Watchdog, seconds: float) -> list[str]:
 
 def test_a_worker_that_answers_is_well_however_long_it_lives() -> None:
     watch = ready()
-    for _ in range(1_000):
-        watch.heard({"op": "pong", "busy_s": 1.0})
+    for number in range(1_000):
+        watch.heard({"op": "pong", "unit": number})
         assert watch.tick().state == "healthy"
 
 
@@ -50,17 +49,39 @@ def test_silence_is_late_first_and_lost_then() -> None:
 def test_a_pong_after_silence_makes_it_well_again() -> None:
     watch = ready()
     assert ticks(watch, LATE_S)[-1] == "late"
-    watch.heard({"op": "pong", "busy_s": 0.0})
+    watch.heard({"op": "pong", "unit": None})
     assert watch.tick().state == "healthy"
 
 
-@pytest.mark.parametrize(
-    ("busy_s", "is_"), [(1, "healthy"), (59, "healthy"), (60, "late"), (179, "late"), (180, "lost")]
-)
-def test_a_step_may_take_long_and_not_for_ever(busy_s: float, is_: str) -> None:
+def states(watch: Watchdog, seconds: float, unit: int | None) -> list[str]:
+    """The state after each tick, with a pong before it that names this unit of work."""
+    found = []
+    for _ in range(int(seconds / TICK_S)):
+        watch.heard({"op": "pong", "unit": unit})
+        found.append(watch.tick().state)
+    return found
+
+
+def test_a_step_may_take_long_and_not_for_ever() -> None:
+    found = states(ready(), STEP_S, 1)
+    third = int(STEP_S / 3 / TICK_S)
+    assert found == ["healthy"] * (third - 1) + ["late"] * (2 * third) + ["lost"]
+
+
+def test_another_unit_of_work_and_an_idle_worker_are_progress() -> None:
     watch = ready()
-    watch.heard({"op": "pong", "busy_s": busy_s})
-    assert watch.tick().state == is_
+    assert states(watch, STEP_S / 3, 1)[-1] == "late"
+    assert set(states(watch, STEP_S / 3 - TICK_S, 2)) == {"healthy"}
+    assert set(states(watch, 3 * STEP_S, None)) == {"healthy"}
+    assert states(watch, STEP_S / 3, 3)[-1] == "late"
+
+
+def test_a_frozen_container_blames_nobody() -> None:
+    """Service and worker are frozen together for an hour in the middle of a step. Neither ticks meanwhile."""
+    watch = ready()
+    assert set(states(watch, STEP_S / 3 - TICK_S, 7)) == {"healthy"}
+    watch.heard({"op": "pong", "unit": 8})
+    assert watch.tick().state == "healthy"
 
 
 def test_loading_is_exempt_while_it_makes_progress_and_has_a_bound_of_its_own() -> None:
@@ -69,7 +90,7 @@ def test_loading_is_exempt_while_it_makes_progress_and_has_a_bound_of_its_own() 
         assert set(ticks(watch, LOADING_S - TICK_S)) == {"healthy"}
         watch.heard({"op": "loading", "progress": 0.1})
     for _ in range(int(LOADING_S / TICK_S) - 1):
-        watch.heard({"op": "pong", "busy_s": 0.0})
+        watch.heard({"op": "pong", "unit": None})
         assert watch.tick().state == "healthy"
     assert watch.tick().state == "lost", "a pong is no progress"
 
@@ -82,7 +103,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
     return codes
 
 
-def test_a_pong_tells_how_long_the_main_thread_has_been_at_one_unit(ended: queue.Queue[int]) -> None:
+def test_a_pong_names_the_unit_of_work_of_the_main_thread(ended: queue.Queue[int]) -> None:
     """A ping is answered while the main thread is busy. Other messages wait in the inbox."""
     ours, theirs = socket.socketpair()
     with theirs:
@@ -91,16 +112,21 @@ def test_a_pong_tells_how_long_the_main_thread_has_been_at_one_unit(ended: queue
             parent.listen()
             decoder = protocol.Decoder()
 
-            def pong() -> float:
+            def unit() -> int | None:
                 ours.sendall(protocol.encode({"op": "ping"}))
-                return float(next(iter(decoder.feed(ours.recv(1 << 16))))["busy_s"])
+                pong: dict[str, Any] = next(iter(decoder.feed(ours.recv(1 << 16))))
+                assert pong.keys() == {"op", "unit"}, "no time, which passes in a frozen container too"
+                return pong["unit"]  # type: ignore[no-any-return]
 
-            assert pong() == 0.0
-            parent.mark(busy=True)
-            time.sleep(0.05)
-            assert pong() >= 0.05
-            parent.mark(busy=False)
-            assert pong() == 0.0
+            assert unit() is None
+            parent.set_busy(busy=True)
+            first = unit()
+            assert first is not None
+            assert first == unit()
+            parent.set_busy(busy=True)
+            assert unit() not in (None, first)
+            parent.set_busy(busy=False)
+            assert unit() is None
             ours.sendall(protocol.encode({"op": "cancel", "id": 1}))
             assert parent.inbox.get(timeout=30) == {"op": "cancel", "id": 1}
             assert ended.empty()
@@ -230,7 +256,7 @@ def test_what_a_worker_says_wrongly_ends_in_another_worker_and_not_in_silence(
     class WorkerOwner:
         def on_message(self, message: dict[str, Any]) -> None:
             if message["op"] == "ready":
-                supervisor.well("here")
+                supervisor.mark_ready("here")
             else:
                 raise KeyError("id")
 
