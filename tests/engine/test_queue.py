@@ -119,3 +119,38 @@ def test_requests_that_could_never_all_be_admitted_are_told_apart(
     outcome = pytest.raises(RequestError) if refused else contextlib.nullcontext()
     with outcome:
         check_together(sizes, concurrency=3, requests=4, tokens=100)
+
+
+def test_background_requests_take_at_most_half_of_the_tokens() -> None:
+    builds = [One(240, background=True), One(10, background=True)]
+    assert not line(*builds, tokens=1000).full(One(250, background=True))
+    assert line(*builds, tokens=1000).full(One(251, background=True))
+    assert not line(*builds, tokens=1000).full(One(251))
+
+
+def test_background_requests_take_at_most_half_of_an_odd_number_of_places() -> None:
+    builds = [One(background=True) for _ in range(4)]
+    assert not line(*builds[:3], requests=7).full(One(background=True))
+    assert line(*builds, requests=7).full(One(background=True))
+
+
+def test_membership_is_by_identity() -> None:
+    first, second = One(), One()
+    made = line(first)
+    assert first in made
+    assert second not in made
+    assert not made.remove(second)
+    assert (made.remove(first), len(made)) == (True, 0)
+
+
+def test_a_cleared_queue_has_forgotten_who_was_overtaken() -> None:
+    made = line(One(background=True), *[One() for _ in range(MAX_OVERTAKEN - 1)], requests=99, tokens=10_000)
+    for _ in range(MAX_OVERTAKEN - 1):
+        made.pop(free=1, concurrency=2)
+    assert len(made.clear()) == 1
+    assert (len(made), made.tokens) == (0, 0)
+    build, person = One(background=True), One()
+    made.add(build)
+    made.add(person)
+    assert made.pop(free=1, concurrency=2) == (person, True)
+    assert made.pop(free=1, concurrency=2) is None

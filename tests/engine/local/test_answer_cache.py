@@ -55,6 +55,26 @@ def test_what_is_drawn_is_not_kept_and_none_is_when_none_may_be() -> None:
     assert (kept.get(asked("a")), kept.get(asked("b")) is not None, len(none)) == (None, True, 0)
 
 
+def test_a_cached_answer_says_so_and_took_no_time() -> None:
+    kept = AnswerCache(1)
+    kept.put(asked("a"), Answer("x", (1,), "stop", Usage(1, 1), Timings(1.0, 2.0, 3.0)))
+    found = kept.get(asked("a"))
+    assert found is not None
+    assert (found.text, found.reused, found.timings) == ("x", True, Timings(0.0, 0.0, 0.0))
+    assert kept.get(asked("a", cache_salt="other")) is None
+    assert kept.get(asked("a", reuse=False)) is None
+    assert kept.get(Request(text="?")) is None
+
+
+def test_exactly_as_many_bytes_as_allowed_are_kept() -> None:
+    size = memory_bytes(said("x" * 100))
+    kept = AnswerCache(10, limit_bytes=size)
+    kept.put(asked("a"), said("x" * 100))
+    assert (len(kept), kept.size_bytes) == (1, size)
+    kept.put(asked("b"), said("x" * 101))
+    assert (len(kept), kept.size_bytes) == (1, size)
+
+
 @pytest.mark.parametrize("shape", ["text", "wide text", "tokens", "labels"])
 def test_the_bytes_that_are_counted_are_at_least_those_that_are_taken(shape: str) -> None:
     def answer(number: int) -> Answer:

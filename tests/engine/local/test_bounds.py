@@ -188,7 +188,7 @@ def test_what_takes_too_long_to_prepare_is_refused_and_its_thread_abandoned() ->
         finally:
             ended.set()
 
-    works.begin(1, endless, taken.append)
+    works.submit(1, endless, taken.append)
     assert started.wait(30)
     wait_s = works.wait_s()
     assert wait_s is not None
@@ -210,10 +210,10 @@ def test_what_was_cancelled_and_came_too_late_is_thrown_away() -> None:
         arrived.set()
 
     works = PreparationPool(deliver)
-    works.begin(1, lambda check: "one", taken.append)
+    works.submit(1, lambda check: "one", taken.append)
     assert arrived.wait(30)
     assert works.cancel(1)
-    works.settle(inbox[0])
+    works.complete(inbox[0])
     assert (taken, works.cancel(1)) == ([], False)
 
 

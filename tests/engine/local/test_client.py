@@ -302,7 +302,7 @@ def test_a_worker_that_loaded_before_there_was_a_loop_is_the_one_that_answers() 
     """`sameboat serve` starts it early. A second worker would need the memory of the first again."""
     engine = make(parallel=1)
     worker = WorkerProcess(threads=1)
-    engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))
+    engine.preload(worker, Cache(settings_module.load().cache_dir).path(engine.model))
 
     async def story() -> None:
         answer = await engine.answer(ask("Say hi.", tokens=2))
@@ -317,7 +317,7 @@ def test_a_worker_that_loaded_before_there_was_a_loop_is_the_one_that_answers() 
 def test_an_early_worker_of_a_model_that_does_not_fit_is_ended_and_the_start_says_why() -> None:
     engine = make(memory_limit_bytes=50_000_000)
     worker = WorkerProcess(threads=1)
-    engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))
+    engine.preload(worker, Cache(settings_module.load().cache_dir).path(engine.model))
     assert not Path(f"/proc/{worker.pid}").exists()
     with pytest.raises(EngineUnavailable, match="may use 48 MiB"):
         asyncio.run(engine.ready())
@@ -328,7 +328,7 @@ def test_an_engine_that_was_stopped_stays_stopped() -> None:
 
     engine = make()
     worker = WorkerProcess(threads=1)
-    engine.ahead(worker, Cache(settings_module.load().cache_dir).path(engine.model))
+    engine.preload(worker, Cache(settings_module.load().cache_dir).path(engine.model))
 
     async def late() -> None:
         await engine.stop(0)

@@ -211,7 +211,7 @@ def test_of_two_slots_with_the_same_prefix_the_neighbour_of_the_busy_ones_is_use
     made[0].tokens = made[2].tokens = [5] * 10
     placed = place(made, [5] * 10 + [6], exact=False, background=False)
     assert placed is not None
-    assert (placed.slot.number, placed.reuse) == (2, 10)
+    assert (placed.slot.number, placed.source, placed.reuse) == (2, made[2], 10), "used in place"
 
 
 def test_a_longer_prefix_of_the_cache_wins_over_a_slot_and_a_shorter_one_does_not() -> None:
@@ -229,3 +229,21 @@ def test_free_slots_next_to_the_busy_ones() -> None:
     assert [slot.number for slot in neighbours(slots(5, s1=1, s3=2))] == [2]
     assert [slot.number for slot in neighbours(slots(6, s2=1, s3=2))] == [1, 4]
     assert [slot.number for slot in neighbours(slots(3, s0=1))] == [1]
+
+
+def test_a_copy_does_not_go_into_its_own_source_while_there_is_another_slot() -> None:
+    made = slots(2)
+    made[0].tokens = [5] * 50 + [4] * 100
+    made[1].tokens, made[1].used = [3] * 9, 7
+    placed = place(made, [5] * 50 + [6], exact=False, background=False)
+    assert placed is not None
+    assert (placed.slot.number, placed.source, placed.reuse) == (1, made[0], 50)
+
+
+def test_of_equal_prefixes_the_one_of_the_cache_is_copied() -> None:
+    """Reading a busy slot's state costs more than taking the bytes that are there."""
+    made, cached = slots(2, s0=1), Slot(9, [5] * 20)
+    made[0].tokens = [5] * 20
+    placed = place(made, [5] * 20 + [6], exact=False, background=False, kept=[cached])
+    assert placed is not None
+    assert (placed.source, placed.reuse) == (cached, 20)
