@@ -39,13 +39,13 @@ Made by `make drill-briefs` on {when}: {machine}. Nothing here is asserted by a 
 
 Each brief (`tests/bench/briefs/`) is posted to a started service with the default settings: the local forge, and
 Qwen2.5-Coder-1.5B-Instruct (Q4_K_M) in this machine, which writes `index.html`. {at_once} builds run at a time. The
-briefs were not copied into the prompts, though two that failed early showed a fault that was then mended; the cases of
-the build prompts are others (`data/build_cases.yml`). Checks are
-the brief's own, `js` expressions in Chromium (a sentence about the page is translated to one by the same model), and
-beside them five of ours: licence, README, attachments, index.html, no uncaught error.
+briefs were not copied into the prompts. Two that failed early showed a fault, which was mended. The cases of the build
+prompts are others (`data/build_cases.yml`). The checks of a brief are `js` expressions in Chromium. The same model
+translates sentences about the page to such expressions. Five checks are ours: licence, README, attachments,
+index.html, no uncaught error.
 
-**{first} of {n} pass all checks at the first try, {after} of {n} after repair; median {median:.0f} s from the POST to
-the callback.** {caveat}
+**{first} of {n} pass all checks at the first try, {after} of {n} after repair. The median from the POST to
+the callback is {median:.0f} s.** {caveat}
 
 | brief | checks | first try | after repair | repairs | tokens | seconds | what failed |
 |---|--:|---|---|--:|--:|--:|---|
@@ -53,9 +53,9 @@ the callback.** {caveat}
 TASKS_HEAD = """
 ## The three tasks of the public evaluation
 
-With a scripted model behind a real OpenAI-compatible HTTP server, for what is shown here is the way and not the
-writing: the brief arrives, data is fetched from a local server, files are written, checked, pushed, published and
-called back, and round 2 edits the same repository.
+The model is scripted, behind a real OpenAI-compatible HTTP server. So the table shows the steps and not the writing:
+the brief arrives, data is fetched from a local server, files are written, checked, pushed, published and called back,
+and round 2 edits the same repository.
 
 | task | round | files | checks passed | not judged | seconds |
 |---|--:|--:|--:|---|--:|

@@ -165,9 +165,9 @@ def run(kills: int, count: int, folder: Path, environment: dict[str, str]) -> tu
     rows += [
         ("it comes back after every kill", killed.count == kills,
          f"{killed.count} kills in {took_s / 60:.1f} min, {killed.at_work} while a round was to be done, "
-         f"{killed.starting} a moment after the one before; it answered again {len(recovered)} times, after "
+         f"{killed.starting} a moment after the one before. It answered again {len(recovered)} times, after "
          f"{statistics.median(recovered):.1f} s (median), {max(recovered):.1f} s (longest)"),
-        ("the log holds no traceback", "Traceback" not in log, f"{log.count('Traceback')}; the model was asked "
+        ("the log holds no traceback", "Traceback" not in log, f"{log.count('Traceback')}. The model was asked "
          f"{models} times for {sum(len(task.rounds) for task in made)} rounds"),
     ]  # fmt: skip
     return rows, log
@@ -196,9 +196,9 @@ def measured(database: str, kills: int, count: int) -> dict[str, Any]:
     rounds = sum(number % MOST_ROUNDS + 1 for number in range(count))
     note = (
         f"{count} tasks of 1 to {MOST_ROUNDS} rounds, {rounds} rounds in all, posted in order, shuffled, and at the "
-        f"same moment, some of them again; the serving process killed (-9) {kills} times meanwhile, and its supervisor "
-        f"starts the next. The model is scripted and takes {ANSWER_S:g} s; no browser. Senders, "
-        f"receiver, database and service share {os.cpu_count()} cores; load before the run {load:.1f}."
+        f"same moment, some of them again. The serving process is killed (-9) {kills} times meanwhile, and its "
+        f"supervisor starts the next one. The model is scripted and takes {ANSWER_S:g} s, and there is no browser. "
+        f"Senders, receiver, database and service share {os.cpu_count()} cores. The load before the run was {load:.1f}."
     )
     return {"note": note, "shown": {what: {"shown": shown, "number": number} for what, shown, number in rows}}
 

@@ -185,7 +185,7 @@ def callbacks(made: Sequence[Task], heard: Sequence[Heard]) -> list[Row]:
     return [
         ("each round is called back with one id and one body: the seven fields, signed",
          len(right) == len(bodies) == len(rounds) and not faults,
-         f"{len(right)} ids for {len(rounds)} rounds; {len(heard) - len(bodies)} callbacks sent again, same id and "
+         f"{len(right)} ids for {len(rounds)} rounds, and {len(heard) - len(bodies)} callbacks sent again, same id and "
          "bytes: a kill came before the record of it"),
         ("rounds of a task are called back in the order of arrival", *_tasks(made, order)),
     ]  # fmt: skip

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service import settings as settings_module
+from service.builds import queues
 from service.engine.pool import Engines
 from service.engine.types import Answer, Chunk, Engine, Identity, Request
 from service.http import builds as routes
@@ -28,6 +29,8 @@ from service.prompts.file import Prompt, load
 from service.prompts.library import Library
 from service.settings import Settings
 from tests.scripted import ScriptedEngine
+
+queues.POLL_S = 0.2  # tests wait less than a service
 
 SECRET = "canary-secret-7f3a"
 PLAN = {
