@@ -1,9 +1,12 @@
-"""The callback: one signed POST to an address that was checked, and what its answer means.
+"""The callback: one signed POST to a checked address, and the meaning of the response.
 
-What comes in: URL, body, id, signing key. What goes out: an `Attempt`. It does not retry and does not wait; that is
-the workflow's. Where a URL may lead is `guard`'s; here the connection goes to the very address that was checked there,
-whatever the name says by then. Redirects are not followed, proxies of the environment are not used, little of the
-answer is read, and all of it, dripping byte by byte or not, within one time-out.
+In: URL, body, id, signing key. Out: a `DeliveryAttempt`.
+
+The connection goes to the address that `ssrf` has checked, even if the name resolves to another one by then. Redirects
+are not followed, and proxies of the environment are not used. Only the first bytes of the response are read. One
+deadline covers the whole exchange, so a slow server cannot hold it open.
+
+Not here: retries and waiting (`delivery`, `workflow`), and which addresses are allowed (`ssrf`).
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ __all__ = [
 
 TIMEOUT_S = 20.0  # Standard Webhooks: between 15 and 30 s
 MAX_ANSWER_BYTES = 2048
-# Client errors after which the same request may still succeed; every other 4xx is permanent.
+# Client errors after which the same request may still succeed. Every other 4xx is permanent.
 GAPS = Backoff(1.0, 60.0, longest_asked_s=3600.0)
 RETRIED = {408, 409, 425, 429}
 LATE_GAPS_S = (300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 24 * 3600.0)  # when the deadline has passed
@@ -50,9 +53,12 @@ LATE_GAPS_S = (300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 24 * 3600.0)  # wh
 
 @dataclass(frozen=True)
 class DeliveryAttempt:
-    """What came of one POST. `said` is the beginning of the answer's text, or why there was none."""
+    """The result of one POST. `said` is the start of the response's text, or the reason why there was none.
 
-    verdict: Literal["delivered", "again", "never"]
+    `retry`: a later attempt may succeed. `permanent`: it would fail again. `retry_after_s` is the receiver's wish.
+    """
+
+    result: Literal["delivered", "retry", "permanent"]
     status: int | None
     said: str
     retry_after_s: float | None = None
@@ -65,9 +71,10 @@ def signature(key: bytes, identity: str, timestamp_s: int, body: bytes) -> str:
 
 
 def key_of(setting: str) -> bytes:
-    """The signing key's bytes: base64, padded or not, with or without `whsec_`, as Standard Webhooks has it.
+    """The signing key's bytes, from base64, padded or not, with or without `whsec_` (Standard Webhooks).
 
-    Raises BuildError for anything else: a receiver's library would sign with other bytes, or with none.
+    Raises:
+        BuildError: if it is not base64. A receiver's library would then verify with other bytes.
     """
     text = setting.removeprefix("whsec_").rstrip("=")
     try:
@@ -86,13 +93,13 @@ def key_of(setting: str) -> bytes:
 def post(
     url: str, body: bytes, identity: str, key: bytes | None, allowed: AllowedAddresses, *, resolver: Resolver = resolve
 ) -> DeliveryAttempt:
-    """POST the body once and say what came of it."""
+    """POST the body once."""
     try:
         target = check(url, allowed, resolver)
     except UrlRefused as error:
-        return DeliveryAttempt("never", None, str(error))
+        return DeliveryAttempt("permanent", None, str(error))
     except OSError as error:
-        return DeliveryAttempt("again", None, f"The name could not be resolved: {error}")
+        return DeliveryAttempt("retry", None, f"The name could not be resolved: {error}")
     now_s = int(time.time())
     headers: dict[bytes | str, bytes | str] = {
         "host": target.authority,
@@ -107,17 +114,17 @@ def post(
     }
     if key is not None:
         headers["webhook-signature"] = signature(key, identity, now_s, body)
-    with _BoundConnection(target) as there:
+    with _BoundConnection(target) as connection:
         try:
-            status, said, answered = there.exchange(headers, body)
+            status, text, response = connection.exchange(headers, body)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             late = f"no whole answer within {TIMEOUT_S:.0f} s"
-            return DeliveryAttempt("again", None, late if there.expired else f"{type(error).__name__}: {error}")
-    return judge(status, said, answered.get("retry-after"), answered.get("location"))
+            return DeliveryAttempt("retry", None, late if connection.expired else f"{type(error).__name__}: {error}")
+    return judge(status, text, response.get("retry-after"), response.get("location"))
 
 
 class _BoundConnection(httpcore.SyncBackend):
-    """One connection to one address, cut when the time is up, in whatever it is doing then."""
+    """One connection to one address. It is shut down when its time is over, in any state."""
 
     def __init__(self, target: ResolvedUrl) -> None:
         self.target = target
@@ -134,14 +141,14 @@ class _BoundConnection(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """To the address that was checked, not to what the name is now."""
+        """Connect to the checked address, not to the current address of the name."""
         stream = super().connect_tcp(self.target.address, self.target.port, timeout, local_address, socket_options)
-        # A second handle on the same connection: shutting it down wakes whoever reads, inside TLS as well.
+        # A second handle on the same connection: its shutdown wakes a blocked read, inside TLS as well.
         self._twin = socket.socket(fileno=os.dup(stream.get_extra_info("socket").fileno()))
         return stream
 
     def exchange(self, headers: Mapping[bytes | str, bytes | str], body: bytes) -> tuple[int, str, httpx.Headers]:
-        """Status, the beginning of the text, and the headers."""
+        """Send the request. Gives the status, the start of the text, and the headers."""
         target = self.target
         url = httpcore.URL(
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
@@ -152,14 +159,14 @@ class _BoundConnection(httpcore.SyncBackend):
             httpcore.ConnectionPool(ssl_context=context, network_backend=self, retries=0) as pool,
             pool.stream("POST", url, headers=headers, content=body, extensions={"timeout": timeouts}) as response,
         ):
-            found = b""
-            # The status is what counts; a text that breaks off changes nothing.
+            text = b""
+            # Only the status counts. A text that breaks off changes nothing.
             with suppress(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
                 for chunk in response.iter_stream():
-                    found += chunk
-                    if len(found) >= MAX_ANSWER_BYTES:
+                    text += chunk
+                    if len(text) >= MAX_ANSWER_BYTES:
                         break
-            return response.status, found[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), httpx.Headers(response.headers)
+            return response.status, text[:MAX_ANSWER_BYTES].decode("utf-8", "replace"), httpx.Headers(response.headers)
 
     def __enter__(self) -> _BoundConnection:
         self._timer.start()
@@ -179,19 +186,19 @@ class _BoundConnection(httpcore.SyncBackend):
 
 
 def judge(status: int, said: str, retry_after: str | None, location: str | None = None) -> DeliveryAttempt:
-    """What a status means for a sender: 2xx is delivered; redirects and most 4xx are for ever; the rest may pass."""
-    if 300 <= status < 400:  # it would answer the same tomorrow, and where it leads was never checked
+    """The result by the status: 2xx is delivered, redirects and most 4xx are permanent, the rest may pass."""
+    if 300 <= status < 400:  # it is the same tomorrow, and its target was never checked
         target = f" to {location[:500]!r}" if location else ""
         return DeliveryAttempt(
-            "never", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}"
+            "permanent", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}"
         )
     if 200 <= status < 300:
         return DeliveryAttempt("delivered", status, said)
     if 400 <= status < 500 and status not in RETRIED:
-        return DeliveryAttempt("never", status, said)
-    return DeliveryAttempt("again", status, said, parse_retry_after(retry_after))
+        return DeliveryAttempt("permanent", status, said)
+    return DeliveryAttempt("retry", status, said, parse_retry_after(retry_after))
 
 
 def gap_s(attempt: int, retry_after_s: float | None = None) -> float:
-    """Seconds between attempt number `attempt` (from 1) and the next: 1, 2, 4, 8, ... 60, or what the answer asked."""
+    """Seconds between attempt number `attempt` (from 1) and the next: 1, 2, 4, 8, ... 60, or the receiver's wish."""
     return GAPS.wait_s(attempt, asked_s=retry_after_s)

@@ -1,10 +1,10 @@
-"""Which addresses belong to the public internet: tables of our own, the same under every version of Python.
+"""The addresses of the public internet, from tables of our own that are the same under every version of Python.
 
-In: an address. Out: whether anybody's web server may be there. Not here: URLs, and what an operator allows (`guard`).
+In: an address. Out: whether a web server of the public may be there. Not here: URLs and the operator's list (`ssrf`).
 
 `ipaddress.is_global` has other answers in other releases (192.0.0.192 and 3fff::/20 changed between 3.11 and 3.13). So
-the registries' rows are written here. Every row is refused, also what its registry calls globally reachable: anycast
-services and translators answer there, near the caller, and no receiver of callbacks.
+the registries' rows are written here. Every row is refused, even if its registry calls it globally reachable. Anycast
+services and translators answer there, near the caller, and no receiver of callbacks does.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SPECIAL_4 = (
 SPECIAL_6 = (
     "::1/128",  # loopback
     "::/128",  # unspecified
-    "::ffff:0:0/96",  # IPv4-mapped; judged by the IPv4 address
+    "::ffff:0:0/96",  # IPv4-mapped: judged by the IPv4 address
     "64:ff9b::/96",  # IPv4-IPv6 translation
     "64:ff9b:1::/48",  # IPv4-IPv6 translation, local use
     "100::/64",  # discard only
@@ -74,7 +74,7 @@ SPECIAL_6 = (
 )
 # Multicast (RFC 5771, RFC 4291), site local (RFC 3879), IPv4-compatible and -translated addresses (RFC 4291, RFC 2765).
 OTHERS = ("224.0.0.0/4", "ff00::/8", "fec0::/10", "::/96", "::ffff:0:0:0/96")
-# Where clouds answer their own machines: metadata with credentials, and the host itself. Most lie in a row above.
+# Cloud services for their own machines: metadata with credentials, and the host itself. Most lie in a row above.
 CLOUDS = (
     "169.254.169.254/32",  # AWS, Azure, Google, OCI and others
     "169.254.170.2/32",  # AWS, containers
@@ -93,7 +93,7 @@ MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def public(address: Address) -> bool:
-    """Whether anyone on the internet could reach it, and it is nobody's own network, cloud or router."""
+    """Whether the whole internet can reach it. Private networks, cloud services and routers are not public."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return False

@@ -1,12 +1,13 @@
-"""Nothing secret goes into a repository: what a push would publish is searched for secrets first.
+"""Searches files for secrets before they are pushed.
 
-What comes in: files, and the secrets that this service itself holds. What goes out: findings, which name file, line
-and kind and never the secret. The patterns are the documented formats of the tokens' issuers, as gitleaks and
-trufflehog have them. A finding costs a build its page, so what is plainly a placeholder is let be: `ghp_xxxx…`, AWS's
-own EXAMPLE key, a database's URL on localhost, a token that has expired.
+In: files, and the secrets of this service. Out: findings with file, line and kind, and never the secret.
 
-Our own secrets are searched for as they are and in the spellings that a page may give them: base64 at any offset and
-in both alphabets, hexadecimal, percent-encoded, escaped, broken over lines, or put together from two strings.
+The patterns are the documented formats of the tokens' issuers, as in gitleaks and trufflehog. A finding costs a build
+its page, so plain placeholders are allowed: `ghp_xxxx…`, AWS's own EXAMPLE key, a database's URL on localhost, an
+expired token. The service's own secrets are searched for in many spellings: base64 at any offset and in both alphabets,
+hexadecimal, percent-encoded, escaped, broken over lines, or split into two strings.
+
+Not here: the consequences of a finding (`steps`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 MASK = "[secret]"
-MOST_TOLD = 20  # findings of one kind in one file; the file is not published anyhow
-MIN_OURS = 8  # characters; a shorter secret is in every text by chance
+MOST_TOLD = 20  # findings of one kind in one file. The file is not published anyhow
+MIN_OURS = 8  # characters. A shorter secret is in many texts by chance
 WORDS = re.compile(
     r"(?i)^(?:pass(?:word|wd|phrase)?|secret|changeme|example|test(?:ing)?|admin|root|user(?:name)?|token|hunter2|"
     r"x+|\*+|\.+|your[-_ ]?.*|my[-_ ]?.*|<.*>|\$?\{.*\}|%.*%)[0-9!]*$"
@@ -35,7 +36,7 @@ HERE = re.compile(  # hosts of examples and of one machine
 
 @dataclass(frozen=True)
 class SecretFinding:
-    """A secret, by where it is and what kind it is."""
+    """The place and the kind of a secret."""
 
     path: str
     line: int
@@ -48,7 +49,7 @@ class SecretFinding:
 
 @dataclass(frozen=True)
 class SecretRule:
-    """One kind of secret. `hint` stands in every text that holds one; `real` tells a secret from a placeholder."""
+    """One kind of secret. Every text with one contains `hint`. `real` tells a secret from a placeholder."""
 
     kind: str
     hint: str
@@ -57,18 +58,18 @@ class SecretRule:
 
 
 def _random(match: re.Match[str]) -> bool:
-    """Whether it looks drawn by lot: many different characters, digits among them, and no EXAMPLE."""
+    """Whether it looks random: many different characters, digits among them, and no EXAMPLE."""
     text = match[match.lastindex or 0]
-    return len(set(text)) >= 10 and any(each.isdigit() for each in text) and "EXAMPLE" not in text.upper()
+    return len(set(text)) >= 10 and any(letter.isdigit() for letter in text) and "EXAMPLE" not in text.upper()
 
 
 def _mixed(match: re.Match[str]) -> bool:
-    """The same of a key whose alphabet has words in it: `sk-fade-in-up` is a name of a style."""
+    """As `_random`, for a key whose alphabet allows words: `sk-fade-in-up` is a name of a style."""
     return _random(match) and match[0].lower() != match[0] and match[0].upper() != match[0]
 
 
 def _lasting(match: re.Match[str]) -> bool:
-    """Whether a JSON Web Token may be of use to somebody: not expired, and not the one of every tutorial."""
+    """Whether a JSON Web Token can still be used. The token of jwt.io's tutorials cannot."""
     part = match[0].split(".")[1]
     try:
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -89,10 +90,10 @@ def _rule(kind: str, hint: str, pattern: str, real: Callable[[re.Match[str]], bo
     return SecretRule(kind, hint, re.compile(pattern), real)
 
 
-# A search that fails must fail at once: no pattern may begin in the middle of what it has just read, for `re` holds
-# Python's lock, and with it the whole service, until it is through.
+# Every search is linear in the text: no pattern may match from the middle of a text that it has just read. `re` holds
+# Python's lock during a search, and with it the whole service.
 RULES = (
-    # A whole key, not the words around one: its body follows, on lines of its own or with \n in a string.
+    # A whole key, not only its first line. The body follows, on lines of its own or with \n in a string.
     _rule("a private key", "PRIVATE KEY", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
           r"(?:[\s\"'`+,]|\\[nr]|[A-Z][\w-]+: (?:(?!-----)[^\n])*\n)*[A-Za-z0-9+/=]{40}", _always),
     _rule("a GitHub token", "gh", r"\bgh[pousr]_[A-Za-z0-9]{36,}"),
@@ -123,44 +124,44 @@ RULES = (
 
 
 def scan(files: Mapping[str, bytes], ours: Iterable[str] = ()) -> list[SecretFinding]:
-    """The findings, by path and line, at most `MOST_TOLD` of a kind and file. `ours` are this service's own secrets."""
+    """The findings, by path and line, at most `MOST_TOLD` per kind and file. `ours`: this service's own secrets."""
     spellings = _all(ours)
-    found: set[tuple[str, int, str]] = set()
+    hits: set[tuple[str, int, str]] = set()
     for path, data in files.items():
         data = _plain(data)
         joined = BREAKS.sub(b"", data)
         for spelling in spellings:
             if (at := _where(data, joined, spelling)) is not None:
-                found.add((path, data.count(b"\n", 0, at) + 1, "a secret of this service"))
+                hits.add((path, data.count(b"\n", 0, at) + 1, "a secret of this service"))
             elif spelling in path.encode():
-                found.add((path, 1, "a secret of this service"))
+                hits.add((path, 1, "a secret of this service"))
         text = data.decode("latin-1")
         for rule in RULES:
             if rule.hint in text:
-                hits = (match.start() for match in rule.pattern.finditer(text) if rule.real(match))
-                found.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in islice(hits, MOST_TOLD))
-    return [SecretFinding(*each) for each in sorted(found)]
+                starts = (match.start() for match in rule.pattern.finditer(text) if rule.real(match))
+                hits.update((path, text.count("\n", 0, at) + 1, rule.kind) for at in islice(starts, MOST_TOLD))
+    return [SecretFinding(*hit) for hit in sorted(hits)]
 
 
 def masked(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[SecretFinding]]:
-    """The files with what the rules find replaced by `[secret]`, and what was replaced. UTF-16 is left to `scan`."""
-    made, found = {}, []
+    """The files with each secret replaced by `[secret]`, and the findings. UTF-16 files are left to `scan`."""
+    clean, findings = {}, []
     for path, data in files.items():
         text = data.decode("latin-1")
         for rule in RULES if _plain(data) is data else ():
             if rule.hint not in text:
                 continue
             hits = [match for match in rule.pattern.finditer(text) if rule.real(match)]
-            found += [SecretFinding(path, text.count("\n", 0, match.start()) + 1, rule.kind) for match in hits]
+            findings += [SecretFinding(path, text.count("\n", 0, match.start()) + 1, rule.kind) for match in hits]
             for match in reversed(hits):
                 start, end = _masked(rule, match)
                 text = f"{text[:start]}{MASK}{text[end:]}"
-        made[path] = text.encode("latin-1")
-    return made, found
+        clean[path] = text.encode("latin-1")
+    return clean, findings
 
 
 def _masked(rule: SecretRule, match: re.Match[str]) -> tuple[int, int]:
-    """Where the secret itself stands in a hit: a password and not its URL, a private key down to its last line."""
+    """The span of the secret in a match: a password and not its URL, a private key down to its last line."""
     if "password" in match.re.groupindex:
         return match.span("password")
     if rule.kind == "a private key":
@@ -171,7 +172,7 @@ def _masked(rule: SecretRule, match: re.Match[str]) -> tuple[int, int]:
 
 
 def redacted(data: bytes, ours: Iterable[str]) -> bytes:
-    """Without our own secrets, in whatever spelling they stand there whole; what is broken up is for `scan` to find."""
+    """The data without our own secrets in any spelling. `scan` finds those that are broken up."""
     for spelling in sorted(_all(ours), key=len, reverse=True):
         data = data.replace(spelling, MASK.encode())
     return data
@@ -182,7 +183,7 @@ def _all(ours: Iterable[str]) -> set[bytes]:
 
 
 def _plain(data: bytes) -> bytes:
-    """The text of UTF-16, which would hide everything; other files as they are."""
+    """UTF-16 as UTF-8, because UTF-16 hides every pattern. Other files as they are."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace").encode()
     return data
@@ -192,14 +193,14 @@ BREAKS = re.compile(rb"\\\r?\n|[\"'`]\s*(?:\+|\.|,)?\s*[\"'`]|\s+")
 
 
 def _where(data: bytes, joined: bytes, spelling: bytes) -> int | None:
-    """Where it stands, whole or broken over lines or strings; of a broken one, where the file begins."""
+    """The position of a spelling: 0 for one that is broken over lines or strings, None if there is none."""
     if (at := data.find(spelling)) >= 0:
         return at
     return 0 if spelling in joined else None
 
 
 def _parts(secret: str) -> set[str]:
-    """What of a secret is one by itself: all of it, a URL's password, what follows `whsec_`."""
+    """The parts that are secret by themselves: all of it, a URL's password, the text behind `whsec_`."""
     parts = {secret, secret.removeprefix("whsec_")}
     if "://" in secret:
         try:
@@ -210,7 +211,7 @@ def _parts(secret: str) -> set[str]:
 
 
 def _spellings(secret: str) -> set[bytes]:
-    """The secret as bytes, in every spelling that is undone in one step."""
+    """The secret as bytes, in every spelling that one step decodes."""
     raw = secret.encode()
     texts = {
         secret,
@@ -230,8 +231,8 @@ def _spellings(secret: str) -> set[bytes]:
         ",".join(map(str, raw)),
         "".join(f"&#{ord(c)};" for c in secret),
     }
-    found = {text.encode() for text in texts}
-    for shift in range(3):  # the parts of its base64 that do not depend on what stands before or after it
+    spellings = {text.encode() for text in texts}
+    for shift in range(3):  # the part of its base64 that does not depend on the bytes before and after it
         coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")[(0, 2, 3)[shift] : -1]
-        found |= {coded, coded.replace(b"+", b"-").replace(b"/", b"_")}
-    return found
+        spellings |= {coded, coded.replace(b"+", b"-").replace(b"/", b"_")}
+    return spellings

@@ -1,12 +1,13 @@
-"""Which addresses a stranger's URL may lead to: public ones, found out once, in every notation there is.
+"""The policy for callback URLs: only public addresses, resolved once, in every notation.
 
-What comes in: a URL that a sender chose, and what the operator allows beside the public internet. What goes out: a
-`ResolvedUrl`, which holds the one address to connect to and the name to say and verify; or UrlRefused. It connects
-nowhere.
+In: a URL that a sender chose, and the addresses that the operator allows in addition. Out: a `ResolvedUrl` with the
+address to connect to and the name to send and verify, or UrlRefused.
 
-A sender's URL is hostile (OWASP: server-side request forgery). A name is resolved once and every address it has must
-be public; whoever connects uses the address from here, so that a second answer of the sender's own name server (DNS
-rebinding) is never asked for. Forms that only some parsers take for an address are refused, not guessed at.
+A sender's URL is hostile (OWASP: server-side request forgery). A name is resolved once, and all of its addresses must
+be public. The caller connects to the address from here, so a second answer of the sender's name server (DNS rebinding)
+has no effect. Notations that only some parsers read as an address are refused.
+
+Not here: the connection (`callback`) and the table of public addresses (`public_addresses`).
 """
 
 from __future__ import annotations
@@ -23,25 +24,29 @@ from service.builds.public_addresses import Address, public
 from service.errors import BuildError
 
 LOOKUP_S = 1.0
-PORTS = {80, 443, 8080}  # those of the web; hosts that filter what goes out (Spaces) allow just these
+PORTS = {80, 443, 8080}  # the web's ports. Hosts with an egress filter (Spaces) allow just these
 Resolver = Callable[[str, int], list[str]]
 
 
 class UrlRefused(BuildError):
-    """This URL is not called, now or later."""
+    """This URL is never called."""
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address of the name. Raises OSError when it has none now."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    """All addresses of the name. `getaddrinfo` raises OSError if it has none now."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in addresses))
 
 
 class AllowedAddresses:
-    """What may be reached although it is not public: `host:port` or CIDR, comma-separated, as the setting has it."""
+    """Addresses that are allowed although they are not public: `host:port` or CIDR, separated by commas."""
 
     def __init__(self, setting: str = "") -> None:
-        """Raises BuildError for an item that is neither."""
+        """Parse the setting.
+
+        Raises:
+            BuildError: if an item is neither `host:port` nor a network.
+        """
         self.hosts: set[tuple[str, int]] = set()
         self.networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         for item in filter(None, (part.strip() for part in setting.split(","))):
@@ -68,7 +73,7 @@ class AllowedAddresses:
 
 @dataclass(frozen=True)
 class ResolvedUrl:
-    """A URL that was checked: `address` is what to connect to, `host` what to say and verify."""
+    """A checked URL. Connect to `address`; send and verify `host`."""
 
     scheme: str
     host: str
@@ -78,13 +83,18 @@ class ResolvedUrl:
 
     @property
     def authority(self) -> str:
-        """As the Host header has it: the port only where it is not the scheme's own."""
+        """The value of the Host header. The scheme's default port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _default(self.scheme) else f"{host}:{self.port}"
 
 
 def check(url: str, allowed: AllowedAddresses, resolver: Resolver = resolve) -> ResolvedUrl:
-    """Where the URL leads, resolved once. Raises UrlRefused; raises OSError when the name does not resolve now."""
+    """Check the URL and resolve it once.
+
+    Raises:
+        UrlRefused: if it is malformed, or leads to an address or port that is not allowed.
+        OSError: if the name does not resolve now.
+    """
     parts, host, port = _plain(url)
     literal = _literal(host)
     by_name = allowed.host(host, port)
@@ -109,28 +119,28 @@ def check(url: str, allowed: AllowedAddresses, resolver: Resolver = resolve) -> 
 
 
 def objection(url: str, allowed: AllowedAddresses, resolver: Resolver = resolve) -> str | None:
-    """Why no callback will be sent to this URL, as far as that is known now; None when nothing is known against it.
+    """The reason why no callback will be sent to this URL, or None if no reason is known now.
 
-    A name server has `LOOKUP_S` to answer: whoever posts a brief waits for this. The callback itself is checked again.
+    A name server has `LOOKUP_S` to answer, because the sender of the brief waits. The callback is checked again.
     """
-    known: list[str] = []
+    reasons: list[str] = []
 
     def look() -> None:
         try:
             check(url, allowed, resolver)
         except UrlRefused as refused:
-            known.append(str(refused))
+            reasons.append(str(refused))
         except OSError:
-            pass  # it does not resolve now; it may when the build is done
+            pass  # it does not resolve now, but may when the build is done
 
     thread = threading.Thread(target=look, name="callback-lookup", daemon=True)
     thread.start()
     thread.join(LOOKUP_S)
-    return known[0] if known else None
+    return reasons[0] if reasons else None
 
 
 def _plain(url: str) -> tuple[SplitResult, str, int]:
-    """The URL's parts, its host in ASCII and its port. Raises UrlRefused for what parsers read differently."""
+    """The URL's parts, its host in ASCII and its port. Raises UrlRefused if parsers read the URL differently."""
     if re.search(r"[\x00-\x20\x7f\\]", url):
         raise UrlRefused("A callback URL holds no spaces, control characters or backslashes.")
     try:

@@ -1,8 +1,10 @@
-"""Verification before publishing: the repository's own checks, and the page in a browser that reaches nothing.
+"""Verification before publishing: the repository's own checks, and the page in a browser without a network.
 
-In: candidate files, checks. Out: a `VerificationReport`: each check passed or failed with a reason, console
-errors, a screenshot. A sentence about licence, README or an attachment is judged here; one about the page was
-translated to JavaScript before, or is reported as not judged. It does not know who made the files, or how.
+In: candidate files, checks. Out: a `VerificationReport`: each check passed or failed with a reason, console errors, a
+screenshot. A sentence about licence, README or an attachment is judged here. A sentence about the page was translated
+to JavaScript before, or it is reported as not judged.
+
+Not here: the making of the files (`generate`), and how a page is opened (`browser`).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from service.errors import BuildError, SettingsError
 log = logging.getLogger("sameboat.builds")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
-# Sentences that mean one of our own checks, as senders write them.
+# Sentences of senders that mean one of our own checks.
 MEANT = (
     (LICENCE, re.compile(r"\blicen[cs]e\b", re.IGNORECASE)),
     (README, re.compile(r"\breadme\b", re.IGNORECASE)),
@@ -34,7 +36,7 @@ MEANT = (
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """All outcomes. `console` are errors that the page logged or threw, and requests that were refused."""
+    """The results of all checks. `console`: errors that the page logged or threw, and refused requests."""
 
     outcomes: tuple[PageCheckResult, ...]
     console: tuple[str, ...] = ()
@@ -48,38 +50,43 @@ class VerificationReport:
 
     @property
     def kept(self) -> int:
-        """How many of them are checks of earlier rounds."""
+        """How many checks of earlier rounds passed."""
         return sum(outcome.verdict == "passed" and outcome.round is not None for outcome in self.outcomes)
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What failed, for people and for a repair."""
-        return tuple(f"{_of(each)}{each.said}: {each.reason}" for each in self.outcomes if each.verdict == "failed")
+        """One sentence per failed check, for people and for a repair."""
+        return self._sentences("failed")
 
     @property
     def not_judged(self) -> tuple[str, ...]:
-        """What nobody could judge, and why."""
-        return tuple(f"{_of(each)}{each.said}: {each.reason}" for each in self.outcomes if each.verdict == "not judged")
+        """One sentence per check that could not be judged."""
+        return self._sentences("not judged")
+
+    def _sentences(self, verdict: str) -> tuple[str, ...]:
+        results = [result for result in self.outcomes if result.verdict == verdict]
+        return tuple(f"{_origin(result)}{result.said}: {result.reason}" for result in results)
 
     def plain(self) -> dict[str, Any]:
         """As JSON, without the screenshot."""
         return {
             "passed": self.passed,
             "failed": list(self.failures),
-            "outcomes": [asdict(each) for each in self.outcomes],
+            "outcomes": [asdict(result) for result in self.outcomes],
             "console": list(self.console),
             "browser": self.browser,
         }
 
 
-def _of(outcome: PageCheckResult) -> str:
+def _origin(outcome: PageCheckResult) -> str:
     return f"check of round {outcome.round}: " if outcome.round is not None else ""
 
 
 def find_browser(setting: str | None) -> tuple[str | None, str]:
-    """Chromium's path and why that one; none where Playwright, which drives it, is not installed.
+    """Chromium's path and the reason for this one. The path is None if Playwright, which drives it, is not installed.
 
-    Raises SettingsError when the setting names none.
+    Raises:
+        SettingsError: if the setting names no program.
     """
     if setting:
         if not (path := shutil.which(setting)):
@@ -94,7 +101,7 @@ def find_browser(setting: str | None) -> tuple[str | None, str]:
 
 
 def is_about_repository(said: str) -> bool:
-    """Whether a sentence is about licence, README or an attachment as it is, and not about the page."""
+    """Whether a sentence is about the licence, the README or an unchanged attachment, and not about the page."""
     return any(pattern.search(said) for _, pattern in MEANT)
 
 
@@ -109,11 +116,11 @@ def verify(
     namespace: bool = False,
     to_change: Iterable[Attachment] = (),
 ) -> VerificationReport:
-    """Run everything within about `timeout_s`. `network` are the hosts (with port) that the page may reach; with
-    `namespace` it is opened only where the kernel keeps it from all others. `to_change` are the attachments that the
-    brief says to work on.
+    """Run all checks within about `timeout_s`.
 
-    Where no browser is, or the one that is does not run, what it would judge is reported as not judged, and why.
+    `network`: the hosts (with port) that the page may reach. `namespace`: open it only if the kernel keeps it from all
+    other hosts. `to_change`: the attachments that the brief says to change. If no browser is there or runs, its checks
+    are reported as not judged, with the reason.
     """
     checks = list(checks)
     ours = check_repository(files, list(attachments), to_change)
@@ -136,7 +143,7 @@ def verify(
 def check_repository(
     files: Mapping[str, bytes], attachments: list[Attachment], to_change: Iterable[Attachment] = ()
 ) -> dict[str, PageCheckResult]:
-    """What every repository must hold, by name; of `to_change` each must differ from what was sent."""
+    """The checks of every repository, by name. Each attachment of `to_change` must differ from the sent one."""
 
     def judged(said: str, good: bool, reason: str) -> PageCheckResult:
         return PageCheckResult(said, "passed" if good else "failed", "as it should be" if good else reason)
@@ -144,28 +151,28 @@ def check_repository(
     licence = files.get("LICENSE", b"").decode("utf-8", "replace")
     readme = files.get("README.md", b"").decode("utf-8", "replace").lower()
     missing = [section for section in README_SECTIONS if f"# {section.lower()}" not in readme]
-    changed = [each.name for each in attachments if files.get(each.name) != each.data]
+    changed = [attachment.name for attachment in attachments if files.get(attachment.name) != attachment.data]
     outcomes = [
         judged(LICENCE, "MIT License" in licence and "WITHOUT WARRANTY" in licence, "it is not"),
         judged(README, not missing, f"it lacks {', '.join(missing)}"),
         judged(IDENTICAL, not changed, f"{', '.join(changed)} differ"),
         judged("index.html is there", "index.html" in files, "it is not"),
     ]
-    for each in to_change:
-        same = files.get(each.name) == each.data
-        outcomes.append(judged(f"{each.name} is changed as the brief asks", not same, "it is as it was sent"))
-    return {each.said: each for each in outcomes}
+    for attachment in to_change:
+        same = files.get(attachment.name) == attachment.data
+        outcomes.append(judged(f"{attachment.name} is changed as the brief asks", not same, "it is as it was sent"))
+    return {result.said: result for result in outcomes}
 
 
 def _sentences(checks: list[Check], ours: Mapping[str, PageCheckResult]) -> list[PageCheckResult]:
-    """The sentences that no code stands for: judged by what they mean of ours, or not judged, and never dropped."""
-    found = []
+    """The checks without code. Each one is judged by our own check that it means, or reported as not judged."""
+    results = []
     for check in checks:
         if check.js is not None:
             continue
         meant = next((name for name, pattern in MEANT if pattern.search(check.said)), None)
         if meant is None:
-            found.append(PageCheckResult(check.said, "not judged", "nobody here has translated it to code"))
+            results.append(PageCheckResult(check.said, "not judged", "nobody here has translated it to code"))
         else:
-            found.append(PageCheckResult(check.said, ours[meant].verdict, f"{meant}: {ours[meant].reason}"))
-    return found
+            results.append(PageCheckResult(check.said, ours[meant].verdict, f"{meant}: {ours[meant].reason}"))
+    return results

@@ -152,7 +152,7 @@ def test_a_remark_that_stood_there_before_is_no_excerpt() -> None:
         ("FILE: index.html\n" + fenced(PAGE) + "FILE: index.html\n" + fenced(PAGE + "\n"), "given twice"),
         (fenced("npm start\n", "bash"), "no block has a name"),
         ("--- a/index.html\n+++ b/index.html\n@@ -1 +1 @@\n-a\n+b\n", "is a diff"),
-        ("FILE: ../x\n" + fenced("a\n") + "FILE: index.html\n" + fenced(PAGE), "must not leave the repository"),
+        ("FILE: ../x\n" + fenced("a\n") + "FILE: index.html\n" + fenced(PAGE), "must not leave its folder"),
         ("<<<<<<< SEARCH index.html\na\n=======\nb\n>>>>>>> REPLACE\n", "no file yet"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
         thread.start()
         attempt = post(f"http://rebinding.example:{port}/n", b"{}", "build-1", None, HERE, resolver=rebinding)
         thread.join()
-        assert attempt.verdict == "delivered", attempt
+        assert attempt.result == "delivered", attempt
         assert (asked, met) == (["rebinding.example"], [])
     assert f"host: rebinding.example:{port}\r\n".encode() in heads[0]
 
@@ -117,15 +117,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "host", "verdict"),
+    ("trusted", "host", "result"),
     [
         (True, "evaluator.example", "delivered"),
-        (True, "another.example", "again"),
-        (False, "evaluator.example", "again"),
+        (True, "another.example", "retry"),
+        (False, "evaluator.example", "retry"),
     ],
 )
 def test_tls_is_verified_for_the_name_though_the_address_is_connected_to(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, host: str, verdict: str
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, host: str, result: str
 ) -> None:
     """The name is what is asked for (SNI) and what the certificate must be for; a private authority can be trusted."""
     if trusted:
@@ -141,7 +141,7 @@ def test_tls_is_verified_for_the_name_though_the_address_is_connected_to(
 
     with listener(answer, context) as (port, _):
         attempt = post(f"https://{host}:{port}/", b"{}", "b", None, HERE, resolver=lambda *_: ["127.0.0.1"])
-    assert (attempt.verdict, names) == (verdict, [host]), attempt
+    assert (attempt.result, names) == (result, [host]), attempt
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
@@ -152,7 +152,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
 
     with listener(nothing) as (port, met), evaluator((302, f"http://127.0.0.1:{port}/")) as there:
         attempt = post(there.url, b'{"a":1}', "build-1", None, HERE)
-        assert (attempt.verdict, attempt.status, len(there.heard)) == ("never", 302, 1)
+        assert (attempt.result, attempt.status, len(there.heard)) == ("permanent", 302, 1)
         assert f"http://127.0.0.1:{port}/" in attempt.said
         assert met == []
 
@@ -172,7 +172,7 @@ def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) 
 def test_what_the_guard_refuses_is_refused_for_ever(url: str) -> None:
     """No retry makes an address public."""
     attempt = post(url, b"{}", "build-1", None, AllowedAddresses())
-    assert (attempt.verdict, attempt.status) == ("never", None)
+    assert (attempt.result, attempt.status) == ("permanent", None)
 
 
 def test_a_name_that_does_not_resolve_now_may_do_so_later() -> None:
@@ -182,7 +182,7 @@ def test_a_name_that_does_not_resolve_now_may_do_so_later() -> None:
         raise OSError("temporary failure in name resolution")
 
     assert (
-        post("https://evaluator.example/", b"{}", "build-1", None, AllowedAddresses(), resolver=gone).verdict == "again"
+        post("https://evaluator.example/", b"{}", "build-1", None, AllowedAddresses(), resolver=gone).result == "retry"
     )
 
 
@@ -216,7 +216,7 @@ def test_an_answer_that_never_comes_is_tried_again(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(callback, "TIMEOUT_S", 0.5)
     with listener(talk) as (port, _):
         attempt = post(f"http://127.0.0.1:{port}/", b"{}", "build-1", None, HERE)
-    assert (attempt.verdict, attempt.status) == ("again", None)
+    assert (attempt.result, attempt.status) == ("retry", None)
     assert attempt.said
 
 
@@ -241,7 +241,7 @@ def test_of_a_text_that_never_ends_only_the_beginning_is_read(monkeypatch: pytes
     for talk in (flood, drip):
         with listener(talk) as (port, _):
             attempt = post(f"http://127.0.0.1:{port}/", b"{}", "build-1", None, HERE)
-        assert (attempt.verdict, attempt.status) == (judge(status, "", None).verdict, status)
+        assert (attempt.result, attempt.status) == (judge(status, "", None).result, status)
         assert 0 < len(attempt.said) <= callback.MAX_ANSWER_BYTES
     assert sent[0] < 50_000_000  # what the kernel's buffers hold, not gigabytes
 
@@ -295,14 +295,14 @@ def test_a_key_is_read_as_the_standards_library_reads_it(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
-    [(200, "delivered"), (202, "delivered"), (301, "never"), (307, "never"), (308, "never"),
-     (400, "never"), (404, "never"), (410, "never"),
-     (408, "again"), (409, "again"), (425, "again"), (429, "again"), (500, "again"), (503, "again")],
+    ("status", "result"),
+    [(200, "delivered"), (202, "delivered"), (301, "permanent"), (307, "permanent"), (308, "permanent"),
+     (400, "permanent"), (404, "permanent"), (410, "permanent"),
+     (408, "retry"), (409, "retry"), (425, "retry"), (429, "retry"), (500, "retry"), (503, "retry")],
 )  # fmt: skip
-def test_what_a_status_means(status: int, verdict: str) -> None:
+def test_what_a_status_means(status: int, result: str) -> None:
     """A 400 is for ever; what can pass is tried again."""
-    assert judge(status, "", None).verdict == verdict
+    assert judge(status, "", None).result == result
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Forges: where code is pushed and published. `local` keeps bare repositories here; `github` uses GitHub's Data API.
+"""Forges: where code is pushed and published. `local` keeps bare repositories here, `github` uses GitHub's Data API.
 
-A forge knows repositories, commits and sites; nothing of briefs, models or callbacks. Every method looks before it
-acts, so a step that runs again after a crash finds its own work and does nothing twice.
+In: names, commits. Out: repositories, SHAs and site URLs. Every method looks before it acts, so a step that runs again
+after a crash finds its own work and does nothing twice.
+
+Not here: briefs, models and callbacks.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from service.errors import BuildError
 
 Files: TypeAlias = dict[str, bytes]
 BRANCH = "main"
-STAMP = "build.json"  # the file by which a served site says which build it is
+STAMP = "build.json"  # the file of a site that names its build and round
 
 
 class ForgeError(BuildError):
-    """The forge refused. `wait_s` is set when the same request may succeed later."""
+    """The forge refused. If the same request may succeed later, `wait_s` says after how many seconds."""
 
     def __init__(self, message: str, *, wait_s: float | None = None, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
@@ -27,7 +29,7 @@ class ForgeError(BuildError):
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository that exists. `head` is the branch's commit, None before the first."""
+    """An existing repository. `head` is the SHA of the branch's commit, or None before the first one."""
 
     name: str
     url: str
@@ -36,7 +38,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class Commit:
-    """What is to be committed. The same values give the same SHA; time and author come from the build."""
+    """A commit to write. The same values give the same SHA. Time (Unix seconds) and author come from the build."""
 
     files: Mapping[str, bytes]
     parent: str | None
@@ -47,16 +49,16 @@ class Commit:
 
 
 class Forge(Protocol):
-    """All methods block; they are called from worker threads."""
+    """One place for repositories and sites. All methods block, so they are called from worker threads."""
 
     def ensure(self, name: str, description: str) -> Repository:
-        """The repository, made if it is missing."""
+        """The repository. It is created if it is missing."""
 
     def read(self, name: str, sha: str) -> Files:
-        """Every file of a commit; none of one with which the forge itself began the repository."""
+        """Every regular file of a commit. The forge's own first commit counts as empty."""
 
     def push(self, name: str, commit: Commit) -> str:
-        """The commit's SHA, on the branch; forward only. Raises ForgeError."""
+        """Put the commit on the branch, forward only. Gives its SHA. Raises ForgeError."""
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
-        """The URL at which this commit's files are, or will soon be, served; `build.json` there tells which it is."""
+        """Publish this commit within `timeout_s`. Gives the site's URL. `build.json` there names the served build."""

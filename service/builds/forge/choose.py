@@ -1,6 +1,7 @@
-"""Which forge the settings ask for, made ready; and for `sameboat doctor`, what stands in its way.
+"""Creates the forge that the settings name.
 
-What comes in: settings. What goes out: a `Forge`, or a SettingsError that names the variable and the remedy.
+In: settings. Out: a `Forge`, or a SettingsError that names the variable and the remedy.
+Not here: the forges themselves (`local`, `github`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from service.settings import Settings
 
 
 def make_forge(settings: Settings) -> Forge:
-    """The forge of the settings. Nothing is asked of GitHub yet."""
+    """The forge of the settings. It sends no request yet.
+
+    Raises:
+        SettingsError: if a setting is missing or not valid.
+    """
     if settings.forge == "github":
         if settings.github_token is None:
             raise SettingsError(
@@ -34,7 +39,10 @@ def make_forge(settings: Settings) -> Forge:
 
 
 def github_owner(settings: Settings, timeout_s: float = 5.0) -> str:
-    """Whose repositories they will be, asked of GitHub once. Raises SettingsError, or ForgeError in GitHub's words."""
+    """The owner of the future repositories, from one request to GitHub. For `sameboat doctor`.
+
+    Raises SettingsError, or ForgeError in GitHub's words.
+    """
     make_forge(settings)
     assert settings.github_token is not None
     with tempfile.TemporaryDirectory() as folder:

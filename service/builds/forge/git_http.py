@@ -1,9 +1,9 @@
 """Git over smart HTTP: clone by anyone, push with the forge's token, and a page about a repository for browsers.
 
-In: requests under `/git`. Out: dulwich's answers. What a request may cost is bounded: unpacked bytes, lines, seconds
-and threads; the work ends when its client is gone; what dulwich cannot read is 400 in a sentence.
+In: requests under `/git`. Out: dulwich's responses. The cost of a request is bounded in unpacked bytes, lines, seconds
+and threads. The work ends when its client is gone. A request that dulwich cannot read is answered with 400.
 
-Not here: connections and bodies on their way (`http`), what the page says (`repository_page`).
+Not here: connections and request bodies (`http`), the content of the page (`repository_page`).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from service.builds.forge.local import NAME, LocalForge
 
 log = logging.getLogger("sameboat.git")
 
-THREADS = 4  # that compute for git at a time
+THREADS = 4  # git requests that are computed at the same time
 MOST_WAITING = 16
 AGAIN_S = 5
 WORK_S = 60.0
-"""For one request. The largest repositories here take well under a second."""
+"""Seconds for one request. The largest repositories here take well under a second."""
 MOST_ASKED_BYTES = 1_048_576
-"""Of wants and haves, unpacked. Git itself sends at most some thousand lines of 50 bytes."""
+"""Wants and haves of one request, unpacked. Git itself sends at most some thousand lines of 50 bytes."""
 MOST_WANTS = 1024
 MOST_PUSHED_BYTES = 268_435_456  # unpacked
 IN_MEMORY_BYTES = 1_048_576
@@ -56,7 +56,7 @@ NEEDS = (b"side-band-64k", b"thin-pack", b"ofs-delta")
 UNREADABLE = (
     GitProtocolError, ObjectFormatException, FileFormatException, AssertionError, KeyError, ValueError, zlib.error,
 )  # fmt: skip
-"""What dulwich raises for what it cannot read."""
+"""The errors that dulwich raises for a request that it cannot read."""
 PATH = re.compile(
     rf"/(?P<name>{NAME.pattern})(?:\.git)?"
     r"(?:/?|/(?P<rest>info/refs|git-upload-pack|git-receive-pack|HEAD|objects/[\w./-]+)|/files/(?P<file>.+))"
@@ -64,25 +64,29 @@ PATH = re.compile(
 
 
 class WorkCancelled(Exception):
-    """The work must not go on: its client has gone, or its time is over."""
+    """The work must end: its client has gone, or its time is over."""
 
 
 @dataclass
 class Cancellation:
-    """One request's work in a thread, and whether it may go on."""
+    """Tells the thread of one request to stop. `ends` is in monotonic seconds."""
 
     ends: float
     left: bool = False
 
     def check(self) -> None:
-        """Raises WorkCancelled. Called wherever the work reads, writes or looks at an object."""
+        """Called wherever the work reads, writes or looks at an object.
+
+        Raises:
+            WorkCancelled: if the work must end.
+        """
         if self.left or time.monotonic() > self.ends:
             raise WorkCancelled
 
 
 @dataclass
 class GitResponse:
-    """What the work came to."""
+    """A response: status, headers and a file with the body."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -90,17 +94,17 @@ class GitResponse:
 
 
 class UploadPack(UploadPackHandler):  # type: ignore[misc]
-    """dulwich's, without `filter`: what such a clone leaves out it asks for later by its id, and that is not served.
+    """dulwich's handler without `filter`. A partial clone asks for objects by id later, which is not served.
 
-    A client that is not offered it makes a full clone instead.
+    Without the offer a client makes a full clone.
     """
 
     def capabilities(self) -> list[bytes]:
-        """What a client may ask for."""
+        """The capabilities that are offered to a client."""
         return [offered for offered in super().capabilities() if offered != CAPABILITY_FILTER]
 
     def set_client_capabilities(self, caps: Iterable[bytes]) -> None:
-        """What a client does. Git says `filter` also where it was not offered, and then sends none."""
+        """The client's capabilities. Git names `filter` even if it was not offered, and then sends no filter."""
         super().set_client_capabilities([named for named in caps if named != CAPABILITY_FILTER])
 
 
@@ -113,7 +117,11 @@ class _Backend(Backend):  # type: ignore[misc]
         self._opened: list[Repo] = []
 
     def open_repository(self, path: bytes | str) -> BackendRepo:
-        """The repository of `/NAME.git`."""
+        """The repository of `/NAME.git`.
+
+        Raises:
+            NotGitRepository: if there is none.
+        """
         text = path.decode() if isinstance(path, bytes) else path
         try:
             repo = self.forge.open(text.strip("/").removesuffix(".git"))
@@ -125,13 +133,13 @@ class _Backend(Backend):  # type: ignore[misc]
         return backend
 
     def close(self) -> None:
-        """Close what was opened: a repository holds its packs open."""
+        """Close the opened repositories. A repository holds its packs open."""
         for repo in self._opened:
             repo.close()
 
 
 def stoppable(repo: Repo, work: Cancellation) -> None:
-    """Let whoever looks at objects hear that the work must end; walking a history does little else."""
+    """Check for cancellation at each object that is read. Walking a history does little else."""
     store, plain = repo.object_store, repo.object_store.get_raw
 
     def get_raw(name: Any) -> Any:
@@ -142,22 +150,23 @@ def stoppable(repo: Repo, work: Cancellation) -> None:
 
 
 class _Input(io.BytesIO):
-    """A body whose reader hears that the work must end."""
+    """A request body. Reading it checks for cancellation."""
 
     def __init__(self, data: bytes, work: Cancellation) -> None:
         super().__init__(data)
         self.work = work
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file."""
+        """Read like any file. Raises WorkCancelled."""
         self.work.check()
         return super().read(size)
 
 
 def git_app(forge: LocalForge, token: str | None, root: str) -> ASGIApp:
-    """Everything under `root`. `token` is the password of Basic authentication for a push; None: nobody pushes.
+    """The application for everything under `root`.
 
-    Whoever has not shown the token talks to an application that cannot receive anything.
+    `token` is the password of Basic authentication for a push. None forbids every push. A request without the token
+    reaches a dulwich application that cannot receive anything.
     """
     threads = anyio.CapacityLimiter(THREADS)
 
@@ -221,7 +230,7 @@ def _asks_to_push(request: Request, known: re.Match[str]) -> bool:
 
 
 def _refusal(request: Request, known: re.Match[str], token: str | None) -> Response | None:
-    """What is answered without any work."""
+    """A response that needs no work, or None."""
     if request.method not in ("GET", "HEAD", "POST"):
         return PlainTextResponse("Use GET or POST.", 405, {"allow": "GET, HEAD, POST"})
     if _asks_to_push(request, known):
@@ -252,7 +261,7 @@ def _authorised(header: str, token: str) -> bool:
 def _answered(
     forge: LocalForge, request: Request, known: re.Match[str], data: bytes, work: Cancellation, *, pushes: bool
 ) -> Response | GitResponse:
-    """dulwich's answer, in a thread. What it cannot read is 400."""
+    """dulwich's response, computed in a thread. A request that it cannot read is answered with 400."""
     backend = _Backend(forge, work)
     try:
         if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -309,17 +318,19 @@ def _dulwich(backend: _Backend, environ: dict[str, Any], work: Cancellation, *, 
 
 
 class MalformedRequest(ValueError):
-    """A request that git would not send. The message says why."""
+    """A request that git would not send. The message gives the reason."""
 
 
 class RequestTooLarge(Exception):
-    """A request that is larger than git's are."""
+    """A request that is larger than git's requests are."""
 
 
 def unpacked(data: bytes, most: int, work: Cancellation) -> bytes:
     """The unpacked bytes of one gzip body.
 
-    Raises RequestTooLarge beyond `most` bytes, MalformedRequest if it is no single gzip body.
+    Raises:
+        RequestTooLarge: if it has more than `most` bytes, unpacked.
+        MalformedRequest: if it is not one gzip body.
     """
     packed = zlib.decompressobj(16 + zlib.MAX_WBITS)
     parts, left = [], most
@@ -344,7 +355,9 @@ def unpacked(data: bytes, most: int, work: Cancellation) -> bytes:
 def check_asked(data: bytes) -> None:
     """Check a request for a pack before dulwich reads it.
 
-    Raises RequestTooLarge or MalformedRequest for one that git would not send.
+    Raises:
+        RequestTooLarge: if it is larger than git's requests are.
+        MalformedRequest: if git would not send it.
     """
     if len(data) > MOST_ASKED_BYTES:
         raise RequestTooLarge(f"What is asked for may have {MOST_ASKED_BYTES} bytes.")
@@ -368,7 +381,7 @@ def check_asked(data: bytes) -> None:
 
 
 def _environ(request: Request, known: re.Match[str], data: bytes, work: Cancellation) -> dict[str, Any]:
-    """The request as PEP 3333 has it, its body whole and unpacked."""
+    """The request as a WSGI environment (PEP 3333), with its whole body unpacked."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "/git",

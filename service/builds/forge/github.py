@@ -1,12 +1,14 @@
 """The GitHub forge: the Git Data API over HTTP, one commit per round, forward only, published by GitHub Pages.
 
-What comes in: a token, an owner, the API's URL. What goes out: repositories, commits and URLs, as `Forge` has them.
-Every walk looks before it acts and after it was unsure, so it can be cut off anywhere and walked again: a repository
-is looked for before it is made; blobs, trees and commits are known by what they hold, and a commit's dates are the
-build's, so making them again makes nothing new; a branch that is already there is left alone.
+In: a token, an owner, the API's URL. Out: repositories, commits and URLs, as `Forge` has them.
 
-GitHub's answers are checked against SHAs that are computed here: what arrived is what was sent, byte for byte.
-It does not know how requests are paced and repeated (`github_api`) or how Pages works (`github_pages`).
+Every operation looks before it acts, and again after an unknown outcome. So it can be interrupted anywhere and be
+repeated. A repository is looked for before it is created. Blobs, trees and commits are named by their content, and a
+commit has the build's dates, so writing them again creates nothing new. A branch that is at the commit is left alone.
+
+GitHub's answers are checked against SHAs that are computed here, so the received bytes are the sent bytes.
+
+Not here: the pace and the retries of requests (`github_api`), and Pages (`github_pages`).
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ from service.builds.forge.github_api import (
 
 T = TypeVar("T")
 
-MAX_DESCRIPTION = 350  # characters; more, or a control character, is a 422
-MAX_INLINE_BYTES = 100_000  # text up to here travels inside the tree; more, and everything binary, as a blob
-FIRST = {"README.md", "LICENSE", ".gitignore"}  # what GitHub's own first commit may hold
+MAX_DESCRIPTION = 350  # characters. More, or a control character, is a 422
+MAX_INLINE_BYTES = 100_000  # smaller text is sent inside the tree, and larger or binary files as blobs
+FIRST = {"README.md", "LICENSE", ".gitignore"}  # the possible files of GitHub's own first commit
 LOOKS_S = (0.0, *Backoff(1.0, 8.0).waits_s(4))
 
 
 class GitHubForge:
-    """Repositories of `owner` (the token's user when None). `state` keeps the pace of writes between processes."""
+    """Repositories of `owner`, or of the token's user if it is None. `state` is the folder of the rate limiter."""
 
     def __init__(
         self,
@@ -67,7 +69,11 @@ class GitHubForge:
     # The protocol
 
     def ensure(self, name: str, description: str) -> Repository:
-        """The repository: looked for first, then made public with a first commit, for an empty one takes no blobs."""
+        """The repository. A new one is public and has a first commit, because an empty one takes no blobs.
+
+        Raises:
+            ForgeError: if it exists and was not made by a build, or cannot be used.
+        """
         with self._open() as api:
             login, create = self._who(api)
             repo = _settled(
@@ -86,7 +92,11 @@ class GitHubForge:
             return Repository(name, str(repo["html_url"]), head)
 
     def read(self, name: str, sha: str) -> Files:
-        """Every file of a commit; none of GitHub's own first commit, which is only there to have a branch."""
+        """Every regular file of a commit. GitHub's own first commit counts as empty.
+
+        Raises:
+            ForgeError: if a file's bytes do not have the SHA that the tree names.
+        """
         with self._open() as api:
             login, _ = self._who(api)
             if _is_first(api, login, name, sha):
@@ -103,7 +113,11 @@ class GitHubForge:
             return files
 
     def push(self, name: str, commit: Commit) -> str:
-        """Blobs, one tree, one commit, then the branch, with `force: false`."""
+        """Write blobs, one tree and one commit, then move the branch with `force: false`.
+
+        Raises:
+            ForgeError: if the branch moved meanwhile, or GitHub refuses.
+        """
         with self._open() as api:
             login, _ = self._who(api)
             at, branch = _at(login, name), _branch(api, login, name)
@@ -126,7 +140,7 @@ class GitHubForge:
             return _settled(api, there, lambda: _move(api, at, branch, sha), f"The branch of {name} did not move.")
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
-        """Pages switched on, and this very commit built; its URL. Raises ForgeError when GitHub cannot build it."""
+        """Switch Pages on and wait until this commit is built. Gives the URL. Raises ForgeError if the build fails."""
         with self._open() as api:
             login, _ = self._who(api)
             at, branch = _at(login, name), _branch(api, login, name)
@@ -140,7 +154,7 @@ class GitHubForge:
             github_pages.wait_built(api, at, sha, kind, api.now() + timeout_s)
             return github_pages.url_of(page, login, name)
 
-    # What the walks share
+    # Shared by the operations
 
     def _who(self, api: GitHubApi) -> tuple[str, str]:
         """The owner's login, and the path at which its repositories are made."""
@@ -149,7 +163,7 @@ class GitHubForge:
         return self._account
 
     def _first(self, api: GitHubApi, login: str, repo: dict[str, Any]) -> str:
-        """The branch's commit; in a repository that is still empty, GitHub is given a moment, then helped."""
+        """The branch's commit. If the repository stays empty, a first commit is written."""
         at, branch = _at(login, repo["name"]), str(repo.get("default_branch") or BRANCH)
         for wait_s in (0.0, 0.5, 1.5):
             api.sleep(wait_s)
@@ -166,13 +180,17 @@ class GitHubForge:
 
 
 def account(api: GitHubApi, owner: str | None) -> tuple[str, str]:
-    """Whose repositories, and the path at which they are made. Raises ForgeError when the token cannot make them."""
+    """The owner's login, and the path at which repositories are created.
+
+    Raises:
+        ForgeError: if the token cannot create repositories for this owner.
+    """
     if owner is not None:
-        found = api.get(f"/users/{urllib.parse.quote(owner, safe='')}")
-        if found is None:
+        user = api.get(f"/users/{urllib.parse.quote(owner, safe='')}")
+        if user is None:
             raise ForgeError(f"GitHub has no user or organisation {owner!r}.", remedy="Set SAMEBOAT_GITHUB_OWNER.")
-        if found["type"] == "Organization":
-            return str(found["login"]), f"/orgs/{found['login']}/repos"
+        if user["type"] == "Organization":
+            return str(user["login"]), f"/orgs/{user['login']}/repos"
     answer = api.call("GET", "/user", also=(403,))
     if answer.status == 403:  # an App's installation token has no user: POST /user/repos refuses it
         raise ForgeError(
@@ -189,13 +207,13 @@ def account(api: GitHubApi, owner: str | None) -> tuple[str, str]:
 
 
 def described(text: str) -> str:
-    """A description as GitHub takes it: one line, no control characters, at most 350 characters."""
-    printable = "".join(each if each.isprintable() else " " for each in text)
+    """A description that GitHub accepts: one line, no control characters, at most 350 characters."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return re.sub(r"\s+", " ", printable).strip()[:MAX_DESCRIPTION]
 
 
 def _settled(api: GitHubApi, look: Callable[[], T | None], act: Callable[[], T | None], failed: str) -> T:
-    """What `look` finds, acting when it finds nothing. After an act that gave nothing it looks again, and waits."""
+    """The result of `look`, or else of `act`. If `act` gives nothing, it waits and looks again."""
     unsure: OutcomeUnknown | None = None
     for wait_s in LOOKS_S:
         api.sleep(wait_s)
@@ -225,7 +243,7 @@ def _branch(api: GitHubApi, login: str, name: str) -> str:
 
 
 def _create(api: GitHubApi, path: str, name: str, description: str) -> Any:
-    """The new repository, or None when somebody else was quicker."""
+    """The new repository, or None if it exists by now."""
     body = {"name": name, "description": described(description), "private": False, "auto_init": True}
     answer = api.call("POST", path, body, also=(422,))
     if answer.status == 422:
@@ -245,7 +263,7 @@ def _usable(repo: dict[str, Any]) -> None:
 
 
 def _head(api: GitHubApi, at: str, branch: str) -> str | None:
-    """The branch's commit; None in an empty repository, which answers 409, and where there is no such branch."""
+    """The branch's commit. None if there is no such branch, or in an empty repository, which answers 409."""
     answer = api.call("GET", f"{at}/git/ref/{_ref(branch)}", also=(404, 409))
     return str(answer.data["object"]["sha"]) if answer.status == 200 else None
 
@@ -261,7 +279,7 @@ def _entries(api: GitHubApi, login: str, name: str, sha: str, *, deep: bool) -> 
 
 
 def _is_first(api: GitHubApi, login: str, name: str, sha: str) -> bool:
-    """Whether it is the commit with which GitHub began the repository."""
+    """Whether it is the first commit, which GitHub made itself."""
     if api.call("GET", f"{_at(login, name)}/git/commits/{sha}").data["parents"]:
         return False
     return {entry["path"] for entry in _entries(api, login, name, sha, deep=False)} <= FIRST
@@ -272,7 +290,7 @@ def _ours(api: GitHubApi, login: str, name: str, sha: str) -> bool:
 
 
 def _deploys(api: GitHubApi, login: str, name: str, sha: str) -> bool:
-    """Whether a workflow of the commit publishes the site itself."""
+    """Whether a workflow of the commit publishes the site."""
     at = _at(login, name)
     for entry in _entries(api, login, name, sha, deep=True):
         if re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", entry["path"]):
@@ -283,10 +301,10 @@ def _deploys(api: GitHubApi, login: str, name: str, sha: str) -> bool:
 
 
 def _write(api: GitHubApi, at: str, commit: Commit, made: objects.GitObjects) -> str:
-    """The commit's SHA, everything it consists of written. What GitHub has of the parent is not sent again."""
+    """Write the commit with its tree and blobs. Gives its SHA. Blobs of the parent are not sent again."""
     known = _known(api, at, commit.parent)
     tree = _write_tree(api, at, commit, made, known, inline=True)
-    if tree != made.tree:  # text was not taken as it is: everything goes as blobs, which are base64
+    if tree != made.tree:  # GitHub changed a text: everything is sent as blobs, in base64
         tree = _write_tree(api, at, commit, made, known, inline=False)
     if tree != made.tree:
         raise ForgeError(f"GitHub's tree {tree[:12]} is not what was sent ({made.tree[:12]}).", wait_s=5.0)
@@ -334,7 +352,7 @@ def _text(data: bytes) -> str | None:
 
 
 def _move(api: GitHubApi, at: str, branch: str, sha: str) -> str | None:
-    """Move the branch; None when it moved meanwhile or is locked, for then its head must be looked at again."""
+    """Move the branch. None if it moved meanwhile or is locked: then the caller must look again."""
     answer = api.call("PATCH", f"{at}/git/refs/{_ref(branch)}", {"sha": sha, "force": False}, also=(409, 422))
     if answer.status == 422 and "fast forward" not in (said := api.said(answer.data)).lower():
         raise GitHubRefusal(f"GitHub does not move the branch to {sha[:12]}: {said}", 422, said)
@@ -342,8 +360,8 @@ def _move(api: GitHubApi, at: str, branch: str, sha: str) -> str | None:
 
 
 def _same(api: GitHubApi, at: str, head: str, made: objects.GitObjects, commit: Commit) -> bool:
-    """Whether the branch holds our commit under another SHA, as it would if GitHub signed it."""
+    """Whether the branch holds our commit under another SHA, for example because GitHub signed it."""
     found = api.call("GET", f"{at}/git/commits/{head}").data
-    parents = [each["sha"] for each in found["parents"]]
+    parents = [parent["sha"] for parent in found["parents"]]
     mine = (made.tree, [commit.parent] if commit.parent else [], commit.message.strip(), commit.email)
     return mine == (found["tree"]["sha"], parents, found["message"].strip(), found["author"]["email"])

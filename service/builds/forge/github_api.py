@@ -1,8 +1,10 @@
 """GitHub's API as a polite client: one writer per token, a second between writes, every limit obeyed, errors in words.
 
 In: method, path, JSON. Out: a `GitHubResponse`, or a ForgeError. `OutcomeUnknown` means that a write may or may not
-have happened: the caller must look before it asks again. The token is put into the request's header when it is
-sent and is nowhere else: in no URL, message, log line or process argument. It knows nothing of repositories or sites.
+have happened: the caller must look before it asks again. The token is put into the request's
+header when it is sent. It is in no URL, message, log line or process argument.
+
+Not here: repositories and sites (`github`, `github_pages`).
 
 Sources: docs.github.com, "Best practices for using the REST API" (serial writes a second apart, `retry-after`, then
 `x-ratelimit-reset`, then a minute and doubling) and "Rate limits for the REST API".
@@ -34,7 +36,7 @@ log = logging.getLogger("sameboat.builds")
 
 VERSION = "2022-11-28"  # X-GitHub-Api-Version
 PAUSE_S = 1.0  # "wait at least one second between each request" that writes
-PATIENCE_S = 150.0  # the longest that one call waits for limits; longer waits are the caller's to plan
+PATIENCE_S = 150.0  # the longest wait of one call for limits. The caller plans longer ones
 TIMEOUT_S = 30.0
 STUMBLES = Backoff(1.0, 8.0)  # waits after 5xx and broken connections
 SECONDARY = Backoff(60.0, 3600.0)  # "at least one minute" when a secondary limit names no time
@@ -42,7 +44,7 @@ SECONDARY = Backoff(60.0, 3600.0)  # "at least one minute" when a secondary limi
 
 @dataclass(frozen=True)
 class GitHubClock:
-    """Unix seconds and how to wait; tests have one that does not make them wait."""
+    """The time in Unix seconds, and sleeping. Tests replace it and do not wait."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -50,14 +52,14 @@ class GitHubClock:
 
 @dataclass(frozen=True)
 class GitHubResponse:
-    """What GitHub said."""
+    """A status and its JSON."""
 
     status: int
     data: Any
 
 
 class GitHubRefusal(ForgeError):
-    """GitHub said no, and would say it again. `status` and `said` are its answer."""
+    """GitHub refused for good. `status` and `said` are its answer."""
 
     def __init__(self, message: str, status: int, said: str, *, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
@@ -66,11 +68,11 @@ class GitHubRefusal(ForgeError):
 
 
 class OutcomeUnknown(ForgeError):
-    """A write was sent and no answer came back, or a broken one: it may have happened."""
+    """A write was sent, and no readable response came back. It may have happened."""
 
 
 class _Bearer(httpx.Auth):
-    """Puts the token into a request as it leaves."""
+    """Puts the token into a request when it is sent."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
@@ -81,9 +83,9 @@ class _Bearer(httpx.Auth):
 
 
 class RateLimiter:
-    """One writer at a time among all processes of this machine that share the state directory.
+    """One writer at a time among all processes that share the state directory.
 
-    `folder` keeps when the last write ended and until when GitHub wants silence, so that a restart does not forget it.
+    A file in `folder` keeps the end of the last write and of the pause that GitHub asked for, also over a restart.
     """
 
     def __init__(self, folder: Path, clock: GitHubClock, pause_s: float = PAUSE_S) -> None:
@@ -94,18 +96,18 @@ class RateLimiter:
         private_files.folder(folder)
 
     def silence_s(self) -> float:
-        """Seconds until anything may be asked again."""
+        """Seconds until the next request is allowed."""
         return max(0.0, self._read().get("silent_until_s", 0.0) - self._clock.now())
 
     def be_silent(self, wait_s: float) -> None:
-        """Nobody asks anything for so long."""
+        """Forbid requests of all processes for so many seconds."""
         notes = self._read()
         notes["silent_until_s"] = max(notes.get("silent_until_s", 0.0), self._clock.now() + wait_s)
         self._write(notes)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """The only writer, a pause after the one before."""
+        """Be the only writer, and begin a pause after the previous write."""
         with file_lock.hold(self._lock):
             since_s = self._clock.now() - self._read().get("written_s", 0.0)
             if 0 <= since_s < self._pause_s:
@@ -127,7 +129,7 @@ class RateLimiter:
 
 
 class GitHubApi:
-    """One conversation: a context manager that holds a connection. Safe in one thread at a time."""
+    """A client with one connection, as a context manager. Only one thread may use it at a time."""
 
     def __init__(
         self,
@@ -171,7 +173,7 @@ class GitHubApi:
         return self._clock.now()
 
     def get(self, path: str, **query: str) -> Any:
-        """The JSON there, None when there is nothing (404)."""
+        """The JSON at a path, or None for 404. Raises as `call` does."""
         answer = self.call("GET", path, query=query, also=(404,))
         return None if answer.status == 404 else answer.data
 
@@ -188,8 +190,12 @@ class GitHubApi:
         """Send a request with retries.
 
         `also`: error statuses that are returned instead of raised. `repeatable`: the request is idempotent (objects by
-        digest), so it is sent again after a lost response. Raises GitHubRefusal, OutcomeUnknown, and ForgeError with
-        `wait_s` for limits.
+        digest), so it is sent again after a lost response.
+
+        Raises:
+            GitHubRefusal: if GitHub refuses for good.
+            OutcomeUnknown: if a write may have happened.
+            ForgeError: if a limit asks for too long a wait. `wait_s` says how long.
         """
         writes = method != "GET"
         left_s, limited, stumbles = PATIENCE_S, 0, iter(STUMBLES.waits_s(self._stumbles))
@@ -240,12 +246,12 @@ class GitHubApi:
         return GitHubRefusal(f"GitHub refused {method} {path} ({status}): {said}", status, said, remedy=remedy)
 
     def said(self, data: Any) -> str:
-        """GitHub's own words, on one line, short, and without the token whatever they quote."""
-        told: list[Any] = []
+        """GitHub's own message: one line, at most 300 characters, without the token."""
+        parts: list[Any] = []
         if isinstance(data, dict):
-            errors = [each for each in data.get("errors") or [] if each]
-            told = [data.get("message"), *(each if isinstance(each, str) else _detail(each) for each in errors)]
-        text = re.sub(r"[\x00-\x1f\x7f\s]+", " ", "; ".join(str(each) for each in told if each)).strip()
+            errors = [error for error in data.get("errors") or [] if error]
+            parts = [data.get("message"), *(error if isinstance(error, str) else _detail(error) for error in errors)]
+        text = re.sub(r"[\x00-\x1f\x7f\s]+", " ", "; ".join(str(part) for part in parts if part)).strip()
         return text.replace(self._token.get_secret_value(), "***")[:300] or "no reason given"
 
 
@@ -256,7 +262,10 @@ NEEDS = (
 
 
 def limit_s(response: httpx.Response, data: Any, now_s: float, earlier: int) -> float | None:
-    """Seconds of silence that an answer asks for, None when it is about no limit. `earlier` limits were met before."""
+    """The pause that a response asks for, in seconds, or None if it is about no limit.
+
+    `earlier` is the number of limits before it. Each one doubles the pause of a limit without a time.
+    """
     if response.status_code not in (403, 429):
         return None
     after_s = parse_retry_after(response.headers.get("retry-after"), now_s)
@@ -273,7 +282,11 @@ def limit_s(response: httpx.Response, data: Any, now_s: float, earlier: int) -> 
 
 
 def checked_url(url: str) -> str:
-    """The API's base URL. Raises SettingsError for one over which the token would travel in clear."""
+    """The API's base URL.
+
+    Raises:
+        SettingsError: if the token would be sent unencrypted to another machine.
+    """
     parts = urlsplit(url)
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and local):
@@ -286,12 +299,12 @@ def checked_url(url: str) -> str:
 
 
 def _detail(error: Mapping[str, Any]) -> str:
-    """One of the `errors` of a 422: its message, or field and code."""
+    """One of the `errors` of a 422 as text: its message, or field and code."""
     return str(error.get("message") or f"{error.get('field', 'something')} is {error.get('code', 'wrong')}")
 
 
 def _json(response: httpx.Response) -> Any:
-    """The answer's JSON. Raises ValueError for a success that is none: it was cut off, or is not GitHub's."""
+    """The response's JSON. Raises ValueError for a success without readable JSON, which is cut off or not GitHub's."""
     if not response.content:
         return None
     try:

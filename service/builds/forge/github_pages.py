@@ -1,11 +1,12 @@
-"""GitHub Pages: switched on for a branch, and waited for until it has built *this* commit.
+"""GitHub Pages: switched on for a branch, and waited for until it has built a given commit.
 
-What comes in: a `GitHubApi`, a repository's path, a branch, a SHA. What goes out: the site's description and URL, or a
-ForgeError in words. A 200 at the URL proves nothing in round 2, for the old site answers it too; that the site serves
-the new files is found out by its stamp, which is the workflow's `live` step.
+In: a `GitHubApi`, a repository's path, a branch, a SHA. Out: the site's description and URL, or a ForgeError. A 200 at
+the URL proves nothing in round 2, because the old site answers it too.
+
+Not here: whether the site serves the new files. The workflow's step `live` reads the site's stamp.
 
 `POST …/pages` creates, `PUT` only updates (docs.github.com, REST API, Pages). A commit whose own workflow deploys the
-site has `build_type: workflow` and is seen as a deployment; every other is `legacy` and seen as a Pages build.
+site has `build_type: workflow` and shows as a deployment. Every other one is `legacy` and shows as a Pages build.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from service.builds.forge.github_api import GitHubApi, OutcomeUnknown
 
 log = logging.getLogger("sameboat.builds")
 
-POLL_S = (1.0, 2.0, 3.0, 5.0)  # between looks; the last one is repeated
-NUDGE_S = 20.0  # a commit that no build has taken up for so long gets one asked for
-REBUILDS = 1  # a build that failed is asked for once more: GitHub's own troubles end this way
+POLL_S = (1.0, 2.0, 3.0, 5.0)  # waits between two looks. The last one is repeated
+NUDGE_S = 20.0  # after so long without a build of the commit, one is requested
+REBUILDS = 1  # a failed build is requested once more, because GitHub's own faults pass
 
 
 def site(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | None:
-    """The site, if it is switched on as it must be."""
+    """The site, if it is switched on with the right source, else None."""
     found: dict[str, Any] | None = api.get(f"{at}/pages")
     if found is None or found.get("build_type", "legacy") != kind:
         return None
@@ -34,7 +35,7 @@ def site(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | No
 
 
 def switch_on(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | None:
-    """Create the site, or correct it when there is one (409)."""
+    """Create the site. If there is one (409), correct it and give None."""
     body = {"build_type": kind, "source": {"branch": branch, "path": "/"}}
     answer = api.call("POST", f"{at}/pages", body, also=(409,))
     if answer.status == 409:
@@ -45,13 +46,17 @@ def switch_on(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any]
 
 
 def url_of(page: dict[str, Any], login: str, name: str) -> str:
-    """Where the site is served, with a slash at its end."""
+    """The site's URL, with a slash at its end."""
     url = str(page.get("html_url") or f"https://{login.lower()}.github.io/{name}/")
     return url if url.endswith("/") else url + "/"
 
 
 def wait_built(api: GitHubApi, at: str, sha: str, kind: str, until_s: float) -> None:
-    """Until this commit is built, or time is up: then the site will follow. Raises ForgeError when builds fail."""
+    """Wait until this commit is built, or until `until_s` (Unix seconds). The site may follow after that.
+
+    Raises:
+        ForgeError: if the builds fail.
+    """
     asked_s, rebuilds, polls, last = api.now(), 0, iter(POLL_S), POLL_S[-1]
     while True:
         state, said = (_deployed if kind == "workflow" else _built)(api, at, sha)
@@ -72,16 +77,16 @@ def wait_built(api: GitHubApi, at: str, sha: str, kind: str, until_s: float) -> 
 
 
 def _nudge(api: GitHubApi, at: str) -> float:
-    """Ask for a build of the branch as it is; GitHub builds one at a time and queues one more."""
+    """Request a build of the branch. GitHub builds one at a time and queues one more."""
     try:
         api.call("POST", f"{at}/pages/builds", also=(403, 404, 409, 422))
-    except OutcomeUnknown:  # a second one is queued or not; the next look tells
+    except OutcomeUnknown:  # the next look shows whether it is queued
         log.info("whether GitHub took the request for a build is not known")
     return api.now()
 
 
 def _built(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
-    """Of the newest build: `built`, `errored` and why, `building`, or `other` when it is not this commit's."""
+    """The newest build's state and error: `built`, `errored`, `building`, or `other` for another commit's."""
     found = api.get(f"{at}/pages/builds/latest")
     if found is None or found["commit"] != sha:
         return "other", ""
@@ -91,7 +96,7 @@ def _built(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
 
 
 def _deployed(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
-    """The same, of the newest deployment of this commit."""
+    """The state and error of the newest deployment of this commit, as in `_built`."""
     found = api.get(f"{at}/deployments", sha=sha, environment="github-pages")
     for deployment in found or []:
         statuses = api.get(f"{at}/deployments/{deployment['id']}/statuses") or []

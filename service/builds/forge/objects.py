@@ -1,7 +1,7 @@
-"""A commit as git's objects, made in memory: the same files, parent, author, time and message give the same SHAs.
+"""A commit as git's objects, in memory. The same files, parent, author, time and message give the same SHAs.
 
-What comes in: a `Commit`. What goes out: its objects. Nothing depends on when or where this runs, so the local forge
-can write them, and the GitHub forge can tell whether GitHub wrote the same bytes.
+In: a `Commit`. Out: its objects. They do not depend on the time or the machine. So the local forge can write them, and
+the GitHub forge can check that GitHub wrote the same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FullTree: TypeAlias = dict[str, "FullTree | bytes"]
 
 @dataclass(frozen=True)
 class GitObjects:
-    """A commit with all its trees and blobs; `blobs` maps paths to blob ids."""
+    """A commit with all its trees and blobs. `blobs` maps each path to its blob's SHA-1."""
 
     commit: GitCommit
     trees: list[Tree]
@@ -42,12 +42,16 @@ class GitObjects:
 
 
 def blob_id(data: bytes) -> str:
-    """The SHA-1 by which git knows these bytes."""
+    """The SHA-1 of these bytes as a git blob."""
     return str(Blob.from_string(data).id.decode())
 
 
 def objects_of(commit: Commit) -> GitObjects:
-    """The commit's objects. Raises ForgeError for a path that git or a checkout could not hold."""
+    """The commit's objects.
+
+    Raises:
+        ForgeError: if git or a checkout could not hold a path.
+    """
     root: FullTree = {}
     together = PathSet()
     for path, data in commit.files.items():
@@ -94,5 +98,5 @@ def _tree(node: Mapping[str, FullTree | bytes], prefix: str, trees: list[Tree], 
 
 
 def _plain(name: str) -> str:
-    """A name or address without what would end it in a commit's header."""
+    """A name or address without the characters that end it in a commit's header."""
     return re.sub(r"[<>\n\0]", "", name).strip() or "unknown"

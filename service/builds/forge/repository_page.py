@@ -83,7 +83,7 @@ def answer(forge: LocalForge, name: str, path: str | None, opened: Callable[[Rep
 
 
 def _file(repo: Repo, tip: Any, path: str) -> Response:
-    """One file of the newest commit: as text where it is text, else to be saved; never as a page."""
+    """One file of the newest commit: text as text, other files as a download, never as a page."""
     try:
         assert isinstance(tip, Commit)
         mode, sha = repo.object_store[tip.tree].lookup_path(repo.object_store.__getitem__, path.encode())

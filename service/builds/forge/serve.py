@@ -1,7 +1,7 @@
 """Serving the published sites, as an ASGI application.
 
-In: requests for a published file. Out: the file, with the headers that a page of generated code gets. The sites belong
-on an origin of their own: what is published must never share cookies, storage or scripts with the service.
+In: requests for a published file. Out: the file, with the headers for pages of generated code. The sites belong on an
+origin of their own. A site must never share cookies, storage or scripts with the service.
 
 Not here: git over HTTP (`git_http`), the page about a repository (`repository_page`).
 """
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from service.builds.forge import ForgeError
 from service.builds.forge.local import LocalForge, PublishedFile
 
-# What a site may do: run its own scripts and styles, and those and data of https origins, as pages with a CDN do. Not:
+# A site may run its own scripts and styles, and use scripts, styles and data of https origins such as a CDN. It may not
 # reach this machine or its network over http (the service's own port above all), be framed, embed plugins, send forms
 # elsewhere, or ask for camera, microphone or place.
 HEADERS = {
@@ -36,7 +36,7 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), serial=(), payment=()",
     "cache-control": "no-cache",  # asked for again each time, answered 304 while it is the same
 }
-# Types by name, the same on every machine; a name that is not here is text if it reads as text, else just bytes.
+# Types by name, the same on every machine. Other names are text if they decode as text, else bytes.
 TYPES = {
     "html": "text/html", "htm": "text/html", "css": "text/css", "js": "text/javascript", "mjs": "text/javascript",
     "json": "application/json", "map": "application/json", "webmanifest": "application/manifest+json",

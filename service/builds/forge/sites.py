@@ -6,7 +6,7 @@ Host header names, and how a program on this machine reaches a URL.
 A browser keeps storage and cookies apart by host name, and sends every name that ends in `.localhost` to this machine
 without asking a resolver (RFC 6761, section 6.3). Other programs may not, so the live check connects by address.
 
-Not here: what is served (`serve`).
+Not here: serving the files (`serve`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def label(name: str) -> str:
 
 
 def pattern_of(pages_url: str | None, host: str, port: int) -> str:
-    """The setting, or what can be reached where this service listens.
+    """The setting, or the URL pattern of the address that this service listens on.
 
     On loopback, or on all addresses, every site has its own name. On one address there is one host for all of them.
     """

@@ -1,8 +1,11 @@
-"""Makers: what turns a brief into files. Two behind one protocol, and a way to edit what is there.
+"""Makers: they turn a brief into files.
 
-`plan` lets the model fill a typed plan and renders it with our templates; even the smallest model yields a valid site.
-`write` lets a capable model write whole files, or edits. A maker knows the brief, the files so far and what failed;
-it asks through a function that it is given, and knows nothing of engines, forges or workflows.
+In: a `Job` with the brief, the files so far and the failed checks, and a function that asks a model. Out: files.
+
+`plan` lets the model fill a typed plan and renders it with our templates, so even the smallest model yields a valid
+site. `write` lets a capable model write whole files, or edits.
+
+Not here: engines, forges and workflows.
 """
 
 from __future__ import annotations
@@ -18,12 +21,11 @@ from service.prompts.run import Result
 
 
 class UnusableAnswer(BuildError):
-    """The model's answer cannot be used; the message says why, and may be shown to it."""
+    """The model's answer cannot be used. The message gives the reason and may be shown to the model."""
 
 
 class TruncatedAnswer(UnusableAnswer):
-    """The answer ended before its end. `files` are what was written, with the page closed; None where that is not
-    plain."""
+    """The answer was cut. `files`: the files so far, with the page closed. None if they cannot be used."""
 
     def __init__(self, message: str, files: dict[str, bytes] | None) -> None:
         super().__init__(message)
@@ -31,15 +33,15 @@ class TruncatedAnswer(UnusableAnswer):
 
 
 class AskModel(Protocol):
-    """Run a promoted prompt by name. Raises SameboatErrors."""
+    """Runs a promoted prompt by name. It may raise any SameboatError."""
 
     def __call__(self, prompt: str, inputs: Mapping[str, Any]) -> Result:
-        """The result; it may have a `problem`."""
+        """The result, which may have a `problem`."""
 
 
 @dataclass(frozen=True)
 class EarlierRound:
-    """A round before this one, by its number and its brief."""
+    """An earlier round: its number and its brief."""
 
     round: int
     brief: str
@@ -47,7 +49,7 @@ class EarlierRound:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be made. `previous` are the files of the round before, or of the attempt that is being repaired."""
+    """A task for a maker. `previous`: the files of the round before, or of the version that is repaired."""
 
     title: str
     brief: str
@@ -57,16 +59,16 @@ class Job:
     year: int
     previous: Mapping[str, bytes] | None = None
     failures: tuple[str, ...] = ()
-    sources: tuple[Attachment, ...] = ()  # documents that the brief points to; they do not go into the repository
-    refused: tuple[str, ...] = ()  # why answers before this one could not be used
+    sources: tuple[Attachment, ...] = ()  # documents that the brief points to, not for the repository
+    refused: tuple[str, ...] = ()  # the reasons why earlier answers could not be used
     earlier: tuple[EarlierRound, ...] = ()  # the rounds before this one, oldest first
     kept_checks: tuple[str, ...] = ()  # expressions of earlier rounds that must stay true
-    readme: bytes | None = None  # the maker's own README of an attempt before, in this round
-    notes: tuple[str, ...] = ()  # what the README has to say of the result
+    readme: bytes | None = None  # the maker's own README of an earlier version in this round
+    notes: tuple[str, ...] = ()  # sentences about the result, for the README
 
     @property
     def kept(self) -> tuple[Attachment, ...]:
-        """The attachments that land byte for byte: all but those that the brief itself says to change."""
+        """The attachments that stay as they were sent: all but those that the brief says to change."""
         return unchanged(self.brief, self.attachments)
 
 
@@ -74,11 +76,11 @@ class Maker(Protocol):
     """One way of making files."""
 
     def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
-        """The site's own files. Raises UnusableAnswer for an answer that is no good, EngineError for none."""
+        """The site's own files. Raises UnusableAnswer if the answer cannot be used, EngineError if there is none."""
 
 
 def shorten(text: str, characters: int) -> str:
-    """At most so many characters, and where some are left out, the text says so."""
+    """The text's first characters. If some are left out, a note at the end says how many."""
     if len(text) <= characters:
         return text
     return f"{text[:characters]}\n[{len(text) - characters} more characters are left out here]"
@@ -87,14 +89,14 @@ def shorten(text: str, characters: int) -> str:
 def describe_attachments(
     attachments: tuple[Attachment, ...], characters: int, sources: tuple[Attachment, ...] = ()
 ) -> str:
-    """The attachments and sources as a model is told of them: name, type, size, and of text the beginning."""
+    """The attachments and sources for a prompt: name, type and size, and the start of texts."""
     if not attachments and not sources:
         return "none"
     share = characters // (len(attachments) + len(sources))
     lines = []
-    for each in (*attachments, *sources):
-        where = f"at ./{each.name}" if each in attachments else "fetched for you to read, not beside the page"
-        lines.append(f"- {each.name} ({each.media_type}, {len(each.data)} bytes), {where}")
-        if each.text is not None:
-            lines.append(shorten(each.text, share))
+    for file in (*attachments, *sources):
+        where = f"at ./{file.name}" if file in attachments else "fetched for you to read, not beside the page"
+        lines.append(f"- {file.name} ({file.media_type}, {len(file.data)} bytes), {where}")
+        if file.text is not None:
+            lines.append(shorten(file.text, share))
     return "\n".join(lines)

@@ -1,9 +1,11 @@
-"""What a model wrote, read as files: whole files in fences, SEARCH/REPLACE edits, or both.
+"""Parses an answer as files: whole files in fences, SEARCH/REPLACE edits, or both.
 
-In: an answer's text, the previous files, the names that the answer may not change. Out: the files that it gives or
-changes. Models name a file in many ways; each is read where only one meaning is possible. What is not plain is refused
-with UnusableAnswer, whose message says why and what to do, and is shown to the model and to the sender.
-Not here: asking (`write`), how edits match (`edits`), what an excerpt is (`excerpts`).
+In: an answer's text, the previous files, the names that the answer may not change. Out: the new and changed files.
+
+Models name a file in many ways. Each way is accepted if it has one meaning. Everything else raises UnusableAnswer. Its
+message gives the reason and the remedy, and is shown to the model and to the sender.
+
+Not here: asking (`write`), matching edits (`edits`), recognising excerpts (`completeness`).
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ LOOSE = ("", "html", "js", "css")  # blocks without a name that a page may be ma
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. `path` is None where nothing names it; `ended` is False where its last fence is missing."""
+    """One fenced block. `path` is None if it has no name. `ended` is False if its last fence is missing."""
 
     path: str | None
     kind: str
@@ -62,69 +64,75 @@ def parse_answer(
     whole: bool = True,
     automation: bool = False,
 ) -> dict[str, bytes]:
-    """The files that an answer gives or changes. `whole` is False for an answer that ended before its end.
-    `automation` lets it hold what CI, Git or an editor runs or obeys.
+    """The new and changed files of an answer.
 
-    Raises UnusableAnswer: for what names no file, is an excerpt or cut, fits nowhere, or could be in no repository.
+    `whole`: False for an answer that was cut. `automation`: files that CI, Git or an editor runs or obeys are allowed.
+
+    Raises:
+        UnusableAnswer: if a file has no name, is an excerpt or cut, fits nowhere, or is not allowed in a repository.
     """
     text = THINKING.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n"))
     edits, rest = split(text)
-    there = [each for each in blocks(rest) if not edits or (each.path and each.body.strip())]
-    if not whole and any(not each.ended and not _page(each.path, each.kind) for each in there):
+    fenced = [block for block in blocks(rest) if not edits or (block.path and block.body.strip())]
+    if not whole and any(not block.ended and not _page(block.path, block.kind) for block in fenced):
         raise UnusableAnswer("The answer ends in the middle of a file.")
-    found = _named(there, previous)
-    if not found and not edits:
-        found = _bare(rest, previous)
+    named = _named(fenced, previous)
+    if not named and not edits:
+        named = _bare(rest, previous)
     before = {path: data.decode("utf-8", "replace") for path, data in previous.items() if b"\0" not in data}
     if edits:
-        edits = [replace(each, path=_path(each.path) if each.path else None) for each in edits]
-        if not previous and any(each.old.strip() for each in edits):
+        edits = [replace(edit, path=_path(edit.path) if edit.path else None) for edit in edits]
+        if not previous and any(edit.old.strip() for edit in edits):
             raise UnusableAnswer("There is no file yet to search in; write each file whole.")
-        if refused := [each.path for each in edits if each.path and each.path.lower() in KEPT]:
+        if refused := [edit.path for edit in edits if edit.path and edit.path.lower() in KEPT]:
             raise UnusableAnswer(f"{refused[0]} is not edited.")
         changed = apply(edits, before)
-        if twice := changed.keys() & found.keys():
+        if twice := changed.keys() & named.keys():
             raise UnusableAnswer(f"{sorted(twice)[0]} is written whole and edited as well; do one of both.")
-        found = {**found, **changed}
-    made = {path: body for path, body in found.items() if path not in attached and path.lower() not in KEPT}
-    if found and not made:
+        named = {**named, **changed}
+    written = {path: body for path, body in named.items() if path not in attached and path.lower() not in KEPT}
+    if named and not written:
         raise UnusableAnswer(
-            f"{sorted(found)[0]} is not to be changed: it came with the brief, or the build writes it."
+            f"{sorted(named)[0]} is not to be changed: it came with the brief, or the build writes it."
         )
-    _check(made, before, previous, whole=whole)
-    _placed(made, previous, attached, automation=automation)
-    return {path: body.encode("utf-8", "replace") for path, body in made.items()}
+    _check(written, before, previous, whole=whole)
+    _check_paths(written, previous, attached, automation=automation)
+    return {path: body.encode("utf-8", "replace") for path, body in written.items()}
 
 
 def _check(
-    made: Mapping[str, str],
+    written: Mapping[str, str],
     before: Mapping[str, str],
     previous: Mapping[str, bytes],
     *,
     whole: bool,
 ) -> None:
-    """Raises UnusableAnswer for what cannot be published."""
-    pages = {path for path in previous if _page(path, "")} & made.keys()  # the page that is worked on has another name
-    if PAGE not in made and PAGE not in previous and not pages:
-        there = f" It holds {', '.join(sorted(made))[:100]}." if made else ""
+    """Raises UnusableAnswer if the files cannot be published."""
+    pages = {path for path in previous if _page(path, "")} & written.keys()  # the page may have another name
+    if PAGE not in written and PAGE not in previous and not pages:
+        names = f" It holds {', '.join(sorted(written))[:100]}." if written else ""
         raise UnusableAnswer(
-            f"The answer holds no {PAGE}.{there} Each file must be a line 'FILE: path' and then a fence with all of it."
+            f"The answer holds no {PAGE}.{names} Each file must be a line 'FILE: path' and then a fence with all of it."
         )
-    for path, body in made.items():
-        if said := omission(path, body, before.get(path, "")):
-            raise UnusableAnswer(f"{path} is an excerpt and no whole file: {said}. Write every line of it.")
+    for path, body in written.items():
+        if remark := omission(path, body, before.get(path, "")):
+            raise UnusableAnswer(f"{path} is an excerpt and no whole file: {remark}. Write every line of it.")
         if whole and is_truncated(path, body):
             raise UnusableAnswer(f"{path} is cut: it ends before its </html>. Write it whole, and shorter.")
-    if len(made) > MAX_FILES or any(len(body.encode("utf-8", "replace")) > MAX_FILE_BYTES for body in made.values()):
+    if len(written) > MAX_FILES or any(
+        len(body.encode("utf-8", "replace")) > MAX_FILE_BYTES for body in written.values()
+    ):
         raise UnusableAnswer(f"At most {MAX_FILES} files of {MAX_FILE_BYTES} bytes.")
 
 
-def _placed(made: Mapping[str, str], previous: Mapping[str, bytes], attached: set[str], *, automation: bool) -> None:
-    """Raises UnusableAnswer for a file that the repository cannot hold beside the others, or is not to hold."""
+def _check_paths(
+    written: Mapping[str, str], previous: Mapping[str, bytes], attached: set[str], *, automation: bool
+) -> None:
+    """Raises UnusableAnswer for a path that the repository cannot hold beside the others, or must not hold."""
     ours = ["LICENSE", "README.md", STAMP]
     kept = safe_paths.without_twins(dict.fromkeys(previous), [*ours, *attached])
     together = safe_paths.PathSet([*kept, *ours, *attached])
-    for path in made:
+    for path in written:
         if path in previous or path in ours:
             continue
         if wrong := together.add(path):
@@ -134,9 +142,9 @@ def _placed(made: Mapping[str, str], previous: Mapping[str, bytes], attached: se
 
 
 def blocks(text: str) -> list[Block]:
-    """The fenced blocks of an answer. A fence within a page, or a named fence within another one, ends nothing."""
+    """The fenced blocks of an answer. A fence inside a page and a named fence inside another one do not end it."""
     lines = text.splitlines(keepends=True)
-    found: list[Block] = []
+    result: list[Block] = []
     at = 0
     while at < len(lines):
         opening = FENCE.fullmatch(lines[at].rstrip("\n"))
@@ -151,12 +159,12 @@ def blocks(text: str) -> list[Block]:
         body, ended, at = _body(lines, at + 1, opening["marks"], page=_page(path, kind))
         if path is None and body and (remark := REMARK.fullmatch(body[0].rstrip("\n"))):
             path, body = remark["path"], body[1:]
-        found.append(Block(path, kind, "".join(body), ended))
-    return found
+        result.append(Block(path, kind, "".join(body), ended))
+    return result
 
 
 def _kind(name: str) -> str:
-    """The kind of file that a path or an info string's first word says."""
+    """The kind of file, from a path or from an info string's first word."""
     ending = name.lower().rsplit(".", 1)[-1]
     return KINDS.get(ending, ending)
 
@@ -186,7 +194,7 @@ def _body(lines: list[str], start: int, marks: str, *, page: bool) -> tuple[list
             return _trimmed(body), False, at
         body.append(lines[at])
         at += 1
-    if page and (end := [number for number, each in enumerate(body) if re.search(r"</html\s*>", each, re.IGNORECASE)]):
+    if page and (end := [number for number, line in enumerate(body) if re.search(r"</html\s*>", line, re.IGNORECASE)]):
         return body[: end[-1] + 1], False, at
     if inner and not page:
         raise UnusableAnswer("A fence is opened within a file and not closed; use a longer fence around the file.")
@@ -197,14 +205,14 @@ HTML_AFTER = re.compile(r"(?:#{1,6} |\*\*)\S")  # a Markdown heading behind a pa
 
 
 def _complete(body: list[str]) -> bool:
-    """Whether a page has come to its end, or is one of those that have none."""
+    """Whether a page is closed, or is a fragment without <html> and <body>."""
     text = "".join(body)
     begun = re.search(r"<(?:html|body)\b", text, re.IGNORECASE)
     return begun is None or re.search(r"</html\s*>\s*$|</body\s*>\s*$", text, re.IGNORECASE) is not None
 
 
 def _goes_on(body: list[str], rest: list[str]) -> bool:
-    """Whether the page that seems to end here goes on: what is open in it is closed further on, in the same file."""
+    """Whether the page goes on after this fence: an element that is open is closed later, in the same file."""
     text = "".join(body).lower()
     opened = [tag for tag in ("pre", "textarea", "script") if text.count(f"<{tag}") > text.count(f"</{tag}")]
     if not opened and _complete(body):
@@ -220,17 +228,17 @@ def _goes_on(body: list[str], rest: list[str]) -> bool:
 
 def _of_info(info: str) -> str | None:
     """The path in a fence's info string: ```html index.html, ```html:index.html, title="index.html"."""
-    found = [match["path"] for match in INFO.finditer(info[:LONGEST_HEADING])]
-    return found[-1] if found else None
+    named = [match["path"] for match in INFO.finditer(info[:LONGEST_HEADING])]
+    return named[-1] if named else None
 
 
 def _of_heading(lines: list[str], *, strict: bool = False) -> str | None:
-    """The path that the lines before a fence name: the last one in any form, one before it only as a heading.
+    """The path that the lines before a fence name. The last line may have any form, the one before it is a heading.
 
-    Raises UnusableAnswer when it is no path of a repository.
+    Raises UnusableAnswer if it is no path of a repository.
     """
     last = True
-    for line in reversed([each.strip() for each in lines[-6:] if each.strip()][-2:]):
+    for line in reversed([near.strip() for near in lines[-6:] if near.strip()][-2:]):
         if FENCE.match(line) or len(line) > LONGEST_HEADING:
             return None
         if keyed := KEYED.match(line):
@@ -249,7 +257,7 @@ def _of_heading(lines: list[str], *, strict: bool = False) -> str | None:
 
 
 def _heading_at(lines: list[str], fence: int) -> int:
-    """Where the heading stands that belongs to the fence."""
+    """The index of the line that names the fence."""
     at = fence - 1
     while not lines[at].strip():
         at -= 1
@@ -261,18 +269,18 @@ def _without_heading(body: list[str]) -> list[str]:
 
 
 def _trimmed(body: list[str]) -> list[str]:
-    """Without the blank lines at its end."""
+    """The lines without the blank ones at the end."""
     kept = list(body)
     while kept and not kept[-1].strip():
         kept.pop()
     return kept
 
 
-def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
-    """Paths to contents. A block without a name gets one where only one is possible. Raises UnusableAnswer."""
+def _named(fenced: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
+    """Contents by path. A block without a name gets one if only one is possible. Raises UnusableAnswer."""
     named: dict[str, str] = {}
-    loose = [block for block in found if block.path is None and block.kind in LOOSE and block.body.strip()]
-    for block in found:
+    loose = [block for block in fenced if block.path is None and block.kind in LOOSE and block.body.strip()]
+    for block in fenced:
         if block.path is None:
             continue
         path = _path(block.path)
@@ -289,13 +297,13 @@ def _named(found: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]:
         named[PAGE] = whole[0].body
     for kind, pattern in (("js", SCRIPT_OF), ("css", SHEET_OF)):
         nameless = [block for block in loose if block.kind == kind]
-        wanted = {_local(match[1]) for match in pattern.finditer(named.get(PAGE, ""))} - {None, *named, *previous}
+        missing = {_local(match[1]) for match in pattern.finditer(named.get(PAGE, ""))} - {None, *named, *previous}
         if kind == "css":
-            wanted -= {"style.css"} if not nameless else set()
-        if nameless and wanted:
-            if len(nameless) > 1 or len(wanted) > 1:
+            missing -= {"style.css"} if not nameless else set()
+        if nameless and missing:
+            if len(nameless) > 1 or len(missing) > 1:
                 raise UnusableAnswer(f"A block of {kind} has no name; write a line 'FILE: path' above each file.")
-            named[str(wanted.pop())] = nameless[0].body
+            named[str(missing.pop())] = nameless[0].body
     return named
 
 
@@ -309,13 +317,13 @@ def _local(url: str) -> str | None:
 
 
 def _wholes(text: str) -> list[str]:
-    """Every page from its doctype to its </html>. Nothing is looked for behind the last </html>, where none can end."""
+    """Every page from its doctype to its </html>. The text behind the last </html> is not searched."""
     ends = [match.end() for match in END.finditer(text)]
     return [str(page) for page in WHOLE.findall(text, 0, ends[-1])] if ends else []
 
 
 def _bare(text: str, previous: Mapping[str, bytes]) -> dict[str, str]:
-    """A page that stands in the answer without a fence. Raises UnusableAnswer with what the answer is instead."""
+    """A page without a fence. Raises UnusableAnswer with a description of any other answer."""
     pages = _wholes(text)
     if len(pages) == 1:
         return {PAGE: pages[0] + "\n"}

@@ -1,8 +1,10 @@
-"""Which attachments a brief says to work on, and which ones land byte for byte.
+"""The attachments that a brief says to change, and those that stay as they were sent.
 
-In: a brief's text, its attachments. Out: the attachments that must change, and those that must not. Page and code that
-the brief names are worked on, whatever the verb, unless it only uses or shows them; data is, only where the brief says
-to change the file itself. Not here: how they are told to a model.
+In: a brief's text, its attachments. Out: the attachments that must change, and those that must not. A page or code that
+the brief names may be changed, unless the brief only uses or shows it. Data may be changed only if the brief says to
+change the file itself.
+
+Not here: their description in a prompt.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from itertools import islice
 from service.builds.brief import Attachment
 
 PAGE = "index.html"
-MOST_MENTIONS = 50  # of one attachment, each of which costs a look at its sentence
+MOST_MENTIONS = 50  # of one attachment. Each one costs a search in its sentence
 CODE = (
     "html", "htm", "css", "js", "mjs", "cjs", "ts", "tsx", "jsx", "vue", "svelte", "py", "sh", "php", "rb", "go",
     "java", "c", "cpp", "rs", "kt", "sql",
 )  # fmt: skip
-CALLED = {  # what a brief calls the only attachment of a kind
+CALLED = {  # the words of a brief for the only attachment of a kind
     "html": r"(?:web ?)?(?:page|site|website|app|html(?: file)?|document)",
     "htm": r"(?:web ?)?(?:page|site|html(?: file)?)",
     "css": r"(?:style ?sheet|styles?|css(?: file)?)",
@@ -60,22 +62,22 @@ AFTERWARDS = re.compile(r"\b(?:added|changed|fixed|corrected|removed|improved|ex
 
 
 def to_change(brief: str, attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
-    """The attachments that the brief says to change: one of them that stays as it was is a failure."""
-    return tuple(each for each in attachments if _asked(brief, each, attachments) is True)
+    """The attachments that the brief says to change. If one of them stays the same, the build has failed a check."""
+    return tuple(file for file in attachments if _asked(brief, file, attachments) is True)
 
 
 def unchanged(brief: str, attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
-    """The attachments that land byte for byte. An index.html that the brief does not speak of may be worked on."""
+    """The attachments that stay as they were sent. An index.html that the brief does not name may change."""
 
-    def free(each: Attachment) -> bool:
-        asked = _asked(brief, each, attachments)
-        return asked is True or (asked is None and each.name.lower() == PAGE)
+    def free(file: Attachment) -> bool:
+        asked = _asked(brief, file, attachments)
+        return asked is True or (asked is None and file.name.lower() == PAGE)
 
-    return tuple(each for each in attachments if not free(each))
+    return tuple(file for file in attachments if not free(file))
 
 
 def _asked(brief: str, attachment: Attachment, attachments: tuple[Attachment, ...]) -> bool | None:
-    """True: the brief says to change it. False: it says to use it as it is. None: it says neither."""
+    """True: the brief says to change it. False: the brief says to use it unchanged. None: neither."""
     mentions = islice(_mentions(brief, attachment, attachments), MOST_MENTIONS)
     verdicts = [_of_mention(attachment, *mention) for mention in mentions]
     if False in verdicts and LEAVE.search(brief):
@@ -89,7 +91,7 @@ def _mentions(
     """(sentence, its text before the name, its text after it) of every mention."""
     kind = _kind(attachment)
     name = rf"(?<![\w./-]){re.escape(attachment.name)}(?![\w-])"
-    if sum(_kind(each) == kind for each in attachments) == 1 and kind in CALLED:
+    if sum(_kind(other) == kind for other in attachments) == 1 and kind in CALLED:
         name += rf"|\battached (?:{CALLED[kind]})\b|\b(?:{CALLED[kind]}) (?:that is |which is |I )?attached\b"
     if len(attachments) == 1:
         name += r"|\battached (?:file|one)\b|\battachment\b|\bfile (?:that is |I )?attached\b"

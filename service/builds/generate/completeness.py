@@ -1,7 +1,9 @@
 """Whether a written file is whole: no "rest of the code remains the same", and no end in the middle.
 
-In: a file's text, and the text that stood there before. Out: why it is no whole file, or None; and for a page that was
-cut, the page closed where that is plain. Not here: where the text came from.
+In: a file's text, and its earlier text. Out: the reason why it is no whole file, or None. For a page that was cut: the
+page closed, if there is one way to do it.
+
+Not here: parsing the answer (`answer_parser`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ PAGES = ("html", "htm", "xhtml", "svg", "xml", "vue")
 HASHES = ("py", "sh", "yml", "yaml", "toml", "rb")
 COMMENT, COMMENT_HTML = re.compile(r"<!--|/\*"), re.compile("<!--")
 ENDS = {"<!--": "-->", "/*": "*/"}
-LONGEST_REMARK = 200  # characters of a line that may stand for what is left out
+LONGEST_REMARK = 200  # characters of a line that may stand for omitted code
 SLASHES = re.compile(r"(?m)(?:^|(?<=[\s;{}()>]))//(?P<line>[^\n]*)")
 HASH = re.compile(r"(?m)^[ \t]*#(?P<line>[^\n]*)")
 LONE_DOTS = re.compile(r"(?m)^[ \t]*(?:\.{3,}|…)[ \t]*;?$")
@@ -54,7 +56,7 @@ SAYS = (
 
 
 def omission(path: str, text: str, before: str = "") -> str | None:
-    """The line that stands for code which is left out, or None. What stood there `before` is no sign."""
+    """The line that stands for omitted code, or None. A remark of the text `before` does not count."""
     for line, said in _remarks(path, text):
         if len(said) > LONGEST_REMARK:
             continue
@@ -70,21 +72,21 @@ def omission(path: str, text: str, before: str = "") -> str | None:
 
 
 def _remarks(path: str, text: str) -> list[tuple[int, str]]:
-    """(line, text) of every comment, and of every line that holds nothing but dots or a bracketed remark."""
+    """(line, text) of every comment, and of every line with only dots or a bracketed remark."""
     kind = path.rsplit(".", 1)[-1].lower()
-    found: list[tuple[int, str]] = []
+    remarks: list[tuple[int, str]] = []
 
     def add(pattern: re.Pattern[str], inside: str, start: int = 0) -> None:
         hits = pattern.finditer(inside)
-        found.extend((text.count("\n", 0, start + hit.start()) + 1, hit["line"].strip()) for hit in hits)
+        remarks.extend((text.count("\n", 0, start + hit.start()) + 1, hit["line"].strip()) for hit in hits)
 
     if kind in (*PAGES, *SCRIPTS, "md"):
         for at, said in _comments(text):
             lines = said.strip().splitlines() or [""]
             first = text.count("\n", 0, at) + 1
-            found.extend((first + number, line) for number, line in enumerate(lines))
+            remarks.extend((first + number, line) for number, line in enumerate(lines))
             if len(lines) > 1 and len(said) < LONGEST_REMARK:
-                found.append((first, " ".join(lines)))
+                remarks.append((first, " ".join(lines)))
     if kind in HASHES:
         add(HASH, text)
     if kind in SCRIPTS and "css" not in kind:
@@ -98,17 +100,17 @@ def _remarks(path: str, text: str) -> list[tuple[int, str]]:
     bare = [(at + hit.start(), hit[0]) for at, inside in code for hit in LONE_DOTS.finditer(inside)]
     if kind in (*PAGES, *SCRIPTS):
         bare += [(hit.start(), hit["said"]) for hit in BRACKETED.finditer(text)]
-    found.extend((text.count("\n", 0, at) + 1, said) for at, said in bare)
-    return found
+    remarks.extend((text.count("\n", 0, at) + 1, said) for at, said in bare)
+    return remarks
 
 
 def _comments(text: str) -> Iterator[tuple[int, str]]:
-    """(position, text) of every comment. A `<!--` without its end goes on to the text's; a `/*` without one is none."""
+    """(position, text) of every comment. A `<!--` without an end reaches to the end. A `/*` without one is ignored."""
     opening, at = COMMENT, 0
     while (start := opening.search(text, at)) is not None:
         mark, at = start[0], start.end()
         end = text.find(ENDS[mark], at)
-        if end < 0 and mark == "/*":  # nor has any that follows
+        if end < 0 and mark == "/*":  # and no later one has an end
             opening = COMMENT_HTML
             continue
         end = len(text) if end < 0 else end
@@ -117,7 +119,7 @@ def _comments(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _Open(HTMLParser):
-    """What of a page is still open at its end."""
+    """The elements of a page that are still open at its end."""
 
     VOID = frozenset(
         ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
@@ -130,7 +132,7 @@ class _Open(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "body":
-            self.stack = [each for each in self.stack if each != "head"]
+            self.stack = [tag for tag in self.stack if tag != "head"]
         if tag not in self.VOID:
             self.stack.append(tag)
 
@@ -145,7 +147,7 @@ class _Open(HTMLParser):
 
 
 def is_truncated(path: str, text: str) -> bool:
-    """Whether a page ends before its end: it opens <html> or <body> and closes neither."""
+    """Whether a page is cut: it opens <html> or <body> and closes neither."""
     if path.rsplit(".", 1)[-1].lower() not in ("html", "htm"):
         return False
     opens = re.search(r"<(?:html|body)\b", text, re.IGNORECASE)
@@ -153,7 +155,7 @@ def is_truncated(path: str, text: str) -> bool:
 
 
 def close_page(text: str) -> str | None:
-    """A cut page with its elements closed, or None where that is not plain: within a script, a style, the head."""
+    """A cut page with its elements closed, or None if it was cut in a script, a style or the head."""
     last = text.rfind("<")
     if last > text.rfind(">"):  # an unfinished tag
         text = text[:last]

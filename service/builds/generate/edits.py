@@ -1,9 +1,12 @@
-"""SEARCH/REPLACE blocks: found in an answer, and applied to the files that are there, all of them or none.
+"""SEARCH/REPLACE blocks: found in an answer and applied to the previous files, all of them or none.
 
-In: an answer's text, the previous files. Out: the files that change. Raises UnusableAnswer with the reason. Matching
-follows aider's documented format and its users' reports: whole lines first, then a unique part of a line, then lines
-that differ in their indentation or trailing spaces only; a line `...` stands for what stays. A text that occurs
-more than once is refused, never guessed. Not here: whole files (`reading`), what is done about a refusal.
+In: an answer's text, the previous files. Out: the files that change, or UnusableAnswer with the reason.
+
+Matching follows aider's documented format and its users' reports: whole lines first, then a unique part of a line, then
+lines that differ in indentation or trailing spaces only. A line `...` stands for lines that stay. A text that occurs
+more than once is refused.
+
+Not here: whole files (`answer_parser`), and the next question after a refusal (`write`).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ LONGEST_HEADING = 200  # characters of a line that names a file
 
 @dataclass(frozen=True)
 class Edit:
-    """One block. `path` is None where the answer names no file."""
+    """One block. `path` is None if the answer names no file."""
 
     path: str | None
     old: str
@@ -34,7 +37,10 @@ class Edit:
 
 
 def split(text: str) -> tuple[list[Edit], str]:
-    """The blocks of an answer, and the answer without them. Raises UnusableAnswer for a block without its end."""
+    """The blocks of an answer, and the answer without them.
+
+    It raises UnusableAnswer for a block without an end.
+    """
     edits: list[Edit] = []
     rest: list[str] = []
     path: str | None = None
@@ -63,28 +69,32 @@ def _until(lines: Iterator[str], end: re.Pattern[str], name: str) -> str:
 
 
 def _named(text: str) -> str | None:
-    found = PATH.fullmatch(text.strip().strip("`*:#\"' "))
-    return found[0] if found else None
+    path = PATH.fullmatch(text.strip().strip("`*:#\"' "))
+    return path[0] if path else None
 
 
 def _above(lines: list[str]) -> str | None:
-    """The path that stands above a block, with a fence between or not. It is taken out of the lines."""
+    """The path above a block, with or without a fence between them. It is removed from the lines."""
     for back in range(1, min(4, len(lines)) + 1):
         line = lines[-back].strip()
         if len(line) > LONGEST_HEADING:
             return None
         if not line or FENCE.fullmatch(line) or (FENCE.match(line) and not PATH.search(line)):
             continue
-        found = PATH.findall(line)
-        if len(found) == 1 and (_named(line) or re.match(r"(?i)[#*\s]*file(?:name)?\b", line)):
+        named = PATH.findall(line)
+        if len(named) == 1 and (_named(line) or re.match(r"(?i)[#*\s]*file(?:name)?\b", line)):
             lines[-back] = "\n"
-            return str(found[0])
+            return str(named[0])
         return None
     return None
 
 
 def apply(edits: list[Edit], previous: Mapping[str, str]) -> dict[str, str]:
-    """The files that change. Raises UnusableAnswer, and then nothing is changed."""
+    """The changed files.
+
+    Raises:
+        UnusableAnswer: if one edit does not fit. Then no file is changed.
+    """
     changed: dict[str, str] = {}
     for edit in edits:
         path = (edit.path or PAGE).removeprefix("./")
@@ -115,24 +125,24 @@ def _fits(text: str, edit: Edit) -> bool:
 
 
 def _replaced(path: str, text: str, edit: Edit) -> str:
-    """The text with the edit. Raises UnusableAnswer when it fits nowhere, or in more places than one."""
+    """The text with the edit. Raises UnusableAnswer if it fits nowhere, or in several places."""
     if text and not text.endswith("\n"):
         return _replaced(path, text + "\n", edit).removesuffix("\n")
     if any(ELISION.fullmatch(line) for line in edit.old.splitlines()):
         return _elided(path, text, edit)
     for way in (_lines, _part, _indented, _indented_part):
-        found = way(text, edit.old, edit.new)
-        if len(found) == 1:
-            return found[0]()
-        if found:
+        results = way(text, edit.old, edit.new)
+        if len(results) == 1:
+            return results[0]()
+        if results:
             raise UnusableAnswer(
-                f"A SEARCH text occurs {len(found)} times in {path}; add lines around it until it occurs once: "
+                f"A SEARCH text occurs {len(results)} times in {path}; add lines around it until it occurs once: "
                 f"{_shown(edit.old)}"
             )
     raise UnusableAnswer(f"A SEARCH text occurs 0 times in {path}; copy its lines exactly: {_shown(edit.old)}")
 
 
-Ways = list[Callable[[], str]]  # for each place that fits, what gives the text with the replacement there
+Ways = list[Callable[[], str]]  # for each place that fits, a function that gives the text with the replacement
 
 
 def _lines(text: str, old: str, new: str) -> Ways:
@@ -155,32 +165,38 @@ def _places(text: str, old: str) -> list[int]:
 
 
 def _indented(text: str, old: str, new: str) -> Ways:
-    """Whole lines that are the same but for their indentation and what they end with; blank lines around are let be."""
-    wanted, lines = old.strip("\n").splitlines(), text.splitlines(keepends=True)
-    keys = [line.strip() for line in wanted]
+    """Whole lines that differ only in indentation and trailing spaces. Blank lines around them stay."""
+    searched, lines = old.strip("\n").splitlines(), text.splitlines(keepends=True)
+    keys = [line.strip() for line in searched]
     ways: Ways = []
     for at in range(len(lines) - len(keys) + 1):
         here = lines[at : at + len(keys)]
         if [line.strip() for line in here] != keys:
             continue
-        shift = {_indent(said): _indent(line) for said, line in zip(wanted, here, strict=True) if said.strip()}
-        made = "".join(_shifted(line, shift) for line in new.strip("\n").splitlines(keepends=True))
-        made += "" if made.endswith("\n") or not made else "\n"
-        ways.append(lambda at=at, made=made: "".join([*lines[:at], made, *lines[at + len(keys) :]]))  # type: ignore[misc]
+        shift = {
+            _indent(old_line): _indent(line) for old_line, line in zip(searched, here, strict=True) if old_line.strip()
+        }
+        block = "".join(_shifted(line, shift) for line in new.strip("\n").splitlines(keepends=True))
+        block += "" if block.endswith("\n") or not block else "\n"
+        ways.append(lambda at=at, block=block: "".join([*lines[:at], block, *lines[at + len(keys) :]]))  # type: ignore[misc]
     return ways
 
 
 def _indented_part(text: str, old: str, new: str) -> Ways:
-    """A part of lines that are the same but for their indentation."""
-    wanted = old.strip("\n").splitlines()
-    keys = [re.escape(line.strip()) for line in wanted]
+    """A part of lines that differ only in indentation."""
+    searched = old.strip("\n").splitlines()
+    keys = [re.escape(line.strip()) for line in searched]
     ways: Ways = []
     for match in re.finditer(r"[ \t]*+\n[ \t]*+".join(keys), text):
         here = match[0].splitlines()
-        shift = {_indent(said): _indent(line) for said, line in zip(wanted[1:], here[1:], strict=True) if said.strip()}
+        shift = {
+            _indent(old_line): _indent(line)
+            for old_line, line in zip(searched[1:], here[1:], strict=True)
+            if old_line.strip()
+        }
         first, *more = new.strip().splitlines(keepends=True) or [""]
-        made = first + "".join(_shifted(line, shift) for line in more)
-        ways.append(lambda match=match, made=made: text[: match.start()] + made + text[match.end() :])  # type: ignore[misc]
+        block = first + "".join(_shifted(line, shift) for line in more)
+        ways.append(lambda match=match, block=block: text[: match.start()] + block + text[match.end() :])  # type: ignore[misc]
     return ways
 
 
@@ -189,9 +205,9 @@ def _indent(line: str) -> str:
 
 
 def _shifted(line: str, shift: Mapping[str, str]) -> str:
-    """A new line with the indentation that the file has where the block has its own."""
+    """A new line with the file's indentation instead of the block's."""
     own = _indent(line)
-    known = [said for said in shift if own.startswith(said)]
+    known = [indent for indent in shift if own.startswith(indent)]
     if not line.strip() or not known:
         return line if not shift or not line.strip() else min(shift.values(), key=len) + line.lstrip(" \t")
     nearest = max(known, key=len)
@@ -199,7 +215,7 @@ def _shifted(line: str, shift: Mapping[str, str]) -> str:
 
 
 def _elided(path: str, text: str, edit: Edit) -> str:
-    """A block with lines `...`: what is between them is replaced part by part, and the rest stays."""
+    """A block with lines `...`. The parts between them are replaced one by one, and the rest stays."""
     old, new = _parts(edit.old), _parts(edit.new)
     if len(old) != len(new):
         raise UnusableAnswer(

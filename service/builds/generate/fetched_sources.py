@@ -1,8 +1,9 @@
-"""Data that a brief points to, fetched before the making, from allowed hosts only.
+"""Fetches the documents that a brief points to, from allowed hosts only.
 
-What comes in: the brief's text, the hosts that a setting allows (none by default). What goes out: the documents behind
-the URLs in it, for the maker to read; they are not put into the repository. Nothing else in a build fetches anything:
-a model cannot, and a page is checked without a network.
+In: the brief's text, the hosts that a setting allows (none by default). Out: the documents behind its URLs, for the
+maker to read. They are not put into the repository.
+
+Not here: any other request. A model sends none, and a page is checked without a network.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ AGENT = "sameboat-builds/1 (a build service that reads data for its user's brief
 
 
 def hosts(setting: str) -> frozenset[str]:
-    """The setting as hosts with ports, as a URL has them."""
+    """The hosts of the setting, with ports, in the form of a URL."""
     return frozenset(host.strip().lower() for host in setting.split(",") if host.strip())
 
 
 def fetched(brief: str, allowed: frozenset[str]) -> Iterator[tuple[str, Attachment | str]]:
-    """(URL, document or why there is none) for the first few URLs of the brief on allowed hosts."""
+    """(URL, document or reason for none) for the first few URLs of the brief on allowed hosts."""
     urls = list(dict.fromkeys(url for url in URL.findall(brief) if _host(url) in allowed))[:MOST]
     if not urls:
         return
@@ -38,7 +39,7 @@ def fetched(brief: str, allowed: frozenset[str]) -> Iterator[tuple[str, Attachme
 
 
 def _host(url: str) -> str | None:
-    """Host and port; None of what only looks like a URL, such as `http://[your-host]/`."""
+    """Host and port. None for a text that only looks like a URL, such as `http://[your-host]/`."""
     try:
         return urlsplit(url).netloc.lower()
     except ValueError:

@@ -1,11 +1,13 @@
-"""Asking models on behalf of a build, from a worker thread: in order, cancellable, within its caps, and kept.
+"""The client of the models for builds, used from worker threads.
 
-What comes in: a prompt's name and inputs. What goes out: a `Result` of `prompts.run`; what was written when its time
-ended, as an answer that was cut. One provider after the other is
-asked: an outage, an empty account, a refusal or a broken answer lets the next one try, and the rest of the build goes
-on with it. Every exchange is kept for inspection, with what this service holds secret taken out. The engines live in
-the service's event loop and are only ever touched there; the thread waits, and looks every half second whether the
-build is still wanted.
+In: a prompt's name and inputs. Out: a `Result` of `prompts.run`. An answer whose time ended counts as cut.
+
+Providers are asked in order. After an outage, an empty account, a refusal or a broken answer the next one is asked, and
+the rest of the build stays with it. Tokens and money are capped. Every exchange is kept, without this service's
+secrets. The engines live in the service's event loop and are only used there. The thread waits, and checks every half
+second whether the build was cancelled.
+
+Not here: the order of the providers (`providers`), and the time of one answer (`timed_answer`).
 """
 
 from __future__ import annotations
@@ -38,23 +40,23 @@ from service.prompts.file import Prompt
 from service.prompts.run import Result
 
 LOOK_S = 0.5
-WITHDRAWN_S = 2.0  # beyond an answer's time, until its withdrawal is through
-CONTEXT = 2048  # tokens for which the build prompts were promoted; where there are more, an answer may be longer
-REMOTE_CONTEXT = 16_384  # assumed of a remote model, which tells none
-HOT = 0.7  # temperature of a further try: greedy decoding would repeat itself
-CHARACTERS_PER_TOKEN = 3  # a cautious estimate, for a price that must be known before
+CANCEL_S = 2.0  # beyond an answer's time, until its cancellation is done
+CONTEXT = 2048  # tokens, as the build prompts were promoted. In a larger context an answer may be longer
+REMOTE_CONTEXT = 16_384  # assumed for a remote model, which does not tell its own
+HOT = 0.7  # temperature of a further try, because greedy decoding would repeat itself
+CHARACTERS_PER_TOKEN = 3  # a cautious estimate, for the price in advance
 
 
 @dataclass(frozen=True)
 class Caps:
-    """What one build may use: tokens of prompts and answers, and money in the providers' currency."""
+    """The limits of one build: tokens of prompts and answers, and money in the providers' currency."""
 
     tokens: int
     money: float
 
 
 class ModelClient:
-    """`prompt` gives a promoted prompt by name, `providers` who may answer it, first choice first."""
+    """`prompt` gives a promoted prompt by name. `providers` gives its providers, the first choice first."""
 
     def __init__(
         self,
@@ -76,18 +78,18 @@ class ModelClient:
         self.speeds = timed_answer.WritingSpeeds()
 
     def able(self, name: str) -> str | None:
-        """None when somebody can answer this prompt, else why nobody can, and what would help."""
+        """None if a provider can answer this prompt, else the reasons and the remedies."""
         try:
             providers = self.providers(self.prompt(name))
         except SameboatError as error:
             return str(error)
-        if any(each.missing is None for each in providers):
+        if any(provider.missing is None for provider in providers):
             return None
-        why = "; ".join(f"{each.name}: {each.missing}" for each in providers)
-        return why or f"no model of SAMEBOAT_MAKER_MODEL can answer {name}"
+        reasons = "; ".join(f"{provider.name}: {provider.missing}" for provider in providers)
+        return reasons or f"no model of SAMEBOAT_MAKER_MODEL can answer {name}"
 
     def exhausted(self, build: str) -> str | None:
-        """Why this build may ask no more, or None."""
+        """The reason why this build may ask no more, or None."""
         tokens, money = _spent(self.store.events(build))
         if tokens >= self.caps.tokens:
             return f"The build has used {tokens:.0f} of its {self.caps.tokens} tokens."
@@ -105,15 +107,23 @@ class ModelClient:
         attempt: int = 1,
         reserve_s: float = 0.0,
     ) -> Result:
-        """The answer; a further attempt decodes differently, and who gave an unusable answer is asked last.
+        """Ask for an answer.
 
-        Raises EngineError when none answered, RequestError, BuildError when cancelled or over a cap.
+        `attempt`: a further attempt decodes differently, and providers with unusable answers are asked last.
+        `reserve_s`: seconds of the time for making that are left to the next maker.
+
+        Raises:
+            EngineError: if no provider answered.
+            RequestError: if the request is refused.
+            BuildError: if the build is cancelled or over a cap.
+            DeadlineExceeded: if the time for making is used up.
         """
         prompt = self.prompt(name)
         events = self.store.events(build)
-        failed, bungled = _history(events)
-        waiting = [each for each in self.providers(prompt) if each.missing is None and each.name not in failed]
-        waiting.sort(key=lambda each: bungled[each.name])
+        failed, unusable = _history(events)
+        providers = self.providers(prompt)
+        waiting = [provider for provider in providers if provider.missing is None and provider.name not in failed]
+        waiting.sort(key=lambda provider: unusable[provider.name])
         _, spent_money = _spent(events)
         last: SameboatError | None = None
         for number, provider in enumerate(waiting):
@@ -131,11 +141,13 @@ class ModelClient:
                 )
                 self.store.event(build, "money", str(last), prompt=name, model=provider.name)
                 continue
-            share_s = left_s / 2 if number + 1 < len(waiting) else left_s  # a slow one leaves time for the next
+            share_s = (
+                left_s / 2 if number + 1 < len(waiting) else left_s
+            )  # a slow provider leaves time for the next one
             try:
                 return self._asked(build, prompt, provider, inputs, share_s, attempt)
             except (EngineError, ModelError, NotSupported) as error:
-                self.shutdown.sleep(LOOK_S)  # an engine that leaves together with us has not failed
+                self.shutdown.sleep(LOOK_S)  # an engine that shuts down together with us has not failed
                 last = error
                 self._failed(build, prompt, provider, inputs, error, more=number + 1 < len(waiting))
         raise last or EngineUnavailable(f"Nobody can answer {name}: {self.able(name) or 'every provider has failed'}.")
@@ -170,7 +182,7 @@ class ModelClient:
                 limit_s=left_s, asked_tokens=count or int(_estimate(inputs)), learn=self.speeds, name=provider.name,
             )  # fmt: skip
 
-        result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s + WITHDRAWN_S)
+        result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s + CANCEL_S)
         usage = result.answer.usage
         cut = result.answer.finish_reason == "length"
         self.store.event(
@@ -199,35 +211,37 @@ class ModelClient:
         *,
         more: bool,
     ) -> None:
-        """Remember it; where another provider can go on, this one is not asked again by this build."""
+        """Record the failure. If there is another provider, this one is not asked again by this build."""
         kind, then = ("provider", "the next one is asked") if more else ("outage", "there is no other one")
-        said = f"{provider.name} did not answer {prompt.name}, {then}: {error}"
+        text = f"{provider.name} did not answer {prompt.name}, {then}: {error}"
         kept = self._kept(build, inputs, str(error))
-        self.store.event(build, kind, self.redacted(said), prompt=prompt.name, provider=provider.name, **kept)
+        self.store.event(build, kind, self.redacted(text), prompt=prompt.name, provider=provider.name, **kept)
 
     def _kept(self, build: str, inputs: Mapping[str, Any], answer: str) -> dict[str, str]:
-        told = json.dumps(dict(inputs), ensure_ascii=False)
+        question = json.dumps(dict(inputs), ensure_ascii=False)
         return self.store.put_files(
-            build, {"answer": self.redacted(answer).encode(), "inputs": self.redacted(told).encode()}
+            build, {"answer": self.redacted(answer).encode(), "inputs": self.redacted(question).encode()}
         )
 
     def redacted(self, text: str) -> str:
-        """Without what this service holds secret."""
+        """The text without this service's secrets."""
         return secrets_scan.redacted(text.encode(), self.secrets).decode()
 
     def exchanges(self, build: str) -> list[dict[str, Any]]:
-        """Every exchange with a model: what was asked, what came back, who answered, what it cost."""
-        found = []
+        """Every exchange with a model: inputs, answer, provider, tokens and cost."""
+        exchanges = []
         for event in self.store.events(build):
             if event["kind"] in ("asked", "provider", "outage"):
                 data = dict(event["data"])
                 texts = self.store.files(build, {key: data.pop(key) for key in ("inputs", "answer")})
                 inputs, answer = json.loads(texts["inputs"]), texts["answer"].decode()
-                found.append({"at_s": event["at_s"], "kind": event["kind"], **data, "inputs": inputs, "answer": answer})
-        return found
+                exchanges.append(
+                    {"at_s": event["at_s"], "kind": event["kind"], **data, "inputs": inputs, "answer": answer}
+                )
+        return exchanges
 
     def _wait(self, build: str, future: concurrent.futures.Future[Result], left_s: float) -> Result:
-        """What it answers; whatever ends the waiting also withdraws the request."""
+        """The result. If the waiting ends early, the request is cancelled."""
         ends = time.monotonic() + left_s
         try:
             while not concurrent.futures.wait([future], LOOK_S).done:
@@ -243,9 +257,9 @@ class ModelClient:
 
 
 def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:
-    """The providers that failed in this try, and how many unusable answers each one gave."""
+    """The providers that failed in this try, and the number of unusable answers of each."""
     failed: set[str] = set()
-    bungled: Counter[str] = Counter()
+    unusable: Counter[str] = Counter()
     last = ""
     for event in _this_try(events):
         if event["kind"] == "provider":
@@ -253,12 +267,12 @@ def _history(events: list[dict[str, Any]]) -> tuple[set[str], Counter[str]]:
         elif event["kind"] == "asked":
             last = event["data"]["provider"]
         elif event["kind"] == "unusable":
-            bungled[last] += 1
-    return failed, bungled
+            unusable[last] += 1
+    return failed, unusable
 
 
 def _this_try(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What happened since somebody asked to build it again."""
+    """The events since the last retry of the build."""
     tries = [number for number, event in enumerate(events) if event["kind"] == "retried"]
     return events[tries[-1] if tries else 0 :]
 
@@ -266,15 +280,15 @@ def _this_try(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _spent(events: list[dict[str, Any]]) -> tuple[float, float]:
     """Tokens and money of the exchanges of this try."""
     asked = [event["data"] for event in _this_try(events) if event["kind"] == "asked"]
-    return sum(each.get("tokens", 0) for each in asked), sum(each.get("cost", 0.0) for each in asked)
+    return sum(data.get("tokens", 0) for data in asked), sum(data.get("cost", 0.0) for data in asked)
 
 
 def _estimate(inputs: Mapping[str, Any]) -> float:
-    """Prompt tokens at most, examples of the prompt included."""
+    """An upper estimate of the prompt's tokens, with the examples of the prompt."""
     return CONTEXT / 2 + sum(len(str(value)) for value in inputs.values()) / CHARACTERS_PER_TOKEN
 
 
 def _room(prompt: Prompt, context: int) -> int:
-    """Tokens that an answer may have where the context holds so many."""
+    """The token limit of an answer in a context of this size."""
     most = prompt.spec.modelParameters.maxTokens
     return most if prompt.schema is not None else most * max(context, CONTEXT) // CONTEXT

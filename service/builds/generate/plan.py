@@ -1,7 +1,11 @@
 """Plan and render: the model fills a small typed plan under a grammar, our template makes the page.
 
-The grammar makes the plan valid whatever the model; the template makes the page accessible and responsive. The page
-says what it is and shows the attachments. It does not pretend to be an app that computes: for that a model must write.
+In: a job, and a function that asks. Out: one page.
+
+The grammar makes every model's plan valid, and the template makes the page accessible and responsive. The page
+describes the task and shows the attachments. It is no app that computes.
+
+Not here: the files of an app (`write`).
 """
 
 from __future__ import annotations
@@ -22,7 +26,11 @@ class PlanRenderer:
     """The maker for every model."""
 
     def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
-        """One page from the model's plan."""
+        """One page from the model's plan.
+
+        Raises:
+            UnusableAnswer: if the plan cannot be used.
+        """
         inputs = {
             "brief": shorten(job.brief, BRIEF_CHARACTERS),
             "attachments": shorten(describe_attachments(job.attachments, 600), 800),
@@ -34,7 +42,7 @@ class PlanRenderer:
 
 
 def without_model(job: Job) -> dict[str, bytes]:
-    """The page when no model answered: the brief itself, and that it is all there is."""
+    """The page if no model answered: the brief, and a sentence that says so."""
     plan = {
         "title": job.title,
         "summary": "No model answered in time, so this page only says what was asked for.",
@@ -46,29 +54,33 @@ def without_model(job: Job) -> dict[str, bytes]:
 
 def page(job: Job, plan: dict[str, Any]) -> bytes:
     """The plan as HTML."""
-    shown = [
+    attachments = [
         {
-            "name": each.name,
-            "rows": _rows(each.text) if each.text and each.name.lower().endswith(".csv") else None,
-            "image": each.media_type.startswith("image/"),
-            "text": shorten(each.text, 4000) if each.text else None,
+            "name": file.name,
+            "rows": _rows(file.text) if file.text and file.name.lower().endswith(".csv") else None,
+            "image": file.media_type.startswith("image/"),
+            "text": shorten(file.text, 4000) if file.text else None,
         }
-        for each in job.attachments
+        for file in job.attachments
     ]
     plan = {"language": "en", **tidied(plan)}
-    return templates().get_template("page.html.j2").render(plan=plan, job=job, attachments=shown).encode()
+    return templates().get_template("page.html.j2").render(plan=plan, job=job, attachments=attachments).encode()
 
 
 def tidied(plan: dict[str, Any]) -> dict[str, Any]:
-    """The plan without what small models repeat: a sentence is shown once, and a section that says nothing new not."""
+    """The plan without repetitions, which small models write. A section without a new sentence is left out."""
     seen: set[str] = set()
     summary = _new(plan["summary"], seen)
-    sections = [{**each, "text": _new(each["text"], seen)} for each in plan["sections"]]
-    return {**plan, "summary": summary or plan["summary"], "sections": [each for each in sections if each["text"]]}
+    sections = [{**section, "text": _new(section["text"], seen)} for section in plan["sections"]]
+    return {
+        **plan,
+        "summary": summary or plan["summary"],
+        "sections": [section for section in sections if section["text"]],
+    }
 
 
 def _new(text: str, seen: set[str]) -> str:
-    """The sentences not seen so far; a last one that was cut off is left out where there are others."""
+    """The sentences that are not in `seen`. A last sentence that is cut off is left out if there are others."""
     sentences = re.findall(r"[^.!?]+(?:[.!?]+|$)", text.strip())
     if len(sentences) > 1 and sentences[-1].strip()[-1:] not in (".", "!", "?"):
         sentences.pop()
@@ -82,7 +94,7 @@ def _new(text: str, seen: set[str]) -> str:
 
 
 def _rows(text: str) -> list[list[str]] | None:
-    """A CSV's first rows, header included, or None when it is none."""
+    """The first rows of a CSV with its header, or None if it is no CSV."""
     try:
         rows = [row for row, _ in zip(csv.reader(io.StringIO(text)), range(TABLE_ROWS + 1), strict=False) if row]
     except csv.Error:

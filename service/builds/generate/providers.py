@@ -1,19 +1,20 @@
-"""Who may answer for a build, in order: the build prompts' own models, or the ones that settings name.
+"""The providers of a build, in order: the build prompts' own models, or the ones that the settings name.
 
-What comes in: settings, the engines. What goes out: `Provider` values with what they can do and what they cost. A
-provider is a model of the catalog, or an entry of the providers' file (`SAMEBOAT_PROVIDERS_FILE`):
+In: settings, the engines. Out: `Provider` values with abilities and prices. A provider is a model of the catalog, or an
+entry of the providers' file (`SAMEBOAT_PROVIDERS_FILE`):
 
     [providers.big]
     base_url = "https://api.example.com/v1"
-    key = "EXAMPLE_API_KEY"        # the environment variable that holds it; leave it out where none is needed
+    key = "EXAMPLE_API_KEY"        # the environment variable with the key, if one is needed
     model = "example-large"
-    writes_files = true            # it can write whole files (the default); false: it only plans
-    input_price = 0.5              # per million tokens, in any one currency; 0 (the default) is unpriced
+    writes_files = true            # it can write whole files (the default). false: it only plans
+    input_price = 0.5              # per million tokens, in any one currency. 0 (the default) is unpriced
     output_price = 1.5
-    concurrency = 4                # requests at a time; the default is SAMEBOAT_REMOTE_CONCURRENCY
+    concurrency = 4                # requests at a time. The default is SAMEBOAT_REMOTE_CONCURRENCY
 
-Entries with one base URL share their places there, as many as the most modest of them says. It does not know what is
-asked, or what came of it.
+Entries with the same base URL share one limit of requests, the lowest of theirs.
+
+Not here: the questions and the answers (`model_client`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from service.prompts.library import Library
 from service.settings import Settings
 
 MILLION = 1_000_000
-PLANS = frozenset({"build-plan"})  # the prompts that every model can answer; the others ask for code
+PLANS = frozenset({"build-plan"})  # prompts that every model can answer. The others ask for code
 
 
 class ProviderEntry(BaseModel):
@@ -54,8 +55,10 @@ class ProviderEntry(BaseModel):
 
 @dataclass(frozen=True)
 class Provider:
-    """One model that may answer. Prices are per million tokens. `missing` says why it cannot answer now, and what
-    would help."""
+    """One model that may answer. Prices are per million tokens.
+
+    `missing`: the reason why it cannot answer now, with the remedy.
+    """
 
     name: str
     writes_files: bool
@@ -65,7 +68,7 @@ class Provider:
     missing: str | None = None
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """What so many tokens cost."""
+        """The price of so many tokens."""
         return (prompt_tokens * self.input_price + completion_tokens * self.output_price) / MILLION
 
 
@@ -90,17 +93,17 @@ class Providers:
             )
 
     def secrets(self) -> tuple[str, ...]:
-        """The keys of the providers' file, for the search before anything is kept or pushed."""
+        """The keys of the providers' file. They are searched for before anything is kept or pushed."""
         names = (entry.key for entry in self.entries.values() if entry.key)
         return tuple(value for name in names if (value := os.environ.get(name)))
 
     def of(self, prompt: Prompt) -> list[Provider]:
-        """Who may answer this prompt, first choice first; also those that cannot now, so that it can be said why."""
-        found = [self._provider(name, prompt) for name in self.named or (self._own(prompt),)]
-        return [each for each in found if each.writes_files or prompt.name in PLANS]
+        """The providers of this prompt, the first choice first. Those that cannot answer now have `missing`."""
+        providers = [self._provider(name, prompt) for name in self.named or (self._own(prompt),)]
+        return [provider for provider in providers if provider.writes_files or prompt.name in PLANS]
 
     async def stop(self) -> None:
-        """Close what was opened here."""
+        """Stop the remote engines of the providers' file."""
         for engine in self._engines.values():
             await engine.stop(0)
 
@@ -122,7 +125,7 @@ class Providers:
         return Provider(name, model.writes_files, lambda: self._local(name, prompt), missing=missing)
 
     def _local(self, name: str, prompt: Prompt) -> Engine:
-        """The engine here; for the prompt's own model it must be what the prompt was promoted with."""
+        """The local engine. For the prompt's own model it must be the one of the prompt's lock."""
         engine = self.engines.get(name)
         if name == prompt.spec.model:
             self.library.verify(prompt.name, engine.identity)
@@ -146,13 +149,17 @@ class Providers:
         return self._engines[name]
 
     def _concurrency(self, base_url: str) -> int:
-        """Requests at a time that this server may get: the least that an entry with its URL says."""
-        there = [each for each in self.entries.values() if each.base_url.rstrip("/") == base_url.rstrip("/")]
-        return min(each.concurrency or self.settings.remote_concurrency for each in there)
+        """Requests at a time for this server: the lowest limit of the entries with its URL."""
+        same = [entry for entry in self.entries.values() if entry.base_url.rstrip("/") == base_url.rstrip("/")]
+        return min(entry.concurrency or self.settings.remote_concurrency for entry in same)
 
 
 def read_providers(path: Path) -> dict[str, ProviderEntry]:
-    """The providers' file. Raises SettingsError naming the file, the provider and the key; never a secret."""
+    """The entries of the providers' file, by name.
+
+    Raises:
+        SettingsError: with file, provider and key, and never a secret.
+    """
     variable = "SAMEBOAT_PROVIDERS_FILE"
     where = f"{variable}: {path}"
     try:

@@ -1,4 +1,8 @@
-"""What every repository holds whoever wrote the app: licence, README, stylesheet, attachments, its stamp."""
+"""The files around every app: licence, README, stylesheet, attachments, stamp.
+
+In: a maker's files and the job. Out: all files of the repository.
+Not here: the app itself (`plan`, `write`).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,14 @@ from service.builds.forge import STAMP
 from service.builds.generate import Job
 from service.safe_paths import without_twins
 
-STYLE = "style.css"  # ours, where the page links to it and its maker wrote none: pages look well and cost fewer tokens
-ROUNDS_MARK = "<!-- rounds -->"  # what stands behind it in a maker's README is ours
+STYLE = "style.css"  # our own stylesheet, for a page that links to it and has none. It saves the model tokens
+ROUNDS_MARK = "<!-- rounds -->"  # the text behind it in a maker's README is ours
 README_SECTIONS = ("Summary", "Setup", "Usage", "Code explanation", "License")
 
 
 @cache
 def templates() -> Environment:
-    """Our templates; HTML is escaped, for everything in it comes from a stranger or a model."""
+    """Our templates. HTML is escaped, because all values come from a sender or a model."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html.j2", "html"]),
@@ -37,23 +41,26 @@ def style() -> bytes:
 
 
 def add_scaffold(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
-    """The maker's files with everything that a repository needs; attachments win over what was written, unless the
-    brief says to change them."""
-    files = {each.name: each.data for each in job.attachments if not job.previous or each.name not in job.previous}
-    previous = without_twins(job.previous or {}, [*made, *(each.name for each in job.attachments)])
+    """The maker's files and all other files of the repository.
+
+    An attachment replaces a written file of its name, unless the brief says to change the attachment.
+    """
+    new = [attachment for attachment in job.attachments if attachment.name not in (job.previous or {})]
+    files = {attachment.name: attachment.data for attachment in new}
+    previous = without_twins(job.previous or {}, [*made, *(attachment.name for attachment in job.attachments)])
     files = {**files, **previous, **made}
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
     files["README.md"] = readme(files, job, own_readme(made, job, maker), round_)
     files[".nojekyll"] = b""  # GitHub Pages would drop _files and choke on {{ }} otherwise
-    files.update({each.name: each.data for each in job.kept})
+    files.update({attachment.name: attachment.data for attachment in job.kept})
     files[STAMP] = (json.dumps({"build": build, "round": round_}, sort_keys=True) + "\n").encode()
     return files
 
 
 def own_readme(made: Mapping[str, bytes], job: Job, maker: str) -> bytes | None:
-    """The README that the maker wrote in this round, if it has every section; one of an earlier round is not."""
+    """The README that the maker wrote in this round, if it has every section, else None."""
     written = made.get("README.md", job.readme)
     if maker == "plan" or written is None:
         return None
@@ -62,18 +69,18 @@ def own_readme(made: Mapping[str, bytes], job: Job, maker: str) -> bytes | None:
 
 
 def readme(files: Mapping[str, bytes], job: Job, own: bytes | None, round_: int) -> bytes:
-    """The maker's own README, or ours, with the rounds of the repository and what is known to be wrong."""
+    """The maker's own README, or ours, with the rounds of the repository and the notes of the job."""
     about = templates().get_template("rounds.md.j2").render(job=job, round=round_, first=first_line)
     if own is not None:
         text = own.decode("utf-8", "replace").partition(ROUNDS_MARK)[0].rstrip() + "\n"
         return (text + (f"\n{ROUNDS_MARK}\n{about}" if about.strip() else "")).encode()
-    attached = {each.name for each in job.attachments}
-    shown = [(path, role(path, attached)) for path in sorted(files) if path not in (".nojekyll", STAMP)]
-    return templates().get_template("README.md.j2").render(job=job, files=shown, about=about).encode()
+    attached = {attachment.name for attachment in job.attachments}
+    rows = [(path, role(path, attached)) for path in sorted(files) if path not in (".nojekyll", STAMP)]
+    return templates().get_template("README.md.j2").render(job=job, files=rows, about=about).encode()
 
 
 def role(path: str, attached: set[str]) -> str:
-    """What a file is there for."""
+    """The purpose of a file, in a few words."""
     if path in attached:
         return "came with the brief"
     known = {"index.html": "the page", "LICENSE": "the licence", "README.md": "this text", STYLE: "how the page looks"}
@@ -88,6 +95,6 @@ def role(path: str, attached: set[str]) -> str:
 
 
 def first_line(text: str) -> str:
-    """A brief's first line, as far as one line of a list can hold it."""
+    """A brief's first line, cut after 160 characters."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= 160 else f"{line[:160]} …"

@@ -1,8 +1,9 @@
-"""One answer within its time: streamed and kept, not begun where it cannot come, given up early where it will not.
+"""One answer within its time. It is not begun if it cannot finish, and given up early if it will not.
 
-In: a prompt, its inputs, an engine, seconds. Out: a `Result`; where time ends first, what had been written, as an
-answer that was cut. How fast each provider writes is measured at every answer. Not here: who is asked, what is made of
-a cut answer.
+In: a prompt, its inputs, an engine, seconds. Out: a `Result`. If the time ends first, it is the text so far, as a cut
+answer. The speed of each provider is measured at every answer.
+
+Not here: the choice of the provider (`model_client`), and the use of a cut answer (`write`).
 """
 
 from __future__ import annotations
@@ -20,45 +21,49 @@ from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
 from service.prompts.run import Result, build_request, prepare, stream
 
-LEAST = 150  # tokens; the shortest page that a build of the benches has had is one of 146
-FRESH_S = 600.0  # a pace that was measured longer ago says nothing of the load now
-WAIT_SHARE = 0.4  # of an answer's time, that may pass before its first token
-LOOK_SHARE = 0.1  # of it, after which the pace is judged
-CHARACTERS_PER_TOKEN = 4  # where an engine does not tell the tokens of a chunk
+LEAST = 150  # tokens. The shortest page of the benches had 146
+FRESH_S = 600.0  # an older measurement says nothing about the present load
+WAIT_SHARE = 0.4  # the longest wait for the first token, as a share of the answer's time
+LOOK_SHARE = 0.1  # the speed is judged after this share of the answer's time
+CHARACTERS_PER_TOKEN = 4  # an estimate for engines that do not tell the tokens of a chunk
 
 
 @dataclass(frozen=True)
 class WritingSpeed:
-    """How an answer came: seconds until its first token, tokens a second from then on, when it was measured."""
+    """Seconds until the first token, tokens a second after it, and the monotonic time of the measurement."""
 
     first_s: float
     per_s: float
     at_s: float
 
     def tokens(self, seconds: float) -> int:
-        """How many tokens come in so many seconds."""
+        """The number of tokens in so many seconds."""
         return int(max(0.0, seconds - self.first_s) * self.per_s)
 
 
 class WritingSpeeds:
-    """The last pace of each provider."""
+    """The last measured speed of each provider."""
 
     def __init__(self) -> None:
         self._known: dict[str, WritingSpeed] = {}
 
     def learn(self, name: str, first_s: float, tokens: float, total_s: float) -> None:
-        """Remember an answer of so many tokens; one that is too short to tell anything is left out."""
+        """Remember an answer's speed. An answer that is too short says nothing and is left out."""
         if tokens >= 8 and total_s > first_s:
             self._known[name] = WritingSpeed(first_s, tokens / (total_s - first_s), time.monotonic())
 
     def of(self, name: str) -> WritingSpeed | None:
-        """What may be expected now, or None."""
+        """The speed to expect now, or None if it is not known."""
         pace = self._known.get(name)
         return pace if pace is not None and time.monotonic() - pace.at_s < FRESH_S else None
 
 
 def token_limit(prompt: Prompt, pace: WritingSpeed | None, most: int, limit_s: float) -> int:
-    """Tokens that the answer may have: `most`, or what comes in time. Raises DeadlineExceeded where that is no page."""
+    """The answer's token limit: `most`, or the number that comes in time.
+
+    Raises:
+        DeadlineExceeded: if that is too few for a page.
+    """
     if prompt.schema is not None or pace is None:
         return most
     expected = pace.tokens(limit_s)
@@ -71,9 +76,12 @@ def token_limit(prompt: Prompt, pace: WritingSpeed | None, most: int, limit_s: f
 
 
 async def require_context(prompt: Prompt, inputs: Mapping[str, Any], engine: Engine, options: Mapping[str, Any]) -> int:
-    """The question's tokens, 0 where the engine does not count. Raises PromptTooLong where no answer has room.
+    """The question's tokens, or 0 if the engine does not count.
 
-    Who is shown files writes them again: the answer is about as long as they are.
+    A model that is shown files writes them again, so the answer is about as long as they are.
+
+    Raises:
+        PromptTooLong: if the context has no room for an answer.
     """
     if engine.n_ctx is None or prompt.schema is not None:
         return 0
@@ -104,9 +112,12 @@ async def answer_in_time(
     learn: WritingSpeeds,
     name: str,
 ) -> Result:
-    """The answer, or what of it was written when `limit_s` ended: then its finish reason is `length`.
+    """The answer. If `limit_s` ends first, it is the text so far, with the finish reason `length`.
 
-    Raises DeadlineExceeded when nothing can be used, as soon as that is plain; what the engine raises.
+    It also raises the engine's errors.
+
+    Raises:
+        DeadlineExceeded: as soon as it is clear that the answer cannot be used.
     """
     began = time.monotonic()
     loop = asyncio.get_running_loop()
@@ -142,12 +153,12 @@ async def answer_in_time(
         )
     mark = fingerprint(build_request(prompt, inputs, **options), engine.identity)
     usage = Usage(asked_tokens, int(tokens))
-    said = Answer("".join(text), (), "length", usage, Timings(0.0, first_s, total_s))
-    return Result(said, mark, engine.identity, prompt=prompt.name)
+    cut = Answer("".join(text), (), "length", usage, Timings(0.0, first_s, total_s))
+    return Result(cut, mark, engine.identity, prompt=prompt.name)
 
 
 def _hopeless(tokens: float, first_s: float, spent_s: float, limit_s: float) -> bool:
-    """Whether no page comes in time at the pace seen so far."""
+    """Whether no page comes in time at the present speed."""
     if tokens >= LEAST or spent_s < LOOK_SHARE * limit_s or spent_s <= first_s:
         return False
     return tokens + tokens / (spent_s - first_s) * (limit_s - spent_s) < LEAST

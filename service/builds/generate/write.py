@@ -1,7 +1,9 @@
-"""Write files: a capable model writes whole files, or edits of the files that are there.
+"""The file writer: a capable model writes whole files, or edits of the files that are there.
 
-In: a job, and a function that asks. Out: the files. The answer's form is plain text that small models keep to better
-than JSON: a line `FILE: path`, then the content in a fence. Not here: how an answer is read (`reading`).
+In: a job, and a function that asks. Out: the files. The answer is plain text, which small models write better than
+JSON: a line `FILE: path`, then the content in a fence.
+
+Not here: parsing the answer (`answer_parser`).
 """
 
 from __future__ import annotations
@@ -19,23 +21,32 @@ from service.prompts.run import Result
 
 
 class FileWriter:
-    """The maker for models that can write. `characters` is how much of brief, checks and attachments is told at most;
-    where even that is too long for the model, half of it, and half again. `automation` lets the model write what CI,
-    Git or an editor runs or obeys."""
+    """The maker for models that can write.
+
+    `characters`: the most text of brief, checks and attachments in a prompt. If it is too long for the model, half of
+    it is sent, then a quarter. `automation`: the model may write files that CI, Git or an editor runs or obeys.
+    """
 
     def __init__(self, characters: int, *, automation: bool = False) -> None:
         self.characters = characters
         self.automation = automation
 
     def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
-        """Files anew, or the previous ones edited; what cannot be edited is written anew."""
+        """New files, or edits of the previous ones. If an edit cannot be used, the files are written anew.
+
+        Raises:
+            UnusableAnswer: if the answer cannot be used.
+            TruncatedAnswer: if the answer was cut.
+        """
         previous = job.previous if job.previous is not None else editable_attachments(job)
         if not any(path.lower().endswith((".html", ".htm")) for path in previous):
             return self._whole(job, ask, previous)
         prompt = "build-repair" if job.failures else "build-edit"
         try:
             result = self._ask(prompt, job, ask, previous, {"files": files_prompt(previous)} | self._failures(job))
-        except PromptTooLong:  # the files are shown whole or not at all: half a file would be answered with half a file
+        except (
+            PromptTooLong
+        ):  # half a file would be answered with half a file, so the files are shown whole or not at all
             return self._whole(job, ask, previous)
         try:
             return self._answered(result, job, previous)
@@ -51,13 +62,13 @@ class FileWriter:
         return self._answered(result, job, previous)
 
     def _answered(self, result: Result, job: Job, previous: Mapping[str, bytes]) -> dict[str, bytes]:
-        kept = {each.name for each in job.kept}
+        kept = {attachment.name for attachment in job.kept}
         return _with_page(files_in_answer(result, previous, kept, automation=self.automation), previous)
 
     def _ask(
         self, prompt: str, job: Job, ask: AskModel, previous: Mapping[str, bytes], more: Mapping[str, str]
     ) -> Result:
-        beside = tuple(each for each in job.attachments if each.name not in previous)
+        beside = tuple(attachment for attachment in job.attachments if attachment.name not in previous)
         for part in (1, 2, 4):
             share = self.characters // 3 // part
             told = {
@@ -75,33 +86,34 @@ class FileWriter:
         raise AssertionError("the last part returns or raises")
 
     def _brief(self, job: Job, characters: int, *, failures: bool) -> str:
-        """The brief, with what earlier rounds asked for, and with why an answer before could not be used."""
+        """The brief, with the earlier rounds, and with the reason why the last answer could not be used."""
         text = shorten(job.brief, characters)
         if job.earlier:
-            asked = "\n".join(f"Round {each.round}: {each.brief}" for each in reversed(job.earlier))
-            text += f"\n\nKeep what was asked for before:\n{shorten(asked, characters // 2)}"
+            rounds = "\n".join(f"Round {earlier.round}: {earlier.brief}" for earlier in reversed(job.earlier))
+            text += f"\n\nKeep what was asked for before:\n{shorten(rounds, characters // 2)}"
         wrong = [*job.failures, *_refusals(job)] if failures else []
         if wrong:
-            text += "\n\nMend what was wrong before:\n" + shorten("\n".join(f"- {each}" for each in wrong), 600)
+            text += "\n\nMend what was wrong before:\n" + shorten("\n".join(f"- {failure}" for failure in wrong), 600)
         return text
 
     def _failures(self, job: Job) -> dict[str, str]:
         wrong = [*_refusals(job), *job.failures]
-        return {"failures": shorten("\n".join(f"- {each}" for each in wrong), 1500)} if job.failures else {}
+        return {"failures": shorten("\n".join(f"- {failure}" for failure in wrong), 1500)} if job.failures else {}
 
 
 def _refusals(job: Job) -> list[str]:
-    return [f"Your last answer could not be used: {each}" for each in job.refused[-1:]]
+    return [f"Your last answer could not be used: {reason}" for reason in job.refused[-1:]]
 
 
 def editable_attachments(job: Job) -> dict[str, bytes]:
-    """The attachments that a first round works on, as the files that it finds."""
-    kept = {each.name for each in job.kept}
-    return {each.name: each.data for each in job.attachments if each.name not in kept and each.text is not None}
+    """The attachments that a first round changes, as its previous files."""
+    kept = {attachment.name for attachment in job.kept}
+    texts = [attachment for attachment in job.attachments if attachment.text is not None]
+    return {attachment.name: attachment.data for attachment in texts if attachment.name not in kept}
 
 
 def _with_page(made: dict[str, bytes], previous: Mapping[str, bytes]) -> dict[str, bytes]:
-    """With an index.html: where the only page is an attachment of another name, it is that."""
+    """The files with an index.html: a copy of the only page, if that has another name."""
     pages = [path for path in made if path.lower().endswith((".html", ".htm"))]
     if PAGE in made or PAGE in previous or len(pages) != 1:
         return made
@@ -109,7 +121,7 @@ def _with_page(made: dict[str, bytes], previous: Mapping[str, bytes]) -> dict[st
 
 
 def files_prompt(previous: Mapping[str, bytes]) -> str:
-    """The text files that a maker may change, whole, as it would write them."""
+    """The whole text files that a maker may change, in the form of an answer."""
     blocks = []
     for path, data in sorted(previous.items(), key=lambda item: (item[0] != "index.html", item[0])):
         if path.lower() in KEPT or path == "README.md" or (path == STYLE and data == style()) or b"\0" in data:
@@ -125,15 +137,16 @@ def files_in_answer(
 ) -> dict[str, bytes]:
     """The files that an answer gives or changes.
 
-    Raises UnusableAnswer with a sentence that the model can act on, and TruncatedAnswer with the usable part of an
-    answer that was cut.
+    Raises:
+        UnusableAnswer: with a sentence that the model can act on.
+        TruncatedAnswer: with the usable part of an answer that was cut.
     """
     if result.problem is not None:
         raise UnusableAnswer(result.problem)
     if result.answer.finish_reason != "length":
         return parse_answer(result.text, previous, attached, automation=automation)
     why = "The answer was cut before the files were whole; write less."
-    if "<<<<<<<" in result.text:  # edits that were still to come belong to those that are there
+    if "<<<<<<<" in result.text:  # the missing edits belong to the others
         raise TruncatedAnswer(why, None)
     try:
         made = parse_answer(result.text, previous, attached, whole=False, automation=automation)
