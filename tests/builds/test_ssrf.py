@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.builds.public_addresses import CLOUDS, OTHERS, SPECIAL_4, SPECIAL_6, public
@@ -115,6 +115,7 @@ def test_a_real_resolver_is_not_fooled_by_localhost() -> None:
         check("http://localhost/", AllowedAddresses())
 
 
+@settings(deadline=None)  # no test measures time
 @given(st.ip_addresses(v=4))
 def test_a_disguise_is_never_more_public_than_what_it_hides(address: ipaddress.IPv4Address) -> None:
     """Of any IPv4 address: mapped it counts as itself, and otherwise translated it is refused."""
@@ -125,6 +126,7 @@ def test_a_disguise_is_never_more_public_than_what_it_hides(address: ipaddress.I
     assert not public(ipaddress.IPv6Address((0x2002 << 112) | (int(address) << 80)))
 
 
+@settings(deadline=None)  # no test measures time
 @given(st.integers(0, 2**32 - 1))
 def test_one_number_is_never_a_host(number: int) -> None:
     """Decimal, hexadecimal, octal: what inet_aton would take, the guard does not."""
