@@ -25,20 +25,21 @@ run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:78
 	@python3 .ci/bootstrap.py $(RUN_EXTRAS)
 	@exec "$$BIN/sameboat" serve
 
+# Options have the form --name=value: pytest would take an existing file after a space for a test path.
 PYTEST := PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" "$$BIN/python" -m pytest
 
 # A file's tests run in one process, so that they share its fixtures.
 .PHONY: test
 test: setup models ## test every claim once, on its cheapest ground, in five minutes on two cores
-	@$(PYTEST) --numprocesses 2 --dist loadfile --tier 1 --durations-path .sameboat/durations-1.json
+	@$(PYTEST) --numprocesses=2 --dist=loadfile --tier=1 --durations-path=.sameboat/durations-1.json
 
 .PHONY: test-rest
 test-rest: setup models ## run the tests that make test leaves out, and those that draw with more draws
-	@$(PYTEST) --tier 2 --durations-path .sameboat/durations-2.json
+	@$(PYTEST) --tier=2 --durations-path=.sameboat/durations-2.json
 
 .PHONY: test-all
 test-all: setup models ## run every test
-	@$(PYTEST) --durations-path .sameboat/durations.json
+	@$(PYTEST) --durations-path=.sameboat/durations.json
 
 .PHONY: durations
 durations: setup ## fail when a test of the last make test took more than five CPU seconds
