@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write the rows, making the folder; the path again."""
+    """Write the rows, and make the folder. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

@@ -1,7 +1,7 @@
 """A scripted engine: answers come from a function, so tests of the floors above need no model.
 
 It keeps the `Engine` contract (streams, abilities, cancellation is visible in `cancelled`) and records every request in
-`asked`. It stands in only where a test is not about tokens; what is about tokens runs on the real starter model.
+`asked`. It stands in only where a test is not about tokens. Tests of tokens run on the real starter model.
 """
 
 from __future__ import annotations

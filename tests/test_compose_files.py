@@ -1,4 +1,4 @@
-"""The compose files and the image give no container what it does not need (tests/containers runs them)."""
+"""The compose files and the image give each container only the rights that it needs (tests/containers runs them)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_no_container_has_a_privilege_or_may_gain_one(path: Path, name: str, ser
 
 @pytest.mark.parametrize(("path", "name", "service"), SERVICES)
 def test_a_container_has_an_end_of_processes_memory_and_cpus(path: Path, name: str, service: dict[str, Any]) -> None:
-    """One that runs away stops itself and not the machine; the workspace may have the machine's memory and CPUs."""
+    """A runaway container stops itself and not the machine. The workspace may have the machine's memory and CPUs."""
     limits = service["deploy"]["resources"]["limits"]
     assert 0 < int(limits["pids"]) <= 4096
     assert name == "workspace" or {"cpus", "memory"} <= limits.keys()
@@ -55,7 +55,7 @@ def test_a_port_is_published_on_this_machine_only(path: Path, name: str, service
 
 
 def test_no_two_services_have_one_name_on_the_network_that_both_files_share() -> None:
-    """Both have a `db`; each is reached on its own project's network only, which has no way out."""
+    """Both have a `db`. Each is reached on its own project's network only, which has no way out."""
     shared: list[str] = []
     for path in FILES:
         made = compose(path)
@@ -77,7 +77,7 @@ def test_a_worker_opens_pages_only_where_the_kernel_keeps_them_from_the_network(
 
 
 def test_what_an_image_serves_belongs_to_root() -> None:
-    """The user that serves owns only what it writes: the cache and the state."""
+    """The user that serves owns only the cache and the state, which it writes."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     stages = dict(re.findall(r"^FROM \S+ AS (\w[\w-]*)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL))
     for stage in ("served", "runtime", "worker", "baked"):
@@ -90,7 +90,7 @@ def test_what_an_image_serves_belongs_to_root() -> None:
 
 
 def test_where_a_browser_runs_the_first_process_buries_what_it_leaves() -> None:
-    """Chromium's crash handler is an orphan after each page; as zombies they would use up the container's processes."""
+    """Chromium's crash handler is an orphan after each page. As zombies they would use up the container's processes."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     worker = text.split(" AS worker\n")[1].split("\nFROM ")[0]
     assert 'ENTRYPOINT ["tini", "--", "sameboat"]\nCMD ["serve"]' in worker  # a new ENTRYPOINT forgets the CMD
@@ -99,7 +99,7 @@ def test_where_a_browser_runs_the_first_process_buries_what_it_leaves() -> None:
 
 
 def test_the_workspace_may_run_one_command_as_root_without_arguments(tmp_path: Path) -> None:
-    """Which gives its own volumes to its own user; a link in the place of a volume is left alone."""
+    """Which gives its own volumes to its own user. A link in the place of a volume is left alone."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert re.findall(r"NOPASSWD: (.*?)' >", text) == ['/usr/local/sbin/own-volumes ""']
     script = (ROOT / ".devcontainer" / "own-volumes").read_text(encoding="utf-8")

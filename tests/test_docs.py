@@ -1,4 +1,4 @@
-"""The docs site: every page is in the navigation, the reference follows the code, the walks name what exists."""
+"""The docs site: every page is in the navigation, the reference follows the code, the walks name real functions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def leaves(nav: list[Any]) -> Iterator[str]:
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    """Pages of docs/, pages that GitHub keeps elsewhere, pages that are made; add a new one to zensical.toml."""
+    """Pages of docs/, pages that GitHub keeps elsewhere, pages that are made. Add a new one to zensical.toml."""
     wanted = {*docs.pages().values(), *(f"reference/{name}" for name in docs.REFERENCE), *docs.MEASURED}
     assert sorted(leaves(PROJECT["nav"])) == sorted(wanted)
 

@@ -45,7 +45,7 @@ def test_a_failed_check_says_why_and_fails_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("code", "advisories", "failed"), [(3, 0, "pre-commit"), (0, 1, "advisories")])
 def test_what_is_no_check_fails_the_run_too(code: int, advisories: int, failed: str, tmp_path: Path) -> None:
-    """A list that cannot be read, and a known fault of a locked package; a database that is away does not."""
+    """A list that cannot be read, and a known fault of a locked package. An unreachable database does not fail it."""
     done = lint(tmp_path, "An error has occurred: InvalidConfigError" if code else PASSED, code, advisories)
     assert done.returncode == 1
     assert done.stdout.endswith(f"lint: 1 failed: {failed}\n")

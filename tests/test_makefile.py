@@ -1,4 +1,4 @@
-"""What is given to `make` is data: neither make nor a shell runs anything that stands in it."""
+"""Arguments of `make` are data: neither make nor a shell runs anything in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAYLOADS = [
 
 
 def stubs(folder: Path) -> Path:
-    """Programs that write down what they were called with."""
+    """Programs that write down their arguments."""
     bin_ = folder / "bin"
     bin_.mkdir(parents=True)
     for name in ("sameboat", "python", "jupyter", "python3", ".ci-image"):
@@ -36,7 +36,7 @@ def stubs(folder: Path) -> Path:
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_nothing_that_is_given_runs(payload: str, tmp_path: Path) -> None:
-    """On the command line and in the environment; what the program gets is what was given, word by word at most."""
+    """On the command line and in the environment. The program gets the same text, split into words at most."""
     stub = stubs(tmp_path / "venv")
     (tmp_path / ".ci").mkdir()
     (tmp_path / ".ci" / "image").symlink_to(stub / ".ci-image")
@@ -55,7 +55,7 @@ def test_nothing_that_is_given_runs(payload: str, tmp_path: Path) -> None:
 
 
 def test_every_variable_that_a_caller_may_give_is_data() -> None:
-    """A recipe reads nothing that is not among them, but make's own and what this file sets."""
+    """A recipe reads only these variables, make's own and those that this file sets."""
     read = set(re.findall(r"\$[({](\w+)[)}]", TEXT))
     own = set(re.findall(r"^(?:export )?(\w+) :=", TEXT, re.MULTILINE))
     assert read - own <= {"MAKEFILE_LIST", "name", "UV_PROJECT_ENVIRONMENT"}

@@ -1,4 +1,4 @@
-"""What workflows do with a branch's names and texts: they are data, in a shell and in a comment."""
+"""Workflows treat a branch's names and texts as data, in a shell and in a comment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_no_expression_stands_in_a_script(path: Path) -> None:
-    """GitHub fills an expression in before the shell reads the script; what it holds would be code."""
+    """GitHub fills an expression in before the shell reads the script. Its value would be code."""
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
 
 

@@ -3,7 +3,7 @@
     python -m tests.bench [--rounds 3] [--only served,start,tuned,capable,reuse,health,evaluate,builds]
                           [--workloads W,S,L] [--peers llama-server,...] [--write docs] [--llama-bench]
 
-A ratio is the median over rounds of ours / theirs in the same round; the spread is its smallest and largest value.
+A ratio is the median over rounds of ours / theirs in the same round. The spread is its smallest and largest value.
 Rows that this run does not measure stay as an earlier one left them.
 Everything is measured from outside, over HTTP. `--only determinism` writes the table of docs/determinism.md instead.
 """

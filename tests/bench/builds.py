@@ -1,8 +1,8 @@
 """A thousand briefs at once: `measure()` posts them, ten at a time, while builds run, kills the service, and counts.
 
-What comes in: numbers. What goes out: what was measured from outside, over HTTP: the trigger's latency and throughput,
-`/healthz` all the while, and how many briefs are there after a SIGKILL. The model is scripted (it takes a second for
-an answer): what is measured is the way from the POST to the durable row, beside five builds that run.
+In: numbers. Out: figures measured from outside, over HTTP: the trigger's latency and throughput, `/healthz` all the
+while, and how many briefs are there after a SIGKILL. The model is scripted and takes a second for an answer. The way
+from the POST to the durable row is measured, beside five builds that run.
 """
 
 from __future__ import annotations

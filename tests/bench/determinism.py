@@ -1,8 +1,8 @@
 """Which runs give the same tokens, in `exact` and in `fast`, for each quantization: the table of docs/determinism.md.
 
-What is compared: token ids, and the log-probabilities of the chosen tokens without tolerance, with those of the same
-requests asked one after another (`exact`, a new process, no prefix). Each line changes one thing. The document keeps
-its text: what stands between its two marks is replaced.
+Token ids, and the log-probabilities of the chosen tokens, are compared without tolerance with those of the same
+requests asked one after another (`exact`, a new process, no prefix). Each line changes one thing. Only the part of the
+document between its two marks is replaced.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def requests(count: int, mode: Mode, tokens: int = TOKENS) -> list[Request]:
 
 
 def kept(answers: Sequence[Answer]) -> Same:
-    """What is compared of answers."""
+    """The compared parts of answers."""
     return [(answer.tokens, tuple(each.logprob for each in answer.logprobs or ())) for answer in answers]
 
 
@@ -74,7 +74,7 @@ async def alone(made: LocalEngine, asked: Sequence[Request]) -> Same:
 
 
 async def together(made: LocalEngine, asked: Sequence[Request], *, order: random.Random | None = None) -> Same:
-    """All at once, in any order; in the order asked."""
+    """The answers in the order of the requests, which run all at once and in any order."""
     places = list(range(len(asked)))
     if order is not None:
         order.shuffle(places)

@@ -1,8 +1,8 @@
 """Ten small briefs, posted to a started service that writes their pages with a real model: `make drill-briefs`.
 
 Each brief of `briefs/` goes to `POST /api-endpoint` of a service started as a person starts it (local forge, default
-models), is built, checked in a browser, pushed and called back. What came of it goes to docs/briefs.json and, as a
-table, to docs/briefs.md: nothing is asserted. Needs Qwen2.5-Coder-1.5B in the cache, and Chromium.
+models), is built, checked in a browser, pushed and called back. The results go to docs/briefs.json and, as a table,
+to docs/briefs.md. Nothing is asserted. Needs Qwen2.5-Coder-1.5B in the cache, and Chromium.
 """
 
 from __future__ import annotations

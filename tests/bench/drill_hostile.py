@@ -2,9 +2,9 @@
 
     python -m tests.bench.drill_hostile [--clients 30] [--seconds 900]
 
-What is shown: `exact` answers equal their solo answers, schemas hold, no build is lost or doubled, nobody hangs, the
+It shows: `exact` answers equal their solo answers, schemas hold, no build is lost or doubled, nobody hangs, the
 event loop does not stand, memory is bounded, and file descriptors and threads end where they began. Valid, invalid,
-slow, silent, leaving and huge requests are mixed (`hostile_clients`). Bounded in clients and time; only 127.0.0.1.
+slow, silent, leaving and huge requests are mixed (`hostile_clients`). Bounded in clients and time. Only 127.0.0.1.
 Writes docs/hostile.md and docs/hostile.json, and exits with 1 when something was not shown.
 """
 
@@ -62,7 +62,7 @@ class Service:
         return self.process.pid
 
     def start(self) -> None:
-        """Start it; it is not ready yet."""
+        """Start it. It is not ready yet."""
         environment = {
             "SAMEBOAT_PORT": str(self.port), "SAMEBOAT_PAGES_PORT": str(self.pages_port), "SAMEBOAT_MODEL": MODEL,
             "SAMEBOAT_STATE_DIR": str(self.folder / "state"), "SAMEBOAT_SECRET": SECRET, "SAMEBOAT_MAKER": "plan",
@@ -118,7 +118,7 @@ async def solo(drill: Drill) -> list[tuple[int, ...]]:
 
 
 async def warm_up(drill: Drill) -> None:
-    """Every kind of request a few times at once, so that thread pools are as large as they get; then quiet.
+    """Every kind of request a few times at once, so that thread pools reach their full size. Then quiet.
 
     anyio's idle threads end after 10 s.
     """
@@ -173,7 +173,7 @@ async def chaos(service: Service, drill: Drill, watched: Watched, end: float) ->
 
 
 async def builds_over(service: Service, drill: Drill) -> Counter[str]:
-    """Wait until every accepted build is over and reported; their last statuses."""
+    """Wait until every accepted build is over and reported. Returns their last statuses."""
     headers = {"authorization": f"Bearer {SECRET}"}
     last: dict[str, str] = {}
     end = time.monotonic() + 600
@@ -197,7 +197,7 @@ def repositories(folder: Path) -> Counter[str]:
 
 
 async def run(clients: int, seconds: float, folder: Path) -> tuple[dict[str, Any], list[tuple[str, bool, str]]]:
-    """The drill; figures for the table, and each thing that has to be shown."""
+    """The drill. Returns figures for the table, and each claim with its result."""
     with evaluator(key=None) as receiver:
         service = Service(folder, httpx.URL(receiver.url).port or 80)
         service.start()
@@ -290,7 +290,7 @@ def report(figures: dict[str, Any], rows: list[tuple[str, bool, str]], note: str
 
 
 def main() -> None:
-    """Run the drill and write what was seen."""
+    """Run the drill and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drill_hostile", description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=900)

@@ -2,9 +2,9 @@
 
     python -m tests.bench.drill_kills [--kills 200] [--tasks 20] [--database sqlite|postgres]
 
-What is shown, from outside, when all is over (`rounds_seen`): one repository a task, one commit a round in the order of
+It must show from outside, when all is over (`rounds_seen`): one repository a task, one commit a round in the order of
 arrival, the site of the round that arrived last, and for each round one callback id, in the same order. The model is
-scripted and no browser looks: what is tried is what lasts. Kills come at random moments, three in ten while the
+scripted and no browser looks. The drill tries durable state only. Kills come at random moments, three in ten while the
 process is still starting. Only 127.0.0.1. Writes docs/kills.md and docs/kills.json, where a run on one database leaves
 the other's figures alone, and exits with 1 when something was not shown.
 """
@@ -37,11 +37,11 @@ from tests.servers.postgres import postgres
 DOCS = servers.ROOT / "docs"
 DATABASES = ("sqlite", "postgres")
 MOST_ROUNDS = 4
-KILLS_BETWEEN = 3  # rounds of a task whose rounds do not come at once
+KILLS_BETWEEN = 3  # rounds of a task with rounds that do not come at once
 AGAIN = 0.4  # of the rounds: one that was posted before is posted again after them
 STARTING = 0.3  # of the kills: they come a moment after the one before, wherever the new process is then
-STARTING_S, RUNNING_S = (0.05, 0.5), (0.05, 2.0)  # after the kill before; after the service answers again
-ANSWER_S = 1.0  # of the scripted model; many a kill cuts it off
+STARTING_S, RUNNING_S = (0.05, 0.5), (0.05, 2.0)  # after the kill before, and after the service answers again
+ANSWER_S = 1.0  # of the scripted model, often cut off by a kill
 
 
 @dataclass
@@ -52,13 +52,13 @@ class Killed:
     at_work: int = 0
     starting: int = 0
     recovered_s: list[float] = field(default_factory=list)
-    failed: bool = False  # it did not come back; nobody needs to wait for further kills
+    failed: bool = False  # it did not come back, so no further kill can follow
 
 
 def plan(count: int, kills: int, url: str, dice: random.Random) -> list[Task]:
     """Tasks of 1, 2, 3 and 4 rounds by turns, spread over the kills, and arriving in three ways by turns.
 
-    In order with kills in between; one straight after the other and shuffled; all at the same moment.
+    In order with kills in between, or one straight after the other and shuffled, or all at the same moment.
     """
     made = []
     for number in range(count):
@@ -95,7 +95,7 @@ def send(process: Service, task: Task, killed: Killed, dice: random.Random) -> N
 
 
 def kill(process: Service, before: int) -> int:
-    """SIGKILL to the process that serves, as soon as it is another one than `before`; its pid."""
+    """SIGKILL to the process that serves, as soon as it is another one than `before`. Returns its pid."""
 
     def another() -> int | None:
         with contextlib.suppress(FileNotFoundError, ValueError):  # its supervisor is about to write it
@@ -184,7 +184,7 @@ def report(content: dict[str, Any]) -> str:
 
 
 def measured(database: str, kills: int, count: int) -> dict[str, Any]:
-    """What docs/kills.json holds of one database."""
+    """The figures of one database in docs/kills.json."""
     load = os.getloadavg()[0]
     with contextlib.ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
@@ -204,7 +204,7 @@ def measured(database: str, kills: int, count: int) -> dict[str, Any]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the drill and write what was seen."""
+    """Run the drill and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drill_kills", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=20)

@@ -2,9 +2,9 @@
 
     python -m tests.bench.drill_load [--clients 200] [--seconds 300] [--kills 20]
 
-What is shown: nobody hangs, every answer equals the one that its request gets alone, whoever is refused is told when to
-come back, memory stays flat, `/healthz` stays quick, and the service recovers from each kill by itself. Clients are a
-closed loop; a tenth of the requests is abandoned in the middle. Bounded in clients and in time; only 127.0.0.1.
+It must show: nobody hangs, every answer equals the one that its request gets alone, a refusal says when to come back,
+ memory stays flat, `/healthz` stays quick, and the service recovers from each kill by itself. Clients are a
+closed loop. A tenth of the requests is abandoned in the middle. Bounded in clients and in time, and only on 127.0.0.1.
 Writes docs/load.md and docs/load.json, and exits with 1 when something was not shown.
 """
 
@@ -58,7 +58,7 @@ def question(number: int) -> dict[str, Any]:
 
 @dataclass
 class Seen:
-    """What happened."""
+    """The counts of a run."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     waits_s: list[float] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Seen:
 
 @contextlib.contextmanager
 def serving(**environment: str) -> Iterator[tuple[str, int]]:
-    """`sameboat serve` with its default bounds, on a free port; its URL and process id."""
+    """`sameboat serve` with its default bounds, on a free port. Returns its URL and process id."""
     port = servers.free_port()
     log = servers.workshop() / "drill-load.log"
     with log.open("w") as file:
@@ -117,7 +117,7 @@ def workers(server: int) -> list[int]:
 
 
 def rss_mib(pid: int) -> float:
-    """Resident memory; 0 when the process is gone."""
+    """Resident memory, or 0 when the process is gone."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except (OSError, IndexError):
@@ -125,7 +125,7 @@ def rss_mib(pid: int) -> float:
 
 
 async def ask(client: httpx.AsyncClient, body: dict[str, Any], *, leave: bool, seen: Seen, expected: str) -> float:
-    """One request to its end; seconds to wait before the next one."""
+    """One request to its end. Returns the seconds to wait before the next one."""
     streamed = leave or body["max_tokens"] % 3 == 0
     sent = {**body, "stream": streamed}
     async with client.stream("POST", "/v1/chat/completions", json=sent, headers=HEADERS) as response:
@@ -283,7 +283,7 @@ def report(seen: Seen, rows: list[tuple[str, bool, str]], note: str) -> str:
 
 
 def main() -> None:
-    """Run the drill and write what was seen."""
+    """Run the drill and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drill_load", description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=300)

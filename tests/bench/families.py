@@ -1,5 +1,5 @@
-"""What is measured, one function per family of rows. Each takes a `Bench` and gives rows; a new one is a function and a
-name in FAMILIES.
+"""The measurements, one function per family of rows. Each takes a `Bench` and gives rows. A new family is a function
+and a name in FAMILIES.
 
 Rounds interleave the servers, so that a noisy minute hits all of them.
 """
@@ -22,13 +22,13 @@ from tests.bench.report import Row, row
 from tests.bench.servers import Target, launch, serve
 
 OURS = "sameboat"
-FULL = ("llama-server",)  # measured on every workload; the Python servers on W alone
+FULL = ("llama-server",)  # measured on every workload, the Python servers on W alone
 CAPABLE = "qwen2.5-coder-1.5b-instruct"
 
 
 @dataclass
 class Bench:
-    """What the command line asked for, and what is at hand."""
+    """The options of the command line, and the available servers."""
 
     rounds: int
     threads: int
@@ -61,7 +61,7 @@ class Bench:
 def compare(
     bench: Bench, sides: dict[str, tuple[str, Target]], workload: str, clients: tuple[int, ...], rounds: int
 ) -> dict[str, list[Numbers]]:
-    """Numbers per side and round; a side is (server, model file)."""
+    """Numbers per side and round. A side is (server, model file)."""
     found: dict[str, list[Numbers]] = {}
     for round_ in range(rounds):
         for side, (server_name, target) in sides.items():

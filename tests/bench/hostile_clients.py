@@ -1,8 +1,8 @@
-"""What the clients of `drill_hostile` do: one coroutine a kind, each from its first byte to its outcome.
+"""The clients of `drill_hostile`: one coroutine a kind, each from its first byte to its outcome.
 
-In: a `Drill` (where the service is, what was seen so far) and a die. Out: the name of the outcome, counted by
-the caller; what must not happen goes to `Drill.complain`. A client that is refused waits as long as it is told.
-Not here: how often each kind comes, kills, and what the figures mean.
+In: a `Drill` (the service and the counts so far) and a random generator. Out: the name of the outcome, which the
+caller counts. Faults go to `Drill.complain`. A client that is refused waits as long as it is told.
+Not here: how often each kind comes, kills, and the meaning of the figures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COLOURS = ("red", "round", "cold", "old", "loud")
 
 @dataclass
 class Drill:
-    """One run: where it goes and what was seen."""
+    """One run: its service and its counts."""
 
     url: str
     pages: str
@@ -58,7 +58,7 @@ class Drill:
 
 
 def question(number: int) -> dict[str, Any]:
-    """A small request; half are greedy, half drawn with a seed."""
+    """A small request. Half of them are greedy, half are sampled with a seed."""
     text = f"Question {number}: name {number % 7 + 2} things that are {COLOURS[number % 5]} and say why."
     sampling = {"temperature": 0} if number % 2 else {"temperature": 0.9, "seed": number}
     return {"messages": [{"role": "user", "content": text}], "max_tokens": 6 + number % 9, **sampling}
@@ -141,7 +141,7 @@ INVALID = (
 
 
 async def invalid(drill: Drill, dice: random.Random) -> str:
-    """What no service should take; it is refused, and costs nobody else anything."""
+    """A request that no service should accept. It is refused, and costs nobody else anything."""
     path = dice.choice(["/v1/chat/completions", "/v1/completions", "/prompts/sender", "/api-endpoint", "/nope"])
     headers = {"content-type": "application/json"}
     return (await _post(drill, path, "invalid", content=dice.choice(INVALID), headers=headers))[0]
@@ -179,7 +179,7 @@ async def slow(drill: Drill, dice: random.Random) -> str:
 
 
 async def silent(drill: Drill, dice: random.Random) -> str:
-    """A connection that says nothing, or stops after a header; the service is the one to end it."""
+    """A connection that says nothing, or stops after a header. The service ends it."""
     host, port = drill.address
     reader, writer = await asyncio.open_connection(host, port)
     try:
@@ -210,7 +210,7 @@ async def huge(drill: Drill, dice: random.Random) -> str:
 
 
 async def build(drill: Drill, dice: random.Random) -> str:
-    """A brief; its id is kept, so that none can be lost unseen."""
+    """A brief. Its id is kept, so that a lost build is seen."""
     if drill.briefs >= BRIEFS:
         await asyncio.sleep(0.1)
         return "build enough"

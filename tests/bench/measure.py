@@ -28,7 +28,7 @@ Numbers = dict[tuple[str, int], float]
 def measure(
     server: Running, workload: str, round_: int, *, model: str, clients: tuple[int, ...], share: float = 1.0
 ) -> Numbers:
-    """Numbers of one workload on one server; `share` of the usual requests, for servers that are slow."""
+    """Numbers of one workload on one server. Slow servers get a `share` of the usual requests."""
     make = MAKERS[workload]
     first = 10_000 * round_
     workloads.run(server.url, [make(first + 9000, model=model)], 1)

@@ -4,11 +4,11 @@
 
 Writes docs/promotion-reports.md. Per promoted prompt:
 
-* worse: the same prompt on the starter model, or, where it runs there already, its labels without calibration;
-* equal: one word of its instruction changed, and only twelve of its cases;
+* worse: the same prompt on the starter model, or, where it runs there already, its labels without calibration
+* equal: one word of its instruction changed, and only twelve of its cases
 * better: the promoted prompt itself, where the worse one stands promoted.
 
-The promoted prompt's own answers come from its recording, by fingerprint; everything else is asked of the models.
+The promoted prompt's own answers come from its recording, by fingerprint. The models answer everything else.
 Nothing under data/ is written: each story happens in a copy.
 """
 
@@ -41,7 +41,7 @@ FEW = 12
 
 @dataclass(frozen=True)
 class Told:
-    """One promotion and what it was to show."""
+    """One promotion and its expected verdict."""
 
     title: str
     expected: str
@@ -54,7 +54,7 @@ def turns(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def worse(prompt: Prompt, starter: str) -> tuple[str, Prompt]:
-    """What makes it worse, and the draft."""
+    """The reason why it is worse, and the draft."""
     if prompt.spec.model != starter:
         return f"the same prompt on {starter}", loads(dumps(prompt, {"model": starter}))
     return "without calibration", loads(dumps(prompt, {"calibration": "none"}))
@@ -68,7 +68,7 @@ def reworded(prompt: Prompt) -> Prompt:
 
 
 def cut(source: Path, target: Path, prompt: Prompt, n: int) -> None:
-    """A promoted folder with `n` of its cases, spread over the file: what a young prompt looks like."""
+    """A promoted folder with `n` of its cases, spread over the file, as a young prompt has them."""
     shutil.copytree(source, target)
     file = target / (prompt.spec.testDataFile or "cases.jsonl")
     lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line]
@@ -82,7 +82,7 @@ def cut(source: Path, target: Path, prompt: Prompt, n: int) -> None:
 
 
 async def story(name: str, library: Library, engines: Engines, work: Path, *, cases: int | None = None) -> list[Told]:
-    """The three promotions of one prompt; on the first `cases` spread over its file, where that is given."""
+    """The three promotions of one prompt. With `cases`, on so many cases spread over its file."""
     starter, home = engines.default, work / name / name
     prompt = library[name]
     cut(library.folder(name), home, prompt, cases) if cases else shutil.copytree(library.folder(name), home)
@@ -143,7 +143,7 @@ async def run(names: Sequence[str]) -> dict[str, Sequence[Told]]:
 
 
 def main() -> None:
-    """Run and write; a verdict that is not the expected one ends it with an error, after the page is written."""
+    """Run and write the page. Then an unexpected verdict ends the run with an error."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.promotion_reports", description=__doc__.splitlines()[0]
     )

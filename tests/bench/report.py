@@ -1,4 +1,4 @@
-"""Rows to docs/bench.json, docs/bench.md and docs/bench.svg. A row is what the README and others read."""
+"""Rows to docs/bench.json, docs/bench.md and docs/bench.svg. The README and others read the rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(workload: str, n: int, model: str, ours: Sequence[float], theirs: Sequen
 
 
 def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """The old rows, those measured again in their new form, and behind them what is new."""
+    """The old rows, those measured again in their new form, and behind them the new rows."""
     found = {_key(each): each for each in (*old, *new)}
     return list(found.values())
 
@@ -39,7 +39,7 @@ def _key(each: Row) -> tuple[Any, ...]:
 
 
 def less_is_better(workload: str) -> bool:
-    """Seconds, milliseconds and memory; everything else is a rate."""
+    """Seconds, milliseconds and memory. Everything else is a rate."""
     return workload.endswith((" s", " ms", "MiB"))
 
 
@@ -60,7 +60,7 @@ def table(rows: Sequence[Row], note: str) -> str:
 def plot(rows: Sequence[Row]) -> str:
     """docs/bench.svg: how many times better than the peer, as bars around a line at 1x, with the spread."""
     shown = [each for each in rows if "limit" not in each["peer_name"]]
-    scale = BAR / 5  # five times better fills the width; more is cut and said in figures
+    scale = BAR / 5  # five times better fills the width, and more is cut and written as a figure
     height = LINE * (len(shown) + 2)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" '

@@ -1,7 +1,7 @@
-"""Rounds of tasks, and what is seen of them from outside when all is over: commits, sites, callbacks, the list.
+"""Rounds of tasks, observed from outside when all is over: commits, sites, callbacks, the list.
 
-In: tasks whose rounds were posted, what their receiver heard, the process that serves. Out: rows of what has to be
-shown, whether it was, and the number. Not here: who posts and who kills (`drill_kills`).
+In: tasks with posted rounds, the callbacks that their receiver got, and the process that serves. Out: rows of a claim,
+whether it held, and the number. Not here: posts and kills (`drill_kills`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Row = tuple[str, bool, str]
 
 @dataclass
 class Round:
-    """A brief, and what came of it as far as its sender can tell."""
+    """A brief, and its results as far as its sender can see them."""
 
     body: dict[str, Any]
     ids: list[str] = field(default_factory=list)  # the answer of each time that it was posted
@@ -45,14 +45,14 @@ class Round:
         return number
 
     def outcome(self, key: str) -> str | None:
-        """One of the outcome's values; None when there is none."""
+        """One of the outcome's values, or None."""
         value: str | None = (self.shown["outcome"] or {}).get(key)
         return value
 
 
 @dataclass
 class Task:
-    """Rounds in the order in which they are posted; `at_once`: by several senders at the same moment."""
+    """Rounds in the order in which they are posted. With `at_once`, several senders post at the same moment."""
 
     name: str
     rounds: list[Round]
@@ -110,7 +110,7 @@ def _git(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def history(repository: Path | None) -> list[tuple[str, str, str]]:
-    """Commits of the branch, oldest first: SHA, parents, subject; none without a repository."""
+    """Commits of the branch, oldest first: SHA, parents, subject. Empty without a repository."""
     if repository is None:
         return []
     listed = _git(repository, "log", "--reverse", "--format=%H\t%P\t%s", "main").stdout.splitlines()
@@ -156,7 +156,7 @@ def _builds(process: Service, made: Sequence[Task]) -> list[Row]:
 
 
 def _ended(one: Round) -> str:
-    """How a round that is lost ended, and what its build says of it."""
+    """The end of a lost round, and the events of its build."""
     told = one.outcome("error") or one.shown["callbacks"][-1:]
     return f"{one.body['task']} round {one.number}: {one.shown['status']}, {one.shown['delivery']}: {told}"
 
@@ -165,7 +165,7 @@ def _ended(one: Round) -> str:
 
 
 def callbacks(made: Sequence[Task], heard: Sequence[Heard]) -> list[Row]:
-    """What the receiver heard: one id and one body for each round, and in which order."""
+    """The callbacks: one id and one body for each round, and their order."""
     rounds = {one.shown["public_id"]: one for task in made for one in task.rounds}
     bodies: dict[str, set[bytes]] = defaultdict(set)
     for call in heard:
@@ -192,6 +192,6 @@ def callbacks(made: Sequence[Task], heard: Sequence[Heard]) -> list[Row]:
 
 
 def fields(one: Round) -> dict[str, Any]:
-    """What the callback of a round has to say."""
+    """The fields that the callback of a round must have."""
     told = {key: one.body[key] for key in ("email", "task", "round", "nonce")}
     return told | {key: one.outcome(key) for key in ("repo_url", "commit_sha", "pages_url")}

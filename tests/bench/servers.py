@@ -1,6 +1,6 @@
 """The servers that are compared, each started as a person would start it, one at a time.
 
-What comes in: a GGUF file and a thread count. What goes out: a base URL that ends in /v1, and a process to measure.
+In: a GGUF file and a thread count. Out: a base URL that ends in /v1, and a process to measure.
 The peers are built on request from the source distribution of llama-cpp-python that `uv.lock` pins, so both sides run
 the same llama.cpp commit with the same instruction set.
 """
@@ -39,7 +39,7 @@ CMAKE = [
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers. `pid` is the root of its process tree; `started_s` from spawn to the first answer."""
+    """A server that answers. `pid` is the root of its process tree. `started_s`: from spawn to the first answer."""
 
     name: str
     url: str
@@ -68,7 +68,7 @@ def free_port() -> int:
 
 
 def workshop() -> Path:
-    """Where peers are kept between runs; safe to delete."""
+    """The folder of peers between runs. It is safe to delete."""
     base = Path(os.environ.get("SAMEBOAT_BENCH_DIR") or Path.home() / ".cache" / "sameboat" / "bench")
     base.mkdir(parents=True, exist_ok=True)
     return base
@@ -95,7 +95,7 @@ def source() -> Path:
 
 
 def llama_cpp(name: str) -> Path:
-    """A binary of llama.cpp itself; the first call compiles it (llama-server: ten minutes on two cores)."""
+    """A binary of llama.cpp itself. The first call compiles it (llama-server: ten minutes on two cores)."""
     given = os.environ.get("SAMEBOAT_BENCH_" + name.upper().replace("-", "_"))
     if given:
         return Path(given)
@@ -112,7 +112,7 @@ def llama_cpp(name: str) -> Path:
 
 
 def python_server() -> Path:
-    """A Python whose llama_cpp is ours (the same compiled library) and that has the bundled server's extra packages."""
+    """A Python with our llama_cpp (the same compiled library) and with the bundled server's extra packages."""
     venv = workshop() / f"python-servers-{VERSION}"
     python = venv / "bin" / "python"
     if not python.exists():
@@ -169,7 +169,7 @@ PROBES = {
 
 
 def command_of(name: str, target: Target, port: int, *, threads: int, parallel: int, context: int) -> list[str]:
-    """The command line; for examples/server its configuration is written, too."""
+    """The command line. For examples/server its configuration is written, too."""
     if name == "sameboat":
         return [str(Path(sys.executable).parent / "sameboat"), "serve"]
     if name == "llama-server":
@@ -190,7 +190,7 @@ def command_of(name: str, target: Target, port: int, *, threads: int, parallel: 
 def launch(
     name: str, target: Target, *, threads: int, parallel: int, context: int = 2048
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Start the server `name` and stop it at the end; the URL and the process, at once."""
+    """Start the server `name` and stop it at the end. Gives the URL and the process at once."""
     port = free_port()
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if name == "sameboat":
@@ -204,7 +204,9 @@ def launch(
             "SAMEBOAT_QUEUE_TOKENS": "1000000",
             "SAMEBOAT_DATA_DIR": str(catalog_alone()),
         }
-    if name == "examples/server":  # it wants libmtmd, which our build leaves out; llama-server's is of the same source
+    if (
+        name == "examples/server"
+    ):  # it needs libmtmd, which our build leaves out, and llama-server has it from the same source
         libraries = str(llama_cpp("llama-server").parent)
         environment |= {"LLAMA_CPP_LIB_PATH": libraries, "MTMD_CPP_LIB": libraries}
     command = command_of(name, target, port, threads=threads, parallel=parallel, context=context)

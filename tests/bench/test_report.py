@@ -1,4 +1,4 @@
-"""What the bench writes, from numbers alone: the shape that others read, and which direction is better."""
+"""The page of the bench, from numbers alone: its form for readers, and which direction is better."""
 
 from __future__ import annotations
 

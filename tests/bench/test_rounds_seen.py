@@ -1,4 +1,4 @@
-"""What the drill of kills would say of rounds that were lost, doubled or out of order, from numbers alone."""
+"""The drill of kills finds rounds that were lost, doubled or out of order, from numbers alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHAS = ["a" * 40, "b" * 40]
 
 
 def made() -> Task:
-    """A task whose round 2 arrived first."""
+    """A task with a round 2 that arrived first."""
     rounds = []
     for number, place, sha in ((2, 5, SHAS[0]), (1, 9, SHAS[1])):
         outcome = {"commit_sha": sha, "repo_url": "http://x/y.git", "pages_url": "http://y/"}

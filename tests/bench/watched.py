@@ -3,7 +3,7 @@
 In: the file to write, and the command line of `sameboat`. Out: the service as it is, and in FILE one JSON line
 for each time the loop stood for longer than `STAND_S`: when (`time.time()`), seconds of wall time, and seconds of
 processor time that the loop's own thread used meanwhile. Wall time without processor time is the machine, not the code.
-Not here: what the service does.
+Not here: the service.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 W: a fixed prefix of about 400 tokens, an own input of about 40, 64 greedy tokens: a prompt with few-shot examples.
 S: the same input answered as JSON with six fields, enforced by a schema.
 L: the same input answered with one of five labels.
-Every client sends its next request when the last one has ended (closed loop); inputs differ between requests.
+Every client sends its next request when the last one has ended (closed loop). Inputs differ between requests.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def structured(index: int, **more: Any) -> tuple[str, dict[str, Any]]:
 
 
 def labelled(index: int, **more: Any) -> tuple[str, dict[str, Any]]:
-    """L as a chat whose schema allows five strings and nothing else."""
+    """L as a chat with a schema that allows five strings only."""
     messages = [{"role": "system", "content": PREFIX}, {"role": "user", "content": question(index)}]
     schema = {"type": "string", "enum": LABELS}
     wanted = {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}}
@@ -82,7 +82,7 @@ def labelled(index: int, **more: Any) -> tuple[str, dict[str, Any]]:
 
 @dataclass
 class Measured:
-    """What a run gave: wall seconds, tokens made, and per request its seconds and seconds to the first token."""
+    """The figures of a run: wall seconds, tokens made, and per request its seconds and seconds to the first token."""
 
     wall_s: float = 0.0
     tokens: int = 0
