@@ -87,7 +87,7 @@ def test_a_draft_is_promoted_tried_compared_and_replayed(data: Path) -> None:
 
 
 def test_a_cell_of_a_running_event_loop_can_call_it(data: Path) -> None:
-    """A notebook's kernel runs a loop of its own; the bench has another."""
+    """A notebook's kernel runs its own loop. The workbench has another."""
 
     async def cell() -> str:
         return bench.ask("hello").text
@@ -96,7 +96,7 @@ def test_a_cell_of_a_running_event_loop_can_call_it(data: Path) -> None:
 
 
 def test_displays_escape_what_a_model_says_and_fall_back_to_text(data: Path) -> None:
-    """No answer becomes markup; a terminal gets the same facts without any."""
+    """No answer becomes markup. A terminal gets the same facts as plain text."""
     bench.promote(bench.draft(TEXT))
     results = bench.try_(bench.promoted("colour"), bench.cases("colour"))
     page = results._repr_html_()
@@ -125,7 +125,7 @@ def test_a_plot_is_a_static_picture_with_an_interval_per_check_and_slice(data: P
 
 
 def test_costs_are_histograms_of_tokens_and_of_the_seconds_that_were_spent(data: Path) -> None:
-    """Seconds are known of what was computed here; a recording in git holds none, so its picture has one part."""
+    """Only answers that were computed here have seconds. A recording in git has none, so its picture has one part."""
     bench.promote(bench.draft(TEXT))
     fresh = bench.try_(bench.draft(TEXT.replace("Colour", "Hue")), bench.cases("colour"))
     assert len(fresh.costs().figure.axes) == 2
@@ -134,7 +134,7 @@ def test_costs_are_histograms_of_tokens_and_of_the_seconds_that_were_spent(data:
 
 
 def test_a_comparison_shows_both_scores_and_each_changed_answer_word_by_word(data: Path) -> None:
-    """What is gone is struck, what is new is marked, lost cases come first; the plot has both series."""
+    """Removed words are struck, new ones are marked, and lost cases come first. The plot has both series."""
     bench.promote(bench.draft(TEXT))
     compared = bench.compare(
         bench.draft(TEXT.replace("Colour of", "Colour, please, of")), "colour", bench.cases("colour")
@@ -148,7 +148,7 @@ def test_a_comparison_shows_both_scores_and_each_changed_answer_word_by_word(dat
 
 
 def test_two_drafts_are_compared_before_anything_is_promoted(data: Path) -> None:
-    """By the first one's checks; what both said is shown side by side."""
+    """The first one's checks judge both. Both answers are shown side by side."""
     first = bench.draft(TEXT)
     cases = list(bench.case_files.load(first, data / "prompts" / "colour"))
     compared = bench.compare(bench.draft(TEXT.replace("Colour of", "Colour, please, of")), first, cases)
@@ -198,7 +198,7 @@ def test_side_by_side_keeps_every_character_and_no_markup() -> None:
 
 
 def test_answers_given_before_are_not_asked_again_and_errors_reach_the_cell(data: Path) -> None:
-    """The journal serves the second try; an engine that fails raises its own error, not a group."""
+    """The journal serves the second try. A failing engine raises its own error, not a group."""
     bench.promote(bench.draft(TEXT))
     other, cases = bench.draft(TEXT.replace("Colour", "Hue")), bench.cases("colour", 10)
     engine = bench._bench().engines.engine
@@ -212,7 +212,7 @@ def test_answers_given_before_are_not_asked_again_and_errors_reach_the_cell(data
 
 
 def test_a_bar_is_drawn_under_its_cell_and_leaves_nothing_in_the_saved_notebook(tmp_path: Path) -> None:
-    """In a real kernel: one display, which was updated while it ran and is empty at the end; also in HTML."""
+    """In a real kernel: one display that is updated during the run and empty at the end, also in HTML."""
     notebook = nbformat.v4.new_notebook()
     source = """
 import asyncio

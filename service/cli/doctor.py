@@ -1,4 +1,7 @@
-"""`sameboat doctor`: everything that would stop a person on this machine, each with its remedy."""
+"""`sameboat doctor`: find every problem of this machine, each with its remedy.
+
+In: the settings and the machine. Out: findings, and exit code 1 if one of them would stop a person.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One thing looked at: `stop` would stop a person, `note` is worth knowing."""
+    """The result of one test. `stop` means that a person cannot work, `note` is only worth knowing."""
 
     what: str
     level: Literal["ok", "note", "stop"]
@@ -50,15 +53,16 @@ class DoctorFinding:
 
 def command(
     prompt: Annotated[
-        str | None, typer.Option("--determinism", metavar="NAME", help="Is this prompt's answer always the same?")
+        str | None,
+        typer.Option("--determinism", metavar="NAME", help="Test whether this prompt's answers are always the same."),
     ] = None,
-    cases: Annotated[int, typer.Option(min=1, help="With --determinism: how many of its cases.")] = 16,
+    cases: Annotated[int, typer.Option(min=1, help="With --determinism: the number of its cases.")] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look for everything that would stop you; exits with 1 if anything does.
+    """Find every problem on this machine. Exits with 1 if one would stop you.
 
-    With --determinism: ask a prompt's cases cold, warm, shuffled, one at a time, in a full batch and over HTTP, and say
-    for each whether the answers are bit-identical.
+    With --determinism it asks a prompt's cases cold, warm, shuffled, one at a time, in a full batch and over HTTP, and
+    reports for each way whether the answers are bit-identical.
     """
     if prompt is not None:
         from service.cli import determinism
@@ -72,15 +76,15 @@ def command(
         table = Table(show_header=False, box=None)
         signs = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "stop": "[red]stop[/]"}
         for finding in findings:
-            said = finding.found + (f"\n[bold]{finding.remedy}[/]" if finding.remedy else "")
-            table.add_row(signs[finding.level], finding.what, said)
+            text = finding.found + (f"\n[bold]{finding.remedy}[/]" if finding.remedy else "")
+            table.add_row(signs[finding.level], finding.what, text)
         Console().print(table)
     if any(finding.level == "stop" for finding in findings):
         raise typer.Exit(1)
 
 
 def examine() -> Iterator[DoctorFinding]:
-    """Every finding, in the order in which a person meets the problems."""
+    """Every finding, in the order in which a person would meet the problems."""
     version = platform.python_version()
     good = sys.version_info >= (3, 11)
     yield DoctorFinding("python", "ok" if good else "stop", version, "" if good else "Python 3.11 or newer is needed.")
@@ -90,7 +94,7 @@ def examine() -> Iterator[DoctorFinding]:
         yield DoctorFinding("settings", "stop", str(error))
         return
     yield DoctorFinding("settings", "ok", f"engine {settings.engine}, mode {settings.mode}")
-    looks: list[Callable[[Settings], Iterator[DoctorFinding]]] = [
+    tests: list[Callable[[Settings], Iterator[DoctorFinding]]] = [
         _engine,
         _resources,
         _cache,
@@ -102,11 +106,11 @@ def examine() -> Iterator[DoctorFinding]:
         _browser,
         _forge,
     ]
-    for look in looks:
+    for test in tests:
         try:
-            yield from look(settings)
+            yield from test(settings)
         except SameboatError as error:
-            yield DoctorFinding(look.__name__.strip("_"), "stop", error.message, error.remedy or "")
+            yield DoctorFinding(test.__name__.strip("_"), "stop", error.message, error.remedy or "")
 
 
 def _engine(settings: Settings) -> Iterator[DoctorFinding]:
@@ -126,15 +130,19 @@ def _engine(settings: Settings) -> Iterator[DoctorFinding]:
     if names := cpu.missing():
         yield DoctorFinding("engine", "stop", cpu.lacks(names), cpu.REMEDY)
         return
-    # In a process of its own: a library built for another CPU ends its process with SIGILL instead of raising.
+    # A process of its own, because a library that is compiled for another CPU ends its process with SIGILL.
     script = "import llguidance, llama_cpp; print(llama_cpp.__version__)"
     command = [sys.executable, "-P", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or [f"the process ended with {done.returncode}"]
-        yield DoctorFinding("engine", "stop", f"the engine cannot be imported: {said[0]}", "Build it again: make setup")
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
+    if process.returncode:
+        lines = process.stderr.strip().splitlines()[-1:] or [f"the process ended with {process.returncode}"]
+        yield DoctorFinding(
+            "engine", "stop", f"the engine cannot be imported: {lines[0]}", "Build it again: make setup"
+        )
         return
-    yield DoctorFinding("engine", "ok", f"llama-cpp-python {done.stdout.strip()} is compiled, and this CPU can run it")
+    yield DoctorFinding(
+        "engine", "ok", f"llama-cpp-python {process.stdout.strip()} is compiled, and this CPU can run it"
+    )
 
 
 def _resources(settings: Settings) -> Iterator[DoctorFinding]:
@@ -146,10 +154,10 @@ def _resources(settings: Settings) -> Iterator[DoctorFinding]:
 
 def _cache(settings: Settings) -> Iterator[DoctorFinding]:
     for what, folder in (("cache", settings.cache_dir), ("state", settings.state_dir)):
-        if found := folders.problem(folder, f"SAMEBOAT_{what.upper()}_DIR"):
-            # A read-only cache is enough when it holds the model; whether it does is the model's finding.
+        if problem := folders.problem(folder, f"SAMEBOAT_{what.upper()}_DIR"):
+            # A read-only cache is enough if it holds the model. The finding of the model shows whether it does.
             reads = what == "cache" and folder.is_dir()
-            yield DoctorFinding(what, "note" if reads else "stop", found.what, found.remedy)
+            yield DoctorFinding(what, "note" if reads else "stop", problem.what, problem.remedy)
         else:
             free = shutil.disk_usage(folder).free
             level: Literal["ok", "note"] = "ok" if free > 2e9 else "note"
@@ -164,13 +172,13 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
     cache = Cache(settings.cache_dir)
     checked = cache.verify(model)
     if checked.state != "ok":
-        found = f"{model.name} is {checked.state} in the cache"
+        state = f"{model.name} is {checked.state} in the cache"
         stops = _unfetchable(settings, model, checked.state)
         remedy = f"sameboat model pull {model.name} ({model.size_bytes / 1e6:.0f} MB)"
         if stops:
-            yield DoctorFinding("model", "stop", f"{found}; {stops[0]}", stops[1] or remedy)
+            yield DoctorFinding("model", "stop", f"{state}; {stops[0]}", stops[1] or remedy)
         else:
-            yield DoctorFinding("model", "note", f"{found}, and can be fetched", remedy)
+            yield DoctorFinding("model", "note", f"{state}, and can be fetched", remedy)
         return
     local = LocalModel(model, settings)
     local.check_fit(other_engines_bytes=0)
@@ -179,9 +187,9 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _unfetchable(settings: Settings, model: Model, state: str) -> tuple[str, str] | None:
-    """Why a missing model would not be fetched at the next start, and the remedy; None when nothing stands against it.
+    """Why the next start could not fetch a missing model, and the remedy. None if nothing prevents it.
 
-    The network is not asked: only a pull can tell, and it says what each source answered.
+    It does not use the network. Only a pull shows whether the sources answer.
     """
     if settings.offline:
         return "SAMEBOAT_OFFLINE forbids fetching it", "Unset SAMEBOAT_OFFLINE, or fill the cache on another machine."
@@ -222,47 +230,45 @@ def _port(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _callers(settings: Settings) -> Iterator[DoctorFinding]:
-    """Who is let in, from where, under which names."""
-    found = exposure.require(settings)
-    reach = "only this machine reaches it" if found.loopback else "others than this machine reach it"
+    """The callers that the service answers, their addresses, and the host names that it accepts."""
+    access = exposure.require(settings)
+    reach = "only this machine reaches it" if access.loopback else "others than this machine reach it"
     yield DoctorFinding("address", "ok", f"{settings.host}: {reach}")
-    names = ", ".join(key.name for key in found.keys)
-    if found.open:
-        known = f"; known by key: {names}" if names else ""
+    names = ", ".join(key.name for key in access.keys)
+    if access.open:
+        known = f". Known by key: {names}" if names else ""
         yield DoctorFinding(
-            "callers", "note", f"SAMEBOAT_OPEN=true: whoever reaches it{known}", "Set SAMEBOAT_API_KEYS."
+            "callers", "note", f"SAMEBOAT_OPEN=true: every caller is answered{known}", "Set SAMEBOAT_API_KEYS."
         )
     elif names:
-        yield DoctorFinding("callers", "ok", f"who shows a key: {names}")
-    elif found.closed:
-        yield DoctorFinding("callers", "ok", "nobody: without a key a worker answers probes only")
-    elif found.own_origin is not None and not is_loopback(urlsplit(settings.public_url or "").hostname or ""):
-        remedy = "Let the proxy ask who they are, or set SAMEBOAT_API_KEYS (sameboat key new NAME)."
-        yield DoctorFinding("callers", "note", "no key is asked for, and SAMEBOAT_PUBLIC_URL is for others", remedy)
+        yield DoctorFinding("callers", "ok", f"callers with a key: {names}")
+    elif access.closed:
+        yield DoctorFinding("callers", "ok", "none: without a key a worker answers probes only")
+    elif access.own_origin is not None and not is_loopback(urlsplit(settings.public_url or "").hostname or ""):
+        remedy = "Let the proxy authenticate callers, or set SAMEBOAT_API_KEYS (sameboat key new NAME)."
+        yield DoctorFinding("callers", "note", "no key is needed, and SAMEBOAT_PUBLIC_URL is for others", remedy)
     else:
-        yield DoctorFinding("callers", "ok", "no key is asked for")
-    yield DoctorFinding("hosts", "ok", ", ".join(["this machine's own names", *found.hosts]))
-    if found.origins:
-        yield DoctorFinding("origins", "ok", "pages of these may call: " + ", ".join(found.origins))
+        yield DoctorFinding("callers", "ok", "no key is needed")
+    yield DoctorFinding("hosts", "ok", ", ".join(["this machine's own names", *access.hosts]))
+    if access.origins:
+        yield DoctorFinding("origins", "ok", "pages of these origins may call: " + ", ".join(access.origins))
 
 
 def _browser(settings: Settings) -> Iterator[DoctorFinding]:
     path, why = find_browser(settings.browser)
     if path is None:
-        yield DoctorFinding(
-            "browser", "note", why, "Builds check what they make in it. Debian: apt-get install chromium"
-        )
+        yield DoctorFinding("browser", "note", why, "Builds check their pages in it. Debian: apt-get install chromium")
         return
     yield DoctorFinding("browser", "ok", f"{path}: {why}")
     if os.geteuid() == 0:
         yield DoctorFinding("sandbox", "note", isolation.NO_SANDBOX)
     command = python(isolation.__name__)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
-    if done.returncode or done.stdout:
-        said = done.stdout or f"it ended with {done.returncode}"
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
+    if process.returncode or process.stdout:
+        message = process.stdout or f"it ended with {process.returncode}"
         remedy = "In a container: --security-opt seccomp=.ci/browser.seccomp.json (compose.yaml)"
         yield DoctorFinding(
-            "isolation", "note", f"only Chromium's settings keep pages from the network: {said}", remedy
+            "isolation", "note", f"only Chromium's settings keep pages from the network: {message}", remedy
         )
     else:
         yield DoctorFinding("isolation", "ok", "pages are opened in a network namespace without a way out")
@@ -290,10 +296,10 @@ def _forge(settings: Settings) -> Iterator[DoctorFinding]:
     try:
         owner = choose.github_owner(settings)
     except ForgeError as error:
-        # Without an answer nothing is known; GitHub may be reached when a build needs it.
+        # Without an answer nothing is known. GitHub may be reachable when a build needs it.
         level: Literal["note", "stop"] = "stop" if error.wait_s is None else "note"
         yield DoctorFinding("forge", level, f"GitHub: {error.message}", error.remedy or "")
         return
     yield DoctorFinding(
-        "forge", "ok", f"GitHub, repositories of {owner}; what the token may do there shows when it is used"
+        "forge", "ok", f"GitHub, repositories of {owner}; the permissions of the token show when it is used"
     )

@@ -1,7 +1,6 @@
-"""A report for eyes: the pull request's Markdown, drawn where somebody reads it in a terminal.
+"""Print a Markdown report: drawn on a terminal, unchanged in a file or a pipe.
 
-What comes in: Markdown. What goes out: on a terminal tables and headings, everywhere else the very text, so that a file
-and a pipe hold what the pull request will say.
+In: Markdown. Out: tables and headings on a terminal. A file and a pipe get the text of the pull request.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ FOLDED = re.compile(r"<details><summary>(.*?)</summary>\n?|</details>\n?")
 
 
 def print_markdown(text: str) -> None:
-    """Print a report. What a pull request folds is open here, under its heading."""
+    """Print a report. Folded parts of a pull request are shown open, under their heading."""
     if not sys.stdout.isatty():
         typer.echo(text)
         return
-    opened = FOLDED.sub(lambda found: f"**{found[1]}**\n" if found[1] else "", text)
+    opened = FOLDED.sub(lambda match: f"**{match[1]}**\n" if match[1] else "", text)
     Console().print(Markdown(opened))

@@ -1,4 +1,8 @@
-"""`sameboat model list | pull | verify | remove`: the catalog and the cache, for people and scripts."""
+"""`sameboat model list | pull | verify | tune | remove`: the catalog and the cache, for people and scripts.
+
+In: names of models. Out: tables, JSON and progress bars.
+Not here: how a file is fetched and verified (`models.cache`).
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,10 @@ from service.models.cache import Progress as DownloadCallback
 from service.models.catalog import Catalog, Model
 from service.settings import Settings
 
-app = typer.Typer(help="The models: what there is, what is here, whether it is whole.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, verify, tune and remove models.", no_args_is_help=True)
 ModelName = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing unless it fails.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
 
 
 def catalog_and_cache() -> tuple[Settings, Catalog, Cache]:
@@ -48,7 +52,7 @@ def download_progress(model: Model, *, silent: bool = False) -> Iterator[Downloa
 
 
 def pull_model(settings: Settings, catalog: Catalog, name: str | None, *, silent: bool = False) -> str:
-    """Fetch and verify one model, with a bar; the path of its file."""
+    """Fetch and verify one model, with a progress bar. Returns the path of its file."""
     model = catalog[name or settings.model or catalog.default]
     cache = Cache(settings.cache_dir)
     if model.parent is not None and not cache.holds(model):
@@ -60,7 +64,11 @@ def pull_model(settings: Settings, catalog: Catalog, name: str | None, *, silent
 
 
 def remake_copy(settings: Settings, catalog: Catalog, model: Model) -> Path:
-    """A tuned copy, made again from its parent and checked against its digest. Raises ModelError."""
+    """Make a tuned copy again from its parent, and check its digest. Returns the path of its file.
+
+    Raises:
+        ModelError: if the parent is another file than before, or if the copy has another digest.
+    """
     from service.engine.local import quantize
 
     cache = Cache(settings.cache_dir)
@@ -76,10 +84,10 @@ def remake_copy(settings: Settings, catalog: Catalog, model: Model) -> Path:
     partial.parent.mkdir(parents=True, exist_ok=True)
     threads, _ = resources.threads(settings)
     quantize.copy(cache.require(parent), partial, model.quantization.lower(), threads=threads)
-    found, _ = cache.adopt(partial)
-    if found != model.sha256:
+    digest, _ = cache.adopt(partial)
+    if digest != model.sha256:
         raise ModelError(
-            f"{model.name} came out as {found} here, and {model.sha256} is recorded: another llama.cpp made it.",
+            f"{model.name} has the digest {digest} here, and {model.sha256} is recorded. Another llama.cpp made it.",
             key=model.name,
             remedy=f"Tune on this version: sameboat model tune {parent.name}",
         )
@@ -93,7 +101,7 @@ def tune(
     prompts: Annotated[
         list[str] | None, typer.Option("--prompt", help="Promoted prompts to score on. Default: those of the model.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measuring; medians count.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measuring. Medians count.")] = 3,
     as_json: Json = False,
 ) -> None:
     """Make re-quantized copies, measure them here, score them on the promoted prompts' cases, record the winner."""
@@ -118,7 +126,7 @@ def tune(
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """Every model of the catalog, and whether the cache holds it."""
+    """List every model of the catalog, and whether the cache holds it."""
     _, catalog, cache = catalog_and_cache()
     if as_json:
         rows = [{**model.model_dump(mode="json"), "cached": cache.holds(model)} for model in catalog]
@@ -138,7 +146,7 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def pull(name: ModelName = None, silent: Quiet = False) -> None:
-    """Fetch a model from the first of its sources that delivers it, and verify it. A cut download goes on."""
+    """Fetch a model from its first source that works, and verify it. An interrupted download is resumed."""
     settings, catalog, _ = catalog_and_cache()
     path = pull_model(settings, catalog, name, silent=silent)
     if not silent:
@@ -148,10 +156,10 @@ def pull(name: ModelName = None, silent: Quiet = False) -> None:
 @app.command()
 def verify(
     name: ModelName = None,
-    every: Annotated[bool, typer.Option("--all", help="All that are here.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every model in the cache.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Hash a model's file and compare. Changes nothing; exits with 1 when a file is missing or corrupt."""
+    """Hash a model's file and compare. It changes nothing. Exits with 1 if a file is missing or corrupt."""
     settings, catalog, cache = catalog_and_cache()
     models = [model for model in catalog if cache.path(model).exists()] if every else []
     rows = []

@@ -1,4 +1,8 @@
-"""`sameboat prompt list | validate | show | export | import | report | run`: prompts in a terminal."""
+"""`sameboat prompt list | validate | show | export | import | report | run`: prompts in a terminal.
+
+In: names or files of prompts. Out: text or JSON.
+Not here: how a prompt is read and run (`service.prompts`).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from service.prompts.file import Prompt, load
 from service.prompts.library import Library
 from service.prompts.run import Result
 
-app = typer.Typer(help="Prompts: list, check and run them.", no_args_is_help=True)
+app = typer.Typer(help="List, check, convert and run prompts.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -39,13 +43,13 @@ def find_prompt(name: str) -> Prompt:
 def list_prompts(
     as_json: Json = False,
     names: Annotated[bool, typer.Option("--names", help="Print only the names, one a line.")] = False,
-    models: Annotated[bool, typer.Option("--models", help="Print only the models they need, one a line.")] = False,
+    models: Annotated[bool, typer.Option("--models", help="Print only the names of their models, one a line.")] = False,
 ) -> None:
-    """The promoted prompts."""
+    """List the promoted prompts."""
     library = Library(settings_module.load().data_dir)
     if names or models:
-        found = library.names() if names else sorted({library.lock(name).model for name in library.names()})
-        typer.echo("\n".join(found))
+        lines = library.names() if names else sorted({library.lock(name).model for name in library.names()})
+        typer.echo("\n".join(lines))
         return
     rows = [(prompt, library.lock(prompt.name)) for prompt in library]
     if as_json:
@@ -66,10 +70,10 @@ def list_prompts(
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="Prompt files.")],
     profile: Annotated[
-        str, typer.Option(help="sameboat, or github: also name what GitHub's readers ignore.")
+        str, typer.Option(help="sameboat, or github to also list keys that GitHub's readers ignore.")
     ] = "sameboat",
 ) -> None:
-    """Check prompt files; says file, line, key and remedy for each that cannot be used."""
+    """Check prompt files. Prints file, line, key and remedy for each mistake."""
     if profile not in ("sameboat", "github"):
         raise typer.BadParameter("sameboat or github", param_hint="--profile")
     failed = 0
@@ -91,7 +95,7 @@ def validate(
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")]) -> None:
-    """The file's text."""
+    """Print the file's text."""
     typer.echo(find_prompt(name).text, nl=False)
 
 
@@ -100,7 +104,7 @@ def export(
     name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")],
     to: Annotated[str, typer.Option("--to", help="portable, promptfoo or prompty.")] = "portable",
 ) -> None:
-    """The prompt in another tool's format; what that format cannot say goes to standard error."""
+    """Print the prompt in another tool's format. Parts that the format does not have are listed on standard error."""
     prompt = find_prompt(name)
     if to == "promptfoo":
         rows = [{**case.values, "id": case.id} for case in cases.load(prompt)]
@@ -118,11 +122,16 @@ def export(
 def import_prompt(
     path: Annotated[Path, typer.Argument(help="Another tool's file.")],
     kind: Annotated[
-        str | None, typer.Option("--from", help="prompty, promptfoo or portable. Default: by its name.")
+        str | None, typer.Option("--from", help="prompty, promptfoo or portable. Default: by the file's name.")
     ] = None,
-    cases_to: Annotated[Path | None, typer.Option("--cases", help="promptfoo: write its tests here, as cases.")] = None,
+    cases_to: Annotated[
+        Path | None, typer.Option("--cases", help="Write promptfoo's tests to this file, as cases.")
+    ] = None,
 ) -> None:
-    """A Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml; what was not read goes to stderr."""
+    """Convert a Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml, and print the prompt.
+
+    Parts that were not read are listed on standard error.
+    """
     text = read_text(path)
     kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
     left: list[str] = []
@@ -151,10 +160,10 @@ def run(
     name: Annotated[str, typer.Argument(help="A promoted prompt or a file.")],
     given: Annotated[list[str] | None, typer.Option("--input", "-i", help="NAME=VALUE, or NAME=@FILE.")] = None,
     mode: Annotated[Mode, typer.Option(help="How to compute.")] = "fast",
-    model: Annotated[str | None, typer.Option(help="Another model of the catalog than the prompt's.")] = None,
+    model: Annotated[str | None, typer.Option(help="Use this model of the catalog instead of the prompt's.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Answer one input, the way the service does."""
+    """Answer one input as the service does."""
     prompt = find_prompt(name)
     result = asyncio.run(_run(prompt, parse_inputs(prompt, given or []), mode, model))
     if as_json:
@@ -169,12 +178,17 @@ def run(
 
 
 def read_text(path: Path) -> str:
-    """A file's text. Raises PromptError."""
+    """A file's text. Raises PromptError if it cannot be read."""
     return text_files.read(path, PromptError)
 
 
 def parse_inputs(prompt: Prompt, given: list[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs as inputs; what is not a string in the schema is read as JSON."""
+    """Inputs from NAME=VALUE pairs. Values that are not strings in the schema are read as JSON.
+
+    Raises:
+        InputsError: if a pair has no value, or if a value is not JSON.
+        PromptError: if a file cannot be read.
+    """
     inputs: dict[str, Any] = {}
     for pair in given:
         name, separator, value = pair.partition("=")

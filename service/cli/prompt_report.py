@@ -1,4 +1,8 @@
-"""`sameboat prompt report --base REVISION`: the pull request's text for every prompt that a branch changes."""
+"""`sameboat prompt report --base REVISION`: the pull request's text for every prompt that a branch changes.
+
+In: a git revision. Out: Markdown, and exit code 1 if the change should not be merged.
+Not here: the text itself (`evaluation.pull_request`).
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,13 @@ from service.prompts.promoted import PromotedFolder
 
 
 def command(
-    base: Annotated[str, typer.Option(help="Compare with where this branch left that revision.")] = "main",
-    out: Annotated[Path | None, typer.Option(help="Write it to this file, and print only what went wrong.")] = None,
+    base: Annotated[str, typer.Option(help="Compare with the point where this branch left that revision.")] = "main",
+    out: Annotated[Path | None, typer.Option(help="Write the text to this file, and print only errors.")] = None,
 ) -> None:
-    """The pull request's text for every prompt changed since BASE: scores, verdict, answers, diff. No model needed.
+    """Print the pull request's text for every prompt changed since BASE: scores, verdict, answers, diff.
 
-    Exits with 1 when a recording does not replay, or a verdict is not PASS and was not accepted with a reason.
+    It needs no model. Exits with 1 if a recording does not replay, or if a verdict is not PASS and was not accepted
+    with a reason.
     """
     data = settings_module.load().data_dir.resolve()
     root = Path(_git(data, "rev-parse", "--show-toplevel").decode().strip())
@@ -34,19 +39,19 @@ def command(
     named = _git(root, "diff", "--name-only", "--no-renames", "-z", start, "--", inside).decode().split("\0")
     named += _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", inside).decode().split("\0")
     parts = [path.removeprefix(f"{inside}/").split("/") for path in named if path]
-    names = sorted({each[0] for each in parts if len(each) > 1})
+    names = sorted({part[0] for part in parts if len(part) > 1})
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / inside
         if names and _git(root, "ls-tree", "--name-only", start, "--", f"{inside}/"):
             with tarfile.open(fileobj=BytesIO(_git(root, "archive", start, "--", inside))) as archive:
                 archive.extractall(folder, filter="data")
-        found = asyncio.run(_sections(names, data / "prompts", before))
-    text = pull_request.markdown(found) if out is not None else pull_request.markdown(found, limit=10**9)
+        sections = asyncio.run(_sections(names, data / "prompts", before))
+    text = pull_request.markdown(sections) if out is not None else pull_request.markdown(sections, limit=10**9)
     if out is not None:
         out.write_text(text, encoding="utf-8")
     else:
         typer.echo(text)
-    bad = [change.name for change in found if not change.good]
+    bad = [section.name for section in sections if not section.good]
     if bad:
         typer.echo(f"sameboat: not good to merge: {', '.join(bad)}.", err=True)
         raise typer.Exit(1)
@@ -57,10 +62,10 @@ async def _sections(names: list[str], now: Path, before: Path) -> list[pull_requ
 
 
 def _git(where: Path, *words: str) -> bytes:
-    """What git says. Raises PromptError with its reason."""
+    """The output of git. Raises PromptError with git's message."""
     environment = child_environment(prefixes=("GIT_",))
-    done = subprocess.run(["git", *words], cwd=where, capture_output=True, check=False, env=environment)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
-        raise PromptError(f"git {words[0]}: {said[-1]}", key="base", remedy="Fetch the base: git fetch origin.")
-    return done.stdout
+    process = subprocess.run(["git", *words], cwd=where, capture_output=True, check=False, env=environment)
+    if process.returncode:
+        lines = process.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise PromptError(f"git {words[0]}: {lines[-1]}", key="base", remedy="Fetch the base: git fetch origin.")
+    return process.stdout

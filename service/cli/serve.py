@@ -1,7 +1,10 @@
-"""`sameboat serve`: fetch what is missing, start, say what to try, leave with grace.
+"""`sameboat serve`: fetch the model if it is missing, start the service, and shut down gracefully.
 
-The engine's worker is started before everything else that takes long: while this process imports the web framework, it
-imports llama.cpp and loads the model on another core.
+In: settings, and a host and port that replace theirs. Out: a running service, or exit code 3 with one sentence.
+Not here: the routes (`service.http`).
+
+The engine's worker starts first. While this process imports the web framework, the worker imports llama.cpp and loads
+the model on another core.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from service.engine.pool import Engines
 
-STARTUP_FAILED = 3  # what uvicorn itself exits with when an application does not start
+STARTUP_FAILED = 3  # uvicorn's own exit code for an application that does not start
 
 
 def command(
@@ -33,9 +36,9 @@ def command(
 ) -> None:
     """Serve the promoted prompts and the OpenAI-compatible API."""
     began = time.monotonic()
-    given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    overrides = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     try:
-        settings = settings_module.load(**given)
+        settings = settings_module.load(**overrides)
         logs.install(settings.log_level.upper())
         logging.getLogger("uvicorn.error").addFilter(shorten_startup_error)
         exposure.require(settings)
@@ -59,7 +62,11 @@ def command(
 
 
 def start_engines(settings: Settings) -> Engines:
-    """The engines; the local one's model is fetched, verified, and loads already. Raises ModelError, UnknownModel."""
+    """The engines. The model of a local one is fetched and verified, and is loading when this returns.
+
+    Raises:
+        ModelError: if the model is not known or cannot be fetched.
+    """
     if settings.engine != "local":
         from service.engine.pool import Engines
 
@@ -76,8 +83,8 @@ def start_engines(settings: Settings) -> Engines:
 
 
 def shorten_startup_error(record: logging.LogRecord) -> bool:
-    """An error of ours that ends the start (a second process on a SQLite file, no Postgres) needs no traceback."""
-    said = record.getMessage().strip()
-    if said.startswith("Traceback") and (ours := re.match(r"service\.errors\.\w+: (.+)", said.splitlines()[-1])):
+    """A log filter. It shortens the traceback of a SameboatError during the start to its sentence."""
+    text = record.getMessage().strip()
+    if text.startswith("Traceback") and (ours := re.match(r"service\.errors\.\w+: (.+)", text.splitlines()[-1])):
         record.msg, record.args, record.exc_info = f"sameboat: cannot start: {ours[1]}", (), None
     return True

@@ -1,4 +1,7 @@
-"""`sameboat version`: which code, and with `--digests` which prompts and models, as one line for an image's label."""
+"""`sameboat version`: the version of the code, or with `--digests` one line for an image's label.
+
+In: nothing. Out: the version, or the digests of the promoted prompts and their models.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def command(
         bool, typer.Option("--digests", help="One line of JSON: the sha256 of every promoted prompt and its model.")
     ] = False,
 ) -> None:
-    """Show the version, or the digests of what is served."""
+    """Show the version, or the digests of the served prompts and models."""
     if not digests:
         typer.echo(f"sameboat {__version__}")
         return
@@ -27,5 +30,5 @@ def command(
     catalog = Catalog.load(settings.data_dir / "models.toml")
     names = sorted({catalog.default, *(library.lock(name).model for name in library.names())})
     models = {name: catalog[name].sha256 for name in names if name in catalog}
-    told = {"version": __version__, "models": models, "prompts": library.digests()}
-    typer.echo(json.dumps(told, separators=(",", ":"), sort_keys=True))
+    content = {"version": __version__, "models": models, "prompts": library.digests()}
+    typer.echo(json.dumps(content, separators=(",", ":"), sort_keys=True))

@@ -24,7 +24,7 @@ from service.prompts.file import Prompt
 ComparedAnswer = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
 """Text, token ids and label probabilities: the parts of an answer that must be the same."""
 AskFunction = Callable[[Mapping[str, Any], Mode], Awaitable[ComparedAnswer]]
-BATCH = 8  # requests at the same time in a full batch; more wait in the engine's queue
+BATCH = 8  # requests at the same time in a full batch. More wait in the engine's queue.
 SHUFFLE = 20261125  # the seed of the shuffled order
 
 

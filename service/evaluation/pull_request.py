@@ -19,7 +19,7 @@ from service.prompts.promoted import PromotedFolder
 
 MARKER = "<!-- sameboat: prompts -->"
 """The first line. The workflow finds its own comment on a pull request by it."""
-LIMIT = 60_000  # characters; GitHub takes 65,536 in a comment
+LIMIT = 60_000  # characters. GitHub takes 65,536 in a comment.
 
 
 @dataclass(frozen=True)

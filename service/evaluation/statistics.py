@@ -290,7 +290,7 @@ def _binomial(k: int, n: int, p: float) -> float:
 def smallest_detectable_drop(n: int, *, chance: float = 0.8, gains: float = 0.02, alpha: float = 0.05) -> float | None:
     """The smallest fall of the pass rate that `n` cases reveal with the given `chance`, to 0.1 points, or None.
 
-    The inverse of `power` by bisection; 0.8 is the convention of J. Cohen, Statistical Power Analysis (1988).
+    The inverse of `power` by bisection. 0.8 is the convention of J. Cohen, Statistical Power Analysis (1988).
     """
     largest = 1 - 2 * gains
     if n < 1 or power(n, largest, gains=gains, alpha=alpha) < chance:

@@ -168,7 +168,7 @@ def _graded(check: str, shared: list[str], scores: tuple[Scores, Scores]) -> lis
 
 
 def _doubt(unsure: list[CheckComparison]) -> str:
-    """Why nothing is shown, and what this number of cases could show."""
+    """The reason why nothing is shown, and the drop that this number of cases could show."""
     if not unsure:
         return "there is no case that both have"
     first = max(unsure, key=lambda comparison: comparison.p_not_worse)

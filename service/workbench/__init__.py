@@ -3,11 +3,11 @@
     from service import workbench as bench
     bench.ask("Say hello.")                     # one question to the model
     draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
-    cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt; of a draft: bench.cases(draft)
-    results = bench.try_(draft, cases)          # table, failures first; results.plot(), results.costs()
+    cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt, or bench.cases(draft)
+    results = bench.try_(draft, cases)          # a table, failures first. Also results.plot(), results.costs()
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
     bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
-    bench.promote(draft)                        # what the pull request will say
+    bench.promote(draft)                        # shows the text of the pull request
     bench.rehearse()                            # before that: promotions change only a copy of data/
 
 The engine runs on an event loop in its own thread, so cells are plain calls, in a notebook and in a terminal. Displays

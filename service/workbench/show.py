@@ -1,8 +1,9 @@
-"""What the bench shows: results with the failures first, comparisons side by side, plots as static pictures.
+"""The displays of the workbench: results with the failures first, comparisons side by side, plots as static pictures.
 
-What comes in: outcomes and verdicts. What goes out: objects that display as HTML in a notebook (and stay in it, and in
-what nbconvert makes of it, without scripts or widgets) and as plain text in a terminal. Nothing is computed here but
-what is drawn. What a model said is text, never markup.
+In: outcomes and verdicts. Out: objects that display as HTML in a notebook and as plain text in a terminal. The HTML
+needs no scripts or widgets, so it stays in a saved notebook and in the output of nbconvert. A model's answer is shown
+as text, never as markup.
+Not here: statistics (`evaluation.statistics`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import difflib
 import html
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.evaluation import report
+from service.evaluation.checks import CheckResult
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
@@ -28,9 +30,9 @@ WORDS = {"PASS": "#1a7f37", "REGRESSION": "#b42318", "NOT ENOUGH EVIDENCE": "#8a
 
 
 class Plot:
-    """A matplotlib figure that displays as a picture in any notebook, whether or not pyplot was imported.
+    """A matplotlib figure that displays as a picture in any notebook, also if pyplot was not imported.
 
-    `text` says the same in words, for a terminal.
+    `text` holds the same numbers for a terminal.
     """
 
     def __init__(self, figure: Any, text: str) -> None:
@@ -42,12 +44,12 @@ class Plot:
         return data.getvalue()
 
     def __repr__(self) -> str:
-        """For a terminal."""
+        """The numbers, for a terminal."""
         return self.text
 
 
 class Results:
-    """What a prompt did on cases. Displays as scores and a table of cases, failures first."""
+    """The results of a prompt on cases. Displays as scores and a table of cases, with the failures first."""
 
     SHOWN = SHOWN
 
@@ -57,7 +59,7 @@ class Results:
 
     @property
     def passed(self) -> int:
-        """Cases that pass every check."""
+        """The number of cases that pass every check."""
         return sum(outcome.passed for outcome in self.outcomes)
 
     @property
@@ -66,28 +68,24 @@ class Results:
         return report.format_rate(self.passed, len(self.outcomes)) if self.outcomes else "no cases"
 
     def scores(self) -> list[tuple[str, str, str]]:
-        """(check, slice, rate with its interval), each slice and, where there are several, all of them together."""
-        return [
-            (check, part, report.format_rate(sum(each.passed for each in found), len(found)))
-            for check, part, found in _groups(self.prompt, self.outcomes)
-        ]
+        """(check, slice, rate with its interval) for each slice, and for all slices together if there are several."""
+        return [(check, name, _pass_rate(results)) for check, name, results in _groups(self.prompt, self.outcomes)]
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """(id, ok or the reason, the answer, the input's beginning), failures first."""
-        ordered = sorted(self.outcomes, key=lambda outcome: outcome.passed)
+        """(id, "ok" or the reasons, the answer, the first 80 characters of the inputs), with the failures first."""
         return [
             (
-                each.case.id,
-                "ok" if each.passed else "; ".join(one.reason for one in each.checks if not one.passed),
-                each.record.text,
-                " ".join(str(value) for value in each.case.inputs(self.prompt).values())[:80],
+                outcome.case.id,
+                "ok" if outcome.passed else "; ".join(check.reason for check in outcome.checks if not check.passed),
+                outcome.record.text,
+                " ".join(str(value) for value in outcome.case.inputs(self.prompt).values())[:80],
             )
-            for each in ordered
+            for outcome in sorted(self.outcomes, key=lambda outcome: outcome.passed)
         ]
 
     def __str__(self) -> str:
-        """For a terminal."""
-        scores = [f"  {check} ({part}): {rate}" for check, part, rate in self.scores()]
+        """The same as plain text, for a terminal."""
+        scores = [f"  {check} ({name}): {rate}" for check, name, rate in self.scores()]
         scores += [f"  {guess}"] if (guess := report.guessing(self.prompt, self.outcomes)) else []
         cases = ["  ".join(row) for row in self.rows()[: self.SHOWN]]
         return "\n".join([f"{self.prompt.name}: {self.rate}", *scores, *cases, *_more(len(self.outcomes))])
@@ -107,30 +105,30 @@ class Results:
         return f"{title}{scores}{rows}{more}"
 
     def plot(self) -> Plot:
-        """Pass rate per check and slice with 95 % Wilson intervals, as a picture; `.figure` is matplotlib's."""
+        """The pass rate per check and slice with 95 % Wilson intervals. `.figure` is matplotlib's object."""
         title = f"cases of {self.prompt.name} that pass, with 95 % Wilson intervals"
-        return _intervals(title, [("", NOW, _groups(self.prompt, self.outcomes))], _rate)
+        return _intervals(title, [("", NOW, _groups(self.prompt, self.outcomes))])
 
     def costs(self) -> Plot:
-        """Histograms of tokens per answer and, for what was computed on this machine, of seconds."""
-        records = [record for each in self.outcomes for record in each.records]
+        """Histograms of the tokens of each answer, and of the seconds of answers that were computed on this machine."""
+        records = [record for outcome in self.outcomes for record in outcome.records]
         tokens = [float(len(record.tokens)) for record in records]
         seconds = [record.seconds for record in records if record.seconds is not None]
         parts = [("tokens of an answer", tokens), *([("seconds of an answer", seconds)] if seconds else [])]
         figure = _figure(6, 2.2)
         axes = figure.subplots(1, len(parts), squeeze=False)[0]
-        said = []
-        for place, (name, values) in zip(axes, parts, strict=True):
-            place.hist(values, bins=min(20, max(1, len(set(values)))), color=NOW)
-            place.set_xlabel(name)
-            place.set_ylabel("answers")
+        lines = []
+        for axis, (name, values) in zip(axes, parts, strict=True):
+            axis.hist(values, bins=min(20, max(1, len(set(values)))), color=NOW)
+            axis.set_xlabel(name)
+            axis.set_ylabel("answers")
             ordered = sorted(values)
-            said.append(f"{name}: median {ordered[len(ordered) // 2]:g}, largest {ordered[-1]:g}")
-        return Plot(figure, "\n".join(said))
+            lines.append(f"{name}: median {ordered[len(ordered) // 2]:g}, largest {ordered[-1]:g}")
+        return Plot(figure, "\n".join(lines))
 
 
 class Comparison:
-    """A draft beside the promoted prompt, or another draft: the verdict, both scores, and each answer that changed."""
+    """A draft compared with the promoted prompt or with another draft: verdict, scores, and every changed answer."""
 
     def __init__(
         self,
@@ -143,41 +141,33 @@ class Comparison:
         self.results, self.before, self.verdict, self.names = results, dict(before), verdict, names
 
     def changed(self) -> list[tuple[str, str, str, str]]:
-        """(id, what happened, the answer before, the answer now); what was lost first, then what was gained."""
+        """(id, "lost", "gained" or "changed", the answer before, the answer now), in the order of these words."""
         words = {(True, False): "lost", (False, True): "gained"}
-        found = [
-            (
-                each.case.id,
-                words.get((self.before[each.case.id].passed, each.passed), "changed"),
-                self.before[each.case.id].record.text,
-                each.record.text,
-            )
-            for each in self.results.outcomes
-            if self.before[each.case.id].record.text != each.record.text
+        rows = [
+            (now.case.id, words.get((old.passed, now.passed), "changed"), old.record.text, now.record.text)
+            for now in self.results.outcomes
+            for old in [self.before[now.case.id]]
+            if old.record.text != now.record.text
         ]
-        return sorted(found, key=lambda row: ("lost", "gained", "changed").index(row[1]))
+        return sorted(rows, key=lambda row: ("lost", "gained", "changed").index(row[1]))
 
     def checks(self) -> list[tuple[str, str, str, str, str]]:
         """(check, rate before, rate now, lost, gained)."""
-        old = {
-            check: found
-            for check, part, found in _groups(self.results.prompt, self.before.values())
-            if part in ("all", *_only_slice(self.before.values()))
-        }
-        new = {
-            check: found
-            for check, part, found in _groups(self.results.prompt, self.results.outcomes)
-            if part in ("all", *_only_slice(self.results.outcomes))
-        }
-        counts = {each.check: each for each in self.verdict.compared}
+        old, new = (_totals(self.results.prompt, cases) for cases in (self.before.values(), self.results.outcomes))
         return [
-            (name, _said(old[name]), _said(new[name]), str(len(counts[name].lost)), str(len(counts[name].gained)))
-            for name in new
-            if name in old and name in counts
+            (
+                row.check,
+                _pass_rate(old[row.check]),
+                _pass_rate(new[row.check]),
+                str(len(row.lost)),
+                str(len(row.gained)),
+            )
+            for row in self.verdict.compared
+            if row.check in old and row.check in new
         ]
 
     def __str__(self) -> str:
-        """For a terminal."""
+        """The same as plain text, for a terminal."""
         lines = [f"{self.verdict.word}: {self.verdict.reason}", f"now {self.results.rate}"]
         changed = self.changed()
         return "\n".join([*lines, *("  ".join(row) for row in changed[:SHOWN]), *_more(len(changed))])
@@ -202,47 +192,47 @@ class Comparison:
 
     def plot(self) -> Plot:
         """Both pass rates per check and slice, with intervals."""
-        before = [each for each in self.before.values() if each.checks]
+        before = [outcome for outcome in self.before.values() if outcome.checks]
         groups = [
             (self.names[0], BEFORE, _groups(self.results.prompt, before)),
             (self.names[1], NOW, _groups(self.results.prompt, self.results.outcomes)),
         ]
-        return _intervals("cases that pass, with 95 % Wilson intervals", groups, _rate)
+        return _intervals("cases that pass, with 95 % Wilson intervals", groups)
 
 
-CheckGroup = tuple[str, str, list[Any]]
-"""Check, slice, and the check's outcomes there."""
+CheckGroup = tuple[str, str, list[CheckResult]]
+"""A check's name, a slice, and the check's results there."""
 
 
 def _groups(prompt: Prompt, outcomes: Iterable[CaseOutcome]) -> list[CheckGroup]:
-    """The outcomes of each check on each slice, and on all of them where there are several."""
-    given = list(outcomes)
-    slices = sorted({outcome.case.slice for outcome in given})
+    """The results of each check on each slice, and on all slices together if there are several."""
+    cases = list(outcomes)
+    slices = sorted({outcome.case.slice for outcome in cases})
     return [
-        (evaluator.name, part, [each.checks[number] for each in given if part in ("all", each.case.slice)])
+        (evaluator.name, name, [outcome.checks[number] for outcome in cases if name in ("all", outcome.case.slice)])
         for number, evaluator in enumerate(prompt.spec.evaluators)
-        for part in [*slices, *(["all"] if len(slices) > 1 else [])]
+        for name in [*slices, *(["all"] if len(slices) > 1 else [])]
     ]
 
 
-def _only_slice(outcomes: Iterable[CaseOutcome]) -> tuple[str, ...]:
-    slices = {outcome.case.slice for outcome in outcomes}
-    return tuple(slices) if len(slices) == 1 else ()
+def _totals(prompt: Prompt, outcomes: Iterable[CaseOutcome]) -> dict[str, list[CheckResult]]:
+    """The results of each check on all slices together, which come last among its groups."""
+    return {check: results for check, _, results in _groups(prompt, outcomes)}
 
 
-def _said(found: Sequence[Any]) -> str:
-    return report.format_rate(sum(each.passed for each in found), len(found))
+def _pass_rate(results: Sequence[CheckResult]) -> str:
+    return report.format_rate(sum(result.passed for result in results), len(results))
 
 
-def _rate(found: Sequence[Any]) -> tuple[float, float, float]:
-    """Share of cases that pass, with its interval; for graded checks the mean score with a bootstrapped one."""
-    scores = [each.score for each in found]
+def _rate(results: Sequence[CheckResult]) -> tuple[float, float, float]:
+    """The pass rate with its Wilson interval, or for graded scores their mean with its bootstrap interval."""
+    scores = [result.score for result in results]
     if any(score not in (0.0, 1.0) for score in scores):
         low, high = bootstrap(scores)
         return sum(scores) / len(scores), low, high
-    passed = sum(each.passed for each in found)
-    low, high = wilson(passed, len(found))
-    return passed / len(found), low, high
+    passed = sum(result.passed for result in results)
+    low, high = wilson(passed, len(results))
+    return passed / len(results), low, high
 
 
 def _figure(width: float, height: float) -> Any:
@@ -254,24 +244,23 @@ def _figure(width: float, height: float) -> Any:
 def _intervals(
     title: str,
     series: Sequence[tuple[str, str, list[CheckGroup]]],
-    of: Callable[[Sequence[Any]], tuple[float, float, float]],
 ) -> Plot:
-    """One row per check and slice, one mark with its interval per series."""
+    """One row per check and slice. Each series has one mark with its interval in a row."""
     labels = [
-        f"{check}, {part}" if part != "all" or len(series[0][2]) > 1 else check for check, part, _ in series[0][2]
+        f"{check}, {name}" if name != "all" or len(series[0][2]) > 1 else check for check, name, _ in series[0][2]
     ]
     figure = _figure(6.5, 0.9 + 0.4 * len(labels) * max(1, 0.7 * len(series)))
     axes = figure.subplots()
-    said = []
+    lines = []
     for number, (name, colour, groups) in enumerate(series):
-        for row, (check, part, found) in enumerate(groups):
-            value, low, high = of(found)
-            place = row + 0.18 * (number - (len(series) - 1) / 2) * 2
+        for row, (check, slice_, results) in enumerate(groups):
+            value, low, high = _rate(results)
+            height = row + 0.18 * (number - (len(series) - 1) / 2) * 2
             axes.errorbar(
-                value, place, xerr=[[value - low], [high - value]], fmt="o", capsize=4, color=colour,
+                value, height, xerr=[[value - low], [high - value]], fmt="o", capsize=4, color=colour,
                 label=name if row == 0 and name else None,
             )  # fmt: skip
-            said.append(f"{name + ' ' if name else ''}{check}, {part}: {value:.3f} ({low:.3f} to {high:.3f})")
+            lines.append(f"{name + ' ' if name else ''}{check}, {slice_}: {value:.3f} ({low:.3f} to {high:.3f})")
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.02)
@@ -279,11 +268,11 @@ def _intervals(
     axes.grid(axis="x", alpha=0.3)
     if len(series) > 1:
         axes.legend(loc="best", frameon=False)
-    return Plot(figure, "\n".join(said))
+    return Plot(figure, "\n".join(lines))
 
 
 def side_by_side(before: str, now: str) -> tuple[str, str]:
-    """Both texts as HTML, word by word: what is gone is struck on the left, what is new is marked on the right."""
+    """Both texts as HTML, compared word by word. Removed words are struck on the left, new ones marked on the right."""
     old, new = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (before, now))
     left, right = [], []
     for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():

@@ -1,4 +1,4 @@
-"""`sameboat doctor` names what would stop a person, with the remedy, and exits with 1 only then."""
+"""`sameboat doctor` names each problem that would stop a person, with the remedy. It exits with 1 only then."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_wrong_setting_stops_before_anything_else(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_browser_that_is_less_than_isolated_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root Chromium has no sandbox; a container may forbid the network namespace. Neither stops a build."""
+    """As root Chromium has no sandbox, and a container may forbid the network namespace. Neither stops a build."""
     monkeypatch.setattr(doctor, "find_browser", lambda _: ("/usr/bin/chromium", "as a test has it"))
     monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
     monkeypatch.setattr(doctor, "python", lambda module: ["printf", "forbidden by a test"])
@@ -105,7 +105,7 @@ KEY = "ada:sha256:" + "0" * 64
 
 
 def callers(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, DoctorFinding]:
-    """What is said about who is let in."""
+    """The findings about callers."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     try:
@@ -117,11 +117,11 @@ def callers(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Do
 @pytest.mark.parametrize(
     ("environment", "level", "said"),
     [
-        ({}, "ok", "no key is asked for"),
-        ({"SAMEBOAT_API_KEYS": KEY}, "ok", "who shows a key: ada"),
-        ({"SAMEBOAT_OPEN": "true"}, "note", "whoever reaches it"),
+        ({}, "ok", "no key is needed"),
+        ({"SAMEBOAT_API_KEYS": KEY}, "ok", "callers with a key: ada"),
+        ({"SAMEBOAT_OPEN": "true"}, "note", "every caller is answered"),
         ({"SAMEBOAT_HOST": "0.0.0.0"}, "stop", "no key is set"),
-        ({"SAMEBOAT_HOST": "0.0.0.0", "SAMEBOAT_API_KEYS": KEY}, "ok", "who shows a key: ada"),
+        ({"SAMEBOAT_HOST": "0.0.0.0", "SAMEBOAT_API_KEYS": KEY}, "ok", "callers with a key: ada"),
         ({"SAMEBOAT_HOST": "0.0.0.0", "ROLE": "worker"}, "ok", "probes only"),
         ({"SAMEBOAT_PUBLIC_URL": "https://boat.example"}, "note", "SAMEBOAT_PUBLIC_URL is for others"),
     ],

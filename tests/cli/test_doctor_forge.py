@@ -1,4 +1,4 @@
-"""`sameboat doctor` on forges: what is missing for GitHub, found by asking it, and never the token in the answer."""
+"""`sameboat doctor` on forges: it asks GitHub for missing permissions, and never prints the token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def found(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Docto
 
 
 def test_without_a_secret_builds_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That stops nobody who only wants answers."""
+    """That does not stop a person that needs only answers."""
     assert found(monkeypatch, {}) == DoctorFinding(
         "builds", "note", "switched off", "Set SAMEBOAT_SECRET to take briefs."
     )
@@ -56,7 +56,7 @@ def test_github_without_a_token_stops_and_names_what_it_must_be_able_to(monkeypa
 def test_github_is_asked_whose_token_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str], level: str, words: str
 ) -> None:
-    """A token that is wrong stops; a GitHub that does not answer is only worth knowing."""
+    """A wrong token stops. A GitHub that does not answer is only a note."""
     with github(tmp_path) as fake:
         said = found(monkeypatch, {**WHERE, "SAMEBOAT_GITHUB_API_URL": fake.url, **more})
     assert (said.level, words in said.found) == (level, True), said

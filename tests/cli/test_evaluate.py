@@ -1,4 +1,4 @@
-"""`evaluate` and `promote` in a terminal: what is printed and written, and the exit codes that a script relies on."""
+"""`evaluate` and `promote` in a terminal: output, files and exit codes for scripts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ evaluators:
 
 
 def reply(request: Request) -> str:
-    """Red, but for thing 7; green to whoever says please, up to thing 29."""
+    """Red, but green for thing 7, and up to thing 29 for a request with "please"."""
     said = request.messages[-1].content
     number = int(said.split("thing ")[1].rstrip("?"))
     return "green" if number == 7 or ("please" in said and number < 30) else "red"
@@ -77,7 +77,7 @@ POLITE = TEXT.replace("Colour of", "Colour, please, of")
 
 
 def test_a_promoted_prompt_is_replayed_evaluated_and_asked_again(data: Path) -> None:
-    """Exit 0 each; the first two ask nothing, since every answer is recorded."""
+    """Each exits with 0. The first two ask nothing, since every answer is recorded."""
     for words in (("--replay",), ()):
         done = run("evaluate", "colour", *words)
         assert done.exit_code == 0, done.output
@@ -100,7 +100,7 @@ def test_results_are_one_json_object_a_line(data: Path) -> None:
 
 
 def test_a_draft_is_compared_without_being_written(data: Path) -> None:
-    """1 for a REGRESSION, with the case by name; the promoted files stay."""
+    """1 for a REGRESSION, with the case by name. The promoted files stay."""
     before = (data / "data/prompts/colour/colour.prompt.yml").read_bytes()
     done = run("evaluate", draft(data, "worse", POLITE))
     assert done.exit_code == 1
@@ -112,7 +112,7 @@ def test_a_draft_is_compared_without_being_written(data: Path) -> None:
 
 
 def test_a_missed_minimum_exits_with_1(data: Path) -> None:
-    """Also in a replay, which is what CI runs."""
+    """Also in a replay, which CI runs."""
     assert run("evaluate", "colour", "--replay", "--min-pass-rate", "0.99").exit_code == 0
     done = run("evaluate", "colour", "--replay", "--min-pass-rate", "0.995")
     assert done.exit_code == 1

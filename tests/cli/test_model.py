@@ -1,4 +1,4 @@
-"""`sameboat model`: what is here, what is whole, and what a script reads of it."""
+"""`sameboat model`: the models of the cache, their state, and the output for scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIGEST = hashlib.sha256(BYTES).hexdigest()
 
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
-    """A catalog of one model whose source is a file beside it, and an empty cache."""
+    """A catalog of one model with a file beside it as source, and an empty cache."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "small.gguf").write_bytes(BYTES)

@@ -10,7 +10,7 @@ from service.cli.prompt import app
 
 
 def test_a_prompt_for_another_service_runs_on_a_model_of_the_catalog(starter: Path, tmp_path: Path) -> None:
-    """GitHub's files name hosted models; `--model` asks one that is here, and the file stays as it is."""
+    """GitHub's files name hosted models. `--model` asks a local one, and the file stays as it is."""
     path = tmp_path / "hello.prompt.yml"
     path.write_text(
         "name: hello\nmodel: openai/gpt-4o\nmodelParameters: {maxTokens: 4}\n"

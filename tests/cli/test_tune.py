@@ -1,4 +1,4 @@
-"""`sameboat model tune`: who may win, and one real tuning of the starter model from end to end."""
+"""`sameboat model tune`: the rule for winners, and one real tuning of the starter model from end to end."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def test_the_gain_is_the_geometric_mean_of_three_medians(catalog: Catalog) -> No
 
 @pytest.mark.model
 def test_the_types_that_make_sense_depend_on_the_file(starter: Path) -> None:
-    """576 values a row hold no whole block of 256, so the K types would fall back."""
+    """A row of 576 values is no multiple of a block of 256, so the K types would fall back."""
     assert quantize.sensible(read_metadata(starter), "Q4_1") == ["q4_0", "q8_0"]
     assert quantize.sensible(read_metadata(starter), "Q8_0") == ["q4_0"]
 
 
 @pytest.mark.model
 def test_tuning_the_starter_records_a_copy_that_can_be_named_and_made_again(starter: Path, tmp_path: Path) -> None:
-    """Copy, measure, score, record; then pull makes the same bytes again; the fingerprint names the copy's digest."""
+    """Copy, measure, score, record. Then pull makes the same bytes again. The fingerprint names the copy's digest."""
     data, cache = tmp_path / "data", tmp_path / "cache"
     promote(data, ScriptedEngine(lambda request: "good"), TINY, "tiny")
     shutil.copy(ROOT / "data" / "models.toml", data)

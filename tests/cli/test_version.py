@@ -1,4 +1,4 @@
-"""`sameboat version --digests` says what the service says, so that an image's label can be compared with `/version`."""
+"""`sameboat version --digests` prints the digests of `/version`, so an image's label can be compared with a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each check passes what it should, fails what it should with a reason, and refuses what it cannot apply."""
+"""Each check passes or fails as it should, gives a reason, and raises an error if it cannot be applied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_string_checks_have_githubs_semantics() -> None:
 
 
 def test_regex_not_contains_and_one_of() -> None:
-    """Each way round; a pattern that is none is an error."""
+    """Each way round. An invalid pattern is an error."""
     assert passes("answer: 42", regex=r"\b\d+$")
     assert not passes("answer: none", regex=r"\b\d+$")
     assert passes("fine", notContains="sorry")
@@ -82,7 +82,7 @@ def test_similarity_is_graded_against_a_threshold() -> None:
 
 
 def test_chrf_is_symmetric_at_beta_one_bounded_and_exact_on_a_worked_example() -> None:
-    """ "abc" against "abd": precision and recall are 2/3, 1/2 and 0 for n = 1, 2, 3; their mean is 7/18."""
+    """ "abc" against "abd": precision and recall are 2/3, 1/2 and 0 for n = 1, 2, 3. Their mean is 7/18."""
     assert chrf("abc", "abd") == pytest.approx(7 / 18, abs=1e-12)
     generator = random.Random(1)
     for _ in range(500):
@@ -107,7 +107,7 @@ def word(values: dict[str, Any], text: str, value: Any) -> str:
 
 
 def test_a_python_check_is_a_function_of_values_text_and_value() -> None:
-    """A bool or a score; anything else, and what cannot be imported, is an error and never a pass."""
+    """A bool or a score. Another value or a failed import is an error and never a pass."""
     assert passes("short", python=f"{__name__}:is_short")
     assert not passes("not short at all", python=f"{__name__}:is_short")
     assert not passes("x", python=f"{__name__}:half")
@@ -124,7 +124,7 @@ def test_values_of_a_case_are_never_expanded_again() -> None:
 
 
 def test_an_unusable_answer_passes_no_check_and_a_judge_without_an_engine_is_an_error() -> None:
-    """Whatever its text says."""
+    """With any text."""
     made = Evaluator.model_validate({"name": "it", "notContains": "x"})
     found = check(made, CASE, CheckInput("", None, "the answer was cut"))
     assert (found.passed, found.reason) == (False, "the answer was cut")

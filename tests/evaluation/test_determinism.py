@@ -1,4 +1,4 @@
-"""The doctor finds an engine whose answers depend on history or load, and says what `exact` guarantees."""
+"""The doctor finds an engine whose answers depend on history or load, and reports the guarantee of `exact`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def examined(reply, **options: object) -> determinism.DeterminismReport:  # type
 
 
 def test_an_engine_that_always_says_the_same_holds() -> None:
-    """In five ways and two modes, and what `exact` costs is told; nothing that the engine kept is taken."""
+    """In five ways and two modes, with the cost of `exact`. No cached answer is taken."""
     asked: list[Request] = []
 
     def reply(request: Request) -> str:
@@ -61,7 +61,7 @@ def test_an_answer_that_depends_on_how_many_came_before_is_found() -> None:
 
 
 def test_a_broken_promise_is_named_with_its_way_and_cases() -> None:
-    """Over HTTP one case differs by its tokens alone; text that looks the same does not hide it."""
+    """Over HTTP one case differs in its tokens only. Equal text does not hide it."""
 
     async def http(inputs, mode):  # type: ignore[no-untyped-def]
         text = f"Say {inputs['word']}."

@@ -1,4 +1,4 @@
-"""A judge's reply is one of its choices or an error; it is recorded, so that a replay needs no judge."""
+"""A judge's reply is one of its choices or an error. It is recorded, so a replay needs no judge."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def promoted(folder: Path, judge_: ScriptedEngine, text: str = TEXT) -> promote.
 
 
 def test_a_judge_scores_and_its_choice_is_recorded_for_replay(folder: Path) -> None:
-    """One of eight is not kind; a replay says the same without any engine, and a changed question is a miss."""
+    """One of eight is not kind. A replay gives the same without any engine. A changed question is an error."""
     engine = ScriptedEngine(verdicts, name="judge")
     done = promoted(folder, engine)
     assert [each.passed for each in done.outcomes] == [i != 3 for i in range(8)]
@@ -71,7 +71,7 @@ def test_a_judge_scores_and_its_choice_is_recorded_for_replay(folder: Path) -> N
 
 
 def test_a_changed_judge_is_asked_again_and_the_answers_are_not(folder: Path) -> None:
-    """Only what changed is computed."""
+    """Only the judgements are computed again."""
     engine = ScriptedEngine(verdicts, name="judge")
     promoted(folder, engine)
     writer_ = ScriptedEngine(writer)
@@ -95,7 +95,7 @@ def test_without_an_engine_for_the_judge_it_is_an_error(folder: Path) -> None:
 
 
 def test_a_judge_at_a_url_gets_the_choices_as_a_schema(folder: Path) -> None:
-    """A remote engine cannot score labels; an enforced enum gives the same certainty."""
+    """A remote engine cannot score labels. An enforced enum gives the same certainty."""
     prompt: Prompt = loads(TEXT)
     case = case_files.load(prompt, folder)[0]
     remote = ScriptedEngine(verdicts).identity.__class__("remote", "1", "m", None, None)

@@ -1,4 +1,4 @@
-"""What a check saw outside is recorded with the answer: a replay needs no browser, a live run has to see the same."""
+"""The result of an external check is recorded with the answer. A replay needs no browser, and a live run must agree."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def lived(folder: Path) -> list[CaseOutcome]:
 
 
 def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper: Any) -> None:
-    """One of six is closed; the replay says so, with the shop out of reach."""
+    """One of six is closed. The replay gives the same while the shop cannot be reached."""
     done = promoted(folder)
     assert sorted(shopkeeper.LOOKED) == [f"thing {i}" for i in range(6)]
     assert [each.passed for each in done.outcomes] == [i != 3 for i in range(6)]
@@ -92,7 +92,7 @@ def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper
 
 
 def test_a_changed_check_or_case_is_a_miss(folder: Path, shopkeeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What decides an observation and changes makes the recording old: of the case, and of the check's code."""
+    """A changed value of the case or changed code of the check makes the recording old."""
     promoted(folder)
     prompt = load(folder / "shop.prompt.yml")
     source = "service.evaluation.check_code.inspect.getsource"

@@ -1,4 +1,4 @@
-"""What is promoted in this repository: every recording replays anywhere, and the starter's come out of it again."""
+"""The promoted prompts of this repository: every recording replays, and the starter gives its recordings again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_promoted_prompt_replays_without_a_model(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["sentiment", "language", "extract-contact"])
 def test_a_real_prompt_has_cases_enough_and_beats_its_baseline(name: str) -> None:
-    """At least 100 cases; the lower end of the Wilson interval of each check is above guessing."""
+    """At least 100 cases. The lower end of the Wilson interval of each check is above guessing."""
     outcomes = replay(LIBRARY[name], PromotedFolder(LIBRARY.folder(name)))
     assert len(outcomes) >= 100
     guess = 1 / len(LIBRARY[name].spec.choices) if LIBRARY[name].spec.choices else 0.5

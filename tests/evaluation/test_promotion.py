@@ -1,4 +1,4 @@
-"""A promotion, from draft to lock: what is written, what is refused, what an interruption leaves."""
+"""A promotion, from draft to lock: written files, refusals, and interruptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests import casefile
 from tests.scripted import ScriptedEngine
 
 TEXT = """
-# what it is for
+# its purpose
 name: colour
 responseFormat: choice
 choices: [red, green]
@@ -90,7 +90,7 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
     folder = data / "prompts" / "colour"
     assert done.written
     assert "no baseline" in done.text
-    assert "# what it is for" in (folder / "colour.prompt.yml").read_text()
+    assert "# its purpose" in (folder / "colour.prompt.yml").read_text()
     prompt = Library(data)["colour"]
     again = replay(prompt, PromotedFolder(folder))
     assert [each.record for each in again] == [each.record for each in done.outcomes]
@@ -99,14 +99,14 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
 
 
 def test_a_promoted_file_names_its_schema_once_and_a_comment_in_the_draft_beats_the_old_ones(data: Path) -> None:
-    """Who comments a draft means that comment; who has none loses none that is there."""
+    """A draft's comment replaces the old one. Without a comment in the draft, the old comment stays."""
     file = data / "prompts" / "colour" / "colour.prompt.yml"
     line = "# yaml-language-server: $schema=../../prompt.schema.json\n"
     promoted(data, "# yaml-language-server: $schema=elsewhere.json\n" + TEXT.strip() + "\n")
-    assert file.read_text().startswith(line + "# what it is for\nname: colour\n")
-    promoted(data, POLITE.replace("# what it is for\n", ""))
-    assert file.read_text().startswith(line + "# what it is for\nname: colour\n")
-    promoted(data, TEXT.replace("# what it is for\n", "").replace("green]", "green]  # no blue"))
+    assert file.read_text().startswith(line + "# its purpose\nname: colour\n")
+    promoted(data, POLITE.replace("# its purpose\n", ""))
+    assert file.read_text().startswith(line + "# its purpose\nname: colour\n")
+    promoted(data, TEXT.replace("# its purpose\n", "").replace("green]", "green]  # no blue"))
     assert file.read_text().startswith(line + "name: colour\n")
     assert "green]  # no blue" in file.read_text()
 
@@ -135,7 +135,7 @@ def test_an_intended_regression_is_written_with_its_reason_in_the_report(data: P
 
 
 def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(data: Path) -> None:
-    """The same draft; only the number of cases differs."""
+    """The same draft. Only the number of cases differs."""
     path = data / "prompts" / "colour" / "cases.jsonl"
     casefile.write(path, things(12))
     promoted(data)
@@ -148,7 +148,7 @@ def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(
 
 
 def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(data: Path) -> None:
-    """So more cases are more evidence at once; on another model only those that both have count."""
+    """So more cases are more evidence at once. On another model only the common cases count."""
     path = data / "prompts" / "colour" / "cases.jsonl"
     casefile.write(path, things(5))
     promoted(data)
@@ -172,7 +172,7 @@ def test_a_report_of_labels_says_what_guessing_would_pass(data: Path) -> None:
 
 
 def test_nothing_changed_asks_nothing_and_passes(data: Path) -> None:
-    """Every answer comes from the recording, by fingerprint; one changed word and every case is asked."""
+    """Every answer comes from the recording, by fingerprint. After one changed word every case is asked."""
     path = data / "prompts" / "colour" / "cases.jsonl"
     casefile.write(path, things(5))
     promoted(data)
@@ -235,7 +235,7 @@ def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
 
 
 def test_live_must_give_the_recording(data: Path) -> None:
-    """The same model does; one that answers one case differently is named with the case."""
+    """The same model does. If another model answers one case differently, the error names the case."""
     promoted(data)
     folder = data / "prompts" / "colour"
     prompt = Library(data)["colour"]
@@ -252,7 +252,7 @@ def test_live_must_give_the_recording(data: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
-    """Answers given before the engine failed are in the journal and are not asked again; a torn last line is."""
+    """Answers given before the engine failed are in the journal and are not asked again. A torn last line is."""
     path = tmp_path / "journal.jsonl"
     asked = 0
 
@@ -283,7 +283,7 @@ def test_a_full_queue_is_waited_for(data: Path) -> None:
 
 
 def test_nothing_to_judge_is_an_error_and_never_a_pass(data: Path) -> None:
-    """No cases, no evaluators, unknown values, duplicate ids: each says what it is."""
+    """No cases, no evaluators, unknown values, duplicate ids: each error names its cause."""
     one = json.dumps({"id": "a", "thing": "thing 1", "expected": "red"}) + "\n"
     path = data / "prompts" / "colour" / "cases.jsonl"
     for content, text, said in (
@@ -301,7 +301,7 @@ def test_nothing_to_judge_is_an_error_and_never_a_pass(data: Path) -> None:
 
 
 def test_a_cut_answer_fails_every_check(data: Path) -> None:
-    """JSON that ended at max tokens is no answer, whatever its text contains."""
+    """JSON that was cut at max tokens is no answer, with any text."""
     text = TEXT.replace("responseFormat: choice\nchoices: [red, green]", "responseFormat: json_object").replace(
         'string: {equals: "{{expected}}"}', "notContains: nothing"
     )
@@ -331,7 +331,7 @@ def test_an_edited_promotion_is_not_served(data: Path) -> None:
 
 
 def test_cases_without_ids_get_stable_ones() -> None:
-    """A digest of the values, whatever their order."""
+    """A digest of the values, in any order."""
     inline = TEXT.replace("testDataFile: cases.jsonl", "testData: [{thing: b, expected: red}]")
     swapped = TEXT.replace("testDataFile: cases.jsonl", "testData: [{expected: red, thing: b}]")
     assert cases.load(loads(inline))[0].id == cases.load(loads(swapped))[0].id
@@ -348,7 +348,7 @@ def test_progress_counts_every_case(data: Path) -> None:
 
 
 def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data: Path) -> None:
-    """A draft brings its own case file: two cases fewer cannot pass; a changed one is not compared."""
+    """A draft brings its own case file. With two cases fewer it cannot pass. A changed case is another case."""
     promoted(data)
     drafts = data.parent / "drafts"
     drafts.mkdir()

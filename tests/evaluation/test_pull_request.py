@@ -31,7 +31,7 @@ evaluators:
 
 
 def reply(request: Request) -> str:
-    """Red; to a polite question green for the first thirty things."""
+    """Red, but green to a polite question about the first thirty things."""
     said = request.messages[-1].content
     return "green" if "please" in said and int(said.split("thing ")[1].rstrip("?")) < 30 else "red"
 
@@ -77,7 +77,7 @@ def reported(*words: str) -> tuple[int, str]:
 
 
 def test_every_changed_prompt_is_in_the_text_and_no_other(repository: Path) -> None:
-    """One is accepted although it is worse, one is better by a comment; the third is untouched."""
+    """One is accepted although it is worse, one is better by a comment, and the third is untouched."""
     polite = TEXT.replace("Colour of", "Colour, please, of")
     promoted(repository / "data", "one", polite, accept="politeness is wanted")
     promoted(repository / "data", "two", TEXT + "# a comment\n")
@@ -96,7 +96,7 @@ def test_every_changed_prompt_is_in_the_text_and_no_other(repository: Path) -> N
 
 
 def test_a_draft_with_more_cases_is_compared_on_all_of_them_without_a_model(repository: Path) -> None:
-    """What the promoted prompt said to the new ones when the draft was promoted is in the diff."""
+    """The promoted prompt's answers to the new cases are in the diff."""
     folder = repository / "data" / "prompts" / "one"
     rows = [{"id": f"c{i:03}", "thing": f"thing {i}"} for i in range(150)]
     casefile.write(repository / "more.jsonl", rows)

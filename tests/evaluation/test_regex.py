@@ -1,4 +1,4 @@
-"""A `regex` check ends: what Python's `re` would try for years is an error that says so, and the next one works."""
+"""A `regex` check ends. A pattern that would take Python's `re` years is an error, and the next search works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repeats have seeds of their own and one declared rule; minimums and graded scores take part in the verdict."""
+"""Repeats have seeds of their own and one declared rule. Minimums and graded scores take part in the verdict."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def promoted(folder: Path, text: str = TEXT, **options: object) -> promote.Promo
     ],
 )
 def test_each_rule_counts_three_answers_with_three_seeds(folder: Path, rule: str, passed: list[bool]) -> None:
-    """Case tN gets heads with N of the seeds 10, 11, 12; the score is the share."""
+    """Case tN gets heads with N of the seeds 10, 11, 12. The score is the share."""
     done = promoted(folder, TEXT.replace("majority", rule))
     assert [each.passed for each in done.outcomes] == passed
     assert [each.checks[0].score for each in done.outcomes] == pytest.approx([0, 1 / 3, 2 / 3, 1])
@@ -69,7 +69,7 @@ def test_each_rule_counts_three_answers_with_three_seeds(folder: Path, rule: str
 
 
 def test_repeats_are_recorded_replayed_and_reproduced(folder: Path) -> None:
-    """All twelve answers; a missing one is a miss."""
+    """All twelve answers. A missing one is an error."""
     promoted(folder)
     prompt = load(folder / "coin.prompt.yml")
     assert len(recording.read(folder / "recording.jsonl")) == 12
@@ -99,7 +99,7 @@ def test_a_case_file_stays_in_the_prompts_folder(name: str) -> None:
 
 
 def test_a_minimum_that_is_missed_is_never_a_pass(folder: Path) -> None:
-    """The check's own in the file, and one for all checks from the caller; nothing is written."""
+    """The check's own in the file, and one for all checks from the caller. Nothing is written."""
     done = promoted(folder, TEXT.replace("equals: heads}", "equals: heads}\n    minimum: 0.75"))
     assert (done.verdict.word, done.written) == ("REGRESSION", False)
     assert "heads: 2 of 4 pass (50.0 %), the minimum is 75 %" in done.text
@@ -108,7 +108,7 @@ def test_a_minimum_that_is_missed_is_never_a_pass(folder: Path) -> None:
 
 
 def test_graded_scores_that_fall_are_a_regression_before_any_case_fails() -> None:
-    """All 60 cases pass before and now; their scores fell by a tenth, and the sign-flip test says so."""
+    """All 60 cases pass before and now. Their scores fell by a tenth, and the sign-flip test shows it."""
     cases = [f"c{i}" for i in range(60)]
     passes = {"alike": dict.fromkeys(cases, True)}
     before = {"alike": {case: 0.9 + 0.001 * i for i, case in enumerate(cases)}}

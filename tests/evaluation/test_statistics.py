@@ -16,7 +16,7 @@ from tests.tiers import draws
 
 
 def test_wilson_is_scipys_and_statsmodels_on_five_thousand_tables() -> None:
-    """To 1e-9, for every level and also where nothing or everything passes; scipy, which is slow, on 100 of them."""
+    """To 1e-9, for every level and also where nothing or everything passes. The slow scipy is asked for 100 of them."""
     random = np.random.default_rng(1)
     for level in (0.8, 0.9, 0.95, 0.99):
         n = random.integers(1, 2000, 1250)
@@ -30,7 +30,7 @@ def test_wilson_is_scipys_and_statsmodels_on_five_thousand_tables() -> None:
 
 
 def test_mcnemar_is_scipys_and_statsmodels_on_two_thousand_tables() -> None:
-    """To 1e-9, both one-sided forms and the two-sided one; statsmodels' own function on every twentieth."""
+    """To 1e-9, both one-sided forms and the two-sided one. Statsmodels' own function is asked for every twentieth."""
     tables = np.array([pair for pair in itertools.product(range(45), range(45)) if sum(pair)])
     n = tables.sum(axis=1)
     worse, better = stats.binom.cdf(tables[:, 1], n, 0.5), stats.binom.cdf(tables[:, 0], n, 0.5)
@@ -105,7 +105,7 @@ def test_not_worse_keeps_its_error_rate_exactly() -> None:
 
 
 def test_no_change_at_all_is_as_convincing_as_the_rule_of_three_says() -> None:
-    """Zero losses of n exclude a loss rate of 5 % from n = 59 on with independent losses; ours asks for a little more,
+    """Zero losses of n exclude a loss rate of 5 % from n = 59 on with independent losses. Ours needs a little more,
     since gains may hide losses."""
     first = next(n for n in range(20, 120) if statistics.not_worse(0, 0, n, 0.05) <= 0.05)
     assert 59 <= first <= 75
@@ -123,7 +123,7 @@ def test_the_bootstrap_is_scipys_within_its_monte_carlo_error() -> None:
 
 
 def test_sign_flips_are_scipys() -> None:
-    """Exactly where all patterns are counted; within Monte-Carlo error above."""
+    """Exactly where all patterns are counted, and within the Monte-Carlo error above that."""
     random = np.random.default_rng(6)
     for n, tolerance in ((6, 1e-9), (11, 1e-9), (40, 0.02)):
         values = random.normal(-0.1, 0.4, n)
@@ -143,7 +143,7 @@ def test_sign_flips_of_pass_and_fail_are_mcnemars_test() -> None:
 
 
 def test_power_is_what_simulated_promotions_find() -> None:
-    """20 000 simulated tables per line; three standard errors."""
+    """20 000 simulated tables per line, within three standard errors."""
     random = np.random.default_rng(8)
     for n, drop, gains in ((20, 0.2, 0.02), (50, 0.15, 0.05), (100, 0.1, 0.02), (200, 0.05, 0.01)):
         drawn = random.multinomial(n, [drop + gains, gains, 1 - drop - 2 * gains], 20_000)
@@ -152,7 +152,7 @@ def test_power_is_what_simulated_promotions_find() -> None:
 
 
 def test_the_smallest_detectable_drop_is_where_power_reaches_the_chance() -> None:
-    """Found with 80 %, and 0.2 points less is not; few cases find nothing."""
+    """Found with 80 %, and 0.2 points less is not. Few cases find nothing."""
     for n in (20, 50, 100, 300):
         drop = statistics.smallest_detectable_drop(n)
         assert drop is not None

@@ -11,7 +11,7 @@ from tests.tiers import draws
 
 
 def table(losses: int, gains: int, n: int) -> tuple[dict[str, dict[str, bool]], dict[str, dict[str, bool]]]:
-    """(now, before) with these counts; of the unchanged, every third fails both times."""
+    """(now, before) with these counts. Every third of the unchanged cases fails both times."""
     now, before = {}, {}
     for index in range(n):
         name = f"case-{index:04}"
@@ -46,7 +46,7 @@ def test_simulated_promotions_stay_at_or_under_the_stated_error_rate(n: int) -> 
 
 
 def test_an_equal_prompt_with_12_cases_is_not_enough_evidence() -> None:
-    """Nothing changed on 12 cases, and that says little about others; the verdict says how little."""
+    """Nothing changed on 12 cases, and that shows little about other cases. The verdict says how little."""
     verdict = decide(*table(0, 0, 12))
     assert verdict.word == "NOT ENOUGH EVIDENCE"
     assert "12 cases reveal a drop of" in verdict.reason
@@ -97,9 +97,90 @@ def test_one_check_that_lost_is_a_regression_whatever_the_others_gained() -> Non
 
 
 def test_a_draft_that_drops_cases_cannot_pass() -> None:
-    """What is not asked cannot be shown: the dropped cases are named."""
+    """The dropped cases are named."""
     now, before = table(0, 0, 200)
     del now["label"]["case-0003"]
     verdict = decide(now, before)
     assert verdict.word == "NOT ENOUGH EVIDENCE"
     assert "case-0003" in verdict.reason
+
+
+def test_a_p_value_of_exactly_alpha_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both tests reject at `ALPHA`, and not above it."""
+    monkeypatch.setattr(statistics, "cases_without_a_loss", lambda *_: 1)
+    now, before = table(1, 1, 100)
+    above = float(np.nextafter(ALPHA, 1))
+    for p_worse, p_not_worse, word in (
+        (ALPHA, above, "REGRESSION"),
+        (above, ALPHA, "PASS"),
+        (above, above, "NOT ENOUGH EVIDENCE"),
+    ):
+        monkeypatch.setattr(statistics, "mcnemar", lambda *_, p=p_worse: p)
+        monkeypatch.setattr(statistics, "not_worse", lambda *_, p=p_not_worse: p)
+        assert decide(now, before).word == word
+
+
+def test_the_reasons_have_these_words() -> None:
+    """In whole percent and points, with three digits of a p-value."""
+    assert decide(*table(0, 0, 200)).reason == "a drop of 5 points or more is excluded: p = 0.000607"
+    assert decide(*table(9, 1, 100)).reason == "label: 9 lost, 1 gained of 100: p = 0.0107"
+    assert decide(*table(1, 1, 12)).reason == (
+        "label: 1 lost, 1 gained of 12: a drop of 5 points is not excluded (p = 0.54); 12 cases reveal a drop of "
+        "54 points with 80 % chance, and 59 would exclude it if none is lost"
+    )
+    now, before = table(0, 0, 100)
+    missed = decide(now, before, minimums={"label": 0.675, "": 0.67})
+    assert missed.reason == (
+        "label: 66 of 100 pass (66.0 %), the minimum is 67.5 %; "
+        "all checks together: 66 of 100 pass (66.0 %), the minimum is 67 %"
+    )
+    assert decide(now, before, minimums={"label": 0.66, "": 0.66}).word == "PASS", "a reached minimum is not missed"
+
+
+def test_the_number_of_cases_that_would_do_is_told_only_to_fewer() -> None:
+    """With exactly that number another case more is no remedy."""
+    needed = statistics.cases_without_a_loss(TOLERANCE, ALPHA)
+    assert decide(*table(0, 0, needed)).word == "PASS"
+    assert "would exclude it" not in decide(*table(1, 0, needed)).reason
+    assert f"and {needed} would exclude it" in decide(*table(0, 0, needed - 1)).reason
+
+
+def test_the_doubt_names_the_check_with_the_least_evidence() -> None:
+    """One check lost more cases than the other. With too few cases for any drop, the reason gives none."""
+    now, before = table(2, 1, 100)
+    more_now, more_before = table(4, 3, 100)
+    verdict = decide({**now, "email": more_now["label"]}, {**before, "email": more_before["label"]})
+    assert verdict.reason.startswith("email: 4 lost, 3 gained of 100: a drop of 5 points is not excluded")
+    assert "reveal a drop" not in decide(*table(0, 0, 2)).reason
+
+
+def test_without_a_common_case_nothing_is_shown() -> None:
+    """Also if every request is the same, since there is none."""
+    verdict = decide({"label": {"a": True}}, {"other": {"a": True}}, same_requests=True)
+    assert (verdict.word, verdict.reason) == ("NOT ENOUGH EVIDENCE", "there is no case that both have")
+
+
+def test_the_same_requests_pass_unless_an_answer_lost_a_check() -> None:
+    """On few cases, which would show nothing by a test."""
+    verdict = decide(*table(0, 0, 5), same_requests=True)
+    assert (verdict.word, verdict.reason) == (
+        "PASS",
+        "it asks exactly what the promoted prompt asks, on all 5 cases",
+    )
+    assert decide(*table(9, 0, 20), same_requests=True).word == "REGRESSION"
+
+
+def test_scores_count_only_if_both_versions_have_them_and_one_is_graded() -> None:
+    """Otherwise the check is pass and fail, and has no mean score."""
+    now, before = table(0, 0, 100)
+    graded = {"label": dict.fromkeys(now["label"], 0.5)}
+    binary = {"label": dict.fromkeys(now["label"], 1.0)}
+    assert decide(now, before, scores=(graded, binary)).compared[0].score is not None
+    assert decide(now, before, scores=(binary, graded)).compared[0].score is not None
+    assert decide(now, before, scores=(binary, binary)).compared[0].score is None
+    assert decide(now, before, scores=(graded, {})).compared[0].score is None
+    assert decide(now, before, scores=({}, graded)).compared[0].score is None
+    [comparison] = decide(now, before, scores=(graded, binary)).compared
+    assert comparison.score is not None
+    assert comparison.score[0] == -0.5
+    assert comparison.counts == "label: 0 lost, 0 gained of 100, mean score -0.500"

@@ -20,7 +20,7 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its outputs hold no error and no progress bar's remains; the repository is not written to."""
+    """Its outputs hold no error and no progress bar. The repository is not written to."""
     shutil.copytree(ROOT / "data", tmp_path / "data")
     (tmp_path / "notebooks" / "drafts").mkdir(parents=True)
     monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(tmp_path / "data"))
