@@ -25,7 +25,7 @@ EXIT = re.compile("`(Exit|BadParameter)`")
 
 # How many are open per room. A number may only fall. The end is an empty table.
 OPEN = {
-    "service": 7, "service/builds": 52, "service/engine": 9,     "service/models": 10, "service/prompts": 11,
+    "service": 7, "service/builds": 52, "service/engine": 9, "service/models": 10, "service/prompts": 11,
 }  # fmt: skip
 
 

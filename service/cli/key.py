@@ -35,10 +35,7 @@ def new(
 ) -> None:
     """Make a key. It is shown only once. The service is configured with its digest, and nothing is stored here."""
     key = keys.new()
-    try:
-        line = keys.line(name, key, requests=requests, tokens=tokens)
-    except ValueError as error:
-        raise SettingsError(f"This cannot be a key's name: {error}.", key="NAME") from None
+    line = _configured_line(name, key, requests, tokens)
     if as_json:
         typer.echo(json.dumps({"name": name, "key": key, "line": line}))
         return
@@ -47,3 +44,11 @@ def new(
         "Add this line to SAMEBOAT_API_KEYS (comma-separated), or to the file that SAMEBOAT_API_KEYS_FILE names:\n\n"
         f"  {line}"
     )
+
+
+def _configured_line(name: str, key: str, requests: int | None, tokens: int | None) -> str:
+    """The line that configures the key. Raises SettingsError if the name cannot be used."""
+    try:
+        return keys.line(name, key, requests=requests, tokens=tokens)
+    except ValueError as error:
+        raise SettingsError(f"This cannot be a key's name: {error}.", key="NAME") from None

@@ -179,8 +179,13 @@ def verify(
 def remove(name: Annotated[str, typer.Argument(help="A model of data/models.toml.")]) -> None:
     """Delete a model's file and its partial downloads from the cache."""
     _, catalog, cache = catalog_and_cache()
-    model = catalog[name]
-    gone = cache.remove(model)
+    typer.echo(f"{name}: {'removed' if _removed(cache, catalog[name]) else 'was not there'}")
+
+
+def _removed(cache: Cache, model: Model) -> bool:
+    """Delete a model's file. Returns whether there was one. Raises ModelError if it cannot be deleted."""
+    removed = cache.remove(model)
     if cache.path(model).exists():
-        raise ModelError(f"{cache.path(model)} cannot be deleted.", key=name, remedy="Its folder must be writable.")
-    typer.echo(f"{name}: {'removed' if gone else 'was not there'}")
+        remedy = "Its folder must be writable."
+        raise ModelError(f"{cache.path(model)} cannot be deleted.", key=model.name, remedy=remedy)
+    return removed

@@ -43,7 +43,7 @@ def code_of(function: Callable[..., Any]) -> str:
 
 
 def _defined(node: ast.stmt) -> set[str]:
-    """The names that a statement of a module defines; without those of imports."""
+    """The names that a statement of a module defines, without imported names."""
     if isinstance(node, DEFINES):
         return {node.name}
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}

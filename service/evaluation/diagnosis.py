@@ -1,6 +1,6 @@
 """Why a live run does not give the recorded tokens: model, template, engine, threads, machine or batch.
 
-In: the cases that differ, the recording, and what differs between the lock and a lock made now. Out: a few sentences.
+In: the cases that differ, the recording, and the differences between the lock and a lock made now. Out: sentences.
 Whether the batch decides is tried: a few of the cases are asked again, one at a time.
 """
 

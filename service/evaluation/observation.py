@@ -1,6 +1,6 @@
 """External checks: the result of a check that looks outside this program, recorded beside the answer.
 
-In: a `python` check that is marked as external, a case, an answer. Out: a `Judgement` whose choice is the score.
+In: a `python` check that is marked as external, a case, an answer. Out: a `Judgement` with the score as its choice.
 Its fingerprint covers the check's code, the case and the answer, so the check runs again after a change of these.
 It does not cover the outside, for example the version of a browser. A live run shows whether that changed the result.
 """

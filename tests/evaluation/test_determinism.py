@@ -1,4 +1,4 @@
-"""The doctor finds an engine whose answers depend on history or load, and reports the guarantee of `exact`."""
+"""The doctor finds answers that depend on history or load, and reports the guarantee of `exact`."""
 
 from __future__ import annotations
 
