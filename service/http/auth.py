@@ -68,16 +68,16 @@ class Authentication:
         else:
             await self._reject(scope, receive, send, wrong=key is not None)
 
-    def caller(self, shown: str | None) -> Caller | None:
+    def caller(self, presented: str | None) -> Caller | None:
         """The caller with this key. None if the caller may not use the routes that need a key."""
         if self.exposure.private:
             return Caller(None, "", trusted=True)
-        if shown is None:
+        if presented is None:
             return stranger() if self.exposure.open else None
         if self.exposure.open and not self.exposure.keys:  # some clients cannot leave a key out
             return stranger()
-        key = keys.match(self.exposure.keys, shown)
-        return Caller(key.name, keys.salt(shown), trusted=True) if key is not None else None
+        key = keys.match(self.exposure.keys, presented)
+        return Caller(key.name, keys.salt(presented), trusted=True) if key is not None else None
 
     async def _reject(self, scope: Scope, receive: Receive, send: Send, *, wrong: bool) -> None:
         """401 for a missing or wrong key, 429 after too many wrong ones. The key is never repeated."""

@@ -86,11 +86,11 @@ def _refused() -> list[str]:
 
 
 def _names(group: Group) -> str:
-    def shown(name: str, values: tuple[Any, ...]) -> str:
+    def cell(name: str, values: tuple[Any, ...]) -> str:
         taken = ", ".join(f"`{json.dumps(value)}`" for value in values)
         return f"`{name}`" + (f" ({taken})" if values else "")
 
-    return ", ".join(shown(name, values) for name, values in group.names.items())
+    return ", ".join(cell(name, values) for name, values in group.names.items())
 
 
 def _routes(group: Group) -> str:

@@ -244,27 +244,27 @@ async def run(clients: int, seconds: float, folder: Path) -> tuple[dict[str, Any
     rows = [
         ("answers in `exact` equal their solo answers, afterwards too",
          not any(text.startswith("exact") for text in drill.complaints) and different == 0,
-         f"{drill.outcomes['exact 200']} asked in the crowd; {different} of {QUESTIONS} differ afterwards"),
-        ("nobody hangs", not left and not any("hung" in text for text in drill.complaints),
+         f"{drill.outcomes['exact 200']} answers under load, {different} of {QUESTIONS} differ afterwards"),
+        ("no client hangs", not left and not any("hung" in text for text in drill.complaints),
          f"{len(left)} clients did not end"),
         ("nothing else goes wrong", not drill.complaints, f"{len(drill.complaints)}"),
         ("no build is lost or doubled",
          set(statuses) == {"done, delivered"} and sum(trees.values()) == len(drill.builds)
          and set(trees) == {"1 commits, whole"} and len(delivered) == len(drill.builds),
-         f"{len(drill.builds)} accepted; {dict(statuses)}; repositories: {dict(trees)}; "
+         f"{len(drill.builds)} accepted, {dict(statuses)}, repositories: {dict(trees)}, "
          f"{len(delivered)} callbacks by id"),
         ("the service recovers from every kill", True, ", ".join(
             f"{kind} {len(times)}, longest {max(times):.1f} s" for kind, times in (
                 (kind, [took for what, took in watched.recovered if what == kind]) for kind in ("engine", "service")
             ) if times)),
-        ("the event loop stands for at most 50 ms of its own computing", longest["processor_s"] <= 0.05,
-         f"{1000 * longest['processor_s']:.0f} ms of processor time; {1000 * max(s['wall_s'] for s in stands):.0f} ms "
-         "by the clock, the machine's waiting included"),
+        ("the event loop computes for at most 50 ms at a time", longest["processor_s"] <= 0.05,
+         f"{1000 * longest['processor_s']:.0f} ms of processor time, {1000 * max(s['wall_s'] for s in stands):.0f} ms "
+         "of wall time with the waits of the machine"),
         ("file descriptors and threads end where they began",
          all(ended_handles[name] <= began_handles[name] + 2 for name in ended_handles),
          f"{began_handles} before, {ended_handles} after"),
         ("the log holds no traceback", "Traceback" not in log, f"{log.count('Traceback')}"),
-        ("SIGTERM ends it with 0", code == 0, f"{code}"),
+        ("SIGTERM ends it with exit code 0", code == 0, f"{code}"),
     ]  # fmt: skip
     figures = {
         "/healthz": f"p50 {p(watched.healthz_ms, 0.5):.1f} ms, p99 {p99:.1f} ms, "
@@ -279,7 +279,7 @@ async def run(clients: int, seconds: float, folder: Path) -> tuple[dict[str, Any
 
 def report(figures: dict[str, Any], rows: list[tuple[str, bool, str]], note: str) -> str:
     """docs/hostile.md."""
-    lines = ["# Among hostile clients", "", note, "", "| what | shown | |", "|---|---|---|"]
+    lines = ["# Among hostile clients", "", note, "", "| claim | true | |", "|---|---|---|"]
     lines += [f"| {what} | {'yes' if shown else '**no**'} | {number} |" for what, shown, number in rows]
     lines += [f"| {name} | | {figures[name]} |" for name in ("/healthz", "memory")]
     lines += ["", "| outcome of a request | count |", "|---|--:|"]
@@ -301,10 +301,10 @@ def main() -> None:
         figures, rows = asyncio.run(run(arguments.clients, arguments.seconds, Path(folder)))
         (servers.workshop() / "drill-hostile.log").write_bytes((Path(folder) / "serve.log").read_bytes())
     note = (
-        f"{arguments.clients} clients for {arguments.seconds:.0f} s: valid, invalid, slow, silent, leaving and huge "
-        f"requests, and briefs, by chance ({MODEL}); an engine killed (-9) every {KILL_EVERY_S:.0f} s, every fourth "
-        f"time the whole service. Clients, builds and service share {os.cpu_count()} cores; load before the run "
-        f"{load:.1f}. Made by `make drill-hostile`."
+        f"{arguments.clients} clients send random requests for {arguments.seconds:.0f} s: valid, invalid, slow, "
+        f"silent, cancelled and huge ones, and briefs ({MODEL}). Every {KILL_EVERY_S:.0f} s the engine is killed (-9), "
+        f"and every fourth time the whole service. Clients, builds and service share {os.cpu_count()} cores. "
+        f"The load before the run was {load:.1f}. Made by `make drill-hostile`."
     )
     text = report(figures, rows, note)
     (arguments.out / "hostile.md").write_text(text, encoding="utf-8")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.browser import open_page
 from tests.builds.harness import SECRET, brief
 from tests.e2e.conftest import STARTER, free_port, started, starter_cache
 from tests.servers.evaluator import evaluator
@@ -38,21 +38,8 @@ def service(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def page(service: str) -> Iterator[Page]:
     """The open page. An error of its script fails the test."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        try:
-            opened = chromium.new_page()
-            opened.set_default_timeout(60_000)
-            opened.on("pageerror", lambda error: complaints.append(str(error)))
-            opened.goto(service)
-            yield opened
-        finally:
-            chromium.close()
-    assert complaints == []
+    with open_page(service, ignored="403 (Forbidden)") as opened:
+        yield opened
 
 
 def test_a_person_asks_a_prompt_and_sees_where_the_answer_came_from(page: Page, service: str) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.http import openapi
 from service.http.app import create_app
 from tests.builds.harness import settings_for
+from tests.http.conftest import inside
 from tests.tiers import draws
 
 
@@ -30,3 +35,27 @@ def test_every_route_describes_its_errors(tmp_path: Path) -> None:
             [media] = operation["responses"]["default"]["content"]
             assert media == ("application/json" if path.startswith("/v1/") else "application/problem+json")
             assert "422" not in operation["responses"]
+
+
+def test_the_document_is_made_once_and_outside_of_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making it takes about 0.1 s. On the event loop that would hold up every other request."""
+    threads: list[int] = []
+    describe = openapi.describe
+
+    def recorded(*given: Any, **named: Any) -> dict[str, Any]:
+        threads.append(threading.get_ident())
+        return describe(*given, **named)
+
+    monkeypatch.setattr(openapi, "describe", recorded)
+    app = create_app(settings_for(tmp_path / "state"))
+
+    async def documents() -> list[Any]:
+        async with inside(app) as client:
+            return [(await client.get("/openapi.json")).json() for _ in range(2)]
+
+    first, second = asyncio.run(documents())
+    assert first == second == app.openapi()
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from service import keys
+from tests.browser import open_page
 from tests.http.conftest import Make, serving
 from tests.scripted import ScriptedEngine
 
@@ -27,21 +27,8 @@ def url(make: Make) -> Iterator[str]:
 @pytest.fixture
 def page(url: str) -> Iterator[Page]:
     """The open page. An error of its policy or its script fails the test."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        try:
-            opened = chromium.new_context().new_page()
-            opened.on("pageerror", lambda error: complaints.append(str(error)))
-            opened.on("console", lambda message: complaints.append(message.text))
-            opened.goto(url)
-            yield opened
-        finally:
-            chromium.close()
-    assert [text for text in complaints if "401 (Unauthorized)" not in text] == []
+    with open_page(url, ignored="401 (Unauthorized)") as opened:
+        yield opened
 
 
 def test_the_key_is_asked_for_once_and_opens_the_page_and_docs(page: Page, url: str) -> None:

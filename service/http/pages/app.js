@@ -1,6 +1,6 @@
 import { enter, forget, get, key, withKey } from "./login.js";
 
-// The page's behaviour: list the prompts, build a form from an input schema, stream an answer, show where it came from.
+// The page: list the prompts, make a form from an input schema, stream an answer, show its model and fingerprint.
 const $ = (id) => document.getElementById(id);
 const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 let prompts = [];
@@ -14,7 +14,7 @@ async function refreshState() {
   if (!answer.ok) setTimeout(refreshState, 1000);
 }
 
-// A browser cannot show a key when it follows a link, so what a key opens is shown here.
+// A browser cannot send a key when it follows a link, so these answers are shown in a dialog.
 async function show(event) {
   if (!key()) return;
   event.preventDefault();
@@ -22,11 +22,11 @@ async function show(event) {
   $("told").showModal();
 }
 
-// What can be asked at once comes first; the prompts of the builds, which take a whole brief, come last.
+// First the prompts of loaded models, last the prompts of builds, because they need a whole brief.
 const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prompt.name.startsWith("build-") ? 2 : 0);
 
 function showForm() {
-  const prompt = prompts.find((each) => each.name === $("prompt").value);
+  const prompt = prompts.find((candidate) => candidate.name === $("prompt").value);
   $("about").textContent = prompt ? prompt.description : "No prompt has been promoted yet.";
   $("coverage").textContent = prompt ? `${prompt.model ?? "default model"} · ${prompt.coverage}` : "";
   $("inputs").replaceChildren();
@@ -58,7 +58,7 @@ function showAnswer(answer) {
     fingerprint: answer.fingerprint,
     model: `${answer.model.name} (${(answer.model.sha256 ?? "remote").slice(0, 12)})`,
     tokens: `${usage.prompt} in (${usage.cached} cached), ${usage.completion} out (${usage.forced} forced)`,
-    time: answer.reused ? "answered before, nothing computed" : `${timings.total_s.toFixed(2)} s, first token after ${timings.first_token_s.toFixed(2)} s`,
+    time: answer.reused ? "from the answer cache, nothing computed" : `${timings.total_s.toFixed(2)} s, first token after ${timings.first_token_s.toFixed(2)} s`,
   };
   $("facts").replaceChildren(...Object.entries(facts).flatMap(([key, text]) =>
     [make("dt", { textContent: key }), make("dd", { textContent: text })]));
@@ -67,8 +67,8 @@ function showAnswer(answer) {
 function showProblem(problem) {
   const pointers = (problem.errors ?? []).map((error) => `${error.pointer}: ${error.detail}`);
   $("answer").className = "";
-  const said = pointers.length ? pointers : [problem.detail];
-  $("answer").replaceChildren(make("span", { className: "bad", textContent: said.join("\n") }));
+  const messages = pointers.length ? pointers : [problem.detail];
+  $("answer").replaceChildren(make("span", { className: "bad", textContent: messages.join("\n") }));
 }
 
 async function* events(response) {
@@ -88,7 +88,7 @@ async function* events(response) {
 
 async function ask(event) {
   event.preventDefault();
-  const prompt = prompts.find((each) => each.name === $("prompt").value);
+  const prompt = prompts.find((candidate) => candidate.name === $("prompt").value);
   const inputs = {};
   for (const field of $("inputs").querySelectorAll("[name]")) {
     const type = prompt.inputs.properties[field.name].type;
@@ -123,9 +123,9 @@ const listed = await enter("prompts");
 await refreshState();
 const models = (await (await get("v1/models")).json()).data.map((model) => model.id);
 const promoted = await listed.json();
-prompts = promoted.filter((each) => !each.refused).sort((a, b) => rank(a, models) - rank(b, models));
-$("refused").textContent = promoted.flatMap((each) => each.refused ? `Not served: ${each.refused}` : []).join(" ");
-$("prompt").replaceChildren(...prompts.map((each) => make("option", { value: each.name, textContent: each.name })));
+prompts = promoted.filter((prompt) => !prompt.refused).sort((a, b) => rank(a, models) - rank(b, models));
+$("refused").textContent = promoted.flatMap((prompt) => prompt.refused ? `Not served: ${prompt.refused}` : []).join(" ");
+$("prompt").replaceChildren(...prompts.map(({ name }) => make("option", { value: name, textContent: name })));
 $("prompt").addEventListener("change", showForm);
 $("form").addEventListener("submit", ask);
 $("forget").hidden = !key();

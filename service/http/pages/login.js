@@ -1,5 +1,5 @@
-// The key of this tab: asked for where the service wants one, kept in sessionStorage, sent with every request of the page.
-// No cookie holds it: a cookie goes to every port of this host, and with requests that other sites cause.
+// The key of this tab: the page asks for it if the service needs one, keeps it in sessionStorage, and sends it with every
+// request. It is not in a cookie, because cookies go to every port of this host, and with requests from other sites.
 const NAME = "sameboat-key";
 const $ = (id) => document.getElementById(id);
 
@@ -14,7 +14,7 @@ export function forget() {
   location.reload();
 }
 
-// The first answer to `url` that is not "show a key"; meanwhile the page asks for it.
+// The first answer to `url` that is not 401. Until then the page asks for a key.
 export async function enter(url) {
   for (;;) {
     const answer = await get(url);
