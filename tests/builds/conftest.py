@@ -27,5 +27,5 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.fixture
 def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For services in this process whose pages nobody has to see: a look at one takes two to three seconds."""
+    """No browser for services in this process. A look at a page takes two to three seconds."""
     monkeypatch.setattr("service.builds.startup.find_browser", lambda setting: (None, "left out of this test"))

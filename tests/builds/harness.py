@@ -1,4 +1,4 @@
-"""What the tests of builds share: an evaluator that checks the contract, an application around builds, a brief."""
+"""Shared by the tests of builds: an evaluator that checks the contract, an application around builds, a brief."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def app_for(settings: Settings, engine: Engine) -> FastAPI:
 
 @contextlib.contextmanager
 def serving(settings: Settings, engine: Engine) -> Iterator[httpx.Client]:
-    """The application on real ports in a thread; a client for it."""
+    """The application on real ports in a thread, and a client for it."""
     server = uvicorn.Server(
         uvicorn.Config(app_for(settings, engine), host="127.0.0.1", port=settings.port, log_level="warning")
     )
@@ -183,7 +183,7 @@ def row(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def until(what: Callable[[], Any], seconds: float = 240.0) -> Any:
-    """Wait for something to become true; the limit only ends a test that would hang."""
+    """Wait for something to become true. The limit only ends a test that would hang."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if found := what():
@@ -227,7 +227,7 @@ class Heard:
 
 @dataclass
 class Memory:
-    """What the evaluator heard, and what it says next."""
+    """The requests to the evaluator, and its next answers."""
 
     url: str
     heard: list[Heard] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Services in processes of their own, which tests kill, stop, start again, and ask what came of it."""
+"""Services in processes of their own, which tests kill, stop, start again and inspect."""
 
 from __future__ import annotations
 

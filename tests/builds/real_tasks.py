@@ -1,4 +1,4 @@
-# ruff: noqa: E501 (what a model says is one line)
+# ruff: noqa: E501 (a model's answer is one line)
 """The three tasks that the public evaluation really used, two rounds each, with a scripted model and local data.
 
 The model is an OpenAI-compatible HTTP server that answers from a script; ShareVolume's answer is computed from the
@@ -28,13 +28,13 @@ from tests.builds.harness import SECRET, finished, posted, serving, settings_for
 from tests.servers.evaluator import evaluator
 from tests.servers.openai_server import OpenAIServer
 
-Reply = Callable[[str, str], str]  # (what the user message says, the data server's base URL) -> answer
+Reply = Callable[[str, str], str]  # (the user message, the data server's base URL) -> answer
 KINDS = {"You write": "files", "You change": "edit", "You repair": "repair", "Translate": "check", "You plan": "plan"}
 
 
 @dataclass(frozen=True)
 class Round:
-    """What is posted, and what the model says. `checks` maps a sentence to its translation."""
+    """A brief, and the model's answers. `checks` maps a sentence to its translation."""
 
     brief: str
     checks: list[str | dict[str, str]]
@@ -197,7 +197,7 @@ LLM_PAGES = Task(
 
 
 def workbook() -> bytes:
-    """A minimal XLSX: what matters is that its bytes arrive."""
+    """A minimal XLSX. Only its bytes matter."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo("[Content_Types].xml"), '<Types xmlns="x"/>')
@@ -283,7 +283,7 @@ def data_server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def answers(rounds: tuple[Round, ...], base: str) -> Callable[[dict[str, Any]], str]:
-    """The scripted model: told apart by what the system message asks for."""
+    """The scripted model: the system message decides its answer."""
 
     def reply(body: dict[str, Any]) -> str:
         system, user = body["messages"][0]["content"], body["messages"][-1]["content"]

@@ -24,14 +24,14 @@ BROWSER, WHY = find_browser(None)
 
 
 def program(path: Path, *lines: str) -> str:
-    """What stands in for Chromium."""
+    """A program in place of Chromium."""
     path.write_text("\n".join(("#!/bin/sh", *lines, "")), encoding="ascii")
     path.chmod(0o755)
     return str(path)
 
 
 def test_it_yields_and_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Generated code runs with a lower priority than what answers, below no process whose environment has a secret."""
+    """Generated code runs with a lower priority than the service. No parent's environment has a secret."""
     monkeypatch.setenv("SAMEBOAT_SECRET", "canary-environment")
     monkeypatch.setenv("EXAMPLE_API_KEY", "canary-environment")
     browser = program(tmp_path / "browser", f"nice > {tmp_path}/nice; env > {tmp_path}/env", "exit 1")
@@ -44,7 +44,7 @@ def test_it_yields_and_knows_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
 def test_where_a_namespace_is_asked_for_and_none_can_be_made_no_page_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container that forbids them; and where that is not asked for, the browser is started."""
+    """As in a container that forbids them. If namespaces are not required, the browser starts."""
     forbids = "from service.builds.browser import isolation, page; isolation._tried = lambda _: False; page.main()"
     monkeypatch.setattr(process, "python", lambda module, *words: [sys.executable, "-c", forbids, *words])
     monkeypatch.setattr(process, "_driven", lambda _: None)
@@ -58,7 +58,7 @@ def test_where_a_namespace_is_asked_for_and_none_can_be_made_no_page_is_opened(
 
 
 def test_a_container_with_one_cpu_runs_one_browser_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine has: on a CPU for two, both would come to no end in their time."""
+    """With any number of CPUs. Two browsers on one CPU would both be too late."""
     running, most = 0, 0
 
     def asked(request: bytes, limit_s: float) -> dict[str, object]:
@@ -106,7 +106,7 @@ def test_it_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, monk
 @pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")
 def test_it_ends_with_the_service(tmp_path: Path) -> None:
-    """The service is killed while a browser runs: nothing stays behind, neither the browser nor what drives it."""
+    """The service is killed while a browser runs. Neither the browser nor its driver stays behind."""
     files, checks = {"index.html": b"<title>t</title>"}, [Check("for ever", "new Promise(() => {})")]
     code = f"""
 from service.builds.browser import Check, process
@@ -119,7 +119,7 @@ process.look({files!r}, {checks!r}, browser={BROWSER!r}, timeout_s=60)
 
 
 def with_profile_in(folder: Path) -> list[str]:
-    """The processes of a browser whose profile is in that folder."""
+    """The processes of a browser with its profile in that folder."""
     found = []
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -128,7 +128,7 @@ def with_profile_in(folder: Path) -> list[str]:
 
 
 def test_a_child_that_comes_to_no_end_is_ended_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not that something killed it: on a machine with too little memory or time, that is what a person looks for."""
+    """It does not say that something killed the browser. A person would look for missing memory then."""
     monkeypatch.setattr(process, "python", lambda *_: [sys.executable, "-c", "import time; time.sleep(600)"])
     monkeypatch.setattr(process, "_driven", lambda _: None)
     monkeypatch.setattr(process, "STARTS_S", 1.0)
@@ -138,7 +138,7 @@ def test_a_child_that_comes_to_no_end_is_ended_and_that_is_said(monkeypatch: pyt
 
 
 def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its last line is the reason; no build hangs on it."""
+    """Its last line is the reason, and no build hangs."""
     monkeypatch.setattr(process, "NICE", "much")
     with pytest.raises(BuildError, match="invalid literal for int"):
         process.look({}, [], browser="/bin/false", timeout_s=5)

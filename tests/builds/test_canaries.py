@@ -1,6 +1,6 @@
 """Secrets stay where they belong: after whole builds they are searched for everywhere that somebody could look.
 
-A model that was told them tries to publish them; senders send wrong ones; a forge quotes one back. Afterwards each
+A model tries to publish them, senders send wrong ones, and a forge quotes one back. Afterwards each
 canary, in every spelling, is looked for in logs, database, repositories (every object of their history), answers of
 the API, sites, callbacks, and in the arguments of every process that was begun for them.
 """
@@ -79,7 +79,7 @@ def history(repository: Path) -> bytes:
 
 
 def errors(client: httpx.Client) -> list[str]:
-    """What a sender is told who does everything wrong."""
+    """The answers to a sender with every possible mistake."""
     key = SECRET
     wrong = [
         client.post("/api-endpoint", json=brief("http://x.invalid/", round="one", email=key)),
@@ -98,7 +98,7 @@ def errors(client: httpx.Client) -> list[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("forge", ["local", "github"])
 def test_canaries_are_found_nowhere(tmp_path: Path, forge: str) -> None:
-    """A build whose model writes every secret into its page, on each forge; then everything is searched."""
+    """A build with a model that writes every secret into its page, on each forge. Then everything is searched."""
     state = tmp_path / "state"
     heard: dict[str, bytes] = {}
     with github(tmp_path / "github", token=GIVEN["SAMEBOAT_GITHUB_TOKEN"]) as fake, evaluator() as judge:

@@ -20,9 +20,9 @@ def sameboat(url: str, secret: str, *words: str) -> subprocess.CompletedProcess[
 
 
 def test_submit_and_watch_ends_with_the_site(tmp_path: Path) -> None:
-    """The events are shown, the last lines are site and commit; a second look by id and in the list finds it.
+    """The events are shown, and the last lines are site and commit. A second look by id and in the list finds it.
 
-    The service dies on the way and is started again: who watches sees every event once, and the end.
+    The service dies on the way and is started again. A watching client sees every event once, and the end.
     """
     state = tmp_path / "state"
     with evaluator() as judge, service(state, "push:inside") as process:
@@ -45,7 +45,7 @@ def test_submit_and_watch_ends_with_the_site(tmp_path: Path) -> None:
 
 
 def test_a_url_that_is_no_service_is_said_to_be_none() -> None:
-    """An evaluator answers here, without JSON; and afterwards nobody does."""
+    """An evaluator answers here, without JSON. Afterwards nobody answers."""
     with evaluator() as other:
         said = sameboat(other.url, SECRET, "list").stderr
     assert f"The service at {other.url}" in said

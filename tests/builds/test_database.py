@@ -1,4 +1,4 @@
-"""A damaged database of builds is told by its path and with what to do, before anything is written into it."""
+"""A damaged database of builds is reported with its path and a remedy, before anything is written into it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def damage(whole: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["random", "text", "truncated", "a page is noise", "the header is whole"])
 def test_a_damaged_file_is_named_with_the_way_out(kind: str, whole: bytes, tmp_path: Path) -> None:
-    """Whoever follows the remedy to the letter can start again; the file is as it was."""
+    """The remedy works: after it the service starts again, and the file is as it was."""
     path = tmp_path / "builds.sqlite"
     data = damage(whole)[kind]
     path.write_bytes(data)

@@ -20,7 +20,7 @@ AUTH = {"authorization": f"Bearer {SECRET}"}
 
 
 def test_four_503s_then_200_are_five_attempts_with_doubling_gaps(tmp_path: Path) -> None:
-    """The same bytes under the same id, each attempt with its own time. A gap is at least what the contract says."""
+    """The same bytes under the same id, each attempt with its own time. A gap is never shorter than the contract."""
     with evaluator(*[(503, "later")] * 4) as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         shown = finished(client, posted(client, brief(judge.url))["job_id"])
     assert [each["status"] for each in shown["callbacks"]] == [503, 503, 503, 503, 200]
@@ -35,7 +35,7 @@ def test_four_503s_then_200_are_five_attempts_with_doubling_gaps(tmp_path: Path)
 
 
 def test_a_400_is_one_attempt_and_can_be_delivered_again_by_hand(tmp_path: Path) -> None:
-    """The evaluator's reason is kept; by hand it goes out again under the same id, with the same seven fields."""
+    """The evaluator's reason is stored. By hand it is sent again with the same id and the same seven fields."""
     with evaluator((400, "no such task")) as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
         shown = finished(client, build)
@@ -50,7 +50,7 @@ def test_a_400_is_one_attempt_and_can_be_delivered_again_by_hand(tmp_path: Path)
 
 
 def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> None:
-    """The build is made all the same; its callback ends where an operator can see why."""
+    """The build is made. Its callback ends with a reason that an operator can see."""
     with evaluator() as judge:
         settings = settings_for(tmp_path / "state", callback_allow="")
         with serving(settings, planner()) as client:
@@ -66,7 +66,7 @@ def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> 
 
 @pytest.mark.timeout(300)
 def test_killed_between_attempts_the_series_goes_on(tmp_path: Path) -> None:
-    """Two attempts, a death, and the third is the third: what was tried is recorded and not tried again."""
+    """Killed after two attempts, it makes the third one. Recorded attempts are not made again."""
     state = tmp_path / "state"
     with evaluator((503, "1"), (503, "2")) as judge, service(state, "callback 2:after") as process:
         build = sent(process, brief(judge.url))
@@ -80,7 +80,7 @@ def test_killed_between_attempts_the_series_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was dropped is looked for every fifth of a second, and an outage is believed to be short."""
+    """The sweeper looks every 0.2 s, and waits 0.1 s in an outage."""
     monkeypatch.setattr("service.builds.sweeper.BEAT_S", 0.2)
     monkeypatch.setattr("service.builds.workflow.OUTAGE_S", 0.1)
 
@@ -110,7 +110,7 @@ def test_an_outage_between_the_site_and_the_callback_loses_no_callback(
 def test_a_delivery_that_breaks_is_given_up_in_words_and_not_owed_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong in it: the build's site stays, its events end, and by hand it can be delivered."""
+    """The build's site stays, its events end, and the callback can be delivered by hand."""
     real = callback.post
 
     def broken(*given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What earlier rounds had must stay, or be told: their checks are asked again, and the README knows the rounds."""
+"""Checks of earlier rounds are asked again, lost elements are reported, and the README lists the rounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def done(number: int, *outcomes: tuple[str, str, int | None]) -> Build:
 
 
 def test_the_last_rounds_report_says_what_is_asked_again() -> None:
-    """What passed or was not judged; not what failed there, and not what this round asks itself."""
+    """Checks that passed or were not judged. Failed ones are left out, and those that this round asks itself."""
     last = done(
         2, ("a", "passed", 1), ("b", "failed", 1), ("c", "not judged", 1), ("d", "passed", None), ("e", "passed", None)
     )
@@ -48,7 +48,7 @@ def test_elements_that_a_page_has_lost_are_named() -> None:
 
 
 def two(tmp_path: Path, replies: list[str], **second: Any) -> tuple[dict[str, Any], ScriptedEngine, str]:
-    """Two rounds of a task, the first with checks a and b; the second build, the model, the README it has pushed."""
+    """Two rounds of a task, the first with checks a and b. Gives the second build, the model, and the pushed README."""
     engine = ScriptedEngine(lambda _: replies.pop(0) if len(replies) > 1 else replies[0])
     with evaluator() as judge, serving(settings_for(tmp_path / "state", maker="auto"), engine) as client:
         said = brief(judge.url, checks=[{"js": "a"}, {"js": "b"}], attachments=[], brief="Count.\nWith two checks.")
@@ -59,7 +59,7 @@ def two(tmp_path: Path, replies: list[str], **second: Any) -> tuple[dict[str, An
 
 
 def test_a_round_that_loses_what_was_there_is_repaired(tmp_path: Path, judged: None) -> None:
-    """The second answer passes its own check and drops the first round's; the repair is told which, and has both."""
+    """The second answer passes its own check and drops the first round's. The repair is told which, and passes both."""
     shown, engine, _ = two(tmp_path, [page("ab"), page("c"), page("abc")])
     assert shown["outcome"]["failed"] == []
     asked = engine.asked[-1].messages[-1].content
@@ -82,13 +82,13 @@ def test_what_stays_lost_is_told_in_the_outcome_and_the_readme(tmp_path: Path, j
 
 
 def test_this_rounds_checks_come_before_those_of_earlier_ones(tmp_path: Path, judged: None) -> None:
-    """A brief may take back what an earlier one asked for: a repair that gains two old and loses the new is dropped."""
+    """A brief may take back an earlier request. A repair that gains two old checks and loses the new one is dropped."""
     shown, _, _ = two(tmp_path, [page("ab"), page("c"), page("ab")])
     assert [each.split(":")[0] for each in shown["outcome"]["failed"]] == ["check of round 1", "check of round 1"]
 
 
 def test_an_unchanged_repair_is_asked_for_anew_without_a_browser(tmp_path: Path, judged: None) -> None:
-    """The greedy repair is the same page; the sampled one passes. Two looks at pages, three questions."""
+    """The greedy repair is the same page, and the sampled one passes. Two looks at pages, three questions."""
     shown, engine, _ = two(tmp_path, [page("ab"), page("ab"), page("ab"), page("abc")])
     assert shown["outcome"]["failed"] == []
     assert [each.sampling.temperature > 0 for each in engine.asked] == [False, False, False, True]
@@ -129,7 +129,7 @@ def test_only_the_file_that_hides_a_secret_is_left_out_and_the_rest_is_checked(t
 
 
 def test_a_makers_own_readme_is_kept_in_its_round_only() -> None:
-    """It gets the history; the next round writes its own, or ours is of that round."""
+    """The README gets the history. The next round writes its own README, or gets ours of that round."""
     own = b"# Mine\n# Summary\n# Setup\n# Usage\n# Code explanation\n# License\n"
     values: dict[str, Any] = {
         "title": "T",

@@ -75,7 +75,7 @@ def test_2_twenty_duplicates_before_during_and_after_are_one_build(
 
 
 def test_2_the_same_key_with_other_contents_is_refused(tmp_path: Path) -> None:
-    """Two different briefs with one nonce cannot both be meant; the first stands."""
+    """Of two different briefs with one nonce, the first one stands."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
         other = client.post("/api-endpoint", json=brief(judge.url, brief="Something else."))
@@ -87,7 +87,7 @@ def test_2_the_same_key_with_other_contents_is_refused(tmp_path: Path) -> None:
 
 
 def test_3_what_is_not_delivered_by_the_deadline_is_tried_on_and_shown(tmp_path: Path) -> None:
-    """The quick gaps end at the deadline; then it is tried slowly, the build stays `pending`, and nothing hangs."""
+    """The quick gaps end at the deadline. Then attempts are slow, the build stays `pending`, and nothing hangs."""
     settings = settings_for(tmp_path / "state", build_deadline_s=20)
     with evaluator(*[(500, "broken")] * 50) as judge, serving(settings, planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
@@ -100,9 +100,9 @@ def test_3_what_is_not_delivered_by_the_deadline_is_tried_on_and_shown(tmp_path:
 
 
 def test_6_secrets_are_found_nowhere(tmp_path: Path, server: Postgres) -> None:
-    """Canaries of every secret: not in logs, databases, repositories, answers, arguments, or what the evaluator hears.
+    """Canaries of every secret: not in logs, databases, repositories, answers, arguments, or requests to the evaluator.
 
-    The model is made to write one of them into its page, which then is not what gets published.
+    The model writes one of them into its page, and that page is not published.
     """
     canaries = {
         "SAMEBOAT_FORGE_TOKEN": "canary-forge-41c8aa",
@@ -271,7 +271,7 @@ def test_9_a_model_that_is_away_is_asked_again_and_a_bad_answer_too(tmp_path: Pa
 def test_9_at_the_end_of_the_budget_the_best_so_far_is_published_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that never answers: what there is goes out before the deadline, and says that it is all there is."""
+    """A model that never answers. The best version is published before the deadline, and says so."""
     monkeypatch.setenv("TEST_ANSWER_S", "600")
     settings = settings_for(tmp_path, build_deadline_s=24)
     with evaluator() as judge, serving(settings, engine_for(tmp_path)) as client:

@@ -17,8 +17,8 @@ from service.builds.verify import find_browser, verify
 BROWSER, WHY = find_browser(None)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason=f"Chromium: {WHY}")]
 
-# Everything that sends UDP or asks for names: STUN and TURN, an ICE check, mDNS, QUIC; in the page, in a frame that the
-# page makes, in a window, in a worker.
+# Everything that sends UDP or asks for names: STUN and TURN, an ICE check, mDNS, QUIC. In the page, in a
+# frame that the page makes, in a window, and in a worker.
 PAGE = """<!DOCTYPE html><title>t</title><link rel=dns-prefetch href="//{host}">
 <link rel=preconnect href="https://{host}">
 <script type=speculationrules>{{"prefetch": [{{"urls": ["https://{host}/p"], "eagerness": "immediate"}}]}}</script>
@@ -51,7 +51,7 @@ window.tried = Promise.allSettled(makers.flatMap((scope) => [call(scope), quic(s
 
 @pytest.fixture
 def datagrams() -> Iterator[tuple[str, list[bytes]]]:
-    """A neighbour on this machine that listens to UDP, and what it hears."""
+    """A UDP listener on this machine, and the datagrams it receives."""
     heard: list[bytes] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -80,7 +80,7 @@ def test_a_page_sends_no_datagram(datagrams: tuple[str, list[bytes]]) -> None:
 
 @pytest.mark.parametrize("barrier", ["none", "FLAGS", "SCRIPT", "namespace"])
 def test_each_barrier_stops_it_alone(barrier: str, datagrams: tuple[str, list[bytes]]) -> None:
-    """What a new Chromium, a new interface or a container's rules undo, the other two still stop."""
+    """Each protection works alone, in case a new Chromium or a container's rules undo another one."""
     host, heard = datagrams
     html = PAGE.format(host=host, port=host.rpartition(":")[2]).encode()
     code = f"""

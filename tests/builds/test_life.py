@@ -1,4 +1,4 @@
-"""A build's life as seen from outside: what it tells, where it can be cancelled, and when it is forgotten."""
+"""A build's life as seen from outside: its events, its cancellation in every phase, and its deletion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def numbers(events: str) -> list[int]:
 
 
 def test_events_go_on_after_the_last_one_that_was_seen(tmp_path: Path, gate: Gate) -> None:
-    """With `Last-Event-ID` a client gets what it has not seen, once and in order; without, or with nonsense, all."""
+    """With `Last-Event-ID` a client gets later events, once and in order. Without it, or with nonsense, it gets all."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
         with client.stream("GET", f"/builds/{build}/events") as live:  # from the first event to the last
@@ -83,7 +83,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, no_browser: None) -> Gate:
 def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate) -> None:
     """Cancelled as a step begins, a build ends as cancelled, pushes nothing that is not pushed, and calls nobody.
 
-    Its repository is free: the same task's next brief is built, on what there is.
+    Its repository is free, so the next brief of the same task is built.
     """
     state = tmp_path / "state"
     with evaluator() as judge, serving(settings_for(state), planner()) as client:
@@ -154,7 +154,7 @@ def test_a_cancelled_build_can_be_had_again(tmp_path: Path, gate: Gate) -> None:
 
 
 def test_what_is_done_is_not_cancelled(tmp_path: Path, gate: Gate) -> None:
-    """A build that is over stays what it is, and the refusal says so."""
+    """A build that is over keeps its status, and the refusal says so."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         build = posted(client, brief(judge.url))["job_id"]
         finished(client, build)
@@ -173,7 +173,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: Store) -> None:
-    """Events (exchanges too), evidence and attempts go with a finished build; what is not over stays, even if old."""
+    """Events (exchanges too), evidence and attempts go with a finished build. An unfinished build stays, though old."""
     now = time.time()
     for name, finished_s in (("old", now - 100), ("owed", now - 100), ("new", now - 1), ("running", None)):
         values = row(name, received_s=now - 1000, repository=name, enqueued=True, status="running")
@@ -193,7 +193,7 @@ def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: 
 def test_a_service_forgets_at_its_next_look_and_a_late_duplicate_is_a_new_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: Gate
 ) -> None:
-    """With a retention of no time a finished build is gone from every route; one that runs is there."""
+    """With a retention of no time a finished build is gone from every route. A running one is there."""
     monkeypatch.setattr("service.builds.sweeper.RETENTION_EVERY_S", 0.2)
     with (
         evaluator() as judge,
@@ -209,4 +209,4 @@ def test_a_service_forgets_at_its_next_look_and_a_late_duplicate_is_a_new_build(
         assert client.get(f"/builds/{late}").json()["status"] == "running"
         gate.go.set()
         until(lambda: client.get(f"/builds/{late}").status_code == 404)
-        assert httpx.get(judge.heard[1].body["pages_url"]).status_code == 200  # what it made stays
+        assert httpx.get(judge.heard[1].body["pages_url"]).status_code == 200  # the published site stays

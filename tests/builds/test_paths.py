@@ -25,7 +25,7 @@ from tests.builds.test_makers import job, result
      "a/.GIT\u200c/b", "lpt1.txt", "b/aux", "a ", "a./b", "x/" * 600 + "x", "y" * 256],
 )  # fmt: skip
 def test_a_path_that_some_system_cannot_hold_is_refused(path: str) -> None:
-    """With a sentence, and at every depth; a model and a commit get the same one."""
+    """With a sentence, and at every depth. A model and a commit get the same one."""
     wrong = paths.wrong_path(path)
     assert wrong is not None
     with pytest.raises(ForgeError):
@@ -76,7 +76,7 @@ AUTOMATION = [
 
 @pytest.mark.parametrize("path", AUTOMATION)
 def test_what_runs_without_being_started_is_not_committed_unless_a_setting_says_so(path: str) -> None:
-    """CI, hooks, submodules and editors' tasks, of senders and of models; told with the setting that allows them."""
+    """CI, hooks, submodules and editors' tasks, of senders and of models. The message names the setting that allows them."""
     one = Brief(**brief("https://example.com/", attachments=[{"name": path, "url": "data:,x"}]))
     with pytest.raises(InputsError, match="SAMEBOAT_BUILD_AUTOMATION"):
         attachments(one)
@@ -91,6 +91,6 @@ def test_what_runs_without_being_started_is_not_committed_unless_a_setting_says_
     "path", ["package.json", ".env", "github/workflows.md", "docs/jenkinsfiles.md", ".gitignore", "vscode.html"]
 )
 def test_an_ordinary_file_is_committed(path: str) -> None:
-    """What looks alike is let be."""
+    """Similar names are allowed."""
     assert not automation_files.obeyed(path)
     assert paths.wrong_path(path) is None

@@ -1,4 +1,4 @@
-"""What is published leads to no build's details, and what is on disk is for this user alone."""
+"""Published data leads to no build's details, and only this user can read the files on disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def looked(client: httpx.Client, build: str, **headers: str) -> list[int]:
 
 
 def test_nothing_that_is_published_or_posted_opens_a_build(tmp_path: Path) -> None:
-    """Site, repository with its history, callback: the id is in none of them, and what is there opens nothing."""
+    """The id is not in the site, the repository with its history, or the callback. Their `public_id` opens nothing."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         sent = brief(judge.url)
         answer = posted(client, sent)
@@ -57,7 +57,7 @@ def test_nothing_that_is_published_or_posted_opens_a_build(tmp_path: Path) -> No
 
 
 def computable(sent: dict[str, Any]) -> str:
-    """The id that earlier versions gave, which whoever guesses the brief's four fields can compute."""
+    """The id of earlier versions. It can be computed from the brief's four fields."""
     return f"build-{Brief(**sent).identity[:32]}" if hasattr(Brief, "identity") else str(Brief(**sent).id)
 
 
@@ -89,7 +89,7 @@ def insert(store: Store, values: dict[str, Any]) -> None:
 
 
 def test_a_database_of_an_earlier_version_is_taken_over_as_it_is(store: Store) -> None:
-    """The column is added once; a brief of then is found by its four fields and keeps its one id, a new one has two."""
+    """The column is added once. An old brief is found by its four fields and keeps its one id. A new one has two."""
     identity = Brief(**brief("https://example.com/")).identity
     old = f"build-{identity[:32]}"
     insert(store, row(old))

@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def clone(row: dict, to: Path) -> Path:  # type: ignore[type-arg]
-    """The repository at the round's commit; the forge is gone, its folder is not."""
+    """The repository at the round's commit. The forge has ended, and its folder is there."""
     [bare] = (to.parent / "state" / "repositories").glob("*.git")
     subprocess.run(["git", "clone", "-q", str(bare), str(to)], check=True)
     subprocess.run(["git", "-C", str(to), "checkout", "-q", row["build"]["outcome"]["commit_sha"]], check=True)
@@ -51,7 +51,7 @@ def broken(first: dict, after: Path) -> list[str]:  # type: ignore[type-arg]
 
 
 def test_share_volume_reads_data_at_build_time_and_in_the_page(tmp_path: Path) -> None:
-    """data.json comes from what the build fetched with a named agent; ?CIK= fetches in the browser; round 2 edits."""
+    """data.json comes from the build's own request with a named agent. ?CIK= fetches in the browser. Round 2 edits."""
     first, second = rounds(SHARE_VOLUME, tmp_path)
     assert first["build"]["outcome"]["failed"] == []
     assert second["build"]["outcome"]["failed"] == []
@@ -63,7 +63,7 @@ def test_share_volume_reads_data_at_build_time_and_in_the_page(tmp_path: Path) -
 
 
 def test_llm_pages_has_its_nine_files_and_round_two_changes_one(tmp_path: Path) -> None:
-    """Every file with its shape; round 2 changes one and breaks nothing that round 1 was checked for."""
+    """Every file with its shape. Round 2 changes one and breaks no check of round 1."""
     first, second = rounds(LLM_PAGES, tmp_path)
     assert first["build"]["outcome"]["failed"] == []
     assert second["build"]["outcome"]["failed"] == []
@@ -78,7 +78,7 @@ def test_llm_pages_has_its_nine_files_and_round_two_changes_one(tmp_path: Path) 
 def test_analyze_fixes_what_it_was_told_to_fix_and_keeps_the_rest(tmp_path: Path) -> None:
     """The script that the brief says to fix is changed, the workbook is byte for byte, and the script runs.
 
-    What only GitHub can show (that its Actions ran) is reported as failed or not judged, never as passed.
+    A check that only GitHub can answer (its Actions ran) is reported as failed or not judged, never as passed.
     """
     first, second = rounds(ANALYZE, tmp_path)
     assert [each.split(":")[0] for each in first["build"]["outcome"]["failed"]] == [RAN]

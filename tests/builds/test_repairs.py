@@ -1,4 +1,4 @@
-"""The loop of checks and repairs: what is kept, what is dropped, and when it ends."""
+"""The loop of checks and repairs: kept and dropped versions, and its end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build(tmp_path: Path, replies: list[str], **more: Any) -> tuple[dict[str, Any], ScriptedEngine, str]:
-    """A build whose model gives these answers; the last one stays."""
+    """A build with a model that gives these answers, and repeats the last one."""
 
     def reply(_: Request) -> str:
         return replies.pop(0) if len(replies) > 1 else replies[0]
@@ -66,7 +66,7 @@ def test_a_page_that_passes_is_not_repaired(tmp_path: Path, judged: None) -> Non
 
 
 def test_a_repair_is_taken_when_it_passes_more_and_dropped_when_it_does_not(tmp_path: Path, judged: None) -> None:
-    """The first repair gains one and is kept; the second loses one and is dropped; the third starts from the best."""
+    """The first repair gains one and is kept. The second loses one and is dropped. The third starts from the best."""
     shown, engine, events = build(tmp_path, [page("a"), edit("a", "ab"), edit("ab", "c"), edit("ab", "abc")])
     assert shown["outcome"]["failed"] == []
     assert len(engine.asked) == 4

@@ -1,4 +1,4 @@
-"""Rounds of one task: built in the order in which they arrived, whatever their numbers, ids and times are."""
+"""Rounds of one task: built in the order of their arrival, with any numbers, ids and times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.servers.evaluator import evaluator
 
 @pytest.mark.usefixtures("no_browser")
 def test_rounds_that_come_at_once_are_built_in_the_order_of_their_arrival(tmp_path: Path) -> None:
-    """Within one second, on SQLite, whose times are whole seconds for DBOS; a late round 1 comes where it arrived."""
+    """Within one second on SQLite, where DBOS' times are whole seconds. A late round 1 has the place of its arrival."""
     order = [1, 2, 3, 5, 4, 6]
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         builds = [posted(client, brief(judge.url, round=number, nonce=f"n{number}"))["job_id"] for number in order]
@@ -39,7 +39,7 @@ def test_rounds_that_come_at_once_are_built_in_the_order_of_their_arrival(tmp_pa
 def test_a_callback_that_is_late_is_not_overtaken_by_the_next_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a crash or an outage both may be due at once; the second waits until the first was tried."""
+    """After a crash or an outage both may be due at once. The second waits until the first was tried."""
     real, begun, go = callback.post, threading.Event(), threading.Event()
 
     def late(url: str, body: bytes, *more: Any) -> Any:
@@ -77,7 +77,7 @@ def stored(store: Store, name: str) -> Build:
 def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_after_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process ended between the two; the next brief of the task does not overtake."""
+    """The process ended between the two. The next brief of the task does not overtake."""
     sent: list[tuple[str, int]] = []
     monkeypatch.setattr(queues, "enqueue_run", lambda build, repository, place: sent.append((build, place)))
     over: list[str] = []
@@ -95,7 +95,7 @@ def test_a_brief_that_was_stored_and_not_enqueued_goes_before_those_that_came_af
     assert store.retry("z") is True
     queues.enqueue(store, "z", "app")
     assert sent[-1][0] == "z"
-    assert over == ["z"]  # only what is tried again can have a run that is over
+    assert over == ["z"]  # only a build that is tried again can have a finished run
     assert sent[-1][1] > max(places)
 
 
@@ -126,7 +126,7 @@ def test_a_round_waits_for_the_first_callbacks_before_it_and_not_beyond_its_own_
 
 
 def test_a_build_that_is_given_up_after_its_end_is_called_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever worked on it died too often, the last time between its end and its callback."""
+    """Its workers died too often, the last one between its end and its callback."""
     for name, status, owed in (("done", "done", "pending"), ("told", "done", "delivered"), ("open", "running", "none")):
         store.accept(row(name, status=status, delivery=owed), {})
     given_up = [SimpleNamespace(workflow_id=name) for name in ("done", "told", "open", "forgotten")]

@@ -44,7 +44,7 @@ def seen(url: str) -> httpx.Response:
 
 
 def test_each_site_has_its_own_host_and_an_older_url_leads_there(tmp_path: Path) -> None:
-    """Nothing of another site is under its name, not even by a path; no site is under the machine's own name."""
+    """Nothing of another site is under its name, not even by a path. No site is under the machine's own name."""
     port = free_port()
     forge = LocalForge(tmp_path / "repositories", "http://git.invalid", f"http://*.localhost:{port}")
     for name in ("one", "two", LONG):
@@ -84,7 +84,7 @@ def test_a_sites_url_and_the_site_of_a_host(pattern: str, url: str, host: str, n
 
 
 def test_a_name_that_is_too_long_for_a_host_is_cut_and_found_again() -> None:
-    """Two that begin alike stay two; a name that is a host's longest is not cut."""
+    """Two names with the same beginning stay apart. A name of a host's greatest length is not cut."""
     names = [LONG, LONG[:-1] + "9", "b" * 63]
     addresses = SiteAddresses("http://*.localhost", lambda: names)
     labels = [label(name) for name in names]
@@ -111,7 +111,7 @@ def test_one_host_for_all_is_kept_where_names_cannot_be(pages_url: str | None, h
 
 
 def test_a_program_reaches_a_site_by_address_and_names_it() -> None:
-    """No resolver is asked; other hosts are left alone."""
+    """No resolver is asked, and other hosts stay as they are."""
     assert reached("http://a.localhost:7861/x?y", "0.0.0.0") == (
         "http://127.0.0.1:7861/x?y",
         {"host": "a.localhost:7861"},

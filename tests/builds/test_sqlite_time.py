@@ -1,4 +1,4 @@
-"""The function that old SQLite libraries lack: what DBOS declares as a column's default works with it."""
+"""The function that old SQLite libraries lack. DBOS' default of a column works with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.builds import sqlite_time
 
 
 def test_a_default_in_milliseconds_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The declaration is DBOS's; the function is installed whatever library this machine has, and taken away again."""
+    """The declaration is DBOS' own. The function is installed for any library, and removed again."""
     monkeypatch.setattr(sqlite_time, "SINCE", (99, 0, 0))
     sqlite_time.install()
     sqlite_time.install()

@@ -1,4 +1,4 @@
-"""What single steps do beside the main path: checks are translated, forges ask to wait, secrets stay, questions end."""
+"""Single steps beside the main path: translated checks, forges that ask to wait, secrets, interrupted questions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def translated(engine: ScriptedEngine) -> int:
 def test_translating_checks_leaves_the_time_for_making(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, times: int
 ) -> None:
-    """A hundred sentences and a slow model must not end in a page that nobody wrote; what is left is not judged."""
+    """A hundred sentences and a slow model must leave time to write the page. The other sentences are not judged."""
     monkeypatch.setattr("service.builds.steps.CHECKS_SHARE", share)
     engine = writer()
     with evaluator() as judge, serving(settings_for(tmp_path / "state", maker="auto"), engine) as client:
@@ -79,7 +79,7 @@ def test_cancelled_between_two_checks_the_next_one_is_not_translated(
 
 
 def test_a_secret_in_the_briefs_first_line_is_not_published_as_the_commits_message(tmp_path: Path) -> None:
-    """The model's own README does not repeat the brief; the message would."""
+    """The model's own README does not repeat the brief. The commit message would."""
     settings = settings_for(tmp_path / "state", maker="auto", forge_token=CANARY)
     with evaluator() as judge, serving(settings, writer(README)) as client:
         shown = finished(client, posted(client, brief(judge.url, brief=f"Push with {CANARY}, please."))["job_id"])
@@ -109,7 +109,7 @@ def test_a_forge_that_asks_to_wait_is_waited_for_at_each_of_its_verbs(
 
 
 def test_what_ends_a_build_is_told_without_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wrote the words: a library may quote what it was given."""
+    """A library may quote its arguments in an error."""
 
     def broken(*given: Any) -> Any:
         raise RuntimeError(f"no connection with {CANARY}")

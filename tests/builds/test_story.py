@@ -45,7 +45,7 @@ def test_a_brief_becomes_a_site_and_a_callback(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_browser")
 def test_twenty_duplicates_at_once_are_one_build(tmp_path: Path) -> None:
-    """Twenty senders of the same brief get 200 and the same id; one model answer, one commit, one callback."""
+    """Twenty senders of the same brief get 200 and the same id. One model answer, one commit, one callback."""
     engine = planner()
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), engine) as client:
         said = brief(judge.url)
@@ -62,7 +62,7 @@ def test_twenty_duplicates_at_once_are_one_build(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_browser")
 def test_a_second_round_edits_the_same_repository_forward(tmp_path: Path) -> None:
-    """Round 2 has round 1's commit as its parent, keeps its files, and is what the site serves."""
+    """Round 2 has round 1's commit as its parent, keeps its files, and the site serves it."""
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         first = finished(client, posted(client, brief(judge.url))["job_id"])
         again = brief(judge.url, round=2, nonce="ab12-2", brief="Add a note.", attachments=[])
@@ -89,7 +89,7 @@ def test_a_wrong_secret_is_403_and_stores_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_browser")
 def test_an_invalid_brief_is_422_with_pointers_and_without_its_input(tmp_path: Path) -> None:
-    """What was sent, the secret above all, is not repeated."""
+    """An answer does not repeat the brief, and above all not the secret."""
     with serving(settings_for(tmp_path / "state"), planner()) as client:
         refused = client.post("/api-endpoint", json=brief("http://127.0.0.1:9/", round=0, email=3))
         assert refused.status_code == 422

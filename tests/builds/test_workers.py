@@ -1,4 +1,4 @@
-"""Failure 11, and what operators see: workers that die, stall, are replaced; a database that goes; a disk that fills.
+"""Failure 11: workers that die, stall or are replaced, a database that goes away, a full disk.
 
 Real processes on a real Postgres: one that answers (`ROLE=api`), and workers (`ROLE=worker`) that only build.
 """
@@ -22,7 +22,7 @@ from tests.builds.processes import Service, asked, commits, reached, service
 from tests.servers.evaluator import evaluator
 from tests.servers.postgres import Postgres
 
-SOON = {"TEST_SILENT_S": "3"}  # what is 45 s in earnest
+SOON = {"TEST_SILENT_S": "3"}  # 45 s in a service
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def test_a_dead_workers_build_is_picked_up_elsewhere_and_ends_once(tmp_path: Pat
 
 
 def test_a_worker_that_was_only_stalled_does_no_harm_when_it_wakes(tmp_path: Path, server: Postgres) -> None:
-    """Stopped for longer than it is believed to live, then woken: what it holds is somebody else's by now."""
+    """Stopped until it is declared dead, then woken. Another worker has its build by then."""
     state = tmp_path / "state"
     with evaluator() as judge, cluster(state, server) as (front, common), front.client() as client:
         with service(state, "make:inside?1", front=front, **common) as first:
@@ -179,7 +179,7 @@ def accepted(client: httpx.Client, body: dict[str, Any]) -> str | None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own that can be filled; skips where this user may not mount one."""
+    """A small file system, which a test can fill. Skips if this user may not mount one."""
     folder.mkdir(parents=True)
     rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
     try:
@@ -198,7 +198,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 def test_a_full_disk_delays_builds_and_loses_none(tmp_path: Path) -> None:
-    """The api refuses in words what it cannot store; when there is room again, what was accepted goes on."""
+    """The api refuses with a reason while the disk is full. When there is room again, accepted builds continue."""
     state = tmp_path / "disk"
     with small_disk(state, "16m"), evaluator() as judge:
         with service(state, "make:inside?3", **SOON) as process, process.client() as client:
@@ -217,7 +217,7 @@ def test_a_full_disk_delays_builds_and_loses_none(tmp_path: Path) -> None:
 
 
 def refusal(client: httpx.Client, judge_url: str) -> dict[str, Any] | None:
-    """What a brief is told, once it is too large for what is left of the disk."""
+    """The refusal of a brief that is larger than the rest of the disk."""
     large = [{"name": "a.txt", "url": "data:text/plain," + "y" * 300_000}]
     answer = client.post(
         "/api-endpoint", json=brief(judge_url, task="large", nonce=str(time.time()), attachments=large)

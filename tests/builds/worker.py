@@ -2,9 +2,9 @@
 
     python -m tests.builds.worker STATE PORT PAGES POINTS
 
-POINTS is a list like `make:inside,push:after,ref:before`; each point acts once, which a file in the state directory
+POINTS is a list like `make:inside,push:after,ref:before`. Each point acts once, which a file in the state directory
 remembers. `STEP:inside`: the step's work is done and not recorded yet. `STEP:after`: it is recorded, and the next has
-not begun. `EFFECT:before` and `EFFECT:after`: around one side effect within a step. A point kills; with `?SECONDS`
+not begun. `EFFECT:before` and `EFFECT:after`: around one side effect within a step. A point kills. With `?SECONDS`
 behind it, it waits there so long instead. Pages are looked at in a browser only where TEST_BROWSER is set. The
 supervisor imports everything once and forks, so that a start takes a fraction of a second and many can be had.
 `STATE/child-PORT` holds the pid of the process that serves.
@@ -101,7 +101,7 @@ def serve(state: Path, port: int, pages: int, points: str) -> None:
 
 
 def main() -> None:
-    """Fork a service; when it is killed, fork another; when it ends by itself, end like it."""
+    """Fork a service. When it is killed, fork another one. When it ends by itself, end like it."""
     state, port, pages, points = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     state.mkdir(parents=True, exist_ok=True)
     ending = False
