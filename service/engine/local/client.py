@@ -330,7 +330,7 @@ class LocalEngine(LocalModel):
         else:
             submit = build_submission(request, self.template, force=self._force)
         self._next += 1
-        message = {**submit, "id": self._next}
+        message: dict[str, Any] = {**submit, "id": self._next}
         pending = PendingRequest(
             message["id"], request, message, estimated_tokens(message["segments"]), time.monotonic()
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from service.errors import PromptTooLong, RequestError, SchemaUnsupported
 
@@ -22,12 +22,11 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 Segments = list[tuple[str, bool]]
 
 
-class Submit(TypedDict):
-    """One request. `lark` is a grammar to enforce, `labels` a closed set to score instead of sampling."""
+class Submission(TypedDict):
+    """A `submit` message without its id. `lark` is a grammar to enforce, `labels` a closed set to score."""
 
-    op: str
-    id: int
-    pieces: Segments
+    op: Literal["submit"]
+    segments: Segments
     sampling: dict[str, Any]
     lark: str | None
     labels: list[str]

@@ -7,10 +7,9 @@ Not here: the queue. Errors come before anything is queued: RequestError, Schema
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from service.engine import toolcalls
-from service.engine.local.protocol import Segments
+from service.engine.local.protocol import Segments, Submission
 from service.engine.local.template import ChatTemplate
 from service.engine.schema import compiled
 from service.engine.types import Request
@@ -19,12 +18,12 @@ BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of qu
 
 
 def estimated_tokens(pieces: Segments) -> int:
-    """Of a prompt, before it is tokenized."""
+    """Prompt tokens, estimated before the prompt is tokenized."""
     return 1 + sum(len(text.encode(errors="replace")) for text, _ in pieces) // BYTES_PER_TOKEN
 
 
 def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
-    """The prompt."""
+    """The prompt as segments (text, whether it may hold control tokens)."""
     if request.text is not None:
         return template.raw(request.text)
     return template.segments(request.messages, request.tools)
@@ -40,8 +39,8 @@ def grammar_of(request: Request) -> str | None:
     return None
 
 
-def build_submission(request: Request, template: ChatTemplate, *, force: bool) -> dict[str, Any]:
-    """The message."""
+def build_submission(request: Request, template: ChatTemplate, *, force: bool) -> Submission:
+    """The `submit` message of a request. Raises RequestError, SchemaUnsupported, NotSupported."""
     lark = grammar_of(request)
     return {
         "op": "submit",
