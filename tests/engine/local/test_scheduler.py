@@ -247,3 +247,13 @@ def test_of_equal_prefixes_the_one_of_the_cache_is_copied() -> None:
     placed = place(made, [5] * 20 + [6], exact=False, background=False, kept=[cached])
     assert placed is not None
     assert (placed.source, placed.reuse) == (cached, 20)
+
+
+def test_a_new_slot_holds_nothing_and_a_new_sequence_has_computed_nothing() -> None:
+    slot, sequence = Slot(3), ScheduledSequence(1, [1, 2], False, False)
+    assert (slot.tokens, slot.canonical, slot.owner, slot.used, slot.salt) == ([], 0, None, 0, "")
+    assert (sequence.slot, sequence.done, sequence.left, sequence.salt) == (None, 0, 2, "")
+    assert not (sequence.answering or sequence.scoring or sequence.is_warmup)
+    assert Scheduler().next([sequence]) == []
+    sequence.slot, sequence.answering = slot, True
+    assert [step.tokens for step in Scheduler().next([sequence])] == [0]
