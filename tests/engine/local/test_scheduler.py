@@ -253,7 +253,7 @@ def test_a_new_slot_holds_nothing_and_a_new_sequence_has_computed_nothing() -> N
     slot, sequence = Slot(3), ScheduledSequence(1, [1, 2], False, False)
     assert (slot.tokens, slot.canonical, slot.owner, slot.used, slot.salt) == ([], 0, None, 0, "")
     assert (sequence.slot, sequence.done, sequence.left, sequence.salt) == (None, 0, 2, "")
-    assert not (sequence.answering or sequence.scoring or sequence.is_warmup)
+    assert (sequence.answering, sequence.scoring, sequence.is_warmup) == (False, False, False)
     assert Scheduler().next([sequence]) == []
     sequence.slot, sequence.answering = slot, True
     assert [step.tokens for step in Scheduler().next([sequence])] == [0]
