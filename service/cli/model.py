@@ -166,9 +166,9 @@ def verify(
     for model in models or [catalog[name or settings.model or catalog.default]]:
         with download_progress(model, silent=as_json) as report:
             checked = cache.verify(model, report)
-        rows.append({"name": model.name, "state": checked.state, "sha256": model.sha256, "found": checked.found})
+        rows.append({"name": model.name, "state": checked.state, "sha256": model.sha256, "found": checked.digest})
         if not as_json:
-            typer.echo(f"{model.name}: {checked.state}" + (f", hashes to {checked.found}" if checked.found else ""))
+            typer.echo(f"{model.name}: {checked.state}" + (f", hashes to {checked.digest}" if checked.digest else ""))
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     if any(row["state"] != "ok" for row in rows):

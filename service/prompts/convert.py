@@ -1,8 +1,8 @@
-"""To and from other tools' prompt files: Prompty v2, and the part of `.prompt.yml` that GitHub reads.
+"""Conversion to and from Prompty v2 files, and to the part of `.prompt.yml` that GitHub reads.
 
-What comes in: a `Prompt` (or a foreign file's text). What goes out: text, and what it could not say. Nothing is dropped
-silently: whatever the other format has no word for is returned as a list of sentences. Comments are kept; in Prompty
-those above the first key.
+In: a `Prompt`, or the text of a Prompty file. Out: the converted text or prompt, and one sentence for each part that
+the other format cannot express. Comments are kept. In Prompty these are the comments above the first key.
+Not here: promptfoo (`promptfoo`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.prompts.file import Prompt, loads
 from service.prompts.render import PLACEHOLDER
 from service.prompts.yaml_tree import dump, header, parse, plain
 
-ROLE_LINE = r"^\s*(system|user|assistant):[ \t]*$"  # by which Prompty begins a message
+ROLE_LINE = r"^\s*(system|user|assistant):[ \t]*$"  # the line with which Prompty begins a message
 PORTABLE_KEYS = {"name", "description", "model", "modelParameters", "responseFormat", "jsonSchema", "messages",
                  "testData", "evaluators"}  # fmt: skip
 PORTABLE_PARAMETERS = {"maxTokens", "temperature", "topP"}
@@ -28,25 +28,26 @@ PROMPTY_OPTIONS = {"temperature": "temperature", "maxTokens": "maxOutputTokens",
 
 
 def portable_losses(prompt: Prompt) -> list[str]:
-    """What in this file GitHub's readers ignore or refuse (gh-models pkg/prompt/prompt.go), one sentence each."""
-    given = plain(parse(prompt.text, str(prompt.path or "<text>")))
-    found = [f"{key} is unknown there" for key in given if key not in PORTABLE_KEYS]
-    found += [f"evaluator {each.name!r}: minimum is unknown there"
-              for each in prompt.spec.evaluators if each.minimum is not None]  # fmt: skip
-    found += [f"modelParameters.{key} is unknown there" for key in given.get("modelParameters", {})
-              if key not in PORTABLE_PARAMETERS]  # fmt: skip
-    if isinstance(given.get("jsonSchema"), dict):
-        found.append("jsonSchema must be a JSON string there")
+    """One sentence for each part that GitHub's readers ignore or refuse (gh-models pkg/prompt/prompt.go)."""
+    values = plain(parse(prompt.text, str(prompt.path or "<text>")))
+    evaluators = prompt.spec.evaluators
+    losses = [f"{key} is unknown there" for key in values if key not in PORTABLE_KEYS]
+    losses += [f"evaluator {check.name!r}: minimum is unknown there"
+               for check in evaluators if check.minimum is not None]  # fmt: skip
+    losses += [f"modelParameters.{key} is unknown there" for key in values.get("modelParameters", {})
+               if key not in PORTABLE_PARAMETERS]  # fmt: skip
+    if isinstance(values.get("jsonSchema"), dict):
+        losses.append("jsonSchema must be a JSON string there")
     if prompt.spec.responseFormat == "choice":
-        found.append("responseFormat: choice is unknown there")
-    found += [f"evaluator {each.name!r} ({each.kind.rstrip('_')}) is unknown there"
-              for each in prompt.spec.evaluators if each.kind not in ("string", "llm")]  # fmt: skip
+        losses.append("responseFormat: choice is unknown there")
+    losses += [f"evaluator {check.name!r} ({check.kind.rstrip('_')}) is unknown there"
+               for check in evaluators if check.kind not in ("string", "llm")]  # fmt: skip
     spaced = any(re.search(r"\{\{\s|\s\}\}", message.content) for message in prompt.spec.messages)
-    return found + (["placeholders have no inner spaces there"] if spaced else [])
+    return losses + (["placeholders have no inner spaces there"] if spaced else [])
 
 
 def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
-    """The portable part with its comments, and what was left out."""
+    """The portable part with its comments, and one sentence for each part that was left out."""
     tree = parse(prompt.text, str(prompt.path or "<text>"))
     left = portable_losses(prompt)
     for key in [key for key in tree if key not in PORTABLE_KEYS]:
@@ -67,28 +68,32 @@ def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
             tree["evaluators"][number].pop("minimum", None)
     if not tree.get("evaluators", [1]):
         del tree["evaluators"]
-    # A comment above the first key is kept by the tree only while that key is there.
+    # The tree keeps a comment above the first key only while it has that key.
     text = dump(tree)
     return (text if text.startswith("#") else header(prompt.text) + text), left
 
 
 def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
-    """A Prompty v2 file: front matter, then the messages behind role lines."""
+    """A Prompty v2 file, and one sentence for each part that was left out.
+
+    Raises:
+        PromptError: if a message has a line that would begin another message.
+    """
     spec = prompt.spec
     given = spec.modelParameters.model_dump(exclude_unset=True, mode="json")
     options = {PROMPTY_OPTIONS[key]: value for key, value in given.items() if key in PROMPTY_OPTIONS}
-    # `${env:NAME}` and `${file:PATH}` are filled in by those who read the front matter.
+    # Readers of the front matter replace `${env:NAME}` and `${file:PATH}`.
     front = {"name": prompt.name, "description": spec.description.replace("${", "$ {"),
              "model": {"id": spec.model or "", "apiType": "chat", "options": options},
              "inputs": [{"name": name, "kind": "string", "required": True} for name in prompt.variables],
              "template": {"format": {"kind": "jinja2"}, "parser": {"kind": "prompty"}}}  # fmt: skip
-    for each in spec.messages:
-        if re.search(ROLE_LINE, each.content, flags=re.M):
+    for message in spec.messages:
+        if re.search(ROLE_LINE, message.content, flags=re.M):
             raise PromptError(
                 f"{prompt.name}: a message has a line that would begin another message in a Prompty file.",
                 key="messages",
             )
-    body = "\n\n".join(f"{each.role}:\n{_tight(each.content)}" for each in spec.messages)
+    body = "\n\n".join(f"{message.role}:\n{_tight(message.content)}" for message in spec.messages)
     left = [f"modelParameters.{key} is unknown there" for key in given if key not in PROMPTY_OPTIONS]
     left += [f"{key} is unknown there" for key, value in (("jsonSchema", spec.jsonSchema), ("choices", spec.choices),
              ("evaluators", spec.evaluators), ("testData", spec.testData or spec.testDataFile)) if value]  # fmt: skip
@@ -96,7 +101,11 @@ def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
 
 
 def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]]:
-    """Read a Prompty v2 file. Raises PromptError for templates that are more than placeholders."""
+    """The prompt of a Prompty v2 file, and one sentence for each part that was not read.
+
+    Raises:
+        PromptError: if it is no Prompty file, or if its template has more than placeholders.
+    """
     where = str(path or "<text>")
     parts = re.split(r"^---[ \t]*$", text, maxsplit=2, flags=re.M)
     if len(parts) != 3 or parts[0].strip():
@@ -126,6 +135,6 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
 
 
 def _tight(content: str) -> str:
-    """A message as a template: everything but its placeholders is literal."""
+    """A message as a template in which only the placeholders are not literal."""
     parts = PLACEHOLDER.split(content)  # texts at even places, the names between them
     return "".join(f"{{{{{part}}}}}" if place % 2 else foreign_code.literal(part) for place, part in enumerate(parts))

@@ -1,7 +1,8 @@
-"""The prompt file's JSON Schema, for editors: `data/prompt.schema.json` is what this module gives.
+"""The JSON Schema of prompt files, for editors. It is published as `data/prompt.schema.json`.
 
-What comes in: nothing but the shape in `spec.py`. What goes out: a JSON Schema (draft 2020-12). An editor completes and
-checks a prompt file that begins with `# yaml-language-server: $schema=PATH/prompt.schema.json`.
+In: the models in `spec.py`. Out: a JSON Schema (draft 2020-12). An editor uses it for a prompt file that begins with
+`# yaml-language-server: $schema=PATH/prompt.schema.json`.
+Not here: the checks of a file that is loaded (`file`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from service.prompts.spec import KINDS, Spec
 
 
 def published() -> dict[str, Any]:
-    """The schema. Where a check must be of exactly one kind, it says so."""
-    found = Spec.model_json_schema(by_alias=True)
-    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    found["title"] = "Sameboat prompt file"
-    evaluator = found["$defs"]["Evaluator"]
+    """The schema. It demands exactly one kind for each check."""
+    schema = Spec.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Sameboat prompt file"
+    evaluator = schema["$defs"]["Evaluator"]
     evaluator["oneOf"] = [{"required": [kind.rstrip("_")]} for kind in KINDS]
-    del evaluator["properties"]["uses"]  # only there to be refused with a remedy
-    return found
+    del evaluator["properties"]["uses"]  # a known key only so that it is refused with a remedy
+    return schema
 
 
 def text() -> str:
-    """As it stands in the file."""
+    """The text of the published file."""
     return json.dumps(published(), indent=2, ensure_ascii=False) + "\n"

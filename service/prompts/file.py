@@ -1,7 +1,8 @@
-"""Read a prompt file, check all of it, and write it back without losing a comment.
+"""Read a prompt file, check all of it, and write it with its comments.
 
-What comes in: YAML text. What goes out: `Prompt`, or PromptError that says file, line, key and what to do. What it does
-not know: engines, locks, where promoted prompts live. Nothing in a file is executed; YAML tags are refused.
+In: YAML text. Out: a `Prompt`, or PromptError with file, line, key and remedy. Nothing in a file is executed, and YAML
+tags are refused.
+Not here: engines, locks, and the folders of promoted prompts (`promoted`).
 """
 
 from __future__ import annotations
@@ -47,15 +48,15 @@ class Prompt:
     path: Path | None = None
 
     def __repr__(self) -> str:
-        """A line for the end of a cell."""
-        checks = ", ".join(each.name for each in self.spec.evaluators) or "none"
+        """One line, for a notebook's cell."""
+        checks = ", ".join(evaluator.name for evaluator in self.spec.evaluators) or "none"
         model = self.spec.model or "the default model"
         inputs = ", ".join(self.variables) or "nothing"
         return f"<prompt {self.name} on {model}; takes {inputs}; checks: {checks}; {self.coverage}>"
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The prompt's name."""
         return self.spec.name
 
     @cached_property
@@ -65,12 +66,12 @@ class Prompt:
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
-        """The placeholders' names, sorted."""
+        """The names of the placeholders, sorted."""
         return tuple(sorted(render.variables(self.spec.messages)))
 
     @cached_property
     def inputs_schema(self) -> dict[str, Any]:
-        """JSON Schema of the inputs: the file's, or strings for every placeholder."""
+        """JSON Schema of the inputs: the file's, or one string for each placeholder."""
         if self.spec.inputs is None:
             properties = {name: {"type": "string"} for name in self.variables}
             return {"type": "object", "properties": properties, "required": list(self.variables),
@@ -79,7 +80,7 @@ class Prompt:
 
     @cached_property
     def schema(self) -> dict[str, Any] | None:
-        """JSON Schema of the answer, out of OpenAI's wrapper (`name`, `strict`, `schema`) if it was in one."""
+        """JSON Schema of the answer, without OpenAI's wrapper (`name`, `strict`, `schema`)."""
         raw = self.spec.jsonSchema
         value = json.loads(raw) if isinstance(raw, str) else raw
         if isinstance(value, dict) and "schema" in value and "name" in value:
@@ -88,22 +89,26 @@ class Prompt:
 
     @cached_property
     def grammar(self) -> Grammar | None:
-        """What is enforced while decoding."""
+        """The grammar that is enforced while decoding."""
         return compile_schema(self.schema, strict=True) if self.schema is not None else None
 
     @property
     def coverage(self) -> str:
-        """One line: what of the answer is enforced while decoding, and what is checked after."""
+        """One line: the parts of the answer that are enforced while decoding, and those that are checked after."""
         if self.spec.choices:
             return f"enforced: one of {len(self.spec.choices)} choices"
         return self.grammar.coverage if self.grammar is not None else "free text"
 
     def check_inputs(self, inputs: Mapping[str, Any]) -> None:
-        """Raises InputsError with JSON pointers, and without the values, which may be private."""
+        """Check the inputs against the schema.
+
+        Raises:
+            InputsError: with a JSON pointer for each problem, and without the values, which may be private.
+        """
         problems = self._inputs.problems(inputs)
         if problems:
-            said = join_first([f"{where or '/'} {message}" for where, message in problems])
-            raise InputsError(f"The inputs of {self.name} are wrong: {said}.", problems[:MAX_LISTED])
+            listed = join_first([f"{where or '/'} {message}" for where, message in problems])
+            raise InputsError(f"The inputs of {self.name} are wrong: {listed}.", problems[:MAX_LISTED])
 
     @cached_property
     def _inputs(self) -> Inputs:
@@ -115,28 +120,40 @@ class Prompt:
         return {name: value for name, value in row.items() if name in names}
 
     def messages(self, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
-        """The conversation with the inputs filled in. Raises InputsError."""
+        """The messages with the inputs filled in.
+
+        Raises:
+            InputsError: if the inputs do not match the schema.
+        """
         self.check_inputs(inputs)
-        values = {**{name: each["default"] for name, each in self._properties.items() if "default" in each}, **inputs}
-        return render.render(self.spec.messages, values)
+        defaults = {name: schema["default"] for name, schema in self._properties.items() if "default" in schema}
+        return render.render(self.spec.messages, {**defaults, **inputs})
 
     def neutral(self) -> tuple[Message, ...]:
-        """The conversation around a content-free input, for calibration."""
+        """The messages with a content-free input, for calibration."""
         return render.render(self.spec.messages, dict.fromkeys(self.variables, NEUTRAL))
 
     @property
     def _properties(self) -> dict[str, Any]:
-        found = self.inputs_schema.get("properties", {})
-        return {name: each for name, each in found.items() if isinstance(each, dict)}  # true and false are schemas too
+        schemas = self.inputs_schema.get("properties", {})
+        return {name: schema for name, schema in schemas.items() if isinstance(schema, dict)}  # or true, or false
 
 
 def load(path: Path) -> Prompt:
-    """Read and check a file. Raises PromptError."""
+    """Read and check a file.
+
+    Raises:
+        PromptError: with one line for each mistake.
+    """
     return loads(text_files.read(path, PromptError), path)
 
 
 def loads(text: str, path: Path | None = None) -> Prompt:
-    """Check a file's text; `path` is for messages. Raises PromptError, which tells every mistake, a line each."""
+    """Check a file's text. `path` is for messages.
+
+    Raises:
+        PromptError: with one line for each mistake.
+    """
     where = str(path) if path else "<text>"
     tree = parse(text, where)
     mistakes = Mistakes(tree, where)
@@ -157,12 +174,16 @@ def loads(text: str, path: Path | None = None) -> Prompt:
             except SchemaUnsupported as error:
                 mistakes.add(("jsonSchema",), f"jsonSchema{error.key}: {error}", key="jsonSchema")
     mistakes.raise_any()
-    assert prompt is not None, "what cannot be read is a mistake"
+    assert prompt is not None, "values that are no Spec are a mistake"
     return prompt
 
 
 def dumps(prompt: Prompt, changes: Mapping[str, Any] | None = None) -> str:
-    """The file's text with top-level keys replaced; comments and order of everything else stay. Raises PromptError."""
+    """The file's text with top-level keys replaced. The other keys keep their comments and order.
+
+    Raises:
+        PromptError: if the text is not YAML.
+    """
     tree = parse(prompt.text, str(prompt.path or "<text>"))
     for key, value in (changes or {}).items():
         tree[key] = value
@@ -170,17 +191,20 @@ def dumps(prompt: Prompt, changes: Mapping[str, Any] | None = None) -> str:
 
 
 def save(prompt: Prompt, path: Path, *, schema: str | None = None) -> Prompt:
-    """Write a prompt, with a first line that names the JSON Schema at `schema` for editors when that is given.
+    """Write a prompt. With `schema`, the first line names this JSON Schema for editors.
 
-    Where a file is already there, its comments stay and only keys that differ change, unless the new text has comments
-    of its own: then it takes the file's place whole.
+    An existing file keeps its comments, and only keys that differ change. A new text with its own comments replaces it.
+
+    Raises:
+        PromptError: if the resulting file cannot be used.
+        OSError: if it cannot be written. The old file is unchanged then.
     """
     text, tree = prompt.text, parse(prompt.text, str(path))
-    if path.exists() and not _remarked(text, tree):
+    if path.exists() and not _has_comments(text, tree):
         old = load(path)
         below = parse(old.text, str(path))
         new, current = plain(tree), plain(below)
-        if _remarked(old.text, below) and set(current) <= set(new):
+        if _has_comments(old.text, below) and set(current) <= set(new):
             text = dumps(old, {key: tree[key] for key, value in new.items() if current.get(key) != value})
     checked = loads(naming_schema(text, schema) if schema else text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,8 +212,8 @@ def save(prompt: Prompt, path: Path, *, schema: str | None = None) -> Prompt:
     return checked
 
 
-def _remarked(text: str, tree: CommentedMap) -> bool:
-    """Whether somebody has written a comment into a file."""
+def _has_comments(text: str, tree: CommentedMap) -> bool:
+    """Whether a file has a comment that a person wrote."""
     return bool(header(text).strip()) or commented(tree)
 
 
@@ -206,7 +230,7 @@ def _schema(prompt: Prompt, mistakes: Mistakes) -> dict[str, Any] | None:
 
 
 def _check_schema(key: str, schema: dict[str, Any] | None, mistakes: Mistakes) -> None:
-    """The schema keeps to its own language, JSON Schema 2020-12."""
+    """The schema is valid JSON Schema 2020-12."""
     if schema is None:
         return
     try:
@@ -219,7 +243,7 @@ def _check_schema(key: str, schema: dict[str, Any] | None, mistakes: Mistakes) -
 def _check_variables(prompt: Prompt, mistakes: Mistakes) -> None:
     """Every placeholder is declared, and every declared input is used."""
     properties = (prompt.spec.inputs or {}).get("properties", {})
-    if prompt.spec.inputs is None or not isinstance(properties, dict):  # the latter is told by the schema's own check
+    if prompt.spec.inputs is None or not isinstance(properties, dict):  # `_check_schema` reports the latter
         return
     declared = set(properties)
     for name in sorted(set(prompt.variables) - declared):
@@ -231,7 +255,7 @@ def _check_variables(prompt: Prompt, mistakes: Mistakes) -> None:
 
 
 def _check_references(schema: Any, mistakes: Mistakes) -> None:
-    """References stay inside the file: a validator must neither fetch one nor fail on it later."""
+    """References stay inside the file, so that a validator neither fetches one nor fails on it later."""
     pending: list[Any] = [schema]
     while pending:
         node = pending.pop()
@@ -255,7 +279,7 @@ def _resolves(schema: Any, reference: str) -> bool:
 
 
 def _check_patterns(spec: Spec, mistakes: Mistakes) -> None:
-    """A regular expression that is filled from the case can only be judged then; the others are judged here."""
+    """Regular expressions are valid. One with placeholders is complete only in a case, and is checked there."""
     for index, evaluator in enumerate(spec.evaluators):
         if evaluator.regex is None or render.PLACEHOLDER.search(evaluator.regex):
             continue
@@ -266,7 +290,7 @@ def _check_patterns(spec: Spec, mistakes: Mistakes) -> None:
 
 
 def _named(values: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """GitHub's own files (no schemaVersion) are named for people and write roles in any case; ours are stricter."""
+    """Values in our form. GitHub's files, without `schemaVersion`, have titles as names and roles in any case."""
     if "schemaVersion" in values:
         return values
     values = dict(values)
@@ -277,9 +301,9 @@ def _named(values: dict[str, Any], path: Path | None) -> dict[str, Any]:
     messages = values.get("messages")
     if isinstance(messages, list):
         values["messages"] = [
-            {**each, "role": each["role"].lower()}
-            if isinstance(each, dict) and isinstance(each.get("role"), str)
-            else each
-            for each in messages
+            {**message, "role": message["role"].lower()}
+            if isinstance(message, dict) and isinstance(message.get("role"), str)
+            else message
+            for message in messages
         ]
     return values

@@ -1,8 +1,8 @@
 """sha256 over everything that decides an answer, and over nothing else.
 
-What comes in: a request and what decodes it. What goes out: 64 hex digits. The same in a notebook, in CI and in the
-image, or else something that decides the answer differs. Not part of it: names and aliases (the weights' digest is),
-thread counts, deadlines, priority, whether an older answer may be reused.
+In: a request and the identity of an engine. Out: 64 hex digits. If the fingerprint differs between notebook, CI and
+image, something that affects the answer differs.
+Not here: names and aliases (the digest of the weights is a part), thread counts, deadlines, priority, reuse.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 from service.engine.schema import compiled
 from service.engine.types import Identity, Request
 
-VERSION = 2  # raise it when the meaning of a field changes, so that old recordings miss instead of lying
+VERSION = 2  # increase it when a field changes its meaning, so that old recordings no longer match
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: one text for one value."""
+    """JSON with sorted keys and without spaces. Equal values have equal texts."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def parts(request: Request, identity: Identity) -> dict[str, Any]:
-    """What goes in, by name; `doctor` and failed comparisons show where two fingerprints differ."""
+    """The parts of a fingerprint by name. A failed comparison shows the parts that differ."""
     remote = {"model": identity.model} if identity.model_sha256 is None else {}
     tools = {"tool_choice": request.tool_choice, "parallel_tools": request.parallel_tools} if request.tools else {}
     return {

@@ -1,11 +1,12 @@
-"""What another tool would run or load instead of reading: promptfoo's providers, files, templates and references.
+"""Values that promptfoo would run or load instead of reading: providers, files, templates and references.
 
-In: values that are about to be exported. Out: whether promptfoo takes them for themselves, and texts that it does.
-Not here: the configuration's form (`promptfoo`).
+In: values to export. Out: whether promptfoo reads a value literally, and texts that it reads literally.
+Not here: the form of a configuration (`promptfoo`).
 
-promptfoo renders nunjucks, which is code, in prompts, in values of variables and of assertions, and the environment
-everywhere; it loads what begins with `file://` or `package:`, and what `$ref` names; a provider such as `exec:` is a
-command (promptfoo 0.121: providers/registry, evaluatorHelpers.renderPrompt, util/config/load.dereferenceConfig).
+promptfoo renders nunjucks templates, which are code, in prompts, variables and assertions. It fills in the environment
+everywhere. It loads values that begin with `file://` or `package:`, and the target of a `$ref`. A provider such as
+`exec:` is a command (promptfoo 0.121: providers/registry, evaluatorHelpers.renderPrompt,
+util/config/load.dereferenceConfig).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from collections.abc import Mapping
 from typing import Any
 
 WORDS = frozenset({"env", "true", "false", "none", "null", "in", "is", "not", "and", "or", "if", "else"})
-TEMPLATE = re.compile(r"\{[{%#]|#\}")  # the end of a comment, where none began, is an error
+TEMPLATE = re.compile(r"\{[{%#]|#\}")  # the end of a comment without a beginning is an error
 LOADED = re.compile(r"\s*(file://|package:)", re.IGNORECASE)
-# APIs that are asked for a completion. promptfoo has others under the same names that run agents or programs.
+# APIs that complete a prompt. Under some of these names promptfoo also has APIs that run agents or programs.
 APIS = re.compile(
     r"(?:openai:(?:chat|completion|responses)|anthropic:messages|ollama:(?:chat|completion)|azure:chat|openrouter|groq"
     r"|mistral|togetherai|cerebras|deepseek|fireworks|google|vertex|xai|cohere|perplexity|huggingface|github):"
@@ -29,12 +30,12 @@ RUNS = frozenset({
     "exec", "file", "python", "golang", "ruby", "package", "docker", "http", "https", "ws", "wss", "websocket",
     "webhook", "mcp", "browser", "sequence", "slack",
 })  # fmt: skip
-"""Providers that are a program, a file, a module or any address, and no model."""
+"""Providers that are a program, a file, a module or an address, not a model."""
 SCRIPT = re.compile(r".*\.(?:[cm]?[jt]sx?|py|rb|go|sh|ya?ml|json)(?::.*)?", re.IGNORECASE | re.DOTALL)
 
 
 def asks_only(provider: str) -> bool:
-    """Whether promptfoo takes it for a model to ask, and neither for a command, a file, a module nor an address."""
+    """Whether promptfoo reads a provider as a model, and not as a command, a file, a module or an address."""
     api = APIS.match(provider)
     name = NAME.fullmatch(provider, api.end() if api else 0)
     if name is None or provider.lower() in RUNS or SCRIPT.fullmatch(provider):
@@ -43,7 +44,11 @@ def asks_only(provider: str) -> bool:
 
 
 def model_name(name: str) -> str:
-    """The name of a model. Raises ValueError for one that another tool would run, load or call as an address."""
+    """The name of a model, unchanged.
+
+    Raises:
+        ValueError: if another tool would run it, load it, or use it as an address.
+    """
     if not re.fullmatch(MODEL, name):
         raise ValueError("must be the name of a model: letters, digits and . _ + @ : / -, at most 200")
     if name.split(":")[0].lower() in RUNS or "//" in name or SCRIPT.fullmatch(name):
@@ -52,7 +57,7 @@ def model_name(name: str) -> str:
 
 
 def inert(value: Any) -> bool:
-    """Whether promptfoo takes it as it is: no template, nothing to load, at any depth, in names neither."""
+    """Whether promptfoo reads a value literally: no template and nothing to load, in names and values at any depth."""
     if isinstance(value, str):
         return not TEMPLATE.search(value) and not LOADED.match(value)
     if isinstance(value, Mapping):
@@ -63,23 +68,23 @@ def inert(value: Any) -> bool:
 
 
 def literal(text: str) -> str:
-    """A part of a prompt that nunjucks renders to this very text, whatever placeholder follows."""
-    return re.sub(r"\{(?=[{%#]|\Z)|(?<=#)\}", lambda found: f"{{{{'{found[0]}'}}}}", text)
+    """A template that nunjucks renders to exactly this text, also in front of a placeholder."""
+    return re.sub(r"\{(?=[{%#]|\Z)|(?<=#)\}", lambda match: f"{{{{'{match[0]}'}}}}", text)
 
 
 def plain(template: str) -> str:
-    """The text of which `literal` made this."""
+    """The text from which `literal` made this template."""
     return template.replace("{{'{'}}", "{").replace("{{'}'}}", "}")
 
 
 def identifier(name: str) -> str:
-    """The name of a variable as nunjucks reads one: `a-b` is a subtraction there, `env.HOME` the environment."""
+    """The name as a nunjucks variable. `a-b` would be a subtraction there, and `env.HOME` the environment."""
     plain = re.sub(r"\W", "_", name)
     return plain if plain.isidentifier() and plain.lower() not in WORDS else f"v_{plain}"
 
 
 def quoted(value: Any) -> str:
-    """JSON of the value, for code and for schemas, in which no template can stand. Of a text or a list, one line."""
-    # The braces of the JSON itself stand apart from each other, so that only those within strings are escaped.
+    """JSON of the value without a template in it, for code and schemas. A text or a list is one line."""
+    # Two braces of the JSON itself are never adjacent, so that only those within strings are escaped.
     text = json.dumps(value, sort_keys=True, indent=1 if isinstance(value, Mapping) else None)
-    return re.sub(r"\{(?=[{%#])|(?<=#)\}|\}(?=\})", lambda found: rf"\u{ord(found[0]):04x}", text)
+    return re.sub(r"\{(?=[{%#])|(?<=#)\}|\}(?=\})", lambda match: rf"\u{ord(match[0]):04x}", text)

@@ -1,7 +1,8 @@
-"""What is wrong with a prompt's inputs, told at a cost that does not depend on how much is wrong.
+"""The problems of a prompt's inputs, found at a cost that does not grow with their number.
 
-In: the schema of the inputs, and values that a caller chose. Out: (JSON pointer, message) pairs, few of very many, with
-no value in them. Patterns match in linear time, as those of answers do. Not here: reading the schema out of a file.
+In: the schema of the inputs, and values from a caller. Out: (JSON pointer, message) pairs without values, and only the
+first few. Patterns match in linear time, like those of answers.
+Not here: reading the schema from a file (`file`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from service.errors import MAX_LISTED, SchemaUnsupported, did_you_mean
 from service.json_pointer import pointer
 
 Problem = tuple[str, str]
-VALUES = ("const", "enum", "default", "examples", "example")  # keywords that hold values and no schemas
+VALUES = ("const", "enum", "default", "examples", "example")  # keywords that hold values, not schemas
 MAX_WANTED = 200  # characters of the schema that a message repeats
 
 
@@ -32,19 +33,19 @@ class Inputs:
         self._validator: Draft202012Validator = validator_for(schema, formats=False)
 
     def problems(self, values: Mapping[str, Any]) -> list[Problem]:
-        """Sorted; empty when the values may be used. More than MAX_LISTED means that not all were looked for."""
+        """The problems, sorted. None if the values can be used. After MAX_LISTED problems the search ends."""
         unknown = [name for name in values if name not in self._known] if self._closed else []
-        found = dict.fromkeys(_unknown(unknown, self._known, ()))
+        problems = dict.fromkeys(_unknown(unknown, self._known, ()))
         known = {name: value for name, value in values.items() if name in self._known} if unknown else dict(values)
         for error in self._validator.iter_errors(known):
-            found.update(dict.fromkeys(_told(error)))
-            if len(found) > MAX_LISTED:
+            problems.update(dict.fromkeys(_told(error)))
+            if len(problems) > MAX_LISTED:
                 break
-        return sorted(found)
+        return sorted(problems)
 
 
 def unreadable_patterns(schema: Any) -> Iterator[str]:
-    """Where a pattern stands that is not matched in linear time, and why, each as the end of a sentence."""
+    """Each pattern that cannot be matched in linear time: its place and the reason, as the end of a sentence."""
     pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
     while pending:
         path, node = pending.pop()
@@ -58,7 +59,7 @@ def unreadable_patterns(schema: Any) -> Iterator[str]:
                     patterns.parse(node["pattern"], pointer(path))
                 except SchemaUnsupported as error:
                     yield f"{pointer(path)}: {error}"
-            named = path[-1:] == ("properties",)  # here the keys are names of inputs, and no keywords
+            named = path[-1:] == ("properties",)  # its keys are names of inputs, not keywords
             pending += [((*path, name), inner) for name, inner in node.items() if named or name not in VALUES]
 
 
@@ -69,7 +70,7 @@ def _unknown(names: Iterable[str], known: Iterable[str], place: Sequence[str | i
 
 
 def _told(error: Any) -> Iterator[Problem]:
-    """Where and what, of one thing that the validator found."""
+    """Place and message of one error of the validator."""
     place = list(error.absolute_path)
     if error.validator == "required":
         for name in error.validator_value:
@@ -79,5 +80,5 @@ def _told(error: Any) -> Iterator[Problem]:
         known = error.schema.get("properties", {})
         yield from _unknown((name for name in error.instance if name not in known), known, place)
     else:
-        wanted = textwrap.shorten(repr(error.validator_value), MAX_WANTED)
-        yield pointer(place), f"does not satisfy {error.validator}: {wanted}"
+        limit = textwrap.shorten(repr(error.validator_value), MAX_WANTED)
+        yield pointer(place), f"does not satisfy {error.validator}: {limit}"

@@ -1,7 +1,7 @@
-"""`lock.json` beside a promoted prompt: the digests of everything that decided its recorded answers.
+"""The lock of a promoted prompt: the digests of everything that decided its recorded answers.
 
-What comes in: a prompt, its cases, what decodes. What goes out: a lock, or what differs from one. A lock is written by
-a promotion and by nothing else; the service verifies it before it serves.
+In: a prompt, its folder, the identity of an engine. Out: a lock, or the differences between two locks.
+Not here: the folder as a whole (`promoted`). Only a promotion writes a lock, and the service verifies it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from service.prompts.file import Prompt
 from service.prompts.file_names import CASES, RECORDING
 
 VERSION = 2  # 2: kernels, template_date
-OPTIONAL = ("judges", "recorded_with", "accepted")  # what the service does not need
+OPTIONAL = ("judges", "recorded_with", "accepted")  # parts that the service does not need
 
 
 @dataclass(frozen=True)
 class Lock:
-    """Digests are sha256 in hexadecimal; `engine` is name, version and the settings that decide tokens."""
+    """Digests are sha256 in hexadecimal. `engine_settings` are those that decide tokens."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
@@ -44,18 +44,18 @@ class Lock:
     engine_kernels: str | None = None
     """The kernels that computed the recording: llama.cpp's CPU variant and its instruction sets."""
     template_date: str | None = None
-    """The date that the chat template was given; null where it was given none."""
+    """The date that the chat template was given, or null."""
     version: int = VERSION
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Identities of the models that judged answers, by name; only a replay and a live run look at them."""
+    """Identities of the models that judged answers, by name. Only a replay and a live run need them."""
     recorded_with: dict[str, Any] = field(default_factory=dict)
-    """Threads, sequences and machine of the recording: what must not decide a token, to look at when one differs."""
+    """Threads, sequences and machine of the recording. They must not decide a token. The doctor shows them."""
     accepted: str = ""
-    """Why it was promoted although its verdict was not PASS."""
+    """The reason for a promotion without the verdict PASS."""
 
     @property
     def identity(self) -> Identity:
-        """What decoded, as the lock has it: enough to fingerprint a request without the engine."""
+        """The engine's identity at the promotion. With it a request has its fingerprint without the engine."""
         return Identity(
             self.engine,  # type: ignore[arg-type]
             self.engine_version,
@@ -67,7 +67,7 @@ class Lock:
         )
 
     def decoded_by(self, identity: Identity) -> Lock:
-        """The lock as it would be had this decoded."""
+        """A copy of the lock with `identity` as the engine."""
         return replace(
             self,
             model=identity.model,
@@ -81,23 +81,23 @@ class Lock:
 
     @property
     def judge_identities(self) -> dict[str, Identity]:
-        """Who judged, by the model's name."""
-        return {name: Identity(**each) for name, each in self.judges.items()}
+        """The identities of the judges, by the model's name."""
+        return {name: Identity(**fields) for name, fields in self.judges.items()}
 
     def digest(self) -> str:
-        """One digest for all of it; `/version` and the image's labels carry it."""
+        """One digest of the whole lock. `/version` and the image's labels carry it."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     def text(self) -> str:
-        """The file's text: stable order, one key a line, so that a diff is readable."""
+        """The file's text: sorted, one key a line, so that a diff is readable."""
         raw = {key: value for key, value in asdict(self).items() if key not in OPTIONAL or value}
         return json.dumps(raw, indent=2, sort_keys=True) + "\n"
 
 
 def file_sha256(path: Path) -> str:
-    """Digest of a text file as git stores it, or of nothing when there is none: an absent file is a state too.
+    """Digest of a text file as git stores it. An absent file has the digest of an empty one.
 
-    A checkout with CRLF at the ends of lines (git's core.autocrlf) has the digest of the one with LF.
+    A checkout with CRLF line ends (git's core.autocrlf) has the same digest as one with LF.
     """
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else b"").hexdigest()
 
@@ -111,7 +111,7 @@ def make(
     recorded_with: Mapping[str, Any] | None = None,
     accepted: str = "",
 ) -> Lock:
-    """The lock of the prompt in `folder` as it is now."""
+    """The lock of the prompt with the present files of `folder`."""
     return Lock(
         prompt_sha256=prompt.sha256,
         cases_sha256=file_sha256(folder / (prompt.spec.testDataFile or CASES)),
@@ -124,14 +124,18 @@ def make(
         engine_version=identity.version,
         engine_settings=dict(identity.settings),
         engine_kernels=identity.kernels,
-        judges={name: asdict(each) for name, each in sorted((judges or {}).items())},
+        judges={name: asdict(judge) for name, judge in sorted((judges or {}).items())},
         recorded_with=dict(recorded_with or {}),
         accepted=accepted,
     )
 
 
 def read(path: Path) -> Lock:
-    """Read a lock. Raises LockMismatch when it is none, with path and key."""
+    """Read a lock.
+
+    Raises:
+        LockMismatch: if the file is missing, is not a lock, or is of another version.
+    """
     remedy = "Promote the prompt: sameboat promote"
     text = text_files.read(path, LockMismatch, key="lock", remedy=remedy)
     raw = text_files.from_json(text, str(path), LockMismatch, form=remedy, key="lock")
@@ -139,8 +143,8 @@ def read(path: Path) -> Lock:
         lock = TypeAdapter(Lock).validate_json(json.dumps(raw))
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        what = ".".join(map(str, problem["loc"])) or "the file"
-        raise LockMismatch(f"{path}: not a lock: {what}: {problem['msg']}.", key="lock", remedy=remedy) from None
+        place = ".".join(map(str, problem["loc"])) or "the file"
+        raise LockMismatch(f"{path}: not a lock: {place}: {problem['msg']}.", key="lock", remedy=remedy) from None
     if lock.version != VERSION:
         raise LockMismatch(
             f"{path}: lock version {lock.version}, and this Sameboat reads {VERSION}.", key="version", remedy=remedy
@@ -149,7 +153,7 @@ def read(path: Path) -> Lock:
 
 
 def differences(lock: Lock, found: Lock) -> list[str]:
-    """What differs, each as "what: locked x, found y"; what is optional only where both have it."""
+    """Each difference, as "key: locked x, found y". An optional part counts only if both have it."""
     mine, theirs = asdict(lock), asdict(found)
     return [
         f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}"

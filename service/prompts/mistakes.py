@@ -1,7 +1,8 @@
-"""The mistakes of one prompt file, each with its line; and its values as a `Spec`, as far as they are one.
+"""The mistakes of one prompt file with their lines, and its correct values as a `Spec`.
 
-In: plain values, and the tree that knows their lines. Out: a `Spec`, the mistakes, or both. What is wrong is left out,
-so that mistakes behind it are told in the same run. Not here: what a `Spec`'s parts mean to each other.
+In: plain values, and the tree with their lines. Out: a `Spec`, the mistakes, or both. A wrong value is left out, so
+that later mistakes are reported in the same run.
+Not here: mistakes between the parts of a `Spec` (`file`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from service.errors import PromptError, did_you_mean, short_name
 from service.prompts.spec import Evaluator, ModelParameters, Spec
 from service.prompts.yaml_tree import line_of
 
-MOST = 20
-"""Mistakes that are told; a file with more is of another form."""
+MOST = 20  # mistakes that are reported: a file with more is of another form
 Place = tuple[Any, ...]
 
 
 class Mistakes:
-    """What is wrong with one file."""
+    """The mistakes of one file."""
 
     def __init__(self, tree: CommentedMap, where: str) -> None:
         self._tree = tree
@@ -31,11 +31,15 @@ class Mistakes:
         self._told: dict[tuple[int, str], str | None] = {}
 
     def add(self, place: Place, sentence: str, *, key: str | None = None) -> None:
-        """One mistake at `place` in the file. `key` is the error's key when `place` is none."""
+        """Add a mistake at `place` in the file. `key` replaces the place as the error's key."""
         self._told.setdefault((line_of(self._tree, place), sentence), key or ".".join(map(str, place)) or None)
 
     def raise_any(self) -> None:
-        """Raises PromptError when there is a mistake: a line each in the file's order, the first one's key."""
+        """Raise an error if there is a mistake.
+
+        Raises:
+            PromptError: with one line for each mistake in the file's order, and the key of the first.
+        """
         if not self._told:
             return
         told = sorted(self._told.items(), key=lambda mistake: mistake[0][0])
@@ -46,7 +50,7 @@ class Mistakes:
 
 
 def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
-    """The values as a Spec, what is wrong told and left out; None when too little is right for one."""
+    """The values as a Spec without the wrong ones, which become mistakes. None if too few are right."""
     values = copy.deepcopy(values)
     removed: set[Place] = set()
     while True:
@@ -57,9 +61,9 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
         goes_on, before = True, len(removed)
         for problem in problems:
             if problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]:
-                continue  # pydantic counts only the items that are right; the wrong ones are told
+                continue  # pydantic counts only the right items, and the wrong ones have mistakes of their own
             if problem["type"] == "missing" and problem["loc"] in removed:
-                return None  # it was there, and wrong
+                return None  # it was given, and was wrong
             place = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
             mistakes.add(place, _sentence(problem, place))
             removed.add(problem["loc"])
@@ -69,7 +73,7 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
 
 
 def _remove(values: Any, place: Place) -> bool:
-    """Take a key out of its mapping; False for what is no key, such as an item of a list."""
+    """Delete a key from its mapping. False if the place is no key, such as an item of a list."""
     for part in place[:-1]:
         if not isinstance(values, (dict, list)):
             return False
@@ -81,7 +85,7 @@ def _remove(values: Any, place: Place) -> bool:
 
 
 def _sentence(problem: ErrorDetails, place: Place) -> str:
-    """One of pydantic's problems, for a person."""
+    """One of pydantic's problems as a sentence."""
     key, value = ".".join(map(str, place)), problem.get("input")
     match problem["type"]:
         case "extra_forbidden":
@@ -92,8 +96,8 @@ def _sentence(problem: ErrorDetails, place: Place) -> str:
             return f"{key} is empty."
         case "string_type" if isinstance(value, bool | int | float):
             return f"{key}: {value!r} is not text; put it in quotes."
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{key + ': ' if key else ''}{said}."
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key + ': ' if key else ''}{reason}."
 
 
 def _unknown(place: Place, value: Any) -> str:
@@ -107,7 +111,7 @@ def _unknown(place: Place, value: Any) -> str:
 
 
 def _known_keys(place: Place) -> list[str]:
-    """The keys that are allowed where an unknown one was found."""
+    """The keys that are allowed at the place of an unknown one."""
     model: type[BaseModel] = Spec
     for part in place[:-1]:
         if part == "modelParameters":
@@ -117,5 +121,5 @@ def _known_keys(place: Place) -> list[str]:
         elif isinstance(part, str) and part in model.model_fields:
             kind = model.model_fields[part].annotation
             options = [kind, *getattr(kind, "__args__", ())]
-            model = next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), model)
+            model = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
     return [info.alias or name for name, info in model.model_fields.items()]

@@ -1,8 +1,11 @@
-"""To and from promptfoo's configuration, so that its viewer and its users' files are not out of reach.
+"""Conversion to and from promptfoo's configuration.
 
-What comes in: a `Prompt` and its cases (or a configuration's text). What goes out: text (or a prompt and its cases),
-and one sentence for everything that the other side has no word for. promptfoo renders templates in everything that it
-reads, so values are filled in here, and what could be taken for a template is written as a regular expression.
+In: a `Prompt` and its cases, or a configuration's text. Out: a configuration, or a prompt and its cases. And one
+sentence for each part that the other format cannot express.
+Not here: the values that promptfoo would run (`foreign_code`).
+
+promptfoo renders templates in all values. So the values of placeholders are filled in here, and text that looks like a
+template is written as a regular expression.
 """
 
 from __future__ import annotations
@@ -27,12 +30,12 @@ Rows = list[dict[str, Any]]
 
 
 def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """A promptfoo configuration with the cases as tests; checks that it has no equal of are named.
+    """A promptfoo configuration with the cases as tests, and one sentence for each part that was left out.
 
-    Nothing in it is run or loaded: what promptfoo would take for code, a file or the environment is written apart, or
-    left out and named.
+    promptfoo runs and loads nothing from it. A value that it would read as code, a file or the environment is rewritten
+    or left out.
     """
-    messages = [{"role": each.role, "content": _rendered(each.content)} for each in prompt.spec.messages]
+    messages = [{"role": message.role, "content": _rendered(message.content)} for message in prompt.spec.messages]
     used = render.variables(prompt.spec.messages)
     tests: Rows = []
     left: list[str] = []
@@ -40,16 +43,16 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
         name = str(row.get("id", number))[:80]
         risky = [key for key, value in row.items() if not foreign_code.inert({key: value})]
         if used.intersection(risky):
-            told = ", ".join(sorted(used.intersection(risky)))[:200]
-            left.append(f"case {name}: promptfoo would run or load its {told}")
+            inputs = ", ".join(sorted(used.intersection(risky)))[:200]
+            left.append(f"case {name}: promptfoo would run or load its {inputs}")
             continue
         asserts = []
-        for each in prompt.spec.evaluators:
-            made = _assert(each, row)
-            if made is None:
-                left.append(f"evaluator {each.name!r} ({each.kind.rstrip('_')}) has no equal there")
+        for check in prompt.spec.evaluators:
+            assertions = _assert(check, row)
+            if assertions is None:
+                left.append(f"evaluator {check.name!r} ({check.kind.rstrip('_')}) has no equal there")
             else:
-                asserts += [{**one, "metric": each.name.replace("{", "(")} for one in made]
+                asserts += [{**assertion, "metric": check.name.replace("{", "(")} for assertion in assertions]
         values = {foreign_code.identifier(key) if key in used else key: row[key] for key in row if key not in risky}
         test: dict[str, Any] = {"vars": values, "assert": asserts}
         tests.append({"description": str(row["id"]), **test} if "id" in values else test)
@@ -66,10 +69,10 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
     return header(prompt.text) + dump(out), sorted(set(left))
 
 
-def _assert(each: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """promptfoo's assertions for one check. A check of a JSON value becomes one line of JavaScript."""
-    if each.string is not None:
-        spec = each.string
+def _assert(check: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """promptfoo's assertions for one check, or None. A check of a JSON value becomes one line of JavaScript."""
+    if check.string is not None:
+        spec = check.string
         given = {"equals": (r"^\s*", r"\s*$"), "contains": ("", ""), "startsWith": ("^", ""), "endsWith": ("", "$")}
         name = next(name for name in given if getattr(spec, name) is not None)
         literal = _literal(substitute(getattr(spec, name), row))
@@ -77,33 +80,33 @@ def _assert(each: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | N
         if name == "equals":
             return [{"type": "regex", "value": f"{before}{literal}{after}"}]
         return [_javascript(f"new RegExp({json.dumps(before + literal + after)}, 'i').test(output)")]
-    if each.regex is not None:
-        pattern = substitute(each.regex, row)
+    if check.regex is not None:
+        pattern = substitute(check.regex, row)
         if not foreign_code.inert(pattern):
             return [_javascript(f"new RegExp({foreign_code.quoted(pattern)}).test(output)")]
         return [{"type": "regex", "value": pattern}]
-    if each.notContains is not None:
-        literal = _literal(substitute(each.notContains, row))
+    if check.notContains is not None:
+        literal = _literal(substitute(check.notContains, row))
         return [_javascript(f"!new RegExp({json.dumps(literal)}, 'i').test(output)")]
-    if each.oneOf is not None:
-        options = "|".join(_literal(substitute(option, row)) for option in each.oneOf)
+    if check.oneOf is not None:
+        options = "|".join(_literal(substitute(option, row)) for option in check.oneOf)
         return [{"type": "regex", "value": rf"^\s*(?:{options})\s*$"}]
-    if each.json_ is not None:
-        spec_ = each.json_
-        # As text, which promptfoo parses: in a mapping it would load what `$ref` names before anybody looks.
+    if check.json_ is not None:
+        spec_ = check.json_
+        # As text, which promptfoo parses later. In a mapping it would load the target of a `$ref`.
         schema = {} if spec_.schema_ is None else {"value": foreign_code.quoted(spec_.schema_)}
-        found: list[dict[str, Any]] = [{"type": "is-json", **schema}]
-        return found + [_pointed(pointer, _filled(value, row)) for pointer, value in spec_.equals.items()]
+        assertions: list[dict[str, Any]] = [{"type": "is-json", **schema}]
+        return assertions + [_pointed(pointer, _filled(value, row)) for pointer, value in spec_.equals.items()]
     return None
 
 
 def _javascript(code: str) -> dict[str, Any]:
-    """An assertion in code. Strings in it are `quoted`, so that promptfoo finds no template in them."""
+    """An assertion in code. Its strings are `quoted`, so that promptfoo finds no template in them."""
     return {"type": "javascript", "value": code}
 
 
 def _pointed(pointer: str, expected: Any) -> dict[str, Any]:
-    """The value at a JSON pointer, which promptfoo has no assertion for, equals what is expected, type and all."""
+    """The value at a JSON pointer equals the expected one, with its type. promptfoo has no such assertion."""
     escaped = foreign_code.quoted(json.dumps(expected, sort_keys=True))
     sort = "(k, v) => v && v.constructor === Object ? Object.fromEntries(Object.entries(v).sort()) : v"
     names = foreign_code.quoted(json_pointer.parts(pointer))
@@ -112,7 +115,7 @@ def _pointed(pointer: str, expected: Any) -> dict[str, Any]:
 
 
 def _filled(value: Any, row: Mapping[str, Any]) -> Any:
-    """A string that is one placeholder stands for the row's value itself, as in our own check."""
+    """A string that is only a placeholder becomes the row's value with its type, as in our own check."""
     if not isinstance(value, str):
         return value
     whole = PLACEHOLDER.fullmatch(value)
@@ -120,15 +123,16 @@ def _filled(value: Any, row: Mapping[str, Any]) -> Any:
 
 
 def _literal(text: str) -> str:
-    """A regular expression, for JavaScript and Python, that matches exactly this text and is no template."""
-    escaped = re.sub(r"[\\^$.*+?()[\]|/]", lambda found: "\\" + found[0], text)
+    """A regular expression for JavaScript and Python that matches exactly this text and is no template."""
+    escaped = re.sub(r"[\\^$.*+?()[\]|/]", lambda match: "\\" + match[0], text)
     return escaped.replace("{", r"\x7b").replace("}", r"\x7d").replace("\n", r"\n")
 
 
 def from_promptfoo(text: str, name: str = "imported", path: Path | None = None) -> tuple[Prompt, Rows, list[str]]:
-    """A prompt, its cases and what was not read; `path` is for messages.
+    """A prompt, its cases, and one sentence for each part that was not read. `path` is for messages.
 
-    Raises PromptError where there is no one prompt to read.
+    Raises:
+        PromptError: if the configuration does not hold exactly one prompt and its tests.
     """
     where = str(path or "promptfooconfig.yaml")
     given = plain(parse(text, where), where)
@@ -161,7 +165,7 @@ def from_promptfoo(text: str, name: str = "imported", path: Path | None = None) 
 
 
 def _messages(prompts: Any, where: str) -> list[dict[str, str]]:
-    """The one prompt of the file, as messages."""
+    """The messages of the one prompt in the file."""
     one = prompts[0] if isinstance(prompts, list) and len(prompts) == 1 else prompts
     if isinstance(one, dict):
         one = one.get("raw")
@@ -182,14 +186,14 @@ def _messages(prompts: Any, where: str) -> list[dict[str, str]]:
 
 def _kind(values: Sequence[Any]) -> str | list[str]:
     names = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
-    found = sorted({names.get(type(value), "null") for value in values})
-    return found[0] if len(found) == 1 else found or "string"
+    kinds = sorted({names.get(type(value), "null") for value in values})
+    return kinds[0] if len(kinds) == 1 else kinds or "string"
 
 
 def _tests(tests: Rows, default: Mapping[str, Any], where: str) -> tuple[Rows, list[dict[str, Any]], list[str]]:
-    """Rows of variables, one evaluator per kind and place of assertion, and what was not read.
+    """Rows of variables, one evaluator for each kind and place of assertion, and a sentence for each unread part.
 
-    promptfoo's assertions belong to a test, ours to all cases: what differs from test to test becomes a column.
+    promptfoo's assertions belong to a test, and ours to all cases. A value that differs between tests becomes a column.
     """
     rows: Rows = []
     columns: dict[str, list[Any]] = {}
@@ -203,8 +207,8 @@ def _tests(tests: Rows, default: Mapping[str, Any], where: str) -> tuple[Rows, l
             [*_written(default, "assert", list, where), *_written(test, "assert", list, where)], 1
         ):
             if not isinstance(one, dict) or one.get("type") not in READ:
-                said = one.get("type") if isinstance(one, dict) else one
-                left.append(f"assertions of type {said} were not read")
+                kind = one.get("type") if isinstance(one, dict) else one
+                left.append(f"assertions of type {kind} were not read")
                 continue
             key = f"{one.get('metric', one['type'])}-{place}"
             kinds[key] = one["type"]
@@ -226,16 +230,16 @@ def _tests(tests: Rows, default: Mapping[str, Any], where: str) -> tuple[Rows, l
 
 
 def _written(test: Mapping[str, Any], key: str, kind: type[dict[str, Any]] | type[list[Any]], where: str) -> Any:
-    """What a test says under this key. Raises PromptError where it is a path or code, which is not read."""
+    """The value of a test's key. Raises PromptError for a path or code, which is not read."""
     value = test.get(key) or kind()
     if not isinstance(value, kind):
-        what = "a mapping" if kind is dict else "a list"
-        raise PromptError(f"{where}: {key} of a test must be {what} in the file itself.", key=key)
+        form = "a mapping" if kind is dict else "a list"
+        raise PromptError(f"{where}: {key} of a test must be {form} in the file itself.", key=key)
     return value
 
 
 def _schema(value: Any) -> dict[str, Any] | None:
-    """The schema of an assertion, which may be written as text."""
+    """The schema of an assertion, which may be text."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = json.loads(value)
@@ -249,12 +253,12 @@ READ: dict[str, Any] = {
     "regex": lambda value: {"regex": str(value)},
     "is-json": lambda value: {"json": {"schema": schema} if (schema := _schema(value)) else {}},
 }
-"""promptfoo's assertions that have an equal here."""
+"""promptfoo's assertions with an equal check here."""
 
 
 def _rendered(content: str) -> str:
-    """A message as a template that renders to what ours renders to: everything but its placeholders is literal."""
-    parts = PLACEHOLDER.split(content)  # texts at even places, the names between them
+    """A message as a nunjucks template in which only the placeholders are not literal."""
+    parts = PLACEHOLDER.split(content)  # texts at even places, names at odd ones
     return "".join(
         f"{{{{{foreign_code.identifier(part)}}}}}" if place % 2 else foreign_code.literal(part)
         for place, part in enumerate(parts)

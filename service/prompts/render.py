@@ -1,7 +1,8 @@
-"""Fill the placeholders: one pass, strict, and what was filled in is never looked at again.
+"""Fill the placeholders in one strict pass. Text that was filled in is never searched for placeholders.
 
-What comes in: templates with `{{name}}`, values. What goes out: text. A value may hold braces, YAML or role markers;
-it stays one value inside one message. Spaces inside the braces are allowed; names are letters, digits, `_`, `.`, `-`.
+In: templates with `{{name}}`, and values. Out: text. A value may hold braces, YAML or role markers. It stays one value
+inside one message. Spaces inside the braces are allowed. A name has letters, digits, `_`, `.` and `-`.
+Not here: which inputs a prompt takes (`inputs`).
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ def variables(templates: Iterable[MessageTemplate]) -> set[str]:
 
 
 def text_of(value: Any) -> str:
-    """A value as it stands in a prompt: strings as they are, everything else as canonical JSON."""
+    """A value as text in a prompt: a string unchanged, any other value as canonical JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(", ", ": "))
 
 
 def substitute(template: str, values: Mapping[str, Any]) -> str:
-    """The template with every placeholder replaced. Raises InputsError when a value is missing."""
+    """The template with every placeholder replaced.
+
+    Raises:
+        InputsError: if a value is missing.
+    """
     missing = sorted({name for name in PLACEHOLDER.findall(template) if name not in values})
     if missing:
         raise InputsError(
@@ -41,5 +46,9 @@ def substitute(template: str, values: Mapping[str, Any]) -> str:
 
 
 def render(templates: Iterable[MessageTemplate], values: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The messages, in order. Raises InputsError for a missing value; unused ones are the caller's business."""
+    """The messages, in order. Values without a placeholder are ignored.
+
+    Raises:
+        InputsError: if a value is missing.
+    """
     return tuple(Message(template.role, substitute(template.content, values)) for template in templates)

@@ -118,10 +118,9 @@ async def run(request: Request, engine: Engine) -> Result:
         EngineError: if the engine did not answer.
     """
     async with contextlib.aclosing(stream(request, engine)) as items:
-        async for item in items:
-            if isinstance(item, Result):
-                return item
-    raise AssertionError("a stream ends with a result or an error")
+        *_, result = [item async for item in items]
+    assert isinstance(result, Result), "a stream ends with a result or an error"
+    return result
 
 
 async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:

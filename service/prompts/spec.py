@@ -1,6 +1,8 @@
-"""The prompt file's shape: every key it may hold, typed. `file.py` reads files into it.
+"""The keys of a prompt file and their types.
 
-GitHub's `.prompt.yml` (github/gh-models pkg/prompt/prompt.go) plus our keys. Unknown keys are errors.
+In: plain values. Out: a `Spec`, or pydantic's ValidationError. The format is GitHub's `.prompt.yml` (github/gh-models
+pkg/prompt/prompt.go) with further keys. Unknown keys are errors.
+Not here: reading files (`file`).
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ Model = Annotated[
 ]
 Roles = Literal["system", "user", "assistant"]
 KINDS = ("string", "regex", "notContains", "oneOf", "json_", "similarity", "python", "llm")
-"""The fields of `Evaluator` of which each check has exactly one."""
+"""The fields of `Evaluator`. Each check has exactly one of them."""
 
 
 class Strict(BaseModel):
-    """A mapping in which every key is known."""
+    """A mapping without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelParameters(Strict):
-    """How the next token is chosen; see `service.engine.types.Sampling`. The defaults are greedy."""
+    """How the next token is chosen, as in `service.engine.types.Sampling`. The defaults are greedy."""
 
     maxTokens: int = Field(256, ge=1, le=32768)  # noqa: N815
     temperature: float = Field(0.0, ge=0, le=2)
@@ -43,7 +45,7 @@ class ModelParameters(Strict):
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=16)
 
     def sampling(self, *, seed: int | None = None) -> Sampling:
-        """As the engine takes it; `seed` wins over the file's."""
+        """The sampling parameters for the engine. `seed` wins over the file's."""
         return Sampling(
             temperature=self.temperature,
             top_k=self.topK,
@@ -59,14 +61,14 @@ class ModelParameters(Strict):
 
 
 class MessageTemplate(Strict):
-    """One turn; `content` may hold `{{variable}}` placeholders."""
+    """One message. `content` may hold `{{variable}}` placeholders."""
 
     role: Roles
     content: str
 
 
 class StringCheck(Strict):
-    """GitHub's: `equals` is exact on the trimmed answer, the others ignore case. Exactly one is given."""
+    """GitHub's check: `equals` compares the trimmed answer exactly, the others ignore case. Exactly one is given."""
 
     equals: str | None = None
     contains: str | None = None
@@ -81,7 +83,7 @@ class StringCheck(Strict):
 
 
 class JsonCheck(Strict):
-    """The answer is JSON; it matches `schema` if given; the value at each pointer (RFC 6901) equals what is listed."""
+    """The answer is JSON, matches `schema` if it is given, and has the listed value at each pointer (RFC 6901)."""
 
     valid: Literal[True] = True
     schema_: dict[str, Any] | None = Field(None, alias="schema")
@@ -89,7 +91,7 @@ class JsonCheck(Strict):
 
 
 class SimilarityCheck(Strict):
-    """How alike answer and `to` are, 0..1, by a deterministic metric."""
+    """The similarity of the answer and `to`, from 0 to 1, by a deterministic metric."""
 
     to: str
     metric: Literal["ratio", "tokenSet", "chrf"] = "ratio"
@@ -97,14 +99,14 @@ class SimilarityCheck(Strict):
 
 
 class JudgeChoice(Strict):
-    """A reply that the judge may give, and its score."""
+    """A possible reply of the judge, and its score."""
 
     choice: str
     score: float = Field(ge=0, le=1)
 
 
 class JudgeCheck(Strict):
-    """A model judges; its reply is constrained to the listed choices, so it can always be read."""
+    """A check by a model. Its reply is constrained to the listed choices, so it is always one of them."""
 
     modelId: Model  # noqa: N815
     systemPrompt: str | None = None  # noqa: N815
@@ -114,7 +116,7 @@ class JudgeCheck(Strict):
 
 
 class Evaluator(Strict):
-    """One check, applied to every case. Strings in it are templated with the case's values."""
+    """One check, applied to every case. Placeholders in its strings are filled with the case's values."""
 
     name: str = Field(min_length=1)
     string: StringCheck | None = None
@@ -125,12 +127,12 @@ class Evaluator(Strict):
     similarity: SimilarityCheck | None = None
     python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     llm: JudgeCheck | None = None
-    minimum: float | None = Field(None, ge=0, le=1)  # the share of cases that must pass it
+    minimum: float | None = Field(None, ge=0, le=1)  # the share of cases that must pass
     uses: str | None = None
 
     @property
     def kind(self) -> str:
-        """The one key that says what to check."""
+        """The key of the one check that is given."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @model_validator(mode="after")
@@ -164,7 +166,7 @@ class Spec(Strict):
     testDataFile: str | None = None  # noqa: N815
     evaluators: tuple[Evaluator, ...] = ()
     repeats: int = Field(1, ge=1, le=100)  # answers per case, with seeds seed, seed + 1, ...
-    repeatsPass: Literal["all", "majority", "any"] = "all"  # noqa: N815  # of them, for a case to pass a check
+    repeatsPass: Literal["all", "majority", "any"] = "all"  # noqa: N815  # how many of the answers must pass
 
     @model_validator(mode="after")
     def _together(self) -> Spec:

@@ -1,8 +1,9 @@
-"""What of a prompt can be decoded before anybody asks: everything up to its first input.
+"""Warm-up: the tokens of a prompt before its first input, which can be decoded before the first request.
 
-What comes in: a prompt. What goes out: requests that differ in nothing but their inputs, and in those from the first
-character on. Their common beginning, in tokens, is the prompt's: where an input's first character joins the text before
-it to one token, that token is not part of it.
+In: a prompt. Out: requests whose inputs differ from the first character on. The tokens that they share are the prompt's
+fixed prefix. If the tokenizer merges the last fixed character with the first input character, that token differs and
+is left out.
+Not here: the decoding (`engine`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from service.engine.types import Request
 from service.prompts import render
 from service.prompts.file import Prompt
 
-VARIED = ("Aa", "7,", "\n\n(", "é")  # a letter, a digit, a line's end, a character outside ASCII
+VARIED = ("Aa", "7,", "\n\n(", "é")  # a letter, a digit, a line end, a character outside ASCII
 
 
 def variants(prompt: Prompt) -> tuple[Request, ...]:
-    """Requests whose common beginning is the prompt's."""
+    """Requests whose common tokens are the prompt's fixed prefix."""
     return tuple(
         Request(messages=render.render(prompt.spec.messages, dict.fromkeys(prompt.variables, value)))
         for value in VARIED

@@ -1,7 +1,8 @@
-"""YAML as a tree that knows its lines and keeps its comments, and as plain values.
+"""YAML as a tree with lines and comments, and as plain values.
 
-What comes in: text of any kind. What goes out: a mapping, or PromptError with file and line. What it does not know:
-which keys a prompt has. Nothing in a file is executed, and aliases cannot make a small file a large one.
+In: any text. Out: a mapping, or PromptError with file and line. Nothing in a file is executed, and the size of all
+expanded aliases is limited.
+Not here: the keys of a prompt file (`spec`).
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 200_000
 EDITORS = "# yaml-language-server:"
-"""How a YAML file tells an editor things: https://github.com/redhat-developer/yaml-language-server."""
+"""The comment that names a file's schema: https://github.com/redhat-developer/yaml-language-server."""
 
 
 def yaml() -> YAML:
     """A reader and writer that keeps comments, quotes and order."""
-    found = YAML(typ="rt")
-    found.preserve_quotes = True
-    found.width = 1 << 30  # ruamel.yaml folds double-quoted text within an escape: `\\n` came back as `\\ n`
-    found.allow_duplicate_keys = False
-    return found
+    reader = YAML(typ="rt")
+    reader.preserve_quotes = True
+    reader.width = 1 << 30  # ruamel.yaml folds double-quoted text within an escape: `\\n` came back as `\\ n`
+    reader.allow_duplicate_keys = False
+    return reader
 
 
 def parse(text: str, where: str) -> CommentedMap:
-    """The YAML tree with line numbers. Raises PromptError."""
+    """The YAML tree with line numbers.
+
+    Raises:
+        PromptError: if the text is too large, is not YAML, or is not a mapping.
+    """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise PromptError(f"{where}: larger than {MAX_BYTES} bytes.", remedy="Put the cases into a testDataFile.")
     try:
@@ -50,8 +55,8 @@ def parse(text: str, where: str) -> CommentedMap:
     ) as error:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         line = mark.line + 1 if mark is not None else 1
-        said = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines() or ["cannot be read"]
-        raise PromptError(f"{where}:{line}: not valid YAML: {said[0]}.") from None
+        reasons = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines()
+        raise PromptError(f"{where}:{line}: not valid YAML: {reasons[0] if reasons else 'cannot be read'}.") from None
     if not isinstance(tree, CommentedMap):
         raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
     return tree
@@ -66,31 +71,35 @@ def dump(value: Any) -> str:
 
 def header(text: str) -> str:
     """The comments above a file's first key, without the line that names its schema."""
-    found = []
+    lines = []
     for line in text.lstrip("\n").splitlines(keepends=True):
         if line.strip() and not line.startswith("#"):
             break
         if not line.startswith(EDITORS):
-            found.append(line)
-    return "".join(found)
+            lines.append(line)
+    return "".join(lines)
 
 
 def naming_schema(text: str, path: str) -> str:
-    """The text with a first line from which an editor takes the schema at `path` (see `schema`), and no other such."""
+    """The text with a first line that names the schema at `path` for editors, in place of any such line."""
     lines = [line for line in text.lstrip("\n").splitlines(keepends=True) if not line.startswith(EDITORS)]
     return f"{EDITORS} $schema={path}\n" + "".join(lines)
 
 
 def commented(node: Any) -> bool:
-    """Whether a tree from `parse` holds a comment, the lines above its first key left out (see `header`)."""
+    """Whether a tree from `parse` has a comment below its first key. `header` finds the comments above."""
     if not isinstance(node, (CommentedMap, CommentedSeq)):
         return False
     below = node.values() if isinstance(node, CommentedMap) else node
-    return "#" in str([node.ca.items, node.ca.end]) or any(commented(each) for each in below)
+    return "#" in str([node.ca.items, node.ca.end]) or any(commented(child) for child in below)
 
 
 def plain(node: Any, where: str = "<text>") -> Any:
-    """YAML's own types as plain values. Raises PromptError for what is too deep or, by its aliases, too large."""
+    """YAML's own types as plain values.
+
+    Raises:
+        PromptError: if the tree is too deep, or too large with all aliases expanded.
+    """
     budget = [MAX_NODES]
 
     def walk(node: Any, depth: int) -> Any:
@@ -119,8 +128,8 @@ def line_of(tree: Any, path: tuple[Any, ...]) -> int:
         if not isinstance(node, (CommentedMap, CommentedSeq)):
             break
         try:
-            spot = node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part)
-            line, node = spot[0] + 1, node[part]
+            position = node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part)
+            line, node = position[0] + 1, node[part]
         except (KeyError, IndexError, TypeError, AttributeError):
             break
     return line

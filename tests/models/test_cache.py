@@ -126,7 +126,7 @@ def test_what_is_kept_of_a_cut_download_is_said(tmp_path: Path, server: Server) 
     server.cut = 700_000
     with pytest.raises(ModelFetchError) as cut:
         Cache(tmp_path).pull(model(url(server)))
-    assert "is kept" in str(cut.value.remedy)
+    assert "are kept" in str(cut.value.remedy)
     with pytest.raises(ModelFetchError) as missing:
         Cache(tmp_path / "other").pull(model({"kind": "file", "path": str(tmp_path / "nothing")}))
     assert missing.value.remedy is None
