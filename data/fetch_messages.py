@@ -3,7 +3,7 @@
     .venv/bin/python data/fetch_messages.py [--out data/prompts/language]
 
 Source: the message catalogs (`locale/*/LC_MESSAGES/django.po`) in the wheel of Django 5.2.8 (BSD-3-Clause, Django
-Software Foundation and its translators). The wheel is fetched with pip, as it is configured here; pip checks the digest
+Software Foundation and its translators). The wheel is fetched with pip, as it is configured here. pip checks the digest
 below before it is opened.
 
 The English text of a message is its `msgid`, the others are people's translations. A message is used in one language
@@ -44,7 +44,7 @@ def fetch(folder: Path) -> Path:
 
 
 def messages(text: str) -> dict[str, str]:
-    """msgid -> msgstr of a catalog; fuzzy, plural and contextual entries are left out."""
+    """msgid -> msgstr of a catalog. Fuzzy, plural and contextual entries are left out."""
     found = {}
     for entry in re.split(r"\n\s*\n", text):
         if "fuzzy" in entry or "msgid_plural" in entry or "msgctxt" in entry:
@@ -89,7 +89,7 @@ def sample(found: dict[str, dict[str, str]]) -> dict[str, list[dict[str, str]]]:
 
 
 def write(path: Path, cases: list[dict[str, str]]) -> None:
-    """One case a line, ordered by id, so that a diff shows what changed."""
+    """One case a line, ordered by id, so that a diff shows the changes."""
     ordered = sorted(cases, key=lambda case: case["id"])
     path.write_text("".join(json.dumps(case, ensure_ascii=False) + "\n" for case in ordered), encoding="utf-8")
     print(f"{path}: {len(ordered)} cases")

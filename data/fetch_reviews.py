@@ -5,9 +5,9 @@
 Source: the data sets that ship with vaderSentiment 3.3.2 (MIT) in `additional_resources/hutto_ICWSM_2014.tar.gz`:
 C.J. Hutto and E.E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
 ICWSM 2014. 3,708 Amazon review snippets and 4,200 tweets, each rated from -4 (extremely negative) to 4 (extremely
-positive) by at least 20 people; the mean of their ratings is the file's second column.
+positive) by at least 20 people. The mean of their ratings is the file's second column.
 
-The source distribution is fetched with pip, as it is configured here; pip checks the digest below before it opens it.
+The source distribution is fetched with pip, as it is configured here. pip checks the digest below before it opens it.
 
 Labels: mean > 0.5 positive, mean < -0.5 negative, else neutral. The median standard error of a mean rating is 0.15, so
 half a point is about three of them: a snippet beyond it is rarely there by chance.
@@ -93,7 +93,7 @@ def sample(found: list[tuple[str, float, str]]) -> dict[str, list[dict[str, obje
 
 
 def write(path: Path, cases: list[dict[str, object]]) -> None:
-    """One case a line, ordered by slice and id, so that a diff shows what changed."""
+    """One case a line, ordered by slice and id, so that a diff shows the changes."""
     ordered = sorted(cases, key=lambda case: (str(case["slice"]), str(case["id"])))
     path.write_text("".join(json.dumps(case, ensure_ascii=False) + "\n" for case in ordered), encoding="utf-8")
     print(f"{path}: {len(ordered)} cases")

@@ -1,7 +1,7 @@
 """Writes the cases of the build prompts from `build_cases.yml`: `python -m data.make_build_cases` (needs Chromium).
 
 A case holds the prompt's inputs and, for its checks, the expressions (`js`), the attachments (`given`) and the files
-that are edited or repaired (`previous`). What a repair is told has failed is what really fails, in a browser.
+that are edited or repaired (`previous`). The failures in a repair case are real failures in a browser.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def edits(source: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def repairs(source: Mapping[str, Any]) -> Iterator[Row]:
-    """build-repair: a page that was broken on purpose, and what fails because of it."""
+    """build-repair: a page that was broken on purpose, and its failures."""
     browser, why = find_browser(None)
     assert browser is not None, why
     for row in source["build-repair"]:
@@ -63,7 +63,7 @@ def repairs(source: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def changed(row: Mapping[str, Any], page: str) -> Row:
-    """What edits and repairs have in common."""
+    """The part that edits and repairs have in common."""
     site = {"index.html": page}
     inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": "none"}
     return {

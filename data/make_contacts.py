@@ -1,11 +1,11 @@
-"""Write the cases of extract-contact and sender: short messages with contact details, and what is in them.
+"""Write the cases of extract-contact and sender: short messages with contact details, and these details.
 
     .venv/bin/python data/make_contacts.py [--out data/prompts]
 
-The messages are made here from names, firms, streets and phrasings of several languages, by a fixed seed; names of
+The messages are made here from names, firms, streets and phrasings of several languages, by a fixed seed. Names of
 people and firms are invented, telephone numbers come from ranges reserved for fiction, addresses from domains reserved
-for examples (RFC 2606). What is to be extracted is known because it was put in. A field that is not in the message is
-null: leaving it out is part of the task.
+for examples (RFC 2606). The details to extract are known, because they were put in. A field that is not in the message
+is null: leaving it out is part of the task.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NO_FIRM = [
 
 
 def case(number: int, chance: random.Random) -> dict[str, object]:
-    """One message with what is in it."""
+    """One message and its details."""
     name, firm = chance.choice(PEOPLE), chance.choice(FIRMS)
     first, last = name.split(" ", 1)
     plain = "".join(

@@ -3,9 +3,9 @@
 In: a module to run, names of further variables that it needs. Out: a command line and an environment.
 Not here: pipes, priorities, when a child is started or ended.
 
-A child is never given what it does not need. A secret that was set for the service must not lie in the memory of a
-process that parses foreign bytes; a module that lies in the working directory must not run in the place of an installed
-one, so Python's `-P` keeps the working directory off `sys.path` (docs.python.org/3/using/cmdline.html).
+A child gets only the variables that it needs. A secret of the service must not be in the memory of a process that
+parses foreign bytes. A module in the working directory must not run in the place of an installed one, so Python's `-P`
+keeps the working directory off `sys.path` (docs.python.org/3/using/cmdline.html).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def python(module: str, *arguments: str) -> list[str]:
 def child_environment(
     *names: str, prefixes: tuple[str, ...] = (), source: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The part of the environment that a child gets: `NAMES` and `PREFIXES`, and what it asks for by name or prefix.
+    """The part of the environment that a child gets: `NAMES`, `PREFIXES`, and the given names and prefixes.
 
     `source` is `os.environ` by default. PYTHONSAFEPATH is set, so that a child's own children keep to `-P` too.
     """

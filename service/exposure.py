@@ -1,6 +1,6 @@
-"""Who can reach this service, as its settings say: from where, with which keys, under which names.
+"""The exposure of this service: the addresses, keys and names under which callers reach it.
 
-In: settings. Out: one frozen `Exposure`, or SettingsError where the settings would let strangers in unasked.
+In: settings. Out: one frozen `Exposure`, or SettingsError if the settings would let strangers in by accident.
 Not here: how a request is let in or refused (`http.auth`, `http.hosts`).
 """
 
@@ -20,11 +20,11 @@ EVERY = ("0.0.0.0", "::", "")  # noqa: S104  (every address of this machine)
 
 @dataclass(frozen=True)
 class Exposure:
-    """What decides who is let in.
+    """The facts that decide about a caller.
 
-    `loopback`: only this machine reaches the port. `hosts` and `site_hosts`: the names, besides this machine's own,
-    under which the service and the published sites are reached; `*.NAME` is every name below it. `origins`: those whose
-    pages may call. `own_origin`: the service's own, where a proxy gives it another one than it sees.
+    `loopback`: only this machine reaches the port. `hosts` and `site_hosts`: further names under which callers reach
+    the service and the published sites. `*.NAME` is every name below NAME. `origins`: pages from there may call the
+    service. `own_origin`: the service's own origin behind a proxy.
     """
 
     loopback: bool
@@ -42,7 +42,7 @@ class Exposure:
 
     @property
     def closed(self) -> bool:
-        """Others reach the port, and nothing lets anybody in: what a worker may be, which only probes ask."""
+        """Other machines reach the port, and no caller is let in. A worker may be so: it answers only probes."""
         return not (self.loopback or self.keys or self.open)
 
 
@@ -58,7 +58,7 @@ def is_loopback(host: str) -> bool:
 
 
 def url_of(host: str, port: int) -> str:
-    """How this machine reaches a service that listens there."""
+    """The URL with which this machine reaches a service that listens there."""
     name = "127.0.0.1" if host in EVERY else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
@@ -91,9 +91,10 @@ def _origin_of(url: str | None) -> str | None:
 
 
 def require(settings: Settings) -> Exposure:
-    """The same. Raises SettingsError for a service that anybody could reach and use although nobody said so.
+    """The exposure of a service with these settings. A worker needs no key, because it answers only probes.
 
-    A worker is let be: without a key it answers nothing but probes.
+    Raises:
+        SettingsError: if other machines reach the service, no key is set, and nothing says that this is intended.
     """
     found = of(settings)
     if found.closed and settings.role != "worker":

@@ -1,7 +1,10 @@
-"""Whether a directory can be written, and where it cannot, whose it is and what repairs it.
+"""A check that a directory can be written. If it cannot, the answer has its owner and the remedy.
 
 Volumes keep the owner they were born with: one that root made stays root's, and a container that runs as uid 1000 may
-not take it. What comes in: a path. What goes out: nothing, or an explanation. It does not know what is kept there.
+not take it.
+
+In: a path. Out: None, or an explanation.
+Not here: the files in the directory.
 """
 
 from __future__ import annotations
@@ -16,14 +19,14 @@ from service.errors import SettingsError
 
 @dataclass(frozen=True)
 class Unwritable:
-    """What stands against writing, and what to do about it."""
+    """The reason why a folder cannot be written, and the remedy."""
 
     what: str
     remedy: str
 
 
 def problem(folder: Path, key: str) -> Unwritable | None:
-    """Make the folder where it is missing and write to it; what came in the way. `key` is the setting that names it."""
+    """Make the folder if it is missing, and write to it. The problem, or None. `key` is the setting for the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -47,6 +50,10 @@ def problem(folder: Path, key: str) -> Unwritable | None:
 
 
 def require(folder: Path, key: str) -> None:
-    """Make the folder and see that it can be written. Raises SettingsError with owner and remedy."""
+    """Make the folder if it is missing, and write to it.
+
+    Raises:
+        SettingsError: if it cannot be written. The message has its owner, and the remedy.
+    """
     if found := problem(folder, key):
         raise SettingsError(found.what, key=key, remedy=found.remedy)

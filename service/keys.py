@@ -1,11 +1,11 @@
-"""API keys: how one is made, how it is told in a setting, how one that is shown is recognised.
+"""API keys: how a key is made, written in a setting, and recognised.
 
-In: the text of SAMEBOAT_API_KEYS; a key that a caller shows. Out: `Key`s; the one that was shown, or None.
-Not here: where the setting comes from, and what a key may do (`http.auth`).
+In: the text of SAMEBOAT_API_KEYS, and a caller's key. Out: the configured `Key`s, and the caller's one or None.
+Not here: the origin of the setting, and the rights of a key (`http.auth`).
 
 A key is `sameboat_` and 256 random bits. A setting holds only its SHA-256. A slow hash (bcrypt, argon2) protects
-passwords because people choose them from few; nobody can try 2^256 keys, so a fast hash gives away nothing, and a
-request costs a microsecond. A hand-made key rarely has the form of a key; then it is never let in, whatever its digest.
+passwords, because people choose from few. Nobody can try 2^256 keys, so a fast hash reveals nothing, and it takes a
+microsecond. A text without the form of a key is always refused.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ class Key:
 
 
 def new() -> str:
-    """A key that nobody has seen yet."""
+    """A new random key."""
     return PREFIX + secrets.token_urlsafe(BITS // 8)
 
 
 def line(name: str, key: str, **limits: int | None) -> str:
-    """What is configured for a key. Raises ValueError for a name that cannot be one."""
+    """The entry of a key in the setting.
+
+    Raises:
+        ValueError: if the name has other characters than it may have.
+    """
     if not NAME.fullmatch(name):
         raise ValueError("a name has 1 to 40 letters, digits, dots, hyphens and underscores, and begins with no mark")
     more = "".join(f":{what}={limits[what]}" for what in LIMITS if limits.get(what) is not None)
@@ -50,7 +54,8 @@ def line(name: str, key: str, **limits: int | None) -> str:
 def parse(text: str) -> tuple[Key, ...]:
     """The keys of a setting: entries apart by commas or white space, `#` begins a comment.
 
-    Raises ValueError that says which entry is wrong, by its number and never by its content.
+    Raises:
+        ValueError: if an entry is wrong. The message has its number, and never its content.
     """
     entries = re.sub(r"#[^\n]*", "", text).replace(",", " ").split()
     keys = tuple(_entry(number, entry) for number, entry in enumerate(entries, 1))
@@ -78,7 +83,7 @@ def _entry(number: int, entry: str) -> Key:
 
 
 def match(keys: tuple[Key, ...], key: str) -> Key | None:
-    """The configured key that this is, or None. Every one is compared, so the time tells nothing."""
+    """The configured key that equals `key`, or None. All are compared, so that the time reveals nothing."""
     if not FORM.fullmatch(key):
         return None
     digest = _digest(key)
@@ -87,7 +92,7 @@ def match(keys: tuple[Key, ...], key: str) -> Key | None:
 
 
 def salt(key: str) -> str:
-    """What sets this key's part of every cache apart: the same at every start, and not to be had from the digest."""
+    """The salt of this key's part of every cache. It is the same at every start, and the digest does not reveal it."""
     return hmac.new(key.encode(), b"sameboat cache salt", hashlib.sha256).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Folders and files that only this user may read: 0700 and 0600 whatever the umask is, wider ones narrowed.
 
-In: paths. Out: the same paths, made or narrowed; keys that are made once.
-Not here: what is kept in them, and whether a folder can be written (`folders`).
+In: paths. Out: the same paths, made or narrowed. And keys that are made once.
+Not here: their content, and the check that a folder can be written (`folders`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def narrow(path: Path) -> None:
 def key(path: Path) -> bytes:
     """The random key in this file, made once: of several processes that start at the same time all get the same one.
 
-    Raises OSError when there is none and none can be made, SettingsError when the file holds no key.
+    Raises:
+        OSError: if there is no key and none can be made.
+        SettingsError: if the file holds no key.
     """
     folder(path.parent)
     if not path.exists():
@@ -59,7 +61,7 @@ def key(path: Path) -> bytes:
             with os.fdopen(handle, "w") as whole:
                 whole.write(secrets.token_hex(KEY_BYTES) + "\n")
             with contextlib.suppress(FileExistsError):  # another process was quicker
-                os.link(name, path)  # whole or not at all, unlike what is opened and then written
+                os.link(name, path)  # atomic, unlike opening and then writing
         finally:
             os.unlink(name)
     _narrow(path, FILE)
@@ -73,7 +75,7 @@ def key(path: Path) -> bytes:
 
 
 def _narrow(path: Path, mode: int) -> None:
-    """Take away what others may do. Where that is not ours to change (another owner, a read-only volume) it is said."""
+    """Take away the rights of others. Logs a warning if that fails (another owner, a read-only volume)."""
     there = stat.S_IMODE(path.stat().st_mode)
     if not there & ~mode:
         return

@@ -1,7 +1,7 @@
-"""What this container may use: CPUs and memory, each with the reason for the number.
+"""The CPUs and the memory that this container may use, each with the reason for the number.
 
-What comes in: the scheduler's affinity mask, the control group's files (v1 and v2 both exist in the wild), settings.
-What goes out: `(value, reason)`. What it does not know: what the CPUs and the memory are for.
+In: the scheduler's affinity mask, the files of control groups v1 and v2, settings. Out: `(value, reason)`.
+Not here: the use of CPUs and memory.
 
 `root` arguments exist so that tests can hand in a file tree of their own.
 """
@@ -26,7 +26,7 @@ def cpus() -> int:
 
 
 def idle_seconds(root: Path = Path("/")) -> float:
-    """Seconds that the CPUs of this process have been idle since the machine started; 0 where /proc does not tell.
+    """Seconds that the CPUs of this process have been idle since the machine started. 0 without /proc/stat.
 
     Linux `/proc/stat`: after each CPU's name user, nice, system, idle, in ticks (Documentation/filesystems/proc.rst).
     """
@@ -38,7 +38,7 @@ def idle_seconds(root: Path = Path("/")) -> float:
 def quota(root: Path = Path("/")) -> float | None:
     """The container's CPU quota in CPUs, or None without one.
 
-    cgroup v2 `cpu.max` holds "<microseconds|max> <period>"; v1 splits them over `cpu.cfs_quota_us` (-1: none) and
+    cgroup v2 `cpu.max` holds "<microseconds|max> <period>". v1 splits them over `cpu.cfs_quota_us` (-1: none) and
     `cpu.cfs_period_us` (Linux: Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst). The tightest
     limit on the way up to the root applies.
     """
@@ -54,7 +54,7 @@ def quota(root: Path = Path("/")) -> float | None:
 
 
 def whole_cpus(root: Path = Path("/")) -> int:
-    """CPUs that may be busy at a time: the scheduler's, or the container's quota rounded down; at least one."""
+    """CPUs that may be busy at a time: the scheduler's, or the container's quota rounded down. At least one."""
     limit = quota(root)
     return cpus() if limit is None else max(1, min(cpus(), int(limit)))
 
@@ -91,7 +91,7 @@ def memory_bytes(settings: Settings, root: Path = Path("/")) -> tuple[int, str]:
 
 
 def available_bytes(root: Path = Path("/")) -> int:
-    """Bytes that programs can take without swapping, as Linux estimates them; all of the machine's where it does not.
+    """Bytes that programs can take without swapping, as Linux estimates them, or all of the machine's memory.
 
     `/proc/meminfo`, MemAvailable (Documentation/filesystems/proc.rst). It is the machine's and not the container's.
     """
@@ -108,7 +108,7 @@ def used_bytes(root: Path = Path("/")) -> int:
 
 
 def _groups(root: Path, controller: str) -> list[Path]:
-    """Every directory whose limit binds this process: its own control group and the ones above it, v2 and v1."""
+    """Every directory with a limit for this process: its own control group and those above it, v2 and v1."""
     found = [root / "sys/fs/cgroup", root / "sys/fs/cgroup" / controller]
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)

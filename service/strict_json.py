@@ -1,9 +1,9 @@
-"""JSON as RFC 8259 has it and no further: one reader for every text that a caller sends.
+"""Strict JSON (RFC 8259): one reader for every text from a caller.
 
-In: UTF-8 bytes or a string. Out: the value, or `NotJson` with the reason, which repeats no value. Refused, beside what
-is not JSON: NaN and infinities, numbers beyond a double, integers of more than `MAX_DIGITS` digits, a key twice in one
-object, half a surrogate pair, nesting deeper than `MAX_DEPTH`. What comes out is therefore safe for recursive code and
-can be written as UTF-8. Not here: how large a text may be; `http/json_body.py` decides that before it calls.
+In: UTF-8 bytes or a string. Out: the value, or `NotJson` with a reason that repeats no value. Also refused are NaN and
+infinities, numbers beyond a double, integers of more than `MAX_DIGITS` digits, a key twice in one object, half a
+surrogate pair, and nesting deeper than `MAX_DEPTH`. So a value is safe for recursive code and can be written as UTF-8.
+Not here: the size of a text (`http.json_body`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from typing import Any
 from service.errors import short_name
 
 MAX_DEPTH = 128  # a schema of 48 levels needs about 100
-MAX_DIGITS = 400  # the largest double, written in full, has 309; reading takes quadratic time
+MAX_DIGITS = 400  # the largest double, written in full, has 309 digits. Reading takes quadratic time
 
 
 class NotJson(ValueError):
-    """`str(error)` continues the sentence "The body ...": what is wrong, and at which character when that is known."""
+    """`str(error)` continues the sentence "The body ..." with the reason and, if it is known, the place."""
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises NotJson."""
+    """The value of a JSON text.
+
+    Raises:
+        NotJson: if the text is not strict JSON.
+    """
     try:
         value = _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
         _check(value)
@@ -43,11 +47,11 @@ _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         raise NotJson(f"has the key {short_name(counts.most_common(1)[0][0])} twice in one object")
-    return made
+    return value
 
 
 def _constant(name: str) -> None:

@@ -1,8 +1,8 @@
 r"""Text files that people write: UTF-8, JSON and TOML, and one sentence for a file of another form.
 
 In: a path or a text, and the error class of the caller. Out: the text, without a byte order mark and with \n at the
-ends of its lines (editors and git may have changed both), or its values; else that error, with path, line and remedy.
-Not here: what the values mean, and HTTP bodies.
+ends of its lines (editors and git may have changed both), or its values. Or that error, with path, line and remedy.
+Not here: the meaning of the values, and HTTP bodies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Error = type[SameboatError]
 
 
 def read(path: Path, error: Error, *, key: str | None = None, remedy: str | None = None) -> str:
-    """The file's text. Raises `error` when it cannot be read (`remedy` says what then) or is not UTF-8 text."""
+    """The file's text. Raises `error`, with `remedy`, if it cannot be read or is not UTF-8 text."""
     try:
         data = path.read_bytes()
     except OSError as wrong:
@@ -56,9 +56,9 @@ def decode(data: bytes, where: str, error: Error, *, key: str | None = None) -> 
 
 
 def from_json(text: str, where: str, error: Error, *, line: int = 1, form: str, key: str | None = None) -> Any:
-    """A JSON text's value. `line` is the file's line that it begins at, `form` the sentence that says what is expected.
+    """A JSON text's value. It begins at `line` of the file. `form` is a sentence about the expected form.
 
-    Raises `error` for what is not JSON; NaN and Infinity are not.
+    Raises `error` if the text is not JSON. NaN and Infinity are not JSON.
     """
 
     def constant(name: str) -> NoReturn:
