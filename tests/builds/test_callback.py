@@ -1,4 +1,4 @@
-"""Callbacks: to which address the connection goes, how it is signed, what an answer means, when it is tried again."""
+"""Callbacks: the address of the connection, the signature, the meaning of an answer, the next attempt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Talk = Callable[[socket.socket, threading.Event], None]
 
 @contextlib.contextmanager
 def listener(talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[str]]]:
-    """A port on which each connection is talked to; the list holds who connected. `talk` gets an event for the end."""
+    """A port that hands each connection to `talk`, with an event for the end. The list holds the peers."""
     over, met, threads = threading.Event(), list[str](), list[threading.Thread]()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -72,7 +72,7 @@ def hear(line: socket.socket) -> bytes:
 
 
 def test_the_connection_goes_to_the_address_that_was_checked() -> None:
-    """DNS rebinding, on real sockets: whoever asked the name again would land on the second port's listener."""
+    """DNS rebinding, on real sockets: a second lookup of the name would land on the second port's listener."""
     asked: list[str] = []
 
     def rebinding(host: str, port: int) -> list[str]:
@@ -127,7 +127,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tls_is_verified_for_the_name_though_the_address_is_connected_to(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, host: str, result: str
 ) -> None:
-    """The name is what is asked for (SNI) and what the certificate must be for; a private authority can be trusted."""
+    """The name is sent (SNI) and must be in the certificate. A private authority can be trusted."""
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "certificate"))
     names: list[str | None] = []
@@ -158,7 +158,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
 
 
 def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would resolve the name again, and reach what it likes."""
+    """A proxy would resolve the name again, and reach any address."""
     with listener(lambda line, over: None) as (port, met):
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
@@ -212,7 +212,7 @@ def no_http(line: socket.socket, over: threading.Event) -> None:
 
 @pytest.mark.parametrize("talk", [dripping_headers, silent, cut, no_http])
 def test_an_answer_that_never_comes_is_tried_again(monkeypatch: pytest.MonkeyPatch, talk: Talk) -> None:
-    """Within one time-out in all, also when every byte comes just in time; the time-out is short here."""
+    """Within one time-out in all, also when every byte comes just in time. The time-out is short here."""
     monkeypatch.setattr(callback, "TIMEOUT_S", 0.5)
     with listener(talk) as (port, _):
         attempt = post(f"http://127.0.0.1:{port}/", b"{}", "build-1", None, HERE)
@@ -222,7 +222,7 @@ def test_an_answer_that_never_comes_is_tried_again(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_of_a_text_that_never_ends_only_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    """The status is what counts; a flood and a drip both end."""
+    """Only the status counts. A flood and a drip both end."""
     monkeypatch.setattr(callback, "TIMEOUT_S", 0.5)
     sent = [0]
 
@@ -243,14 +243,14 @@ def test_of_a_text_that_never_ends_only_the_beginning_is_read(monkeypatch: pytes
             attempt = post(f"http://127.0.0.1:{port}/", b"{}", "build-1", None, HERE)
         assert (attempt.result, attempt.status) == (judge(status, "", None).result, status)
         assert 0 < len(attempt.said) <= callback.MAX_ANSWER_BYTES
-    assert sent[0] < 50_000_000  # what the kernel's buffers hold, not gigabytes
+    assert sent[0] < 50_000_000  # the kernel's buffers, not gigabytes
 
 
 # How it is signed
 
 
 def test_the_signature_is_the_standards() -> None:
-    """Verified by the Standard Webhooks library; a changed body, id or time is not."""
+    """Verified by the Standard Webhooks library. A changed body, id or time is not."""
     body = json.dumps({"email": "a@b.example", "brief": "größer"}, ensure_ascii=False).encode()
     with evaluator(key=key_of(KEY)) as there:
         post(there.url, body, "build-0123", key_of(KEY), HERE)
@@ -291,7 +291,7 @@ def test_a_key_is_read_as_the_standards_library_reads_it(data: bytes) -> None:
         assert key_of(setting) == Webhook(setting)._whsecret == data
 
 
-# What an answer means
+# The meaning of an answer
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_key_is_read_as_the_standards_library_reads_it(data: bytes) -> None:
      (408, "retry"), (409, "retry"), (425, "retry"), (429, "retry"), (500, "retry"), (503, "retry")],
 )  # fmt: skip
 def test_what_a_status_means(status: int, result: str) -> None:
-    """A 400 is for ever; what can pass is tried again."""
+    """A 400 is permanent. A state that can pass is tried again."""
     assert judge(status, "", None).result == result
 
 
@@ -310,12 +310,12 @@ def test_what_a_status_means(status: int, result: str) -> None:
     [("30", 30.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), (None, None), ("", None), ("soon", None), ("\xb2", None)],
 )
 def test_a_wait_is_seconds_or_a_date(after: str | None, seconds: float | None) -> None:
-    """An evaluator writes what it likes into `Retry-After`, which must not end the delivery."""
+    """An evaluator may write anything into `Retry-After`, which must not end the delivery."""
     assert judge(503, "", after).retry_after_s == seconds
 
 
 def test_the_gaps_double_up_to_a_minute() -> None:
-    """1, 2, 4, 8, ... as the contract has it; a longer wait that the answer asks for is kept to."""
+    """1, 2, 4, 8, ... as the contract has it. A longer wait that the answer asks for is kept."""
     assert [gap_s(number) for number in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert gap_s(1, 30.0) == 30.0
     assert gap_s(1, 1e9) == 3600.0

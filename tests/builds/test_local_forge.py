@@ -81,7 +81,7 @@ def publish(forge: LocalForge, name: str = "app", files: dict[str, bytes] | None
 
 
 def test_the_same_commit_has_the_same_sha_and_history_only_goes_forward(forge: LocalForge) -> None:
-    """Pushed twice it is one commit; a commit beside the branch is refused; a second round's parent is the first's."""
+    """Pushed twice it is one commit. A commit beside the branch is refused. A second round's parent is the first's."""
     forge.ensure("app", "d")
     first = commit(FILES)
     sha = forge.push("app", first)
@@ -99,7 +99,7 @@ def test_the_same_commit_has_the_same_sha_and_history_only_goes_forward(forge: L
 
 
 def test_git_itself_finds_nothing_wrong(forge: LocalForge) -> None:
-    """`git fsck --strict` on what was written object by object."""
+    """`git fsck --strict` on a repository that was written object by object."""
     publish(forge)
     done = subprocess.run(
         ["git", "--git-dir", str(forge.path("app")), "fsck", "--strict", "--full"], capture_output=True, text=True
@@ -108,7 +108,7 @@ def test_git_itself_finds_nothing_wrong(forge: LocalForge) -> None:
 
 
 def test_a_death_while_a_repository_is_made_leaves_no_half_of_one(forge: LocalForge) -> None:
-    """Whatever was begun is thrown away; a repository is there whole or not at all."""
+    """A begun repository is thrown away. One exists whole or not at all."""
     for folder in ("objects/info", "refs/heads", "branches"):
         (forge.path("app").with_suffix(".new") / folder).mkdir(parents=True)
     assert forge.ensure("app", "d").head is None
@@ -232,7 +232,7 @@ def test_a_build_waits_for_a_push_over_http_however_long_it_takes(forge: LocalFo
 
 
 def git(folder: Path, *words: str, token: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Real git; the token travels in the environment, never in the arguments."""
+    """Real git. The token travels in the environment, never in the arguments."""
     values = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
     if token is not None:
         coded = base64.b64encode(f"x:{token}".encode()).decode()
@@ -251,13 +251,13 @@ def git(folder: Path, *words: str, token: str | None = None, **environment: str)
 
 
 def test_anyone_clones_and_only_the_token_pushes(forge: LocalForge, tmp_path: Path) -> None:
-    """Real git, real HTTP: without a token and with a wrong one nothing changes; with it the branch moves."""
+    """Real git, real HTTP: without a token and with a wrong one nothing changes. With it the branch moves."""
     sha = publish(forge)
     with served(forge) as url:
         assert git(tmp_path, "clone", "-q", f"{url}/git/app.git", "clone").returncode == 0
         clone = tmp_path / "clone"
         assert {path: (clone / path).read_bytes() for path in FILES} == FILES
-        (clone / "index.html").write_bytes(b"mine" * 300_000)  # larger than what a request body keeps in memory
+        (clone / "index.html").write_bytes(b"mine" * 300_000)  # more than is kept in memory
         assert git(clone, "commit", "-qam", "two").returncode == 0
         for token in (None, "wrong"):
             refused = git(clone, "push", "-q", token=token)
@@ -327,7 +327,7 @@ WAYS_OUT = [
 
 @pytest.mark.parametrize("way", WAYS_OUT)
 def test_no_path_leads_out_of_a_repository(forge: LocalForge, tmp_path: Path, way: str) -> None:
-    """Neither over git nor as a page: what lies beside the repositories is never in an answer."""
+    """Neither over git nor as a page: files beside the repositories are never in an answer."""
     canary = b"canary-beside-the-repositories"
     publish(forge)
     for place in (tmp_path / "secret.txt", forge.root / "secret.txt", forge.path("app") / "secret.txt"):
@@ -372,7 +372,7 @@ def test_of_a_repository_only_what_git_needs_is_served(forge: LocalForge, path: 
     ],
 )
 def test_a_file_is_served_as_what_it_is(forge: LocalForge, path: str, kind: str, data: bytes) -> None:
-    """By its name, the same on every machine, never guessed from its content; and with the whole policy."""
+    """By its name, the same on every machine, never guessed from its content, and with the whole policy."""
     publish(forge)
     with served(forge) as url:
         answer = httpx.get(f"{url}/pages/app/{path}")
@@ -383,7 +383,7 @@ def test_a_file_is_served_as_what_it_is(forge: LocalForge, path: str, kind: str,
 
 
 def test_the_policy_keeps_a_page_from_this_machine(forge: LocalForge) -> None:
-    """No plain http, so not the service on its own port; no framing; nothing sniffed; also on what is not found."""
+    """No plain http, so not the service on its own port. No framing, nothing sniffed, also with a 404."""
     publish(forge)
     with served(forge) as url:
         for path in ("", "missing", "../x"):
@@ -398,7 +398,7 @@ def test_the_policy_keeps_a_page_from_this_machine(forge: LocalForge) -> None:
 
 
 def test_folders_and_missing_pages_answer_as_on_github(forge: LocalForge) -> None:
-    """A folder without its slash redirects, else its relative links break; a site's 404.html is its 404."""
+    """A folder without its slash redirects, else its relative links break. A site's 404.html is its 404."""
     publish(forge, files={**FILES, "404.html": b"<h1>gone</h1>", "odd? #ä/index.html": b"odd"})
     with served(forge) as url:
         assert httpx.get(f"{url}/pages/app/odd%3F%20%23%C3%A4", follow_redirects=True).content == b"odd"

@@ -1,4 +1,4 @@
-"""The makers: what a model's answer becomes, what is offered to it, and who is asked when somebody fails."""
+"""The makers: the files of an answer, the text of a question, and the next provider after a failure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def result(text: str, finish: str = "stop") -> Result:
 
 
 def test_attachments_are_offered_by_name_type_size_and_text_in_bounds() -> None:
-    """Text is shown from its beginning and says when it is cut; of a picture there is only what can be said of it."""
+    """Text is shown from its beginning, with a note if it is cut. A picture has only name, type and size."""
     long = Attachment("long.txt", "text/plain", b"z" * 5000)
     text = describe_attachments((CSV, PNG, long), 300)
     assert "- a.csv (text/csv, 8 bytes), at ./a.csv\nx,y\n1,2" in text
@@ -56,7 +56,7 @@ def test_attachments_are_offered_by_name_type_size_and_text_in_bounds() -> None:
 
 
 def test_attachments_are_what_was_sent_unless_the_brief_says_to_change_them() -> None:
-    """A model's own version of data.csv is dropped; that of the file that it was told to fix is taken."""
+    """A model's own version of data.csv is dropped. That of the file that it was told to fix is taken."""
     both = (CSV, Attachment("run.py", "text/x-python", b"broken"))
     said = "Fix the typo in run.py and show a.csv."
     assert unchanged(said, both) == (CSV,)
@@ -67,7 +67,7 @@ def test_attachments_are_what_was_sent_unless_the_brief_says_to_change_them() ->
 
 
 def test_what_every_repository_holds_is_there_whoever_wrote_the_page() -> None:
-    """Licence, README, stamp; our stylesheet only where the page links to it and its maker wrote none."""
+    """Licence, README, stamp. Our stylesheet only where the page links to it and its maker wrote none."""
     plain = add_scaffold({"index.html": b"<p>"}, job(), "b", 2, "files")
     assert {"LICENSE", "README.md", "build.json", ".nojekyll"} <= set(plain)
     assert STYLE not in plain
@@ -77,7 +77,7 @@ def test_what_every_repository_holds_is_there_whoever_wrote_the_page() -> None:
 
 
 def test_a_plan_is_shown_without_its_repetitions() -> None:
-    """What the smallest model repeats is shown once, and a sentence that was cut off not at all."""
+    """A sentence that the smallest model repeats is shown once, and one that is cut off is left out."""
     plan = {
         "title": "Mars",
         "summary": "Mars is a planet.",
@@ -90,7 +90,7 @@ def test_a_plan_is_shown_without_its_repetitions() -> None:
 
 
 def test_a_rendered_page_has_what_accessibility_asks_for() -> None:
-    """Language, title, viewport, one h1, landmarks, a caption and column headers, alternative texts; all escaped."""
+    """Language, title, viewport, one h1, landmarks, a caption and column headers, alternative texts, all escaped."""
     evil = {**PLAN, "title": "<script>alert(1)</script>"}
     html = page(job(attachments=(CSV, PNG)), evil).decode()
     assert "<script>" not in html
@@ -104,7 +104,7 @@ def test_a_rendered_page_has_what_accessibility_asks_for() -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_our_colours_can_be_read(theme: str) -> None:
-    """Every text colour has a contrast of 4.5 or more on what it stands on (WCAG 2.2, 1.4.3)."""
+    """Every text colour has a contrast of 4.5 or more on its background (WCAG 2.2, 1.4.3)."""
     block = re.findall(r":root \{(.*?)\}", style().decode(), re.DOTALL)[0 if theme == "light" else 1]
     colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
     for ink, paper in [("ink", "paper"), ("ink", "card"), ("soft", "paper"), ("soft", "card"), ("accent", "card"),
@@ -125,7 +125,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_what_is_too_long_is_told_shorter_and_a_file_is_told_whole_or_not_at_all() -> None:
-    """A context that is too small halves what is told; a page that does not fit is written anew."""
+    """A context that is too small halves the question. A page that does not fit is written anew."""
     asked: list[tuple[str, int]] = []
 
     def ask(prompt: str, inputs: Any) -> Result:
@@ -144,7 +144,7 @@ def test_what_is_too_long_is_told_shorter_and_a_file_is_told_whole_or_not_at_all
 
 
 def test_the_reason_for_a_refused_edit_is_told_with_the_next_question() -> None:
-    """Two of one line: the page is asked for anew, with why; edits in that answer are applied all the same."""
+    """Two of one line: the page is asked for anew, with the reason. Edits in that answer are applied all the same."""
     told: list[str] = []
     answers = iter(["a", "<p>a"])
 
@@ -164,7 +164,7 @@ def test_a_cut_answer_is_no_page() -> None:
 
 
 def test_edits_and_files_in_one_answer_are_told_apart() -> None:
-    """Edits change what is there; a file alone is added to it; without a page there must be one in the answer."""
+    """Edits change the files. A file alone is added. Without a page there must be one in the answer."""
     previous = {"index.html": b"<p>one</p>\n"}
     edit = "<<<<<<< SEARCH index.html\n<p>one</p>\n=======\n<p>two</p>\n>>>>>>> REPLACE\n"
     assert parse_answer(edit, previous, set()) == {"index.html": b"<p>two</p>\n"}
@@ -174,7 +174,7 @@ def test_edits_and_files_in_one_answer_are_told_apart() -> None:
 
 
 def test_nothing_is_fetched_that_no_setting_allows() -> None:
-    """A URL in a brief is read only on an allowed host; others are not even looked up."""
+    """A URL in a brief is read only on an allowed host. Others are not even looked up."""
     assert list(fetched("Use http://127.0.0.1:9/data.json and http://x.invalid/.", frozenset())) == []
     [(url, said)] = fetched("Use http://127.0.0.1:9/data.json.", frozenset({"127.0.0.1:9"}))
     assert url == "http://127.0.0.1:9/data.json"
@@ -238,7 +238,7 @@ def build(tmp_path: Path, providers: Path, **more: Any) -> tuple[dict[str, Any],
 def test_who_fails_is_followed_by_the_next(
     mode: str, tmp_path: Path, first: OpenAIServer, second: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the first one's failure is, the second writes the page; both exchanges are kept, and no key is."""
+    """Whatever the first one's failure is, the second writes the page. Both exchanges are kept, and no key is."""
     monkeypatch.setenv("FIRST_KEY", KEY)
     first.script(mode)
     shown, exchanges, events = build(tmp_path, file_of(tmp_path, first, second))
@@ -264,7 +264,7 @@ def test_malformed_answers_send_the_next_try_to_the_next_provider(
 def test_money_is_not_spent_beyond_its_cap(
     tmp_path: Path, first: OpenAIServer, second: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider whose answer could cost more than is left is not asked; the unpriced one is."""
+    """A provider whose answer could cost more than the rest is not asked. The unpriced one is."""
     monkeypatch.setenv("FIRST_KEY", KEY)
     path = file_of(tmp_path, first, second, input_price=1000.0, output_price=2000.0)
     shown, exchanges, events = build(tmp_path, path, build_max_cost=0.5)
@@ -310,13 +310,13 @@ def test_a_model_that_is_not_here_leaves_the_plan_and_says_what_helps(tmp_path: 
 
 
 def named(settings: Any, names: str) -> list[Any]:
-    """Who may write files when the setting names these."""
+    """The providers that may write files if the setting names these."""
     told = settings.model_copy(update={"maker_model": names})
     return Providers(told, Unlocked(told.data_dir), Engines(told)).of(Unlocked(told.data_dir)["build-files"])
 
 
 def test_the_providers_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
-    """File, provider and key are named; an unknown name in the setting lists what there is."""
+    """File, provider and key are named. An unknown name in the setting lists the known ones."""
     path = tmp_path / "p.toml"
     path.write_text('[providers.a]\nbase_url = "ftp://x"\nmodel = "m"\n')
     with pytest.raises(SettingsError, match=r"providers\.a\.base_url"):
@@ -330,7 +330,7 @@ def test_the_providers_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
 
 
 def test_without_the_capable_model_a_build_plans_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stock checkout: the starter is here, the 1.5B model is not; the build ends with a planned page."""
+    """The stock checkout: the starter is here, the 1.5B model is not. The build ends with a planned page."""
     missing = "it is not in the cache; fetch it with: sameboat model pull {}"
     monkeypatch.setattr(
         "tests.builds.harness.OneEngine.missing",

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (pages are one line)
-"""Verification: checks are judged by what the page does, generated code reaches nothing, and nothing hangs."""
+"""Verification: checks are judged by the page's behaviour, generated code reaches nothing, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def look(html: str, *checks: str, timeout_s: float = 15.0, network: frozenset[st
 
 @browser
 def test_a_page_that_complains_without_end_is_heard_only_so_far() -> None:
-    """Ten thousand errors, and some of a megabyte: what is kept is small, and that it threw at the end is not missed."""
+    """Ten thousand errors, and some of a megabyte: the report is small, and the error at the end is not missed."""
     html = """<!DOCTYPE html><title>t</title><script>
     for (let i = 0; i < 5; i++) console.error(i + "x".repeat(1e6)); for (let i = 0; i < 10000; i++) console.error(i);
     throw new Error("at last")</script>"""
@@ -52,7 +52,7 @@ def page_outcomes(report: VerificationReport) -> dict[str, PageCheckResult]:
 
 @pytest.fixture
 def neighbour() -> Iterator[tuple[str, list[str]]]:
-    """A server on another port of this machine, which anybody may read; what it was asked."""
+    """A server on another port of this machine, which anybody may read. It lists its requests."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ def test_the_repository_is_checked_as_it_would_be_pushed() -> None:
 
 
 def test_a_sentence_is_judged_by_what_it_means_or_said_not_to_be() -> None:
-    """A sentence about the licence is ours; one about the page, without a translation, is not judged: never dropped."""
+    """A sentence about the licence is ours. One about the page, without a translation, is not judged: never dropped."""
     report = verify({}, [Check("Repo has MIT license"), Check("It is beautiful")], [], browser=None, timeout_s=1)
     said = {each.said: each.verdict for each in report.outcomes}
     assert said["Repo has MIT license"] == "failed"
@@ -124,7 +124,7 @@ def test_generated_code_reaches_no_other_port_and_no_other_host(neighbour: tuple
 @browser
 @pytest.mark.browser
 def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -> None:
-    """Not ours, not a file, and with storage of its own for every check; an allowed host is asked, and only that one."""
+    """Not ours, not a file, and with storage of its own for every check. An allowed host is asked, and only that one."""
     host, asked = neighbour
     checks = (
         "location.origin === 'https://build.invalid'",
@@ -141,7 +141,7 @@ def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -
 @browser
 @pytest.mark.browser
 def test_a_check_waits_for_data_and_says_what_it_saw() -> None:
-    """An element that comes late is found; a promise of false is false; a failure names what the elements hold."""
+    """An element that comes late is found. A promise of false is false. A failure names the elements' content."""
     late = "<!DOCTYPE html><title>t</title><p id=count>0</p><ol id=l></ol><script>setTimeout(() => { l.innerHTML = '<li>x'; }, 300)</script>"
     wrong = "document.querySelector('#count').textContent === '1' && document.querySelector('#gone')"
     checks = ("document.querySelector('#l li').textContent === 'x'", "Promise.resolve(false)", wrong, "not code (")
@@ -175,7 +175,7 @@ def test_a_check_presses_a_button_once() -> None:
     ids=["loops at once", "loops later", "dialogs", "windows"],
 )  # fmt: skip
 def test_a_page_that_misbehaves_costs_only_its_time(html: str, passes: bool | None) -> None:
-    """It ends, and says so; what can be judged is judged."""
+    """It ends, and says so. All other checks are judged."""
     report = look(f"<!DOCTYPE html>{html}", "document.title === 't'", timeout_s=6.0)
     [found] = page_outcomes(report).values()
     if passes is not None:
@@ -193,7 +193,7 @@ def test_a_page_that_misbehaves_costs_only_its_time(html: str, passes: bool | No
 def test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page(
     script: str, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On an overloaded machine nothing may be drawn in time; a page that does not answer either is to blame."""
+    """On an overloaded machine nothing may be drawn in time. A page that does not answer either is to blame."""
     from playwright.sync_api import Page, TimeoutError
 
     from service.builds.browser import page
@@ -214,7 +214,7 @@ def test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page(
 @browser
 @pytest.mark.browser
 def test_many_checks_that_never_end_do_not_cost_the_build_its_deadline() -> None:
-    """Each may take two seconds and more; what has no time any more is not judged, and none is dropped."""
+    """Each may take two seconds and more. Checks without time are not judged, and none is dropped."""
     checks = [f"new Promise(() => {{}}) || {number}" for number in range(12)]
     found = [each.verdict for each in page_outcomes(look(GOOD, *checks, timeout_s=3.0)).values()]
     assert set(found) == {"failed", "not judged"}
@@ -225,7 +225,7 @@ def test_many_checks_that_never_end_do_not_cost_the_build_its_deadline() -> None
 @browser
 @pytest.mark.browser
 def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> None:
-    """What the page throws by itself counts; what a check provokes does not."""
+    """Errors of the page itself count. Errors that a check provokes do not."""
     report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")
     assert [each.verdict for each in report.outcomes if each.said == "the page opens without errors"] == ["failed"]
     assert not any("reading 'y'" in line for line in report.console)
@@ -234,7 +234,7 @@ def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> No
 @browser
 @pytest.mark.browser
 def test_what_the_page_lacks_is_told_with_the_failure() -> None:
-    """Files of its own, also where only their path is wrong on a site in a folder; and hosts: there is no network."""
+    """Files of its own, also where only their path is wrong on a site in a folder, and hosts: there is no network."""
     cdn = "https://cdn.example.com/marked.min.js"
     html = f"""<!DOCTYPE html><title>t</title><link rel=stylesheet href=gone.css><script src=/app.js></script>
     <img src=there.png><script src={cdn}></script><script>document.title = marked.parse('x')</script>"""

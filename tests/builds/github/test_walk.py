@@ -1,4 +1,4 @@
-"""The GitHub forge's walk: repository, commit, site; again, further, and where it must not go."""
+"""The GitHub forge's walk: repository, commit, site, again, further, and the refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.servers.github import FakeGitHub
 def test_a_round_is_one_commit_that_a_clone_holds_byte_for_byte(
     forge: GitHubForge, fake: FakeGitHub, tmp_path: Path
 ) -> None:
-    """Repository, one commit, published site; text, a PNG, an empty file and folders, as they were given."""
+    """Repository, one commit, published site: text, a PNG, an empty file and folders, as they were given."""
     repo = forge.ensure("app-1", "Built from a brief")
     assert forge.read("app-1", repo.head or "") == {}
     sha = forge.push("app-1", commit(repo.head))
@@ -35,7 +35,7 @@ def test_a_round_is_one_commit_that_a_clone_holds_byte_for_byte(
     )
     assert forge.read("app-1", sha) == FILES
     assert [each.split("/app-1")[-1] for each in fake.writes()[1:]] == [
-        "/git/blobs",  # the PNG; text travels in the tree
+        "/git/blobs",  # the PNG. Text travels in the tree
         "/git/trees",
         "/git/commits",
         "/git/refs/heads%2Fmain",
@@ -62,7 +62,7 @@ def test_everything_again_does_nothing_again(forge: GitHubForge, fake: FakeGitHu
 
 
 def test_round_two_goes_forward_and_sends_only_what_is_new(forge: GitHubForge, fake: FakeGitHub) -> None:
-    """The parent is round 1's commit; files that did not change are named and not sent; what is gone is gone."""
+    """The parent is round 1's commit. Unchanged files are named and not sent, and deleted ones are gone."""
     first = forge.push("app-1", commit(forge.ensure("app-1", "").head))
     forge.publish("app-1", first, 60)
     files = {path: data for path, data in FILES.items() if path != "a/b/c.txt"} | {"new.txt": b"new"}
@@ -88,7 +88,7 @@ def test_round_two_after_a_round_one_that_pushed_nothing(forge: GitHubForge) -> 
 
 
 def test_a_branch_that_somebody_moved_is_not_rewritten(forge: GitHubForge, fake: FakeGitHub) -> None:
-    """The push fails in words, and what is there stays there."""
+    """The push fails in words, and the repository stays as it is."""
     base = forge.ensure("app-1", "").head
     theirs = forge.push("app-1", commit(base, {"index.html": b"theirs", STAMP: b"{}"}))
     with pytest.raises(ForgeError, match="history is never rewritten"):
@@ -132,7 +132,7 @@ def test_a_strangers_repository_of_that_name_is_left_alone(forge: GitHubForge, f
 
 
 def test_twenty_workers_at_once_make_one_repository(fake: FakeGitHub, time: Time, tmp_path: Path) -> None:
-    """Whoever comes second gets 422 and finds the first one's. Never are there two writers at a time."""
+    """The second one gets 422 and finds the first one's repository. Never are there two writers at a time."""
     forges = [forge_of(fake, time, tmp_path) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
         found = list(pool.map(lambda each: each.ensure("app-1", ""), forges))
@@ -142,7 +142,7 @@ def test_twenty_workers_at_once_make_one_repository(fake: FakeGitHub, time: Time
 
 
 def test_a_repository_that_is_empty_is_begun(forge: GitHubForge, fake: FakeGitHub) -> None:
-    """An empty repository answers 409 to everything; it gets a first commit, and then takes blobs."""
+    """An empty repository answers 409 to everything. It gets a first commit, and then takes blobs."""
     fake.world.create("octocat", {"name": "app-1"})
     head = forge.ensure("app-1", "").head
     assert head is not None
@@ -150,7 +150,7 @@ def test_a_repository_that_is_empty_is_begun(forge: GitHubForge, fake: FakeGitHu
 
 
 def test_the_branch_is_the_repositorys_own(forge: GitHubForge, fake: FakeGitHub) -> None:
-    """An account may call its default branch otherwise; that one is pushed to and published."""
+    """An account may call its default branch otherwise. That one is pushed to and published."""
     fake.world.default_branch = "trunk"
     sha = forge.push("app-1", commit(forge.ensure("app-1", "").head))
     assert httpx.get(forge.publish("app-1", sha, 60) + STAMP).content == FILES[STAMP]
@@ -179,7 +179,7 @@ def test_a_repository_that_cannot_be_used_says_so(
         forge.ensure("app-1", "")
 
 
-# Whose repositories
+# The owner of the repositories
 
 
 def test_an_organisations_repositories_are_made_there(fake: FakeGitHub, time: Time, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_an_organisations_repositories_are_made_there(fake: FakeGitHub, time: Ti
 
 
 def test_an_apps_token_cannot_make_a_users_repository(fake: FakeGitHub, time: Time, tmp_path: Path) -> None:
-    """GitHub's OpenAPI says enabledForGitHubApps: false; a test that mocked a 201 would paper over it."""
+    """GitHub's OpenAPI says enabledForGitHubApps: false. A test that mocked a 201 would paper over it."""
     fake.token = "ghs_installation"
     with pytest.raises(ForgeError, match="cannot make repositories for a user"):
         forge_of(fake, time, tmp_path).ensure("app-1", "")
