@@ -82,6 +82,10 @@ prompt-report: setup ## the pull request's text for every prompt changed since B
 bench: setup models ## measure, side by side with peers, into docs/bench.{json,md,svg}; ARGS="--rounds 3"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench "$${words[@]}"
 
+.PHONY: bench-schemas
+bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCHEMAS=FILE
+	@"$$BIN/python" -m tests.bench.maskbench --path "$(SCHEMAS)"
+
 .PHONY: drill-briefs
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md
 	@"$$BIN/sameboat" model pull --quiet qwen2.5-coder-1.5b-instruct

@@ -22,6 +22,7 @@
     │   ├── EngineUnavailable    loading, restarting, draining or failed
     │   ├── DeadlineExceeded     the request's own deadline passed
     │   ├── RequestFailed        the engine failed at this one request
+    │   ├── AnswerUnusable       the answer breaks its schema, found after decoding
     │   └── RemoteError          the remote engine refused or failed
     ├── EvaluationError          cases, checks or a recording cannot be used
     └── BuildError               a build cannot be accepted or go on
@@ -197,6 +198,10 @@ class RequestFailed(EngineError):
     def __init__(self, message: str, *, id: str) -> None:
         super().__init__(message)
         self.id = id
+
+
+class AnswerUnusable(EngineError):
+    """The answer breaks its schema in a way that decoding cannot prevent. The same request may give another answer."""
 
 
 class RemoteError(EngineError):

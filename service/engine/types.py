@@ -67,7 +67,7 @@ class Request:
     """Everything that decides one answer, and how urgent it is.
 
     Exactly one of `messages` and `text` is given: a conversation, which gets the model's chat template, or raw text.
-    At most one of `schema` and `choices` is given.
+    At most one of `schema`, `any_json`, `grammar` and `choices` is given.
     """
 
     messages: tuple[Message, ...] = ()
@@ -75,6 +75,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     schema: str | None = None  # a JSON Schema as canonical JSON text, which the answer is enforced to match
     any_json: bool = False  # response_format json_object: any JSON object
+    grammar: str | None = None  # of a text that is not JSON, in Lark or GBNF
     choices: tuple[str, ...] = ()  # a closed set of labels, scored and not sampled
     calibrate: bool = False  # divide out the labels' probabilities on a content-free input (Zhao et al. 2021)
     neutral: tuple[Message, ...] = ()  # with `calibrate`: the same conversation around a content-free input

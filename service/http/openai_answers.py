@@ -18,7 +18,7 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob
-from service.errors import RemoteError, RequestError
+from service.errors import AnswerUnusable, RequestError
 from service.http import sse
 from service.http.streams import merge
 from service.prompts.run import Result
@@ -67,7 +67,9 @@ def usage_of(results: Sequence[Result], n: int = 1) -> dict[str, Any]:
 
 def extras(result: Result) -> dict[str, Any]:
     """Fields that OpenAI's objects do not have."""
-    return {"fingerprint": result.fingerprint, "reused": result.answer.reused, "tokens": list(result.answer.tokens)}
+    schema = {"schema": dict(result.schema)} if result.schema is not None else {}
+    answer = result.answer
+    return {"fingerprint": result.fingerprint, "reused": answer.reused, "tokens": list(answer.tokens), **schema}
 
 
 def chat_logprobs(answer: Answer | Chunk) -> dict[str, Any] | None:
@@ -141,12 +143,14 @@ def parse_calls(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any]
         RemoteError: if a remote model wrote a call that does not match its tool.
     """
     answer = result.answer
+    if result.problem is not None and answer.finish_reason != "length":  # of a cut answer the finish reason tells
+        raise AnswerUnusable(f"The model's answer breaks its schema: {result.problem}.", key="response_format")
     if not tools:
         return answer.text, (), answer.finish_reason
     try:
         text, calls = toolcalls.parse(answer.text, tools)
     except RequestError as error:
-        raise RemoteError(str(error)) from None
+        raise AnswerUnusable(str(error), key="tools") from None
     if calls:
         return text.strip(), calls, "tool_calls"
     visible = toolcalls.Visible()

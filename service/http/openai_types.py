@@ -29,12 +29,10 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from service.engine import toolcalls
-from service.engine.schema import compiled
 from service.engine.types import Request, Sampling
 from service.errors import NotSupported, RequestError
-from service.http import parameters
+from service.http import parameters, structured
 from service.http.openai_messages import ChatMessage
-from service.prompts.run import canonical_schema
 
 MAX_PROMPTS = 16  # prompts of one /v1/completions. Each one is a request in the queue
 MAX_SALT = 256  # characters
@@ -182,6 +180,19 @@ class GenerationBody(OpenAIBody):
     )
     stream: bool = False
     stream_options: StreamOptions | None = Field(None, description="include_usage: the last chunk has the usage")
+    structured_outputs: dict[str, Any] | None = Field(
+        None, description="vLLM's: one of json, regex, choice, grammar and json_object"
+    )
+    guided_json: dict[str, Any] | str | None = Field(None, description="A JSON Schema, as vLLM's older clients send it")
+    guided_regex: str | None = Field(None, description="The whole answer matches it")
+    guided_choice: list[str] | None = Field(None, description="The answer is one of these texts")
+    guided_grammar: str | None = Field(None, description="The answer's grammar, in Lark or GBNF")
+    json_schema: dict[str, Any] | str | None = Field(
+        None, description="A JSON Schema, as llama-server's clients send it"
+    )
+    grammar: str | None = Field(None, description="The answer's grammar, in GBNF or Lark")
+    regex: str | None = Field(None, description="SGLang's name of guided_regex")
+    ebnf: str | None = Field(None, description="SGLang's name of guided_grammar")
     cache_salt: str | None = Field(
         None,
         min_length=1,
@@ -193,6 +204,14 @@ class GenerationBody(OpenAIBody):
     def wants_usage(self) -> bool:
         """Whether the stream ends with a chunk of usage."""
         return bool(self.stream_options is not None and self.stream_options.include_usage)
+
+    def structured(self) -> dict[str, Any]:
+        """The engine's fields of a structured answer, from the one form that the request uses."""
+        values = {name: getattr(self, name) for name in (*structured.KINDS, "structured_outputs")}
+        response_format = getattr(self, "response_format", None)
+        if response_format is not None:
+            values["response_format"] = response_format.model_dump(by_alias=True)
+        return structured.engine_fields(values)
 
     def narrowed(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options with `cache_salt`, vLLM's parameter, added to the caller's own salt.
@@ -261,6 +280,7 @@ class ResponseFormat(BaseModel):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
 
 
 class ChatBody(GenerationBody):
@@ -285,7 +305,7 @@ class ChatBody(GenerationBody):
         functions, _ = toolcalls.allowed(self.tools, self.tool_choice)
         if not functions:
             return {}
-        if self.response_format is not None and self.response_format.type != "text":
+        if self.structured():
             raise NotSupported(
                 "tools and a response_format cannot be enforced together.",
                 key="response_format",
@@ -308,23 +328,12 @@ class ChatBody(GenerationBody):
             raise RequestError("top_logprobs needs logprobs: true.", key="top_logprobs")
         _check_text([self.tools, [message.tool_calls for message in self.messages]])
         tools = self._tools()
-        schema, any_json = None, False
-        if self.response_format is not None:
-            any_json = self.response_format.type == "json_object"
-            if self.response_format.type == "json_schema":
-                if self.response_format.json_schema is None:
-                    raise RequestError(
-                        "response_format json_schema needs json_schema.", key="response_format.json_schema"
-                    )
-                schema = canonical_schema(self.response_format.json_schema.schema_)
-                compiled(schema)
         return Request(
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
             sampling=self.sampling(DEFAULT_TOKENS),
-            schema=schema,
-            any_json=any_json,
             logprobs=self.top_logprobs if self.logprobs else None,
             **tools,
+            **self.structured(),
             **self.narrowed(options),
         )
 
@@ -360,7 +369,7 @@ class CompletionBody(GenerationBody):
         """The engine's requests, one per prompt."""
         texts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
         sampling = self.sampling(DEFAULT_TEXT_TOKENS)
-        options = self.narrowed(options)
+        options = {**self.structured(), **self.narrowed(options)}
         return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
 
 

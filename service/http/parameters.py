@@ -89,10 +89,8 @@ REFUSED: tuple[Group, ...] = (
     Group(
         "Use response_format with a json_schema.",
         {
-            "guided_json": (), "guided_regex": (), "guided_choice": (), "guided_grammar": (),
-            "guided_decoding_backend": (), "guided_whitespace_pattern": (), "structured_outputs": (),
-            "structural_tag": (), "json_schema": (), "response_schema": (), "schema": (), "format": ("",), "regex": (),
-            "ebnf": (), "grammar": ("",), "grammar_string": ("",),
+            "guided_decoding_backend": (), "guided_whitespace_pattern": (), "structural_tag": (), "response_schema": (),
+            "schema": (), "format": ("",), "grammar_string": ("",),
         },
     ),
     Group(

@@ -36,6 +36,7 @@ STATUS: list[tuple[type[errors.SameboatError], int, str]] = [
     (errors.DeadlineExceeded, 504, "deadline-exceeded"),
     (errors.RequestFailed, 500, "request-failed"),
     (errors.RemoteError, 502, "remote-engine"),
+    (errors.AnswerUnusable, 502, "answer-unusable"),
     (errors.EngineError, 503, "engine-unavailable"),
     (errors.DatabaseUnavailable, 503, "away"),
     (errors.BuildError, 409, "build"),

@@ -93,6 +93,7 @@ def answer_json(result: Result) -> dict[str, Any]:
             "total_s": round(answer.timings.total_s, 4),
         },
         "constrained": answer.constrained,
+        "schema": dict(result.schema) if result.schema is not None else None,
         "reused": answer.reused,
     }
 

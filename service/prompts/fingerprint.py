@@ -45,6 +45,7 @@ def parts(request: Request, identity: Identity) -> dict[str, Any]:
         "model_sha256": identity.model_sha256,
         "template_sha256": identity.template_sha256,
         "template_date": request.template_date,
+        **({"grammar": request.grammar} if request.grammar is not None else {}),
         **remote,
         **tools,
     }

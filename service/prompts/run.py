@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from service.engine import toolcalls
 from service.engine.schema import compiled
 from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority, Request
 from service.errors import NotSupported
@@ -38,6 +39,8 @@ class Result:
     prompt: str | None = None
     value: Any = None
     problem: str | None = None
+    schema: Mapping[str, list[str]] | None = None
+    """The keywords that were `enforced` while decoding, and those that were `checked` after it, with their places."""
 
     @property
     def text(self) -> str:
@@ -143,6 +146,7 @@ def _check_abilities(request: Request, engine: Engine) -> None:
     able = engine.abilities
     needs = [
         ("schema", request.schema is not None or request.any_json, able.schema, "an enforced output schema"),
+        ("grammar", request.grammar is not None, able.tokens, "grammars"),
         ("choices", bool(request.choices), able.choices, "scoring of labels"),
         ("logprobs", request.logprobs is not None, able.logprobs, "log-probabilities"),
         ("tools", bool(request.tools), able.tools, "tools in its chat template"),
@@ -165,7 +169,16 @@ def _result(answer: Answer, request: Request, digest: str, identity: Identity) -
             problem = f"the answer was cut after {answer.usage.completion} tokens, before its JSON was complete"
         else:
             value, problem = _parsed(answer.text, request.schema)
-    return Result(answer, digest, identity, request.prompt, value, problem)
+    return Result(answer, digest, identity, request.prompt, value, problem, _coverage(request))
+
+
+def _coverage(request: Request) -> dict[str, list[str]] | None:
+    if request.schema is not None or request.any_json:
+        return compiled(request.schema).report
+    if request.tools:
+        grammar = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
+        return grammar.report if grammar is not None else None
+    return None
 
 
 def _parsed(text: str, schema: str | None) -> tuple[Any, str | None]:

@@ -123,7 +123,7 @@ def test_none_shows_the_model_no_tools(client: openai.OpenAI, engine: ScriptedEn
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "map"}}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format"),
-        ({"guided_json": {}, "guided_choice": ["a"]}, "guided_json"),
+        ({"guided_json": {}, "guided_choice": ["a"]}, "guided_choice"),
         ({"top_logprobs": 3}, "top_logprobs"),
     ],
 )

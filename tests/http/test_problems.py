@@ -28,6 +28,7 @@ EVERY: list[tuple[errors.SameboatError, int, str]] = [
     (errors.DeadlineExceeded("d"), 504, "deadline-exceeded"),
     (errors.RequestFailed("r", id="0a1b"), 500, "request-failed"),
     (errors.RemoteError("r", status=500), 502, "remote-engine"),
+    (errors.AnswerUnusable("a"), 502, "answer-unusable"),
     (errors.BuildError("b"), 409, "build"),
     (errors.PromptError("p"), 503, "not-what-was-promoted"),
     (errors.EvaluationError("e"), 500, "internal"),

@@ -16,8 +16,10 @@ import llama_cpp as llama
 import llguidance
 import numpy as np
 import numpy.typing as npt
+from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from service.engine.local.context import Context
+from service.engine.schema.text_grammar import is_gbnf
 from service.errors import SchemaUnsupported
 
 LIMITS = llguidance.LLParserLimits(verbose_errors=False)
@@ -45,10 +47,21 @@ def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
     return made
 
 
+def _lark_of(gbnf: str) -> str:
+    try:
+        return gbnf_to_lark(gbnf)
+    except Exception as error:  # the converter raises plain Exception, and its texts repeat the grammar
+        raise SchemaUnsupported(
+            "The grammar is no GBNF that llguidance converts.", pointer="/grammar", keyword="grammar"
+        ) from error
+
+
 class Constraint:
     """The grammar's state within one answer. Raises SchemaUnsupported when the grammar cannot be enforced."""
 
     def __init__(self, tokenizer: llguidance.LLTokenizer, lark: str) -> None:
+        if is_gbnf(lark):
+            lark = _lark_of(lark)
         self._matcher = llguidance.LLMatcher(
             tokenizer, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0, limits=LIMITS
         )

@@ -31,6 +31,8 @@ def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
 
 def grammar_of(request: Request) -> str | None:
     """The Lark text of the grammar that constrains the answer. None if it may be any text."""
+    if request.grammar is not None:
+        return request.grammar
     if request.schema is not None or request.any_json:
         return compiled(request.schema).lark
     if request.tools:

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from service.engine.schema.validator import validator_for
 from service.json_pointer import pointer
 
+MAX_REPORTED = 50  # keywords that an answer reports
 MAX_PROBLEMS = 5  # of one answer that are told
 JSON_DEPTH = 128  # deeper values are refused before a recursive parser or validator meets them
 
@@ -46,6 +47,11 @@ class Grammar:
         """One line for people: what is enforced while decoding, and what is checked afterwards."""
         enforced = ", ".join(self.enforced) or "nothing"
         return f"enforced: {enforced}; checked after: {', '.join(self.checked_after) or 'nothing'}"
+
+    @property
+    def report(self) -> dict[str, list[str]]:
+        """The same for programs: at most `MAX_REPORTED` of each kind."""
+        return {"enforced": list(self.enforced[:MAX_REPORTED]), "checked": list(self.checked_after[:MAX_REPORTED])}
 
     def check(self, text: str) -> tuple[Any, tuple[str, ...]]:
         """The JSON value of a finished answer and what is wrong with it; no problem means that it obeys the schema.

@@ -1,0 +1,57 @@
+"""Grammars of texts that are not JSON: a regular expression, a choice, or a grammar that the caller wrote.
+
+In: an expression, texts, or a grammar in Lark (llguidance's dialect) or GBNF (llama.cpp's). Out: the text of a grammar.
+A GBNF grammar stays as it is here. The worker converts it, because llguidance is there (`engine/local`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from service.engine.schema import patterns
+from service.errors import RequestError
+
+MAX_GRAMMAR = 65_536  # characters of a grammar that a caller wrote
+MAX_CHOICES = 1_900
+_GBNF = re.compile(r"^\s*root\s*::=", re.MULTILINE)
+
+
+def is_gbnf(grammar: str) -> bool:
+    """Whether a grammar is in GBNF, and not in Lark."""
+    return _GBNF.search(grammar) is not None
+
+
+def of_regex(expression: str) -> str:
+    """The grammar of every text that the whole expression matches.
+
+    Raises:
+        SchemaUnsupported: if the expression is outside the subset of `patterns`.
+    """
+    return _lark(patterns.translate(f"^(?:{expression})$"))
+
+
+def of_choice(texts: Sequence[str]) -> str:
+    """The grammar of exactly these texts.
+
+    Raises:
+        RequestError: if there is no text, or too many, or one is empty.
+    """
+    if not texts or len(texts) > MAX_CHOICES or any(not text for text in texts):
+        raise RequestError(f"A choice takes up to {MAX_CHOICES} texts, none of them empty.", key="choice")
+    return _lark(patterns.any_of(texts))
+
+
+def of_text(grammar: str) -> str:
+    """A caller's grammar.
+
+    Raises:
+        RequestError: if it is too long.
+    """
+    if len(grammar) > MAX_GRAMMAR:
+        raise RequestError(f"A grammar may have {MAX_GRAMMAR} characters.", key="grammar")
+    return grammar
+
+
+def _lark(anchored: str) -> str:
+    return f"start: /{anchored.removeprefix('^').removesuffix('$')}/\n"

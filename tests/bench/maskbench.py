@@ -1,0 +1,163 @@
+"""Measures the schemas of MaskBench: right instances, compile times, and the time of one mask.
+
+In: `--path`, a file with one JSON object a line: `id`, `schema`, and `tests` with `valid` and `data` (guidance-ai's
+jsonschemabench; also gzipped). Out: a table, and the misses by cause. `make bench-schemas SCHEMAS=FILE` runs it.
+
+A schema is *right* if the mask accepts every valid instance byte by byte and refuses every invalid one. A valid instance
+must also pass the check after decoding. It is *only after decoding* if the check refuses an invalid instance that the
+mask accepts, *wrong* if neither does or a valid instance is refused. Keys are in the order of the schema, because that
+is the order in which answers are written. `as given` counts without this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import llguidance
+
+from service.engine.schema import Grammar, compile_schema
+from service.errors import SchemaUnsupported
+from tests.bench.in_order import Orderer
+from tests.engine.schema.byte_tokens import tokenizer
+
+LIMITS = llguidance.LLParserLimits(verbose_errors=False)
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The schemas of the file."""
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        yield from map(json.loads, lines)
+
+
+def accepts(matcher: Any, text: str) -> bool:
+    """Whether the whole text is in the grammar."""
+    copy, tokens = matcher.deep_copy(), list(text.encode())
+    return bool(copy.try_consume_tokens(tokens) == len(tokens) and copy.is_accepting())
+
+
+def texts(value: Any, orderer: Orderer | None) -> Iterator[str]:
+    """The value as json.dumps writes it, also with whole numbers without a fraction, which JSON holds for equal."""
+
+    def whole(inner: Any) -> Any:
+        if isinstance(inner, dict):
+            return {name: whole(item) for name, item in inner.items()}
+        if isinstance(inner, list):
+            return [whole(item) for item in inner]
+        return int(inner) if isinstance(inner, float) and inner.is_integer() else inner
+
+    for form in (value, *([orderer.ordered(value), whole(orderer.ordered(value))] if orderer else [])):
+        yield json.dumps(form, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def judge(row: dict[str, Any], grammar: Grammar, matcher: Any, *, ordered: bool) -> str:
+    """right, only after decoding, or wrong."""
+    orderer = Orderer(row["schema"]) if ordered else None
+    after = False
+    for test in row["tests"]:
+        masked = any(accepts(matcher, text) for text in texts(test["data"], orderer))
+        valid = not grammar.check(json.dumps(test["data"]))[1]
+        if test["valid"] and not (masked and valid):
+            return "wrong"
+        if not test["valid"] and masked:
+            if valid:
+                return "wrong"
+            after = True
+    return "only after decoding" if after else "right"
+
+
+def compile_ms(text: str) -> tuple[float, Any]:
+    """CPU milliseconds of llguidance for a grammar, and its matcher."""
+    start = time.thread_time()
+    matcher = llguidance.LLMatcher(tokenizer(), text, log_level=0, limits=LIMITS)
+    return (time.thread_time() - start) * 1000, matcher
+
+
+def starter_vocabulary() -> Any:
+    """llguidance's view of the starter's vocabulary, from the model in the cache."""
+    from service import settings
+    from service.engine.local.constraint import tokenizer_of
+    from service.engine.local.context import Context
+    from service.models import catalog
+    from service.models.cache import Cache
+
+    known = catalog.load()
+    path = Cache(settings.load().cache_dir).find(known[known.default])
+    if path is None:
+        raise SystemExit("The starter model is not in the cache. Run: make models")
+    context = Context(path, n_ctx=256, slots=2, threads=1)
+    return context, tokenizer_of(context)  # the vocabulary is read from the context
+
+
+def mask_ms(grammar: Grammar, text: str, vocabulary: Any) -> Iterator[float]:
+    """CPU milliseconds of each mask along a text, token by token."""
+    matcher = llguidance.LLMatcher(
+        vocabulary, llguidance.LLMatcher.grammar_from_lark(grammar.lark), log_level=0, limits=LIMITS
+    )
+    for token in vocabulary.tokenize_str(text):
+        start = time.thread_time()
+        matcher.compute_bitmask()
+        yield (time.thread_time() - start) * 1000
+        if not matcher.consume_token(token):
+            return
+
+
+def shown(name: str, values: list[float]) -> str:
+    """Median and 99th percentile."""
+    ordered = sorted(values)
+    return f"{name:<42} median {statistics.median(ordered):7.2f} ms   p99 {ordered[int(len(ordered) * 0.99)]:7.2f} ms"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--path", type=Path, required=True)
+    options = parser.parse_args()
+    counts: dict[str, Counter[str]] = {"ordered": Counter(), "as given": Counter()}
+    misses: list[str] = []
+    ours, gates, alone, masks = [], [], [], []
+    context, vocabulary = starter_vocabulary()
+    for row in rows(options.path):
+        elapsed, _ = compile_ms(llguidance.LLMatcher.grammar_from_json_schema(json.dumps(row["schema"])))
+        alone.append(elapsed)
+        start = time.thread_time()
+        try:
+            grammar = compile_schema(row["schema"])
+        except SchemaUnsupported as error:
+            for count in counts.values():
+                count["refused"] += 1
+            misses.append(f"refused              {row['id']}: {error}")
+            continue
+        gates.append((time.thread_time() - start) * 1000)
+        elapsed, matcher = compile_ms(grammar.lark)
+        ours.append(gates[-1] + elapsed)
+        if matcher.is_error():
+            for count in counts.values():
+                count["refused"] += 1
+            misses.append(f"refused by llguidance {row['id']}: {matcher.get_error().splitlines()[0]}")
+            continue
+        counts["as given"][judge(row, grammar, matcher, ordered=False)] += 1
+        for test in row["tests"]:
+            if test["valid"]:
+                masks += mask_ms(grammar, json.dumps(Orderer(row["schema"]).ordered(test["data"])), vocabulary)
+        verdict = judge(row, grammar, matcher, ordered=True)
+        counts["ordered"][verdict] += 1
+        if verdict != "right":
+            misses.append(f"{verdict:<20} {row['id']}: checked after: {', '.join(grammar.checked_after)[:200]}")
+    for name, count in counts.items():
+        print(f"{name:<10}", dict(count))
+    print(shown("gate", gates), shown("gate and llguidance", ours), shown("llguidance alone", alone), sep="\n")
+    print(shown(f"one mask, {vocabulary.vocab_size} tokens, {len(masks)} masks", masks))
+    del context
+    print("\n".join(misses))
+
+
+if __name__ == "__main__":
+    main()
