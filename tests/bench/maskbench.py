@@ -3,10 +3,10 @@
 In: `--path`, a file with one JSON object a line: `id`, `schema`, and `tests` with `valid` and `data` (guidance-ai's
 jsonschemabench; also gzipped). Out: a table, and the misses by cause. `make bench-schemas SCHEMAS=FILE` runs it.
 
-A schema is *right* if the mask accepts every valid instance byte by byte and refuses every invalid one. A valid instance
-must also pass the check after decoding. It is *only after decoding* if the check refuses an invalid instance that the
-mask accepts, *wrong* if neither does or a valid instance is refused. Keys are in the order of the schema, because that
-is the order in which answers are written. `as given` counts without this.
+A schema is *right* if the mask accepts every valid instance byte by byte and refuses every invalid one. A valid
+instance must also pass the check after decoding. A schema is *only after decoding* if the mask accepts an invalid
+instance and the check refuses it. It is *wrong* if neither refuses it, or if a valid instance is refused. Keys are in
+the order of the schema, because answers are written in that order. `as given` counts without this.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from service.errors import SchemaUnsupported
 from tests.bench.in_order import Orderer
 from tests.engine.schema.byte_tokens import tokenizer
 
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = llguidance.LLParserLimits(verbose_errors=False)
 
 
@@ -85,10 +86,10 @@ def starter_vocabulary() -> Any:
     from service import settings
     from service.engine.local.constraint import tokenizer_of
     from service.engine.local.context import Context
-    from service.models import catalog
     from service.models.cache import Cache
+    from service.models.catalog import Catalog
 
-    known = catalog.load()
+    known = Catalog.load(ROOT / "data" / "models.toml")
     path = Cache(settings.load().cache_dir).find(known[known.default])
     if path is None:
         raise SystemExit("The starter model is not in the cache. Run: make models")

@@ -1,4 +1,4 @@
-"""Structured answers over HTTP: every form of asking reaches the engine, and no answer that breaks its schema is a 200."""
+"""Structured answers over HTTP: each form reaches the engine, and no answer that breaks its schema is a success."""
 
 from __future__ import annotations
 
