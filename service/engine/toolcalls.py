@@ -1,14 +1,14 @@
-"""Tool calls whose arguments are enforced: a grammar for them, and the way back into OpenAI's shape.
+"""Tool calls with enforced arguments: a grammar for them, and the way back into OpenAI's shape.
 
-What comes in: OpenAI tool definitions and `tool_choice`; later the text of an answer. What goes out: a `Grammar` whose
-texts are calls in the form that Qwen2.5 and Hermes models are trained on, one per line,
+In: OpenAI tool definitions and `tool_choice`, and later the text of an answer. Out: a `Grammar` of calls in the form
+that Qwen2.5 and Hermes models are trained on, one call after the other,
 
     <tool_call>
     {"name": "weather", "arguments": {"city": "Bern"}}
     </tool_call>
 
-and `tool_calls` as OpenAI's clients expect them. Each call's arguments obey their function's own schema, by the same
-compiler as every output schema. Pure functions: they know no model, no engine, no HTTP.
+and `tool_calls` as OpenAI's clients expect them. The arguments of a call obey the schema of its function.
+Not here: models, engines, HTTP.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ def template_has_tools(template: str) -> bool:
 
 
 def allowed(tools: Sequence[Mapping[str, Any]], choice: ToolChoice) -> tuple[dict[str, Mapping[str, Any]], bool]:
-    """The functions that may be called, by name, and whether one has to be. Raises RequestError for a bad definition.
+    """The functions that may be called, by name, and whether a call is required.
 
     `choice` is OpenAI's: None or "auto" may call, "required" must, "none" must not, a named function must be that one.
+
+    Raises:
+        RequestError: if a definition or the choice is malformed.
     """
     if len(tools) > MAX_TOOLS:
         raise RequestError(f"/tools may hold {MAX_TOOLS} tools.", key="/tools")
@@ -77,10 +80,13 @@ def allowed(tools: Sequence[Mapping[str, Any]], choice: ToolChoice) -> tuple[dic
 
 
 def grammar(tools: Sequence[Mapping[str, Any]], choice: ToolChoice = None, *, parallel: bool = True) -> Grammar | None:
-    """The grammar of an answer that may or must call tools; None when it may call none.
+    """The grammar of an answer that may or must call tools. None if it may call none.
 
-    With "auto" the answer is either plain text, which then holds no `<tool_call>`, or one or more calls.
-    Raises SchemaUnsupported with the pointer into `tools` when the parameters of a function cannot be enforced.
+    With "auto" the answer is plain text without `<tool_call>`, or one or more calls.
+
+    Raises:
+        SchemaUnsupported: if the parameters of a function cannot be enforced, with the pointer into `tools`.
+        RequestError: if a definition or the choice is malformed.
     """
     allowed(tools, choice)  # the common mistakes, at little cost
     return _grammar(json.dumps([list(tools), choice], ensure_ascii=False), parallel)
@@ -116,7 +122,7 @@ def _grammar(asked: str, parallel: bool) -> Grammar | None:
 
 
 def _arguments(parameters: Any, pointer: str, work: Work | None = None) -> Grammar:
-    """The grammar of one function's arguments, which are an object; `work` counts those of all functions together."""
+    """The grammar of one function's arguments, which are an object. `work` adds up the cost of all functions."""
     schema = {"type": "object", "properties": {}, "additionalProperties": False} if parameters is None else parameters
     if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
         refuse(pointer, "type", "of a function's parameters must be object")
@@ -130,10 +136,12 @@ def _arguments(parameters: Any, pointer: str, work: Work | None = None) -> Gramm
 
 
 def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """The text outside the calls, and the calls in OpenAI's shape; ids follow from the content, so they repeat.
+    """The text outside the calls, and the calls in OpenAI's shape. Equal calls at the same place have equal ids.
 
-    Raises RequestError when a call is not readable, names no tool, or its arguments break the function's schema.
-    A text without a whole call comes back unchanged.
+    A text without a complete call comes back unchanged.
+
+    Raises:
+        RequestError: if a call is not readable, names no tool, or its arguments break the function's schema.
     """
     functions, _ = allowed(tools, None)
     found = []
@@ -156,14 +164,14 @@ def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tupl
 
 
 class Visible:
-    """The part of a growing answer that is surely no call: what comes before the first `<tool_call>`."""
+    """The part of a growing answer that is surely no call: the text before the first `<tool_call>`."""
 
     def __init__(self) -> None:
         self._held = ""
         self._calling = False
 
     def add(self, text: str) -> str:
-        """The text that is known to be visible now; what may yet become a call is held back."""
+        """The text that is visible for sure. A text that may yet become a call is held back."""
         if self._calling:
             return ""
         self._held += text
@@ -177,12 +185,16 @@ class Visible:
         return final
 
     def end(self) -> str:
-        """What was held back, now that nothing follows and it became no call."""
+        """The text that was held back and became no call, once nothing follows."""
         return "" if self._calling else self._held
 
 
 def write(calls: Iterable[Mapping[str, Any]]) -> str:
-    """Calls as text, from their names and arguments (JSON texts); `parse` reads them back. Raises RequestError."""
+    """Calls as text, from their names and arguments (JSON texts). `parse` reads them back.
+
+    Raises:
+        RequestError: if arguments are not JSON.
+    """
     lines = []
     for call in calls:
         try:

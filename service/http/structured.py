@@ -23,7 +23,7 @@ OF_VLLM = ("json", "regex", "choice", "grammar", "json_object")
 
 
 def engine_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """`schema`, `any_json` or `grammar` of the engine's request, from the values of these fields; empty without one.
+    """`schema`, `any_json` or `grammar` of the engine's request, from the values of these fields. Empty without one.
 
     Raises:
         RequestError: if two forms are used, or one is malformed. SchemaUnsupported if it cannot be enforced.

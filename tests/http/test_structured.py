@@ -81,7 +81,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 def test_no_answer_that_breaks_its_schema_is_a_success(
     make: Make, schema: dict[str, Any], text: str, stream: bool
 ) -> None:
-    """What decoding cannot prevent is found afterwards: a 502, or an error event in a stream. Nothing of it is told."""
+    """The check after decoding gives a 502, or an error event in a stream, and does not repeat the answer."""
     app = make(ScriptedEngine(lambda request: text))
     body = {"messages": SAY, "response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
     response = ask(app, "POST", "/v1/chat/completions", json={**body, "stream": stream})

@@ -1,8 +1,8 @@
 """The `format` values that are checked, and how: the same list wherever Sameboat runs, whatever else is installed.
 
-In: a string. Out: whether it has the format. Where a format has a simple shape, `SHAPES` gives a pattern (in the ECMA
-subset of `patterns.py`) that the grammar enforces while decoding; the check afterwards then only decides what no
-regular expression can, such as 31 February.
+In: a string. Out: whether it has the format. `SHAPES` gives a pattern (in the ECMA subset of `patterns.py`) for formats
+with a simple shape. The grammar enforces it while decoding. The check afterwards then decides the rest, such as
+31 February, which no regular expression can.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The gate in front of llguidance's JSON Schema compiler: bounds, references, and what is only checked afterwards.
+"""The gate in front of llguidance's JSON Schema compiler: bounds, references, and the keywords that are only checked.
 
-In: a JSON Schema. Out: a `Grammar` whose text is one `%json` of a plainer schema. That schema has no keyword that
+In: a JSON Schema. Out: a `Grammar` with one `%json` of a plainer schema. That schema has no keyword that
 llguidance refuses or reads differently. Where it accepts more than the original, the original's keyword is listed in
 `checked_after`, and `Grammar.check` decides. Nothing is dropped.
 Not here: regular expressions (`patterns.py`), the rewriting of `not` (`negation.py`), llguidance itself.
@@ -43,7 +43,7 @@ from service.json_pointer import pointer as pointer_of
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_EXACT_OPTIONS, MAX_EXACT_TEXT = 6, 1200  # options and characters of a oneOf that is rewritten exactly
-MAX_EXACT_COST, MAX_COST = 20_000, 200_000  # of merging; 200,000 take about a fifth of a second
+MAX_EXACT_COST, MAX_COST = 20_000, 200_000  # of merging. 200,000 take about a fifth of a second
 OPTIONS = {
     "whitespace_flexible": False,
     "item_separator": ", ",
@@ -122,7 +122,7 @@ class _Gate(TypeKeywords):
         return grammar, cost(start, rules)
 
     def dropped(self, plain: Any) -> None:
-        """A schema lost a part of what holds at the same time."""
+        """A schema lost one of the parts that hold at the same time."""
         self.later("allOf", self.places.get(id(plain), ()))
 
     def matches_name(self, written: str, name: str) -> bool:
@@ -213,7 +213,7 @@ class _Gate(TypeKeywords):
         return (named,) if isinstance(named, str) else tuple(dict.fromkeys(named))
 
     def rewritten(self, word: str, schema: Any, path: Path, depth: int) -> Schema:
-        """The plainer form of a schema that stands for the keyword `word`, whose parts are reported under it."""
+        """The plainer form of a schema that stands for the keyword `word`. Its parts are reported as this keyword."""
         if not self.exact:
             self.later(word, path)
             return True

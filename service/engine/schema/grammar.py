@@ -1,6 +1,6 @@
-"""What compiling a schema gives: the grammar's text, and the part of the schema that is checked afterwards.
+"""The result of compiling a schema: the grammar's text, and the part of the schema that is checked afterwards.
 
-In: a finished answer's text. Out: its value, or what is wrong with it, told without the values themselves.
+In: a finished answer's text. Out: its value, or its problems, which repeat no value.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Grammar:
     """A grammar in llguidance's dialect of Lark, and how much of the schema it enforces.
 
     `enforced` holds keywords that every text of the grammar obeys. `checked_after` holds `keyword at pointer` for those
-    that only the finished value can show; `check` decides them. Nothing of the schema is in neither.
+    that only the finished value can show, and `check` decides them. Each constraint of the schema is in one of the two.
     """
 
     lark: str
@@ -44,7 +44,7 @@ class Grammar:
 
     @property
     def coverage(self) -> str:
-        """One line for people: what is enforced while decoding, and what is checked afterwards."""
+        """One line for people: the keywords that are enforced while decoding, and those that are checked afterwards."""
         enforced = ", ".join(self.enforced) or "nothing"
         return f"enforced: {enforced}; checked after: {', '.join(self.checked_after) or 'nothing'}"
 
@@ -54,7 +54,7 @@ class Grammar:
         return {"enforced": list(self.enforced[:MAX_REPORTED]), "checked": list(self.checked_after[:MAX_REPORTED])}
 
     def check(self, text: str) -> tuple[Any, tuple[str, ...]]:
-        """The JSON value of a finished answer and what is wrong with it; no problem means that it obeys the schema.
+        """The JSON value of a finished answer, and its problems. An answer without problems obeys the schema.
 
         The whole schema is checked, not only `checked_after`: an answer from a remote engine was constrained by others.
         Problems name the place and the keyword, never the value.

@@ -1,8 +1,9 @@
-"""How much of a schema there may be, so that compiling one takes milliseconds whatever a caller sends.
+"""Limits on the size of a schema, so that compiling takes milliseconds for every schema that a caller can send.
 
-In: a schema as plain JSON values. Out: nothing, or SchemaUnsupported with the pointer and the limit. What stands there
-is counted before any work, and what is made of it while it is made, because references and patterns make much of
-little. Counts, not seconds: the same schema is always taken or refused.
+In: a schema as plain JSON values. Out: nothing, or SchemaUnsupported with the pointer and the limit. The values of the
+schema are counted before any work. Compiled subschemas and the grammar are counted during the work, because references
+and patterns turn short schemas into long grammars. The limits are counts and not seconds, so the same schema is always
+accepted or always refused.
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ MAX_TEXT = 200_000  # characters of all its texts and names together
 MAX_ALTERNATIVES = 1_900  # in all enum, anyOf and oneOf together
 MAX_PROPERTIES = 2_000  # in all `properties` together
 MAX_PATTERNS = 8_192  # characters of all patterns together
-MAX_SUBSCHEMAS = 4_000  # that are compiled: what a $ref points to counts once for each way of writing the $ref
+MAX_SUBSCHEMAS = 4_000  # that are compiled. The target of a $ref counts once
 MAX_GRAMMAR_BYTES = 400_000
 Path = tuple[str | int, ...]
 
 
 class Work:
-    """What one grammar, of one schema or of the parameters of several tools, has cost so far."""
+    """The cost so far of one grammar, which may hold one schema or the parameters of several tools."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._bytes = 0
 
     def admit(self, schema: Any) -> None:
-        """Count what stands in a schema. Raises SchemaUnsupported for the first limit that is passed."""
+        """Count the values of a schema.
+
+        Raises:
+            SchemaUnsupported: for the first limit that is passed.
+        """
         pending: list[tuple[Path, Any]] = [((), schema)]
         while pending:
             path, value = pending.pop()
@@ -60,9 +65,9 @@ class Work:
             elif name == "pattern" and isinstance(inner, str):
                 self._count("patterns", len(inner), MAX_PATTERNS, (*path, name), "characters in its patterns")
 
-    def _count(self, what: str, amount: int, most: int, path: Path, called: str) -> None:
-        self._counts[what] += amount
-        if self._counts[what] > most:
+    def _count(self, kind: str, amount: int, most: int, path: Path, called: str) -> None:
+        self._counts[kind] += amount
+        if self._counts[kind] > most:
             keyword = str(path[-1]) if path else "schema"
             why = f"brings the whole to more than {most} {called}"
             refuse(pointer(path[:-1]), keyword, why, "Make the schema smaller.")

@@ -1,8 +1,8 @@
 """Whether a text has a pattern, in time that no pattern can make explode: patterns come from callers, as texts do.
 
 In: a pattern as a tree (`patterns.parse`), a text. Out: whether it matches. Python's `re` tries one way after the other
-and so can take 2^n steps for n characters. Here all ways are followed at the same time: what may still come is a set
-of rests of the pattern, and a character takes each rest to the next ones (V. Antimirov, "Partial derivatives of regular
+and so can take 2^n steps for n characters. Here all ways are followed at the same time: a state is a set of
+rests of the pattern, and a character takes each rest to the next ones (V. Antimirov, "Partial derivatives of regular
 expressions and finite automaton constructions", Theoretical Computer Science 155, 1996). Counts stay numbers.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 MAX_PAIRS = 20_000  # steps to tell whether two patterns share a text
-MAX_STEPS = 100_000  # less than a second; a plain pattern takes a few, and a counted one a few a character
+MAX_STEPS = 100_000  # less than a second. A plain pattern takes a few, and a counted one a few a character
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """At least `low` and at most `high` times; `high` None: without a limit. `sign`: as the pattern writes it."""
+    """At least `low` and at most `high` times (None: no limit). `sign` is the quantifier in the pattern."""
 
     part: Tree
     low: int
@@ -58,9 +58,9 @@ class TooCostly(Exception):
 
 
 class Matcher:
-    """One pattern, and the automaton of it as far as texts have needed it: what is known takes a look-up a character.
+    """One pattern and its automaton, built as far as texts have needed it. A known state takes a look-up a character.
 
-    `steps` counts what had to be worked out; whoever wants a limit over several texts leaves it, others set it to 0.
+    `steps` counts the new steps. The limit holds for all texts together unless the caller sets it to 0 in between.
     """
 
     def __init__(self, tree: Tree, most: int = MAX_STEPS) -> None:
@@ -100,7 +100,7 @@ class Matcher:
         return following
 
     def _after(self, rest: Rest, code: int) -> Iterator[Rest]:
-        """What may come after this character."""
+        """The rests after this character."""
         self.steps += 1 + len(rest) // 16
         if self.steps > self._most:
             raise TooCostly

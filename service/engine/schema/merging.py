@@ -1,9 +1,9 @@
-"""What llguidance has to merge: the cost of it, and the merges that it cannot do.
+"""Merges of schemas in llguidance: their cost, and the merges that it cannot do.
 
 In: the plain schemas of `gate.py` and their rules. Out: a cost, and schemas without impossible merges. llguidance
 merges the schemas that hold at the same time (`allOf`, and the keywords beside `$ref` or `anyOf`): each alternative of
 one with each alternative of the others. It cannot merge a rule while that rule is being read, two recursive rules, or
-objects with `patternProperties` whose patterns share a name.
+objects with `patternProperties` that share a name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def cost(start: Any, rules: Rules) -> int:
 
 
 def _measure(schema: Any, rules: Rules, sizes: dict[str, tuple[int, int]], *, merged: bool) -> tuple[int, int, int]:
-    """Alternatives, size and cost of one schema; `merged` means that it is merged with others."""
+    """Alternatives, size and cost of one schema. `merged` means that it is merged with others."""
     if isinstance(schema, bool):
         return 1, 1, 0
     alternatives, size, total, parts = 1, 1 + len(schema.get("enum", ())), 0, 0

@@ -13,7 +13,7 @@ from service.engine.schema import patterns
 from service.engine.schema.matching import Tree, share_a_text
 
 MAX_PATTERNS = 16  # of names in one object that are compared with each other
-MAX_CASES = 4  # dependencies that are enforced; each doubles the cases
+MAX_CASES = 4  # dependencies that are enforced. Each doubles the cases
 NAME_WORDS = ("pattern", "minLength", "maxLength", "enum", "const", "format")
 
 

@@ -18,8 +18,8 @@ from service.engine.schema.references import Path
 from service.errors import SchemaUnsupported, short_name
 from service.json_pointer import pointer as pointer_of
 
-MAX_REPEAT = 4096  # items or characters; a larger limit is checked afterwards, the token limit comes first
-INTEGERS = (-9223372036854774784, 9223372036854775807)  # 64 bits; the lower one is the last that a double holds
+MAX_REPEAT = 4096  # items or characters. A larger limit is checked afterwards, and the token limit comes first
+INTEGERS = (-9223372036854774784, 9223372036854775807)  # 64 bits. The lower one is the last that a double holds
 INTEGER = {"type": "integer", "minimum": INTEGERS[0], "maximum": INTEGERS[1]}
 Schema = dict[str, Any] | bool
 

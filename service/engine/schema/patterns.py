@@ -116,7 +116,7 @@ class _Parser:
         return self.pattern[self.at : self.at + 1]
 
     def parse(self) -> Tree:
-        """The whole pattern; where it is not anchored, anything may stand before or behind it."""
+        """The whole pattern. Where it is not anchored, any text may stand before or behind it."""
         found = self.options(top=True)
         if self.at < len(self.pattern):
             self.refuse("has an unmatched parenthesis")

@@ -23,7 +23,7 @@ class References:
         self._named: dict[str, Path] | None = None
 
     def resolve(self, reference: str) -> tuple[Any, Path] | None:
-        """The target and its path; None when it is not in this document."""
+        """The target and its path. None if it is not in this document."""
         base, _, fragment = reference.partition("#")
         start: Path | None = ()
         if base:

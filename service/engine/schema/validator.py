@@ -24,7 +24,7 @@ Errors = Iterator[ValidationError]
 
 
 class _Shared(FormatChecker):
-    """What every nested validator of one schema shares: its formats, and the references of its root."""
+    """Shared by every nested validator of one schema: its formats, and the references of its root."""
 
     def __init__(self, schema: Any, formats: Mapping[str, Any]) -> None:
         self.checkers = dict(formats)  # the formats of this one, and not those of the class
@@ -32,7 +32,7 @@ class _Shared(FormatChecker):
 
 
 def validator_for(schema: Any, *, formats: bool = True) -> Draft202012Validator:
-    """A validator of this schema; `formats` False leaves formats unchecked."""
+    """A validator of this schema. `formats` False leaves formats unchecked."""
     kind = _OLD if has_old_references(schema) else _NEW
     made: Draft202012Validator = kind(schema, format_checker=_Shared(schema, CHECKERS if formats else {}))
     return made

@@ -40,7 +40,7 @@ def accepts(lark: str, text: str) -> bool:
 
 
 def forced(lark: str) -> str:
-    """What the grammar leaves no choice about at the beginning."""
+    """The beginning that the grammar forces."""
     return matcher(lark).compute_ff_bytes().decode()
 
 

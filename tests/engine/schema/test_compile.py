@@ -1,4 +1,4 @@
-"""What each keyword does: enforced while decoding, checked after, or refused with its pointer and a remedy."""
+"""Each keyword is enforced while decoding, or checked after it, or refused with its pointer and a remedy."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
     ],
 )
 def test_refused(schema: Any, pointer: str, keyword: str) -> None:
-    """What cannot be enforced is refused, and the error says which keyword and where."""
+    """A schema that can neither be enforced nor checked is refused with the keyword and its place."""
     with pytest.raises(SchemaUnsupported) as caught:
         compile_schema(schema)
     assert (caught.value.key, caught.value.keyword) == (pointer, keyword)
@@ -260,7 +260,7 @@ def test_a_misspelt_keyword_names_the_nearest() -> None:
     ],
 )
 def test_checked_after(schema: Any, named: str, wrong: str) -> None:
-    """What the grammar lets through is named in `checked_after`, and the check finds it."""
+    """A keyword that the grammar does not enforce is named in `checked_after`, and the check finds a wrong value."""
     grammar = compile_schema(schema)
     assert named in grammar.checked_after
     assert named in grammar.coverage
@@ -269,7 +269,7 @@ def test_checked_after(schema: Any, named: str, wrong: str) -> None:
 
 
 def test_no_problem_tells_the_value() -> None:
-    """What is wrong with an answer is told without the answer: it may hold somebody's data."""
+    """A problem does not repeat the answer, because the answer may hold private data."""
     _, problems = compile_schema(OBJECT).check('{"a": "secret-value"}')
     assert problems == ("/a breaks 'type'",)
     assert compile_schema(OBJECT).check('{"a": ')[1][0].startswith("the answer is not JSON")

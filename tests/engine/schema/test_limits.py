@@ -1,5 +1,5 @@
-"""What a schema may cost: small schemas that make much are refused with the limit and the place, large plain ones are
-not, and the work that is done grows with what is sent and not with its square."""
+"""The cost of a schema: a small schema with a large grammar is refused with the limit and the place, a large plain one
+is accepted, and the work grows linearly with the size of the schema."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_too_much_is_refused_with_its_place_and_limit(schema: Schema, why: str) 
 
 
 def test_a_target_that_is_named_in_several_ways_is_compiled_once() -> None:
-    """Work and text grow with what stands in the schema, and not with the ways to name a part of it."""
+    """Work and text grow with the schema, and not with the number of ways to name a part of it."""
     values = {f"p{number}": {"type": "null"} for number in range(1500)}
     target = {"type": "object", "properties": values, "required": list(values)}
     schema = {"$defs": {"a~b": target}, "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("a~0b", "a~b", "%61~b")]}

@@ -1,4 +1,4 @@
-"""Random schemas: what is valid is accepted, what is accepted is valid, and no state is a dead end."""
+"""Random schemas: valid values are accepted, accepted values are valid, and no state is a dead end."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_what_is_valid_is_accepted(data: st.DataObject) -> None:
 @RELAXED
 @given(st.data())
 def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObject) -> None:
-    """Random walks through the masks reach the end or the limit, and what they write obeys the schema."""
+    """Random walks through the masks reach the end or the limit, and the text obeys the schema."""
     schema, _ = data.draw(PAIRS)
     grammar = compile_schema(schema)
     random = data.draw(st.randoms(use_true_random=False))
