@@ -140,7 +140,7 @@ def parse_calls(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any]
     """The visible text, the tool calls, and the finish reason.
 
     Raises:
-        RemoteError: if a remote model wrote a call that does not match its tool.
+        AnswerUnusable: if the answer breaks its schema, or a call does not match its tool.
     """
     answer = result.answer
     if result.problem is not None and answer.finish_reason != "length":  # of a cut answer the finish reason tells
