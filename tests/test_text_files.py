@@ -22,6 +22,7 @@ from service.models.catalog import Catalog
 from service.prompts import convert, lock, promptfoo
 from service.prompts.file import load
 from service.prompts.library import Library
+from tests.tiers import draws
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SENDER = DATA / "prompts" / "sender"
@@ -80,9 +81,10 @@ KINDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "promptfoo": ("promptfooconfig.yaml", PROMPTFOO, promptfoo_of),
     "prompty": ("x.prompty", PROMPTY, prompty_of),
 }  # fmt: skip
+DEEP = draws(1000, 5000)  # levels
 OTHER_FORMS = [
     *(b"", b"\n", b"null", b"[]", b"{}", b"3", b'"text"', b"a,b\n1,2\n", b"a\tb\n", b"- a\n- b\n", b"a = 1\n", b"\x00"),
-    *(b"\x89PNG\r\n\x1a\n\x00\x00", b"PK\x03\x04", b"\xff\xfe", b"[" * 5000, b"{" * 5000, b"a: " * 200, b"1" * 6000),
+    *(b"\x89PNG\r\n\x1a\n\x00\x00", b"PK\x03\x04", b"\xff\xfe", b"[" * DEEP, b"{" * DEEP, b"a: " * 200, b"1" * 6000),
     *(b'{"a": NaN}', b"a: &a [*a]\n", b"!!python/object:os.system x", b"<html>", b"---\n---\n---\n", b"a: 1\na: 2\n"),
 ]
 
@@ -117,8 +119,9 @@ def test_another_encoding_is_told_with_the_path_and_the_remedy(kind: str, encodi
     assert "UTF-8" in told
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=draws(4, 20), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 @example(data=None)
 def test_whatever_stands_in_a_file_is_read_or_refused_in_a_sentence(
