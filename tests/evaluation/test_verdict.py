@@ -174,7 +174,7 @@ def test_scores_count_only_if_both_versions_have_them_and_one_is_graded() -> Non
     """Otherwise the check is pass and fail, and has no mean score."""
     now, before = table(0, 0, 100)
     graded = {"label": dict.fromkeys(now["label"], 0.5)}
-    binary = {"label": dict.fromkeys(now["label"], 1.0)}
+    binary = {"label": {case: float(passed) for case, passed in now["label"].items()}}
     assert decide(now, before, scores=(graded, binary)).compared[0].score is not None
     assert decide(now, before, scores=(binary, graded)).compared[0].score is not None
     assert decide(now, before, scores=(binary, binary)).compared[0].score is None
@@ -182,5 +182,5 @@ def test_scores_count_only_if_both_versions_have_them_and_one_is_graded() -> Non
     assert decide(now, before, scores=({}, graded)).compared[0].score is None
     [comparison] = decide(now, before, scores=(graded, binary)).compared
     assert comparison.score is not None
-    assert comparison.score[0] == -0.5
-    assert comparison.counts == "label: 0 lost, 0 gained of 100, mean score -0.500"
+    assert comparison.score[0] == pytest.approx(0.5 - 0.66)
+    assert comparison.counts == "label: 0 lost, 0 gained of 100, mean score -0.160"
