@@ -14,7 +14,7 @@ from service.errors import EngineBusy, InputsError, LockMismatch, NotSupported, 
 from service.prompts import lock as locks
 from service.prompts import run as prompts
 from service.prompts.file import loads
-from service.prompts.fingerprint import fingerprint
+from service.prompts.fingerprint import canonical, fingerprint
 from service.prompts.library import Library
 from tests.scripted import ScriptedEngine
 
@@ -120,6 +120,42 @@ def test_what_does_not_decide_the_answer_is_not_in_it() -> None:
 def test_the_fingerprint_is_what_it_was() -> None:
     """A change of meaning must raise VERSION; this digest then changes with it, on purpose."""
     assert fingerprint(REQUEST, IDENTITY).startswith(KNOWN)
+
+
+def test_equal_values_have_one_canonical_text() -> None:
+    """Sorted, without spaces, and with characters as they are: recordings depend on every byte."""
+    assert canonical({"b": "é", "a": [1, None]}) == '{"a":[1,null],"b":"é"}'
+
+
+TOOLS = replace(REQUEST, tools=({"type": "function"},))
+NEUTRAL = (Message("user", "N/A"),)
+REMOTE = replace(IDENTITY, engine="remote", model_sha256=None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((REQUEST, IDENTITY), (replace(REQUEST, logprobs=0), IDENTITY)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, template_date="2026-01-01"), IDENTITY)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, calibrate=True, neutral=NEUTRAL), IDENTITY)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, messages=(Message("user", "\ud800"),)), IDENTITY)),
+        ((REQUEST, IDENTITY), (REQUEST, replace(IDENTITY, kernels="avx2"))),
+        ((REQUEST, REMOTE), (REQUEST, replace(REMOTE, model="another"))),
+        ((TOOLS, IDENTITY), (replace(TOOLS, tool_choice="required"), IDENTITY)),
+        ((TOOLS, IDENTITY), (replace(TOOLS, parallel_tools=False), IDENTITY)),
+    ],
+)
+def test_each_part_counts(first: tuple[Request, Identity], second: tuple[Request, Identity]) -> None:
+    assert fingerprint(*first) != fingerprint(*second)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [replace(REQUEST, neutral=NEUTRAL), replace(REQUEST, tool_choice="required"), replace(REQUEST, prompt="number")],
+)
+def test_a_part_without_effect_does_not_count(same: Request) -> None:
+    """The neutral messages matter only for calibration, and the choice of a tool only with tools."""
+    assert fingerprint(same, IDENTITY) == fingerprint(REQUEST, IDENTITY)
 
 
 KNOWN = "ef4e1b58f9a4942f"
