@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.engine.schema import compiled, text_grammar
-from service.errors import RequestError
+from service.errors import RequestError, SchemaUnsupported
 from service.prompts.run import canonical_schema
 
 KINDS = {
@@ -26,7 +26,8 @@ def engine_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """`schema`, `any_json` or `grammar` of the engine's request, from the values of these fields. Empty without one.
 
     Raises:
-        RequestError: if two forms are used, or one is malformed. SchemaUnsupported if it cannot be enforced.
+        RequestError: if two forms are used, or one is malformed.
+        SchemaUnsupported: if it cannot be enforced.
     """
     asked: list[tuple[str, str, Any]] = []
     for name, kind in KINDS.items():
@@ -41,7 +42,18 @@ def engine_fields(body: Mapping[str, Any]) -> dict[str, Any]:
         asked.append(("response_format", *wrapped))
     if len(asked) > 1:
         raise RequestError(f"{asked[0][0]} and {asked[1][0]} cannot be used together.", key=asked[1][0])
-    return _fields(*asked[0]) if asked else {}
+    if not asked:
+        return {}
+    name, kind, value = asked[0]
+    try:
+        return _fields(name, kind, value)
+    except SchemaUnsupported as error:
+        if name == "response_format":
+            raise
+        raise SchemaUnsupported(
+            f"{error.message.rstrip('.')} (in {name}).",
+            pointer=f"/{name}{error.key or ''}", keyword=error.keyword, remedy=error.remedy,
+        ) from None  # fmt: skip
 
 
 def _response_format(given: Any) -> tuple[str, Any] | None:
@@ -68,9 +80,9 @@ def _fields(name: str, kind: str, value: Any) -> dict[str, Any]:
         case "regex", str():
             return {"grammar": text_grammar.of_regex(value)}
         case "choice", list() if all(isinstance(text, str) for text in value):
-            return {"grammar": text_grammar.of_choice(value)}
+            return {"grammar": text_grammar.of_choice(value, name)}
         case "grammar", str():
-            return {"grammar": text_grammar.of_text(value)}
+            return {"grammar": text_grammar.of_text(value, name)}
     raise RequestError(f"{name} does not have the form of a {kind}.", key=name)
 
 

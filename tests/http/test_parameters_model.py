@@ -21,6 +21,7 @@ LEAST: dict[str, dict[str, Any]] = {  # the smallest request of each route
     "/prompts/greet": {"inputs": GREET_INPUTS},
 }
 SHAPE = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "boolean"}}}
+LARK, GBNF = 'start: "yes" | "no"', 'root ::= "yes" | number\nnumber ::= [0-9]+'
 ENDS: dict[str, tuple[list[Any], list[Any]]] = {
     "model": (["smollm2-135m-instruct"], [1, ["smollm2-135m-instruct"]]),
     "seed": ([-1, 0, 42.0, 2**32 - 2, 2**32 - 1, 2**63 - 1, -(2**63), 10**300], [1.5, "1", True]),
@@ -45,6 +46,25 @@ ENDS: dict[str, tuple[list[Any], list[Any]]] = {
         [{"type": "text"}, {"type": "json_object"}, SHAPE],
         [{"type": "xml"}, {"type": "json_schema"}, {}, "json_object"],
     ),
+    "structured_outputs": (
+        [
+            {},
+            {"json": {"type": "boolean"}},
+            {"regex": "[0-9]"},
+            {"choice": ["yes"]},
+            {"json_object": True},
+            {"grammar": LARK},
+        ],
+        [{"regex": "a", "choice": ["a"]}, {"structural_tag": "a"}, [], "json"],
+    ),
+    "guided_json": ([{"type": "null"}, '{"type": "null"}'], [{"type": "nil"}, "{", [], 1]),
+    "json_schema": ([{"type": "null"}, '{"type": "null"}'], [{"type": "nil"}, "{", [], 1]),
+    "guided_regex": (["", "a|b", "[0-9]{3}"], ["(", "(?=a)", 1]),
+    "regex": (["", "a|b"], ["(", "(?=a)", 1]),
+    "guided_choice": ([["yes", "no"], ["\n"]], [[], [""], "yes", [1], ["a"] * 1901]),
+    "guided_grammar": (["", LARK, GBNF], [1, "x" * 65_537]),
+    "grammar": (["", LARK, GBNF], ["root ::= nothing", "start: nothing", 1]),
+    "ebnf": (["", GBNF], [1]),
     "tools": ([[]], [[{}], [TOOL], TOOL, "f"]),  # the starter's template has no tools: one is refused by its name
     "tool_choice": (["none", "auto"], ["required", {"type": "function", "function": {"name": "f"}}, 1]),
     "cache_salt": (["a", "x" * 256], ["", "x" * 257, 1]),

@@ -31,25 +31,25 @@ def of_regex(expression: str) -> str:
     return _lark(patterns.translate(f"^(?:{expression})$"))
 
 
-def of_choice(texts: Sequence[str]) -> str:
-    """The grammar of exactly these texts.
+def of_choice(texts: Sequence[str], name: str = "choice") -> str:
+    """The grammar of exactly these texts. `name` is the parameter that errors name.
 
     Raises:
         RequestError: if there is no text, or too many, or one is empty.
     """
     if not texts or len(texts) > MAX_CHOICES or any(not text for text in texts):
-        raise RequestError(f"A choice takes up to {MAX_CHOICES} texts, none of them empty.", key="choice")
+        raise RequestError(f"A choice takes up to {MAX_CHOICES} texts, none of them empty.", key=name)
     return _lark(patterns.any_of(texts))
 
 
-def of_text(grammar: str) -> str:
-    """A caller's grammar.
+def of_text(grammar: str, name: str = "grammar") -> str:
+    """A caller's grammar. `name` is the parameter that errors name.
 
     Raises:
         RequestError: if it is too long.
     """
     if len(grammar) > MAX_GRAMMAR:
-        raise RequestError(f"A grammar may have {MAX_GRAMMAR} characters.", key="grammar")
+        raise RequestError(f"A grammar may have {MAX_GRAMMAR} characters.", key=name)
     return grammar
 
 
