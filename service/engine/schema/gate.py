@@ -43,7 +43,7 @@ from service.json_pointer import pointer as pointer_of
 
 MAX_DEPTH = 48  # of the schema itself, references not counted
 MAX_EXACT_OPTIONS, MAX_EXACT_TEXT = 6, 1200  # options and characters of a oneOf that is rewritten exactly
-MAX_EXACT_COST, MAX_COST = 20_000, 200_000  # of merging. 200,000 take about a fifth of a second
+MAX_EXACT_COST, MAX_COST = 20_000, 100_000  # of merging. 100,000 take about a tenth of a second
 OPTIONS = {
     "whitespace_flexible": False,
     "item_separator": ", ",

@@ -7,6 +7,7 @@ checked after decoding. Not here: subschemas and references (`gate.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from math import ceil, floor
 from typing import Any, NoReturn
 
@@ -19,9 +20,16 @@ from service.errors import SchemaUnsupported, short_name
 from service.json_pointer import pointer as pointer_of
 
 MAX_REPEAT = 4096  # items or characters. A larger limit is checked afterwards, and the token limit comes first
+MAX_FACTOR = 1000  # of multipleOf, without its decimal point. A larger factor is checked afterwards
 INTEGERS = (-9223372036854774784, 9223372036854775807)  # 64 bits. The lower one is the last that a double holds
 INTEGER = {"type": "integer", "minimum": INTEGERS[0], "maximum": INTEGERS[1]}
 Schema = dict[str, Any] | bool
+
+
+def small_factor(factor: float) -> bool:
+    """Whether llguidance can count modulo this factor: its automaton has a state for each remainder."""
+    _, digits, exponent = Decimal(repr(factor)).normalize().as_tuple()
+    return -9 <= int(exponent) <= 3 and int("".join(map(str, digits))) <= MAX_FACTOR
 
 
 class Impossible(SchemaUnsupported):
@@ -119,7 +127,8 @@ class TypeKeywords:
             elif (limit > 0) == word.lower().endswith("minimum"):
                 refuse(pointer_of(path), word, "is beyond the integers of 64 bits")
         if "multipleOf" in words:
-            plain["multipleOf"] = words["multipleOf"]
+            if small_factor(words["multipleOf"]):
+                plain["multipleOf"] = words["multipleOf"]
             self.later("multipleOf", path)
         if integer and len(kinds) == 1 and "type" in words and not any(word in plain for word in bounds):
             plain.pop("type", None)

@@ -119,6 +119,33 @@ def test_any_number_of_places_that_may_stay_empty_is_enforced(count: int) -> Non
     assert not _takes(_matcher(lark), "[" + ", ".join(["null"] * (count + 1)) + "]")
 
 
+ANY_OF_TWO = [{"anyOf": [{"required": [f"a{n}"]}, {"required": [f"b{n}"]}]} for n in range(40)]
+BOTH = {"allOf": [{"$ref": "#/$defs/t"}, {"$ref": "#/$defs/u"}]}
+HOSTILE: list[Schema] = [
+    {"allOf": ANY_OF_TWO},
+    {"type": "string", "pattern": "((a{1000}){1000}){1000}"},
+    {"allOf": [{"pattern": "^(a|b)*a(a|b){300}$"}, {"pattern": "^(a|b)*b(a|b){400}$"}]},
+    {"type": "integer", "multipleOf": 999_999_937},
+    {"type": "number", "multipleOf": 1e-15},
+    reduce(lambda inner, _: {"not": {"properties": {"a": inner}}}, range(20), {"type": "null"}),
+    reduce(lambda inner, _: {"oneOf": [inner, {"type": "object", "required": ["a"]}]}, range(12), {"type": "object"}),
+    reduce(lambda inner, _: {"if": inner, "then": inner, "else": {"type": "object"}}, range(8), {"required": ["q"]}),
+    {"patternProperties": {f"^(a|b)*{chr(97 + n)}(a|b){{50}}": {"type": "integer"} for n in range(16)}},
+    {"$ref": "#/$defs/t", "$defs": {"t": {"properties": {"c": BOTH}}, "u": {"properties": {"c": BOTH}}}},
+    {"type": "array", "minItems": 4000, "items": {"type": "array", "minItems": 4000, "items": {"minLength": 4096}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_schema_is_refused_or_compiled_within_the_limits(schema: Schema) -> None:
+    """Neither the gate nor llguidance goes on without an end, so no schema can hold a turn of the worker."""
+    try:
+        matcher = _matcher(compile_schema(schema).lark)
+    except SchemaUnsupported:
+        return
+    assert matcher.is_error() or matcher.compute_bitmask()
+
+
 def test_tools_share_one_limit() -> None:
     def tool(number: int) -> Schema:
         parameters = {"type": "object", "properties": {"a": {"pattern": r"\S" * 1800 + str(number)}}}
