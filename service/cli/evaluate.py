@@ -25,6 +25,7 @@ from service.evaluation import diagnosis, promote, report
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.evaluation.replay import live as run_live
+from service.evaluation.replay import other_kernels
 from service.evaluation.replay import replay as replay_recording
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict
@@ -132,7 +133,10 @@ async def _evaluate(prompt: Prompt, *, live: bool, model: str | None, minimum: f
     settings = settings_module.load()
     async with evaluation_context(settings, prompt, model) as context:
         if live:
-            return _alone(prompt, await run_live(prompt, _folder(prompt), context), minimum)
+            folder = _folder(prompt)
+            if warning := other_kernels(folder.lock(), context.engine.identity):
+                typer.echo(f"sameboat: {warning}", err=True)
+            return _alone(prompt, await run_live(prompt, folder, context), minimum)
         if model is None and not _differs(prompt, settings):
             return _alone(prompt, await promote.evaluate(prompt, _folder(prompt), context), minimum)
         target = PromotedFolder(settings.data_dir / "prompts" / prompt.name)

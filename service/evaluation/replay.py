@@ -2,6 +2,8 @@
 
 In: a promoted prompt and its folder, for a live run also a context. Out: outcomes, or an error that names the first
 cases that differ.
+The lock names the kernels that computed the recording. Other kernels may round differently, so a live run on them
+compares neither fingerprints, which name the kernels, nor probabilities.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from service.engine.types import Identity
 from service.errors import EvaluationError
 from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, judge, recording, runner
@@ -55,8 +58,32 @@ def _is_complete(prompt: Prompt, case: Case, records: Sequence[Record], lock: Lo
     )
 
 
+def other_kernels(lock: Lock, identity: Identity) -> str:
+    """A sentence for people if the engine computes with other kernels than those of the recording. Else ""."""
+    if lock.engine_kernels == identity.kernels:
+        return ""
+    return (
+        f"The recording was computed by {lock.engine_kernels or 'kernels that its lock does not name'}, and here is "
+        f"{identity.kernels}: tokens, texts and judgements are compared, fingerprints and probabilities are not."
+    )
+
+
+def _whole(record: Record | None) -> object:
+    return record
+
+
+def _tokens_of(record: Record | None) -> object:
+    """The parts of a record that are compared on other kernels. A judgement's fingerprint names kernels, too."""
+    if record is None:
+        return None
+    judgements = [(name, judgement.choice) for name, judgement in record.judgements]
+    return record.tokens, record.text, record.finish_reason, record.problem, judgements
+
+
 async def live(prompt: Prompt, folder: PromotedFolder, context: EvaluationContext) -> list[CaseOutcome]:
-    """Ask the model every case again. It must give the recorded tokens.
+    """Ask the model every case again. It must give the recorded tokens, texts and judgements.
+
+    On the kernels of the recording it must also give the recorded probabilities and fingerprints.
 
     Raises:
         EvaluationError: if answers differ. It names their cases, and the cause as far as it can be found: the model,
@@ -64,18 +91,21 @@ async def live(prompt: Prompt, folder: PromotedFolder, context: EvaluationContex
         LockMismatch: if the lock cannot be used.
         EngineError: if an engine fails.
     """
-    recorded = recording.read(folder.recording_path)
+    recorded, lock = recording.read(folder.recording_path), folder.lock()
     cases = case_files.load(prompt, folder.path)
     outcomes = await runner.run(prompt, cases, replace(context, reuse=False, journal=None))
+    part = _tokens_of if other_kernels(lock, context.engine.identity) else _whole
     differing = [
-        outcome for outcome in outcomes if any(recorded.get(record.key) != record for record in outcome.records)
+        outcome
+        for outcome in outcomes
+        if any(part(recorded.get(record.key)) != part(record) for record in outcome.records)
     ]
     if not differing:
         return outcomes
     cause = diagnosis.differing_judgements(differing, recorded)
     if not cause:
         now = locks.make(prompt, folder.path, context.engine.identity, recorded_with=context.conditions)
-        changed = locks.differences(folder.lock(), now)
+        changed = locks.differences(lock, now)
         cause = await diagnosis.explain(prompt, [outcome.case for outcome in differing], recorded, changed, context)
     raise EvaluationError(
         f"{prompt.name}: {len(differing)} of {len(outcomes)} answers are not the recording's: "

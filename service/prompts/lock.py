@@ -21,7 +21,7 @@ from service.errors import LockMismatch
 from service.prompts.file import Prompt
 from service.prompts.file_names import CASES, RECORDING
 
-VERSION = 2  # 2: kernels, template_date
+VERSION = 2  # 2: kernels, template_date, llguidance's version, every parameter of llama.cpp that can change a token
 OPTIONAL = ("judges", "recorded_with", "accepted")  # parts that the service does not need
 
 
@@ -131,7 +131,7 @@ def make(
 
 
 def read(path: Path) -> Lock:
-    """Read a lock.
+    """Read a lock of this version or of version 1.
 
     Raises:
         LockMismatch: if the file is missing, is not a lock, or is of another version.
@@ -145,21 +145,50 @@ def read(path: Path) -> Lock:
         problem = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, problem["loc"])) or "the file"
         raise LockMismatch(f"{path}: not a lock: {place}: {problem['msg']}.", key="lock", remedy=remedy) from None
-    if lock.version != VERSION:
+    if lock.version not in (1, VERSION):
         raise LockMismatch(
-            f"{path}: lock version {lock.version}, and this Sameboat reads {VERSION}.", key="version", remedy=remedy
+            f"{path}: lock version {lock.version}, and this Sameboat reads 1 and {VERSION}.",
+            key="version",
+            remedy=remedy,
         )
-    return lock
+    return _renamed(lock) if lock.version == 1 else lock
 
 
 def differences(lock: Lock, found: Lock) -> list[str]:
-    """Each difference, as "key: locked x, found y". An optional part counts only if both have it."""
+    """Each difference, as "key: locked x, found y". An optional part counts only if both have it.
+
+    A part that a lock of version 1 does not name cannot differ from it.
+    """
+    if lock.version == 1:
+        found = _named_by_version_1(lock, found)
     mine, theirs = asdict(lock), asdict(found)
     return [
         f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}"
         for key in mine
         if mine[key] != theirs[key] and (key not in OPTIONAL or (mine[key] and theirs[key]))
     ]
+
+
+def _renamed(lock: Lock) -> Lock:
+    """A lock of version 1 with the present names of its settings."""
+    settings = dict(lock.engine_settings)
+    if "flash_attention" in settings:
+        settings["flash_attn_type"] = "enabled" if settings.pop("flash_attention") else "disabled"
+    if "kv" in settings:
+        settings["type_k"] = settings["type_v"] = settings.pop("kv")
+    return replace(lock, engine_settings=settings)
+
+
+def _named_by_version_1(lock: Lock, found: Lock) -> Lock:
+    """`found` without the parts that a lock of version 1 does not name: kernels, llguidance and most settings."""
+    return replace(
+        found,
+        version=1,
+        engine_version=found.engine_version.partition(", ")[0],
+        engine_settings={name: found.engine_settings.get(name) for name in lock.engine_settings},
+        engine_kernels=None,
+        template_date=None,
+    )
 
 
 def _short(value: Any) -> str:

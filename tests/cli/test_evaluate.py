@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,13 @@ def test_a_promoted_prompt_is_replayed_evaluated_and_asked_again(data: Path) -> 
     assert run("evaluate", "colour", "--live").exit_code == 0
     assert len(Scripted.engine.asked) == 120
     assert not any(request.reuse for request in Scripted.engine.asked)
+
+
+def test_a_live_run_on_other_kernels_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scripted.engine, "_identity", replace(Scripted.engine.identity, kernels="native riscv64: RVV"))
+    done = run("evaluate", "colour", "--live")
+    assert done.exit_code == 0
+    assert "sameboat: The recording was computed by kernels that its lock does not name, and here is" in done.stderr
 
 
 def test_results_are_one_json_object_a_line(data: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from service.errors import EngineBusy, EngineUnavailable, EvaluationError, LockM
 from service.evaluation import cases, promote, recording, runner
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
-from service.evaluation.replay import live, replay
+from service.evaluation.replay import live, other_kernels, replay
 from service.prompts import lock as locks
 from service.prompts import promoted as promoted_folders
 from service.prompts.file import load, loads
@@ -249,6 +250,25 @@ def test_live_must_give_the_recording(data: Path) -> None:
     renamed = ScriptedEngine(right, name="another")
     found = locks.make(prompt, folder, renamed.identity)
     assert locks.differences(locks.read(folder / "lock.json"), found) == ["model: locked scripted, found another"]
+
+
+def test_on_other_kernels_live_compares_tokens_and_names_the_kernels(data: Path) -> None:
+    """Fingerprints name the kernels, so they differ. Other tokens are an error that names the kernels."""
+    promoted(data)
+    prompt, folder = Library(data)["colour"], PromotedFolder(data / "prompts" / "colour")
+    engine = ScriptedEngine(right)
+    assert other_kernels(folder.lock(), engine.identity) == ""
+    engine._identity = replace(engine.identity, kernels="native riscv64: RVV")
+    assert "here is native riscv64: RVV: tokens, texts and judgements are compared" in other_kernels(
+        folder.lock(), engine.identity
+    )
+    outcomes = asyncio.run(live(prompt, folder, EvaluationContext(engine)))
+    recorded = recording.read(folder.recording_path)
+    assert len(outcomes) == 120
+    assert all(outcome.record.fingerprint != recorded[outcome.case.id].fingerprint for outcome in outcomes)
+    engine.reply = lambda request: "red" if number(request) == 42 else right(request)
+    with pytest.raises(EvaluationError, match=r"recording's: c042\. What differs: kernels \(locked None, found native"):
+        asyncio.run(live(prompt, folder, EvaluationContext(engine)))
 
 
 def test_an_interrupted_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from service.engine.local import recipe
+from service.engine.types import Identity
 from service.errors import LockMismatch, UnknownPrompt
 from service.evaluation import promote
 from service.evaluation.context import EvaluationContext
@@ -145,3 +148,51 @@ def test_an_example_is_the_first_case(
         (tmp_path / "cases.jsonl").write_text(cases)
     text = TEXT.replace("testDataFile: cases.jsonl", test_data)
     assert example_of(loads(text, tmp_path / "greet.prompt.yml")) == example
+
+
+V1 = {"chunk": 64, "flash_attention": False, "forced": True, "kv": "f16", "kv_unified": False}
+NOW = Identity(
+    "local", "llama-cpp-python 0.3.36, llguidance 1.9.1", "m", "0" * 64, "1" * 64, recipe.settings(), "portable"
+)
+
+
+@pytest.fixture
+def of_version_1(tmp_path: Path) -> Library:
+    """A promoted prompt whose lock Sameboat 0.1 has written."""
+    promoted(tmp_path)
+    path = tmp_path / "prompts" / "greet" / "lock.json"
+    old = json.loads(path.read_text()) | {
+        "version": 1, "engine": "local", "engine_version": "llama-cpp-python 0.3.36", "engine_settings": V1,
+        "model": "m", "model_sha256": "0" * 64, "template_sha256": "1" * 64,
+    }  # fmt: skip
+    del old["engine_kernels"], old["template_date"]
+    path.write_text(json.dumps(old))
+    return Library(tmp_path)
+
+
+def test_a_lock_of_version_1_is_read(of_version_1: Library) -> None:
+    """The prompt is served by an engine with the values that the lock names. Other values have no part in it."""
+    of_version_1.verify("greet", NOW)
+    of_version_1.verify("greet", replace(NOW, kernels="native", settings={**NOW.settings, "penalty_window": 32}))
+
+
+@pytest.mark.parametrize(
+    ("identity", "difference"),
+    [
+        (replace(NOW, version="llama-cpp-python 0.4, llguidance 1"), "engine_version: locked llama-cpp-python 0.3.36"),
+        (replace(NOW, settings={**NOW.settings, "flash_attn_type": "enabled"}), "'flash_attn_type': 'enabled'"),
+        (replace(NOW, settings={**NOW.settings, "type_v": "q8_0"}), "'type_v': 'q8_0'"),
+        (replace(NOW, model_sha256="2" * 64), "model_sha256"),
+    ],
+)  # fmt: skip
+def test_what_a_lock_of_version_1_names_must_be_so(identity: Identity, difference: str, of_version_1: Library) -> None:
+    with pytest.raises(LockMismatch, match=difference):
+        of_version_1.verify("greet", identity)
+
+
+def test_a_lock_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    promoted(tmp_path)
+    path = tmp_path / "prompts" / "greet" / "lock.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 3}))
+    with pytest.raises(LockMismatch, match="lock version 3, and this Sameboat reads 1 and 2"):
+        Library(tmp_path)["greet"]
