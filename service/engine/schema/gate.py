@@ -96,11 +96,14 @@ class _Gate(TypeKeywords):
         self.enforced: set[str] = set()
         self.impossible: list[SchemaUnsupported] = []  # places that no value can have
         self.rules: dict[Path, tuple[str, Schema | None]] = {}  # a rule that is being written has no schema yet
+        self.here: str | None = None  # the rule that constrains the same value as this place
+        self.leads: dict[str, set[str]] = {}  # from a rule to rules for the same value
         self.places: dict[int, Path] = {}  # of the plain schemas, by identity
 
     def grammar(self) -> tuple[Grammar, int]:
         """The grammar, and the cost of merging its alternatives."""
         start = self.value(self.root, (), 0)
+        self.no_circle()
         rules = {name: rule for name, rule in self.rules.values() if rule is not None} | self.own
         if not is_finite(start, rules):
             if self.impossible:
@@ -121,6 +124,18 @@ class _Gate(TypeKeywords):
         grammar = Grammar(text, tuple(sorted(self.enforced)), tuple(sorted(self.after)), self.root)
         return grammar, cost(start, rules)
 
+    def no_circle(self) -> None:
+        """Refuse references that lead back to the same value: no check of an answer would end."""
+        for path, (name, _) in self.rules.items():
+            reached: set[str] = set()
+            pending = [name]
+            while pending:
+                following = self.leads.get(pending.pop(), set()) - reached
+                reached |= following
+                pending += following
+            if name in reached:
+                refuse(pointer_of(path), "$ref", "needs itself again without end", "Make one property optional.")
+
     def dropped(self, plain: Any) -> None:
         """A schema lost one of the parts that hold at the same time."""
         self.later("allOf", self.places.get(id(plain), ()))
@@ -140,6 +155,15 @@ class _Gate(TypeKeywords):
 
     def value(self, schema: Any, path: Path, depth: int) -> Schema:
         """A plainer schema that accepts every value of this one. `path` is its place in the root."""
+        outer = self.here
+        if depth and not NESTED.isdisjoint(path[-2:]):
+            self.here = None  # another value
+        plain = self.plain(schema, path, depth)
+        self.here = outer
+        return plain
+
+    def plain(self, schema: Any, path: Path, depth: int) -> Schema:
+        """`value`, for the value of `here`."""
         pointer = pointer_of(path)
         self.work.subschema(pointer)
         if depth > MAX_DEPTH:
@@ -267,10 +291,14 @@ class _Gate(TypeKeywords):
         """A rule for each target, so that references may be recursive."""
         target, place = self.target(words["$ref"], path)
         name, rule = self.rules.get(place, ("", None))
+        if self.here is not None:
+            self.leads.setdefault(self.here, set()).add(name or f"r{len(self.rules)}")
         if not name:
             name = f"r{len(self.rules)}"
             self.rules[place] = (name, None)
+            outer, self.here = self.here, name
             rule = self.value(target, place, 0)
+            self.here = outer
             self.rules[place] = (name, rule)
         plain["$ref"] = f"#/$defs/{name}"
 

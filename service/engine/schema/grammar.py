@@ -67,7 +67,10 @@ class Grammar:
             return None, (f"the answer is nested deeper than {JSON_DEPTH} levels",)
         if self.schema is None:
             return value, ()
-        errors = islice(self._validator.iter_errors(value), MAX_PROBLEMS)
+        try:
+            errors = list(islice(self._validator.iter_errors(value), MAX_PROBLEMS))
+        except RecursionError:
+            return value, ("the answer is nested too deeply for its schema",)
         return value, tuple(
             f"{pointer(error.absolute_path) or 'the answer'} breaks {error.validator!r}" for error in errors
         )

@@ -139,6 +139,8 @@ def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
         ({"$ref": "https://example.org/schema"}, "", "$ref"),
         ({"$ref": "#/$defs/none"}, "", "$ref"),
         ({"$ref": "#"}, "", "$ref"),
+        ({"anyOf": [{"type": "string"}, {"$ref": "#"}]}, "", "$ref"),
+        ({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"not": {"$ref": "#/$defs/a"}}}}, "/$defs/a", "$ref"),
         ({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}, "", "$ref"),
         ({"type": "string", "pattern": "(?=a)"}, "", "pattern"),
         ({"type": "string", "pattern": r"(a)\1"}, "", "pattern"),
