@@ -19,6 +19,7 @@ from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 from tests.bench import promotion_reports
+from tests.tiers import draws
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Library(ROOT / "data")
@@ -45,13 +46,17 @@ def test_a_real_prompt_has_cases_enough_and_beats_its_baseline(name: str) -> Non
 
 
 @pytest.mark.model
+@pytest.mark.draws
 @pytest.mark.parametrize("name", ON_STARTER)
-def test_the_starter_gives_its_recordings_again(name: str, starter: Path) -> None:
-    """Live: every answer's very tokens. The large model's recordings are run by `make live`.
+def test_the_starter_gives_its_recordings_again(name: str, starter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same tokens for every case, and in tier 1 for one of them. `make live` runs the large model's recordings.
 
     Other kernels than the recording's may give other tokens. The promise is about equal kernels, so this is a skip.
     """
     folder = PromotedFolder(LIBRARY.folder(name))
+    cases = case_files.load(LIBRARY[name], folder.path)
+    step = max(1, len(cases) // draws(1, len(cases)))
+    monkeypatch.setattr(case_files, "load", lambda *_: cases[::step])
 
     async def work() -> int:
         engine = Engines(settings_module.load()).get(STARTER)
@@ -65,7 +70,7 @@ def test_the_starter_gives_its_recordings_again(name: str, starter: Path) -> Non
         finally:
             await engine.stop(0)
 
-    assert asyncio.run(work()) > 0
+    assert asyncio.run(work()) == len(cases[::step])
 
 
 @pytest.mark.model
