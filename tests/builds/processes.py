@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
@@ -50,8 +51,10 @@ class Service:
         until(lambda: self.alive() or self.dead(), 240)
 
     def alive(self) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)  # a new httpx client costs 20 ms
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
         return False
 
     def dead(self) -> bool:
