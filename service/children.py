@@ -36,9 +36,9 @@ def child_environment(
 
     `source` is `os.environ` by default. PYTHONSAFEPATH is set, so that a child's own children keep to `-P` too.
     """
-    wanted = NAMES.union(names)
+    needed = NAMES.union(names)
     environment = os.environ if source is None else source
     kept = {
-        name: value for name, value in environment.items() if name in wanted or name.startswith(PREFIXES + prefixes)
+        name: value for name, value in environment.items() if name in needed or name.startswith(PREFIXES + prefixes)
     }
     return {**kept, "PYTHONSAFEPATH": "1"}

@@ -96,12 +96,12 @@ def require(settings: Settings) -> Exposure:
     Raises:
         SettingsError: if other machines reach the service, no key is set, and nothing says that this is intended.
     """
-    found = of(settings)
-    if found.closed and settings.role != "worker":
+    exposure = of(settings)
+    if exposure.closed and settings.role != "worker":
         raise SettingsError(
             f"It would listen on {settings.host}, where others than this machine reach it, and no key is set.",
             key="SAMEBOAT_API_KEYS",
             remedy="Make one with `sameboat key new NAME` and set SAMEBOAT_API_KEYS (or SAMEBOAT_API_KEYS_FILE); "
             "or set SAMEBOAT_HOST=127.0.0.1; or, to let everybody in, SAMEBOAT_OPEN=true.",
         )
-    return found
+    return exposure

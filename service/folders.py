@@ -32,14 +32,14 @@ def problem(folder: Path, key: str) -> Unwritable | None:
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:
-        said = error.strerror or str(error)
-    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+        reason = error.strerror or str(error)
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not there.is_dir():
         return Unwritable(f"{folder} cannot be written: {there} is not a directory.", f"Move it away, or set {key}.")
     if os.statvfs(there).f_flag & os.ST_RDONLY:
         return Unwritable(f"{folder} is on a read-only file system.", f"Mount a volume there, or set {key}.")
     owner, me = there.stat().st_uid, os.getuid()
-    what = f"{folder} cannot be written by uid {me}: {said}"
+    what = f"{folder} cannot be written by uid {me}: {reason}"
     if owner == me:
         return Unwritable(f"{what}.", f"Make it writable (chmod u+rwx {there}), or set {key}.")
     return Unwritable(
@@ -55,5 +55,5 @@ def require(folder: Path, key: str) -> None:
     Raises:
         SettingsError: if it cannot be written. The message has its owner, and the remedy.
     """
-    if found := problem(folder, key):
-        raise SettingsError(found.what, key=key, remedy=found.remedy)
+    if unwritable := problem(folder, key):
+        raise SettingsError(unwritable.what, key=key, remedy=unwritable.remedy)

@@ -66,12 +66,12 @@ def key(path: Path) -> bytes:
             os.unlink(name)
     _narrow(path, FILE)
     try:
-        found = bytes.fromhex(path.read_text(encoding="ascii"))
+        secret = bytes.fromhex(path.read_text(encoding="ascii"))
     except ValueError:
-        found = b""
-    if len(found) != KEY_BYTES:
+        secret = b""
+    if len(secret) != KEY_BYTES:
         raise SettingsError(f"{path} holds no key.", key="SAMEBOAT_STATE_DIR", remedy="Delete it: a new one is made.")
-    return found
+    return secret
 
 
 def _narrow(path: Path, mode: int) -> None:

@@ -42,15 +42,15 @@ def quota(root: Path = Path("/")) -> float | None:
     `cpu.cfs_period_us` (Linux: Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst). The tightest
     limit on the way up to the root applies.
     """
-    found: list[float] = []
+    quotas: list[float] = []
     for directory in _groups(root, "cpu"):
         words = _read(directory / "cpu.max").split()
         if len(words) == 2 and words[0] != "max":
-            found.append(int(words[0]) / int(words[1]))
+            quotas.append(int(words[0]) / int(words[1]))
         allowed, period = _read(directory / "cpu.cfs_quota_us"), _read(directory / "cpu.cfs_period_us")
         if allowed and period and int(allowed) > 0:
-            found.append(int(allowed) / int(period))
-    return min(found, default=None)
+            quotas.append(int(allowed) / int(period))
+    return min(quotas, default=None)
 
 
 def whole_cpus(root: Path = Path("/")) -> int:
@@ -78,14 +78,14 @@ def memory_bytes(settings: Settings, root: Path = Path("/")) -> tuple[int, str]:
     if settings.memory_limit_bytes is not None:
         return settings.memory_limit_bytes, "SAMEBOAT_MEMORY_LIMIT_BYTES says so"
     machine = _machine_bytes(root)
-    found = []
+    limits = []
     for directory in _groups(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = _read(directory / name)
             if text.isdigit() and int(text) < UNLIMITED:
-                found.append((int(text), directory / name))
-    if found and min(found)[0] < machine:
-        limit, path = min(found)
+                limits.append((int(text), directory / name))
+    if limits and min(limits)[0] < machine:
+        limit, path = min(limits)
         return limit, f"the control group's limit in /{path.relative_to(root)}"
     return machine, "the machine's memory, no tighter limit"
 
@@ -109,15 +109,15 @@ def used_bytes(root: Path = Path("/")) -> int:
 
 def _groups(root: Path, controller: str) -> list[Path]:
     """Every directory with a limit for this process: its own control group and those above it, v2 and v1."""
-    found = [root / "sys/fs/cgroup", root / "sys/fs/cgroup" / controller]
+    folders = [root / "sys/fs/cgroup", root / "sys/fs/cgroup" / controller]
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup" / (controller if controllers else "")
         parts = [part for part in path.split("/") if part and part != ".."]
-        found += [mount.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
-    return found
+        folders += [mount.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
+    return folders
 
 
 def _machine_bytes(root: Path) -> int:

@@ -25,6 +25,7 @@ FLOORS = [
     {"http", "workbench", "cli"},
 ]
 FACES = FLOORS[-1]
+EVENTS = {"each", "found", "made", "said", "shown", "wanted"}  # no name of a local
 NATIVE = {"llama_cpp", "llguidance"}
 
 # This table may only shrink, and is empty in the end. A room with its number of files that are not plain yet.
@@ -119,6 +120,19 @@ def test_a_class_name_is_unique() -> None:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(name_of(path))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_a_local_names_the_thing() -> None:
+    """Not the event: `record` or `candidate`, not `found` or `each`."""
+    unnamed = []
+    for path in SOURCES:
+        for function in ast.walk(tree_of(path)):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                for node in ast.walk(function):
+                    local = node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else ""
+                    if local in EVENTS:
+                        unnamed.append(f"{name_of(path)}:{getattr(node, 'lineno', 0)}: {local}")
+    assert sorted(set(unnamed)) == []
 
 
 def test_the_prose_is_plain() -> None:

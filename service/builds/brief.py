@@ -131,7 +131,7 @@ def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
 
     `automation` lets files be that CI, Git or an editor runs or obeys.
     """
-    found: list[Attachment] = []
+    decoded: list[Attachment] = []
     problems: list[tuple[str, str]] = []
     names = safe_paths.PathSet()
     for index, given in enumerate(brief.attachments):
@@ -140,12 +140,12 @@ def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
             problems.append((f"{where}/name", wrong))
             continue
         try:
-            found.append(decode(given.name, given.url))
+            decoded.append(decode(given.name, given.url))
         except ValueError as error:
             problems.append((f"{where}/url", str(error)))
     if problems:
-        raise InputsError(join_first([f"{pointer}: {said}" for pointer, said in problems]), problems)
-    return found
+        raise InputsError(join_first([f"{pointer}: {problem}" for pointer, problem in problems]), problems)
+    return decoded
 
 
 def decode(name: str, url: str) -> Attachment:

@@ -185,18 +185,18 @@ class _BoundConnection(httpcore.SyncBackend):
                 self._twin.shutdown(socket.SHUT_RDWR)
 
 
-def judge(status: int, said: str, retry_after: str | None, location: str | None = None) -> DeliveryAttempt:
+def judge(status: int, excerpt: str, retry_after: str | None, location: str | None = None) -> DeliveryAttempt:
     """The result by the status: 2xx is delivered, redirects and most 4xx are permanent, the rest may pass."""
     if 300 <= status < 400:  # it is the same tomorrow, and its target was never checked
         target = f" to {location[:500]!r}" if location else ""
         return DeliveryAttempt(
-            "permanent", status, f"It redirects{target}; no redirect is followed. Send the final URL. {said}"
+            "permanent", status, f"It redirects{target}; no redirect is followed. Send the final URL. {excerpt}"
         )
     if 200 <= status < 300:
-        return DeliveryAttempt("delivered", status, said)
+        return DeliveryAttempt("delivered", status, excerpt)
     if 400 <= status < 500 and status not in RETRIED:
-        return DeliveryAttempt("permanent", status, said)
-    return DeliveryAttempt("retry", status, said, parse_retry_after(retry_after))
+        return DeliveryAttempt("permanent", status, excerpt)
+    return DeliveryAttempt("retry", status, excerpt, parse_retry_after(retry_after))
 
 
 def gap_s(attempt: int, retry_after_s: float | None = None) -> float:

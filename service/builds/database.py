@@ -50,13 +50,13 @@ def require_intact(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
             ends = time.monotonic() + CHECK_S
             connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:  # interrupted, locked or not readable: opening it raises the error
         return
     except sqlite3.DatabaseError as error:
-        said = str(error)
-    if said != "ok":
-        why = said.splitlines()[-1][:200]
+        result = str(error)
+    if result != "ok":
+        why = result.splitlines()[-1][:200]
         raise SettingsError(
             f"{path}, the database of builds, is damaged: {why}.",
             key="SAMEBOAT_STATE_DIR",
@@ -119,10 +119,10 @@ def unavailable_reason(error: BaseException | None) -> str | None:
 
 
 def _driver(error: sa.exc.DBAPIError) -> str | None:
-    said = str(error.orig)
-    if "disk is full" in said:
+    message = str(error.orig)
+    if "disk is full" in message:
         return "the disk is full"
-    if "database is locked" in said or "disk I/O error" in said:
+    if "database is locked" in message or "disk I/O error" in message:
         return "the database file cannot be written"
     state = getattr(error.orig, "sqlstate", None)
     if state == "53100":

@@ -116,7 +116,9 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_KEY})
             METADATA.create_all(connection)
-            if BUILDS.c.identity.name not in {each["name"] for each in sa.inspect(connection).get_columns(BUILDS.name)}:
+            if BUILDS.c.identity.name not in {
+                column["name"] for column in sa.inspect(connection).get_columns(BUILDS.name)
+            }:
                 connection.execute(sa.text(f"ALTER TABLE {BUILDS.name} ADD COLUMN {BUILDS.c.identity.name} VARCHAR"))
             IDENTITIES.create(connection, checkfirst=True)
 
@@ -256,8 +258,8 @@ class Store:
             query = sa.select(BLOBS.c.sha256, BLOBS.c.data).where(
                 (BLOBS.c.build == build) & BLOBS.c.sha256.in_(set(digests.values()))
             )
-            found = {row.sha256: bytes(row.data) for row in connection.execute(query)}
-        return {path: found[digest] for path, digest in digests.items()}
+            contents = {row.sha256: bytes(row.data) for row in connection.execute(query)}
+        return {path: contents[digest] for path, digest in digests.items()}
 
     @staticmethod
     def _insert_blobs(connection: sa.Connection, build: str, contents: Iterable[bytes]) -> None:
@@ -297,12 +299,12 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def attempt(self, build: str, status: int | None, verdict: str, said: str) -> None:
+    def attempt(self, build: str, status: int | None, verdict: str, excerpt: str) -> None:
         """Add a callback attempt. `status` is None without an answer, and `said` is the start of the answer."""
         with self._write() as connection:
             connection.execute(
                 ATTEMPTS.insert().values(
-                    build=build, at_s=time.time(), status=status, verdict=verdict, said=storable(said)
+                    build=build, at_s=time.time(), status=status, verdict=verdict, said=storable(excerpt)
                 )
             )
 

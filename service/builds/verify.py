@@ -100,9 +100,9 @@ def find_browser(setting: str | None) -> tuple[str | None, str]:
     return None, f"none of {', '.join(BROWSERS)} is on PATH"
 
 
-def is_about_repository(said: str) -> bool:
+def is_about_repository(sentence: str) -> bool:
     """Whether a sentence is about the licence, the README or an unchanged attachment, and not about the page."""
-    return any(pattern.search(said) for _, pattern in MEANT)
+    return any(pattern.search(sentence) for _, pattern in MEANT)
 
 
 def verify(
@@ -145,8 +145,8 @@ def check_repository(
 ) -> dict[str, PageCheckResult]:
     """The checks of every repository, by name. Each attachment of `to_change` must differ from the sent one."""
 
-    def judged(said: str, good: bool, reason: str) -> PageCheckResult:
-        return PageCheckResult(said, "passed" if good else "failed", "as it should be" if good else reason)
+    def judged(sentence: str, good: bool, reason: str) -> PageCheckResult:
+        return PageCheckResult(sentence, "passed" if good else "failed", "as it should be" if good else reason)
 
     licence = files.get("LICENSE", b"").decode("utf-8", "replace")
     readme = files.get("README.md", b"").decode("utf-8", "replace").lower()

@@ -44,9 +44,9 @@ def download_progress(model: Model, *, silent: bool = False) -> Iterator[Downloa
         yield no_progress
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=False) as shown:
-        task = shown.add_task(model.name, total=model.size_bytes)
-        yield lambda done, total, what: shown.update(
+    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+        task = progress.add_task(model.name, total=model.size_bytes)
+        yield lambda done, total, what: progress.update(
             task, completed=done, total=total, description=f"{model.name}: {what}"
         )
 

@@ -132,13 +132,13 @@ class AnswerReader:
                 raise RemoteError("The model refused to answer.")
             _collect(self._calls, delta.get("tool_calls") or [])
             self._finish = choice.get("finish_reason") or self._finish
-            said = choice.get("text") or delta.get("content") or ""
+            text = choice.get("text") or delta.get("content") or ""
             asked = self.request.logprobs is not None
             logprobs = tuple(_logprobs(choice.get("logprobs") or {})) if asked else ()
             self.logprobs += logprobs
-            self.text += said
-            if said or logprobs:
-                yield Chunk(said, (), logprobs)
+            self.text += text
+            if text or logprobs:
+                yield Chunk(text, (), logprobs)
 
     def end(self) -> Iterator[Chunk]:
         """The chunks that are complete only at the end: tool calls. A truncated answer has finish reason "length".
@@ -153,9 +153,9 @@ class AnswerReader:
         if self.request.logprobs is not None and self.text and not self.logprobs:
             raise RemoteError("The server sent no log-probabilities, and they were asked for.")
         if self._calls:  # in the form that models themselves write, which `toolcalls.parse` reads
-            said = self._written([self._calls[index] for index in sorted(self._calls)])
-            self.text += said
-            yield Chunk(said)
+            text = self._written([self._calls[index] for index in sorted(self._calls)])
+            self.text += text
+            yield Chunk(text)
         if self.finish == "stop":
             self._check()
 
@@ -209,16 +209,16 @@ def _collect(calls: dict[int, dict[str, Any]], parts: Sequence[Mapping[str, Any]
 def _logprobs(told: Mapping[str, Any]) -> Iterator[Logprob]:
     """Either format: the chat's list of objects, or the parallel lists of /v1/completions. Raises RemoteError."""
     try:
-        for each in told.get("content") or []:
+        for entry in told.get("content") or []:
             top = tuple(
                 Alternative(None, str(other["token"]), float(other["logprob"]), _data(other))
-                for other in each.get("top_logprobs") or []
+                for other in entry.get("top_logprobs") or []
             )
-            yield Logprob(None, str(each["token"]), float(each["logprob"]), top, _data(each))
+            yield Logprob(None, str(entry["token"]), float(entry["logprob"]), top, _data(entry))
         texts = told.get("tokens") or []
         several = told.get("top_logprobs") or [{}] * len(texts)
         for text, value, best in zip(texts, told.get("token_logprobs") or [], several, strict=True):
-            top = tuple(Alternative(None, str(one), float(found)) for one, found in (best or {}).items())
+            top = tuple(Alternative(None, str(one), float(logprob)) for one, logprob in (best or {}).items())
             yield Logprob(None, str(text), float(value), top)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RemoteError(f"The server's log-probabilities cannot be read: {type(error).__name__}.") from None

@@ -59,7 +59,7 @@ class Engines:
             raise UnknownModel(f"No model is called {short_name(name)}.", key="model")
         if name not in self._engines:
             self._engines[name] = self._make(name)
-            unlisted = [each for each in self._engines if each not in self.catalog and each != self.default]
+            unlisted = [known for known in self._engines if known not in self.catalog and known != self.default]
             for oldest in unlisted[:-UNLISTED]:
                 del self._engines[oldest]
         return self._engines[name]
@@ -77,12 +77,12 @@ class Engines:
         """
         if self.settings.engine == "remote":
             return {self.default: self._made_s}
-        cache, found = Cache(self.settings.cache_dir), {}
+        cache, used_at = Cache(self.settings.cache_dir), {}
         for model in self.catalog:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 if cache.holds(model):
-                    found[model.name] = cache.path(model).stat().st_mtime
-        return found
+                    used_at[model.name] = cache.path(model).stat().st_mtime
+        return used_at
 
     def all(self) -> Mapping[str, Engine]:
         """Every engine that was asked for so far."""
@@ -125,6 +125,8 @@ class Engines:
             others = [
                 engine for key, engine in self._engines.items() if key != name and isinstance(engine, LocalEngine)
             ]
-            return sum(each.memory_bytes() for each in others if each.health().state in ("loading", "ready", "stalled"))
+            return sum(
+                other.memory_bytes() for other in others if other.health().state in ("loading", "ready", "stalled")
+            )
 
         return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)

@@ -366,21 +366,21 @@ async def _failure(response: httpx.Response) -> RemoteError:
     try:
         raw = json.loads(await response.aread())
         error = raw.get("error", raw) if isinstance(raw, dict) else {}
-        said = str(error.get("message", "")) if isinstance(error, dict) else str(error)
+        message = str(error.get("message", "")) if isinstance(error, dict) else str(error)
         fault = error.get("param") if isinstance(error, dict) else None
     except (ValueError, RecursionError, httpx.HTTPError):
-        said, fault = "", None
+        message, fault = "", None
     finally:
         await response.aclose()
     sent = response.request.headers.get("authorization", "").removeprefix("Bearer ")
-    said = said.replace(sent, "[key]") if sent else said
+    message = message.replace(sent, "[key]") if sent else message
     hint = {
         401: "Check SAMEBOAT_REMOTE_API_KEY.",
         402: "The account has no credit left.",
         404: "Check SAMEBOAT_REMOTE_BASE_URL (it usually ends in /v1) and SAMEBOAT_REMOTE_MODEL.",
     }.get(response.status_code)
     return RemoteError(
-        f"The server answered {response.status_code}" + (f": {said[:300]}" if said else "."),
+        f"The server answered {response.status_code}" + (f": {message[:300]}" if message else "."),
         status=response.status_code,
         retry_after_s=parse_retry_after(response.headers.get("retry-after")),
         key=fault if isinstance(fault, str) else None,

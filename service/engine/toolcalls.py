@@ -107,12 +107,12 @@ def _grammar(asked: str, parallel: bool) -> Grammar | None:
     work = Work()
     for number, (name, function) in enumerate(functions.items()):
         pointer = f"/tools/{places.index(name)}/function/parameters"
-        made = _arguments(function.get("parameters"), pointer, work)
-        bodies.append(f"arguments{number}: {made.lark.removeprefix('start: ')}")
+        grammar = _arguments(function.get("parameters"), pointer, work)
+        bodies.append(f"arguments{number}: {grammar.lark.removeprefix('start: ')}")
         opening = json.dumps(f'{{"name": {json.dumps(name)}, "arguments": ')
         names.append(f'{opening} arguments{number} "}}"')
-        enforced.update(made.enforced)
-        after += [f"{item} of {name}" for item in made.checked_after]
+        enforced.update(grammar.enforced)
+        after += [f"{item} of {name}" for item in grammar.checked_after]
     calls = f"call ({json.dumps(chr(10))} call)*" if parallel else "call"
     lines = [f"start: {calls}" if must else f"start: {calls} | PLAIN"]
     lines.append(f"call: {json.dumps(OPEN)} ({' | '.join(names)}) {json.dumps(CLOSE)}")
@@ -144,7 +144,7 @@ def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tupl
         RequestError: if a call is not readable, names no tool, or its arguments break the function's schema.
     """
     functions, _ = allowed(tools, None)
-    found = []
+    calls = []
     for at, body in enumerate(_CALL.findall(text)):
         try:
             call = json.loads(body)
@@ -159,8 +159,8 @@ def parse(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, tupl
                 raise RequestError(f"The arguments of {name} are not valid: {problems[0]}.", key="tool_calls")
         written = json.dumps(arguments, ensure_ascii=False)
         identity = hashlib.sha256(f"{at}\0{name}\0{written}".encode()).hexdigest()[:24]
-        found.append({"id": f"call_{identity}", "type": "function", "function": {"name": name, "arguments": written}})
-    return (_CALL.sub("", text) if found else text), tuple(found)
+        calls.append({"id": f"call_{identity}", "type": "function", "function": {"name": name, "arguments": written}})
+    return (_CALL.sub("", text) if calls else text), tuple(calls)
 
 
 class Visible:
@@ -175,10 +175,10 @@ class Visible:
         if self._calling:
             return ""
         self._held += text
-        found = self._held.find(_OPENING)
-        if found >= 0:
+        start = self._held.find(_OPENING)
+        if start >= 0:
             self._calling = True
-            return self._held[:found].rstrip()
+            return self._held[:start].rstrip()
         keep = next((size for size in range(len(_OPENING) - 1, 0, -1) if self._held.endswith(_OPENING[:size])), 0)
         cut = len(self._held) - keep
         final, self._held = self._held[:cut], self._held[cut:]

@@ -30,14 +30,14 @@ class Message:
 
     def to_openai(self) -> dict[str, Any]:
         """In OpenAI's chat format, without unset fields."""
-        found: dict[str, Any] = {"role": self.role, "content": self.content}
+        message: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.name:
-            found["name"] = self.name
+            message["name"] = self.name
         if self.tool_calls:
-            found["tool_calls"] = [dict(call) for call in self.tool_calls]
+            message["tool_calls"] = [dict(call) for call in self.tool_calls]
         if self.tool_call_id:
-            found["tool_call_id"] = self.tool_call_id
-        return found
+            message["tool_call_id"] = self.tool_call_id
+        return message
 
 
 @dataclass(frozen=True, slots=True)

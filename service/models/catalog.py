@@ -87,10 +87,10 @@ class Model(_Strict):
 
 def _entries(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The models' table of a file. Raises ModelError."""
-    found = raw.get("models", {})
-    if not isinstance(found, dict):
+    entries = raw.get("models", {})
+    if not isinstance(entries, dict):
         raise ModelError(f"{path}: models must be a table, with one table of keys per model.", key="models")
-    return found
+    return entries
 
 
 class Catalog:

@@ -154,14 +154,14 @@ def read(path: Path) -> Lock:
     return _renamed(lock) if lock.version == 1 else lock
 
 
-def differences(lock: Lock, found: Lock) -> list[str]:
+def differences(lock: Lock, current: Lock) -> list[str]:
     """Each difference, as "key: locked x, found y". An optional part counts only if both have it.
 
     A part that a lock of version 1 does not name cannot differ from it.
     """
     if lock.version == 1:
-        found = _named_by_version_1(lock, found)
-    mine, theirs = asdict(lock), asdict(found)
+        current = _named_by_version_1(lock, current)
+    mine, theirs = asdict(lock), asdict(current)
     return [
         f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}"
         for key in mine
@@ -179,13 +179,13 @@ def _renamed(lock: Lock) -> Lock:
     return replace(lock, engine_settings=settings)
 
 
-def _named_by_version_1(lock: Lock, found: Lock) -> Lock:
+def _named_by_version_1(lock: Lock, current: Lock) -> Lock:
     """`found` without the parts that a lock of version 1 does not name: kernels, llguidance and most settings."""
     return replace(
-        found,
+        current,
         version=1,
-        engine_version=found.engine_version.partition(", ")[0],
-        engine_settings={name: found.engine_settings.get(name) for name in lock.engine_settings},
+        engine_version=current.engine_version.partition(", ")[0],
+        engine_settings={name: current.engine_settings.get(name) for name in lock.engine_settings},
         engine_kernels=None,
         template_date=None,
     )

@@ -152,7 +152,7 @@ def _opened(
         page = context.new_page()
         page.on("pageerror", lambda error: thrown.append(f"uncaught: {error}"[:300]))
         page.on("pageerror", lambda error: seen.note(f"uncaught: {error}"))
-        page.on("console", lambda said: seen.note(said.text) if said.type == "error" else None)
+        page.on("console", lambda message: seen.note(message.text) if message.type == "error" else None)
         page.goto(f"{ORIGIN}{SITE}", timeout=step_ms, wait_until="load")
         _pictured(page, seen, step_ms)
     except Error as error:
@@ -242,10 +242,10 @@ def _reason(page: Page, check: Check) -> tuple[bool, str]:
     """The value of the expression, and the contents of the elements that it names, for a repair."""
     ids = list(dict.fromkeys(first or second for first, second in IDS.findall(check.js or "")))[:6]
     try:
-        shown = json.loads(page.wait_for_function(SEEN, arg=ids, timeout=2000).json_value())
+        outcome = json.loads(page.wait_for_function(SEEN, arg=ids, timeout=2000).json_value())
     except Error:
         return False, BUSY
-    return bool(shown["good"]), "is true" if shown["good"] else "; ".join([shown["why"], *shown["seen"]])
+    return bool(outcome["good"]), "is true" if outcome["good"] else "; ".join([outcome["why"], *outcome["seen"]])
 
 
 def _answer(route: Route, files: Mapping[str, bytes], network: frozenset[str], seen: PageObservation) -> None:
@@ -329,7 +329,7 @@ def main() -> None:
     else:
         shot = seen.screenshot
         answer = {
-            "outcomes": [asdict(each) for each in seen.outcomes],
+            "outcomes": [asdict(outcome) for outcome in seen.outcomes],
             "errors": seen.errors,
             "warnings": warnings,
             "screenshot": base64.b64encode(shot).decode("ascii") if shot is not None else None,

@@ -71,7 +71,7 @@ def look(
         raise BuildError(answer["error"])
     shot = answer["screenshot"]
     return PageObservation(
-        [PageCheckResult(**each) for each in answer["outcomes"]],
+        [PageCheckResult(**outcome) for outcome in answer["outcomes"]],
         answer["errors"],
         base64.b64decode(shot) if shot is not None else None,
     )
@@ -92,18 +92,18 @@ def _driven(node: str | None) -> None:
     except subprocess.TimeoutExpired:
         raise BuildError(f"Playwright's driver does not run: it said nothing in {DRIVER_S:.0f} s.") from None
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"{node or 'it'} ended with {done.returncode}"])[-1]
-        raise BuildError(f"Playwright's driver does not run: {said[:300]}")
+        reason = (done.stderr.strip().splitlines() or [f"{node or 'it'} ended with {done.returncode}"])[-1]
+        raise BuildError(f"Playwright's driver does not run: {reason[:300]}")
 
 
 def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
     """The answer of the child. Its stdin stays open until then, because the child ends when stdin closes."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             python("service.builds.browser.page", str(NICE)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=stderr,
             env=child_environment(prefixes=PREFIXES),
             start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
         )
@@ -126,10 +126,10 @@ def _asked(request: bytes, limit_s: float) -> dict[str, Any]:
             process.stdin.close()
             process.wait()
         with contextlib.suppress(ValueError):  # it was killed before its last word, or before its first
-            found: dict[str, Any] = json.loads(answer)
-            return found
-        said.seek(0)
-        last = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+            outcome: dict[str, Any] = json.loads(answer)
+            return outcome
+        stderr.seek(0)
+        last = stderr.read().decode("utf-8", "replace").strip().splitlines()[-1:]
     why = last[0][:300] if last else f"it ended with {process.returncode} and said nothing"
     if late.is_set():
         why = f"it did not come to an end in {limit_s:.0f} s"

@@ -237,8 +237,8 @@ def _refusal(request: Request, known: re.Match[str], token: str | None) -> Respo
         if token is None:
             return PlainTextResponse("This forge is read-only over HTTP.", 403)
         if not _authorised(request.headers.get("authorization", ""), token):
-            said = {"www-authenticate": 'Basic realm="forge"'}
-            return PlainTextResponse("Pushing needs the forge's token.", 401, said)
+            headers = {"www-authenticate": 'Basic realm="forge"'}
+            return PlainTextResponse("Pushing needs the forge's token.", 401, headers)
     asked = parse_qs(request.url.query).get("service", [])
     if known["rest"] == "info/refs" and any(name not in ("git-upload-pack", "git-receive-pack") for name in asked):
         return PlainTextResponse("Of git's services there are git-upload-pack and git-receive-pack.", 403)
@@ -280,8 +280,8 @@ def _answered(
     except RequestTooLarge as error:
         return PlainTextResponse(str(error), 413)
     except UNREADABLE as error:
-        said = str(error) if isinstance(error, MalformedRequest) else "This is not a request that git would send."
-        return PlainTextResponse(said, 400)
+        reason = str(error) if isinstance(error, MalformedRequest) else "This is not a request that git would send."
+        return PlainTextResponse(reason, 400)
     except OSError as error:
         log.error("%s: %s of %s", known["name"], error.strerror or type(error).__name__, known["rest"])
         return PlainTextResponse("The repository cannot be read now.", 500)

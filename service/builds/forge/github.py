@@ -121,12 +121,12 @@ class GitHubForge:
         with self._open() as api:
             login, _ = self._who(api)
             at, branch = _at(login, name), _branch(api, login, name)
-            made = objects.objects_of(commit)
+            git_objects = objects.objects_of(commit)
 
             def there() -> str | None:
                 head = _head(api, at, branch)
                 if head is not None and head != commit.parent:
-                    if head == made.sha or _same(api, at, head, made, commit):
+                    if head == git_objects.sha or _same(api, at, head, git_objects, commit):
                         return head
                     raise ForgeError(
                         f"The branch of {name} moved to {head[:12]} while {(commit.parent or 'nothing')[:12]} was "
@@ -134,9 +134,9 @@ class GitHubForge:
                     )
                 return None
 
-            if (found := there()) is not None:
-                return found
-            sha = _write(api, at, commit, made)
+            if (pushed := there()) is not None:
+                return pushed
+            sha = _write(api, at, commit, git_objects)
             return _settled(api, there, lambda: _move(api, at, branch, sha), f"The branch of {name} did not move.")
 
     def publish(self, name: str, sha: str, timeout_s: float) -> str:
@@ -217,15 +217,15 @@ def _settled(api: GitHubApi, look: Callable[[], T | None], act: Callable[[], T |
     unsure: OutcomeUnknown | None = None
     for wait_s in LOOKS_S:
         api.sleep(wait_s)
-        if (found := look()) is not None:
-            return found
+        if (result := look()) is not None:
+            return result
         try:
-            if (found := act()) is not None:
-                return found
+            if (result := act()) is not None:
+                return result
         except OutcomeUnknown as error:
             unsure = error
-    if (found := look()) is not None:
-        return found
+    if (result := look()) is not None:
+        return result
     raise unsure or ForgeError(failed)
 
 
@@ -249,8 +249,8 @@ def _create(api: GitHubApi, path: str, name: str, description: str) -> Any:
     if answer.status == 422:
         if "already exists" in str(answer.data).lower():
             return None
-        said = api.said(answer.data)
-        raise GitHubRefusal(f"GitHub cannot make the repository {name}: {said}", 422, said)
+        message = api.said(answer.data)
+        raise GitHubRefusal(f"GitHub cannot make the repository {name}: {message}", 422, message)
     return answer.data
 
 
@@ -271,10 +271,10 @@ def _head(api: GitHubApi, at: str, branch: str) -> str | None:
 def _entries(api: GitHubApi, login: str, name: str, sha: str, *, deep: bool) -> list[dict[str, Any]]:
     at = _at(login, name)
     tree = api.call("GET", f"{at}/git/commits/{sha}").data["tree"]["sha"]
-    found = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"} if deep else None).data
-    if found["truncated"]:
+    listing = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"} if deep else None).data
+    if listing["truncated"]:
         raise ForgeError(f"The tree of {name} is too large to be read at once.")
-    entries: list[dict[str, Any]] = found["tree"]
+    entries: list[dict[str, Any]] = listing["tree"]
     return entries
 
 
@@ -300,14 +300,14 @@ def _deploys(api: GitHubApi, login: str, name: str, sha: str) -> bool:
     return False
 
 
-def _write(api: GitHubApi, at: str, commit: Commit, made: objects.GitObjects) -> str:
+def _write(api: GitHubApi, at: str, commit: Commit, git_objects: objects.GitObjects) -> str:
     """Write the commit with its tree and blobs. Gives its SHA. Blobs of the parent are not sent again."""
     known = _known(api, at, commit.parent)
-    tree = _write_tree(api, at, commit, made, known, inline=True)
-    if tree != made.tree:  # GitHub changed a text: everything is sent as blobs, in base64
-        tree = _write_tree(api, at, commit, made, known, inline=False)
-    if tree != made.tree:
-        raise ForgeError(f"GitHub's tree {tree[:12]} is not what was sent ({made.tree[:12]}).", wait_s=5.0)
+    tree = _write_tree(api, at, commit, git_objects, known, inline=True)
+    if tree != git_objects.tree:  # GitHub changed a text: everything is sent as blobs, in base64
+        tree = _write_tree(api, at, commit, git_objects, known, inline=False)
+    if tree != git_objects.tree:
+        raise ForgeError(f"GitHub's tree {tree[:12]} is not what was sent ({git_objects.tree[:12]}).", wait_s=5.0)
     who = {"name": commit.author, "email": commit.email}
     who["date"] = datetime.fromtimestamp(commit.when_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = {"message": commit.message, "tree": tree, "parents": [commit.parent] if commit.parent else []}
@@ -319,19 +319,19 @@ def _known(api: GitHubApi, at: str, parent: str | None) -> set[str]:
     if parent is None:
         return set()
     tree = api.call("GET", f"{at}/git/commits/{parent}").data["tree"]["sha"]
-    found = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"}).data
-    return {str(entry["sha"]) for entry in found["tree"]}
+    listing = api.call("GET", f"{at}/git/trees/{tree}", query={"recursive": "1"}).data
+    return {str(entry["sha"]) for entry in listing["tree"]}
 
 
 def _write_tree(
-    api: GitHubApi, at: str, commit: Commit, made: objects.GitObjects, known: set[str], *, inline: bool
+    api: GitHubApi, at: str, commit: Commit, git_objects: objects.GitObjects, known: set[str], *, inline: bool
 ) -> str:
     entries: list[dict[str, str]] = []
     for path, data in sorted(commit.files.items()):
         entry = {"path": path, "mode": "100644", "type": "blob"}
         text = _text(data) if inline else None
-        if made.blobs[path] in known:
-            entry["sha"] = made.blobs[path]
+        if git_objects.blobs[path] in known:
+            entry["sha"] = git_objects.blobs[path]
         elif text is not None:
             entry["content"] = text
         else:
@@ -354,14 +354,14 @@ def _text(data: bytes) -> str | None:
 def _move(api: GitHubApi, at: str, branch: str, sha: str) -> str | None:
     """Move the branch. None if it moved meanwhile or is locked: then the caller must look again."""
     answer = api.call("PATCH", f"{at}/git/refs/{_ref(branch)}", {"sha": sha, "force": False}, also=(409, 422))
-    if answer.status == 422 and "fast forward" not in (said := api.said(answer.data)).lower():
-        raise GitHubRefusal(f"GitHub does not move the branch to {sha[:12]}: {said}", 422, said)
+    if answer.status == 422 and "fast forward" not in (message := api.said(answer.data)).lower():
+        raise GitHubRefusal(f"GitHub does not move the branch to {sha[:12]}: {message}", 422, message)
     return sha if answer.status == 200 else None
 
 
-def _same(api: GitHubApi, at: str, head: str, made: objects.GitObjects, commit: Commit) -> bool:
+def _same(api: GitHubApi, at: str, head: str, git_objects: objects.GitObjects, commit: Commit) -> bool:
     """Whether the branch holds our commit under another SHA, for example because GitHub signed it."""
-    found = api.call("GET", f"{at}/git/commits/{head}").data
-    parents = [parent["sha"] for parent in found["parents"]]
-    mine = (made.tree, [commit.parent] if commit.parent else [], commit.message.strip(), commit.email)
-    return mine == (found["tree"]["sha"], parents, found["message"].strip(), found["author"]["email"])
+    theirs = api.call("GET", f"{at}/git/commits/{head}").data
+    parents = [parent["sha"] for parent in theirs["parents"]]
+    mine = (git_objects.tree, [commit.parent] if commit.parent else [], commit.message.strip(), commit.email)
+    return mine == (theirs["tree"]["sha"], parents, theirs["message"].strip(), theirs["author"]["email"])

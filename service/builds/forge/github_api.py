@@ -61,10 +61,10 @@ class GitHubResponse:
 class GitHubRefusal(ForgeError):
     """GitHub refused for good. `status` and `said` are its answer."""
 
-    def __init__(self, message: str, status: int, said: str, *, remedy: str | None = None) -> None:
+    def __init__(self, message: str, status: int, reply: str, *, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.status = status
-        self.said = said
+        self.said = reply
 
 
 class OutcomeUnknown(ForgeError):
@@ -234,7 +234,7 @@ class GitHubApi:
         return left_s - wait_s
 
     def _refused(self, method: str, path: str, status: int, data: Any, headers: httpx.Headers) -> GitHubRefusal:
-        said = self.said(data)
+        message = self.said(data)
         remedy = None
         if status == 401:
             remedy = "Set SAMEBOAT_GITHUB_TOKEN to a token that is valid; it may have expired."
@@ -243,7 +243,7 @@ class GitHubApi:
             remedy = f"The token needs {needed}." if needed else NEEDS
         elif 300 <= status < 400:
             remedy = "The repository was renamed or moved; give it its old name back."
-        return GitHubRefusal(f"GitHub refused {method} {path} ({status}): {said}", status, said, remedy=remedy)
+        return GitHubRefusal(f"GitHub refused {method} {path} ({status}): {message}", status, message, remedy=remedy)
 
     def said(self, data: Any) -> str:
         """GitHub's own message: one line, at most 300 characters, without the token."""

@@ -26,12 +26,12 @@ REBUILDS = 1  # a failed build is requested once more, because GitHub's own faul
 
 def site(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | None:
     """The site, if it is switched on with the right source, else None."""
-    found: dict[str, Any] | None = api.get(f"{at}/pages")
-    if found is None or found.get("build_type", "legacy") != kind:
+    pages: dict[str, Any] | None = api.get(f"{at}/pages")
+    if pages is None or pages.get("build_type", "legacy") != kind:
         return None
-    source = found.get("source") or {}
+    source = pages.get("source") or {}
     right = (source.get("branch"), source.get("path")) == (branch, "/")
-    return found if right or kind == "workflow" else None
+    return pages if right or kind == "workflow" else None
 
 
 def switch_on(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any] | None:
@@ -41,8 +41,8 @@ def switch_on(api: GitHubApi, at: str, branch: str, kind: str) -> dict[str, Any]
     if answer.status == 409:
         api.call("PUT", f"{at}/pages", body, also=(409,))
         return None
-    found: dict[str, Any] = answer.data
-    return found
+    pages: dict[str, Any] = answer.data
+    return pages
 
 
 def url_of(page: dict[str, Any], login: str, name: str) -> str:
@@ -59,12 +59,12 @@ def wait_built(api: GitHubApi, at: str, sha: str, kind: str, until_s: float) -> 
     """
     asked_s, rebuilds, polls, last = api.now(), 0, iter(POLL_S), POLL_S[-1]
     while True:
-        state, said = (_deployed if kind == "workflow" else _built)(api, at, sha)
+        state, reason = (_deployed if kind == "workflow" else _built)(api, at, sha)
         if state == "built":
             return
         if state == "errored":
             if rebuilds >= REBUILDS or kind == "workflow":
-                raise ForgeError(f"GitHub Pages could not build {sha[:12]}: {said or 'no reason given'}")
+                raise ForgeError(f"GitHub Pages could not build {sha[:12]}: {reason or 'no reason given'}")
             rebuilds += 1
             asked_s = _nudge(api, at)
         elif state == "other" and kind == "legacy" and api.now() - asked_s >= NUDGE_S:
@@ -87,18 +87,18 @@ def _nudge(api: GitHubApi, at: str) -> float:
 
 def _built(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
     """The newest build's state and error: `built`, `errored`, `building`, or `other` for another commit's."""
-    found = api.get(f"{at}/pages/builds/latest")
-    if found is None or found["commit"] != sha:
+    latest = api.get(f"{at}/pages/builds/latest")
+    if latest is None or latest["commit"] != sha:
         return "other", ""
-    state = str(found["status"])
-    said = str((found.get("error") or {}).get("message") or "")
-    return (state if state in ("built", "errored") else "building"), said
+    state = str(latest["status"])
+    reason = str((latest.get("error") or {}).get("message") or "")
+    return (state if state in ("built", "errored") else "building"), reason
 
 
 def _deployed(api: GitHubApi, at: str, sha: str) -> tuple[str, str]:
     """The state and error of the newest deployment of this commit, as in `_built`."""
-    found = api.get(f"{at}/deployments", sha=sha, environment="github-pages")
-    for deployment in found or []:
+    deployments = api.get(f"{at}/deployments", sha=sha, environment="github-pages")
+    for deployment in deployments or []:
         statuses = api.get(f"{at}/deployments/{deployment['id']}/statuses") or []
         for status in statuses[:1]:  # the newest comes first
             if status["state"] == "success":

@@ -62,15 +62,15 @@ def objects_of(commit: Commit) -> GitObjects:
     contents: list[Blob] = []
     blobs: dict[str, str] = {}
     top = _tree(root, "", trees, contents, blobs)
-    made = GitCommit()
-    made.tree = top
-    made.parents = [ObjectID(commit.parent.encode())] if commit.parent else []
-    made.author = made.committer = f"{_plain(commit.author)} <{_plain(commit.email)}>".encode()
-    made.author_time = made.commit_time = commit.when_s
-    made.author_timezone = made.commit_timezone = 0
+    git_commit = GitCommit()
+    git_commit.tree = top
+    git_commit.parents = [ObjectID(commit.parent.encode())] if commit.parent else []
+    git_commit.author = git_commit.committer = f"{_plain(commit.author)} <{_plain(commit.email)}>".encode()
+    git_commit.author_time = git_commit.commit_time = commit.when_s
+    git_commit.author_timezone = git_commit.commit_timezone = 0
     # No encoding header: UTF-8 is git's default, and GitHub's API writes none either.
-    made.message = commit.message.encode()
-    return GitObjects(made, trees, contents, blobs)
+    git_commit.message = commit.message.encode()
+    return GitObjects(git_commit, trees, contents, blobs)
 
 
 def _place(root: FullTree, path: str, data: bytes) -> None:

@@ -57,17 +57,17 @@ SAYS = (
 
 def omission(path: str, text: str, before: str = "") -> str | None:
     """The line that stands for omitted code, or None. A remark of the text `before` does not count."""
-    for line, said in _remarks(path, text):
-        if len(said) > LONGEST_REMARK:
+    for line, remark in _remarks(path, text):
+        if len(remark) > LONGEST_REMARK:
             continue
-        plain = re.sub(r"[\s*/#<>!\-=_]+", " ", said).strip().lower()
+        plain = re.sub(r"[\s*/#<>!\-=_]+", " ", remark).strip().lower()
         bare = re.sub(r"\s*(?:\.{2,}|…)\s*", " ", plain).strip(" ()[]{}.:;,")
         elided = re.match(r"[\s([{]*(?:\.{3,}|…)", plain) is not None
-        left_out = bool(DOTS.fullmatch(said.strip(" \t*-/#"))) or any(pattern.search(bare) for pattern in SAYS)
+        left_out = bool(DOTS.fullmatch(remark.strip(" \t*-/#"))) or any(pattern.search(bare) for pattern in SAYS)
         if not left_out and elided and len(bare.split()) <= 10:
             left_out = re.search(rf"\b(?:{REST}|{WHAT}|more|same|here)\b", bare) is not None
-        if left_out and said.strip() and said.strip() not in before:
-            return f"line {line} says {said.strip()[:60]!r}"
+        if left_out and remark.strip() and remark.strip() not in before:
+            return f"line {line} says {remark.strip()[:60]!r}"
     return None
 
 
@@ -81,11 +81,11 @@ def _remarks(path: str, text: str) -> list[tuple[int, str]]:
         remarks.extend((text.count("\n", 0, start + hit.start()) + 1, hit["line"].strip()) for hit in hits)
 
     if kind in (*PAGES, *SCRIPTS, "md"):
-        for at, said in _comments(text):
-            lines = said.strip().splitlines() or [""]
+        for at, remark in _comments(text):
+            lines = remark.strip().splitlines() or [""]
             first = text.count("\n", 0, at) + 1
             remarks.extend((first + number, line) for number, line in enumerate(lines))
-            if len(lines) > 1 and len(said) < LONGEST_REMARK:
+            if len(lines) > 1 and len(remark) < LONGEST_REMARK:
                 remarks.append((first, " ".join(lines)))
     if kind in HASHES:
         add(HASH, text)
@@ -100,7 +100,7 @@ def _remarks(path: str, text: str) -> list[tuple[int, str]]:
     bare = [(at + hit.start(), hit[0]) for at, inside in code for hit in LONE_DOTS.finditer(inside)]
     if kind in (*PAGES, *SCRIPTS):
         bare += [(hit.start(), hit["said"]) for hit in BRACKETED.finditer(text)]
-    remarks.extend((text.count("\n", 0, at) + 1, said) for at, said in bare)
+    remarks.extend((text.count("\n", 0, at) + 1, remark) for at, remark in bare)
     return remarks
 
 

@@ -40,28 +40,28 @@ def style() -> bytes:
     return (Path(__file__).parent / "templates" / STYLE).read_bytes()
 
 
-def add_scaffold(made: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
+def add_scaffold(app: Mapping[str, bytes], job: Job, build: str, round_: int, maker: str) -> dict[str, bytes]:
     """The maker's files and all other files of the repository.
 
     An attachment replaces a written file of its name, unless the brief says to change the attachment.
     """
     new = [attachment for attachment in job.attachments if attachment.name not in (job.previous or {})]
     files = {attachment.name: attachment.data for attachment in new}
-    previous = without_twins(job.previous or {}, [*made, *(attachment.name for attachment in job.attachments)])
-    files = {**files, **previous, **made}
+    previous = without_twins(job.previous or {}, [*app, *(attachment.name for attachment in job.attachments)])
+    files = {**files, **previous, **app}
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
-    files["README.md"] = readme(files, job, own_readme(made, job, maker), round_)
+    files["README.md"] = readme(files, job, own_readme(app, job, maker), round_)
     files[".nojekyll"] = b""  # GitHub Pages would drop _files and choke on {{ }} otherwise
     files.update({attachment.name: attachment.data for attachment in job.kept})
     files[STAMP] = (json.dumps({"build": build, "round": round_}, sort_keys=True) + "\n").encode()
     return files
 
 
-def own_readme(made: Mapping[str, bytes], job: Job, maker: str) -> bytes | None:
+def own_readme(app: Mapping[str, bytes], job: Job, maker: str) -> bytes | None:
     """The README that the maker wrote in this round, if it has every section, else None."""
-    written = made.get("README.md", job.readme)
+    written = app.get("README.md", job.readme)
     if maker == "plan" or written is None:
         return None
     text = written.decode("utf-8", "replace").lower()

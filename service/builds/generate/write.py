@@ -112,12 +112,12 @@ def editable_attachments(job: Job) -> dict[str, bytes]:
     return {attachment.name: attachment.data for attachment in texts if attachment.name not in kept}
 
 
-def _with_page(made: dict[str, bytes], previous: Mapping[str, bytes]) -> dict[str, bytes]:
+def _with_page(app: dict[str, bytes], previous: Mapping[str, bytes]) -> dict[str, bytes]:
     """The files with an index.html: a copy of the only page, if that has another name."""
-    pages = [path for path in made if path.lower().endswith((".html", ".htm"))]
-    if PAGE in made or PAGE in previous or len(pages) != 1:
-        return made
-    return {**made, PAGE: made[pages[0]]}
+    pages = [path for path in app if path.lower().endswith((".html", ".htm"))]
+    if PAGE in app or PAGE in previous or len(pages) != 1:
+        return app
+    return {**app, PAGE: app[pages[0]]}
 
 
 def files_prompt(previous: Mapping[str, bytes]) -> str:
@@ -149,12 +149,12 @@ def files_in_answer(
     if "<<<<<<<" in result.text:  # the missing edits belong to the others
         raise TruncatedAnswer(why, None)
     try:
-        made = parse_answer(result.text, previous, attached, whole=False, automation=automation)
+        app = parse_answer(result.text, previous, attached, whole=False, automation=automation)
     except UnusableAnswer:
         raise TruncatedAnswer(why, None) from None
-    if made and all(b"</html" in data for data in made.values()):
-        return made  # only words or the last fence are missing
-    pages = {path: close_page(data.decode()) for path, data in made.items() if is_truncated(path, data.decode())}
+    if app and all(b"</html" in data for data in app.values()):
+        return app  # only words or the last fence are missing
+    pages = {path: close_page(data.decode()) for path, data in app.items() if is_truncated(path, data.decode())}
     if None in pages.values():
         raise TruncatedAnswer(why, None)
-    raise TruncatedAnswer(why, {**made, **{path: text.encode() for path, text in pages.items() if text is not None}})
+    raise TruncatedAnswer(why, {**app, **{path: text.encode() for path, text in pages.items() if text is not None}})

@@ -260,10 +260,10 @@ class LocalEngine(LocalModel):
 
     async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         """Have the common beginning of each group decoded and kept, now or as soon as there is a worker."""
-        made = [[prompt_segments(request, self.template) for request in group] for group in groups]
-        self._warm += made
+        segments = [[prompt_segments(request, self.template) for request in group] for group in groups]
+        self._warm += segments
         if self.health().state == "ready":
-            self._send({"op": "warm", "groups": made})
+            self._send({"op": "warm", "groups": segments})
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """One unit vector per text, from a model that pools. Each text is sent alone, so callers take turns.
@@ -362,9 +362,9 @@ class LocalEngine(LocalModel):
         if not self._queue:
             return 0.0
         usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or 128.0
-        made = sum(min(float(pending.request.sampling.max_tokens), usual) for pending in self._queue)
+        answer_tokens = sum(min(float(pending.request.sampling.max_tokens), usual) for pending in self._queue)
         prompts, answers = rate(self._worker, "prompt", 200.0), rate(self._worker, "answer", 50.0)
-        return round(min(120.0, max(1.0, 0.5 * (self._queue.tokens / prompts + made / answers))), 1)
+        return round(min(120.0, max(1.0, 0.5 * (self._queue.tokens / prompts + answer_tokens / answers))), 1)
 
 
 def rate(worker: Mapping[str, float], kind: str, usual: float) -> float:

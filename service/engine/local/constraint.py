@@ -41,10 +41,10 @@ def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
         # llguidance's convention: a leading 0xFF byte marks tokens that text can never spell.
         pieces.append(b"\xff" + data if control or token in context.endings else data)
     function = ctypes.cast(llama.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value
-    made: llguidance.LLTokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
+    tokenizer: llguidance.LLTokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
         tokens=pieces, vocab_ptr=context.vocab, tokenize_fptr=function, eos_token=context.eos, slices=None
     )
-    return made
+    return tokenizer
 
 
 def _lark_of(gbnf: str) -> str:

@@ -98,16 +98,16 @@ class Context:
         """The bytes of a token. Control tokens have none."""
         if not self._pieces:
             buffer = ctypes.create_string_buffer(512)
-            for each in range(self.vocab_size):
-                size = llama.llama_token_to_piece(self.vocab, each, buffer, len(buffer), 0, False)
+            for number in range(self.vocab_size):
+                size = llama.llama_token_to_piece(self.vocab, number, buffer, len(buffer), 0, False)
                 self._pieces.append(buffer.raw[:size] if size > 0 else b"")
         return self._pieces[token]
 
     def control_texts(self) -> list[str]:
         """How the control tokens are written in a text that may hold them."""
-        wanted = llama.LLAMA_TOKEN_ATTR_CONTROL
-        found = [t for t in range(self.vocab_size) if llama.llama_vocab_get_attr(self.vocab, t) & wanted]
-        texts = [llama.llama_vocab_get_text(self.vocab, token).decode(errors="replace") for token in found]
+        control = llama.LLAMA_TOKEN_ATTR_CONTROL
+        tokens = [t for t in range(self.vocab_size) if llama.llama_vocab_get_attr(self.vocab, t) & control]
+        texts = [llama.llama_vocab_get_text(self.vocab, token).decode(errors="replace") for token in tokens]
         return [text for text in texts if text]
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:

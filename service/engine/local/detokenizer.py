@@ -34,9 +34,9 @@ class Detokenizer:
 
     def _release(self, text: str) -> str:
         self._held += text
-        found = [(at, word) for word in self._stop if (at := self._held.find(word)) >= 0]
-        if found:
-            at, self.stopped = min(found, key=lambda hit: (hit[0], -len(hit[1])))
+        hits = [(at, word) for word in self._stop if (at := self._held.find(word)) >= 0]
+        if hits:
+            at, self.stopped = min(hits, key=lambda hit: (hit[0], -len(hit[1])))
             final, self._held = self._held[:at], ""
             return final
         keep = max((_overlap(self._held, word) for word in self._stop), default=0)

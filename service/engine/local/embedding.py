@@ -35,12 +35,12 @@ class Embedder:
         self._model = llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}.", key="model")
-        wanted = llama.llama_context_default_params()
-        wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = n_ctx  # an encoder sees its whole text at once
-        wanted.n_threads = wanted.n_threads_batch = threads
-        wanted.embeddings = True
-        wanted.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        self._context = llama.llama_init_from_model(self._model, wanted)
+        params = llama.llama_context_default_params()
+        params.n_ctx = params.n_batch = params.n_ubatch = n_ctx  # an encoder sees its whole text at once
+        params.n_threads = params.n_threads_batch = threads
+        params.embeddings = True
+        params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self._context = llama.llama_init_from_model(self._model, params)
         if not self._context:
             raise ModelError(f"llama.cpp cannot make a context of {n_ctx} tokens.", key="SAMEBOAT_CONTEXT")
         self._vocab = llama.llama_model_get_vocab(self._model)
@@ -73,10 +73,10 @@ class Embedder:
             llama.llama_memory_clear(memory, True)
         run = llama.llama_encode if self._encodes else llama.llama_decode
         code = run(self._context, batch)
-        found = llama.llama_get_embeddings_seq(self._context, 0) if code == 0 else None
-        if not found:
+        pooled = llama.llama_get_embeddings_seq(self._context, 0) if code == 0 else None
+        if not pooled:
             raise ModelError(f"llama.cpp gave no embedding of {len(tokens)} tokens (code {code}).")
-        vector = np.ctypeslib.as_array(found, shape=(self.size,)).astype(np.float64)
+        vector = np.ctypeslib.as_array(pooled, shape=(self.size,)).astype(np.float64)
         norm = float(np.linalg.norm(vector)) or 1.0
         return [float(value) for value in vector / norm], len(tokens)
 
@@ -124,7 +124,7 @@ def serve(
                 counters["sequences_cancelled"] += 1
             elif message["op"] == "embed":
                 waiting.append(message)
-            waiting = [each for each in waiting if each["id"] not in left]
+            waiting = [request for request in waiting if request["id"] not in left]
         left.clear()
         message = waiting.pop(0)
         mark(busy=True)

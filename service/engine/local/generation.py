@@ -39,21 +39,21 @@ class Generation:
 
     def step(self, row: int, logits: npt.NDArray[np.float32]) -> None:
         """Choose the next token from these logits, and append the forced tokens after it."""
-        wanted = log_softmax(logits) if self.logprobs is not None else None
+        logprobs = log_softmax(logits) if self.logprobs is not None else None
         self.pending = []
         token = self._known()
         if token is None:
             token = self._choose(row, logits)
-        self._take(token, wanted)
+        self._take(token, logprobs)
         while self.force and self.finish is None and self.constraint is not None:
             forced = self.constraint.forced()
             if not forced:
                 break
-            for each in forced:
+            for forced_token in forced:
                 if self.finish is None:
                     self.forced += 1
-                    self.chain.force(each)
-                    self._take(each, None)
+                    self.chain.force(forced_token)
+                    self._take(forced_token, None)
 
     def _known(self) -> int | None:
         """The token that must come next, when there is no alternative."""

@@ -80,18 +80,18 @@ class InputProcessor:
         Raises:
             PromptTooLong: as soon as the tokens surely exceed the context.
         """
-        found = [self._context.bos] if self._context.add_bos else []
+        ids = [self._context.bos] if self._context.add_bos else []
         most = ENOUGH * self._context.n_ctx
         for text, special in self._parts(pieces):
             check()
             if len(text) > PROBE_CHARS:
-                self._bound(len(found) + len(self._context.tokenize(text[:PROBE_CHARS], special=special)), most)
+                self._bound(len(ids) + len(self._context.tokenize(text[:PROBE_CHARS], special=special)), most)
                 check()
-            found += self._context.tokenize(text, special=special)
-            self._bound(len(found), most)
-        if len(found) > 1 and self._context.add_bos and found[1] == self._context.bos:
-            del found[0]  # the template writes it too
-        return found
+            ids += self._context.tokenize(text, special=special)
+            self._bound(len(ids), most)
+        if len(ids) > 1 and self._context.add_bos and ids[1] == self._context.bos:
+            del ids[0]  # the template writes it too
+        return ids
 
     def _bound(self, count: int, most: int) -> None:
         if count > most:
@@ -124,16 +124,16 @@ class InputProcessor:
             message["id"], prompt, message["exact"], message["background"], salt=message["salt"]
         )
         if message["labels"]:
-            found = label_scores.sequences(self._context, message["labels"], check)
+            labels = label_scores.sequences(self._context, message["labels"], check)
             neutral = self.tokens(message["neutral"], check)
-            longest = max(len(prompt), len(neutral)) + max(map(len, found))
+            longest = max(len(prompt), len(neutral)) + max(map(len, labels))
             if longest > self._context.n_ctx:
                 raise PromptTooLong(
                     f"The prompt and its longest choice have {longest} tokens, the context {self._context.n_ctx}.",
                     limit=self._context.n_ctx,
                     count=longest,
                 )
-            return RunningRequest(message, sequence, labels=found, neutral=neutral)
+            return RunningRequest(message, sequence, labels=labels, neutral=neutral)
         constraint = None
         if message["lark"] is not None:
             check()

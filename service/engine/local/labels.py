@@ -23,13 +23,13 @@ from service.engine.local.sampling import log_softmax
 
 def sequences(context: Context, labels: Sequence[str], check: Callable[[], None] = lambda: None) -> list[list[int]]:
     """The tokens of each label, with the end of the turn where the labels would not be told apart without it."""
-    found = []
+    label_tokens = []
     for label in labels:
         check()
-        found.append(context.tokenize(label, special=False))
-    ordered = sorted(found)  # a label follows directly after its prefix
+        label_tokens.append(context.tokenize(label, special=False))
+    ordered = sorted(label_tokens)  # a label follows directly after its prefix
     nested = any(left == right[: len(left)] for left, right in pairwise(ordered))
-    return [[*tokens, context.eos] for tokens in found] if nested else found
+    return [[*tokens, context.eos] for tokens in label_tokens] if nested else label_tokens
 
 
 def score(
@@ -44,16 +44,16 @@ def score(
     get a step and a caller may cancel.
     """
     first = log_softmax(logits)
-    found: list[float] = []
+    totals: list[float] = []
     for tokens in labels:
         total = float(first[tokens[0]])
         if len(tokens) > 1:
             rows = more(tokens[:-1])
             total += sum(float(log_softmax(row)[token]) for row, token in zip(rows, tokens[1:], strict=True))
-        found.append(total)
+        totals.append(total)
         if len(tokens) > 1:
             yield
-    return found
+    return totals
 
 
 def normalize(logs: Sequence[float], neutral: Sequence[float] | None = None) -> list[float]:

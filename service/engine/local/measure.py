@@ -40,8 +40,8 @@ async def measure(engine: LocalEngine, round_: int = 0) -> Speed:
     await engine.answer(_ask(f"{seed + 11} ships, {seed + 12} ships, {seed + 13} ships,", ANSWER_TOKENS))
     alone = _rate(engine, before, "answer")
     before = dict(engine.stats())
-    asked = [_ask(f"{seed + 50 + each} boats, {seed + 51 + each} boats,", ANSWER_TOKENS) for each in range(TOGETHER)]
-    await asyncio.gather(*(engine.answer(each) for each in asked))
+    asked = [_ask(f"{seed + 50 + index} boats, {seed + 51 + index} boats,", ANSWER_TOKENS) for index in range(TOGETHER)]
+    await asyncio.gather(*(engine.answer(request) for request in asked))
     return Speed(prefill, alone, _rate(engine, before, "answer"))
 
 

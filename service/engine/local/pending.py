@@ -65,7 +65,7 @@ class PendingRequest:
                 else:
                     on_latency("inter_token_s", (now - latest) / max(1, len(event["tokens"])))
                 latest = now
-                fresh = tuple(_logprob(each) for each in event["logprobs"])
+                fresh = tuple(_logprob(entry) for entry in event["logprobs"])
                 text.append(event["text"])
                 tokens += event["tokens"]
                 logprobs += fresh

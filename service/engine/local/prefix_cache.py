@@ -101,12 +101,12 @@ class PrefixCache:
         """Keep the state of these tokens. Without a salt it is shared, and saved on the volume."""
         if state.nbytes > self._limit:
             return
-        made = Prefix(list(tokens), canonical, state, pinned=salt is None, salt=salt)
-        self._touch(made)
-        self._kept.append(made)
-        self._evict(made)
+        prefix = Prefix(list(tokens), canonical, state, pinned=salt is None, salt=salt)
+        self._touch(prefix)
+        self._kept.append(prefix)
+        self._evict(prefix)
         if self._files is not None and salt is None:
-            self._files.save(made.tokens, canonical, state, lambda path: setattr(made, "path", path))
+            self._files.save(prefix.tokens, canonical, state, lambda path: setattr(prefix, "path", path))
 
     def state(self, prefix: Prefix) -> State | None:
         """The state. None, and the prefix is removed, if its file is missing or damaged."""

@@ -62,7 +62,7 @@ class PrefixStore:
 
     def index(self) -> list[tuple[list[int], int, Path]]:
         """(token ids, how many of them are canonical, path) of every file of this maker. Reads headers only."""
-        found = []
+        entries = []
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             if self._root.is_dir():
                 private_files.folder(self._root)
@@ -74,8 +74,8 @@ class PrefixStore:
                 elif path.suffix == ".prefix":
                     header, _ = self._read(path, whole=False)
                     if header is not None and header["made_by"] == self._made_by:
-                        found.append((header["tokens"], header["canonical"], path))
-        return found
+                        entries.append((header["tokens"], header["canonical"], path))
+        return entries
 
     def load(self, path: Path) -> State | None:
         """The verified bytes. None, and the file is removed, if they cannot be trusted."""

@@ -61,13 +61,13 @@ def encode(message: Any) -> bytes:
 
 def refusal_frame(error: RequestError) -> dict[str, Any]:
     """The `refused` message of an error, without an id. `refusal_error` is the inverse."""
-    made: dict[str, Any] = {"op": "refused", "kind": "request", "message": error.message, "remedy": error.remedy}
-    made["key"] = error.key
+    frame: dict[str, Any] = {"op": "refused", "kind": "request", "message": error.message, "remedy": error.remedy}
+    frame["key"] = error.key
     if isinstance(error, PromptTooLong):
-        made |= {"kind": "too_long", "limit": error.limit, "count": error.count, "at_least": error.at_least}
+        frame |= {"kind": "too_long", "limit": error.limit, "count": error.count, "at_least": error.at_least}
     elif isinstance(error, SchemaUnsupported):
-        made |= {"kind": "schema", "keyword": error.keyword}
-    return made
+        frame |= {"kind": "schema", "keyword": error.keyword}
+    return frame
 
 
 def refusal_error(message: Mapping[str, Any]) -> RequestError:

@@ -41,8 +41,8 @@ def copy(source: Path, target: Path, quantization: str, *, threads: int) -> None
     )
     if done.returncode:
         target.unlink(missing_ok=True)
-        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise ModelError(f"{source.name} cannot be re-quantized to {quantization}: {said}", key="quantization")
+        reason = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise ModelError(f"{source.name} cannot be re-quantized to {quantization}: {reason}", key="quantization")
 
 
 def main() -> None:

@@ -91,12 +91,12 @@ def apply(values: Mapping[str, Value], parameters: Any) -> None:
 
 def read(values: Mapping[str, Value], parameters: Any) -> dict[str, Value]:
     """The fields that `MODEL` or `CONTEXT` name, as the structure holds them. An unnamed enumerator stays a number."""
-    found: dict[str, Value] = {}
+    fields: dict[str, Value] = {}
     for name in values:
         number = getattr(parameters, name)
         names = {code: label for label, code in ENUMS.get(name, {}).items()}
-        found[name] = names.get(number, number)
-    return found
+        fields[name] = names.get(number, number)
+    return fields
 
 
 @cache

@@ -108,5 +108,5 @@ def best(logprobs: npt.NDArray[np.float64], count: int) -> list[int]:
     count = min(count, len(logprobs))
     if count == 0:
         return []
-    found = np.argpartition(-logprobs, count - 1)[:count]
-    return [int(token) for token in sorted(found, key=lambda token: (-logprobs[token], token))]
+    largest = np.argpartition(-logprobs, count - 1)[:count]
+    return [int(token) for token in sorted(largest, key=lambda token: (-logprobs[token], token))]

@@ -36,8 +36,8 @@ def grammar_of(request: Request) -> str | None:
     if request.schema is not None or request.any_json:
         return compiled(request.schema).lark
     if request.tools:
-        made = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
-        return made.lark if made is not None else None
+        grammar = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
+        return grammar.lark if grammar is not None else None
     return None
 
 

@@ -153,7 +153,7 @@ class Supervisor:
         """Run one worker from start to end, and return the reason of its end. Raises SameboatError if none can be
         started.
         """
-        said, code = "", None
+        reason, code = "", None
         watching: asyncio.Task[str] | None = None
         try:
             early, self.preloaded = self.preloaded, None
@@ -163,11 +163,11 @@ class Supervisor:
             async for message in process.messages():
                 watch.heard(message)
                 if message["op"] == "failed":
-                    said = message["reason"]
+                    reason = message["reason"]
                 elif message["op"] != "pong":
                     self._on(message)
             if watching.done():
-                said = watching.result()
+                reason = watching.result()
             code = await process.end()
             if code == -signal.SIGILL:  # another worker would end the same way
                 raise EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
@@ -175,12 +175,12 @@ class Supervisor:
             raise
         except Exception as error:  # it cannot be started, or sent an invalid message
             log.exception("The worker of %s is replaced", self._name)
-            said = said or f"{type(error).__name__}: {error}"
+            reason = reason or f"{type(error).__name__}: {error}"
         finally:
             if watching is not None:
                 watching.cancel()
             await self._end()
-        return said or f"the worker ended with code {code}"
+        return reason or f"the worker ended with code {code}"
 
     async def _watch(self, process: WorkerProcess, watch: watchdog.Watchdog) -> str:
         """Ping the worker until it is lost, then kill it and return the reason."""

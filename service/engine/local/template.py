@@ -143,11 +143,11 @@ def split(text: str, marks: Mapping[str, str]) -> Segments:
     """Cut rendered text at its marks. A mark stands for plain text. The rest may hold control tokens."""
     if not marks:
         return [(text, True)]
-    found: Segments = []
+    segments: Segments = []
     for part in re.split(f"([{''.join(marks)}])", text):
         if part:
-            found.append((marks[part], False) if part in marks else (part, True))
-    return found
+            segments.append((marks[part], False) if part in marks else (part, True))
+    return segments
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:

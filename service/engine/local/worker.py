@@ -83,17 +83,17 @@ class Worker:
         self._admit()
         for step in self._scheduler.next(request.sequence for request in self._requests.values()):
             self._receive(wait=False)
-            still = tuple(each for each in step.sequences if each.id in self._requests)
+            still = tuple(sequence for sequence in step.sequences if sequence.id in self._requests)
             if still:
                 self._parent.set_busy(busy=True)
                 self._compute(replace(step, sequences=still))
 
     def _load(self, message: dict[str, Any]) -> None:
-        shown = [0.0]
+        reported = [0.0]
 
         def progress(done: float) -> None:
-            if done - shown[0] >= 0.02 or done >= 1:
-                shown[0] = done
+            if done - reported[0] >= 0.02 or done >= 1:
+                reported[0] = done
                 self.send({"op": "loading", "progress": round(done, 3)})
 
         try:
@@ -184,7 +184,7 @@ class Worker:
         """Decode the common beginning of each group and keep it, when there is nothing else to do."""
         for group in groups:
             prompts = [self._input.tokens(pieces) for pieces in group]
-            shared = min((common_length(prompts[0], each) for each in prompts), default=0)
+            shared = min((common_length(prompts[0], tokens) for tokens in prompts), default=0)
             beginning = prompts[0][: min(shared, self.context.n_ctx - 1)]
             if not self._slots.prefixes.pin(beginning) and len(beginning) >= CHUNK:
                 self._internal -= 1
@@ -391,13 +391,13 @@ def _check_recipe(declared: dict[str, Any], actual: dict[str, Any]) -> None:
 
 def _prefixes(message: dict[str, Any]) -> PrefixCache:
     """The kept prefixes as the parent wants them: how much memory, and where on the cache volume."""
-    wanted = message["prefixes"]
-    made_by = {**wanted["made_by"], "slots": message["slots"], "n_ctx": message["n_ctx"]}
+    config = message["prefixes"]
+    made_by = {**config["made_by"], "slots": message["slots"], "n_ctx": message["n_ctx"]}
     files = None
-    if wanted["key"] is not None:
-        key, limit = bytes.fromhex(wanted["key"]), wanted["limit_bytes"]
-        files = PrefixStore(Path(wanted["folder"]), made_by, key=key, limit_bytes=limit)
-    return PrefixCache(wanted["limit_bytes"], chunk=CHUNK, files=files)
+    if config["key"] is not None:
+        key, limit = bytes.fromhex(config["key"]), config["limit_bytes"]
+        files = PrefixStore(Path(config["folder"]), made_by, key=key, limit_bytes=limit)
+    return PrefixCache(config["limit_bytes"], chunk=CHUNK, files=files)
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ def _resolve(schema: Any, references: References) -> Any:
     for _ in range(MAX_STEPS):
         if not (isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str)):
             return schema
-        found = references.resolve(schema["$ref"])
-        schema = found[0] if found else {}
+        resolved = references.resolve(schema["$ref"])
+        schema = resolved[0] if resolved else {}
     return {}
 
 

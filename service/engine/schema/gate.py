@@ -281,11 +281,11 @@ class _Gate(TypeKeywords):
 
     def target(self, reference: str, path: Path) -> tuple[Any, Path]:
         """The schema that a reference names, and its path."""
-        found = self.references.resolve(reference)
-        if found is None:
+        resolved = self.references.resolve(reference)
+        if resolved is None:
             why = "points to nothing in this schema" if reference.startswith("#") else "must point into this schema"
             refuse(pointer_of(path), "$ref", why, "Use #/$defs/NAME.")
-        return found
+        return resolved
 
     def reference(self, words: Mapping[str, Any], path: Path, plain: dict[str, Any], more: list[Schema]) -> None:
         """A rule for each target, so that references may be recursive."""

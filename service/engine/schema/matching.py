@@ -89,14 +89,14 @@ class Matcher:
         return self._follow(state, character) if following is None else following
 
     def _follow(self, state: State, character: str) -> State:
-        found: set[Rest] = set()
+        rests: set[Rest] = set()
         for rest in state:
-            found.update(self._after(rest, ord(character)))
-        self._kept += 1 + len(found)
+            rests.update(self._after(rest, ord(character)))
+        self._kept += 1 + len(rests)
         if self._kept > MAX_STEPS:
             self._next.clear()
             self._kept = 0
-        following = self._next[state, character] = frozenset(found)
+        following = self._next[state, character] = frozenset(rests)
         return following
 
     def _after(self, rest: Rest, code: int) -> Iterator[Rest]:

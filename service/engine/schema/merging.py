@@ -78,17 +78,17 @@ class Merges:
         self._reach = {name: self._reached(name) for name in rules}
 
     def _reached(self, name: str) -> set[str]:
-        found: set[str] = set()
+        names: set[str] = set()
         pending = [self._rules[name]]
         while pending:
             schema = pending.pop()
             if isinstance(schema, bool):
                 continue
-            if "$ref" in schema and _name(schema) not in found:
-                found.add(_name(schema))
+            if "$ref" in schema and _name(schema) not in names:
+                names.add(_name(schema))
                 pending.append(self._rules[_name(schema)])
             pending += [*schema.get("anyOf", []), *schema.get("allOf", []), *children(schema)]
-        return found
+        return names
 
     def mend(self, schema: Any, inside: str | None) -> None:
         """Take out of a schema, in place, the parts that cannot be merged. `inside` is the rule that it belongs to."""
@@ -124,12 +124,12 @@ class Merges:
         """The rules that are merged at this place."""
         if isinstance(schema, bool):
             return []
-        found = []
+        names = []
         if "$ref" in schema:
-            found.append(_name(schema))
+            names.append(_name(schema))
         for part in (*schema.get("allOf", []), *schema.get("anyOf", [])):
-            found += self._merged(part)
-        return list(dict.fromkeys(found))
+            names += self._merged(part)
+        return list(dict.fromkeys(names))
 
     def _patterns(self, schema: dict[str, Any]) -> None:
         seen: set[str] = set()

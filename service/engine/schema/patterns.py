@@ -70,12 +70,12 @@ def any_of(texts: Iterable[str]) -> str:
 
 def complement(ranges: Ranges) -> Ranges:
     """Every character that is not in `ranges`."""
-    found, at = [], 0
+    gaps, at = [], 0
     for low, high in sorted(ranges):
         if low > at:
-            found.append((at, low - 1))
+            gaps.append((at, low - 1))
         at = max(at, high + 1)
-    return [*found, (at, TOP)] if at <= TOP else found
+    return [*gaps, (at, TOP)] if at <= TOP else gaps
 
 
 @lru_cache(maxsize=1024)
@@ -117,17 +117,17 @@ class _Parser:
 
     def parse(self) -> Tree:
         """The whole pattern. Where it is not anchored, any text may stand before or behind it."""
-        found = self.options(top=True)
+        tree = self.options(top=True)
         if self.at < len(self.pattern):
             self.refuse("has an unmatched parenthesis")
-        return found
+        return tree
 
     def options(self, *, top: bool) -> Choice:
-        found = [self.branch(top=top)]
+        branches = [self.branch(top=top)]
         while self.peek() == "|":
             self.at += 1
-            found.append(self.branch(top=top))
-        return Choice(tuple(found))
+            branches.append(self.branch(top=top))
+        return Choice(tuple(branches))
 
     def branch(self, *, top: bool) -> Series:
         start = end = not top
@@ -146,20 +146,20 @@ class _Parser:
 
     def quantified(self) -> Tree:
         atom = self.atom()
-        found = _QUANTIFIER.match(self.pattern, self.at)
-        if found is None:
+        quantifier = _QUANTIFIER.match(self.pattern, self.at)
+        if quantifier is None:
             return atom
-        self.at = found.end()
+        self.at = quantifier.end()
         if self.peek() == "?":
             self.at += 1  # a lazy quantifier takes the same texts
         if self.peek() in ("+", "*", "?"):
             self.refuse("has a doubled quantifier")
-        limits = [int(number) for number in (found[1], found[3]) if number]
+        limits = [int(number) for number in (quantifier[1], quantifier[3]) if number]
         if any(limit > MAX_REPEAT for limit in limits) or (len(limits) == 2 and limits[0] > limits[1]):
             self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
         signs: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        low, high = signs.get(found[0]) or (limits[0], limits[-1] if found[3] or not found[2] else None)
-        return Times(atom, low, high, found[0])
+        low, high = signs.get(quantifier[0]) or (limits[0], limits[-1] if quantifier[3] or not quantifier[2] else None)
+        return Times(atom, low, high, quantifier[0])
 
     def atom(self) -> Tree:
         character = self.peek()
@@ -210,12 +210,12 @@ class _Parser:
         self.depth += 1
         if self.depth > MAX_GROUPS:
             self.refuse(f"has groups nested deeper than {MAX_GROUPS}")
-        found = self.options(top=top)
+        options = self.options(top=top)
         self.depth -= 1
         if self.peek() != ")":
             self.refuse("has an unmatched parenthesis")
         self.at += 1
-        return found
+        return options
 
     def escape(self) -> Ranges:
         character = self.peek()
@@ -243,7 +243,7 @@ class _Parser:
     def character_class(self) -> Ranges:
         negated = self.peek() == "^"
         self.at += negated
-        found: Ranges = []
+        ranges: Ranges = []
         while self.peek() != "]":
             if not self.peek():
                 self.refuse("has a class without an end")
@@ -257,9 +257,9 @@ class _Parser:
                     low = [(low[0][0], high[0][1])]
                 else:  # beside a class such as \w the hyphen is a character (ECMA-262, Annex B.1.2)
                     low = [*low, (0x2D, 0x2D), *high]
-            found += low
+            ranges += low
         self.at += 1
-        return complement(found) if negated else found
+        return complement(ranges) if negated else ranges
 
     def member(self) -> Ranges:
         character = self.peek()

@@ -34,8 +34,8 @@ class _Shared(FormatChecker):
 def validator_for(schema: Any, *, formats: bool = True) -> Draft202012Validator:
     """A validator of this schema. `formats` False leaves formats unchecked."""
     kind = _OLD if has_old_references(schema) else _NEW
-    made: Draft202012Validator = kind(schema, format_checker=_Shared(schema, CHECKERS if formats else {}))
-    return made
+    validator: Draft202012Validator = kind(schema, format_checker=_Shared(schema, CHECKERS if formats else {}))
+    return validator
 
 
 def has_pattern(text: str, pattern: str) -> bool:
