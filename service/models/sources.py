@@ -190,7 +190,7 @@ def _wheel(package: str, folder: Path, progress: Callable[[int], None], most_byt
         assert process.stdout is not None
         for line in process.stdout:
             lines.append(line.strip())
-            if match := re.match(r"SourceProgress (\d+) of (\d+)", line):
+            if match := re.match(r"Progress (\d+) of (\d+)", line):
                 if max(map(int, match.groups())) > most_bytes:
                     process.kill()
                     raise Oversized(most_bytes)
