@@ -163,6 +163,13 @@ def streamed(answer: Answer) -> str | None:
     return f"{events} events" if answer.status == 200 and events > 1 and "[DONE]" in answer.text else None
 
 
+def responded(answer: Answer) -> str | None:
+    """The events of a response to the last one."""
+    events = answer.text.count("event: ")
+    ended = "event: response.completed" in answer.text or "event: response.incomplete" in answer.text
+    return f"{events} events" if answer.status == 200 and ended else None
+
+
 def example(schema: dict[str, Any]) -> Any:
     """Some value that the schema allows, as far as prompts' inputs go."""
     if "enum" in schema:
@@ -225,6 +232,11 @@ def openai(smoke: Smoke) -> None:
     smoke.see("POST", "/v1/chat/completions", is_json("choices", "usage"), body=body)
     smoke.see("POST", "/v1/chat/completions", streamed, body={**body, "stream": True})
     smoke.see("POST", "/v1/completions", is_json("choices", "usage"), body={"prompt": "One, two,", "max_tokens": 4})
+
+    asked = {"input": "Say hello.", "instructions": "Answer in one word.", "temperature": 0}
+    smoke.see("POST", "/v1/responses", is_json("output", "usage"), body={**asked, "max_output_tokens": 8})
+    smoke.see("POST", "/v1/responses", responded, body={**asked, "max_output_tokens": 8, "stream": True})
+    smoke.see("POST", "/v1/responses/input_tokens", is_json("input_tokens"), body={"input": "Say hello."})
 
     def embedded(answer: Answer) -> str | None:
         found = answer.json()

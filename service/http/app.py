@@ -20,7 +20,7 @@ from service import __version__, exposure
 from service.engine.pool import Engines
 from service.errors import SameboatError
 from service.exposure import Exposure
-from service.http import builds, docs, health, listener, openai_routes, openapi, problems, prompts
+from service.http import builds, docs, health, listener, openai_routes, openapi, problems, prompts, responses_routes
 from service.http.admission import Admission
 from service.http.auth import Authentication
 from service.http.brute_force import FailedAttempts, SecretThrottle
@@ -77,6 +77,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         health.router,
         prompts.router,
         openai_routes.router,
+        responses_routes.router,
         builds.router,
         docs.router,
     )

@@ -225,13 +225,23 @@ class _Choice:
 
 
 async def events(streams: Streams, shape: Shape, head: Mapping[str, Any], *, usage: bool) -> AsyncGenerator[str, None]:
-    """OpenAI's chunks: role, text, finish reason, usage (if `usage` is true), [DONE]."""
+    """OpenAI's chunks as events, and [DONE]."""
+    async with contextlib.aclosing(chunks(streams, shape, head, usage=usage)) as batches:
+        async for batch in batches:
+            yield "".join(sse.frame(chunk) for chunk in batch)
+    yield sse.frame("[DONE]")
+
+
+async def chunks(
+    streams: Streams, shape: Shape, head: Mapping[str, Any], *, usage: bool
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """OpenAI's chunks: role, text, finish reason, usage (if `usage` is true). Those that come together are one item."""
     choices = [_Choice(number, shape) for number in range(len(streams))]
     results: dict[int, Result] = {}
 
-    def frames(pieces: list[dict[str, Any]], **more: Any) -> str:
+    def wrapped(pieces: list[dict[str, Any]], **more: Any) -> list[dict[str, Any]]:
         extra = {"usage": None} if usage else {}
-        return "".join(sse.frame({**head, "choices": [piece], **extra, **more}) for piece in pieces)
+        return [{**head, "choices": [piece], **extra, **more} for piece in pieces]
 
     async with contextlib.aclosing(merge(streams)) as items:
         async for index, item in items:
@@ -241,10 +251,9 @@ async def events(streams: Streams, shape: Shape, head: Mapping[str, Any], *, usa
                 results[index] = item
                 end = await asyncio.to_thread(choice.end, item) if shape.tools else choice.end(item)
                 *before, last = [*pieces, *end]
-                yield frames(before) + frames([last], sameboat=extras(item))
+                yield wrapped(before) + wrapped([last], sameboat=extras(item))
             elif pieces := [*pieces, *choice.chunk(item)]:
-                yield frames(pieces)
+                yield wrapped(pieces)
     if usage:
         ordered = [results[index] for index in sorted(results)]
-        yield sse.frame({**head, "choices": [], "usage": usage_of(ordered, shape.n)})
-    yield sse.frame("[DONE]")
+        yield [{**head, "choices": [], "usage": usage_of(ordered, shape.n)}]

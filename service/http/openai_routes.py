@@ -61,14 +61,19 @@ async def create_completion(body: CompletionBody, request: Request, service: Ser
     return await _respond(request, engine, choices, shape, stream=body.stream, usage=body.wants_usage)
 
 
-async def _respond(
-    request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
-) -> Response:
+def start(request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape) -> answers.Streams:
+    """The streams of these requests. Their tokens count against the caller. Raises RequestError."""
     engine.check(choices)
-    streams = [
+    return [
         charged(prompts.stream(choice, engine), request, index, prompt=index % shape.n == 0)
         for index, choice in enumerate(choices)
     ]
+
+
+async def _respond(
+    request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
+) -> Response:
+    streams = start(request, engine, choices, shape)
     head = shape.head(engine.identity, stream=stream)
     if stream:
         frames = answers.events(streams, shape, head, usage=usage)

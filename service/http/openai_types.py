@@ -407,6 +407,3 @@ def _refuse_tokens(name: str, value: Any) -> None:
     first = value[0] if isinstance(value, list) and value else None
     if isinstance(first, list) or (isinstance(first, int) and not isinstance(first, bool)):
         raise NotSupported(f"{name} takes text and no token ids.", key=name, remedy="Send a text, or a list of texts.")
-
-
-BODIES: tuple[type[OpenAIBody], ...] = (ChatBody, CompletionBody, EmbeddingBody)

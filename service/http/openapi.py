@@ -57,7 +57,7 @@ OPENAI_ERROR: dict[str, Any] = {
     },
 }
 PROBLEM_MEDIA = "application/problem+json"
-STREAMED = {"/v1/chat/completions", "/v1/completions"}  # with "stream": true
+STREAMED = {"/v1/chat/completions", "/v1/completions", "/v1/responses"}  # with "stream": true
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 

@@ -16,6 +16,7 @@ from service.errors import MAX_NAME, NotSupported, RequestError, did_you_mean, s
 
 MAX_REPORTED = 8  # wrong parameters in one error
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+RESPONSES, INPUT_TOKENS = "/v1/responses", "/v1/responses/input_tokens"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ IGNORED: tuple[Group, ...] = (
         "A hint. The prefix cache compares tokens.",
         dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), ()),
     ),
+    Group(
+        "Names the end user or the request.",
+        dict.fromkeys(("user", "safety_identifier", "request_id"), ()),
+        (RESPONSES,),
+    ),
+    Group(
+        "A hint. The prefix cache compares tokens.",
+        dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), ()),
+        (RESPONSES,),
+    ),
+    Group("It limits tools that run at OpenAI. None runs here.", {"max_tool_calls": ()}, (RESPONSES,)),
     Group("A hint. Models stay loaded.", {"keep_alive": ()}, (CHAT, COMPLETIONS, EMBEDDINGS)),
 )
 """Parameters without effect on the answer, with any value."""
@@ -154,6 +166,34 @@ REFUSED: tuple[Group, ...] = (
         (COMPLETIONS,),
     ),
     Group("On this route logprobs is a number of alternatives.", {"top_logprobs": (0,)}, (COMPLETIONS,)),
+    Group(
+        "Nothing is stored. Send the whole conversation as input.",
+        {"previous_response_id": (), "conversation": ()},
+        (RESPONSES, INPUT_TOKENS),
+    ),
+    Group("Nothing is stored.", {"store": (False,), "prompt": ()}, (RESPONSES,)),
+    Group("The answer comes with its request.", {"background": (False,)}, (RESPONSES,)),
+    Group(
+        "An input that is too long is refused, and never cut.",
+        {"truncation": ("disabled",), "context_management": ([],)},
+        (RESPONSES,),
+    ),
+    Group("An input that is too long is refused, and never cut.", {"truncation": ("disabled",)}, (INPUT_TOKENS,)),
+    Group("No model has separate reasoning.", {"reasoning": ({}, {"effort": "none"})}, (RESPONSES, INPUT_TOKENS)),
+    Group(
+        "The answer is text from one model of the catalog.",
+        {"image": (), "moderation": (), "access_programs": ()},
+        (RESPONSES,),
+    ),
+    Group("Use instructions.", {"personality": ()}, (INPUT_TOKENS,)),
+    Group(
+        "Use the headers X-Sameboat-Priority, X-Sameboat-Deadline and Cache-Control.",
+        {"service_tier": ("auto", "default")},
+        (RESPONSES,),
+    ),
+    Group("The limit of tokens is max_output_tokens.", {"max_tokens": (), "max_completion_tokens": ()}, (RESPONSES,)),
+    Group("Use input and instructions.", {"messages": ()}, (RESPONSES, INPUT_TOKENS)),
+    Group("Use text.format.", {"response_format": ({"type": "text"},)}, (RESPONSES, INPUT_TOKENS)),
     Group("Vectors have the model's length.", {"dimensions": ()}, (EMBEDDINGS,)),
     Group(
         "A text is embedded whole and unchanged.",
@@ -166,7 +206,7 @@ REFUSED: tuple[Group, ...] = (
     Group(
         "It is an argument of OpenAI's Python client, which moves its content to the top of the body.",
         {"extra_body": ({},), "extra_headers": ({},), "extra_query": ({},)},
-        (CHAT, COMPLETIONS, EMBEDDINGS),
+        (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, INPUT_TOKENS),
     ),
 )  # fmt: skip
 """Parameters that cannot be honoured: from OpenAI's types, other servers, and their clients. Some clients send every

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from service.http import parameters
-from service.http.openai_types import BODIES
+from service.http.bodies import BODIES
 from service.http.parameters import Group
 
 HEAD = """\
@@ -21,7 +21,13 @@ Each parameter of the routes under `/v1` is honoured, ignored because it has no 
 name that is in none of these tables is refused too, and the error suggests a known name. `null` is always the default.
 This page is made from the code that reads requests.
 """
-SHORT = {parameters.CHAT: "chat", parameters.COMPLETIONS: "completions", parameters.EMBEDDINGS: "embeddings"}
+SHORT = {
+    parameters.CHAT: "chat",
+    parameters.COMPLETIONS: "completions",
+    parameters.EMBEDDINGS: "embeddings",
+    parameters.RESPONSES: "responses",
+    parameters.INPUT_TOKENS: "input_tokens",
+}
 
 
 def page() -> str:

@@ -77,6 +77,7 @@ FORMATS = st.one_of(
 BY_NAME: dict[str, Values] = {
     "model": st.sampled_from([None, STARTER, STARTER, "none-such"]),
     "max_tokens": st.sampled_from([None, 1, 2, 6, 0, -1]),
+    "max_output_tokens": st.sampled_from([1, 2, 6, 0, None]),
     "max_completion_tokens": st.sampled_from([None, 1, 6, 0]),
     "n": st.sampled_from([1, 1, 2, 3, 0, 17, None]),
     "role": st.sampled_from(["system", "developer", "user", "user", "assistant", "tool", "nobody"]),
@@ -190,6 +191,8 @@ class Fuzz:
             limits = [body.get("max_tokens"), body.get("max_completion_tokens")]
             if not any(isinstance(limit, int) for limit in limits):  # else an answer fills the context
                 body = {**body, "max_completion_tokens" if "/chat/" in path else "max_tokens": 6}
+        if path == "/v1/responses" and isinstance(body, dict) and not isinstance(body.get("max_output_tokens"), int):
+            body = {**body, "max_output_tokens": 6}
         content = None if body is None else json.dumps(body).encode()
         sent = {"content-type": "application/json", "authorization": f"Bearer {SECRET}", **headers}
         try:

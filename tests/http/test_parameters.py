@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import input_token_count_params, response_create_params
 
 from service.http import parameters
-from service.http.openai_types import BODIES, MAX_BIASES, seed_of
+from service.http.bodies import BODIES
+from service.http.openai_types import MAX_BIASES, seed_of
 from service.http.parameters_page import page
 from tests.http.conftest import Make, ask
 from tests.scripted import ScriptedEngine
@@ -22,11 +24,15 @@ LEAST: dict[str, dict[str, Any]] = {
     parameters.CHAT: {"messages": SAY},
     parameters.COMPLETIONS: {"prompt": "x"},
     parameters.EMBEDDINGS: {"input": "x"},
+    parameters.RESPONSES: {"input": "x"},
+    parameters.INPUT_TOKENS: {"input": "x"},
 }
 OPENAI = {
     parameters.CHAT: chat_create_params.CompletionCreateParamsStreaming,
     parameters.COMPLETIONS: completion_create_params.CompletionCreateParamsStreaming,
     parameters.EMBEDDINGS: embedding_create_params.EmbeddingCreateParams,
+    parameters.RESPONSES: response_create_params.ResponseCreateParamsStreaming,
+    parameters.INPUT_TOKENS: input_token_count_params.InputTokenCountParams,
 }
 ROUTES = [body.route for body in BODIES]
 FIELDS = {body.route: set(body.model_fields) for body in BODIES}

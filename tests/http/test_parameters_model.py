@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from service.http import parameters
-from service.http.openai_types import BODIES, MAX_BIASES, MAX_PROMPTS, MAX_STOPS
+from service.http.bodies import BODIES
+from service.http.openai_types import MAX_BIASES, MAX_PROMPTS, MAX_STOPS
 from tests.http.conftest import GREET_INPUTS
 
 pytestmark = pytest.mark.model
