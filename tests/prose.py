@@ -64,11 +64,6 @@ def count(text: str) -> Prose:
     return Prose(len(WORD.findall(text)), len(QUESTION_WORDS.findall(text)), text.count(";"))
 
 
-def room_of(path: Path) -> str:
-    """The room of a file: the first two folders of its path, such as `service/engine`."""
-    return "/".join(path.relative_to(ROOT).parent.parts[:2]) or "."
-
-
 def tracked(*folders: str) -> list[Path]:
     """Every file with prose that git knows below these folders of the repository."""
     names = subprocess.run(

@@ -1,4 +1,4 @@
-"""A child process gets what it needs of the environment, and imports nothing from the working directory."""
+"""A child process gets the needed variables of the environment, and imports nothing from the working directory."""
 
 from __future__ import annotations
 

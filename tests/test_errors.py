@@ -1,4 +1,4 @@
-"""How errors speak of what a caller wrote: short, whatever was written."""
+"""Errors quote a caller's names, and shorten long ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory that cannot be written is explained: what came in the way, and what to do.
+"""The error about a directory that cannot be written names the cause and the remedy.
 
 That one belongs to another user is shown in tests/containers, where there is another user.
 """
@@ -53,7 +53,7 @@ def test_a_folder_that_may_not_even_be_looked_into_is_explained(
 
 
 def test_a_folder_of_its_own_that_refuses_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Owner and process are the same user here, so the remedy is a mode; for another owner it is chown."""
+    """Owner and process are the same user here, so the remedy is a mode. For another owner it is chown."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

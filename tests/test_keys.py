@@ -1,4 +1,4 @@
-"""Keys: what is made is taken, what is configured is no key, and nothing else is let in."""
+"""Keys: a new key is accepted, the configured line is no key, and nothing else is accepted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_new_key_is_known_by_the_line_that_is_configured_for_it() -> None:
 
 @pytest.mark.parametrize("weak", ["", "hunter2", "a" * 16, "sameboat_" + "a" * 42, "sameboat_" + "a" * 44])
 def test_a_hand_made_key_is_never_let_in(weak: str) -> None:
-    """Not even when somebody configured its digest: only what has the form of a made key is compared at all."""
+    """Not even if its digest is configured, because only texts with the form of a key are compared."""
     configured = keys.parse(f"weak:sha256:{hashlib.sha256(weak.encode()).hexdigest()}")
     assert keys.match(configured, weak) is None
 

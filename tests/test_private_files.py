@@ -1,4 +1,4 @@
-"""What only this user may read, whatever the umask is and whatever was there before."""
+"""Private files are readable by this user alone, with any umask and after any earlier mode."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_example_lists_every_setting() -> None:
-    """`.env.example` is what the settings themselves say; a new setting has to be in it."""
+    """`.env.example` is made from the settings, so a new setting has to be in it."""
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == settings.env_example()
 
 
@@ -48,7 +48,7 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(monkeypatch: pytest.Monke
 
 
 def test_a_dotenv_file_may_name_the_file_of_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`.env.example` says so. What the environment itself sets wins over what `.env` names."""
+    """`.env.example` says so. A variable of the environment wins over one in `.env`."""
     (tmp_path / "secret").write_text("hunter2-canary-41\n", encoding="utf-8")
     (tmp_path / ".env").write_text(f"SAMEBOAT_SECRET_FILE={tmp_path / 'secret'}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -91,7 +91,7 @@ def test_a_wrong_secret_is_not_echoed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["SECRET", "FORGE_TOKEN", "CALLBACK_SIGNING_KEY"])
 def test_a_secret_that_can_be_guessed_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Those that the operator chooses; a provider's key is as long as the provider made it."""
+    """Only secrets that the operator chooses. A provider's key has the length that the provider gave it."""
     monkeypatch.setenv(f"SAMEBOAT_{name}", "fifteen-letters")
     with pytest.raises(SettingsError, match="fewer than 16 characters") as refused:
         settings.load()

@@ -1,4 +1,4 @@
-"""JSON of a caller: what RFC 8259 has is read, all else is refused in words that repeat no value."""
+"""JSON of a caller: RFC 8259 is read, all else is refused by an error that repeats no value."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ OTHER_FORMS = [
 
 
 def outcome(kind: str, folder: Path, data: bytes) -> str | None:
-    """The sentence with which a file of this content is refused; None when it is read. Anything else is raised."""
+    """The sentence with which a file of this content is refused, or None if it is read. Any other error is raised."""
     name, _, read = KINDS[kind]
     path = folder / name
     path.write_bytes(data)
@@ -127,7 +127,7 @@ def test_another_encoding_is_told_with_the_path_and_the_remedy(kind: str, encodi
 def test_whatever_stands_in_a_file_is_read_or_refused_in_a_sentence(
     kind: str, data: st.DataObject | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Other forms, cut files, changed bytes: `outcome` raises what is no SameboatError."""
+    """Other forms, cut files, changed bytes. `outcome` raises every error that is no SameboatError."""
     folder = tmp_path_factory.mktemp("files")
     valid = KINDS[kind][1]
     if data is None:

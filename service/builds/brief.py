@@ -127,9 +127,10 @@ class Attachment:
 
 
 def attachments(brief: Brief, *, automation: bool = False) -> list[Attachment]:
-    """The attachments, decoded. Raises InputsError with a JSON pointer for each that cannot be used.
+    """The attachments, decoded. `automation` allows files that CI, Git or an editor runs or obeys.
 
-    `automation` lets files be that CI, Git or an editor runs or obeys.
+    Raises:
+        InputsError: with a JSON pointer for each attachment that cannot be used.
     """
     decoded: list[Attachment] = []
     problems: list[tuple[str, str]] = []

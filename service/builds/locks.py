@@ -38,8 +38,9 @@ def claim_worker_slot(folder: Path) -> tuple[int, str]:
     The name stays with the place: a process that is started again finds the builds of the one that died in it. Two
     processes that live at the same time never share one.
     """
-    for number in itertools.count():
-        handle, taken = file_lock.take(folder / f"worker-{number}.lock")
+    numbers = itertools.count()
+    while True:
+        handle, taken = file_lock.take(folder / f"worker-{next(numbers)}.lock")
         if not taken:
             os.close(handle)
             continue
@@ -48,4 +49,3 @@ def claim_worker_slot(folder: Path) -> tuple[int, str]:
             name = secrets.token_hex(4)
             os.write(handle, name.encode())
         return handle, name
-    raise AssertionError("count() does not end")

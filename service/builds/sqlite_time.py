@@ -29,7 +29,11 @@ def _prepare(connection: Any, _: Any) -> None:
 
 
 def unixepoch(*arguments: str) -> float:
-    """Seconds since 1970 as SQLite's function gives them for "now", with a fraction if that is asked for."""
+    """Seconds since 1970 as SQLite's function gives them for "now", with a fraction if that is asked for.
+
+    Raises:
+        ValueError: for another argument than "now", "subsec" and "subsecond".
+    """
     if set(arguments) - {"now", "subsec", "subsecond"}:
         raise ValueError(f"unixepoch{arguments} is not known here")
     now = time.time()

@@ -238,6 +238,7 @@ class Steps(GenerationSteps):
 
         Raises:
             BuildError: if the build has no base, because its step `repository` did not run.
+            ForgeError: if the commit cannot be pushed.
         """
         if build.base is None:
             raise BuildError("The build has no repository.")

@@ -61,7 +61,11 @@ class Workflows:
     # The stories
 
     def story(self, build: str) -> str:
-        """From a brief to a published site. Returns the last status."""
+        """From a brief to a published site. Returns the last status.
+
+        Raises:
+            DBOSException: if another worker owns the run now. The build goes on there.
+        """
         steps, step, candidate_step = self.steps, self._step, self._candidate_step
         if not self._record("begin", steps.begin, build):
             return "cancelled"
@@ -94,7 +98,11 @@ class Workflows:
         return "done"
 
     def delivery(self, build: str, first: int) -> str:
-        """The callback, until it is delivered, refused or given up. Returns its last verdict, or `later`."""
+        """The callback, until it is delivered, refused or given up. Returns its last verdict, or `later`.
+
+        Raises:
+            DBOSException: if another worker owns the run now. The delivery goes on there.
+        """
         try:
             return self._attempts(build, first)
         except error.DBOSException:

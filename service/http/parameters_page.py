@@ -59,7 +59,7 @@ def _values(known: dict[str, Any]) -> str:
     """The values of a parameter in words."""
     options = [_one(option) for option in known.get("anyOf", [known]) if option.get("type") != "null"]
     default = known.get("default")
-    return " or ".join(options) + (f"; {json.dumps(default)}" if default is not None else "")
+    return " or ".join(options) + (f", default {json.dumps(default)}" if default is not None else "")
 
 
 def _one(option: dict[str, Any]) -> str:

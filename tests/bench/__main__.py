@@ -58,12 +58,12 @@ def main() -> None:
     )
     load = os.getloadavg()[0]
     note = (
-        f"{name} unless said, {arguments.threads} threads, {arguments.rounds} rounds, load before the run {load:.1f}, "
-        f"{os.cpu_count()} cores. W: a prefix of about 400 tokens, an input of about 40, 64 greedy tokens; S: a JSON "
-        "object of six fields; L: one of five labels. Same file, llama.cpp commit and instruction set on every side "
-        "unless the peer's name says otherwise; every server's slots had seen the prefix, except in `burst`, where "
-        "it was seen once. A ratio is ours divided by the peer's, median over rounds; "
-        "rows that a run did not measure are an earlier run's. Made by `make bench`."
+        f"{name} unless another model is named, {arguments.threads} threads, {arguments.rounds} rounds, load before "
+        f"the run {load:.1f}, {os.cpu_count()} cores. W: a prefix of about 400 tokens, an input of about 40, 64 "
+        "greedy tokens. S: a JSON object of six fields. L: one of five labels. Same file, llama.cpp commit and "
+        "instruction set on every side unless the peer's name says otherwise. Every server's slots had seen the "
+        "prefix, except in `burst`, where it was seen once. A ratio is ours divided by the peer's, the median over "
+        "rounds. Rows that a run did not measure are an earlier run's. Made by `make bench`."
     )
     before = arguments.write / "bench.json"
     rows = json.loads(before.read_text()) if before.exists() and not arguments.fresh else []

@@ -31,7 +31,7 @@ from tests.servers.evaluator import evaluator
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIEFS = Path(__file__).parent / "briefs"
-HEAD = """# Briefs: what is built of them
+HEAD = """# Briefs and the apps that are built of them
 
 Made by `make drill-briefs` on {when}: {machine}. Nothing here is asserted by a test.
 
@@ -47,7 +47,7 @@ index.html, no uncaught error.
 **{first} of {n} pass all checks at the first try, {after} of {n} after repair. The median from the POST to
 the callback is {median:.0f} s.** {caveat}
 
-| brief | checks | first try | after repair | repairs | tokens | seconds | what failed |
+| brief | checks | first try | after repair | repairs | tokens | seconds | failed checks |
 |---|--:|---|---|--:|--:|--:|---|
 """
 TASKS_HEAD = """

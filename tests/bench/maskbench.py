@@ -1,7 +1,7 @@
 """Measures the schemas of MaskBench: right instances, compile times, and the time of one mask.
 
 In: `--path`, a file with one JSON object a line: `id`, `schema`, and `tests` with `valid` and `data` (guidance-ai's
-jsonschemabench; also gzipped). Out: a table, and the misses by cause. `make bench-schemas SCHEMAS=FILE` runs it.
+jsonschemabench, also gzipped). Out: a table, and the misses by cause. `make bench-schemas SCHEMAS=FILE` runs it.
 
 A schema is *right* if the mask accepts every valid instance byte by byte and refuses every invalid one. A valid
 instance must also pass the check after decoding. A schema is *only after decoding* if the mask accepts an invalid

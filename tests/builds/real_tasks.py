@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (a model's answer is one line)
 """The three tasks that the public evaluation really used, two rounds each, with a scripted model and local data.
 
-The model is an OpenAI-compatible HTTP server that answers from a script; ShareVolume's answer is computed from the
+The model is an OpenAI-compatible HTTP server that answers from a script. ShareVolume's answer is computed from the
 data that the build fetched and told it, as a real model would have to. `run_task` posts the rounds to a service on real
 ports and gives one row per round.
 """
@@ -253,7 +253,7 @@ TASKS = (SHARE_VOLUME, LLM_PAGES, ANALYZE)
 
 @contextmanager
 def data_server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """SEC's address space for two companies; gives its base URL, and (path, user agent) of every request."""
+    """A copy of SEC's routes for two companies. Yields its base URL, and (path, user agent) of every request."""
     asked: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -298,7 +298,7 @@ def answers(rounds: tuple[Round, ...], base: str) -> Callable[[dict[str, Any]], 
 
 
 def run_task(task: Task, state: Path) -> list[dict[str, Any]]:
-    """Both rounds of a task, from the POST to the callback; a row per round, with the build as it is shown."""
+    """Both rounds of a task, from the POST to the callback. Returns one row per round with the build's state."""
     rows = []
     with data_server() as (base, asked), OpenAIServer(answers(task.rounds, base)) as model, evaluator() as judge:
         settings = settings_for(

@@ -1,4 +1,4 @@
-"""What a model wrote, read as files: every usual way to name one, and a reason for what is refused."""
+"""A model's answer is parsed into files. Every usual way to name a file works, and a refusal has a reason."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What others wrote is read in a time that grows with its length: `re` holds Python's lock while it searches, so one
-search that never ends would stop the whole service."""
+"""Foreign text is read in a time that grows with its length. `re` holds Python's lock while it searches, so one endless
+search would stop the whole service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.builds.generate import UnusableAnswer, attachment_rules
 from service.builds.generate.answer_parser import parse_answer
 from service.builds.generate.edits import split
 
-HANGS_S = 5  # each of these takes milliseconds; the same text was not through after 20 s
+HANGS_S = 5  # each of these takes milliseconds. Earlier the same text took more than 20 s
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Git over HTTP: what its clients can do works, what no client sends is refused cheaply, and a browser sees a page."""
+"""Git over HTTP: git's clients work, requests that no client sends are refused cheaply, and a browser sees a page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def forge(tmp_path: Path) -> LocalForge:
 
 @pytest.fixture
 def three(forge: LocalForge) -> str:
-    """A repository of three commits; gives the last one's id."""
+    """A repository of three commits. Returns the last one's id."""
     publish(forge)
     for number in (2, 3):
         head = forge.ensure("app", "d").head
@@ -64,7 +64,7 @@ def asked(*lines: bytes) -> bytes:
 def test_every_way_to_clone_checks_out(
     forge: LocalForge, three: str, tmp_path: Path, words: tuple[str, ...], version: str
 ) -> None:
-    """In each protocol's version. What a partial clone would leave out is not left out: it is whole."""
+    """In each protocol version. A partial clone is complete."""
     with served(forge) as url:
         done = git(tmp_path, "-c", f"protocol.version={version}", "clone", "-q", *words, f"{url}/git/app.git", "clone")
         assert done.returncode == 0, done.stderr
@@ -225,7 +225,7 @@ HOSTILE = "<script>alert(1)</script>&\"'"
 
 @pytest.mark.parametrize("path", ["/git/app.git", "/git/app", "/git/app.git/"])
 def test_a_browser_sees_a_page_about_a_repository(forge: LocalForge, path: str) -> None:
-    """Files, README, commits, how to clone, where the site is; all of it text, under a policy without scripts."""
+    """Files, README, commits, how to clone, where the site is. All of it is text, under a policy without scripts."""
     files = {
         "README.md": f"# Hello\n{HOSTILE}".encode(),
         f"{HOSTILE.replace('/', '')}.txt": b"x",

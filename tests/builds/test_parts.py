@@ -64,14 +64,14 @@ def test_an_edit_that_matches_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("path", ["data.csv/x", "old.js/x", "docs", "LICENSE/x", "README.md/x"])
 def test_an_answer_that_no_repository_could_hold_is_refused(path: str) -> None:
-    """Beside an attachment, a file of the round before, and what is ours; the model is told, and may try again."""
+    """Next to an attachment, a file of the previous round, and our own files. The model is told and may try again."""
     answer = f"FILE: index.html\n```\n<p>\n```\nFILE: {path}\n```\nx\n```\n"
     with pytest.raises(UnusableAnswer, match="is a file and a folder"):
         parse_answer(answer, {"index.html": b"", "old.js": b"", "docs/a.md": b""}, {"data.csv"})
 
 
 def test_files_of_an_answer_and_paths_that_leave_the_repository() -> None:
-    """A marked file is taken; one outside is refused; attachments are not overwritten."""
+    """A marked file is taken, one outside is refused, and attachments are not overwritten."""
     answer = "FILE: index.html\n```html\n<p>hi</p>\n```\n\nFILE: data.csv\n```\nwrong\n```\n"
     assert parse_answer(answer, {}, {"data.csv"}) == {"index.html": b"<p>hi</p>\n"}
     with pytest.raises(UnusableAnswer):

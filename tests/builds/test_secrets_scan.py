@@ -1,4 +1,4 @@
-"""The search for secrets: each issuer's tokens, our own in every spelling; and what only looks like one is let be.
+"""The search for secrets: each issuer's tokens, our own in every spelling, and no false alarms.
 
 Every token here is made up when the test runs, so that no file of this repository holds one.
 """
@@ -159,7 +159,7 @@ def test_our_own_secret_is_found_in_utf_16_and_in_a_name() -> None:
 
 
 def test_the_parts_of_a_secret_are_secrets() -> None:
-    """The password in a database's URL, and what follows whsec_."""
+    """The password in a database's URL, and the characters after whsec_."""
     key, password = drawn(32), drawn(16)
     ours = [f"whsec_{key}", f"postgresql://app:{password}@db/app"]
     assert len(scan({"a": key.encode(), "b": password.encode()}, ours)) == 2
@@ -172,7 +172,7 @@ def test_a_secret_that_is_too_short_is_not_searched_for() -> None:
 
 @pytest.mark.parametrize("how", sorted(set(SPELLINGS) - {"in two strings", "in two lines", "numbers"}))
 def test_a_spelling_that_stands_whole_is_taken_out(how: str) -> None:
-    """Of a page before it is stored, of an exchange before it is kept; afterwards the search finds nothing."""
+    """In a page and an exchange before they are stored. Afterwards the search finds nothing."""
     clean = redacted(f"use({SPELLINGS[how]});".encode(), [OURS])
     assert b"[secret]" in clean
     assert scan({"app.js": clean}, [OURS]) == []

@@ -59,7 +59,7 @@ def test_an_address_that_is_not_public_is_refused_in_every_notation(host: str) -
         # pragma: allowlist nextline secret
         "https://user:pass@example.com/", "https://example.com@127.0.0.1/", "https://example.com:80@127.0.0.1/",
         "https://@example.com/", "https://example.com%40127.0.0.1/", "https://a@b@example.com/",
-        # what some parsers take for the end of the host
+        # some parsers end the host here
         "https://127.0.0.1\\@example.com/", "https://example.com\\.evil.example/", "https://exa mple.com/",
         "https://example.com\t/", "https://example.com\r\nx: y/", "https://example.com\0.evil.example/",
         "https://127.0.0.1%2f.example.com/", "https://127%2e0%2e0%2e1/", "https://example.com%00/",
@@ -71,7 +71,7 @@ def test_an_address_that_is_not_public_is_refused_in_every_notation(host: str) -
     ],
 )  # fmt: skip
 def test_a_url_that_is_no_plain_web_address_is_refused(url: str) -> None:
-    """Only http and https, one host, no user, the ports of the web; though every name is public here."""
+    """Only http and https, one host, no user, the ports of the web. Every name is public here."""
     with pytest.raises(UrlRefused):
         check(url, AllowedAddresses(), lambda host, port: [PUBLIC])
 
@@ -103,7 +103,7 @@ def test_one_address_that_is_not_public_refuses_the_name(second: str) -> None:
 
 
 def test_a_name_is_resolved_once() -> None:
-    """Its second answer, which would be another, is never asked for; the first is what is connected to."""
+    """The name is resolved once, and the connection goes to that address. A second answer would differ."""
     answers = [[PUBLIC], ["127.0.0.1"]]
     assert check("https://rebinding.example/", AllowedAddresses(), lambda host, port: answers.pop(0)).address == PUBLIC
     assert answers == [["127.0.0.1"]]
@@ -129,7 +129,7 @@ def test_a_disguise_is_never_more_public_than_what_it_hides(address: ipaddress.I
 @settings(deadline=None)  # no test measures time
 @given(st.integers(0, 2**32 - 1))
 def test_one_number_is_never_a_host(number: int) -> None:
-    """Decimal, hexadecimal, octal: what inet_aton would take, the guard does not."""
+    """inet_aton would accept these decimal, hexadecimal and octal forms. The guard does not."""
     for spelling in (str(number), hex(number), f"0{number:o}"):
         with pytest.raises(UrlRefused):
             check(f"http://{spelling}/", AllowedAddresses(), no_names)
@@ -149,7 +149,7 @@ def test_one_number_is_never_a_host(number: int) -> None:
     ],
 )
 def test_what_an_operator_allows(setting: str, url: str, fits: bool) -> None:
-    """A network, or one host and port; nothing beside it."""
+    """A network, or one host and port, and nothing else."""
     if fits:
         assert check(url, AllowedAddresses(setting), lambda host, port: ["10.0.0.7"])
     else:
@@ -159,14 +159,14 @@ def test_what_an_operator_allows(setting: str, url: str, fits: bool) -> None:
 
 @pytest.mark.parametrize("setting", ["example.com", "10.0.0.1/8", "a:b", "10.0.0.0/33"])
 def test_a_setting_that_allows_nothing_clear_is_an_error(setting: str) -> None:
-    """Told with what was written, when the service starts."""
+    """The error at the start quotes the entry."""
     with pytest.raises(BuildError, match="SAMEBOAT_CALLBACK_ALLOW"):
         AllowedAddresses(setting)
 
 
 @pytest.mark.parametrize("row", [*SPECIAL_4, *SPECIAL_6, *OTHERS, *CLOUDS, "192.0.0.192", "192.0.0.8", "168.63.129.16"])
 def test_no_row_of_a_registry_and_no_host_of_a_cloud_is_public(row: str) -> None:
-    """First, middle and last address of each, whatever this Python's own tables say; mapped to IPv6 as well."""
+    """First, middle and last address of each, independent of this Python's own tables. Mapped to IPv6 as well."""
     network = ipaddress.ip_network(row)
     for address in (network[0], network[network.num_addresses // 2], network[-1]):
         if row != "::ffff:0:0/96":

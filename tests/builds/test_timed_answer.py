@@ -1,4 +1,4 @@
-"""Making under pressure: what was written is kept, and what cannot come is not waited for, nor asked."""
+"""Making under time pressure: a partial answer is used, and a question without enough time is not asked."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def test_a_page_that_cannot_be_shown_is_written_anew_and_told_what_was_wrong() -
 
 
 def test_a_cut_answer_is_used_as_far_as_that_is_plain() -> None:
-    """Whole but for its fence; closed in its text; not within a script, and not the first of two edits."""
+    """An answer without its last fence is used, and one that ends in text is closed. One that ends in a script is not
+    used, and neither is the first of two edits."""
     whole = f"{BEGUN}</p>\n</body>\n</html>\n"
     assert files_in_answer(result(whole, "length"), {}, set())["index.html"].endswith(b"</html>\n")
     with pytest.raises(TruncatedAnswer) as cut:

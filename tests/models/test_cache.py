@@ -1,4 +1,4 @@
-"""The cache believes only digests, resumes what was cut, and is safe with several processes."""
+"""The cache believes only digests, resumes interrupted downloads, and is safe with several processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model(*sources: dict[str, object], **more: object) -> Model:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves BYTES with ranges and an ETag; `cut` ends the first answer after so many bytes."""
+    """Serves BYTES with ranges and an ETag. `cut` ends the first answer after that many bytes."""
 
     daemon_threads = True
     cut: int | None = None
@@ -107,7 +107,7 @@ def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, server: Server)
 def test_a_source_of_more_bytes_than_the_model_is_stopped_at_the_first(
     kind: str, tmp_path: Path, server: Server
 ) -> None:
-    """Neither the disk nor the time of who pulls is the source's; nothing is kept of it, and nothing is said to be."""
+    """A bad source cannot fill the disk or take unlimited time. Nothing of it is stored, and the error says so."""
     path = tmp_path / "large.gguf"
     path.write_bytes(BYTES)
     source: dict[str, object] = url(server) if kind == "url" else {"kind": "file", "path": str(path)}
@@ -178,7 +178,7 @@ def test_two_processes_leave_one_good_file(tmp_path: Path, server: Server) -> No
 def test_what_another_process_repaired_meanwhile_is_not_deleted(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One hashes a broken file for seconds; another has fetched a whole one into its place before the first deletes."""
+    """One process hashes a broken file. Another replaces it by a whole one before the first deletes it."""
     cache, wanted = Cache(tmp_path), model(url(server))
     path = cache.pull(wanted)
     path.unlink()

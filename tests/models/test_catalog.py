@@ -1,4 +1,4 @@
-"""The catalog: real, pinned, and clear about what is wrong with it."""
+"""The catalog: real, pinned, and with errors that name the problem."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ TEXT, LIST = b"\x08\x00\x00\x00", b"\x09\x00\x00\x00"
 
 @pytest.mark.parametrize("value", [TEXT + ONE + b"x", LIST + (LIST + ONE) * 4000], ids=["text", "lists of lists"])
 def test_a_header_of_another_form_is_refused(tmp_path: Path, value: bytes) -> None:
-    """A text where a number belongs; lists of lists of lists."""
+    """A text where a number belongs, and lists of lists of lists."""
     key = b".context_length"
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(8) + ONE + bytes([len(key)]) + bytes(7) + key + value)

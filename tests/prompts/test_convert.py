@@ -1,4 +1,4 @@
-"""Exports say the same in another format, and name whatever they leave out; Prompty comes back as it went."""
+"""Exports say the same in another format, and name each part that they leave out. Prompty survives a round trip."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ evaluators:
 
 
 def test_comments_survive_every_format_that_has_a_place_for_them() -> None:
-    """All of them in the portable part, the ones above the first key elsewhere; back again too."""
+    """All of them in the portable part, elsewhere those above the first key. The way back keeps them, too."""
     prompt = loads(COMMENTED)
     text, _ = to_portable(prompt)
     for comment in ("# Why this prompt", "# How it decodes", "# the tone", "# the first check", "# word for word"):
@@ -103,7 +103,7 @@ tracing: {enabled: true}
 
 
 def test_a_promptfoo_configuration_becomes_a_prompt_with_cases() -> None:
-    """Typed inputs, a column for what differs from test to test, and a sentence for all that was not read."""
+    """Typed inputs, a column for each value that differs, and a sentence for each part that was not read."""
     prompt, rows, left = from_promptfoo(CONFIG, "greet")
     assert prompt.spec.model == "smollm2-135m-instruct"
     assert prompt.inputs_schema["properties"] == {"times": {"type": "integer"}, "who": {"type": "string"}}

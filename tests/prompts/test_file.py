@@ -1,4 +1,4 @@
-"""The prompt file: every mistake is told with file, line, key and remedy; nothing crashes the parser; comments stay."""
+"""The prompt file: every error names file, line, key and remedy, nothing crashes the parser, and comments stay."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_saving_keeps_comments(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("comment", ["", "# said before\n"], ids=["none to keep", "one to keep"])
 def test_saving_over_a_file_keeps_how_the_new_text_is_written(comment: str, tmp_path: Path) -> None:
-    """Lines stay lines, quotes stay quotes: the diff shows what the author changed and nothing else."""
+    """Lines stay lines, quotes stay quotes: the diff shows the author's changes and nothing else."""
     text = "name: greet\nmessages:\n- role: user\n  content: |-\n    Two\n    lines, {which}.\n"
     text += "- {role: user, content: 'x'}\n"
     path = tmp_path / "greet.prompt.yml"
@@ -181,7 +181,7 @@ def test_a_hostile_file_is_refused(added: str, said: str) -> None:
 
 
 def test_a_file_named_for_people_gets_a_name_for_a_folder() -> None:
-    """GitHub's files have no schemaVersion, any name and roles in any case; with schemaVersion we are strict."""
+    """GitHub's files have no schemaVersion, any name and roles in any case. With schemaVersion the parser is strict."""
     text = "name: Text Summarizer\nmessages: [{role: User, content: hi}]\n"
     assert (loads(text).name, loads(text).spec.messages[0].role) == ("text-summarizer", "user")
     with pytest.raises(PromptError, match="name"):

@@ -1,4 +1,4 @@
-"""The library serves what was promoted: a promotion at once, nothing else, without reading the same files again."""
+"""The library serves only promoted prompts, a new promotion at once, and reads no unchanged file again."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ NOW = Identity(
 
 @pytest.fixture
 def of_version_1(tmp_path: Path) -> Library:
-    """A promoted prompt whose lock Sameboat 0.1 has written."""
+    """A promoted prompt with a lock of Sameboat 0.1."""
     promoted(tmp_path)
     path = tmp_path / "prompts" / "greet" / "lock.json"
     old = json.loads(path.read_text()) | {

@@ -75,7 +75,7 @@ def promptfoo() -> Path:
 
 
 def theirs(program: Path, folder: Path, prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts:
-    """What promptfoo says of these answers: (case, check) -> passed."""
+    """promptfoo's judgements of these answers: (case, check) -> passed."""
     text, _ = to_promptfoo(prompt, [{**case.values, "id": case.id} for case in cases])
     text = text.replace(f"providers:\n- {prompt.spec.model or 'echo'}\n", "providers:\n- file://provider.cjs\n")
     assert "provider.cjs" in text
@@ -101,7 +101,7 @@ def theirs(program: Path, folder: Path, prompt: Prompt, cases: list[Case], answe
 
 
 def ours(prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts:
-    """What our own checks say of them."""
+    """The judgements of our own checks."""
     found: Verdicts = {}
     for case in cases:
         outcome = runner.apply_checks(prompt, case, [Record(case.id, "", answers[case.id], (), "stop")])
@@ -122,14 +122,14 @@ def test_hostile_values_and_answers_are_judged_alike(promptfoo: Path, tmp_path: 
     assert found.keys() == mine.keys()
     assert {True, False} == set(mine.values())
     asked = dict(map(json.loads, (tmp_path / "asked.jsonl").read_text(encoding="utf-8").splitlines()))
-    for case in cases:  # and its templates make of each message what ours makes of it
+    for case in cases:  # and its templates render each message as ours do
         messages = render.render(HOSTILE.spec.messages, case.values)
         assert asked[case.id] == [{"role": each.role, "content": each.content} for each in messages]
     assert len(mine) == len(WANTED) * len(ANSWERS) * len(HOSTILE.spec.evaluators)
 
 
 def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> None:
-    """The recordings of the promoted prompts whose checks promptfoo can make, as they are in the repository."""
+    """The recordings in this repository, for the promoted prompts with checks that promptfoo has, too."""
     library = Library(npm.ROOT / "data")
     names = ["sentiment", "extract-contact", "language", "sender"]
     for prompt in map(library.__getitem__, names):

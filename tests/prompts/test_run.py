@@ -1,4 +1,4 @@
-"""The one way to an answer: what decides it changes the fingerprint, what does not leaves it alone."""
+"""The one way to an answer: the fingerprint changes with everything that decides it, and with nothing else."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_what_does_not_decide_the_answer_is_not_in_it() -> None:
 
 
 def test_the_fingerprint_is_what_it_was() -> None:
-    """A change of meaning must raise VERSION; this digest then changes with it, on purpose."""
+    """A change of meaning must raise VERSION. This digest then changes on purpose."""
     assert fingerprint(REQUEST, IDENTITY).startswith(KNOWN)
 
 

@@ -1,4 +1,4 @@
-"""What of a prompt is decoded before anybody asks."""
+"""The part of a prompt that is decoded before the first request."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def look(
     """Open the page, then once more for every check, as long as half as much time again has not passed.
 
     A check that did not end is asked once more, with more time, because the machine may be busy.
-    Raises BuildError when the browser does not run.
+    Raises:
+        BuildError: if the browser does not run.
     """
     seen = PageObservation()
     step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
@@ -315,15 +316,7 @@ def main() -> None:
         warnings.append(f"Only Chromium's own settings keep generated pages from the network: {why}.")
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        if why and request["namespace"]:
-            raise BuildError(f"Pages are not opened here, as SAMEBOAT_BROWSER_NAMESPACE has it: {why}.")
-        seen = look(
-            {path: base64.b64decode(data) for path, data in request["files"].items()},
-            [Check(**check) for check in request["checks"]],
-            browser=request["browser"],
-            timeout_s=request["timeout_s"],
-            network=frozenset(request["network"]),
-        )
+        seen = _look_as_asked(request, why)
     except BuildError as error:
         answer: dict[str, Any] = {"error": error.message, "warnings": warnings}
     else:
@@ -337,6 +330,19 @@ def main() -> None:
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     os._exit(0)  # the thread that watches the parent holds the standard input, for which an orderly end would wait
+
+
+def _look_as_asked(request: Mapping[str, Any], shared_network: str | None) -> PageObservation:
+    """`shared_network`: the reason if this process could not leave the network, else None."""
+    if shared_network and request["namespace"]:
+        raise BuildError(f"Pages are not opened here, as SAMEBOAT_BROWSER_NAMESPACE has it: {shared_network}.")
+    return look(
+        {path: base64.b64decode(data) for path, data in request["files"].items()},
+        [Check(**check) for check in request["checks"]],
+        browser=request["browser"],
+        timeout_s=request["timeout_s"],
+        network=frozenset(request["network"]),
+    )
 
 
 def _end_with_the_parent() -> None:

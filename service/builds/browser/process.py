@@ -52,7 +52,8 @@ def look(
 ) -> PageObservation:
     """As `page.look`, in a child, which leaves the network if it may.
 
-    Raises BuildError when the browser does not run, or with `namespace` when the child cannot leave the network.
+    Raises:
+        BuildError: if the browser does not run, or with `namespace` if the child cannot leave the network.
     """
     request = {
         "files": {path: base64.b64encode(data).decode("ascii") for path, data in files.items()},

@@ -114,7 +114,6 @@ class InputProcessor:
         Raises:
             PromptTooLong: if the prompt leaves no room for an answer or for the longest choice. `too_long` makes the
             error. SchemaUnsupported: if llguidance cannot enforce the grammar.
-            too_long: see PromptTooLong.
         """
         prompt = self.tokens(message["segments"], check)
         prompt = prompt or [self._context.bos if self._context.bos >= 0 else self._context.eos]

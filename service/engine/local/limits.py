@@ -77,7 +77,6 @@ def check_size(request: Request, *, context: int, longest: int) -> None:
 
     Raises:
         PromptTooLong: if the prompt cannot fit whatever its tokens are. `too_large` makes the error.
-        too_large: see PromptTooLong.
     """
     for messages in (request.messages, request.neutral):
         if len(messages) > context:  # each takes a token at least
@@ -92,7 +91,6 @@ def check_text(value: Any, *, context: int, longest: int) -> None:
 
     Raises:
         PromptTooLong: if it cannot fit. `too_large` makes the error.
-        too_large: see PromptTooLong.
     """
     size = text_bytes(value, enough=context * longest)
     if size > context * longest:

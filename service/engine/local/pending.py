@@ -42,8 +42,6 @@ class PendingRequest:
             DeadlineExceeded: if the request's deadline passes.
             RequestError: the refusal of the worker, made by `refusal_error`.
             RequestFailed: if the engine broke at this request, made by `broken`.
-            refusal_error: see RequestError.
-            broken: see RequestFailed.
         """
         text: list[str] = []
         tokens: list[int] = []

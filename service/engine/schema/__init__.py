@@ -2,7 +2,7 @@
 
     grammar = compile_schema({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
     grammar.lark      # llguidance Lark text
-    grammar.coverage  # "enforced: ...; checked after: ..."
+    grammar.coverage  # the enforced parts, and the parts that are checked after
     value, problems = grammar.check('{"n": 3}')
 
 The order of keys in `properties` is the order in which an answer is written: pass a schema on as it was given, and

@@ -23,7 +23,7 @@ def time() -> Time:
 
 @pytest.fixture(scope="session")
 def contract() -> Contract | None:
-    """GitHub's OpenAPI where it can be had; the tests that insist on it are in test_contract.py."""
+    """GitHub's OpenAPI document, or None if it cannot be fetched. The tests in test_contract.py require it."""
     try:
         return Contract(document())
     except pytest.skip.Exception:

@@ -1,4 +1,4 @@
-"""What the tests of the GitHub forge share: a clock on which waiting takes no time, commits, a forge at the fake."""
+"""Helpers of the GitHub forge's tests: a clock on which waiting takes no time, commits, a forge at the fake."""
 
 from __future__ import annotations
 

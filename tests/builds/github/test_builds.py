@@ -59,7 +59,7 @@ def test_killed_inside_a_walk_the_same_commit_is_found_again(tmp_path: Path, met
 
 
 def test_a_brief_becomes_a_repository_on_github_in_two_rounds(tmp_path: Path) -> None:
-    """What is called back is what a clone and the site hold; round 2 goes on from round 1's commit."""
+    """The callback names the commit that a clone and the site hold. Round 2 builds on round 1's commit."""
     settings = settings_for(tmp_path / "state", forge="github", github_token=TOKEN)
     with github(tmp_path / "github") as fake, evaluator() as judge:
         settings = settings.model_copy(update={"github_api_url": fake.url})

@@ -1,6 +1,6 @@
-"""What the forge asks of GitHub, against GitHub's published OpenAPI: by our own judge, and by Prism.
+"""The forge's requests are valid by GitHub's published OpenAPI document, for our own validator and for Prism.
 
-The walks of this file use every route that the forge can use. Both judges are shown to refuse what is wrong.
+The walks of this file use every route that the forge can use. Both validators refuse wrong requests.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def shape(seen: Seen) -> tuple[str, str]:
 
 
 def violations(response: httpx.Response) -> list[Any]:
-    """What Prism holds against the request. Against its own made-up answers it holds things too: GitHub's examples lack
+    """Prism's complaints about the request. Those about its own example answers are left out: GitHub's examples lack
     fields that GitHub's schemas require."""
     if response.status_code < 300:
         return []
@@ -101,7 +101,7 @@ def violations(response: httpx.Response) -> list[Any]:
 
 @pytest.mark.timeout(600)
 def test_prism_accepts_every_request(walked: FakeGitHub, tmp_path: Path) -> None:
-    """One of each kind, as it was sent; and it refuses two that are wrong."""
+    """One of each kind, as it was sent. It refuses two wrong ones."""
     by_shape = {kind: list(group) for kind, group in itertools.groupby(sorted(walked.seen, key=shape), key=shape)}
     shown = [seen for group in by_shape.values() for seen in (group[0], group[-1])]
     assert len(by_shape) >= sum(len(methods) for methods in ROUTES.values())

@@ -25,7 +25,7 @@ def test_an_old_site_is_not_taken_for_the_new_one(forge: GitHubForge, fake: Fake
 
 
 def test_time_that_is_up_ends_the_waiting(forge: GitHubForge, fake: FakeGitHub, time: Time) -> None:
-    """The site will follow; the URL is known."""
+    """The site follows later. The URL is known at once."""
     fake.world.timing.build_s = 600
     sha = forge.push("app-1", commit(forge.ensure("app-1", "").head))
     began = time.now()
@@ -60,7 +60,7 @@ def test_a_build_that_keeps_failing_says_why(forge: GitHubForge, fake: FakeGitHu
 
 
 def test_pages_that_were_switched_on_otherwise_are_corrected(forge: GitHubForge, fake: FakeGitHub) -> None:
-    """POST creates, and answers 409 when there is a site; PUT updates, and queues no build."""
+    """POST creates a site, or answers 409 if there is one. PUT updates it and queues no build."""
     sha = forge.push("app-1", commit(forge.ensure("app-1", "").head))
     fake.repo("app-1").pages = {"build_type": "legacy", "source": {"branch": "main", "path": "/docs"}}
     assert httpx.get(forge.publish("app-1", sha, 60) + STAMP).status_code == 200

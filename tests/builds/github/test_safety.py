@@ -1,4 +1,4 @@
-"""What leaves this machine for GitHub: the token in the header alone, and paths that a repository can hold."""
+"""GitHub receives the token in a header only, and only paths that a repository can hold."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_trouble_at_any_write_leaves_one_of_everything(
     assert git("--git-dir", str(fake.repo("app-1").path), "rev-list", "--count", "main") == "2"
     assert httpx.get(url + STAMP).content == FILES[STAMP]
     if trouble == "secondary limit without a time":
-        assert max(time.waits) >= 60 - 1  # what had already passed of it is not waited for again
+        assert max(time.waits) >= 60 - 1  # the time that had already passed is not waited for again
     elif "limit" in trouble:
         assert max(time.waits) >= 7 - 1
 
@@ -70,7 +70,7 @@ def test_a_primary_limit_is_waited_for_until_it_resets(forge: GitHubForge, fake:
 def test_a_limit_that_is_too_long_is_told_with_its_time(
     fake: FakeGitHub, forge: GitHubForge, time: Time, tmp_path: Path
 ) -> None:
-    """An hour is the caller's to plan; and another process of this machine keeps silent too."""
+    """The caller plans a wait of an hour. Other processes of this machine send nothing either."""
     fake.fault("GET", "/user$", status=429, headers=(("retry-after", "3600"),))
     with pytest.raises(ForgeError) as told:
         forge.ensure("app-1", "")

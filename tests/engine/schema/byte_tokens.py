@@ -27,7 +27,7 @@ def tokenizer():
 
 
 def matcher(lark: str):
-    """A fresh matcher; a grammar that llguidance cannot read fails the test with its words."""
+    """A new matcher. If llguidance cannot read the grammar, the test fails with its message."""
     made = llguidance.LLMatcher(tokenizer(), llguidance.LLMatcher.grammar_from_lark(lark))
     assert not made.is_error(), f"{made.get_error()}\n{lark}"
     return made
@@ -45,7 +45,7 @@ def forced(lark: str) -> str:
 
 
 def walk(lark: str, draw, limit: int = 400) -> str | None:
-    """A text of the grammar, made by drawing among the bytes that its mask allows; None when `limit` cuts it."""
+    """A text of the grammar, made of random bytes that its mask allows. None if it would be longer than `limit`."""
     made, out = matcher(lark), bytearray()
     while len(out) < limit:
         mask = made.compute_bitmask()

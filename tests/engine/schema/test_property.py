@@ -151,7 +151,7 @@ def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObjec
 @RELAXED
 @given(low=st.integers(-2000, 2000), size=st.integers(0, 3000), probe=st.integers(-6000, 6000))
 def test_integer_bounds_are_exact(low: int, size: int, probe: int) -> None:
-    """An integer is in the grammar exactly when it is within the bounds; the bounds are, their neighbours are not."""
+    """An integer is in the grammar exactly when it is within the bounds, which are within themselves."""
     lark = compile_schema({"type": "integer", "minimum": low, "maximum": low + size}).lark
     for value in (probe, low - 1, low, low + size, low + size + 1):
         assert accepts(lark, str(value)) == (low <= value <= low + size), value
@@ -182,7 +182,7 @@ def test_number_bounds_are_exact(bound: Any, probe: Any, word: str) -> None:
 @RELAXED
 @given(st.text(max_size=20))
 def test_hostile_strings(text: str) -> None:
-    """Quotes, backslashes, control characters and every plane pass as themselves; lone surrogates never."""
+    """Quotes, backslashes, control characters and every plane pass unchanged. Lone surrogates never pass."""
     lark = compile_schema({"type": "string", "maxLength": len(text)}).lark
     try:
         text.encode()
