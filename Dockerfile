@@ -45,6 +45,19 @@ COPY pyproject.toml uv.lock README.md LICENSE ./
 # Dependencies first: this layer, with the compiled engine, changes only when the lock does.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-default-groups --extra local --no-install-project
+# The kernels for newer CPUs, beside the portable ones. A worker takes the best that run where it is. Debian's cmake comes
+# after the engine, which is compiled with the one that its package asks for.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends cmake make \
+ && rm -rf /var/lib/apt/lists/*
+COPY .ci/kernels.py /tmp/kernels/.ci/kernels.py
+COPY service/__init__.py /tmp/kernels/service/
+COPY service/engine/__init__.py /tmp/kernels/service/engine/
+COPY service/engine/local/__init__.py service/engine/local/kernels.py /tmp/kernels/service/engine/local/
+RUN cp uv.lock /tmp/kernels/ \
+ && /opt/sameboat/bin/python /tmp/kernels/.ci/kernels.py all \
+ && rm -r /tmp/kernels /root/.cache/sameboat
 COPY service service
 # Refreshed, because uv knows its last build of us by pyproject.toml alone, and would install older code from its cache.
 RUN --mount=type=cache,target=/root/.cache/uv \

@@ -7,7 +7,7 @@ BASE ?= origin/main
 
 # What a caller gives is data. It is taken as it is written and never expanded here, also where it says $(shell ...);
 # recipes read it from the environment, quoted, so that no shell reads it as code either.
-GIVEN := ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE TARGET TESTS URL UV_PROJECT_ENVIRONMENT
+GIVEN := ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE SCHEMAS TARGET TESTS URL UV_PROJECT_ENVIRONMENT
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 export BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
@@ -19,10 +19,12 @@ help: ## list the targets
 .PHONY: setup
 setup: ## the environment for development, exactly as uv.lock pins it
 	@python3 .ci/bootstrap.py $(ALL_EXTRAS)
+	@"$$BIN/python" .ci/kernels.py best
 
 .PHONY: run
 run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:7860
 	@python3 .ci/bootstrap.py $(RUN_EXTRAS)
+	@"$$BIN/python" .ci/kernels.py best
 	@exec "$$BIN/sameboat" serve
 
 # Options have the form --name=value: pytest would take an existing file after a space for a test path.
@@ -84,7 +86,7 @@ bench: setup models ## measure, side by side with peers, into docs/bench.{json,m
 
 .PHONY: bench-schemas
 bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCHEMAS=FILE
-	@"$$BIN/python" -m tests.bench.maskbench --path "$(SCHEMAS)"
+	@"$$BIN/python" -m tests.bench.maskbench --path "$$SCHEMAS"
 
 .PHONY: drill-briefs
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md

@@ -2,7 +2,9 @@
 
 In: the version and hash of llama-cpp-python in `uv.lock`, the names in `service/engine/local/kernels.py`.
 Out: `llama_cpp/lib/kernels/NAME/libggml-cpu.so` in the environment of the Python that runs this.
-`best` compiles the first set that this CPU announces. `all` compiles every set for this kind of machine.
+`best` compiles the first set that this CPU announces. It announces AMX also where a hypervisor forbids it, so with
+`amx` the next set is compiled too. Without cmake or network `best` compiles nothing and says so: the portable kernels
+run everywhere. `all` compiles every set for this kind of machine. SAMEBOAT_KERNELS=portable turns `best` off.
 
 The compiled libraries are kept in `~/.cache/sameboat/kernels`, for other checkouts. Needed: cmake, a C++ compiler.
 """
@@ -25,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from service.engine.local.kernels import KNOWN, LIBRARY, Kernels, announced, folder  # noqa: E402
+from service.engine.local.kernels import KNOWN, LIBRARY, PORTABLE, Kernels, announced, folder  # noqa: E402
 
 PACKAGE = "llama-cpp-python"
 ALWAYS = {
@@ -65,7 +67,8 @@ def selected(names: list[str]) -> list[Kernels]:
     if names == ["all"]:
         return here
     if names == ["best"]:
-        return announced()[:1]
+        first = announced()
+        return first[: 2 if first and first[0].name == "amx" else 1]
     known = {kernels.name: kernels for kernels in here}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -95,12 +98,23 @@ def install(library: Path, folder: Path) -> None:
     fresh.replace(folder / LIBRARY)
 
 
+def without(reason: str, *, optional: bool) -> None:
+    """Say why nothing is compiled. Ends the program with an error if it was asked for by name."""
+    if not optional:
+        sys.exit(f"kernels: {reason}.")
+    print(f"sameboat: the engine uses its portable kernels only: {reason}", flush=True)
+
+
 def main(names: list[str]) -> None:
     """Compile the sets that are missing, and keep them for other checkouts."""
+    names = names or ["best"]
+    optional = names == ["best"]
     compiled = folder()
     if compiled is None:
         sys.exit("kernels: llama_cpp is not installed here. Run: make setup")
-    missing = [kernels for kernels in selected(names or ["best"]) if not (compiled / kernels.name / LIBRARY).is_file()]
+    if optional and os.environ.get("SAMEBOAT_KERNELS") == PORTABLE:
+        return
+    missing = [kernels for kernels in selected(names) if not (compiled / kernels.name / LIBRARY).is_file()]
     kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sameboat" / "kernels" / version(PACKAGE)
     for kernels in [kernels for kernels in missing if (kept / kernels.name / LIBRARY).is_file()]:
         install(kept / kernels.name / LIBRARY, compiled / kernels.name)
@@ -108,10 +122,14 @@ def main(names: list[str]) -> None:
     if not missing:
         return
     if shutil.which("cmake") is None:
-        print("sameboat: no cmake here, so the engine uses its portable kernels only (Debian: apt-get install cmake)")
+        without("no cmake here (Debian: apt-get install cmake)", optional=optional)
         return
     with tempfile.TemporaryDirectory() as work:
-        tree = source(Path(work))
+        try:
+            tree = source(Path(work))
+        except OSError as error:
+            without(f"llama.cpp's source cannot be fetched ({error})", optional=optional)
+            return
         for kernels in missing:
             print(
                 f"sameboat: compiling the engine's {kernels.name} kernels (about 40 s on two cores, once)", flush=True

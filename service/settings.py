@@ -127,6 +127,11 @@ class Settings(BaseSettings):
         description="Tokens per request, prompt and answer together. Default: 2048; 4096 for a model that writes "
         "files, where the memory is free.",
     )
+    kernels: Literal["auto", "portable", "amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "sve", "i8mm"] = Field(
+        "auto",
+        description="CPU kernels of fast answers: auto is the best that are compiled and run here. Exact answers "
+        "always use the portable ones.",
+    )
     parallel: int = Field(8, ge=1, le=64, description="Requests that decode at the same time.")
     threads: int | None = Field(None, ge=1, description="Threads. Default: from CPU affinity and quota, rounded down.")
     memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")

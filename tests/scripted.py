@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings, Usage
+from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Mode, Request, Timings, Usage
 from service.errors import NotSupported
 
 
@@ -39,6 +39,9 @@ class ScriptedEngine:
     @property
     def n_ctx(self) -> int | None:
         return 2048
+
+    def for_mode(self, mode: Mode) -> ScriptedEngine:
+        return self
 
     def health(self) -> Health:
         return self.state

@@ -5,6 +5,7 @@ In: the settings and the machine. Out: findings, and exit code 1 if one of them 
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -30,7 +31,8 @@ from service.builds.forge import ForgeError, choose
 from service.builds.ssrf import AllowedAddresses
 from service.builds.verify import find_browser
 from service.children import child_environment, python
-from service.engine.local import cpu
+from service.engine.local import cpu, kernels
+from service.engine.local.client import LocalEngine
 from service.engine.local.model import LocalModel
 from service.errors import SameboatError
 from service.exposure import is_loopback
@@ -99,6 +101,7 @@ def examine() -> Iterator[DoctorFinding]:
         _resources,
         _cache,
         _model,
+        _kernels,
         _prompts,
         _port,
         _callers,
@@ -184,6 +187,43 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
     local.check_fit(other_engines_bytes=0)
     needed = fit.estimate(local.metadata, model.size_bytes, tokens=local.n_ctx * settings.parallel)
     yield DoctorFinding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
+
+
+def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
+    """The kernels of `fast` answers. A worker computes with each candidate, because announced ones may not run."""
+    if settings.engine == "remote" or kernels.folder() is None:
+        return
+    choice, best = kernels.choice(settings.kernels), [each.name for each in kernels.announced()[:1]]
+    remedy = ""
+    if settings.kernels == kernels.AUTO and not set(best) <= set(choice):
+        remedy = f"This CPU announces {best[0]}, and it is not compiled here. With cmake on PATH: make setup"
+    if choice == (kernels.PORTABLE,):
+        yield DoctorFinding("kernels", "note" if remedy else "ok", "portable for all answers", remedy)
+        return
+    catalog = Catalog.load(settings.data_dir / "models.toml")
+    model = catalog[settings.model or catalog.default]
+    if not Cache(settings.cache_dir).holds(model):
+        tried = ", ".join(choice)
+        yield DoctorFinding("kernels", "note", f"to try for fast answers: {tried}. Only a model shows which run")
+        return
+    small = settings.model_copy(update={"context": 256, "parallel": 1, "prefix_cache_bytes": 0})
+    engine = LocalEngine(model, small, kernels=choice)
+    asyncio.run(_try(engine))
+    dropped = "".join(f"; {name} did not run: {reason}" for name, reason in engine.dropped_kernels.items())
+    yield DoctorFinding(
+        "kernels",
+        "note" if dropped or remedy else "ok",
+        f"{engine.kernels} for fast answers, portable for exact ones{dropped}",
+        remedy,
+    )
+
+
+async def _try(engine: LocalEngine) -> None:
+    """Start an engine and stop it. Raises EngineUnavailable if none of its kernels run."""
+    try:
+        await engine.ready()
+    finally:
+        await engine.stop(0)
 
 
 def _unfetchable(settings: Settings, model: Model, state: str) -> tuple[str, str] | None:

@@ -114,7 +114,7 @@ async def evaluation_context(
     engines = Engines(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        engine = engines.get(model or prompt.spec.model)
+        engine = engines.get(model or prompt.spec.model).for_mode("exact")
         await engine.ready()
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(prompt.name, total=None)

@@ -208,7 +208,7 @@ def parse_inputs(prompt: Prompt, given: list[str]) -> dict[str, Any]:
 async def _run(prompt: Prompt, inputs: dict[str, Any], mode: Mode, model: str | None) -> Result:
     engines = Engines(settings_module.load())
     try:
-        engine = await engines.start(model or prompt.spec.model)
+        engine = engines.get(model or prompt.spec.model).for_mode(mode)
         await engine.ready()
         return await prompts.run(prompts.build_request(prompt, inputs, mode=mode), engine)
     finally:

@@ -91,9 +91,10 @@ class Engines:
     def preload(self, process: WorkerProcess, path: Path) -> None:
         """Have the default local engine's worker load the file at `path`, verified just now, before there is a loop."""
         from service.engine.local.client import LocalEngine
+        from service.engine.local.mode_router import ModeRouter
 
         engine = self.get()
-        assert isinstance(engine, LocalEngine)
+        assert isinstance(engine, (LocalEngine, ModeRouter))
         engine.preload(process, path)
 
     async def start(self, name: str | None = None) -> Engine:
@@ -116,17 +117,21 @@ class Engines:
             self._limiter = self._limiter or make_limiter(self.settings)
             self._client = self._client or make_client(self.settings)
             return RemoteEngine(self.settings, name, limiter=self._limiter, client=self._client)
+        from service.engine.local import kernels
         from service.engine.local.client import LocalEngine
+        from service.engine.local.mode_router import ModeRouter
 
         model = self.catalog[name]
 
         def other_engines_bytes() -> int:
             """Bytes of the other local engines that are loaded or loading."""
-            others = [
-                engine for key, engine in self._engines.items() if key != name and isinstance(engine, LocalEngine)
-            ]
             return sum(
-                other.memory_bytes() for other in others if other.health().state in ("loading", "ready", "stalled")
+                engine.loaded_bytes()
+                for key, engine in self._engines.items()
+                if key != name and isinstance(engine, (LocalEngine, ModeRouter))
             )
 
-        return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
+        choice = kernels.choice(self.settings.kernels)
+        if choice == (kernels.PORTABLE,):
+            return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
+        return ModeRouter(model, self.settings, choice, other_engines_bytes=other_engines_bytes)

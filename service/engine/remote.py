@@ -27,7 +27,7 @@ from service.engine.limiter import ConcurrencyLimiter
 from service.engine.openai_wire import AnswerReader, parse_event, request_body
 from service.engine.queue import RequestSize
 from service.engine.streams import answer_of
-from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Request, Timings
+from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Mode, Request, Timings
 from service.errors import (
     DeadlineExceeded,
     EngineBusy,
@@ -119,6 +119,10 @@ class RemoteEngine:
     def n_ctx(self) -> int | None:
         """The server does not tell."""
         return None
+
+    def for_mode(self, mode: Mode) -> RemoteEngine:
+        """This one. The server has no modes."""
+        return self
 
     def health(self) -> Health:
         """Ready until it is stopped. Only a request shows whether the server answers."""

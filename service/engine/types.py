@@ -245,6 +245,9 @@ class Engine(Protocol):
     def n_ctx(self) -> int | None:
         """The context of one request in tokens, prompt and answer together. None if a remote engine hides it."""
 
+    def for_mode(self, mode: Mode) -> Engine:
+        """The engine that computes this mode's answers, whose identity their fingerprints name. Often this one."""
+
     def health(self) -> Health:
         """The current state. It never waits."""
 

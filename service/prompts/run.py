@@ -128,6 +128,7 @@ async def run(request: Request, engine: Engine) -> Result:
 
 async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
     """The chunks of the answer, then the result. Closing the generator cancels the request. Raises as `run` does."""
+    engine = engine.for_mode(request.mode)
     _check_abilities(request, engine)
     engine.check((request,))
     identity = engine.identity
@@ -136,7 +137,11 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
         async for item in items:
             if not isinstance(item, Answer):
                 yield item
-            elif request.schema is None:
+                continue
+            if engine.identity != identity:  # kernels that did not run were replaced while the request waited
+                identity = engine.identity
+                digest = fingerprint(request, identity)
+            if request.schema is None:
                 yield _result(item, request, digest, identity)
             else:  # a caller's patterns and an answer to match them may take long: other requests go on meanwhile
                 yield await asyncio.to_thread(_result, item, request, digest, identity)

@@ -153,13 +153,13 @@ def close() -> None:
             bench.rehearsal.cleanup()
 
 
-def engine(model: str | None = None) -> Engine:
-    """The engine of a model, loaded and ready.
+def engine(model: str | None = None, *, mode: Mode = "exact") -> Engine:
+    """The engine that computes this mode's answers of a model, loaded and ready.
 
     Raises EngineError if it cannot start.
     """
     bench = _bench()
-    engine = bench.engines.get(model)
+    engine = bench.engines.get(model).for_mode(mode)
     bench.wait(engine.ready())
     return engine
 
@@ -187,7 +187,7 @@ def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: Mod
     if isinstance(prompt, str):
         prompt = promoted(prompt)
     request = prompts.build_request(prompt, {**(inputs or {}), **more}, mode=mode)
-    return _bench().wait(prompts.run(request, engine(prompt.spec.model)))
+    return _bench().wait(prompts.run(request, engine(prompt.spec.model, mode=mode)))
 
 
 def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None) -> list[Case]:

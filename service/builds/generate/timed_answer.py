@@ -151,10 +151,11 @@ async def answer_in_time(
             f"{prompt.name} is given up after {total_s:.0f} s and {tokens:.0f} tokens: too few come in the "
             f"{limit_s:.0f} s that there are."
         )
-    mark = fingerprint(build_request(prompt, inputs, **options), engine.identity)
+    identity = engine.for_mode(request.mode).identity
+    mark = fingerprint(request, identity)
     usage = Usage(asked_tokens, int(tokens))
     cut = Answer("".join(text), (), "length", usage, Timings(0.0, first_s, total_s))
-    return Result(cut, mark, engine.identity, prompt=prompt.name)
+    return Result(cut, mark, identity, prompt=prompt.name)
 
 
 def _hopeless(tokens: float, first_s: float, spent_s: float, limit_s: float) -> bool:

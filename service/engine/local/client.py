@@ -22,6 +22,7 @@ from typing import Any
 from service import resources
 from service.engine.local import watchdog
 from service.engine.local.answer_cache import AnswerCache
+from service.engine.local.kernels import PORTABLE
 from service.engine.local.limits import check_request, check_text, is_heavy
 from service.engine.local.model import LocalModel
 from service.engine.local.pending import PendingRequest, broken
@@ -31,7 +32,7 @@ from service.engine.local.submission import BYTES_PER_TOKEN, build_submission, e
 from service.engine.local.supervisor import Supervisor
 from service.engine.queue import RequestQueue
 from service.engine.streams import answer_of
-from service.engine.types import Answer, Chunk, Embeddings, Health, Request
+from service.engine.types import Answer, Chunk, Embeddings, Health, Mode, Request
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models.catalog import Model
 from service.settings import Settings
@@ -51,8 +52,9 @@ class LocalEngine(LocalModel):
         *,
         other_engines_bytes: Callable[[], int] = lambda: 0,
         force: bool = True,
+        kernels: Sequence[str] = (PORTABLE,),
     ) -> None:
-        super().__init__(model, settings, force=force)
+        super().__init__(model, settings, force=force, kernels=kernels)
         self._other_engines_bytes = other_engines_bytes  # bytes that other engines of this process take
         self._supervisor = Supervisor(model.name, self, self._begin, self._step_s)
         self._queue: RequestQueue[PendingRequest] = RequestQueue(
@@ -78,6 +80,19 @@ class LocalEngine(LocalModel):
         """The worker's process id, while there is one."""
         process = self._supervisor.process
         return process.pid if process is not None else None
+
+    def for_mode(self, mode: Mode) -> LocalEngine:
+        """This one. It computes both modes, with the same kernels."""
+        return self
+
+    def loaded_bytes(self) -> int:
+        """The estimated memory in bytes while the model is loaded or loading, else 0."""
+        return self.memory_bytes() if self.health().state in ("loading", "ready", "stalled") else 0
+
+    def mapped_bytes(self) -> int:
+        """Bytes of the worker's resident memory that another worker of the same file may share."""
+        process = self._supervisor.process
+        return process.mapped_bytes() if process is not None else 0
 
     def health(self) -> Health:
         """Where it is."""
@@ -109,10 +124,15 @@ class LocalEngine(LocalModel):
         """
         try:
             self.check_fit(other_engines_bytes=self._other_engines_bytes())
-            process.send(self.load_message(path, other_engines_bytes=self._other_engines_bytes()))
-            self._supervisor.preloaded = process
+            message = self.load_message(path, other_engines_bytes=self._other_engines_bytes())
         except SameboatError:
             process.discard()
+            return
+        if process.kernels != self.kernels:
+            process.discard()
+            return
+        process.send(message)
+        self._supervisor.preloaded = process
 
     async def start(self) -> None:
         """Begin loading, once. A stopped engine stays stopped."""
@@ -130,8 +150,9 @@ class LocalEngine(LocalModel):
         """A worker that loads. Raises SameboatError, OSError."""
         path = await asyncio.to_thread(self._cache.require, self.model)
         self.check_fit(other_engines_bytes=self._other_engines_bytes())
-        process = WorkerProcess(threads=resources.threads(self._settings)[0])
-        process.send(self.load_message(path, other_engines_bytes=self._other_engines_bytes()))
+        message = self.load_message(path, other_engines_bytes=self._other_engines_bytes())
+        process = WorkerProcess(threads=resources.threads(self._settings)[0], kernels=self.kernels)
+        process.send(message)
         return process
 
     def _step_s(self) -> float:
@@ -155,7 +176,9 @@ class LocalEngine(LocalModel):
         if kind == "ready":
             threads, why = resources.threads(self._settings)
             size = f"{message['slots']} x {message['n_ctx']} tokens"
-            self._supervisor.mark_ready(f"{self.model.name}, {size}, {threads} threads ({why})")
+            self._supervisor.mark_ready(
+                f"{self.model.name}, {size}, {threads} threads ({why}){self._kernels_sentence()}"
+            )
             if self._warm:
                 self._send({"op": "warm", "groups": self._warm})
             self._pump()
@@ -169,6 +192,13 @@ class LocalEngine(LocalModel):
             self._answered(message)
         elif kind != "loading":
             self._answered(message)
+
+    def _kernels_sentence(self) -> str:
+        """The kernels that compute, and why better ones do not. Empty if portable ones were the only choice."""
+        if self.kernels == PORTABLE and not self.dropped_kernels:
+            return ""
+        reasons = "".join(f"; {name} did not run: {reason}" for name, reason in self.dropped_kernels.items())
+        return f", {self.kernels} kernels{reasons}"
 
     def _answered(self, message: dict[str, Any]) -> None:
         """Pass a message about one request to its waiting coroutine."""

@@ -1,8 +1,9 @@
 """llama.cpp's CPU kernels: the portable library of the wheel, and faster ones for newer instructions beside it.
 
-In: the libraries below `llama_cpp/lib/kernels/` and the CPU's features. Out: the names to try, the best first, and the
-library that a worker loads. Not here: how the libraries are compiled (`.ci/kernels.py`), and the decision that one does
-not run (`supervisor`): CPUs announce features that a hypervisor then forbids, so only a process that computes knows.
+In: the libraries below `llama_cpp/lib/kernels/`, the CPU's features, a setting. Out: the names to try, the best first,
+and the library that a worker loads. Not here: how the libraries are compiled (`.ci/kernels.py`), and the decision that
+one does not run (`supervisor`). CPUs announce features that a hypervisor then forbids, so only a process that computes
+knows.
 
 Each library is ggml's `libggml-cpu`, compiled from the same source with other instructions. A worker loads one before
 it imports llama_cpp. The dynamic linker then uses it for `libggml`, because it goes by the name inside the library
@@ -17,6 +18,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+AUTO = "auto"
 PORTABLE = "portable"
 LIBRARY = "libggml-cpu.so"
 X86_V3 = ("GGML_SSE42", "GGML_AVX", "GGML_AVX2", "GGML_FMA", "GGML_F16C", "GGML_BMI2")
@@ -102,6 +104,11 @@ def candidates(compiled: Path | None = None) -> list[str]:
     return [kernels.name for kernels in announced() if (compiled / kernels.name / LIBRARY).is_file()] + [PORTABLE]
 
 
+def choice(setting: str) -> tuple[str, ...]:
+    """Names of the kernels that answers in `fast` mode may use, the best first. `setting` is SAMEBOAT_KERNELS."""
+    return tuple(candidates()) if setting == AUTO else (setting,)
+
+
 def load(name: str) -> None:
     """Load these kernels into this process, which has not imported llama_cpp yet. `portable` loads nothing.
 
@@ -113,5 +120,8 @@ def load(name: str) -> None:
     compiled = folder()
     if compiled is None:
         raise OSError("llama_cpp is not installed")
+    library = compiled / name / LIBRARY
+    if not library.is_file():
+        raise OSError("they are not compiled here")
     ctypes.CDLL(str(compiled.parent / "libggml-base.so"), mode=ctypes.RTLD_GLOBAL)
-    ctypes.CDLL(str(compiled / name / LIBRARY), mode=ctypes.RTLD_GLOBAL)
+    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)

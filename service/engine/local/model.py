@@ -7,16 +7,18 @@ message for a worker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from service import private_files, resources
 from service.engine.local import limits, recipe
+from service.engine.local.kernels import PORTABLE
 from service.engine.local.submission import estimated_tokens, prompt_segments
 from service.engine.local.template import ChatTemplate
 from service.engine.queue import RequestSize, check_together
 from service.engine.types import Abilities, Identity, Request
+from service.errors import EngineUnavailable
 from service.models import fit
 from service.models.cache import Cache
 from service.models.catalog import Model
@@ -24,17 +26,25 @@ from service.models.gguf import Metadata, read_metadata
 from service.settings import Settings
 
 PREFIX_KEY = "prefixes.key"
+TRIAL_TOKENS = 32  # computed at the start with kernels that may not run, so that those for whole prompts run too
 log = logging.getLogger("sameboat")
 
 
 class LocalModel:
-    """One model file and how it would be run. `force` is False only to show that forcing tokens changes none."""
+    """One model file and how it would be run. `force` is False only to show that forcing tokens changes none.
 
-    def __init__(self, model: Model, settings: Settings, *, force: bool = True) -> None:
+    `kernels` are the names of those to try, the best first.
+    """
+
+    def __init__(
+        self, model: Model, settings: Settings, *, force: bool = True, kernels: Sequence[str] = (PORTABLE,)
+    ) -> None:
         self.model = model
         self._settings = settings
         self._cache = Cache(settings.cache_dir)
         self._force = force
+        self._kernels = list(kernels)
+        self._dropped: dict[str, str] = {}
         self._metadata: Metadata | None = None
         self._n_ctx: int | None = None
         self._template: ChatTemplate | None = None
@@ -60,6 +70,34 @@ class LocalModel:
         return self._template
 
     @property
+    def kernels(self) -> str:
+        """The name of the kernels that compute."""
+        return self._kernels[0]
+
+    @property
+    def dropped_kernels(self) -> Mapping[str, str]:
+        """The reasons why kernels that were tried are not used, by name."""
+        return dict(self._dropped)
+
+    def drop_kernels(self, reason: str) -> bool:
+        """The kernels do not run here: use the next ones. False if there are no others."""
+        if len(self._kernels) == 1:
+            return False
+        dropped = self._kernels.pop(0)
+        self._dropped[dropped] = reason
+        log.warning("The %s kernels are not used, the next are %s: %s", dropped, self.kernels, reason)
+        return True
+
+    def _kernels_report(self) -> str:
+        """llama.cpp's report of the kernels. Kernels that cannot even report are dropped. Raises EngineUnavailable."""
+        while True:
+            try:
+                return recipe.kernels(self.kernels)
+            except EngineUnavailable as error:
+                if not self.drop_kernels(error.message):
+                    raise
+
+    @property
     def identity(self) -> Identity:
         """The model, its template, and the recipe. Raises ModelMissing, EngineUnavailable."""
         return Identity(
@@ -69,7 +107,7 @@ class LocalModel:
             self.model.sha256,
             self.metadata.template_sha256,
             recipe.settings(forced=self._force),
-            recipe.kernels(),
+            self._kernels_report(),
         )
 
     @property
@@ -185,6 +223,7 @@ class LocalModel:
             "slots": settings.parallel,
             "threads": resources.threads(settings)[0],
             "embeds": self.metadata.pools,
+            "trial_tokens": 1 if self.kernels == PORTABLE else min(TRIAL_TOKENS, self.n_ctx),
             "recipe": {**identity.settings, "kernels": identity.kernels},
             "prefixes": {
                 "folder": str(settings.cache_dir / "prefixes"),

@@ -1,6 +1,6 @@
 """The worker's process: start, messages, end.
 
-In: a thread count, messages. Out: messages, an exit code.
+In: a thread count, the name of kernels, messages. Out: messages, an exit code.
 Not here: requests, and the decision to start another worker.
 
 Both processes share a socket pair, and the worker ends when its side closes. It has its own session, so Ctrl-C in the
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from service.children import child_environment, python
+from service.engine.local.kernels import PORTABLE
 from service.engine.local.protocol import Decoder, encode
 
 SPINS = 50_000  # libgomp's count, 1 to 2 ms here: longer than the Python between two steps, shorter than idle spells
@@ -37,13 +38,14 @@ def waiting(environment: Mapping[str, str]) -> dict[str, str]:
 class WorkerProcess:
     """A running worker. Its imports take half a second, so it may be started early."""
 
-    def __init__(self, *, threads: int) -> None:
+    def __init__(self, *, threads: int, kernels: str = PORTABLE) -> None:
         """Raises OSError when it cannot be started."""
+        self.kernels = kernels
         self._socket, theirs = socket.socketpair()
         self._writer: asyncio.StreamWriter | None = None
         with theirs:
             self._process = subprocess.Popen(
-                python("service.engine.local.worker", str(theirs.fileno())),
+                python("service.engine.local.worker_main", str(theirs.fileno()), kernels),
                 pass_fds=[theirs.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
                 env={**waiting(child_environment()), "OMP_NUM_THREADS": str(threads)},
             )  # fmt: skip
@@ -77,8 +79,16 @@ class WorkerProcess:
 
     def rss_bytes(self) -> int:
         """Resident memory in bytes with the mapped weights. 0 if /proc does not tell."""
+        return self._statm_bytes(1)
+
+    def mapped_bytes(self) -> int:
+        """Bytes of the resident memory that are pages of files, which other processes may share. 0 if unknown."""
+        return self._statm_bytes(2)
+
+    def _statm_bytes(self, column: int) -> int:
+        """A column of /proc/PID/statm (proc_pid_statm(5)) in bytes."""
         try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[column])
         except (OSError, IndexError):
             return 0
         return pages * os.sysconf("SC_PAGE_SIZE")

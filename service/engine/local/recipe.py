@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 
 from service.children import child_environment, python
 from service.engine.local import cpu
+from service.engine.local import kernels as kernel_libraries
 from service.errors import EngineUnavailable
 
 Value: TypeAlias = str | int | float | bool
@@ -120,23 +121,29 @@ def kernels_of(system_info: str, machine: str) -> str:
 
 
 @cache
-def kernels() -> str:
-    """The kernels of the installed llama.cpp, see `kernels_of`. A child process asks it, once per process.
+def kernels(name: str = kernel_libraries.PORTABLE) -> str:
+    """llama.cpp's report of the kernels of this name, see `kernels_of`. A child process asks it, once per process.
 
     Raises:
-        EngineUnavailable: if llama.cpp does not run on this machine.
+        EngineUnavailable: if llama.cpp does not run with them on this machine.
     """
-    command = python(__name__)
+    command = python(__name__, name)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment())
     if done.returncode:
         lines = done.stderr.strip().splitlines()
+        if name != kernel_libraries.PORTABLE:
+            reason = lines[-1].removeprefix("OSError: ") if lines else "they end the process that loads them"
+            raise EngineUnavailable(
+                f"The {name} kernels do not run here: {reason}.", remedy="SAMEBOAT_KERNELS=auto takes those that run."
+            )
         reason = lines[-1] if lines else cpu.illegal()
         raise EngineUnavailable(f"The engine cannot run here: {reason}.", remedy=cpu.REMEDY)
     return kernels_of(done.stdout, platform.machine())
 
 
-def main() -> None:
+def main(name: str) -> None:
     """Print llama.cpp's report of its CPU variant. Without the Python binding this takes a tenth of a second."""
+    kernel_libraries.load(name)
     spec = importlib.util.find_spec("llama_cpp")
     assert spec is not None
     assert spec.origin is not None
@@ -146,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

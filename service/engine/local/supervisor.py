@@ -12,7 +12,7 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from service.backoff import Backoff
@@ -27,6 +27,22 @@ MAX_FAILED_STARTS = 3  # in a row, before the engine gives up
 SETTLED = ("ready", "failed", "stopped", "draining")
 
 
+STOPPED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # which says nothing about the kernels
+
+
+@dataclass(frozen=True)
+class WorkerEnd:
+    """How a worker ended. `code` is that of its process, None if there was none or it was not asked."""
+
+    reason: str
+    code: int | None
+
+    @property
+    def illegal(self) -> bool:
+        """Whether it used an instruction that the CPU does not have."""
+        return self.code == -signal.SIGILL
+
+
 class WorkerOwner(Protocol):
     """The owner of a worker."""
 
@@ -35,6 +51,9 @@ class WorkerOwner(Protocol):
 
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
         """The worker is lost. Running requests get this error. With `queued`, waiting ones get it too."""
+
+    def drop_kernels(self, reason: str) -> bool:
+        """Begin the next worker with other kernels, because these do not run here. False if there are no others."""
 
 
 class Supervisor:
@@ -126,10 +145,11 @@ class Supervisor:
         try:
             while True:
                 try:
-                    reason = await self._run()
+                    end = await self._run()
                 except SameboatError as error:
                     self._give_up(str(error))
                     return
+                reason = end.reason
                 if self.health.state == "draining":
                     stopped = EngineUnavailable(f"The engine stopped while shutting down ({reason}).")
                     self._owner.on_lost(stopped, queued=True)
@@ -137,7 +157,16 @@ class Supervisor:
                     return
                 failed_starts = 0 if self.health.state in ("ready", "stalled") else failed_starts + 1
                 restarts = self.health.restarts + 1
-                if failed_starts >= MAX_FAILED_STARTS:
+                by_itself = end.code is not None and end.code not in STOPPED_FROM_OUTSIDE
+                too_often = failed_starts >= MAX_FAILED_STARTS
+                blamed = end.illegal or too_often or (failed_starts > 0 and by_itself)
+                if blamed and self._owner.drop_kernels(reason):
+                    failed_starts = 0
+                elif end.illegal:  # another worker would end the same way
+                    illegal = EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
+                    self._give_up(str(illegal))
+                    return
+                elif too_often:
                     self._give_up(f"The worker could not be started {failed_starts} times in a row: {reason}")
                     return
                 self._set(Health("loading", f"restarting the worker: {reason}", 0.0, restarts))
@@ -149,10 +178,8 @@ class Supervisor:
         finally:
             await self._end()
 
-    async def _run(self) -> str:
-        """Run one worker from start to end, and return the reason of its end. Raises SameboatError if none can be
-        started.
-        """
+    async def _run(self) -> WorkerEnd:
+        """Run one worker from start to end. Raises SameboatError if none can be started."""
         reason, code = "", None
         watching: asyncio.Task[str] | None = None
         try:
@@ -169,8 +196,6 @@ class Supervisor:
             if watching.done():
                 reason = watching.result()
             code = await process.end()
-            if code == -signal.SIGILL:  # another worker would end the same way
-                raise EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
         except SameboatError:
             raise
         except Exception as error:  # it cannot be started, or sent an invalid message
@@ -180,7 +205,7 @@ class Supervisor:
             if watching is not None:
                 watching.cancel()
             await self._end()
-        return reason or f"the worker ended with code {code}"
+        return WorkerEnd(reason or _ended_with(code), code)
 
     async def _watch(self, process: WorkerProcess, watch: watchdog.Watchdog) -> str:
         """Ping the worker until it is lost, then kill it and return the reason."""
@@ -219,3 +244,10 @@ class Supervisor:
     def _give_up(self, reason: str) -> None:
         self._set(Health("failed", reason, restarts=self.health.restarts))
         self._owner.on_lost(EngineUnavailable(reason), queued=True)
+
+
+def _ended_with(code: int | None) -> str:
+    """A sentence about an exit code. Codes of crashes are named."""
+    if code in (-signal.SIGILL, -signal.SIGSEGV, -signal.SIGBUS):
+        return f"the worker ended with {signal.Signals(-code).name}"
+    return f"the worker ended with code {code}"

@@ -1,6 +1,6 @@
-"""The process that owns the weights: `python -m service.engine.local.worker FD`, started by `client`.
+"""The process that owns the weights: started by `worker_main`.
 
-In: frames on the socket FD (`protocol`). The first one names the model to load. Out: frames.
+In: frames on a socket (`protocol`). The first one names the model to load. Out: frames.
 Not here: queues, priorities among waiting requests.
 
 One thread reads the socket and never touches llama.cpp (`parent_connection`). The main thread loads, schedules
@@ -113,7 +113,9 @@ class Worker:
         self._labels = LabelScorer(self.context, self._decode_answer)
         self._slots = KVSlots(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
-        self.context.decode([(self.context.eos, 0, 0, True)])  # pages the weights in, and makes the thread pool
+        # Pages the weights in, and makes the thread pool. Several tokens also run the kernels for whole prompts.
+        last = message["trial_tokens"] - 1
+        self.context.decode([(self.context.eos, position, 0, position == last) for position in range(last + 1)])
         self.context.cut(0, 0)
         self.send({"op": "ready", "n_ctx": self.context.n_ctx, "slots": message["slots"]})
 
@@ -400,16 +402,12 @@ def _prefixes(message: dict[str, Any]) -> PrefixCache:
     return PrefixCache(config["limit_bytes"], chunk=CHUNK, files=files)
 
 
-def main() -> None:
-    """Serve on the socket with the given file descriptor, which is the only argument."""
-    worker = Worker(socket.socket(fileno=int(sys.argv[1])))
+def main(connection: socket.socket) -> None:
+    """Serve on this socket until the parent goes away."""
+    worker = Worker(connection)
     try:
         worker.run()
     except Exception:  # noqa: BLE001  (no thread that still prepares something may keep the process)
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

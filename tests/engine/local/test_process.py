@@ -23,12 +23,17 @@ def test_the_worker_imports_nothing_from_the_working_directory_and_knows_no_secr
         monkeypatch.setenv(name, "not-for-the-worker")
 
     process = WorkerProcess(threads=1)
-    environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+    environment = b""  # read when the worker speaks, because the kernel shows it some time after the process begins
 
     async def load() -> list[str]:
+        nonlocal environment
+        operations = []
         process.send({"embeds": True, "path": str(tmp_path / "missing.gguf"), "n_ctx": 512, "threads": 1})
         try:
-            return [message["op"] async for message in process.messages()]
+            async for message in process.messages():
+                environment = environment or await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_bytes)
+                operations.append(message["op"])
+            return operations
         finally:
             await process.end()
 
