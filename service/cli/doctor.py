@@ -193,7 +193,7 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     """The kernels of `fast` answers. A worker computes with each candidate, because announced ones may not run."""
     if settings.engine == "remote" or kernels.folder() is None:
         return
-    choice, best = kernels.choice(settings.kernels), [each.name for each in kernels.announced()[:1]]
+    choice, best = kernels.choice(settings.kernels), [announced.name for announced in kernels.announced()[:1]]
     remedy = ""
     if settings.kernels == kernels.AUTO and not set(best) <= set(choice):
         remedy = f"This CPU announces {best[0]}, and it is not compiled here. With cmake on PATH: make setup"

@@ -41,7 +41,7 @@ needs_compiled = pytest.mark.skipif(
 )
 
 
-# --- which there are ---
+# --- the names ---
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_setting_that_names_kernels_leaves_no_choice(setting: str) -> None:
     assert kernels.choice(setting) == (setting,)
 
 
-# --- which run ---
+# --- the choice by running ---
 
 
 class Ending:
@@ -171,7 +171,7 @@ def test_a_worker_that_someone_killed_says_nothing_about_its_kernels() -> None:
 
 
 def test_kernels_of_which_no_worker_gets_ready_are_dropped_too() -> None:
-    """For example a worker that hangs, which the watchdog kills."""
+    """For example a hanging worker, killed by the watchdog."""
     owner, health = supervised(*[-signal.SIGKILL] * MAX_FAILED_STARTS)
     assert len(owner.dropped) == 1
     assert health.state == "ready"
@@ -185,7 +185,7 @@ def test_when_the_last_kernels_are_illegal_too_the_engine_has_failed() -> None:
 
 
 class Trapping(WorkerProcess):
-    """With other kernels than the portable ones it ends with SIGILL, as where a hypervisor forbids AMX."""
+    """With other kernels than the portable ones it ends with SIGILL, as under a hypervisor that forbids AMX."""
 
     def __init__(self, *, threads: int, kernels: str) -> None:
         super().__init__(threads=threads, kernels="portable")
@@ -200,7 +200,7 @@ class Trapping(WorkerProcess):
 
 @pytest.fixture
 def lying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This CPU announces AMX, whose library loads and reports, and traps when it computes."""
+    """A CPU that announces AMX. The library loads and reports, and it traps as soon as it computes."""
     reports = recipe.kernels
     monkeypatch.setattr(recipe, "kernels", lambda name="portable": "native: AMX" if name == "amx" else reports(name))
     monkeypatch.setattr(client, "WorkerProcess", Trapping)
