@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 
 import pytest
@@ -97,3 +98,21 @@ def test_the_bytes_that_are_counted_are_at_least_those_that_are_taken(shape: str
         tracemalloc.stop()
     assert len(kept) == 50
     assert taken <= kept.size_bytes <= 3 * taken
+
+
+def test_each_part_of_an_answer_is_counted() -> None:
+    """An entry, the text, each token, each label with its share."""
+    empty = memory_bytes(said("", 0))
+    assert empty == 1_024 + sys.getsizeof("") + sys.getsizeof(None)
+    assert memory_bytes(said("x" * 9, 0)) - empty == 9
+    assert memory_bytes(said("", 7)) - empty == 7 * 48
+    one, two = (memory_bytes(said("", probabilities=shares)) for shares in ({"a": 0.5}, {"a": 0.5, "bc": 0.5}))
+    assert two - one == sys.getsizeof("bc") + 2 * sys.getsizeof(0.5)
+
+
+def test_by_default_2048_answers_of_300_tokens_fit() -> None:
+    text = "x" * (16_384 - memory_bytes(said("", 300)))
+    kept = AnswerCache(10_000)
+    for number in range(2_100):
+        kept.put(asked(str(number)), said(text, 300))
+    assert (len(kept), kept.size_bytes) == (2_048, 32 << 20)
