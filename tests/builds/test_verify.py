@@ -124,7 +124,10 @@ def test_generated_code_reaches_no_other_port_and_no_other_host(neighbour: tuple
 @browser
 @pytest.mark.browser
 def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -> None:
-    """Not ours, not a file, and with storage of its own for every check. An allowed host is asked, and only that one."""
+    """Not ours, not a file, and with storage of its own for every check. An allowed host is asked, and only that one.
+
+    On a busy machine a check that did not end is asked once more, and its request with it.
+    """
     host, asked = neighbour
     checks = (
         "location.origin === 'https://build.invalid'",
@@ -135,7 +138,7 @@ def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -
     )
     report = look(GOOD, *checks, network=frozenset({host}))
     assert [each.reason for each in page_outcomes(report).values() if each.verdict != "passed"] == []
-    assert asked == ["/data"]
+    assert set(asked) == {"/data"}
 
 
 @browser

@@ -13,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from service import settings
+from service.engine.local import recipe
 from service.engine.pool import Engines
 from service.evaluation import cases as case_files
 from service.evaluation import recording
@@ -82,19 +83,26 @@ def over_http(url: str, count: int) -> Seen:
     return asyncio.run(work())
 
 
+def assert_recorded(answers: Seen) -> None:
+    """The recording has these texts, token ids and fingerprints. Other kernels may round differently, so they skip."""
+    library = Library(settings.load().data_dir)
+    if library.lock(NAME).engine_kernels != recipe.kernels():
+        pytest.skip(f"The recording was not computed by {recipe.kernels()}.")
+    known = recording.read(library.folder(NAME) / "recording.jsonl")
+    assert {key: (known[key].text, list(known[key].tokens), known[key].fingerprint) for key in answers} == answers
+
+
 @pytest.mark.draws
 def test_process_and_service_give_the_recorded_tokens(server: str) -> None:
     """One real case, and twenty in `make test-all`: text, token ids and fingerprint are identical."""
     process = in_this_process(draws(1, COUNT))
-    known = recording.read(Library(settings.load().data_dir).folder(NAME) / "recording.jsonl")
     assert len(process) == draws(1, COUNT)
     assert over_http(server, draws(1, COUNT)) == process
-    assert {key: (known[key].text, list(known[key].tokens), known[key].fingerprint) for key in process} == process
+    assert_recorded(process)
 
 
 def test_a_notebook_gives_the_recorded_tokens() -> None:
     """Twenty real cases."""
     notebook = in_a_notebook()
-    known = recording.read(Library(settings.load().data_dir).folder(NAME) / "recording.jsonl")
     assert len(notebook) == COUNT
-    assert {key: (known[key].text, list(known[key].tokens), known[key].fingerprint) for key in notebook} == notebook
+    assert_recorded(notebook)
