@@ -161,7 +161,7 @@ def _packages(source: PackageSource, partial: Path, progress: SourceProgress, si
 
 
 def partial_progress(progress: SourceProgress, at: int, what: str) -> Callable[[int], None]:
-    """SourceProgress of one part as progress of the whole, `at` bytes in."""
+    """Progress of one part, which begins at byte `at`, as progress of the whole."""
     return lambda done: progress(at + done, what)
 
 
