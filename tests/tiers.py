@@ -24,7 +24,7 @@ TIER_2 = {
     "tests/builds/test_crashes.py::test_a_second_process_on_the_same_sqlite_does_not_start": "two processes",
     "tests/builds/test_crashes.py::test_killed_inside_and_after_every_step_and_effect_a_build_ends_once": "kills",
     "tests/builds/test_delivery.py::test_killed_between_attempts_the_series_goes_on": "own service, killed",
-    "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service, Postgres",
+    "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service",  # pragma: allowlist secret
     "tests/builds/test_failure_modes.py::test_2_twenty_duplicates_before_during_and_after_are_one_build": "own service",
     "tests/builds/test_real_tasks.py": "browser: whole tasks",
     "tests/builds/test_workers.py": "several processes on Postgres",
