@@ -180,11 +180,11 @@ def table(rows: list[dict[str, Any]], tasks: list[dict[str, Any]], at_once: int,
         text += "\nSentences that the model translated, for a person to judge:\n\n"
         text += "".join(f"- {said}: `{js}`\n" for said, js in translated)
     text += TASKS_HEAD
-    for each in tasks:
-        missing = ", ".join(each["not_judged"]) or "none"
-        judged = each["passed"] + each["failed"]
-        text += f"| {each['task']} | {each['round']} | {each['files']} | {each['passed']} of {judged} "
-        text += f"| {missing} | {each['seconds']:.0f} |\n"
+    for task in tasks:
+        missing = ", ".join(task["not_judged"]) or "none"
+        judged = task["passed"] + task["failed"]
+        text += f"| {task['task']} | {task['round']} | {task['files']} | {task['passed']} of {judged} "
+        text += f"| {missing} | {task['seconds']:.0f} |\n"
     return text
 
 

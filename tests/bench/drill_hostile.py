@@ -285,7 +285,12 @@ def report(figures: dict[str, Any], rows: list[tuple[str, bool, str]], note: str
     lines += ["", "| outcome of a request | count |", "|---|--:|"]
     lines += [f"| {kind} | {count} |" for kind, count in figures["outcomes"].items()]
     if figures["complaints"]:
-        lines += ["", "What went wrong, the first twenty:", "", *(f"* `{each}`" for each in figures["complaints"])]
+        lines += [
+            "",
+            "What went wrong, the first twenty:",
+            "",
+            *(f"* `{complaint}`" for complaint in figures["complaints"]),
+        ]
     return "\n".join(lines) + "\n"
 
 

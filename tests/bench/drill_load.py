@@ -278,7 +278,7 @@ def report(seen: Seen, rows: list[tuple[str, bool, str]], note: str) -> str:
     lines += ["", "| outcome of a request | count |", "|---|--:|"]
     lines += [f"| {kind} | {count} |" for kind, count in seen.outcomes.most_common()]
     if seen.complaints:
-        lines += ["", "What went wrong, the first twenty:", "", *(f"* `{each}`" for each in seen.complaints)]
+        lines += ["", "What went wrong, the first twenty:", "", *(f"* `{complaint}`" for complaint in seen.complaints)]
     return "\n".join(lines) + "\n"
 
 

@@ -40,7 +40,7 @@ def again(model: str) -> tuple[float, float]:
                 began = time.perf_counter()
                 outcomes = await runner.run(prompt, cases, context)
                 taken.append(time.perf_counter() - began)
-            assert all(each.kept for each in outcomes)
+            assert all(outcome.kept for outcome in outcomes)
             return taken[0], taken[1]
         finally:
             await engines.stop(0)

@@ -66,7 +66,7 @@ def compare(
     for round_ in range(rounds):
         for side, (server_name, target) in sides.items():
             slow = server_name not in (OURS, *FULL)
-            some = tuple(each for each in clients if each in (1, 8)) if slow else clients
+            some = tuple(client for client in clients if client in (1, 8)) if slow else clients
             if side in bench.failed:
                 continue
             try:

@@ -50,7 +50,7 @@ class Told:
 
 def turns(prompt: Prompt) -> list[dict[str, str]]:
     """The prompt's messages, as they are written in a file."""
-    return [{"role": each.role, "content": each.content} for each in prompt.spec.messages]
+    return [{"role": message.role, "content": message.content} for message in prompt.spec.messages]
 
 
 def worse(prompt: Prompt, starter: str) -> tuple[str, Prompt]:

@@ -289,7 +289,7 @@ def answers(rounds: tuple[Round, ...], base: str) -> Callable[[dict[str, Any]], 
         system, user = body["messages"][0]["content"], body["messages"][-1]["content"]
         kind = next(kind for start, kind in KINDS.items() if system.startswith(start))
         if kind == "check":
-            known = {said: js for each in rounds for said, js in each.translations.items()}
+            known = {said: js for part in rounds for said, js in part.translations.items()}
             return json.dumps({"js": known.get(user, "null /* it cannot be told from the page */")})
         at = 0 if kind == "files" else 1
         return rounds[at].write(user, base)

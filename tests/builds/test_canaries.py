@@ -122,7 +122,7 @@ def test_canaries_are_found_nowhere(tmp_path: Path, forge: str) -> None:
         heard["log"] = process.said().encode()
         heard["callbacks"] = b"\n".join(each.raw + repr(each.headers).encode() for each in judge.heard)
         heard["arguments"] = b"\n".join(seen)
-        repositories = [*state.glob("repositories/*.git"), *(each.path for each in fake.world.repos.values())]
+        repositories = [*state.glob("repositories/*.git"), *(repo.path for repo in fake.world.repos.values())]
         assert len(repositories) == 1
         heard |= {str(path): history(path) for path in repositories}
         for number, each in enumerate(fake.seen):  # but for the header that is there for the token

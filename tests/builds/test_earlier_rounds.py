@@ -65,7 +65,7 @@ def test_a_round_that_loses_what_was_there_is_repaired(tmp_path: Path, judged: N
     asked = engine.asked[-1].messages[-1].content
     assert "check of round 1: a: as it is" in asked
     assert "Keep what was asked for before:\nRound 1: Count." in asked
-    of = {each["said"]: each["round"] for each in shown["outcome"]["report"]["outcomes"]}
+    of = {outcome["said"]: outcome["round"] for outcome in shown["outcome"]["report"]["outcomes"]}
     assert of == {"c": None, "a": 1, "b": 1}
 
 
@@ -107,7 +107,7 @@ def test_a_secret_in_a_page_is_masked_and_the_page_stays(tmp_path: Path) -> None
     told = page("ab").replace("<p>", f'<pre>token = "{TOKEN}"</pre><p>')
     shown, _, _ = two(tmp_path, [told])
     assert shown["outcome"]["maker"] == "files"
-    assert any("index.html:2: a GitHub token" in each for each in shown["outcome"]["notes"])
+    assert any("index.html:2: a GitHub token" in note for note in shown["outcome"]["notes"])
     assert [each.split(":")[0] for each in shown["outcome"]["not_judged"]] == ["c", *["check of round 1"] * 2]
 
 
@@ -124,7 +124,7 @@ def test_only_the_file_that_hides_a_secret_is_left_out_and_the_rest_is_checked(t
         script = client.get(f"{shown['outcome']['pages_url']}app.js")
     assert "<p>ab</p>" in site
     assert script.status_code == 404
-    assert any("Not published as it was: app.js:1" in each for each in shown["outcome"]["notes"])
+    assert any("Not published as it was: app.js:1" in note for note in shown["outcome"]["notes"])
     assert shown["outcome"]["report"]["passed"] == 4
 
 

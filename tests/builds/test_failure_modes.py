@@ -69,7 +69,7 @@ def test_2_twenty_duplicates_before_during_and_after_are_one_build(
             builds |= set(pool.map(lambda _: sent(process, said), range(20)))
         assert builds == {first}
         assert shown["status"] == "done"
-        assert [len(each) for each in commits(state)] == [1]
+        assert [len(history) for history in commits(state)] == [1]
         assert len(judge.heard) == 1
         assert asked(state) == (2 if kill else 1)  # an answer that was killed before its record is asked for again
 
@@ -176,7 +176,7 @@ def test_7_round_two_works_after_a_round_one_that_failed(tmp_path: Path) -> None
     assert first["status"] == "failed"
     assert "notes.txt:1: a GitHub token" in first["outcome"]["error"]
     assert second["status"] == "done"
-    assert [len(each) for each in commits(tmp_path / "state")] == [1]
+    assert [len(history) for history in commits(tmp_path / "state")] == [1]
     assert [each.body["round"] for each in judge.heard] == [2]
 
 
@@ -246,7 +246,7 @@ def test_8_an_attachment_that_is_not_one_is_a_422_with_its_pointer(
     with serving(settings_for(tmp_path / "state"), planner()) as client:
         refused = client.post("/api-endpoint", json=brief("http://127.0.0.1:9/", attachments=[attachment]))
         assert refused.status_code == 422
-        assert [each["pointer"] for each in refused.json()["errors"]] == [pointer]
+        assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
         listed = client.get("/builds", headers={"authorization": f"Bearer {SECRET}"})
         assert listed.json() == {"builds": []}
 

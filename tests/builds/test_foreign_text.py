@@ -95,7 +95,7 @@ def test_a_long_line_behind_a_fence_is_read(info: str) -> None:
 
 def test_a_long_line_above_an_edit_is_read() -> None:
     edits, _ = split(filled("-", 100_000) + "\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n")
-    assert [each.path for each in edits] == [None]
+    assert [edit.path for edit in edits] == [None]
 
 
 def test_blank_lines_in_an_edit_are_looked_for_once() -> None:

@@ -75,7 +75,7 @@ def test_a_page_sends_no_datagram(datagrams: tuple[str, list[bytes]]) -> None:
     check = Check("tried", "window.tried")
     report = verify(files, [check], [], browser=BROWSER, timeout_s=20)
     assert heard == []
-    assert [each.verdict for each in report.outcomes if each.said == "tried"] == ["passed"]
+    assert [outcome.verdict for outcome in report.outcomes if outcome.said == "tried"] == ["passed"]
 
 
 @pytest.mark.parametrize("barrier", ["none", "FLAGS", "SCRIPT", "namespace"])

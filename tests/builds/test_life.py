@@ -102,9 +102,9 @@ def test_cancelled_in_any_phase_it_does_nothing_more(tmp_path: Path, gate: Gate)
             posted(client, brief(judge.url, task=f"task-{each.replace(' ', '-')}", nonce="2"))["job_id"]
             for each in PHASES
         ]
-        assert {finished(client, each)["status"] for each in nexts} == {"done"}
+        assert {finished(client, build)["status"] for build in nexts} == {"done"}
         assert [each.body["nonce"] for each in judge.heard] == ["2"] * len(PHASES)
-    assert sorted(len(each) for each in commits(state)) == [1] * len(BEFORE_THE_PUSH) + [2] * len(BEHIND_IT)
+    assert sorted(len(history) for history in commits(state)) == [1] * len(BEFORE_THE_PUSH) + [2] * len(BEHIND_IT)
 
 
 def at_once(client: httpx.Client, path: str) -> list[int]:
@@ -149,7 +149,7 @@ def test_a_cancelled_build_can_be_had_again(tmp_path: Path, gate: Gate) -> None:
             assert refused.status_code == 409
             assert "done" in refused.json()["detail"]
         assert client.post(f"/builds/{build}/retry").status_code == 403
-    assert [len(each) for each in commits(state)] == [1, 1, 1]
+    assert [len(history) for history in commits(state)] == [1, 1, 1]
     assert len(judge.heard) == len({heard.headers["webhook-id"] for heard in judge.heard}) == 3
 
 

@@ -243,7 +243,10 @@ def test_who_fails_is_followed_by_the_next(
     first.script(mode)
     shown, exchanges, events = build(tmp_path, file_of(tmp_path, first, second))
     assert (shown["status"], shown["outcome"]["maker"]) == ("done", "files")
-    assert [(each["kind"], each["provider"]) for each in exchanges] == [("provider", "one"), ("asked", "two")]
+    assert [(exchange["kind"], exchange["provider"]) for exchange in exchanges] == [
+        ("provider", "one"),
+        ("asked", "two"),
+    ]
     assert "made by the second" in exchanges[1]["answer"]
     assert len(first.asked) == 1
     assert KEY not in json.dumps([shown, exchanges]) + events
@@ -257,7 +260,7 @@ def test_malformed_answers_send_the_next_try_to_the_next_provider(
     first.reply = "I am happy to help you with your page!"
     shown, exchanges, events = build(tmp_path, file_of(tmp_path, first, second))
     assert shown["outcome"]["maker"] == "files"
-    assert [each["provider"] for each in exchanges] == ["one", "two"]
+    assert [exchange["provider"] for exchange in exchanges] == ["one", "two"]
     assert "holds no index.html" in events
 
 
@@ -269,7 +272,7 @@ def test_money_is_not_spent_beyond_its_cap(
     path = file_of(tmp_path, first, second, input_price=1000.0, output_price=2000.0)
     shown, exchanges, events = build(tmp_path, path, build_max_cost=0.5)
     assert first.asked == []
-    assert [each["provider"] for each in exchanges] == ["two"]
+    assert [exchange["provider"] for exchange in exchanges] == ["two"]
     assert "its cap is 0.5" in events
     assert shown["status"] == "done"
 
@@ -344,7 +347,7 @@ def test_without_the_capable_model_a_build_plans_and_says_why(tmp_path: Path, mo
     assert (shown["status"], shown["outcome"]["maker"]) == ("done", "plan")
     assert "Maker 'files' cannot work here" in events
     assert "sameboat model pull qwen2.5-coder-1.5b-instruct" in events
-    said = {each["said"]: each["verdict"] for each in shown["outcome"]["report"]["outcomes"]}
+    said = {outcome["said"]: outcome["verdict"] for outcome in shown["outcome"]["report"]["outcomes"]}
     assert said["The page is blue"] == "not judged"
     assert len(engine.asked) == 1
 

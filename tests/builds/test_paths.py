@@ -80,7 +80,7 @@ def test_what_runs_without_being_started_is_not_committed_unless_a_setting_says_
     one = Brief(**brief("https://example.com/", attachments=[{"name": path, "url": "data:,x"}]))
     with pytest.raises(InputsError, match="SAMEBOAT_BUILD_AUTOMATION"):
         attachments(one)
-    assert [each.name for each in attachments(one, automation=True)] == [path]
+    assert [attachment.name for attachment in attachments(one, automation=True)] == [path]
     page = f"FILE: index.html\n```html\n<p>\n```\nFILE: {path}\n```\nx\n```\n"
     with pytest.raises(UnusableAnswer, match="CI, Git or an editor"):
         FileWriter(3000).make(job(), lambda prompt, inputs: result(page))

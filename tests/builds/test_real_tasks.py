@@ -36,7 +36,7 @@ def rounds(task: Task, tmp_path: Path) -> list[dict]:  # type: ignore[type-arg]
 
 def broken(first: dict, after: Path) -> list[str]:  # type: ignore[type-arg]
     """The checks of the first round, as they were run then, that passed then and fail in the second round's files."""
-    passed = [each for each in first["build"]["outcome"]["report"]["outcomes"] if each["js"]]
+    passed = [outcome for outcome in first["build"]["outcome"]["report"]["outcomes"] if outcome["js"]]
     checks = [Check(each["said"], each["js"], each["translated"]) for each in passed if each["verdict"] == "passed"]
     assert checks
     files = {
@@ -45,7 +45,7 @@ def broken(first: dict, after: Path) -> list[str]:  # type: ignore[type-arg]
         if path.is_file() and ".git" not in path.relative_to(after).parts
     }
     report = verify(files, checks, [], browser=find_browser(None)[0], timeout_s=60)
-    judged = [each for each in report.outcomes if each.js]
+    judged = [outcome for outcome in report.outcomes if outcome.js]
     assert len(judged) == len(checks)
     return [f"{each.said}: {each.reason}" for each in judged if each.verdict != "passed"]
 

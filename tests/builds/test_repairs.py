@@ -34,7 +34,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
     def verify(files: Any, checks: Any, attachments: Any, **_: Any) -> VerificationReport:
         said = re.search(r"<p>(\w*)</p>", files["index.html"].decode())
         text = said[1] if said else ""
-        verdicts = ((each, "passed" if each.js in text else "failed") for each in checks)
+        verdicts = ((check, "passed" if check.js in text else "failed") for check in checks)
         return VerificationReport(
             tuple(
                 PageCheckResult(each.said, verdict, "as it is", each.js, False, each.round)

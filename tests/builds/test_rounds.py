@@ -32,7 +32,7 @@ def test_rounds_that_come_at_once_are_built_in_the_order_of_their_arrival(tmp_pa
         for build in builds:
             assert finished(client, build)["status"] == "done"
     assert [heard.body["round"] for heard in judge.heard] == order
-    assert [len(each) for each in commits(tmp_path / "state")] == [len(order)]
+    assert [len(history) for history in commits(tmp_path / "state")] == [len(order)]
 
 
 @pytest.mark.usefixtures("no_browser")

@@ -30,7 +30,7 @@ def drawn(size: int, alphabet: str = LETTERS) -> str:
 
 def jwt(**claims: object) -> str:
     parts = [{"alg": "HS256", "typ": "JWT"}, claims]
-    coded = [base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=").decode() for each in parts]
+    coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
     return ".".join([*coded, drawn(43)])
 
 

@@ -26,7 +26,7 @@ def test_a_brief_becomes_a_site_and_a_callback(tmp_path: Path) -> None:
         shown = finished(client, answer["job_id"])
         assert shown["status"] == "done", client.get(f"/builds/{answer['job_id']}/events").text
         assert shown["outcome"]["failed"] == []
-        assert [each["verdict"] for each in shown["callbacks"]] == ["delivered"]
+        assert [callback["verdict"] for callback in shown["callbacks"]] == ["delivered"]
         body = judge.heard[0].body
         assert {key: body[key] for key in ("email", "task", "round", "nonce")} == {
             key: said[key] for key in ("email", "task", "round", "nonce")
@@ -51,7 +51,7 @@ def test_twenty_duplicates_at_once_are_one_build(tmp_path: Path) -> None:
         said = brief(judge.url)
         with ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(lambda _: posted(client, said), range(20)))
-        assert len({each["job_id"] for each in answers}) == 1
+        assert len({answer["job_id"] for answer in answers}) == 1
         finished(client, answers[0]["job_id"])
         assert posted(client, said)["build_status"] == "done"
         assert len(engine.asked) == 1
@@ -93,10 +93,10 @@ def test_an_invalid_brief_is_422_with_pointers_and_without_its_input(tmp_path: P
     with serving(settings_for(tmp_path / "state"), planner()) as client:
         refused = client.post("/api-endpoint", json=brief("http://127.0.0.1:9/", round=0, email=3))
         assert refused.status_code == 422
-        assert {each["pointer"] for each in refused.json()["errors"]} == {"/email", "/round"}
+        assert {error["pointer"] for error in refused.json()["errors"]} == {"/email", "/round"}
         assert SECRET not in refused.text
         wrong = brief("http://127.0.0.1:9/", checks=["fine", 3, {"js": ""}, {"name": "no code"}], attachments=[{}])
-        pointers = [each["pointer"] for each in client.post("/builds", json=wrong).json()["errors"]]
+        pointers = [error["pointer"] for error in client.post("/builds", json=wrong).json()["errors"]]
         checks = ["/checks/1", "/checks/2", "/checks/2/js", "/checks/3", "/checks/3/js"]
         assert pointers == [*checks, "/attachments/0/name", "/attachments/0/url"]
 

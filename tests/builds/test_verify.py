@@ -25,7 +25,7 @@ GOOD = "<!DOCTYPE html><title>t</title><p id=count>0</p>"
 def look(html: str, *checks: str, timeout_s: float = 15.0, network: frozenset[str] = frozenset()) -> VerificationReport:
     return verify(
         {"index.html": html.encode()},
-        [Check(each, each) for each in checks],
+        [Check(check, check) for check in checks],
         [],
         browser=BROWSER,
         timeout_s=timeout_s,
@@ -41,13 +41,15 @@ def test_a_page_that_complains_without_end_is_heard_only_so_far() -> None:
     throw new Error("at last")</script>"""
     report = look(html)
     assert [
-        (each.verdict, each.reason) for each in report.outcomes if each.said == "the page opens without errors"
+        (outcome.verdict, outcome.reason)
+        for outcome in report.outcomes
+        if outcome.said == "the page opens without errors"
     ] == [("failed", "uncaught: at last")]
     assert sum(map(len, report.console)) < 50_000
 
 
 def page_outcomes(report: VerificationReport) -> dict[str, PageCheckResult]:
-    return {each.said: each for each in report.outcomes if each.js is not None}
+    return {outcome.said: outcome for outcome in report.outcomes if outcome.js is not None}
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_the_repository_is_checked_as_it_would_be_pushed() -> None:
 def test_a_sentence_is_judged_by_what_it_means_or_said_not_to_be() -> None:
     """A sentence about the licence is ours. One about the page, without a translation, is not judged: never dropped."""
     report = verify({}, [Check("Repo has MIT license"), Check("It is beautiful")], [], browser=None, timeout_s=1)
-    said = {each.said: each.verdict for each in report.outcomes}
+    said = {outcome.said: outcome.verdict for outcome in report.outcomes}
     assert said["Repo has MIT license"] == "failed"
     assert said["It is beautiful"] == "not judged"
 
@@ -137,7 +139,9 @@ def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -
         "fetch('./missing').then(r => r.status === 404)",
     )
     report = look(GOOD, *checks, network=frozenset({host}))
-    assert [each.reason for each in page_outcomes(report).values() if each.verdict != "passed"] == []
+    assert [
+        page_outcome.reason for page_outcome in page_outcomes(report).values() if page_outcome.verdict != "passed"
+    ] == []
     assert set(asked) == {"/data"}
 
 
@@ -209,7 +213,7 @@ def test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page(
     files = {"index.html": f"<!DOCTYPE html><title>t</title><script>{script}</script>".encode()}
     assert BROWSER is not None
     seen = page.look(files, [], browser=BROWSER, timeout_s=2.0)
-    assert [each.verdict for each in seen.outcomes] == [verdict]
+    assert [outcome.verdict for outcome in seen.outcomes] == [verdict]
     assert seen.screenshot is None
     assert seen.errors == (["no picture: the browser did not draw one in time"] if verdict == "passed" else [])
 
@@ -219,7 +223,7 @@ def test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page(
 def test_many_checks_that_never_end_do_not_cost_the_build_its_deadline() -> None:
     """Each may take two seconds and more. Checks without time are not judged, and none is dropped."""
     checks = [f"new Promise(() => {{}}) || {number}" for number in range(12)]
-    found = [each.verdict for each in page_outcomes(look(GOOD, *checks, timeout_s=3.0)).values()]
+    found = [page_outcome.verdict for page_outcome in page_outcomes(look(GOOD, *checks, timeout_s=3.0)).values()]
     assert set(found) == {"failed", "not judged"}
     assert found == sorted(found)  # in their order: first those that there was time for
     assert len(found) == len(checks)
@@ -230,7 +234,9 @@ def test_many_checks_that_never_end_do_not_cost_the_build_its_deadline() -> None
 def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> None:
     """Errors of the page itself count. Errors that a check provokes do not."""
     report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")
-    assert [each.verdict for each in report.outcomes if each.said == "the page opens without errors"] == ["failed"]
+    assert [outcome.verdict for outcome in report.outcomes if outcome.said == "the page opens without errors"] == [
+        "failed"
+    ]
     assert not any("reading 'y'" in line for line in report.console)
 
 
@@ -244,7 +250,7 @@ def test_what_the_page_lacks_is_told_with_the_failure() -> None:
     files = {"index.html": html.encode(), "app.js": b"", "there.png": b""}
     checks = [Check("renders", "typeof marked === 'object'"), Check("opens", "document.title === 't'")]
     report = verify(files, checks, [], browser=BROWSER, timeout_s=20)
-    found = {each.said: each for each in report.outcomes}
+    found = {outcome.said: outcome for outcome in report.outcomes}
     opens = found["the page opens without errors"]
     assert (opens.verdict, found["renders"].verdict, found["opens"].verdict) == ("failed", "failed", "passed")
     assert "marked is not defined" in opens.reason
@@ -274,7 +280,7 @@ def test_what_did_not_come_to_an_end_is_asked_again(monkeypatch: pytest.MonkeyPa
     checks = [Check("one", "document.title === 't'"), Check("two", "!!document.querySelector('#count')")]
     assert BROWSER is not None
     seen = page.look(files, checks, browser=BROWSER, timeout_s=8.0)
-    assert [(each.verdict, each.reason) for each in seen.outcomes if each.verdict != "passed"] == []
+    assert [(outcome.verdict, outcome.reason) for outcome in seen.outcomes if outcome.verdict != "passed"] == []
     assert held == []
 
 
@@ -286,7 +292,7 @@ def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeyp
     assert find_browser(None) == (None, "playwright, the extra `browser`, is not installed")
     checks = [Check("It has a title", js="!!document.title")]
     report = verify({"index.html": b"<title>x</title>"}, checks, [], browser=None, timeout_s=5)
-    verdicts = {each.said: each.verdict for each in report.outcomes}
+    verdicts = {outcome.said: outcome.verdict for outcome in report.outcomes}
     assert verdicts["It has a title"] == "not judged"
     assert verdicts["index.html is there"] == "passed"
 

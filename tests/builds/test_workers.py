@@ -56,7 +56,7 @@ def test_a_dead_workers_build_is_picked_up_elsewhere_and_ends_once(tmp_path: Pat
                 first.signal(signal.SIGKILL)
                 shown = finished(client, build)
         assert shown["status"] == "done"
-        assert [len(each) for each in commits(state)] == [1]
+        assert [len(history) for history in commits(state)] == [1]
         assert (len(judge.heard), asked(state)) == (1, 1)
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_was_only_stalled_does_no_harm_when_it_wakes(tmp_path: Pat
                 finished(client, again)
         assert shown["status"] == "done"
         assert shown == {**finished(client, build)}
-        assert [len(each) for each in commits(state)] == [1, 1]
+        assert [len(history) for history in commits(state)] == [1, 1]
         assert len({each.headers["webhook-id"] for each in judge.heard}) == len(judge.heard) == 2
 
 
@@ -94,7 +94,7 @@ def test_two_workers_are_replaced_one_after_the_other_under_load(tmp_path: Path,
             shown = all_finished(front, builds)
         assert [each["status"] for each in shown] == ["done"] * 12
         assert [each["outcome"]["maker"] for each in shown] == ["plan"] * 12
-        assert [len(each) for each in commits(state)] == [1] * 12
+        assert [len(history) for history in commits(state)] == [1] * 12
         assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(each["public_id"] for each in shown)
 
 
@@ -119,7 +119,7 @@ def test_a_service_on_sqlite_is_replaced_under_load(tmp_path: Path) -> None:
         shown = all_finished(process, builds)
         assert [each["status"] for each in shown] == ["done"] * 6
         assert [each["outcome"]["maker"] for each in shown] == ["plan"] * 6
-        assert [len(each) for each in commits(state)] == [1] * 6
+        assert [len(history) for history in commits(state)] == [1] * 6
         assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(each["public_id"] for each in shown)
 
 
@@ -141,7 +141,7 @@ def test_a_build_of_a_version_that_is_gone_begins_again_and_says_so(tmp_path: Pa
                 said = "".join(client.get(f"/builds/{build}/events").text for build in builds)
         assert [each["status"] for each in shown] == ["done"] * 4
         assert said.count("event: stranded") >= 1
-        assert [len(each) for each in commits(state)] == [1] * 4
+        assert [len(history) for history in commits(state)] == [1] * 4
         assert sorted(each.headers["webhook-id"] for each in judge.heard) == sorted(each["public_id"] for each in shown)
 
 
@@ -168,7 +168,7 @@ def test_a_postgres_that_goes_away_for_ten_seconds(tmp_path: Path, server: Postg
             builds.append(until(lambda: accepted(client, late)))
             shown = all_finished(front, builds)
         assert [each["status"] for each in shown] == ["done"] * 7
-        assert [len(each) for each in commits(state)] == [1] * 7
+        assert [len(history) for history in commits(state)] == [1] * 7
         assert {each.headers["webhook-id"] for each in judge.heard} == {each["public_id"] for each in shown}
 
 
@@ -213,7 +213,7 @@ def test_a_full_disk_delays_builds_and_loses_none(tmp_path: Path) -> None:
             (state / "filler").unlink()
             shown = all_finished(process, builds)
         assert [each["status"] for each in shown] == ["done"] * 3
-        assert [len(each) for each in commits(state)] == [1] * 3
+        assert [len(history) for history in commits(state)] == [1] * 3
 
 
 def refusal(client: httpx.Client, judge_url: str) -> dict[str, Any] | None:

@@ -165,7 +165,7 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str) -> Non
     for number in (1, 2, 3):
         compose.container("worker", number).ready()
     doctor = docker("exec", compose.container("worker", 1).name, "sh", "-c", "sameboat doctor --json; true")
-    assert {each["what"]: each["level"] for each in json.loads(doctor)}["isolation"] == "ok"
+    assert {finding["what"]: finding["level"] for finding in json.loads(doctor)}["isolation"] == "ok"
     builds = []
     for number in range(5):
         body = brief("http://judge:8000/notify", secret=SECRET, task=f"scale-{number}", nonce=f"n-{number}")
@@ -194,4 +194,4 @@ def test_scale_survives_the_loss_of_workers(compose: Compose, image: str) -> Non
     alive = next(worker for number in (1, 2, 3) if (worker := compose.container("worker", number)).state()["Running"])
     until(lambda: docker("exec", "-i", alive.name, "python", "-", input=ZOMBIES).strip() == "0")
     states = json.loads("[" + ",".join(compose("ps", "--all", "--format", "json", "worker").split("\n"))[:-1] + "]")
-    assert sum(each["State"] == "running" for each in states) == 1
+    assert sum(state["State"] == "running" for state in states) == 1

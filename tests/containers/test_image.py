@@ -159,7 +159,7 @@ def test_limits_decide_threads_and_whether_a_model_fits(image: str, models: str)
 
     def doctor(*options: str) -> dict[str, dict[str, str]]:
         said = docker("run", "--rm", *mounted, *options, image, "doctor", "--json", check=False)
-        return {each["what"]: each for each in json.loads(said)}
+        return {finding["what"]: finding for finding in json.loads(said)}
 
     one = doctor("--cpus", "1.9", "--memory", "1g")
     assert one["threads"]["found"] == "1: the CPU quota is 1.9, rounded down, of 2 CPUs"

@@ -103,8 +103,12 @@ def test_it_answers_there_through_any_openai_compatible_server(thin: Path, tmp_p
 def seen(answer: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Of each choice: text, finish reason, log-probabilities."""
     return [
-        (each["message"]["content"] if "message" in each else each["text"], each["finish_reason"], each["logprobs"])
-        for each in answer["choices"]
+        (
+            choice["message"]["content"] if "message" in choice else choice["text"],
+            choice["finish_reason"],
+            choice["logprobs"],
+        )
+        for choice in answer["choices"]
     ]
 
 
@@ -113,7 +117,7 @@ def joined(response: httpx.Response) -> str:
     lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
     assert lines.pop() == "[DONE]"
     choices = [choice for line in lines for choice in json.loads(line)["choices"] if choice["index"] == 0]
-    return "".join(each["delta"].get("content") or "" if "delta" in each else each["text"] for each in choices)
+    return "".join(choice["delta"].get("content") or "" if "delta" in choice else choice["text"] for choice in choices)
 
 
 @pytest.mark.model
@@ -127,7 +131,7 @@ def test_its_answers_equal_those_of_the_sameboat_behind(front: str, behind: str,
         assert all(text for text, *_ in seen(here))
         counts = ("prompt_tokens", "completion_tokens")
         if what != "several":
-            assert [here["usage"][each] for each in counts] == [there["usage"][each] for each in counts]
+            assert [here["usage"][count] for count in counts] == [there["usage"][count] for count in counts]
         streamed = client.post(f"{front}{path}", json={**body, "stream": True})
         assert joined(streamed) == seen(there)[0][0]
 

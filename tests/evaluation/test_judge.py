@@ -59,11 +59,11 @@ def test_a_judge_scores_and_its_choice_is_recorded_for_replay(folder: Path) -> N
     """One of eight is not kind. A replay gives the same without any engine. A changed question is an error."""
     engine = ScriptedEngine(verdicts, name="judge")
     done = promoted(folder, engine)
-    assert [each.passed for each in done.outcomes] == [i != 3 for i in range(8)]
+    assert [outcome.passed for outcome in done.outcomes] == [i != 3 for i in range(8)]
     assert engine.asked[0].messages[1].content.startswith("Is this kind? O A line about thing")
     prompt = load(folder / "poem.prompt.yml")
     again = replay(prompt, PromotedFolder(folder))
-    assert [each.checks for each in again] == [each.checks for each in done.outcomes]
+    assert [each.checks for each in again] == [outcome.checks for outcome in done.outcomes]
     assert "judge" in locks.read(folder / "lock.json").judges
     other = loads(TEXT.replace("Is this kind?", "Is it kind?"))
     with pytest.raises(EvaluationError, match="not in the recording as they are asked now"):

@@ -83,10 +83,10 @@ def test_a_replay_takes_what_was_seen_and_does_not_look(folder: Path, shopkeeper
     """One of six is closed. The replay gives the same while the shop cannot be reached."""
     done = promoted(folder)
     assert sorted(shopkeeper.LOOKED) == [f"thing {i}" for i in range(6)]
-    assert [each.passed for each in done.outcomes] == [i != 3 for i in range(6)]
+    assert [outcome.passed for outcome in done.outcomes] == [i != 3 for i in range(6)]
     shopkeeper.OPEN.clear()
     again = replay(load(folder / "shop.prompt.yml"), PromotedFolder(folder))
-    assert [each.checks for each in again] == [each.checks for each in done.outcomes]
+    assert [each.checks for each in again] == [outcome.checks for outcome in done.outcomes]
     assert len(shopkeeper.LOOKED) == 6
     assert "in a shop" in again[3].checks[1].reason
 

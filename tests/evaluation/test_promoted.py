@@ -32,7 +32,7 @@ def test_a_promoted_prompt_replays_without_a_model(name: str) -> None:
     """Every case is in the recording as it is asked now, and every check gives a reason."""
     outcomes = replay(LIBRARY[name], PromotedFolder(LIBRARY.folder(name)))
     assert len(outcomes) == len(case_files.load(LIBRARY[name], LIBRARY.folder(name)))
-    assert all(each.reason for outcome in outcomes for each in outcome.checks)
+    assert all(check.reason for outcome in outcomes for check in outcome.checks)
 
 
 @pytest.mark.parametrize("name", ["sentiment", "language", "extract-contact"])

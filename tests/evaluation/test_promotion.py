@@ -94,7 +94,7 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
     assert "# its purpose" in (folder / "colour.prompt.yml").read_text()
     prompt = Library(data)["colour"]
     again = replay(prompt, PromotedFolder(folder))
-    assert [each.record for each in again] == [each.record for each in done.outcomes]
+    assert [each.record for each in again] == [outcome.record for outcome in done.outcomes]
     assert all(each.passed for each in again)
     assert [path.name for path in folder.parent.iterdir()] == ["colour"], "no staging folder is left"
 
@@ -299,7 +299,7 @@ def test_a_full_queue_is_waited_for(data: Path) -> None:
     """EngineBusy is not a failed case."""
     refused = iter([EngineBusy("full", retry_after_s=0.001)] * 5)
     done, _ = promoted(data, reply=lambda request: next(refused, None) or right(request))
-    assert all(each.passed for each in done.outcomes)
+    assert all(outcome.passed for outcome in done.outcomes)
 
 
 def test_nothing_to_judge_is_an_error_and_never_a_pass(data: Path) -> None:

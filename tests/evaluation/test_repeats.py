@@ -63,9 +63,9 @@ def promoted(folder: Path, text: str = TEXT, **options: object) -> promote.Promo
 def test_each_rule_counts_three_answers_with_three_seeds(folder: Path, rule: str, passed: list[bool]) -> None:
     """Case tN gets heads with N of the seeds 10, 11, 12. The score is the share."""
     done = promoted(folder, TEXT.replace("majority", rule))
-    assert [each.passed for each in done.outcomes] == passed
-    assert [each.checks[0].score for each in done.outcomes] == pytest.approx([0, 1 / 3, 2 / 3, 1])
-    assert len({record.fingerprint for each in done.outcomes for record in each.records}) == 12
+    assert [outcome.passed for outcome in done.outcomes] == passed
+    assert [outcome.checks[0].score for outcome in done.outcomes] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert len({record.fingerprint for outcome in done.outcomes for record in outcome.records}) == 12
 
 
 def test_repeats_are_recorded_replayed_and_reproduced(folder: Path) -> None:

@@ -49,7 +49,7 @@ def instance(schema: dict[str, Any]) -> Any:
         return [instance(schema.get("items", {"type": "null"}))] * schema.get("minItems", 0)
     if kind == "string":
         fits = ("", "a@b.co", "+1 555 0100", "5550100", "a" * max(1, schema.get("minLength", 1)))
-        return next(each for each in reversed(fits) if re.search(schema.get("pattern", ""), each))
+        return next(fit for fit in reversed(fits) if re.search(schema.get("pattern", ""), fit))
     return {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 1.0), "boolean": True}.get(kind)
 
 

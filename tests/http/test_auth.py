@@ -121,8 +121,8 @@ def callers(make: Make, headers: list[dict[str, str]], **overrides: Any) -> list
 
     async def asked() -> None:
         async with inside(app) as client:
-            for each in headers:
-                assert (await client.get("/tell", headers=each)).status_code == 200
+            for header in headers:
+                assert (await client.get("/tell", headers=header)).status_code == 200
 
     asyncio.run(asked())
     return found

@@ -43,9 +43,9 @@ def asked(app: FastAPI, headers: list[dict[str, str]], *, method: str = "POST") 
         async with inside(app) as client:
             return [
                 await client.request(
-                    method, "/v1/chat/completions", headers=each, json=CHAT if method == "POST" else None
+                    method, "/v1/chat/completions", headers=header, json=CHAT if method == "POST" else None
                 )
-                for each in headers
+                for header in headers
             ]
 
     return asyncio.run(work())

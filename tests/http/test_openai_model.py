@@ -54,7 +54,7 @@ def test_a_stream_joins_to_the_whole_answer_and_ends_with_usage(client: openai.O
             extra_headers={"Cache-Control": "no-cache"},
         )
     )
-    text = "".join(each.choices[0].delta.content or "" for each in chunks if each.choices)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == whole.choices[0].message.content
     assert text
     assert chunks[0].choices[0].delta.role == "assistant"

@@ -126,7 +126,7 @@ def test_prompt_routes_point_into_the_body_and_repeat_nothing(
     engine = ScriptedEngine(lambda request: "x")
     response = ask(make(engine), "POST", "/prompts/greet", json=body)
     assert response.status_code in (400, 422)
-    assert {each["pointer"] for each in response.json()["errors"]} == pointers
+    assert {error["pointer"] for error in response.json()["errors"]} == pointers
     assert SECRET not in response.text
     assert engine.asked == []
 

@@ -139,4 +139,4 @@ def test_version_has_the_digests_of_prompts_and_models(make: Make) -> None:
     body = ask(app, "GET", "/version").json()
     library = app.state.service.library
     assert body["prompts"]["greet"] == {"prompt": library["greet"].sha256, "lock": library.lock("greet").digest()}
-    assert {each["sha256"] for each in body["models"].values()} == {"0" * 64}
+    assert {model["sha256"] for model in body["models"].values()} == {"0" * 64}

@@ -111,7 +111,7 @@ def test_a_promptfoo_configuration_becomes_a_prompt_with_cases() -> None:
         "Be kind.",
         "Greet Ada 2 times.",
     ]
-    assert [(each.name, each.kind) for each in prompt.spec.evaluators] == [
+    assert [(evaluator.name, evaluator.kind) for evaluator in prompt.spec.evaluators] == [
         ("not-icontains-1", "notContains"),
         ("equals-2", "string"),
     ]

@@ -105,7 +105,7 @@ def ours(prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts
     found: Verdicts = {}
     for case in cases:
         outcome = runner.apply_checks(prompt, case, [Record(case.id, "", answers[case.id], (), "stop")])
-        found.update({(case.id, each.name): each.passed for each in outcome.checks})
+        found.update({(case.id, check.name): check.passed for check in outcome.checks})
     return found
 
 
@@ -124,7 +124,7 @@ def test_hostile_values_and_answers_are_judged_alike(promptfoo: Path, tmp_path: 
     asked = dict(map(json.loads, (tmp_path / "asked.jsonl").read_text(encoding="utf-8").splitlines()))
     for case in cases:  # and its templates render each message as ours do
         messages = render.render(HOSTILE.spec.messages, case.values)
-        assert asked[case.id] == [{"role": each.role, "content": each.content} for each in messages]
+        assert asked[case.id] == [{"role": message.role, "content": message.content} for message in messages]
     assert len(mine) == len(WANTED) * len(ANSWERS) * len(HOSTILE.spec.evaluators)
 
 

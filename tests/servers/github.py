@@ -315,14 +315,20 @@ def rebuild(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
 @at("GET", REPO + "/deployments")
 def deployments(fake: FakeGitHub, seen: Seen, remote: Remote) -> Reply:
     wanted = parse_qs(seen.query).get("sha", [""])[0]
-    return 200, [answers.deployment(fake.url, remote, each) for each in remote.deployments if each["sha"] == wanted]
+    return 200, [
+        answers.deployment(fake.url, remote, deployment)
+        for deployment in remote.deployments
+        if deployment["sha"] == wanted
+    ]
 
 
 @at("GET", REPO + r"/deployments/(\d+)/statuses")
 def deployment_statuses(fake: FakeGitHub, seen: Seen, remote: Remote, number: str) -> Reply:
-    for each in remote.deployments:
-        if each["id"] == int(number):
-            return 200, [answers.deployment_status(fake.url, remote, each, state) for state in each["states"]]
+    for deployment in remote.deployments:
+        if deployment["id"] == int(number):
+            return 200, [
+                answers.deployment_status(fake.url, remote, deployment, state) for state in deployment["states"]
+            ]
     raise Problem(404, "Not Found")
 
 

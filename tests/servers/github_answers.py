@@ -134,11 +134,11 @@ def commit(base: str, remote: Remote, made: Commit) -> dict[str, Any]:
         "message": made.message.decode(),
         "parents": [
             {
-                "sha": each.decode(),
-                "url": f"{url}/commits/{each.decode()}",
-                "html_url": f"{base}/{remote.full_name}/commit/{each.decode()}",
+                "sha": parent.decode(),
+                "url": f"{url}/commits/{parent.decode()}",
+                "html_url": f"{base}/{remote.full_name}/commit/{parent.decode()}",
             }
-            for each in made.parents
+            for parent in made.parents
         ],
         "verification": {
             "verified": False,

@@ -64,7 +64,7 @@ def test_pages_that_were_switched_on_otherwise_are_corrected(forge: GitHubForge,
     sha = forge.push("app-1", commit(forge.ensure("app-1", "").head))
     fake.repo("app-1").pages = {"build_type": "legacy", "source": {"branch": "main", "path": "/docs"}}
     assert httpx.get(forge.publish("app-1", sha, 60) + STAMP).status_code == 200
-    assert [each.split("/app-1")[-1] for each in fake.writes()[-3:]] == ["/pages", "/pages", "/pages/builds"]
+    assert [write.split("/app-1")[-1] for write in fake.writes()[-3:]] == ["/pages", "/pages", "/pages/builds"]
 
 
 def test_a_commit_whose_workflow_deploys_is_waited_for_as_a_deployment(forge: GitHubForge, fake: FakeGitHub) -> None:

@@ -34,7 +34,7 @@ def test_a_round_is_one_commit_that_a_clone_holds_byte_for_byte(
         "1760000123 1760000123 Sameboat builds@sameboat.invalid"
     )
     assert forge.read("app-1", sha) == FILES
-    assert [each.split("/app-1")[-1] for each in fake.writes()[1:]] == [
+    assert [write.split("/app-1")[-1] for write in fake.writes()[1:]] == [
         "/git/blobs",  # the PNG. Text travels in the tree
         "/git/trees",
         "/git/commits",

@@ -272,10 +272,10 @@ def test_a_full_queue_is_busy_and_says_when_to_come_back() -> None:
             return list(await asyncio.gather(*asked, return_exceptions=True))
 
     results = asyncio.run(overload())
-    refused = [each for each in results if isinstance(each, EngineBusy)]
+    refused = [result for result in results if isinstance(result, EngineBusy)]
     assert len(refused) == 3
     assert all(each.retry_after_s and each.retry_after_s >= 1 for each in refused)
-    assert sum(isinstance(each, Answer) for each in results) == 3
+    assert sum(isinstance(result, Answer) for result in results) == 3
 
 
 def test_a_killed_worker_fails_what_runs_keeps_what_waits_and_comes_back() -> None:

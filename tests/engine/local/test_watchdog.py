@@ -224,7 +224,7 @@ def test_neither_a_frame_too_large_nor_the_end_of_the_reading_thread_makes_a_wor
             pass
 
     results, restarts = asyncio.run(asyncio.wait_for(ask_all(), 120))
-    kinds = [type(each) for each in results]
+    kinds = [type(result) for result in results]
     assert kinds[:3] == [RequestError, RequestError, Answer]
     assert kinds[3] is EngineUnavailable
     assert kinds[4] in (EngineUnavailable, Answer), "sent to the one that ended, or to the next"

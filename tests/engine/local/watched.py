@@ -38,8 +38,8 @@ class Watched(Worker):
         self.context.decode = counted  # type: ignore[method-assign, assignment]
 
     def _compute(self, step: Step) -> None:
-        before = {each.id: len(each.slot.tokens) for each in step.sequences if each.slot is not None}
-        slots = {each.id: each.slot for each in step.sequences}
+        before = {sequence.id: len(sequence.slot.tokens) for sequence in step.sequences if sequence.slot is not None}
+        slots = {sequence.id: sequence.slot for sequence in step.sequences}
         self.during()
         super()._compute(step)
         rows = {key: len(slot.tokens) - before[key] for key, slot in slots.items() if slot is not None}

@@ -236,8 +236,10 @@ def test_log_probabilities_belong_to_the_text(server: OpenAIServer, request_: Re
     """Both of OpenAI's formats. There are no token ids, and none are made up."""
     answer = ask(server, replace(request_, logprobs=1))
     assert answer.logprobs is not None
-    assert "".join(each.text for each in answer.logprobs) == answer.text
-    assert all(each.top == (Alternative(None, each.text, -0.5),) and each.token is None for each in answer.logprobs)
+    assert "".join(logprob.text for logprob in answer.logprobs) == answer.text
+    assert all(
+        logprob.top == (Alternative(None, logprob.text, -0.5),) and logprob.token is None for logprob in answer.logprobs
+    )
     assert ask(server, request_).logprobs is None
 
 
