@@ -163,6 +163,18 @@ def streamed(answer: Answer) -> str | None:
     return f"{events} events" if answer.status == 200 and events > 1 and "[DONE]" in answer.text else None
 
 
+def unless_remote(*keys: str) -> Callable[[Answer], str | None]:
+    """200 with these keys, or a refusal because the engine is a remote one, which does not tell its tokens."""
+
+    def good(answer: Answer) -> str | None:
+        error = (answer.json() or {}).get("error") or {}
+        if answer.status == 400 and "remote engine" in error.get("message", ""):
+            return f"not with this engine: {error['message'][:80]}"
+        return is_json(*keys)(answer)
+
+    return good
+
+
 def responded(answer: Answer) -> str | None:
     """The events of a response to the last one."""
     events = answer.text.count("event: ")
@@ -236,7 +248,14 @@ def openai(smoke: Smoke) -> None:
     asked = {"input": "Say hello.", "instructions": "Answer in one word.", "temperature": 0}
     smoke.see("POST", "/v1/responses", is_json("output", "usage"), body={**asked, "max_output_tokens": 8})
     smoke.see("POST", "/v1/responses", responded, body={**asked, "max_output_tokens": 8, "stream": True})
-    smoke.see("POST", "/v1/responses/input_tokens", is_json("input_tokens"), body={"input": "Say hello."})
+    counted = unless_remote("input_tokens")
+    smoke.see("POST", "/v1/responses/input_tokens", counted, body={"input": "Say hello."})
+
+    echoed = {"prompt": [1, 2, 3], "echo": True, "logprobs": 1, "max_tokens": 0}
+    smoke.see("POST", "/v1/completions", unless_remote("choices", "usage"), body=echoed)
+    smoke.see("POST", "/tokenize", unless_remote("tokens", "count"), body={"prompt": "hello"})
+    smoke.see("POST", "/detokenize", unless_remote("prompt"), body={"tokens": [1, 2, 3]})
+    smoke.see("GET", "/tokenizer_info", unless_remote("eos_token"))
 
     def embedded(answer: Answer) -> str | None:
         found = answer.json()

@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Mode, Request, Timings, Usage
+from service.engine.types import (
+    Abilities,
+    Answer,
+    Chunk,
+    Detokenized,
+    Embeddings,
+    Health,
+    Identity,
+    Mode,
+    Request,
+    Timings,
+    TokenizerInfo,
+    Usage,
+)
 from service.errors import NotSupported
 
 
@@ -101,6 +114,17 @@ class ScriptedEngine:
 
     async def count(self, request: Request) -> int:
         return self._answer(request, "").usage.prompt
+
+    async def tokenize(self, request: Request, *, add_special: bool = True) -> tuple[int, ...]:
+        """A token per byte. Token 0 begins a sequence."""
+        texts = [message.content for message in request.messages] or [request.text or ""]
+        return request.tokens or ((0,) if add_special else ()) + tuple("".join(texts).encode())
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
+        return Detokenized(bytes(tokens).decode(errors="replace"), tuple(chr(token) for token in tokens))
+
+    async def tokenizer_info(self) -> TokenizerInfo:
+        return TokenizerInfo("bytes", None, "</s>", None)
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         raise NotSupported("The scripted engine has no embeddings.")

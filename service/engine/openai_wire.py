@@ -39,10 +39,13 @@ def request_body(request: Request, model: str) -> tuple[str, dict[str, Any]]:
         body["frequency_penalty"] = sampling.frequency_penalty
     if sampling.presence_penalty:
         body["presence_penalty"] = sampling.presence_penalty
-    if request.text is not None:
+    if request.text is not None or request.tokens is not None:
         if request.logprobs is not None:
             body["logprobs"] = request.logprobs
-        return "completions", {**body, "prompt": request.text}
+        if request.suffix is not None:
+            body["suffix"] = request.suffix
+        prompt = list(request.tokens) if request.tokens is not None else request.text
+        return "completions", {**body, "prompt": prompt}
     body["messages"] = [message.to_openai() for message in request.messages]
     if request.logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.logprobs}
@@ -68,8 +71,11 @@ def _refuse(request: Request) -> None:
         "min_p": (bool(sampling.min_p), "OpenAI's API has no min-p."),
         "repeat_penalty": (sampling.repeat_penalty != 1.0, "OpenAI's API has no repeat penalty."),
         "logit_bias": (bool(sampling.logit_bias), "Token ids of a remote engine are not known here."),
+        "echo": (request.echo, "A remote engine's prompt is not read back."),
+        "parse_special": (request.parse_special, "A remote engine reads control tokens as it likes."),
         "text": (
-            request.text is not None and (request.schema is not None or request.any_json),
+            (request.text is not None or request.tokens is not None)
+            and (request.schema is not None or request.any_json),
             "A remote engine enforces schemas only in conversations, not on raw text.",
         ),
     }

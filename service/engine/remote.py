@@ -27,7 +27,19 @@ from service.engine.limiter import ConcurrencyLimiter
 from service.engine.openai_wire import AnswerReader, parse_event, request_body
 from service.engine.queue import RequestSize
 from service.engine.streams import answer_of
-from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Mode, Request, Timings
+from service.engine.types import (
+    Abilities,
+    Answer,
+    Chunk,
+    Detokenized,
+    Embeddings,
+    Health,
+    Identity,
+    Mode,
+    Request,
+    Timings,
+    TokenizerInfo,
+)
 from service.errors import (
     DeadlineExceeded,
     EngineBusy,
@@ -234,6 +246,30 @@ class RemoteEngine:
             NotSupported: always.
         """
         raise NotSupported("A remote engine does not count tokens beforehand.", key="engine")
+
+    async def tokenize(self, request: Request, *, add_special: bool = True) -> tuple[int, ...]:
+        """OpenAI's API has no such call.
+
+        Raises:
+            NotSupported: always.
+        """
+        raise NotSupported("A remote engine does not tell its tokens.", key="engine")
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
+        """OpenAI's API has no such call.
+
+        Raises:
+            NotSupported: always.
+        """
+        raise NotSupported("A remote engine does not tell its tokens.", key="engine")
+
+    async def tokenizer_info(self) -> TokenizerInfo:
+        """OpenAI's API has no such call.
+
+        Raises:
+            NotSupported: always.
+        """
+        raise NotSupported("A remote engine does not tell its tokens.", key="engine")
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """Vectors as the server gives them, scaled to unit length."""

@@ -66,12 +66,17 @@ class Sampling:
 class Request:
     """Everything that decides one answer, and how urgent it is.
 
-    Exactly one of `messages` and `text` is given: a conversation, which gets the model's chat template, or raw text.
+    Exactly one of `messages`, `text` and `tokens` is given: a conversation, which gets the model's chat template, raw
+    text, or token ids.
     At most one of `schema`, `any_json`, `grammar` and `choices` is given.
     """
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
+    tokens: tuple[int, ...] | None = None
+    suffix: str | None = None  # with `text`: the answer is the part between `text` and this
+    parse_special: bool = False  # with `text`: control tokens that are written in it are read
+    echo: bool = False  # the caller gets the prompt back: with `logprobs` those of its tokens too
     sampling: Sampling = field(default_factory=Sampling)
     schema: str | None = None  # a JSON Schema as canonical JSON text, which the answer is enforced to match
     any_json: bool = False  # response_format json_object: any JSON object
@@ -160,6 +165,23 @@ class Embeddings:
     tokens: int
 
 
+class Detokenized(NamedTuple):
+    """The text of token ids, and the name that the vocabulary has for each of them."""
+
+    text: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerInfo:
+    """What a model's file says about its tokens. A token that the model does not have is None."""
+
+    kind: str
+    bos_token: str | None
+    eos_token: str | None
+    chat_template: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of an answer while it is made: whole characters only, and none that a stop string could still retract."""
@@ -167,6 +189,7 @@ class Chunk:
     text: str
     tokens: tuple[int, ...] = ()
     logprobs: tuple[Logprob, ...] = ()
+    prompt_logprobs: tuple[Logprob, ...] = ()  # of the prompt's tokens, before the first text
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +199,8 @@ class Answer:
     `tokens` are the ids that were generated, without the end-of-turn token. `probabilities` has one entry per label
     when the request gave `choices`, summing to 1. `constrained` says that a grammar was enforced while decoding.
     `reused` says that nothing was computed: the same fingerprint had been answered before under the same salt.
+    `prompt_logprobs` are those of the prompt's tokens, if the request has `echo` and `logprobs`. The first token
+    follows nothing: its log-probability is 0 and means nothing.
     """
 
     text: str
@@ -187,6 +212,7 @@ class Answer:
     probabilities: Mapping[str, float] | None = None
     constrained: bool = False
     reused: bool = False
+    prompt_logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +307,15 @@ class Engine(Protocol):
 
     async def count(self, request: Request) -> int:
         """Prompt tokens of the request as the model will see it."""
+
+    async def tokenize(self, request: Request, *, add_special: bool = True) -> tuple[int, ...]:
+        """The prompt's token ids. `add_special`: with the beginning-of-sequence token that the model wants."""
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
+        """The text of these tokens, and their names."""
+
+    async def tokenizer_info(self) -> TokenizerInfo:
+        """What is known about the model's tokens."""
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """One vector per text. Raises NotSupported, PromptTooLong, EngineBusy."""

@@ -20,7 +20,18 @@ from service import __version__, exposure
 from service.engine.pool import Engines
 from service.errors import SameboatError
 from service.exposure import Exposure
-from service.http import builds, docs, health, listener, openai_routes, openapi, problems, prompts, responses_routes
+from service.http import (
+    builds,
+    docs,
+    health,
+    listener,
+    openai_routes,
+    openapi,
+    problems,
+    prompts,
+    responses_routes,
+    tokens_routes,
+)
 from service.http.admission import Admission
 from service.http.auth import Authentication
 from service.http.brute_force import FailedAttempts, SecretThrottle
@@ -78,6 +89,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         prompts.router,
         openai_routes.router,
         responses_routes.router,
+        tokens_routes.router,
         builds.router,
         docs.router,
     )

@@ -7,5 +7,8 @@ from __future__ import annotations
 
 from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody, OpenAIBody
 from service.http.responses_types import InputBody, ResponsesBody
+from service.http.tokens_routes import DetokenizeBody, TokenizeBody
 
-BODIES: tuple[type[OpenAIBody], ...] = (ChatBody, CompletionBody, EmbeddingBody, ResponsesBody, InputBody)
+BODIES: tuple[type[OpenAIBody], ...] = (
+    ChatBody, CompletionBody, EmbeddingBody, ResponsesBody, InputBody, TokenizeBody, DetokenizeBody,
+)  # fmt: skip

@@ -35,11 +35,16 @@ class Shape:
     chat: bool
     tools: Tools = ()
     n: int = 1  # choices per prompt
+    echoed: Sequence[str] = ()  # the texts of the prompts, if answers begin with them
 
     @property
     def kind(self) -> str:
         """OpenAI's name of the whole object."""
         return "chat.completion" if self.chat else "text_completion"
+
+    def prompt(self, number: int) -> str:
+        """The text with which this choice begins."""
+        return self.echoed[number // self.n] if self.echoed else ""
 
     def head(self, identity: Identity, *, stream: bool) -> dict[str, Any]:
         """The fields that every object of one answer has."""
@@ -105,18 +110,21 @@ class Offsets:
         return offset
 
 
-def text_logprobs(answer: Answer | Chunk, offsets: Offsets) -> dict[str, Any] | None:
+def text_logprobs(
+    tokens: Sequence[Logprob], offsets: Offsets, *, prompt: Sequence[Logprob] = ()
+) -> dict[str, Any] | None:
     """Log-probabilities in the format of /v1/completions: parallel lists. None if none were asked for.
 
-    `offsets` has counted the tokens of the earlier chunks.
+    `offsets` has counted the tokens of the earlier chunks. The first token of a `prompt` follows nothing and has null.
     """
-    if not answer.logprobs:
+    unknown, known = prompt[:1], [*prompt[1:], *tokens]
+    if not unknown and not known:
         return None
     return {
-        "tokens": [legacy_name(token) for token in answer.logprobs],
-        "token_logprobs": [token.logprob for token in answer.logprobs],
-        "top_logprobs": [_by_name(token.top) for token in answer.logprobs],
-        "text_offset": [offsets.next(token.raw) for token in answer.logprobs],
+        "tokens": [legacy_name(token) for token in (*unknown, *known)],
+        "token_logprobs": [None] * len(unknown) + [token.logprob for token in known],
+        "top_logprobs": [None] * len(unknown) + [_by_name(token.top) for token in known],
+        "text_offset": [offsets.next(token.raw) for token in (*unknown, *known)],
     }
 
 
@@ -167,7 +175,9 @@ def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
     text, calls, finish = parse_calls(result, shape.tools)
     base: dict[str, Any] = {"index": number, "finish_reason": finish}
     if not shape.chat:
-        return {**base, "text": text, "logprobs": text_logprobs(result.answer, Offsets())}
+        answer = result.answer
+        logprobs = text_logprobs(answer.logprobs or (), Offsets(), prompt=answer.prompt_logprobs)
+        return {**base, "text": shape.prompt(number) + text, "logprobs": logprobs}
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if calls:
         message |= {"content": text or None, "tool_calls": list(calls)}
@@ -189,13 +199,19 @@ class _Choice:
     shape: Shape
     visible: toolcalls.Visible = field(default_factory=toolcalls.Visible)
     offsets: Offsets = field(default_factory=Offsets)
+    prompt_logprobs: list[Logprob] = field(default_factory=list)
     begun: bool = False
 
-    def role(self) -> list[dict[str, Any]]:
-        """The first piece of a choice in a chat. No piece at later calls, and none for a text."""
-        if self.begun or not self.shape.chat:
+    def first(self) -> list[dict[str, Any]]:
+        """The first piece of a choice: the role in a chat, or the prompt if it is echoed. No piece at later calls."""
+        if self.begun:
             return []
         self.begun = True
+        if not self.shape.chat:
+            if not self.shape.echoed:
+                return []
+            logprobs = text_logprobs((), self.offsets, prompt=self.prompt_logprobs)
+            return [self._piece({"text": self.shape.prompt(self.number), "logprobs": logprobs})]
         return [self._piece({"delta": {"role": "assistant", "content": ""}, "logprobs": None})]
 
     def chunk(self, item: Chunk) -> list[dict[str, Any]]:
@@ -205,7 +221,7 @@ class _Choice:
             return []
         if self.shape.chat:
             return [self._piece({"delta": {"content": text}, "logprobs": chat_logprobs(item)})]
-        return [self._piece({"text": text, "logprobs": text_logprobs(item, self.offsets)})]
+        return [self._piece({"text": text, "logprobs": text_logprobs(item.logprobs, self.offsets)})]
 
     def end(self, result: Result) -> list[dict[str, Any]]:
         """The pieces with the tool calls and the finish reason."""
@@ -246,7 +262,10 @@ async def chunks(
     async with contextlib.aclosing(merge(streams)) as items:
         async for index, item in items:
             choice = choices[index]
-            pieces = choice.role()
+            if isinstance(item, Chunk) and item.prompt_logprobs:
+                choice.prompt_logprobs += item.prompt_logprobs
+                continue
+            pieces = choice.first()
             if isinstance(item, Result):
                 results[index] = item
                 end = await asyncio.to_thread(choice.end, item) if shape.tools else choice.end(item)

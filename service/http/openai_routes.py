@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,9 +57,21 @@ async def create_completion(body: CompletionBody, request: Request, service: Ser
     """The continuation of a text, or of each of several texts."""
     engine = service.engines.get(body.model)
     options = options_of(request, service.settings, streamed=body.stream)
-    choices = [choice for text in body.requests(options) for choice in choices_of(text, body.n)]
-    shape = Shape(chat=False, n=body.n)
+    requests = body.requests(options)
+    choices = [choice for prompt in requests for choice in choices_of(prompt, body.n)]
+    shape = Shape(chat=False, n=body.n, echoed=await _texts(requests, engine) if body.echo else ())
     return await _respond(request, engine, choices, shape, stream=body.stream, usage=body.wants_usage)
+
+
+async def _texts(requests: Sequence[EngineRequest], engine: Engine) -> list[str]:
+    """The prompts as texts. The engine knows those of token ids."""
+    engine.check(requests)
+    if any(request.tokens is not None for request in requests):
+        await engine.start()
+    return [
+        request.text or "" if request.tokens is None else (await engine.detokenize(request.tokens)).text
+        for request in requests
+    ]
 
 
 def start(request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape) -> answers.Streams:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import secrets
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -57,6 +57,12 @@ Limit = Annotated[
     AfterValidator(_not_zero),
     WithJsonSchema({"type": "integer", "minimum": -1, "not": {"const": 0}}),
 ]
+
+
+T = TypeVar("T")
+Several = Annotated[list[T], Field(min_length=1, max_length=MAX_PROMPTS)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 
 
 def _few(biases: Any) -> Any:
@@ -351,26 +357,56 @@ class CompletionBody(GenerationBody):
 
     route = parameters.COMPLETIONS
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)] = Field(
-        description=f"A text, or up to {MAX_PROMPTS} texts. null is the empty text"
+    prompt: str | Several[str] | TokenIds | Several[TokenIds] = Field(
+        description=f"A text or token ids, or up to {MAX_PROMPTS} of them. null is the empty text"
     )
-    logprobs: int | None = Field(None, ge=0, le=20)
+    max_tokens: int | None = Field(None, ge=-1, description="With echo also 0. -1 means 4096")
+    logprobs: int | None = Field(None, ge=0, le=20, description="With echo also of the prompt's tokens")
+    echo: bool = Field(False, description="The answer's text begins with the prompt")
+    suffix: str | None = Field(None, description="The answer is the part between prompt and suffix")
+    parse_special: bool = Field(False, description="Control tokens that are written in the prompt are read")
 
     @classmethod
     def nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
         """`prompt: null` is the empty text, as at OpenAI. `logprobs: false` is the default of chats."""
         prompt = "" if body.get("prompt", ...) is None else body.get("prompt")
-        _refuse_tokens("prompt", prompt)
         logprobs = None if body.get("logprobs") is False else body.get("logprobs")
         given = {name: value for name, value in body.items() if name not in ("prompt", "logprobs")}
         return {**given, "prompt": prompt, "logprobs": logprobs}
 
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts, each a text or token ids."""
+        if isinstance(self.prompt, str) or isinstance(self.prompt[0], int):
+            return [self.prompt]
+        return list(self.prompt)
+
     def requests(self, options: dict[str, Any]) -> list[Request]:
-        """The engine's requests, one per prompt."""
-        texts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        sampling = self.sampling(DEFAULT_TEXT_TOKENS)
+        """The engine's requests, one per prompt.
+
+        Raises:
+            RequestError: if parameters contradict each other.
+        """
+        prompts, sampling = self.prompts(), self.sampling(DEFAULT_TEXT_TOKENS)
+        if sampling.max_tokens == 0 and not self.echo:
+            raise RequestError("max_tokens can be 0 only with echo.", key="max_tokens")
+        texts_only = [("suffix", bool(self.suffix)), ("parse_special", self.parse_special)]
+        for name, asked in texts_only:
+            if asked and not all(isinstance(prompt, str) for prompt in prompts):
+                raise RequestError(f"{name} needs a prompt that is a text.", key=name)
+        if self.suffix and self.echo:
+            raise RequestError("suffix and echo cannot be used together.", key="suffix")
         options = {**self.structured(), **self.narrowed(options)}
-        return [Request(text=text, sampling=sampling, logprobs=self.logprobs, **options) for text in texts]
+        options |= {"suffix": self.suffix or None, "parse_special": self.parse_special, "echo": self.echo}
+        return [
+            Request(
+                text=prompt if isinstance(prompt, str) else None,
+                tokens=tuple(prompt) if isinstance(prompt, list) else None,
+                sampling=sampling,
+                logprobs=self.logprobs,
+                **options,
+            )
+            for prompt in prompts
+        ]
 
 
 class EmbeddingBody(OpenAIBody):

@@ -63,7 +63,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 
 def error_response(path: str) -> dict[str, Any]:
     """The OpenAPI response of every error of this path."""
-    name, media = ("OpenAIError", "application/json") if path.startswith("/v1/") else ("Problem", PROBLEM_MEDIA)
+    name, media = ("OpenAIError", "application/json") if paths.is_openai(path) else ("Problem", PROBLEM_MEDIA)
     return {
         "description": "An error with its reason",
         "content": {media: {"schema": {"$ref": f"#/components/schemas/{name}"}}},

@@ -17,6 +17,7 @@ from service.errors import MAX_NAME, NotSupported, RequestError, did_you_mean, s
 MAX_REPORTED = 8  # wrong parameters in one error
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 RESPONSES, INPUT_TOKENS = "/v1/responses", "/v1/responses/input_tokens"
+TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,8 @@ REFUSED: tuple[Group, ...] = (
     Group("Use messages, or prompt of /v1/completions.", {"input": (), "instructions": (), "prompt_embeds": ()}),
     Group("The number of answers is n.", {"best_of": (1,)}),
     Group("Use /v1/completions.", {"prompt": ()}, (CHAT,)),
-    Group("A text is continued at its end only.", {"suffix": ("",)}),
-    Group("An answer does not repeat its prompt.", {"echo": (False,)}),
+    Group("An answer does not repeat its conversation.", {"echo": (False,)}, (CHAT,)),
+    Group("Use /v1/completions.", {"suffix": ("",), "parse_special": (False,)}, (CHAT,)),
     Group(
         "Use /v1/chat/completions.",
         {
@@ -185,6 +186,14 @@ REFUSED: tuple[Group, ...] = (
         {"image": (), "moderation": (), "access_programs": ()},
         (RESPONSES,),
     ),
+    Group(
+        "A conversation uses the model's chat template, and the answer is a new message.",
+        {
+            "chat_template": (), "chat_template_kwargs": ({},), "add_generation_prompt": (True,),
+            "continue_final_message": (False,), "documents": ([],), "mm_processor_kwargs": ({},),
+        },
+        (TOKENIZE,),
+    ),
     Group("Use instructions.", {"personality": ()}, (INPUT_TOKENS,)),
     Group(
         "Use the headers X-Sameboat-Priority, X-Sameboat-Deadline and Cache-Control.",
@@ -206,7 +215,7 @@ REFUSED: tuple[Group, ...] = (
     Group(
         "It is an argument of OpenAI's Python client, which moves its content to the top of the body.",
         {"extra_body": ({},), "extra_headers": ({},), "extra_query": ({},)},
-        (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, INPUT_TOKENS),
+        (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, INPUT_TOKENS, TOKENIZE, DETOKENIZE),
     ),
 )  # fmt: skip
 """Parameters that cannot be honoured: from OpenAI's types, other servers, and their clients. Some clients send every

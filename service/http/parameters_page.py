@@ -16,10 +16,10 @@ from service.http.parameters import Group
 HEAD = """\
 # OpenAI parameters
 
-Each parameter of the routes under `/v1` is honoured, ignored because it has no effect on the answer, or refused with
-400 by its name. Some honoured parameters are another server's name of a parameter. No parameter is dropped silently: a
-name that is in none of these tables is refused too, and the error suggests a known name. `null` is always the default.
-This page is made from the code that reads requests.
+Each parameter of the routes under `/v1`, of `/tokenize` and of `/detokenize` is honoured, ignored because it has no
+effect on the answer, or refused with 400 by its name. Some honoured parameters are another server's name of a
+parameter. No parameter is dropped silently: a name that is in none of these tables is refused too, and the error
+suggests a known name. `null` is always the default. This page is made from the code that reads requests.
 """
 SHORT = {
     parameters.CHAT: "chat",
@@ -27,6 +27,8 @@ SHORT = {
     parameters.EMBEDDINGS: "embeddings",
     parameters.RESPONSES: "responses",
     parameters.INPUT_TOKENS: "input_tokens",
+    parameters.TOKENIZE: "tokenize",
+    parameters.DETOKENIZE: "detokenize",
 }
 
 
@@ -36,16 +38,12 @@ def page() -> str:
 
 
 def _honoured() -> list[str]:
-    rows: dict[str, tuple[list[str], str, str]] = {}
+    rows: dict[tuple[str, str, str], list[str]] = {}
     for body in BODIES:
         for name, known in body.own_schema()["properties"].items():
-            values, meaning = _values(known), known.get("description", "")
-            key = name if name not in rows or rows[name][1:] == (values, meaning) else f"{name} "
-            rows.setdefault(key, ([], values, meaning))[0].append(SHORT[body.route])
+            rows.setdefault((name, _values(known), known.get("description", "")), []).append(SHORT[body.route])
     lines = ["## Honoured", "", "| parameter | routes | values | |", "|---|---|---|---|"]
-    lines += [
-        f"| `{name.strip()}` | {', '.join(at)} | {values} | {text} |" for name, (at, values, text) in rows.items()
-    ]
+    lines += [f"| `{name}` | {', '.join(at)} | {values} | {text} |" for (name, values, text), at in rows.items()]
     return [
         *lines,
         "",

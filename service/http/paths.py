@@ -19,6 +19,14 @@ BRIEFS = frozenset({"/api-endpoint", "/builds"})
 BUILDS = "/builds/"
 
 
+TOKENS = frozenset({"/tokenize", "/detokenize", "/tokenizer_info"})
+
+
+def is_openai(path: str) -> bool:
+    """Whether its errors have the form of OpenAI's. Programs for vLLM expect that also outside of /v1."""
+    return path.startswith("/v1/") or path in TOKENS
+
+
 def takes_secret(path: str) -> bool:
     """Whether the path takes the secret of builds or the forge's token, and no key."""
     return path in BRIEFS or path.startswith((BUILDS, GIT))

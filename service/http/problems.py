@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from service import errors, json_pointer
 from service.errors import MAX_LISTED, MAX_POINTER
+from service.http import paths
 
 log = logging.getLogger("sameboat.http")
 
@@ -137,7 +138,7 @@ def _cut(text: str) -> str:
 
 def respond(path: str, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     """The body with the media type of the path's API."""
-    media = "application/json" if path.startswith("/v1/") else "application/problem+json"
+    media = "application/json" if paths.is_openai(path) else "application/problem+json"
     return JSONResponse(body, status, headers=headers, media_type=media)
 
 
@@ -145,7 +146,7 @@ def refuse(
     path: str, status: int, kind: str, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """The error response of a middleware, in the shape of the path's API."""
-    if path.startswith("/v1/"):
+    if paths.is_openai(path):
         return respond(path, status, openai_error(status, kind, detail, None), headers)
     return respond(path, status, problem(status, kind, title, detail), headers)
 
@@ -167,7 +168,7 @@ def install(app: FastAPI) -> None:
 
     async def sameboat_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.SameboatError)
-        status, body = body_of(error, openai=request.url.path.startswith("/v1/"))
+        status, body = body_of(error, openai=paths.is_openai(request.url.path))
         return respond(request.url.path, status, body, headers_of(error))
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -184,7 +185,7 @@ def install(app: FastAPI) -> None:
         if len(mistakes) > MAX_LISTED:
             message += f"; and {len(mistakes) - MAX_LISTED} more"
         message = _cut(message)
-        if request.url.path.startswith("/v1/"):
+        if paths.is_openai(request.url.path):
             param = listed[0]["pointer"].strip("/").replace("/", ".") or None
             return respond(request.url.path, 400, openai_error(400, "invalid_value", message, param))
         return respond(request.url.path, 422, problem(422, "invalid", "The request is invalid", message, errors=listed))
@@ -192,7 +193,7 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         detail = str(error.detail)
-        if request.url.path.startswith("/v1/"):
+        if paths.is_openai(request.url.path):
             body = openai_error(error.status_code, "http", detail, None)
         else:
             body = problem(error.status_code, "http", detail, f"{detail}. /docs lists the routes.")
@@ -201,7 +202,7 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
         detail = "An unexpected error occurred. The service's log has the details."
-        if request.url.path.startswith("/v1/"):
+        if paths.is_openai(request.url.path):
             return respond(request.url.path, 500, openai_error(500, "internal", detail, None))
         return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail))
 

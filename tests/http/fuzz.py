@@ -25,6 +25,7 @@ import httpx
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from service.http import paths
 from tests.e2e.conftest import STARTER, Started, started, starter_cache
 
 SECRET = "fuzz-secret-of-the-tests"
@@ -181,7 +182,7 @@ class Fuzz:
                 body = [values(media["schema"], self.document) for media in content.values()]
                 asked = mostly(body[0], JUNK, 9) if body else st.none()
                 # Routes with more parameters get more requests.
-                times = 8 if path.startswith("/v1/") and body else 1
+                times = 8 if paths.is_openai(path) and body else 1
                 made += [st.tuples(st.just(method.upper()), _filled(path), asked)] * times
         return st.sampled_from(made).flatmap(lambda operation: operation)
 

@@ -42,7 +42,11 @@ ENDS: dict[str, tuple[list[Any], list[Any]]] = {
         [{"include_usage": 1}, {"include_obfuscation": True}, {"include_usag": True}, []],
     ),
     "messages": ([[{"role": "user", "content": ""}], [{"role": "developer", "content": "x"}] * 40], [[], "x", {}, [1]]),
-    "prompt": (["", None, "a" * 900, ["a"] * MAX_PROMPTS], [[], ["a"] * (MAX_PROMPTS + 1), 1, [1, 2], [[1]], [None]]),
+    "prompt": (
+        ["", None, "a" * 900, ["a"] * MAX_PROMPTS, [0, 49_151], [[1]] * MAX_PROMPTS],
+        [[], ["a"] * (MAX_PROMPTS + 1), 1, [1, -1], [49_152], [[]], [None], ["a", 1]],
+    ),
+    "suffix": ([""], ["x", 1]),  # the starter has no tokens to fill in the middle
     "response_format": (
         [{"type": "text"}, {"type": "json_object"}, SHAPE],
         [{"type": "xml"}, {"type": "json_schema"}, {}, "json_object"],

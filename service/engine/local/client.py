@@ -23,16 +23,22 @@ from service import resources
 from service.engine.local import watchdog
 from service.engine.local.answer_cache import AnswerCache
 from service.engine.local.kernels import PORTABLE
-from service.engine.local.limits import check_request, check_text, is_heavy
+from service.engine.local.limits import check_request, check_text, check_tokens, is_heavy
 from service.engine.local.model import LocalModel
 from service.engine.local.pending import PendingRequest, broken
 from service.engine.local.process import WorkerProcess
 from service.engine.local.protocol import MAX_FRAME_BYTES, FrameTooLarge, Segments, refusal_error
-from service.engine.local.submission import BYTES_PER_TOKEN, build_submission, estimated_tokens, prompt_segments
+from service.engine.local.submission import (
+    BYTES_PER_TOKEN,
+    build_submission,
+    estimated_tokens,
+    prompt_segments,
+    wire_prompt,
+)
 from service.engine.local.supervisor import Supervisor
 from service.engine.queue import RequestQueue
 from service.engine.streams import answer_of
-from service.engine.types import Answer, Chunk, Embeddings, Health, Mode, Request
+from service.engine.types import Answer, Chunk, Detokenized, Embeddings, Health, Mode, Request, TokenizerInfo
 from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
 from service.models.catalog import Model
 from service.settings import Settings
@@ -283,10 +289,29 @@ class LocalEngine(LocalModel):
 
     async def count(self, request: Request) -> int:
         """Prompt tokens, counted by the worker itself. Raises NotSupported for a model that only embeds."""
+        return len(await self.tokenize(request))
+
+    async def tokenize(self, request: Request, *, add_special: bool = True) -> tuple[int, ...]:
+        """The prompt's token ids, from the worker itself. Raises NotSupported for a model that only embeds."""
         self._check_writes()
         self.check_size(request)
         await self.ready()
-        return int((await self._ask({"op": "count", "segments": prompt_segments(request, self.template)}))["tokens"])
+        question = {"op": "tokenize", "add_special": add_special, **wire_prompt(request, self.template)}
+        return tuple((await self._ask(question))["tokens"])
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
+        """The text of these tokens, and their names. Raises RequestError for a token that the model does not have."""
+        self._check_writes()
+        check_tokens(tokens, vocabulary=self.metadata.vocabulary, key="tokens")
+        await self.ready()
+        answer = await self._ask({"op": "detokenize", "tokens": tokens})
+        return Detokenized(answer["text"], tuple(answer["names"]))
+
+    async def tokenizer_info(self) -> TokenizerInfo:
+        """What the model's file says about its tokens."""
+        known = self.metadata
+        kind = str(known.values.get("tokenizer.ggml.model", ""))
+        return TokenizerInfo(kind, known.bos_token or None, known.eos_token or None, known.chat_template)
 
     async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         """Have the common beginning of each group decoded and kept, now or as soon as there is a worker."""
@@ -361,9 +386,7 @@ class LocalEngine(LocalModel):
             submit = build_submission(request, self.template, force=self._force)
         self._next += 1
         message: dict[str, Any] = {**submit, "id": self._next}
-        pending = PendingRequest(
-            message["id"], request, message, estimated_tokens(message["segments"]), time.monotonic()
-        )
+        pending = PendingRequest(message["id"], request, message, estimated_tokens(submit), time.monotonic())
         if self._queue.full(pending):
             self._counters["rejected"] += 1
             raise EngineBusy(

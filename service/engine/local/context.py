@@ -81,6 +81,13 @@ class Context:
         self.add_bos: bool = llama.llama_vocab_get_add_bos(self.vocab)
         self.bos: int = llama.llama_vocab_bos(self.vocab)
         self.eos: int = llama.llama_vocab_eos(self.vocab)
+        fill_in = (
+            llama.llama_vocab_fim_pre(self.vocab),
+            llama.llama_vocab_fim_suf(self.vocab),
+            llama.llama_vocab_fim_mid(self.vocab),
+        )
+        self.fill_in: tuple[int, int, int] | None = fill_in if min(fill_in) >= 0 else None
+        """The tokens in front of a prefix, a suffix and the middle, by the model's file or by their known texts."""
         self.endings = frozenset(t for t in range(self.vocab_size) if llama.llama_vocab_is_eog(self.vocab, t))
         self._batch = llama.llama_batch_init(max(recipe.UBATCH, slots), 0, 1)
         self._pieces: list[bytes] = []
@@ -102,6 +109,17 @@ class Context:
                 size = llama.llama_token_to_piece(self.vocab, number, buffer, len(buffer), 0, False)
                 self._pieces.append(buffer.raw[:size] if size > 0 else b"")
         return self._pieces[token]
+
+    def name(self, token: int) -> str:
+        """How the vocabulary writes a token. Of a control token it is its text, of others it has marks for spaces."""
+        return str(llama.llama_vocab_get_text(self.vocab, token).decode(errors="replace"))
+
+    def written(self, token: int) -> bytes:
+        """The bytes of a token in a text that shows control tokens too."""
+        return self.piece(token) or (self.name(token).encode() if self._is_control(token) else b"")
+
+    def _is_control(self, token: int) -> bool:
+        return bool(llama.llama_vocab_get_attr(self.vocab, token) & llama.LLAMA_TOKEN_ATTR_CONTROL)
 
     def control_texts(self) -> list[str]:
         """How the control tokens are written in a text that may hold them."""

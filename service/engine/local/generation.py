@@ -89,7 +89,7 @@ class Generation:
         self.pending.append(token)
         self.fresh_tokens.append(token)
         if self.logprobs is not None:
-            self.fresh_logprobs.append(self._logprob(token, logprobs))
+            self.fresh_logprobs.append(token_logprob(self.context, token, logprobs, self.logprobs))
         self.fresh_text += self.text.add(self.context.piece(token))
         if self.constraint is not None:
             self.constraint.take(token)
@@ -100,24 +100,31 @@ class Generation:
         if self.finish is not None:
             self.fresh_text += self.text.end()
 
-    def _logprob(self, token: int, logprobs: npt.NDArray[np.float64] | None) -> dict[str, Any]:
-        """The model's log-probability, before any sampler. 0 for a forced token, which has no alternative."""
-        if logprobs is None:
-            return {"token": token, **self._shown(token), "logprob": 0.0, "top": []}
-        best_tokens = best(logprobs, self.logprobs or 0)
-        top = [{"token": other, **self._shown(other), "logprob": float(logprobs[other])} for other in best_tokens]
-        return {"token": token, **self._shown(token), "logprob": float(logprobs[token]), "top": top}
-
-    def _shown(self, token: int) -> dict[str, Any]:
-        """The token's text, and its bytes if they are not whole characters."""
-        piece = self.context.piece(token)
-        try:
-            return {"text": piece.decode(), "data": None}
-        except UnicodeDecodeError:
-            return {"text": piece.decode(errors="replace"), "data": list(piece)}
-
     def take_fresh(self) -> tuple[str, list[int], list[dict[str, Any]]]:
         """The text, tokens and log-probabilities since the last call."""
         fresh = (self.fresh_text, self.fresh_tokens, self.fresh_logprobs)
         self.fresh_text, self.fresh_tokens, self.fresh_logprobs = "", [], []
         return fresh
+
+
+def token_logprob(
+    context: Context, token: int, logprobs: npt.NDArray[np.float64] | None, alternatives: int, *, written: bool = False
+) -> dict[str, Any]:
+    """The model's log-probability of a token, before any sampler, and those of the best alternatives.
+
+    It is 0 for a token without alternatives (`logprobs` is None). `written`: control tokens have their texts.
+    """
+    piece = context.written if written else context.piece
+
+    def named(token: int) -> dict[str, Any]:
+        """The token's text, and its bytes if they are not whole characters."""
+        data = piece(token)
+        try:
+            return {"token": token, "text": data.decode(), "data": None}
+        except UnicodeDecodeError:
+            return {"token": token, "text": data.decode(errors="replace"), "data": list(data)}
+
+    if logprobs is None:
+        return {**named(token), "logprob": 0.0, "top": []}
+    top = [{**named(other), "logprob": float(logprobs[other])} for other in best(logprobs, alternatives)]
+    return {**named(token), "logprob": float(logprobs[token]), "top": top}

@@ -27,7 +27,7 @@ from service.engine.local.preparation import Check
 from service.engine.local.protocol import Segments
 from service.engine.local.sampling import SamplerChain
 from service.engine.local.scheduler import ScheduledSequence
-from service.errors import PromptTooLong
+from service.errors import PromptTooLong, RequestError
 
 PART_CHARS = 8_192  # about 10 ms of tokenizing. Shorter texts are tokenized in one call
 PROBE_CHARS = 65_536  # of a longer text the beginning is tokenized first
@@ -60,7 +60,7 @@ def is_costly(message: dict[str, Any]) -> bool:
     """Whether making it ready could take longer than a few milliseconds."""
     if message.get("lark") is not None or message.get("labels"):
         return True
-    return sum(len(text) for text, _ in message["segments"]) > PART_CHARS
+    return sum(len(text) for text, _ in message["segments"]) + len(message["suffix"] or "") > PART_CHARS
 
 
 class InputProcessor:
@@ -73,14 +73,50 @@ class InputProcessor:
         control = sorted(context.control_texts(), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, control))) if control else None
 
-    def tokens(self, pieces: Segments, check: Check = lambda: None) -> list[int]:
-        """A prompt's token ids, with one beginning-of-sequence token if the model wants it. Calls `check` between
-        parts.
+    def prompt(self, message: dict[str, Any], check: Check = lambda: None) -> list[int]:
+        """The token ids of a message's prompt (`protocol.WirePrompt`). Calls `check` between parts.
+
+        Raises:
+            PromptTooLong: as soon as the tokens surely exceed the context.
+            RequestError: if there is a suffix, and the model has no tokens to fill in the middle.
+        """
+        if message["ids"] is not None:
+            return list(message["ids"])
+        pieces = message["segments"]
+        if message["suffix"] is not None:
+            before, after, middle = self._fill_in_texts()
+            special = any(special for _, special in pieces)
+            pieces = [(before, True), *pieces, (after, True), (message["suffix"], special), (middle, True)]
+        return self.tokens(pieces, check, add_special=message.get("add_special", True))
+
+    def begins_itself(self, message: dict[str, Any], prompt: list[int]) -> bool:
+        """Whether the prompt's first token was added here, and is not in the caller's text."""
+        bos = self._context.bos
+        if message["ids"] is not None or not self._context.add_bos or prompt[0] != bos:
+            return False
+        text, special = message["segments"][0]
+        return not (special and text.startswith(self._context.name(bos)))
+
+    def _fill_in_texts(self) -> tuple[str, str, str]:
+        """The model's own tokens in front of a prefix, a suffix, and the middle. Raises RequestError without them."""
+        if self._context.fill_in is None:
+            raise RequestError(
+                "This model has no tokens to fill in the middle of a text.",
+                key="suffix",
+                remedy="Leave suffix out, or use a model for code that was trained for it.",
+            )
+        before, after, middle = (self._context.name(token) for token in self._context.fill_in)
+        return before, after, middle
+
+    def tokens(self, pieces: Segments, check: Check = lambda: None, *, add_special: bool = True) -> list[int]:
+        """Token ids of segments, with one beginning-of-sequence token if the model wants it and `add_special` is set.
+        Calls `check` between parts.
 
         Raises:
             PromptTooLong: as soon as the tokens surely exceed the context.
         """
-        ids = [self._context.bos] if self._context.add_bos else []
+        add_bos = self._context.add_bos and add_special
+        ids = [self._context.bos] if add_bos else []
         most = ENOUGH * self._context.n_ctx
         for text, special in self._parts(pieces):
             check()
@@ -89,7 +125,7 @@ class InputProcessor:
                 check()
             ids += self._context.tokenize(text, special=special)
             self._bound(len(ids), most)
-        if len(ids) > 1 and self._context.add_bos and ids[1] == self._context.bos:
+        if len(ids) > 1 and add_bos and ids[1] == self._context.bos:
             del ids[0]  # the template writes it too
         return ids
 
@@ -115,12 +151,17 @@ class InputProcessor:
             PromptTooLong: if the prompt leaves no room for an answer or for the longest choice. `too_long` makes the
             error. SchemaUnsupported: if llguidance cannot enforce the grammar.
         """
-        prompt = self.tokens(message["segments"], check)
+        prompt = self.prompt(message, check)
         prompt = prompt or [self._context.bos if self._context.bos >= 0 else self._context.eos]
         if len(prompt) >= self._context.n_ctx:
             raise too_long(self._context.n_ctx, len(prompt))
         sequence = ScheduledSequence(
-            message["id"], prompt, message["exact"], message["background"], salt=message["salt"]
+            message["id"],
+            prompt,
+            message["exact"],
+            message["background"],
+            salt=message["salt"],
+            reads_all=message["prompt_logprobs"],
         )
         if message["labels"]:
             labels = label_scores.sequences(self._context, message["labels"], check)

@@ -10,7 +10,7 @@ its samplers cannot take, as single-precision numbers, never reaches them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.engine.types import Request, Sampling
@@ -33,8 +33,8 @@ MAX_LOGPROBS = 100
 MAX_CHOICES = 4_096
 
 
-def check_sampling(sampling: Sampling, *, vocabulary: int) -> None:
-    """Check the sampling parameters against `RANGES` and the bounds of lists.
+def check_sampling(sampling: Sampling, *, vocabulary: int, least: int = 1) -> None:
+    """Check the sampling parameters against `RANGES` and the bounds of lists. `least`: the smallest `max_tokens`.
 
     Raises:
         RequestError: with the parameter as key.
@@ -43,8 +43,8 @@ def check_sampling(sampling: Sampling, *, vocabulary: int) -> None:
         value = getattr(sampling, name)
         if not low <= value <= high:  # also true for NaN
             raise RequestError(f"{name} must be a number from {low:g} to {high:g}.", key=name)
-    if sampling.max_tokens < 1:
-        raise RequestError("max_tokens must be at least 1.", key="max_tokens")
+    if sampling.max_tokens < least:
+        raise RequestError(f"max_tokens must be at least {least}.", key="max_tokens")
     if len(sampling.stop) > MAX_STOPS or any(len(word) > MAX_STOP_CHARS for word in sampling.stop):
         raise RequestError(f"stop takes up to {MAX_STOPS} strings of {MAX_STOP_CHARS} characters.", key="stop")
     if len(sampling.logit_bias) > MAX_BIASES:
@@ -62,13 +62,24 @@ def check_request(request: Request, *, vocabulary: int) -> None:
     Raises:
         RequestError: if a step could not compute the request.
     """
-    check_sampling(request.sampling, vocabulary=vocabulary)
+    check_sampling(request.sampling, vocabulary=vocabulary, least=0 if request.echo else 1)
+    check_tokens(request.tokens or (), vocabulary=vocabulary, key="prompt")
     if request.logprobs is not None and not 0 <= request.logprobs <= MAX_LOGPROBS:
         raise RequestError(f"logprobs must be from 0 to {MAX_LOGPROBS}.", key="logprobs")
     if len(request.choices) > MAX_CHOICES:
         raise RequestError(f"There are {len(request.choices)} choices, and at most {MAX_CHOICES}.", key="choices")
     if len(set(request.choices)) != len(request.choices) or "" in request.choices:
         raise RequestError("Choices must differ from each other, and none may be empty.", key="choices")
+
+
+def check_tokens(tokens: Sequence[int], *, vocabulary: int, key: str) -> None:
+    """Check that the model has these tokens.
+
+    Raises:
+        RequestError: if it does not have one of them.
+    """
+    if tokens and not (min(tokens) >= 0 and max(tokens) < vocabulary):
+        raise RequestError(f"{key} takes token ids from 0 to {vocabulary - 1}.", key=key)
 
 
 def check_size(request: Request, *, context: int, longest: int) -> None:
@@ -81,7 +92,13 @@ def check_size(request: Request, *, context: int, longest: int) -> None:
     for messages in (request.messages, request.neutral):
         if len(messages) > context:  # each takes a token at least
             raise too_large(context, len(messages), f"{len(messages)} messages")
-    written = [request.text or "", *((message.content, message.tool_calls) for message in request.messages)]
+    if request.tokens is not None and len(request.tokens) > context:
+        raise too_large(context, len(request.tokens), f"{len(request.tokens)} token ids")
+    written = [
+        request.text or "",
+        request.suffix or "",
+        *((message.content, message.tool_calls) for message in request.messages),
+    ]
     for whole in ([written, request.tools], [message.content for message in request.neutral]):
         check_text(whole, context=context, longest=longest)
 
@@ -132,4 +149,9 @@ def is_heavy(request: Request) -> bool:
     light = 16_384  # bytes, about 1 ms
     if request.tools or len(request.messages) > 64:
         return True
-    return text_bytes([request.text or "", [message.content for message in request.messages]], enough=light) > light
+    return (
+        text_bytes(
+            [request.text or "", request.suffix or "", [message.content for message in request.messages]], enough=light
+        )
+        > light
+    )

@@ -19,7 +19,18 @@ from service.engine.local.client import LocalEngine
 from service.engine.local.kernels import PORTABLE
 from service.engine.local.process import WorkerProcess
 from service.engine.streams import answer_of
-from service.engine.types import Abilities, Answer, Chunk, Embeddings, Health, Identity, Mode, Request
+from service.engine.types import (
+    Abilities,
+    Answer,
+    Chunk,
+    Detokenized,
+    Embeddings,
+    Health,
+    Identity,
+    Mode,
+    Request,
+    TokenizerInfo,
+)
 from service.models.catalog import Model
 from service.settings import Settings
 
@@ -148,6 +159,18 @@ class ModeRouter:
     async def count(self, request: Request) -> int:
         """Prompt tokens, which no kernels change."""
         return await self._default.count(request)
+
+    async def tokenize(self, request: Request, *, add_special: bool = True) -> tuple[int, ...]:
+        """The prompt's token ids, which no kernels change."""
+        return await self._default.tokenize(request, add_special=add_special)
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
+        """The text of these tokens, and their names."""
+        return await self._default.detokenize(tokens)
+
+    async def tokenizer_info(self) -> TokenizerInfo:
+        """What the model's file says about its tokens."""
+        return await self._default.tokenizer_info()
 
     async def embed(self, texts: tuple[str, ...]) -> Embeddings:
         """Vectors, from the kernels of the default mode. Raises NotSupported for a model that writes text."""

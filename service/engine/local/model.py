@@ -14,7 +14,7 @@ from typing import Any
 from service import private_files, resources
 from service.engine.local import limits, recipe
 from service.engine.local.kernels import PORTABLE
-from service.engine.local.submission import estimated_tokens, prompt_segments
+from service.engine.local.submission import estimated_tokens, wire_prompt
 from service.engine.local.template import ChatTemplate
 from service.engine.queue import RequestSize, check_together
 from service.engine.types import Abilities, Identity, Request
@@ -167,16 +167,16 @@ class LocalModel:
     def check(self, requests: Sequence[Request]) -> None:
         """Raises RequestError for a prompt that cannot fit, and for more than the queue of an idle engine takes."""
         settings = self._settings
-        for request in {(id(request.messages), request.text): request for request in requests}.values():
+        for request in {_prompt_key(request): request for request in requests}.values():
             self.check_size(request)
         if len(requests) <= settings.parallel:
             return
-        known: dict[tuple[int, str | None], int] = {}  # the choices of one prompt differ in their seeds only
+        known: dict[Any, int] = {}  # the choices of one prompt differ in their seeds only
         sizes = []
         for request in requests:
-            prompt = (id(request.messages), request.text)
+            prompt = _prompt_key(request)
             if prompt not in known:
-                known[prompt] = estimated_tokens(prompt_segments(request, self.template))
+                known[prompt] = estimated_tokens(wire_prompt(request, self.template))
             sizes.append(RequestSize(known[prompt], request.priority == "background"))
         check_together(
             sizes, concurrency=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens
@@ -238,3 +238,8 @@ class LocalModel:
                 },
             },
         }
+
+
+def _prompt_key(request: Request) -> Any:
+    """Equal for the choices of one prompt, at no cost."""
+    return (id(request.messages), request.text, request.suffix, id(request.tokens))

@@ -46,6 +46,7 @@ class PendingRequest:
         text: list[str] = []
         tokens: list[int] = []
         logprobs: list[Logprob] = []
+        prompt_logprobs: list[Logprob] = []
         prompt = 0
         first: float | None = None
         latest = 0.0
@@ -56,6 +57,10 @@ class PendingRequest:
             now = time.monotonic()
             if event["op"] == "begun":
                 prompt = event["prompt"]
+            elif event["op"] == "echo":
+                echoed = tuple(_logprob(record) for record in event["logprobs"])
+                prompt_logprobs += echoed
+                yield Chunk("", (), (), echoed)
             elif event["op"] == "tokens":
                 if first is None:
                     first = now
@@ -88,6 +93,7 @@ class PendingRequest:
                     ),
                     logprobs=tuple(logprobs) if self.request.logprobs is not None else None,
                     probabilities=probabilities,
+                    prompt_logprobs=tuple(prompt_logprobs),
                     constrained=self.message["lark"] is not None or bool(self.request.choices),
                 )
                 return

@@ -1,10 +1,11 @@
 """The protocol between service and worker: frames of four bytes of length, big-endian, and a body of UTF-8 JSON.
 
 Each body is a flat object with `op`. The first frame from the parent is the load message, without `op`. Then follow
-`submit`, `cancel`, `warm`, `count`, `embed`, `ping`. The worker sends `loading`, `ready`, `failed`, `stats`, `pong`,
-and with the id of a request `begun`, `tokens`, `done`, `refused`, `broken`, `counted`, `embedded`. The parent chooses
-the ids. Ids that are not positive are the worker's own.
+`submit`, `cancel`, `warm`, `tokenize`, `detokenize`, `embed`, `ping`. The worker sends `loading`, `ready`, `failed`,
+`stats`, `pong`, and with the id of a request `begun`, `echo`, `tokens`, `done`, `refused`, `broken`, `tokenized`,
+`detokenized`, `embedded`. The parent chooses the ids. Ids that are not positive are the worker's own.
 A prompt consists of segments (text, special). Special segments may become control tokens, other segments never do.
+Instead of segments it can have token ids. With a suffix the answer stands between the segments and the suffix.
 """
 
 from __future__ import annotations
@@ -22,16 +23,24 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 Segments = list[tuple[str, bool]]
 
 
-class Submission(TypedDict):
+class WirePrompt(TypedDict):
+    """The prompt in a message."""
+
+    segments: Segments
+    ids: list[int] | None
+    suffix: str | None
+
+
+class Submission(WirePrompt):
     """A `submit` message without its id. `lark` is a grammar to enforce, `labels` a closed set to score."""
 
     op: Literal["submit"]
-    segments: Segments
     sampling: dict[str, Any]
     lark: str | None
     labels: list[str]
     neutral: Segments
     logprobs: int | None
+    prompt_logprobs: bool
     exact: bool
     background: bool
     salt: str

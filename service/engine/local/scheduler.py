@@ -68,6 +68,7 @@ class ScheduledSequence:
     scoring: bool = False  # its labels are computed, one in a step, alone
     is_warmup: bool = False  # only a prefix, decoded before anybody asks
     salt: str | None = ""  # None: it is decoded for everybody
+    reads_all: bool = False  # the logits of every prompt token are wanted, so all are computed
 
     @property
     def left(self) -> int:

@@ -35,6 +35,8 @@ class KVSlots:
                 salt=sequence.salt,
                 kept=self.prefixes,
             )
+            if placed is not None and sequence.reads_all:
+                placed = Placement(placed.slot, placed.slot, 0)
             if placed is None:
                 return False
             if self._fill(placed):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from service.engine import toolcalls
-from service.engine.local.protocol import Segments, Submission
+from service.engine.local.protocol import Segments, Submission, WirePrompt
 from service.engine.local.template import ChatTemplate
 from service.engine.schema import compiled
 from service.engine.types import Request
@@ -17,15 +17,24 @@ from service.engine.types import Request
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of queued tokens errs upwards
 
 
-def estimated_tokens(pieces: Segments) -> int:
+def estimated_tokens(prompt: WirePrompt) -> int:
     """Prompt tokens, estimated before the prompt is tokenized."""
-    return 1 + sum(len(text.encode(errors="replace")) for text, _ in pieces) // BYTES_PER_TOKEN
+    texts = [*(text for text, _ in prompt["segments"]), prompt["suffix"] or ""]
+    size = sum(len(text.encode(errors="replace")) for text in texts)
+    return 1 + size // BYTES_PER_TOKEN + len(prompt["ids"] or ())
+
+
+def wire_prompt(request: Request, template: ChatTemplate) -> WirePrompt:
+    """The prompt as it is sent to the worker."""
+    if request.tokens is not None:
+        return {"segments": [], "ids": list(request.tokens), "suffix": None}
+    return {"segments": prompt_segments(request, template), "ids": None, "suffix": request.suffix}
 
 
 def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
     """The prompt as segments (text, whether it may hold control tokens)."""
     if request.text is not None:
-        return template.raw(request.text)
+        return template.raw(request.text, special=request.parse_special)
     return template.segments(request.messages, request.tools)
 
 
@@ -46,12 +55,13 @@ def build_submission(request: Request, template: ChatTemplate, *, force: bool) -
     lark = grammar_of(request)
     return {
         "op": "submit",
-        "segments": prompt_segments(request, template),
+        **wire_prompt(request, template),
         "sampling": asdict(request.sampling),
         "lark": lark,
         "labels": list(request.choices),
         "neutral": template.segments(request.neutral) if request.calibrate and request.neutral else [],
         "logprobs": request.logprobs,
+        "prompt_logprobs": request.echo and request.logprobs is not None,
         "exact": request.mode == "exact",
         "background": request.priority == "background",
         "salt": request.cache_salt,

@@ -91,9 +91,9 @@ class ChatTemplate:
             ) from None
         return split(text, marks)
 
-    def raw(self, text: str) -> Segments:
-        """Raw text as one piece in which nothing is a control token."""
-        return [(text, False)]
+    def raw(self, text: str, *, special: bool = False) -> Segments:
+        """Raw text as one piece. Control tokens in it are read only if `special`."""
+        return [(text, special)]
 
     def _clean(self, value: Any, marks: dict[str, str], free: Iterator[str]) -> Any:
         """A caller's value with the texts of control tokens replaced by marks, which are the next `free` signs."""

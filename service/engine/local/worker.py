@@ -26,6 +26,7 @@ from typing import Any
 from service import resources
 from service.engine.local import embedding
 from service.engine.local.context import Context, kernels
+from service.engine.local.generation import token_logprob
 from service.engine.local.input_processor import InputProcessor, RunningRequest, is_costly
 from service.engine.local.label_scorer import LabelScorer
 from service.engine.local.parent_connection import ParentConnection
@@ -34,6 +35,7 @@ from service.engine.local.prefix_store import PrefixStore
 from service.engine.local.preparation import Check, PreparationPool
 from service.engine.local.protocol import Segments, refusal_frame
 from service.engine.local.recipe import CHUNK, FORCED_RUN
+from service.engine.local.sampling import log_softmax
 from service.engine.local.scheduler import ScheduledSequence, Scheduler, Step, common_length
 from service.engine.local.slots import KVSlots
 from service.engine.local.thread_tuner import ThreadTuner
@@ -142,12 +144,16 @@ class Worker:
         kind, identifier = message["op"], message.get("id", 0)
         if kind == "submit":
             self._prepare(message, lambda check: self._input.request(message, check), self._accept)
-        elif kind == "count":
+        elif kind == "tokenize":
 
-            def counted(tokens: list[int]) -> None:
-                self.send({"op": "counted", "id": identifier, "tokens": len(tokens)})
+            def tokenized(tokens: list[int]) -> None:
+                self.send({"op": "tokenized", "id": identifier, "tokens": tokens})
 
-            self._prepare(message, lambda check: self._input.tokens(message["segments"], check), counted)
+            self._prepare(message, lambda check: self._input.prompt(message, check), tokenized)
+        elif kind == "detokenize":
+            data = b"".join(self.context.written(token) for token in message["tokens"])
+            names = [self.context.name(token) for token in message["tokens"]]
+            self.send({"op": "detokenized", "id": identifier, "text": data.decode(errors="replace"), "names": names})
         elif kind == "prepared":
             self._preparation.complete(message)
         elif kind == "cancel":
@@ -266,13 +272,35 @@ class Worker:
         last = sequence.left == len(chunk)
         start = sequence.done
         self._decode(
-            [(token, start + at, slot.number, last and at == len(chunk) - 1) for at, token in enumerate(chunk)]
+            [
+                (token, start + at, slot.number, sequence.reads_all or (last and at == len(chunk) - 1))
+                for at, token in enumerate(chunk)
+            ]
         )
+        if sequence.reads_all:
+            self._echo(self._requests[sequence.id], start, len(chunk))
         self._counters["prompt_tokens"] += len(chunk)
         self._slots.computed(slot, chunk)
         sequence.done += len(chunk)
         if last:
             self._first(self._requests[sequence.id], len(chunk) - 1)
+
+    def _echo(self, request: RunningRequest, start: int, size: int) -> None:
+        """Report the log-probabilities of the prompt's tokens that these rows predict. The first token has none."""
+        prompt, alternatives = request.sequence.prompt, request.message["logprobs"]
+        rows = range(min(size, len(prompt) - 1 - start))
+        echoed = [
+            token_logprob(
+                self.context, prompt[start + row + 1], log_softmax(self.context.logits(row)), alternatives, written=True
+            )
+            for row in rows
+        ]
+        if start == 0:
+            first = token_logprob(self.context, prompt[0], None, 0, written=True)
+            if self._input.begins_itself(request.message, prompt):
+                first["text"] = ""
+            echoed.insert(0, first)
+        self.send({"op": "echo", "id": request.id, "logprobs": echoed})
 
     def _first(self, request: RunningRequest, row: int) -> None:
         """The prompt is whole: its last logits are there."""
@@ -288,6 +316,11 @@ class Worker:
             request.sequence.scoring = True
             request.scoring = self._labels.scores(request, logits)
             self._score(request)
+            return
+        assert request.generation is not None
+        if request.generation.limit == 0:  # only the prompt is asked about
+            request.generation.finish = "length"
+            self._report(request)
             return
         self._choose(request, row)
 
