@@ -1,7 +1,8 @@
 """The routes about tokens, under vLLM's names: /tokenize, /detokenize, /tokenizer_info.
 
-In: a text, a conversation, or token ids. Out: what the model reads for them, and OpenAI's errors. Clients for
-evaluation (lm-evaluation-harness) count and cut texts with these routes, and then send token ids to /v1/completions.
+In: a text, a conversation, or token ids. Out: the tokens that the model reads, their text, and OpenAI's errors.
+Clients for evaluation (lm-evaluation-harness) count and cut texts with these routes, and then send token ids to
+/v1/completions.
 Not here: how a model's file describes its tokens (`models.gguf`).
 """
 

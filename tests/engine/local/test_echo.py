@@ -80,14 +80,14 @@ def test_control_tokens_are_read_when_asked_and_written_back(loaded: Loaded) -> 
     ],
     ids=["no tokens for the middle", "no such token", "nothing to do", "too many"],
 )
-def test_what_the_starter_cannot_do_is_refused(loaded: Loaded, request_: Request, key: str) -> None:
+def test_a_prompt_beyond_the_starters_abilities_is_refused(loaded: Loaded, request_: Request, key: str) -> None:
     with pytest.raises(RequestError) as refused:
         loaded.run(request_)
     assert refused.value.key == key
 
 
 class Spelled:
-    """A context whose tokens are characters, and three tokens to fill in the middle."""
+    """A context with characters as tokens, and three tokens to fill in the middle."""
 
     n_ctx, add_bos, bos, fill_in = 100, True, 1, (2, 3, 4)
 
