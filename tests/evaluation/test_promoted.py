@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service import settings as settings_module
 from service.engine.pool import Engines
+from service.engine.types import Engine
 from service.errors import EvaluationError
 from service.evaluation import cases as case_files
 from service.evaluation import runner
@@ -45,10 +47,22 @@ def test_a_real_prompt_has_cases_enough_and_beats_its_baseline(name: str) -> Non
         assert wilson(sum(passes.values()), len(passes)).low > guess
 
 
+@pytest.fixture(scope="module")
+def ready(starter: Path) -> Iterator[tuple[asyncio.Runner, Engine]]:
+    """The starter model on an event loop, loaded once for this file."""
+    with asyncio.Runner() as runner:
+        engine = Engines(settings_module.load()).get(STARTER)
+        runner.run(engine.ready())
+        yield runner, engine
+        runner.run(engine.stop(0))
+
+
 @pytest.mark.model
 @pytest.mark.draws
 @pytest.mark.parametrize("name", ON_STARTER)
-def test_the_starter_gives_its_recordings_again(name: str, starter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_starter_gives_its_recordings_again(
+    name: str, ready: tuple[asyncio.Runner, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same tokens for every case, and in tier 1 for one of them. `make live` runs the large model's recordings.
 
     Other kernels than the recording's may give other tokens. The promise is about equal kernels, so this is a skip.
@@ -57,20 +71,14 @@ def test_the_starter_gives_its_recordings_again(name: str, starter: Path, monkey
     cases = case_files.load(LIBRARY[name], folder.path)
     step = max(1, len(cases) // draws(1, len(cases)))
     monkeypatch.setattr(case_files, "load", lambda *_: cases[::step])
-
-    async def work() -> int:
-        engine = Engines(settings_module.load()).get(STARTER)
-        await engine.ready()
-        try:
-            return len(await live(LIBRARY[name], folder, EvaluationContext(engine)))
-        except EvaluationError as error:
-            if not other_kernels(folder.lock(), engine.identity):
-                raise
-            pytest.skip(str(error))
-        finally:
-            await engine.stop(0)
-
-    assert asyncio.run(work()) == len(cases[::step])
+    runner, engine = ready
+    try:
+        outcomes = runner.run(live(LIBRARY[name], folder, EvaluationContext(engine)))
+    except EvaluationError as error:
+        if not other_kernels(folder.lock(), engine.identity):
+            raise
+        pytest.skip(str(error))
+    assert len(outcomes) == len(cases[::step])
 
 
 @pytest.mark.model
