@@ -33,6 +33,7 @@ from service.builds.verify import find_browser
 from service.children import child_environment, python
 from service.engine.local import cpu, kernels
 from service.engine.local.client import LocalEngine
+from service.engine.local.mode_router import lacks_memory
 from service.engine.local.model import LocalModel
 from service.errors import SameboatError
 from service.exposure import is_loopback
@@ -205,6 +206,10 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     if not Cache(settings.cache_dir).holds(model):
         tried = ", ".join(choice)
         yield DoctorFinding("kernels", "note", f"to try for fast answers: {tried}. Only a model shows which run")
+        return
+    too_large = lacks_memory(model, settings, other_engines_bytes=0) if settings.kernels == kernels.AUTO else None
+    if too_large is not None:
+        yield DoctorFinding("kernels", "note", f"portable for all answers: {too_large}")
         return
     small = settings.model_copy(update={"context": 256, "parallel": 1, "prefix_cache_bytes": 0})
     engine = LocalEngine(model, small, kernels=choice)

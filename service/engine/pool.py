@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from service.engine.local.process import WorkerProcess
 
 
+log = logging.getLogger("sameboat.engine")
 MAX_MODEL_NAME = 200  # characters
 UNLISTED = 32  # models of a remote engine that are remembered although the catalog does not list them
 
@@ -119,7 +121,7 @@ class Engines:
             return RemoteEngine(self.settings, name, limiter=self._limiter, client=self._client)
         from service.engine.local import kernels
         from service.engine.local.client import LocalEngine
-        from service.engine.local.mode_router import ModeRouter
+        from service.engine.local.mode_router import ModeRouter, lacks_memory
 
         model = self.catalog[name]
 
@@ -132,6 +134,11 @@ class Engines:
             )
 
         choice = kernels.choice(self.settings.kernels)
+        if self.settings.kernels == kernels.AUTO and choice != (kernels.PORTABLE,):
+            reason = lacks_memory(model, self.settings, other_engines_bytes=other_engines_bytes())
+            if reason is not None:
+                log.info("%s gets the portable kernels only: %s", name, reason)
+                choice = (kernels.PORTABLE,)
         if choice == (kernels.PORTABLE,):
             return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
         return ModeRouter(model, self.settings, choice, other_engines_bytes=other_engines_bytes)

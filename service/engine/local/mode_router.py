@@ -5,7 +5,7 @@ Not here: which kernels there are (`kernels`), and which of them run (`superviso
 
 Recordings name the portable kernels, so `exact` answers stay reproducible on any CPU. The engine of the default mode is
 started first. The other one starts with the first request for it. Where no other kernels run than the portable ones,
-the engine of `fast` computes both modes.
+the engine of `fast` computes both modes. Where the memory is too small for two engines, the pool makes a portable one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from service import resources
 from service.engine.local.client import LocalEngine
 from service.engine.local.kernels import PORTABLE
+from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
 from service.engine.streams import answer_of
 from service.engine.types import (
@@ -31,10 +33,26 @@ from service.engine.types import (
     Request,
     TokenizerInfo,
 )
+from service.errors import ModelMissing
+from service.models import fit
 from service.models.catalog import Model
 from service.settings import Settings
 
 NOT_ADDED = ("queue_wait_s",)  # statistics of which the larger one counts, not the sum
+
+
+def lacks_memory(model: Model, settings: Settings, *, other_engines_bytes: int) -> str | None:
+    """Why both engines of a model do not fit into the memory beside other models. None if they do, or if its file is
+    missing.
+    """
+    try:
+        needed = 2 * LocalModel(model, settings).memory_bytes() + other_engines_bytes
+    except ModelMissing:
+        return None
+    allowed, reason = resources.memory_bytes(settings)
+    if needed <= allowed:
+        return None
+    return f"two engines of {model.name} would need {fit.mib(needed)} of {fit.mib(allowed)} MiB ({reason})"
 
 
 class ModeRouter:

@@ -21,7 +21,7 @@ from service.engine.local.mode_router import ModeRouter
 from service.engine.local.process import WorkerProcess
 from service.engine.local.supervisor import MAX_FAILED_STARTS, Supervisor
 from service.engine.pool import Engines
-from service.engine.types import Answer, Engine, Health, Request, Sampling
+from service.engine.types import Answer, Health, Request, Sampling
 from service.errors import EngineUnavailable
 from service.evaluation import cases as case_files
 from service.evaluation import recording, runner
@@ -29,7 +29,6 @@ from service.prompts import run as prompts
 from service.prompts.fingerprint import fingerprint
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
-from service.prompts.run import Result
 from service.settings import Settings
 from tests.engine.local.conftest import ask, make
 
@@ -303,6 +302,23 @@ def test_the_pool_makes_two_engines_only_where_there_is_a_choice(monkeypatch: py
     assert isinstance(made("portable", "avx512-bf16"), LocalEngine)
 
 
+def test_where_the_memory_is_too_small_for_two_engines_there_is_a_portable_one(
+    starter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that an exact request never fails because a fast engine has taken the memory."""
+    monkeypatch.setattr(kernels, "candidates", lambda: ["avx512-bf16", "portable"])
+    one = make().memory_bytes()
+    roomy, tight = (
+        settings(kernels="auto", memory_limit_bytes=2 * one),
+        settings(kernels="auto", memory_limit_bytes=2 * one - 1),
+    )
+    assert isinstance(Engines(roomy).get(), ModeRouter)
+    assert isinstance(Engines(tight).get(), LocalEngine)
+    [found] = doctor._kernels(tight)
+    assert (found.level, found.found.partition(":")[0]) == ("note", "portable for all answers")
+    assert "two engines of smollm2-135m-instruct would need" in found.found
+
+
 class Recorder(LocalEngine):
     """Its state and its numbers are set by a test."""
 
@@ -363,10 +379,6 @@ def test_an_early_worker_with_other_kernels_is_ended(starter: Path) -> None:
 # --- the compiled ones ---
 
 
-async def together(asked: list[Request], engine: Engine) -> list[Result]:
-    return list(await asyncio.gather(*(prompts.run(request, engine) for request in asked)))
-
-
 @needs_compiled
 @pytest.mark.model
 def test_exact_answers_keep_the_recorded_bits_beside_fast_ones(starter: Path) -> None:
@@ -374,7 +386,7 @@ def test_exact_answers_keep_the_recorded_bits_beside_fast_ones(starter: Path) ->
     library = Library(settings().data_dir)
     prompt, folder = library["sender"], PromotedFolder(library.folder("sender"))
     recorded = recording.read(folder.recording_path)
-    cases = case_files.load(prompt, folder.path)[:8]
+    cases = case_files.load(prompt, folder.path)[:6]
 
     async def story() -> None:
         engines = Engines(settings(kernels="auto", context=1024))
@@ -383,7 +395,7 @@ def test_exact_answers_keep_the_recorded_bits_beside_fast_ones(starter: Path) ->
         fast = [prompts.build_request(prompt, case.inputs(prompt)) for case in cases]
         exact = [runner.request_of(prompt, case, engine.identity) for case in cases]
         try:
-            results = [result for asked in (fast, exact) for result in await together(asked, engine)]
+            results = [await prompts.run(request, engine) for request in (*fast, *exact)]
             assert engine.for_mode("fast").pid != engine.for_mode("exact").pid
         finally:
             await engines.stop(0)
