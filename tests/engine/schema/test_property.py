@@ -151,7 +151,7 @@ def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObjec
 @RELAXED
 @given(low=st.integers(-2000, 2000), size=st.integers(0, 3000), probe=st.integers(-6000, 6000))
 def test_integer_bounds_are_exact(low: int, size: int, probe: int) -> None:
-    """An integer is in the grammar exactly when it is within the bounds, which are within themselves."""
+    """An integer is in the grammar exactly when it is within the inclusive bounds."""
     lark = compile_schema({"type": "integer", "minimum": low, "maximum": low + size}).lark
     for value in (probe, low - 1, low, low + size, low + size + 1):
         assert accepts(lark, str(value)) == (low <= value <= low + size), value
