@@ -107,6 +107,11 @@ class Settings(BaseSettings):
 
     # Models and the engine
     model: str | None = Field(None, description="Model for requests that name none. Default: the catalog's default.")
+    model_aliases: str = Field(
+        "",
+        description="Comma-separated further names of models: gpt-4o-mini=qwen2.5-coder-1.5b-instruct. They work "
+        "everywhere a model is named.",
+    )
     accept_licences: str = Field("", description="Comma-separated licences that you accept, for example: gemma.")
     offline: bool = Field(False, description="Never fetch a model; only use what the cache holds.")
     engine: Literal["local", "remote"] = Field(
@@ -247,6 +252,12 @@ class Settings(BaseSettings):
             raise ValueError("an origin is a scheme, a host and perhaps a port, without a path and without *")
         return value
 
+    @field_validator("model_aliases")
+    @classmethod
+    def _aliases_can_be_read(cls, value: str) -> str:
+        model_aliases(value)
+        return value
+
     @field_validator("api_keys")
     @classmethod
     def _keys_can_be_read(cls, value: SecretStr | None) -> SecretStr | None:
@@ -278,6 +289,23 @@ def load(**overrides: Any) -> Settings:
 def comma_separated(value: str) -> list[str]:
     """The parts of a comma-separated setting, without spaces and empty parts."""
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def model_aliases(value: str) -> dict[str, str]:
+    """The setting of aliases: each further name, and the model's.
+
+    Raises:
+        ValueError: if it is no list of pairs, or a name is there twice.
+    """
+    aliases: dict[str, str] = {}
+    for part in comma_separated(value):
+        alias, equals, model = (piece.strip() for piece in part.partition("="))
+        if not (alias and equals and model) or len(alias) > 200:
+            raise ValueError("each part is NAME=MODEL, with a name of up to 200 characters")
+        if alias in aliases:
+            raise ValueError("a name is there twice")
+        aliases[alias] = model
+    return aliases
 
 
 def _aliased(name: str) -> bool:

@@ -171,7 +171,7 @@ def _cache(settings: Settings) -> Iterator[DoctorFinding]:
 def _model(settings: Settings) -> Iterator[DoctorFinding]:
     if settings.engine == "remote":
         return
-    catalog = Catalog.load(settings.data_dir / "models.toml")
+    catalog = Catalog.of(settings)
     model = catalog[settings.model or catalog.default]
     cache = Cache(settings.cache_dir)
     checked = cache.verify(model)
@@ -201,7 +201,7 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     if choice == (kernels.PORTABLE,):
         yield DoctorFinding("kernels", "note" if remedy else "ok", "portable for all answers", remedy)
         return
-    catalog = Catalog.load(settings.data_dir / "models.toml")
+    catalog = Catalog.of(settings)
     model = catalog[settings.model or catalog.default]
     if not Cache(settings.cache_dir).holds(model):
         tried = ", ".join(choice)

@@ -34,7 +34,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
 def catalog_and_cache() -> tuple[Settings, Catalog, Cache]:
     """Settings, catalog and cache of this process."""
     settings = settings_module.load()
-    return settings, Catalog.load(settings.data_dir / "models.toml"), Cache(settings.cache_dir)
+    return settings, Catalog.of(settings), Cache(settings.cache_dir)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def command(
         return
     settings = settings_module.load()
     library = Library(settings.data_dir)
-    catalog = Catalog.load(settings.data_dir / "models.toml")
+    catalog = Catalog.of(settings)
     names = sorted({catalog.default, *(library.lock(name).model for name in library.names())})
     models = {name: catalog[name].sha256 for name in names if name in catalog}
     content = {"version": __version__, "models": models, "prompts": library.digests()}

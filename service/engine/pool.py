@@ -39,16 +39,16 @@ class Engines:
 
     def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
         self.settings = settings
-        self.catalog = catalog or Catalog.load(settings.data_dir / "models.toml")
+        self.catalog = catalog or Catalog.of(settings)
         self._engines: dict[str, Engine] = {}
-        self._made_s = time.time()
+        self.made_s = time.time()
         self._limiter: ConcurrencyLimiter | None = None  # of the one remote server, shared by its models, as is
         self._client: httpx.AsyncClient | None = None
 
     @property
     def default(self) -> str:
         """The model for requests that name none."""
-        return self.settings.model or self.catalog.default
+        return self.catalog.resolve(self.settings.model or self.catalog.default)
 
     def get(self, name: str | None = None) -> Engine:
         """The engine of this model, perhaps not started.
@@ -56,7 +56,7 @@ class Engines:
         Raises:
             UnknownModel: if the catalog does not list it and the engine is local, or if the name is too long.
         """
-        name = name or self.default
+        name = self.catalog.resolve(name or self.default)
         if len(name) > MAX_MODEL_NAME:
             raise UnknownModel(f"No model is called {short_name(name)}.", key="model")
         if name not in self._engines:
@@ -78,7 +78,7 @@ class Engines:
         Of a local engine every model in the cache: one that was pulled a moment ago answers too.
         """
         if self.settings.engine == "remote":
-            return {self.default: self._made_s}
+            return dict.fromkeys([self.default, *self.catalog.aliases.values()], self.made_s)
         cache, used_at = Cache(self.settings.cache_dir), {}
         for model in self.catalog:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile

@@ -168,11 +168,9 @@ def models_to_start(service: Service) -> list[str]:
     if service.settings.engine == "local":
         from service.models.cache import Cache
 
-        cache = Cache(service.settings.cache_dir)
+        cache, catalog = Cache(service.settings.cache_dir), service.engines.catalog
         named = {prompt.spec.model for prompt in service.library if prompt.spec.model}
-        models |= {
-            name for name in named if name in service.engines.catalog and cache.holds(service.engines.catalog[name])
-        }
+        models |= {catalog.resolve(name) for name in named if name in catalog and cache.holds(catalog[name])}
     return sorted(models)
 
 
@@ -183,7 +181,7 @@ async def _verify_prompts(service: Service) -> None:
         try:
             promoted = service.library.promoted(name)
             prompt, engine = promoted.prompt, service.engine_for(promoted)
-            if (prompt.spec.model or service.engines.default) in service.served_models:
+            if service.engines.catalog.resolve(prompt.spec.model or service.engines.default) in service.served_models:
                 await engine.warm_up([variants(prompt)])
         except SameboatError as error:
             refused.setdefault(str(error), []).append(name)

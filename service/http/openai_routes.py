@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from service.engine.pool import Engines
 from service.engine.types import Engine
 from service.engine.types import Request as EngineRequest
+from service.errors import NotSupported
 from service.http import openai_answers as answers
 from service.http import sse
 from service.http.deps import ServiceDep, options_of
@@ -104,34 +106,45 @@ async def _respond(
 
 @router.get("/models", summary="List the models")
 async def list_models(service: ServiceDep) -> dict[str, Any]:
-    """Every model in the cache, with its context length and digest."""
+    """Every model that answers, and every alias of one, with its context length and abilities."""
     since = service.engines.available()
-    engines = {name: service.engines.get(name) for name in sorted(service.served_models | set(since))}
+    served = {name for name in service.served_models if service.engines.get(name).health().state == "ready"}
+    names = served | set(since)
+    aliases = {alias for alias, name in service.engines.catalog.aliases.items() if name in names}
 
     def models() -> list[dict[str, Any]]:
-        return [_model(name, engine, since.get(name, 0.0)) for name, engine in engines.items()]
+        return [_model(name, service.engines, since) for name in sorted(names | aliases)]
 
     return {"object": "list", "data": await asyncio.to_thread(models)}  # it reads the headers of files
 
 
 @router.get("/models/{name}", summary="Get a model")
 async def get_model(name: str, service: ServiceDep) -> dict[str, Any]:
-    """One model by its name in the catalog."""
-    engine = service.engines.get(name)
-    return await asyncio.to_thread(_model, name, engine, service.engines.available().get(name, 0.0))
+    """One model by its name in the catalog, or by an alias."""
+    service.engines.get(name)  # raises UnknownModel
+    return await asyncio.to_thread(_model, name, service.engines, service.engines.available())
 
 
-def _model(name: str, engine: Engine, since_s: float) -> dict[str, Any]:
-    health, identity = engine.health(), engine.identity
+def _model(name: str, engines: Engines, since: Mapping[str, float]) -> dict[str, Any]:
+    engine, own = engines.get(name), engines.catalog.resolve(name)
+    identity = engine.identity
+    try:
+        abilities = [ability for ability, able in asdict(engine.abilities).items() if able]
+    except NotSupported:  # its chat template cannot be used, and the error of a chat says why
+        abilities = []
     return {
         "id": name,
         "object": "model",
-        "created": int(since_s),
+        "created": int(since.get(own, engines.made_s)),
         "owned_by": "sameboat",
+        "root": own,
+        "parent": None,
+        "max_model_len": engine.n_ctx,
         "context_length": engine.n_ctx,
+        "abilities": abilities,
         "sha256": identity.model_sha256,
         "template_sha256": identity.template_sha256,
-        "state": health.state,
+        "state": engine.health().state,
     }
 
 

@@ -7,15 +7,16 @@ Not here: where files are kept (`cache`), and how they are fetched (`sources`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service import text_files
-from service.errors import ModelError, UnknownModel, did_you_mean, join_first, short_name
+from service.errors import ModelError, SettingsError, UnknownModel, did_you_mean, join_first, short_name
 from service.models import tuned
+from service.settings import Settings, model_aliases
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -96,8 +97,12 @@ def _entries(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 class Catalog:
     """All models by name."""
 
-    def __init__(self, models: dict[str, Model], default: str, path: Path) -> None:
+    def __init__(
+        self, models: dict[str, Model], default: str, path: Path, aliases: Mapping[str, str] | None = None
+    ) -> None:
         self._models = models
+        self.aliases = dict(aliases or {})
+        """Further names, each with the model's own."""
         self.default = default
         self.path = path
 
@@ -130,14 +135,44 @@ class Catalog:
             )
         return cls(models, default, path)
 
+    @classmethod
+    def of(cls, settings: Settings) -> Catalog:
+        """The catalog that these settings name, with their aliases.
+
+        Raises:
+            SettingsError: if an alias is the name of a model, or of an alias, or stands for no model that there is.
+        """
+        catalog = cls.load(settings.data_dir / "models.toml")
+        catalog.aliases = model_aliases(settings.model_aliases)
+        for alias, name in catalog.aliases.items():
+            problem = None
+            if alias in catalog._models:
+                problem = f"{short_name(alias)} is a model's own name"
+            elif name in catalog.aliases:
+                problem = f"{short_name(name)} is an alias itself"
+            elif settings.engine == "local" and name not in catalog._models:
+                problem = f"no model is called {short_name(name)}"
+            if problem is not None:
+                raise SettingsError(
+                    f"SAMEBOAT_MODEL_ALIASES is unusable: {problem}.",
+                    key="SAMEBOAT_MODEL_ALIASES",
+                    remedy=did_you_mean(name, catalog._models, "Write NAME=MODEL. sameboat model list has the models."),
+                )
+        return catalog
+
+    def resolve(self, name: str) -> str:
+        """The model's own name, of an alias. Other names stay."""
+        return self.aliases.get(name, name)
+
     def __getitem__(self, name: str) -> Model:
         """The model of this name.
 
         Raises:
             UnknownModel: if there is none. The remedy names the most similar one.
         """
-        if name in self._models:
-            return self._models[name]
+        own = self.resolve(name)
+        if own in self._models:
+            return self._models[own]
         hint = did_you_mean(name, self._models, f"There are: {join_first(list(self._models), ', ')}.")
         raise UnknownModel(f"No model is called {short_name(name)}.", key="model", remedy=hint)
 
@@ -145,7 +180,7 @@ class Catalog:
         return iter(self._models.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._models
+        return name in self._models or name in self.aliases
 
     def by_digest(self, sha256: str) -> Model | None:
         """The model with this digest, or None."""

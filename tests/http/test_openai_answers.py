@@ -14,7 +14,7 @@ from service.engine import toolcalls
 from service.engine.types import Abilities, Alternative, Answer, Embeddings, Logprob, Request, Timings, Usage
 from service.models.cache import Cache
 from service.models.catalog import Catalog
-from tests.http.conftest import Make, ask, serving
+from tests.http.conftest import READY, Make, ask, serving
 from tests.scripted import ScriptedEngine
 
 SAY = [{"role": "user", "content": "What is the weather in Bern?"}]
@@ -188,6 +188,7 @@ def test_models_that_the_cache_holds_are_listed_from_when_they_are_there(
     with path.open("wb") as file:
         file.truncate(pulled.size_bytes)
     os.utime(path, (1_700_000_000, 1_700_000_000))
+    engine.state = READY  # the first life of the application has stopped it
     listed = {model["id"]: model["created"] for model in ask(app, "GET", "/v1/models").json()["data"]}
     assert set(listed) == {*before, pulled.name}
     assert listed[pulled.name] == ask(app, "GET", f"/v1/models/{pulled.name}").json()["created"] == 1_700_000_000
