@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import re
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -142,6 +143,9 @@ class Settings(BaseSettings):
     memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")
     answer_cache_size: int = Field(
         2048, ge=0, description="Deterministic answers to cache for the same request; 0: none."
+    )
+    template_date: date | None = Field(
+        None, description="Date that chat templates are given, as 2026-11-26. Default: today's."
     )
     prefix_cache_bytes: int = Field(268_435_456, ge=0, description="Memory for prefixes decoded once and shared.")
 

@@ -18,6 +18,7 @@ from service.engine.types import (
     Identity,
     Mode,
     Request,
+    Thinking,
     Timings,
     TokenizerInfo,
     Usage,
@@ -34,6 +35,7 @@ class ScriptedEngine:
         self.cancelled = 0
         self.can_logprobs = False
         self.warmed: list[Sequence[Request]] = []
+        self.thinks: Thinking | None = None
         self.numbers: dict[str, float] = {}
         self.state: Health = Health("ready", "scripted")
         self._identity = Identity("scripted", "1", name, "0" * 64, "1" * 64)
@@ -46,8 +48,11 @@ class ScriptedEngine:
     def abilities(self) -> Abilities:
         return Abilities(
             seed=True, schema=True, logprobs=self.can_logprobs, choices=True, tokens=True, embeddings=False,
-            tools=True, exact=True,
+            tools=True, exact=True, template=True,
         )  # fmt: skip
+
+    def thinking(self, request: Request) -> Thinking | None:
+        return self.thinks
 
     @property
     def n_ctx(self) -> int | None:

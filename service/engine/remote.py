@@ -37,6 +37,7 @@ from service.engine.types import (
     Identity,
     Mode,
     Request,
+    Thinking,
     Timings,
     TokenizerInfo,
 )
@@ -126,6 +127,10 @@ class RemoteEngine:
             seed=False, schema=True, logprobs=True, choices=False, tokens=False, embeddings=True, tools=True,
             exact=False,
         )  # fmt: skip
+
+    def thinking(self, request: Request) -> Thinking | None:
+        """The server does not tell."""
+        return None
 
     @property
     def n_ctx(self) -> int | None:

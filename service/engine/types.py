@@ -27,6 +27,7 @@ class Message:
     name: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     tool_call_id: str | None = None
+    reasoning: str | None = None  # what an assistant thought before it answered, for templates that show it
 
     def to_openai(self) -> dict[str, Any]:
         """In OpenAI's chat format, without unset fields."""
@@ -63,6 +64,25 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateInputs:
+    """What a chat template is given beside messages, tools and date."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)  # by name, such as enable_thinking
+    documents: tuple[Mapping[str, Any], ...] = ()
+    add_generation_prompt: bool = True  # the prompt ends with the beginning of an assistant's message
+    continue_final_message: bool = False  # the prompt ends with the last message's text. The answer continues it
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How a model marks what it thinks before it answers."""
+
+    opening: str
+    closing: str
+    begun: bool = False  # the prompt ends with the opening mark, so the answer begins inside
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that decides one answer, and how urgent it is.
 
@@ -89,7 +109,8 @@ class Request:
     parallel_tools: bool = True  # more than one call in an answer
     logprobs: int | None = None  # k >= 0: those of the chosen token and of the k best alternatives
     mode: Mode = "fast"
-    template_date: str | None = None  # the ISO date that the chat template is given, if it is given one
+    template: TemplateInputs = field(default_factory=TemplateInputs)
+    template_date: str | None = None  # the ISO date that the chat template is given. None: the identity's
     # The fields below do not decide the answer and are not part of the fingerprint.
     prompt: str | None = None  # the prompt's name, for the result
     fingerprint: str | None = None  # set by prompts.run: the key under which an exact answer may be reused
@@ -230,6 +251,7 @@ class Identity:
     template_sha256: str | None
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     kernels: str | None = None  # llama.cpp's CPU variant and its instruction sets
+    template_date: str | None = None  # the ISO date that the chat template is given. None if it reads no date
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +266,7 @@ class Abilities:
     embeddings: bool
     tools: bool
     exact: bool
+    template: bool = False  # requests can give its chat template values, documents and a date
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +289,9 @@ class Engine(Protocol):
     @property
     def abilities(self) -> Abilities:
         """The supported features."""
+
+    def thinking(self, request: Request) -> Thinking | None:
+        """How the answer will mark what the model thinks. None if it will not. Raises RequestError."""
 
     @property
     def n_ctx(self) -> int | None:

@@ -17,6 +17,7 @@ from service.evaluation import cases as case_files
 from service.evaluation import recording, report, runner
 from service.evaluation.baseline import PromotedVersion
 from service.evaluation.context import EvaluationContext
+from service.evaluation.dates import with_dates
 from service.evaluation.recording import Record
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.verdict import Verdict, decide
@@ -72,6 +73,7 @@ async def compare(
         EngineError: if an engine fails.
     """
     version = PromotedVersion.read(target)
+    context = with_dates(context, version.lock if version is not None else None)
     folder = cases_folder(draft, target.path)
     cases = case_files.load(draft, folder)
     outcomes = await runner.run(draft, cases, context, version.recorded if version is not None else None)
@@ -100,6 +102,7 @@ async def promote(
         EngineError: if an engine fails.
         OSError: if the folder cannot be written.
     """
+    context = with_dates(context, target.lock() if target.is_complete else None)
     promotion = await compare(draft, target, context, minimum=minimum)
     passed = promotion.verdict.word == "PASS"
     if not passed and not accept:

@@ -17,6 +17,7 @@ from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, judge, recording, runner
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
+from service.evaluation.dates import with_dates
 from service.evaluation.recording import Record
 from service.evaluation.runner import CaseOutcome
 from service.prompts import lock as locks
@@ -92,6 +93,7 @@ async def live(prompt: Prompt, folder: PromotedFolder, context: EvaluationContex
         EngineError: if an engine fails.
     """
     recorded, lock = recording.read(folder.recording_path), folder.lock()
+    context = with_dates(context, lock)
     cases = case_files.load(prompt, folder.path)
     outcomes = await runner.run(prompt, cases, replace(context, reuse=False, journal=None))
     part = _tokens_of if other_kernels(lock, context.engine.identity) else _whole

@@ -64,10 +64,11 @@ class Lock:
             self.template_sha256,
             self.engine_settings,
             self.engine_kernels,
+            self.template_date,
         )
 
     def decoded_by(self, identity: Identity) -> Lock:
-        """A copy of the lock with `identity` as the engine."""
+        """A copy of the lock with `identity` as the engine. The date is an input, so it stays."""
         return replace(
             self,
             model=identity.model,
@@ -124,7 +125,8 @@ def make(
         engine_version=identity.version,
         engine_settings=dict(identity.settings),
         engine_kernels=identity.kernels,
-        judges={name: asdict(judge) for name, judge in sorted((judges or {}).items())},
+        template_date=identity.template_date,
+        judges={name: _fields(judge) for name, judge in sorted((judges or {}).items())},
         recorded_with=dict(recorded_with or {}),
         accepted=accepted,
     )
@@ -189,6 +191,14 @@ def _named_by_version_1(lock: Lock, current: Lock) -> Lock:
         engine_kernels=None,
         template_date=None,
     )
+
+
+def _fields(identity: Identity) -> dict[str, Any]:
+    """The fields of an identity, without the date of a template that reads none."""
+    fields = asdict(identity)
+    if identity.template_date is None:
+        del fields["template_date"]
+    return fields
 
 
 def _short(value: Any) -> str:

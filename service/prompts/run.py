@@ -15,10 +15,10 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.schema import compiled
-from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority, Request
+from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority, Request, TemplateInputs
 from service.errors import NotSupported
 from service.prompts.file import Prompt
-from service.prompts.fingerprint import canonical, fingerprint
+from service.prompts.fingerprint import canonical, fingerprint, template_date
 
 SMALL_INPUTS = 50
 SMALL_TEXT = 10_000  # characters of all inputs together
@@ -132,6 +132,7 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
     _check_abilities(request, engine)
     engine.check((request,))
     identity = engine.identity
+    request = replace(request, template_date=template_date(request, identity))  # midnight may come before the answer
     digest = fingerprint(request, identity)
     async with contextlib.aclosing(engine.stream(replace(request, fingerprint=digest))) as items:
         async for item in items:
@@ -157,6 +158,8 @@ def _check_abilities(request: Request, engine: Engine) -> None:
         ("tools", bool(request.tools), able.tools, "tools in its chat template"),
         ("seed", request.sampling.temperature > 0 and request.mode == "exact", able.seed, "seeds"),
         ("mode", request.mode == "exact", able.exact, "an exact mode"),
+        ("template_date", request.template_date is not None, able.template, "chat template that gets a date"),
+        ("chat_template_kwargs", request.template != TemplateInputs(), able.template, "chat template to give values"),
     ]
     for key, asked, can, ability in needs:
         if asked and not can:

@@ -296,7 +296,7 @@ class LocalEngine(LocalModel):
         self._check_writes()
         self.check_size(request)
         await self.ready()
-        question = {"op": "tokenize", "add_special": add_special, **wire_prompt(request, self.template)}
+        question = {"op": "tokenize", "add_special": add_special, **wire_prompt(self.dated(request), self.template)}
         return tuple((await self._ask(question))["tokens"])
 
     async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
@@ -315,7 +315,7 @@ class LocalEngine(LocalModel):
 
     async def warm_up(self, groups: Sequence[Sequence[Request]]) -> None:
         """Have the common beginning of each group decoded and kept, now or as soon as there is a worker."""
-        segments = [[prompt_segments(request, self.template) for request in group] for group in groups]
+        segments = [[prompt_segments(self.dated(request), self.template) for request in group] for group in groups]
         self._warm += segments
         if self.health().state == "ready":
             self._send({"op": "warm", "groups": segments})
@@ -377,6 +377,7 @@ class LocalEngine(LocalModel):
         """Queue a request, or say why not. Raises EngineBusy, EngineUnavailable, RequestError."""
         self._check_writes()
         self._check_open()
+        request = self.dated(request)
         check_request(request, vocabulary=self.metadata.vocabulary)
         self.check_size(request)
         if is_heavy(request):  # the event loop goes on meanwhile

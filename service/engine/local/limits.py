@@ -97,9 +97,10 @@ def check_size(request: Request, *, context: int, longest: int) -> None:
     written = [
         request.text or "",
         request.suffix or "",
-        *((message.content, message.tool_calls) for message in request.messages),
+        *((message.content, message.reasoning or "", message.tool_calls) for message in request.messages),
     ]
-    for whole in ([written, request.tools], [message.content for message in request.neutral]):
+    beside = [request.tools, request.template.documents, request.template.values]
+    for whole in ([written, beside], [message.content for message in request.neutral]):
         check_text(whole, context=context, longest=longest)
 
 
@@ -147,7 +148,7 @@ def text_bytes(value: Any, *, enough: int) -> int:
 def is_heavy(request: Request) -> bool:
     """Whether rendering it could take longer than a few milliseconds."""
     light = 16_384  # bytes, about 1 ms
-    if request.tools or len(request.messages) > 64:
+    if request.tools or request.template.documents or request.template.values or len(request.messages) > 64:
         return True
     return (
         text_bytes(

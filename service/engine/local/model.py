@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from service import private_files, resources
 from service.engine.local import limits, recipe
 from service.engine.local.kernels import PORTABLE
-from service.engine.local.submission import estimated_tokens, wire_prompt
+from service.engine.local.submission import estimated_tokens, prompt_segments, wire_prompt
 from service.engine.local.template import ChatTemplate
 from service.engine.queue import RequestSize, check_together
-from service.engine.types import Abilities, Identity, Request
+from service.engine.types import Abilities, Identity, Request, Thinking
 from service.errors import EngineUnavailable
 from service.models import fit
 from service.models.cache import Cache
@@ -108,7 +110,30 @@ class LocalModel:
             self.metadata.template_sha256,
             recipe.settings(forced=self._force),
             self._kernels_report(),
+            self._template_date(),
         )
+
+    def _template_date(self) -> str | None:
+        """The date of the setting, else today's. None if the template reads no date."""
+        if not self.template.reads_date:
+            return None
+        return (self._settings.template_date or date.today()).isoformat()
+
+    def dated(self, request: Request) -> Request:
+        """The request with the date for its template, if it names none."""
+        return replace(request, template_date=request.template_date or self._template_date())
+
+    def thinking(self, request: Request) -> Thinking | None:
+        """How the answer marks its thinking. Renders the conversation for it if the template has such marks.
+
+        Raises:
+            RequestError: if the template refuses the messages.
+        """
+        marks = self.template.thinking
+        if marks is None or not request.messages:
+            return None
+        text = "".join(text for text, _ in prompt_segments(self.dated(request), self.template)[-8:])
+        return Thinking(*marks, begun=text.rstrip().endswith(marks[0]))
 
     @property
     def abilities(self) -> Abilities:
@@ -117,7 +142,7 @@ class LocalModel:
         writes = not embeds
         return Abilities(
             seed=writes, schema=writes, logprobs=writes, choices=writes, tokens=writes, embeddings=embeds,
-            tools=writes and self.template.takes_tools, exact=writes,
+            tools=writes and self.template.takes_tools, exact=writes, template=writes,
         )  # fmt: skip
 
     @property
@@ -176,7 +201,7 @@ class LocalModel:
         for request in requests:
             prompt = _prompt_key(request)
             if prompt not in known:
-                known[prompt] = estimated_tokens(wire_prompt(request, self.template))
+                known[prompt] = estimated_tokens(wire_prompt(self.dated(request), self.template))
             sizes.append(RequestSize(known[prompt], request.priority == "background"))
         check_together(
             sizes, concurrency=settings.parallel, requests=settings.queue_requests, tokens=settings.queue_tokens

@@ -35,7 +35,7 @@ def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
     """The prompt as segments (text, whether it may hold control tokens)."""
     if request.text is not None:
         return template.raw(request.text, special=request.parse_special)
-    return template.segments(request.messages, request.tools)
+    return template.segments(request.messages, request.tools, request.template, date=request.template_date)
 
 
 def grammar_of(request: Request) -> str | None:
@@ -59,7 +59,11 @@ def build_submission(request: Request, template: ChatTemplate, *, force: bool) -
         "sampling": asdict(request.sampling),
         "lark": lark,
         "labels": list(request.choices),
-        "neutral": template.segments(request.neutral) if request.calibrate and request.neutral else [],
+        "neutral": (
+            template.segments(request.neutral, inputs=request.template, date=request.template_date)
+            if request.calibrate and request.neutral
+            else []
+        ),
         "logprobs": request.logprobs,
         "prompt_logprobs": request.echo and request.logprobs is not None,
         "exact": request.mode == "exact",

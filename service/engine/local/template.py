@@ -1,11 +1,10 @@
 """Renders a conversation to prompt segments with the chat template of the model file.
 
-In: messages, tools. Out: segments (text, special).
-Not here: tokenizing.
+In: messages, tools, a date, and what a request gives the template beside these. Out: segments (text, special).
+Not here: tokenizing, the sandbox (`template_environment`).
 
 The template's own text may become control tokens. A caller's text never does: a message that contains `<|im_end|>` is a
-message about `<|im_end|>`. The sandbox is jinja2's immutable one, with the helpers that templates expect (transformers,
-chat_template_utils).
+message about `<|im_end|>`.
 """
 
 from __future__ import annotations
@@ -18,16 +17,25 @@ from dataclasses import asdict
 from typing import Any
 
 from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service import strict_json
 from service.engine import toolcalls
 from service.engine.local.protocol import Segments
-from service.engine.types import Message
-from service.errors import NotSupported, RequestError
+from service.engine.local.template_environment import GIVEN, TemplateEnvironment, strftime_on
+from service.engine.types import Message, TemplateInputs
+from service.errors import NotSupported, RequestError, did_you_mean
 
 _PRIVATE = re.compile("[\U000f0000-\U0010ffff]")
+MAX_SOURCE = 1 << 20  # characters of a template
+THINKING = (
+    ("<think>", "</think>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+)
+"""Marks around what a model thinks: of DeepSeek, Qwen and most others, of Seed, of Mistral, of Cohere."""
+NOTHING_MORE = TemplateInputs()
+CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # behind the text that is continued. Some templates look for just this word
 FIRST_MARK = 0xF0000  # Supplementary Private Use Area-A: a mark stands for a control token's text inside a message
 
 
@@ -41,24 +49,43 @@ class ChatTemplate:
         )
         self._bos, self._eos = bos, eos
         self._template = None
+        self._names: frozenset[str] = frozenset()
         if source is not None:
-            environment = ImmutableSandboxedEnvironment(
-                trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], autoescape=False
-            )
-            environment.filters["tojson"] = _tojson
-            environment.globals["raise_exception"] = _raise
+            self._environment = TemplateEnvironment()
             try:
-                self._template = environment.from_string(source)
-            except (TemplateError, RecursionError) as error:
+                if len(source) > MAX_SOURCE:
+                    raise TemplateError(f"it has more than {MAX_SOURCE} characters")
+                self._template, self._names = self._environment.compiled(source)
+            except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
                 raise NotSupported(f"The model's chat template cannot be used: {error}.", key="chat_template") from None
+
+    @property
+    def reads_date(self) -> bool:
+        """Whether the date may change what it writes."""
+        return "strftime_now" in self._names
 
     @property
     def takes_tools(self) -> bool:
         """Whether the template shows the model its tools and asks for calls in the form that is enforced."""
         return self._source is not None and toolcalls.template_has_tools(self._source)
 
-    def segments(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Segments:
-        """The prompt up to the beginning of the assistant's answer.
+    @property
+    def thinking(self) -> tuple[str, str] | None:
+        """The marks around what the model thinks before it answers. None if the template has none."""
+        written = self._source or ""
+        return next((marks for marks in THINKING if marks[1] in written), None)
+
+    def segments(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] = (),
+        inputs: TemplateInputs = NOTHING_MORE,
+        *,
+        date: str | None = None,
+    ) -> Segments:
+        """The prompt up to the beginning of the assistant's answer, or to the end of the message that is continued.
+
+        `date` is an ISO date. A template that reads the date cannot be rendered without one.
 
         Raises:
             NotSupported: if the model has no chat template.
@@ -70,26 +97,47 @@ class ChatTemplate:
                 key="messages",
                 remedy="Use /v1/completions with raw text, or an instruction-tuned model.",
             )
+        self._check_values(inputs.values)
+        given = [list(tools), list(inputs.documents), dict(inputs.values)]
         marks: dict[str, str] = {}
-        written = json.dumps([[asdict(message) for message in messages], list(tools)], ensure_ascii=False, default=str)
+        written = json.dumps([[asdict(message) for message in messages], given], ensure_ascii=False, default=str)
         used = set(_PRIVATE.findall(written))
         free = (chr(code) for code in range(FIRST_MARK, sys.maxunicode + 1) if chr(code) not in used)
         plain = [self._plain(message, marks, free) for message in messages]
+        if inputs.continue_final_message:
+            _mark_continued(plain)
+        tools, documents, values = self._clean(given, marks, free)
+        values |= {
+            "messages": plain,
+            "tools": tools or None,
+            "documents": documents or None,
+            "add_generation_prompt": inputs.add_generation_prompt and not inputs.continue_final_message,
+            "bos_token": self._bos,
+            "eos_token": self._eos,
+        }
+        if date is not None:
+            values["strftime_now"] = strftime_on(date)
         try:
-            text = self._template.render(
-                messages=plain,
-                tools=[self._clean(dict(tool), marks, free) for tool in tools] or None,
-                add_generation_prompt=True,
-                bos_token=self._bos,
-                eos_token=self._eos,
-            )
+            text = self._environment.rendered(self._template, values)
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {error}.", key="messages") from None
-        except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
             raise RequestError(
                 f"The model's chat template cannot render these messages: {error}.", key="messages"
             ) from None
-        return split(text, marks)
+        return split(_cut(text) if inputs.continue_final_message else text, marks)
+
+    def _check_values(self, values: Mapping[str, Any]) -> None:
+        """Raises RequestError for a name that a caller may not set, and for a misspelt one. Others have no effect."""
+        for name in values:
+            if name in GIVEN or name in self._environment.globals:
+                raise RequestError(
+                    "chat_template_kwargs sets a name that the engine gives the template itself.",
+                    key="chat_template_kwargs",
+                    remedy="Use the parameter of the request that has this name.",
+                )
+            if name not in self._names and (meant := did_you_mean(name, self._names)):
+                raise RequestError(f"chat_template_kwargs has an unknown name; {meant}", key="chat_template_kwargs")
 
     def raw(self, text: str, *, special: bool = False) -> Segments:
         """Raw text as one piece. Control tokens in it are read only if `special`."""
@@ -122,6 +170,8 @@ class ChatTemplate:
         plain = message.to_openai()
         if message.tool_calls:
             plain["tool_calls"] = [_call(call) for call in message.tool_calls]
+        if message.reasoning is not None:
+            plain["reasoning_content"] = message.reasoning
         cleaned: dict[str, Any] = self._clean(plain, marks, free)
         return cleaned
 
@@ -150,9 +200,23 @@ def split(text: str, marks: Mapping[str, str]) -> Segments:
     return segments
 
 
-def _tojson(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _mark_continued(messages: list[dict[str, Any]]) -> None:
+    """Mark the end of the text that is continued. Raises RequestError."""
+    if not messages or messages[-1]["role"] != "assistant" or "tool_calls" in messages[-1]:
+        raise RequestError(
+            "continue_final_message continues a message of the assistant, and the last message is none.",
+            key="continue_final_message",
+            remedy="Put the beginning of the answer into a last message with the role assistant.",
+        )
+    messages[-1] = {**messages[-1], "content": messages[-1]["content"] + CONTINUED}
 
 
-def _raise(message: str) -> None:
-    raise TemplateError(message)
+def _cut(text: str) -> str:
+    """The text up to the mark. Space in front of it goes where the template cuts the space behind it."""
+    at = text.rfind(CONTINUED.strip())
+    if at < 0:
+        raise RequestError(
+            "The model's chat template does not write the last message as it is, so it cannot be continued.",
+            key="continue_final_message",
+        )
+    return text[:at] if text.startswith(CONTINUED, at) else text[:at].rstrip()
