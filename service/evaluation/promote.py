@@ -56,6 +56,7 @@ async def evaluate(prompt: Prompt, folder: PromotedFolder, context: EvaluationCo
         EvaluationError: if there are no cases or checks, if a check cannot be applied, or if a file cannot be used.
         EngineError: if an engine fails.
     """
+    context = with_dates(context, folder.lock() if folder.has_lock else None)
     recorded = recording.read(folder.recording_path) if folder.recording_path.exists() else {}
     return await runner.run(prompt, case_files.load(prompt, folder.path), context, recorded)
 

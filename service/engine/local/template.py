@@ -114,9 +114,8 @@ class ChatTemplate:
             "add_generation_prompt": inputs.add_generation_prompt and not inputs.continue_final_message,
             "bos_token": self._bos,
             "eos_token": self._eos,
+            "strftime_now": strftime_on(date),
         }
-        if date is not None:
-            values["strftime_now"] = strftime_on(date)
         try:
             text = self._environment.rendered(self._template, values)
         except TemplateError as error:

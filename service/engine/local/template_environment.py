@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from jinja2 import Template, TemplateError, meta, nodes
 from jinja2.ext import Extension, loopcontrols
@@ -30,10 +30,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MAX_WORK = 5_000_000  # rounds, calls and hundreds of characters of one rendering: a few seconds
+CALL = 10  # the work of a call, in rounds of a loop
 MAX_CHARS = 1 << 25  # of one value that a template makes
 MAX_WIDTH = 10_000  # of padding and indentation
 MAX_BITS = 10_000  # of a whole number
-GIVEN = ("messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token")
+GIVEN = ("messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", "strftime_now")
 """Names that a template is given by the engine, so that no caller may set them."""
 
 _WIDTH = re.compile(r"%[-+ #0.\d]*(?:\*|\d{5})|\{[^{}]*:[^{}]*(?:\d{5}|\{)")  # of a format for % or str.format
@@ -173,7 +174,7 @@ class _Bounds(NodeTransformer):
 class GenerationTag(Extension):
     """`{% generation %}`. For transformers it marks what an assistant wrote. Here its text is rendered."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
 
     def parse(self, parser: Parser) -> nodes.Node:
         """A block with a scope of its own, as in transformers."""
@@ -203,7 +204,6 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"]
         del self.filters["random"]
         self.globals["raise_exception"] = _raise
-        self.globals["strftime_now"] = _no_date
         self.filters["tojson"] = tojson
         self.filters = {name: _bounded(name, call) for name, call in self.filters.items()}
         self.filters |= {"_counted": _counted, "_joined": _joined}
@@ -237,7 +237,8 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, *arguments: Any, **named: Any) -> Any:
         """A call of a method, a macro, or a helper."""
-        owner = getattr(obj, "__self__", None)
+        owner = getattr(getattr(obj, "__wrapped__", obj), "__self__", None)  # jinja2 wraps the method `format`
+        _BUDGET.get().spend(CALL)
         _spend(owner, *arguments)
         if isinstance(obj, LoopContext) and arguments:  # a recursive loop
             arguments = (_counted(arguments[0]), *arguments[1:])
@@ -263,8 +264,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return "".join(parts)
 
 
-def strftime_on(date: str) -> Callable[[str], str]:
-    """The helper `strftime_now` on this ISO date, at midnight: the time of day would change every prompt."""
+def strftime_on(date: str | None) -> Callable[[str], str]:
+    """The helper `strftime_now` on this ISO date, at midnight: the time of day would change every prompt.
+
+    It is no global, so that `compiled` finds its name where a template reads it.
+    """
+    if date is None:
+        return _no_date
     day = datetime.fromisoformat(date)
     return lambda form: day.strftime(form)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from service.engine.local import recipe
 from service.engine.local import worker as worker_module
 from service.engine.local.context import Context
 from service.engine.local.scheduler import ScheduledSequence, Step
+from service.engine.local.submission import prompt_segments
+from service.engine.local.template import ChatTemplate
 from service.engine.local.thread_tuner import WINDOW_S, ThreadTuner
 from service.engine.local.worker import Worker
-from service.engine.types import Request
+from service.engine.types import Message, Request
 from service.errors import ModelError
 from service.prompts.fingerprint import fingerprint
 from tests.engine.local.conftest import make
@@ -104,11 +107,37 @@ def test_another_version_kernel_or_setting_is_another_fingerprint(starter: Path,
 
 
 def test_another_template_date_is_another_fingerprint(starter: Path) -> None:
-    identity = make().identity
-    dated = [
-        fingerprint(Request(text="x", template_date=date), identity) for date in (None, "2024-07-26", "2024-07-27")
+    """Where the template reads the date. The starter's reads none, so no date decides its tokens."""
+    own = make().identity
+    dates = (None, "2024-07-26", "2024-07-27")
+    asked = [Request(messages=(Message("user", "x"),), template_date=date) for date in dates]
+    assert own.template_date is None
+    assert len({fingerprint(request, own) for request in asked}) == 1
+    dated = dataclasses.replace(own, template_date="2024-07-27")
+    assert len({fingerprint(request, dated) for request in asked}) == 2
+    assert fingerprint(asked[0], dated) == fingerprint(asked[2], dated)
+    assert fingerprint(Request(text="x"), dated) == fingerprint(Request(text="x"), own)
+
+
+def test_the_date_is_the_settings_or_todays_where_the_template_reads_it(
+    starter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source, given, expected in (
+        ("{{ strftime_now('%d.%m.%Y') }}", "2024-07-26", "2024-07-26"),
+        ("{{ strftime_now('%d.%m.%Y') }}", None, datetime.date.today().isoformat()),
+        ("{{ messages }}", "2024-07-26", None),
+    ):
+        engine = make(template_date=given)
+        monkeypatch.setattr(engine, "_template", ChatTemplate(source, special=[], bos="", eos=""))
+        assert engine.identity.template_date == expected
+    request = Request(messages=(Message("user", "x"),))
+    engine = make(template_date="2024-07-26")
+    monkeypatch.setattr(engine, "_template", ChatTemplate("{{ strftime_now('%d.%m.%Y') }}", special=[], bos="", eos=""))
+    fixed = dataclasses.replace(request, template_date="2020-02-29")
+    assert [prompt_segments(engine.dated(each), engine.template)[0][0] for each in (request, fixed)] == [
+        "26.07.2024",
+        "29.02.2020",
     ]
-    assert len(set(dated)) == 3
 
 
 def test_names_of_enumerators_are_llama_cpps() -> None:
