@@ -88,6 +88,10 @@ bench: setup models ## measure, side by side with peers, into docs/bench.{json,m
 bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCHEMAS=FILE
 	@"$$BIN/python" -m tests.bench.maskbench --path "$$SCHEMAS"
 
+.PHONY: bench-templates
+bench-templates: setup ## measure chat templates against transformers' renderings: TEMPLATES=DIR
+	@"$$BIN/python" -m tests.bench.chat_templates --path "$(TEMPLATES)"
+
 .PHONY: drill-briefs
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md
 	@"$$BIN/sameboat" model pull --quiet qwen2.5-coder-1.5b-instruct

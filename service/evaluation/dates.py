@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from service.engine.types import Engine, Identity
+from service.engine.types import Engine, Identity, Mode
 from service.evaluation.context import EvaluationContext
 from service.prompts.lock import Lock
 
@@ -24,6 +24,9 @@ class _Dated:
     @property
     def identity(self) -> Identity:
         return replace(self._engine.identity, template_date=self._date)
+
+    def for_mode(self, mode: Mode) -> Engine:
+        return fixed(self._engine.for_mode(mode), self._date)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)

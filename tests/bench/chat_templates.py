@@ -2,7 +2,7 @@
 
 In: `--path`, a folder with `chat-templates-reference.json.gz`: `conversations` by name, and `rendered`, which has for
 each template's file and each conversation the text, or `ERR` and the error of a template that refuses. `--sources`, a
-folder with the templates. Without it they are read from llama-cpp-python's source distribution, which uv fetches.
+folder with the templates. Without it they are those of llama-cpp-python's source distribution in uv's cache.
 Out: a table, and the misses. `make bench-templates TEMPLATES=DIR` runs it.
 """
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import re
 import sys
 from collections import Counter
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +58,29 @@ def compare(expected: str, found: str) -> str:
     return "alike" if expected == found else "different"
 
 
+def fetched_sources() -> Path:
+    """The templates in the installed version's source distribution, which uv unpacks in its cache to build it."""
+    name, version = "llama-cpp-python", metadata.version("llama-cpp-python")
+    cache = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
+    found = sorted(cache.glob(f"sdists-*/pypi/{name}/{version}/*/src/vendor/llama.cpp/models/templates"))
+    if not found:
+        raise SystemExit(f"uv's cache has no source distribution of {name} {version}. Name the folder: --sources DIR")
+    return found[0]
+
+
 def main() -> None:
     """Print the table. Exits with 1 if a rendering differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--path", type=Path, required=True)
-    parser.add_argument("--sources", type=Path, required=True)
+    parser.add_argument("--sources", type=Path)
     options = parser.parse_args()
+    sources = options.sources or fetched_sources()
     reference = json.loads(gzip.decompress((options.path / REFERENCE).read_bytes()))
     date = DATE.findall(reference["made_with"])[-1]
     counts: Counter[str] = Counter()
     misses = []
     for name, by_conversation in reference["rendered"].items():
-        source = (options.sources / name).read_text(encoding="utf-8")
+        source = (sources / name).read_text(encoding="utf-8")
         for conversation, expected in by_conversation.items():
             found = rendered(source, reference["conversations"][conversation], date)
             kind = compare(expected, found)

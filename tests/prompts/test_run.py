@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.types import Answer, Identity, Message, Request, Sampling, Timings, Usage
+from service.engine.types import Answer, Identity, Message, Request, Sampling, TemplateInputs, Timings, Usage
 from service.errors import EngineBusy, InputsError, LockMismatch, NotSupported, PromptError, UnknownPrompt
 from service.prompts import lock as locks
 from service.prompts import run as prompts
@@ -129,6 +129,7 @@ def test_equal_values_have_one_canonical_text() -> None:
 
 TOOLS = replace(REQUEST, tools=({"type": "function"},))
 NEUTRAL = (Message("user", "N/A"),)
+DATED = replace(IDENTITY, template_date="2026-01-02")
 REMOTE = replace(IDENTITY, engine="remote", model_sha256=None)
 
 
@@ -136,7 +137,11 @@ REMOTE = replace(IDENTITY, engine="remote", model_sha256=None)
     ("first", "second"),
     [
         ((REQUEST, IDENTITY), (replace(REQUEST, logprobs=0), IDENTITY)),
-        ((REQUEST, IDENTITY), (replace(REQUEST, template_date="2026-01-01"), IDENTITY)),
+        ((REQUEST, DATED), (replace(REQUEST, template_date="2026-01-01"), DATED)),
+        ((REQUEST, IDENTITY), (REQUEST, DATED)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, template=TemplateInputs({"enable_thinking": False})), IDENTITY)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, template=TemplateInputs(documents=({"text": "x"},))), IDENTITY)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, messages=(Message("user", "hi", reasoning="hm"),)), IDENTITY)),
         ((REQUEST, IDENTITY), (replace(REQUEST, calibrate=True, neutral=NEUTRAL), IDENTITY)),
         ((REQUEST, IDENTITY), (replace(REQUEST, messages=(Message("user", "\ud800"),)), IDENTITY)),
         ((REQUEST, IDENTITY), (REQUEST, replace(IDENTITY, kernels="avx2"))),

@@ -31,6 +31,7 @@ from service.engine.types import (
     Identity,
     Mode,
     Request,
+    Thinking,
     TokenizerInfo,
 )
 from service.errors import ModelMissing
@@ -94,6 +95,10 @@ class ModeRouter:
     def abilities(self) -> Abilities:
         """The features of the model."""
         return self._default.abilities
+
+    def thinking(self, request: Request) -> Thinking | None:
+        """How the answer will mark what the model thinks."""
+        return self._default.thinking(request)
 
     @property
     def n_ctx(self) -> int:

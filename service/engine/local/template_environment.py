@@ -4,10 +4,10 @@ In: a template's source. Out: a compiled template, and the names that it reads.
 Not here: messages, control tokens (`template`).
 
 A template comes with a model file, so it is foreign code. jinja2's immutable sandbox keeps it from attributes and from
-changing values. It bounds neither time nor memory, so a `Budget` counts the rounds of loops, calls, and characters that
-one rendering makes. Operations that could make a large value at once are checked before they run. The helpers are those
-of transformers (chat_template_utils). `lipsum` and the filter `random` are missing, because they give another text each
-time.
+changing values. It bounds neither time nor memory, so a `RenderingBudget` counts the rounds of loops, calls, and
+characters that one rendering makes. Operations that could make a large value at once are checked before they run. The
+helpers are those of transformers (chat_template_utils). `lipsum` and the filter `random` are missing, because they give
+another text each time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class TooMuch(TemplateError):
 
 
 @dataclass
-class Budget:
+class RenderingBudget:
     """What is left of the work of one rendering."""
 
     work: int = MAX_WORK
@@ -57,13 +57,13 @@ class Budget:
             raise TooMuch("it works for too long")
 
 
-_BUDGET: ContextVar[Budget] = ContextVar("template_budget")
+_BUDGET: ContextVar[RenderingBudget] = ContextVar("template_budget")
 
 
 @contextmanager
 def budget() -> Iterator[None]:
     """A new budget for what runs inside, which is one rendering or one compilation: constants are computed early."""
-    token = _BUDGET.set(Budget())
+    token = _BUDGET.set(RenderingBudget())
     try:
         yield
     finally:
