@@ -127,9 +127,9 @@ def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
             _fits_grown(name, given[0], [*given[1:], *named.values()])
         elif name == "format":
             _fits_format(given[0])
-        made = call(*arguments, **named)
-        _spend(made)
-        return made
+        result = call(*arguments, **named)
+        _spend(result)
+        return result
 
     return bounded
 
@@ -249,9 +249,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             _fits_grown(name, owner, [*arguments, *named.values()])
         elif isinstance(owner, str) and name in ("format", "format_map"):
             _fits_format(owner)
-        made = super().call(context, obj, *arguments, **named)
-        _spend(made)
-        return made
+        result = super().call(context, obj, *arguments, **named)
+        _spend(result)
+        return result
 
     def rendered(self, template: Template, values: Mapping[str, Any]) -> str:
         """The text that a template makes of the values. Raises TemplateError, and what its operations raise."""
