@@ -1,4 +1,4 @@
-"""Divides an answer into what the model thinks and what it says, by the marks of its template.
+"""Divides an answer into thoughts and text, by the marks of the template.
 
 In: pieces of an answer as they are made. Out: thoughts and text, without the marks and the space beside them.
 Not here: which marks a model has (`engine.local.template`).
@@ -10,7 +10,7 @@ from service.engine.types import Thinking
 
 
 class ThinkingSplitter:
-    """One answer. Thoughts come only at its beginning. What may yet become a mark is held back."""
+    """One answer. Thoughts come only at its beginning. A text that may yet become a mark is held back."""
 
     def __init__(self, thinking: Thinking) -> None:
         self._thinking = thinking

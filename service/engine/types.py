@@ -27,7 +27,7 @@ class Message:
     name: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     tool_call_id: str | None = None
-    reasoning: str | None = None  # what an assistant thought before it answered, for templates that show it
+    reasoning: str | None = None  # an assistant's thoughts before its answer, for templates that show them
 
     def to_openai(self) -> dict[str, Any]:
         """In OpenAI's chat format, without unset fields."""
@@ -65,7 +65,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TemplateInputs:
-    """What a chat template is given beside messages, tools and date."""
+    """The inputs of a chat template beside messages, tools and date."""
 
     values: Mapping[str, Any] = field(default_factory=dict)  # by name, such as enable_thinking
     documents: tuple[Mapping[str, Any], ...] = ()
@@ -75,7 +75,7 @@ class TemplateInputs:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """How a model marks what it thinks before it answers."""
+    """The marks around a model's thoughts before its answer."""
 
     opening: str
     closing: str
@@ -291,7 +291,7 @@ class Engine(Protocol):
         """The supported features."""
 
     def thinking(self, request: Request) -> Thinking | None:
-        """How the answer will mark what the model thinks. None if it will not. Raises RequestError."""
+        """The marks around the thoughts in the answer. None if there will be none. Raises RequestError."""
 
     @property
     def n_ctx(self) -> int | None:

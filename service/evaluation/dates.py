@@ -1,6 +1,6 @@
 """Keeps the date of chat templates the same during an evaluation, and the one of the recording in later ones.
 
-In: a context, the lock of the recording if there is one. Out: a context whose engines give templates that date.
+In: a context, the lock of the recording if there is one. Out: a context. Its engines give that date to templates.
 A template that writes the date would otherwise make another request of every case on the next day.
 """
 
@@ -33,7 +33,7 @@ class _Dated:
 
 
 def fixed(engine: Engine, date: str | None) -> Engine:
-    """The engine with this date, or with its own date of now. An engine whose template reads no date stays as it is."""
+    """The engine with this date, or with its own date of now. It stays as it is if its template reads no date."""
     own = engine.identity.template_date
     return engine if own is None else cast(Engine, _Dated(engine, date or own))
 

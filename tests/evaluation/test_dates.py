@@ -37,7 +37,7 @@ evaluators:
 
 
 def context(today: str | None) -> tuple[EvaluationContext, ScriptedEngine, ScriptedEngine]:
-    """Engines whose templates read the date. None: they read none."""
+    """Engines with templates that read the date. None: they read none."""
 
     def engine(name: str) -> ScriptedEngine:
         made = ScriptedEngine(lambda request: "yes" if request.choices else f"On {request.template_date}", name=name)

@@ -97,7 +97,7 @@ class ModeRouter:
         return self._default.abilities
 
     def thinking(self, request: Request) -> Thinking | None:
-        """How the answer will mark what the model thinks."""
+        """The marks around the thoughts in the answer."""
         return self._default.thinking(request)
 
     @property

@@ -1,6 +1,6 @@
 """Renders a conversation to prompt segments with the chat template of the model file.
 
-In: messages, tools, a date, and what a request gives the template beside these. Out: segments (text, special).
+In: messages, tools, a date, and further inputs of a request. Out: segments (text, special).
 Not here: tokenizing, the sandbox (`template_environment`).
 
 The template's own text may become control tokens. A caller's text never does: a message that contains `<|im_end|>` is a
@@ -33,7 +33,7 @@ THINKING = (
     ("[THINK]", "[/THINK]"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
 )
-"""Marks around what a model thinks: of DeepSeek, Qwen and most others, of Seed, of Mistral, of Cohere."""
+"""Marks around a model's thoughts: of DeepSeek, Qwen and most others, of Seed, of Mistral, of Cohere."""
 NOTHING_MORE = TemplateInputs()
 CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # behind the text that is continued. Some templates look for just this word
 FIRST_MARK = 0xF0000  # Supplementary Private Use Area-A: a mark stands for a control token's text inside a message
@@ -61,7 +61,7 @@ class ChatTemplate:
 
     @property
     def reads_date(self) -> bool:
-        """Whether the date may change what it writes."""
+        """Whether the date may change the prompt."""
         return "strftime_now" in self._names
 
     @property
@@ -71,7 +71,7 @@ class ChatTemplate:
 
     @property
     def thinking(self) -> tuple[str, str] | None:
-        """The marks around what the model thinks before it answers. None if the template has none."""
+        """The marks around the model's thoughts before its answer. None if the template has none."""
         written = self._source or ""
         return next((marks for marks in THINKING if marks[1] in written), None)
 

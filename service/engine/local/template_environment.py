@@ -46,7 +46,7 @@ class TooMuch(TemplateError):
 
 @dataclass
 class RenderingBudget:
-    """What is left of the work of one rendering."""
+    """The work that is left of one rendering."""
 
     work: int = MAX_WORK
 
@@ -62,7 +62,7 @@ _BUDGET: ContextVar[RenderingBudget] = ContextVar("template_budget")
 
 @contextmanager
 def budget() -> Iterator[None]:
-    """A new budget for what runs inside, which is one rendering or one compilation: constants are computed early."""
+    """A new budget for the block, which is one rendering or one compilation: constants are computed early."""
     token = _BUDGET.set(RenderingBudget())
     try:
         yield
@@ -157,7 +157,7 @@ def _joined(values: list[Any]) -> str:
 
 
 class _Bounds(NodeTransformer):
-    """Puts `_counted` around what loops read, and `_joined` in place of the operator `~`."""
+    """Puts `_counted` around the values of loops, and `_joined` in place of the operator `~`."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
@@ -172,7 +172,7 @@ class _Bounds(NodeTransformer):
 
 
 class GenerationTag(Extension):
-    """`{% generation %}`. For transformers it marks what an assistant wrote. Here its text is rendered."""
+    """`{% generation %}`. For transformers it marks an assistant's own text. Here its text is rendered."""
 
     tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
 
@@ -254,7 +254,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return result
 
     def rendered(self, template: Template, values: Mapping[str, Any]) -> str:
-        """The text that a template makes of the values. Raises TemplateError, and what its operations raise."""
+        """The text that a template makes of the values. Raises TemplateError, and the errors of its operations."""
         parts, size = [], 0
         with budget():
             for part in template.generate(values):

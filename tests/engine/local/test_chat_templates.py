@@ -1,4 +1,4 @@
-"""Chat templates get what transformers gives them, the date as an input, and no more than a bound of work."""
+"""Chat templates get the helpers of transformers, the date as an input, and no more than a bound of work."""
 
 from __future__ import annotations
 
