@@ -51,7 +51,11 @@ class RenderingBudget:
     work: int = MAX_WORK
 
     def spend(self, work: int) -> None:
-        """Raises TooMuch when nothing is left."""
+        """Count this work.
+
+        Raises:
+            TooMuch: if nothing is left.
+        """
         self.work -= work
         if self.work < 0:
             raise TooMuch("it works for too long")
