@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     mode: Literal["fast", "exact"] = Field(
         "fast", description="For callers who do not say: fast, or exact (bit-identical under any load, slower)."
     )
+    speculation: Literal["auto", "off"] = Field(
+        "auto", description="Draft tokens of fast answers from text that occurred before, where it pays: auto, or off."
+    )
     context: int | None = Field(
         None,
         ge=256,

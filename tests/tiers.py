@@ -47,6 +47,8 @@ TIER_2 = {
     "tests/evaluation/test_promoted.py::test_worse_equal_and_better_drafts_get_their_verdicts": "180 answers",
     "tests/engine/local/test_kernels.py::test_a_library_that_ends_every_process_is_told_and_not_used": "a C compiler",
     "tests/engine/local/test_kernels.py::test_exact_answers_keep_the_recorded_bits_beside_fast_ones": "two engines",
+    "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_are_the_same_in_real_batches": "slow",
+    "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_with_a_schema_are_the_same": "long prompts",
     "tests/http/test_embeddings.py::test_a_parameter_at_its_ends": "many embeddings",
     "tests/http/test_embeddings.py::test_vectors_are_those_of_the_original": "a second implementation of the model",
     "tests/notebooks/test_notebooks.py::test_a_notebook_runs": "Jupyter kernels",

@@ -38,7 +38,9 @@ from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.settings import Settings
 
-MEASURED = {"context": 1024, "parallel": 8, "answer_cache_size": 0, "prefix_cache_bytes": 0}
+MEASURED = {
+    "context": 1024, "parallel": 8, "answer_cache_size": 0, "prefix_cache_bytes": 0, "speculation": "off",
+}  # fmt: skip
 
 
 @dataclass

@@ -86,6 +86,10 @@ class Constraint:
         """Whether this token may be next: cheaper than the mask, so it is asked first."""
         return int(self._matcher.validate_tokens([token])) == 1
 
+    def possible(self, tokens: list[int]) -> int:
+        """How many of these tokens may follow one after the other. The state does not change."""
+        return int(self._matcher.validate_tokens(tokens))
+
     def mask(self, logits: npt.NDArray[np.float32]) -> None:
         """Set the logits of every token that may not be next to minus infinity, in place."""
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)

@@ -88,6 +88,8 @@ class Context:
         )
         self.fill_in: tuple[int, int, int] | None = fill_in if min(fill_in) >= 0 else None
         """The tokens in front of a prefix, a suffix and the middle, by the model's file or by their known texts."""
+        self.can_cut = not (llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model))
+        """Whether `cut` can forget the last tokens of a sequence. A recurrent state has no positions."""
         self.endings = frozenset(t for t in range(self.vocab_size) if llama.llama_vocab_is_eog(self.vocab, t))
         self._batch = llama.llama_batch_init(max(recipe.UBATCH, slots), 0, 1)
         self._pieces: list[bytes] = []

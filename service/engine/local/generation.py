@@ -1,11 +1,12 @@
 """One answer during generation: its pending tokens, its finished tokens, and its end.
 
-In: rows of logits, one at a time. Out: tokens to compute next, final text, a finish reason.
+In: rows of logits, one at a time, and drafts to verify. Out: tokens to compute next, final text, a finish reason.
 Not here: slots, batches, other requests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.engine.local.constraint import Constraint
 from service.engine.local.context import Context
 from service.engine.local.detokenizer import Detokenizer
 from service.engine.local.sampling import SamplerChain, best, log_softmax
+from service.engine.local.scheduler import common_length
 
 
 @dataclass
@@ -36,6 +38,28 @@ class Generation:
     fresh_text: str = ""
     fresh_tokens: list[int] = field(default_factory=list)
     fresh_logprobs: list[dict[str, Any]] = field(default_factory=list)
+
+    def possible(self, draft: list[int]) -> list[int]:
+        """The beginning of a draft that could be the answer's next tokens: in the grammar, and before an ending."""
+        ending = next((at for at, token in enumerate(draft) if token in self.context.endings), len(draft))
+        draft = draft[:ending]
+        return draft[: self.constraint.possible(draft)] if draft and self.constraint is not None else draft
+
+    def verify(self, row: int, draft: Sequence[int]) -> int:
+        """Choose the next tokens, from `row` on: one, and one more behind each drafted token that was chosen too.
+
+        The rows behind `row` are those of the draft. Returns how many drafted tokens were accepted. Each token is
+        chosen from its own row, in order, and nothing is chosen behind a token that differs. So sampler, grammar and
+        text never have to go back.
+        """
+        accepted = 0
+        while True:
+            self.step(row + accepted, self.context.logits(row + accepted))
+            agreed = common_length(self.pending, draft[accepted:])
+            accepted += agreed
+            self.pending = self.pending[agreed:]
+            if self.pending or self.finish is not None:
+                return accepted
 
     def step(self, row: int, logits: npt.NDArray[np.float32]) -> None:
         """Choose the next token from these logits, and append the forced tokens after it."""

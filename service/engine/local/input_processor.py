@@ -27,6 +27,7 @@ from service.engine.local.preparation import Check
 from service.engine.local.protocol import Segments
 from service.engine.local.sampling import SamplerChain
 from service.engine.local.scheduler import ScheduledSequence
+from service.engine.local.speculation import SequenceDrafts
 from service.errors import PromptTooLong, RequestError
 
 PART_CHARS = 8_192  # about 10 ms of tokenizing. Shorter texts are tokenized in one call
@@ -49,6 +50,7 @@ class RunningRequest:
     scores: list[float] | None = None
     cached: int = 0
     begun: bool = False
+    drafts: SequenceDrafts = field(default_factory=SequenceDrafts)
 
     @property
     def id(self) -> int:

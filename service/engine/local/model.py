@@ -249,6 +249,7 @@ class LocalModel:
             "threads": resources.threads(settings)[0],
             "embeds": self.metadata.pools,
             "trial_tokens": 1 if self.kernels == PORTABLE else min(TRIAL_TOKENS, self.n_ctx),
+            "speculation": settings.speculation == "auto",
             "recipe": {**identity.settings, "kernels": identity.kernels},
             "prefixes": {
                 "folder": str(settings.cache_dir / "prefixes"),

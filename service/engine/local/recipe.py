@@ -36,6 +36,13 @@ FORCED_RUN = 8
 """Forced tokens of one sequence in one step. 64 sequences of 8 fill a batch of `UBATCH`."""
 PENALTY_WINDOW = 64
 """Tokens that penalties look back over: llama.cpp's default."""
+DRAFT_NGRAM = 3
+"""Tokens at the end of a fast answer that must have occurred before. The tokens that followed them are drafted."""
+DRAFT_MAX = 16
+"""Drafted tokens of one sequence in one step. Drafts change the shape of fast batches, hence last bits of logits, as
+other requests do. Exact answers are never drafted, so fingerprints do not name these three."""
+DRAFT_ROWS = 32
+"""Drafted tokens of all sequences in one step."""
 
 MODEL: dict[str, Value] = {"n_gpu_layers": 0, "use_extra_bufts": True}
 """Fields of llama_model_params. `use_extra_bufts` lets llama.cpp repack weights for the CPU's matrix kernels."""

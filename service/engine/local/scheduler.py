@@ -12,7 +12,7 @@ One step of the worker, decided in this order:
 4. If a sequence is answering, one prompt chunk follows each answer step. So inter-token latencies stay level and first
    tokens still come. Interactive prompts go before background ones, then the one with the fewest tokens left. Warm-up
    prefixes are computed only while no prompt waits.
-5. All answering sequences in fast mode take their next token in one batch.
+5. All answering sequences in fast mode take their next token in one batch, with drafted tokens (`speculation`).
 6. Each answering sequence in exact mode takes its next token in its own batch, so its arithmetic does not depend on
    other sequences. The same holds for sequences that score labels, one label at a time.
 

@@ -25,7 +25,9 @@ from typing import Any
 
 from service import resources
 from service.engine.local import embedding
+from service.engine.local.answer_batch import build_batch
 from service.engine.local.context import Context, kernels
+from service.engine.local.draft_controller import DraftController
 from service.engine.local.generation import token_logprob
 from service.engine.local.input_processor import InputProcessor, RunningRequest, is_costly
 from service.engine.local.label_scorer import LabelScorer
@@ -34,10 +36,11 @@ from service.engine.local.prefix_cache import PrefixCache
 from service.engine.local.prefix_store import PrefixStore
 from service.engine.local.preparation import Check, PreparationPool
 from service.engine.local.protocol import Segments, refusal_frame
-from service.engine.local.recipe import CHUNK, FORCED_RUN
+from service.engine.local.recipe import CHUNK
 from service.engine.local.sampling import log_softmax
 from service.engine.local.scheduler import ScheduledSequence, Scheduler, Step, common_length
 from service.engine.local.slots import KVSlots
+from service.engine.local.speculation import Speculator
 from service.engine.local.thread_tuner import ThreadTuner
 from service.errors import ModelError, RequestError, SameboatError
 
@@ -112,7 +115,8 @@ class Worker:
             sys.exit(1)
         self._input = InputProcessor(self.context)
         self._tuner = ThreadTuner(message["threads"])
-        self._labels = LabelScorer(self.context, self._decode_answer)
+        self._labels = LabelScorer(self.context, self._decode_labels)
+        self._speculator = Speculator(DraftController()) if message["speculation"] and self.context.can_cut else None
         self._slots = KVSlots(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         # Pages the weights in, and makes the thread pool. Several tokens also run the kernels for whole prompts.
@@ -260,7 +264,7 @@ class Worker:
         self.context.decode(rows)
         self._failures = 0
 
-    def _decode_answer(self, rows: list[tuple[int, int, int, bool]]) -> None:
+    def _decode_labels(self, rows: list[tuple[int, int, int, bool]]) -> None:
         self._decode(rows)
         self._counters["answer_tokens"] += len(rows)
 
@@ -326,29 +330,14 @@ class Worker:
 
     def _answer(self, sequences: Sequence[ScheduledSequence]) -> None:
         """Compute the pending tokens of these sequences in one batch, at most `FORCED_RUN` each, and choose their next
-        tokens.
+        tokens. Fast sequences may have drafted tokens behind the pending ones, which are verified.
 
         A failed batch is repeated one sequence at a time, so that only the sequences at fault end.
         """
-        rows: list[tuple[int, int, int, bool]] = []
-        ends: list[tuple[RunningRequest, int]] = []
-        runs: list[tuple[RunningRequest, list[int]]] = []
-        for sequence in sequences:
-            request = self._requests[sequence.id]
-            slot, generation = sequence.slot, request.generation
-            assert slot is not None
-            assert generation is not None
-            now = generation.pending[:FORCED_RUN]
-            whole = len(now) == len(generation.pending)  # else the run goes on in the next step
-            at = len(slot.tokens)
-            rows += [
-                (token, at + index, slot.number, whole and index == len(now) - 1) for index, token in enumerate(now)
-            ]
-            runs.append((request, now))
-            if whole:
-                ends.append((request, len(rows) - 1))
+        began = time.perf_counter()
+        batch = build_batch((self._requests[sequence.id] for sequence in sequences), self._speculator)
         try:
-            self._decode_answer(rows)
+            self._decode(batch.rows)
         except ModelError as error:
             for sequence in sequences:
                 assert sequence.slot is not None
@@ -358,20 +347,32 @@ class Worker:
                 else:
                     self._answer((sequence,))
             return
-        for request, now in runs:
-            assert request.generation is not None
-            assert request.sequence.slot is not None
-            request.generation.pending = request.generation.pending[len(now) :]
-            request.sequence.slot.tokens += now
-        for request, row in ends:
-            self._choose(request, row)
+        for run in batch.runs:
+            assert run.request.generation is not None
+            assert run.request.sequence.slot is not None
+            run.request.generation.pending = run.request.generation.pending[len(run.pending) :]
+            run.request.sequence.slot.tokens += run.pending
+            self._counters["answer_tokens"] += len(run.pending)
+        for run in batch.runs:
+            if run.row is not None:
+                self._choose(run.request, run.row, run.draft)
+        if self._speculator is not None and not sequences[0].exact:
+            took = time.perf_counter() - began
+            self._speculator.controller.record_step(len(sequences), batch.extra, took)
 
-    def _choose(self, request: RunningRequest, row: int) -> None:
-        """Choose the next token of one request and report it. An error ends only this request."""
-        generation = request.generation
+    def _choose(self, request: RunningRequest, row: int, draft: Sequence[int] = ()) -> None:
+        """Choose the next tokens of one request and report them. An error ends only this request."""
+        generation, slot = request.generation, request.sequence.slot
         assert generation is not None
+        assert slot is not None
         try:
-            generation.step(row, self.context.logits(row))
+            accepted = generation.verify(row, draft)
+            if draft:
+                assert self._speculator is not None
+                slot.tokens += draft[:accepted]
+                self.context.cut(slot.number, len(slot.tokens))
+                self._counters["answer_tokens"] += accepted
+                self._speculator.verified(request.drafts, len(draft), accepted)
             self._report(request)
         except Exception as error:  # noqa: BLE001
             self._fail(request.id, error)
@@ -410,7 +411,8 @@ class Worker:
             "prefix_bytes": prefixes.size_bytes,
             "threads": self._tuner.threads,
         }
-        self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **gauges}})
+        drafts = self._speculator.counters if self._speculator is not None else {}
+        self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **drafts, **gauges}})
 
 
 def _check_recipe(declared: dict[str, Any], actual: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ from tests.engine.local.watched import Watched
 
 
 def make(**overrides: Any) -> LocalEngine:
-    """An engine of the default model, small enough for a test."""
-    settings = settings_module.load(**{"context": 512, "parallel": 4, **overrides})
+    """An engine of the default model, small enough for a test. Its fast answers depend on no measured time."""
+    settings = settings_module.load(**{"context": 512, "parallel": 4, "speculation": "off", **overrides})
     catalog = Catalog.load(settings.data_dir / "models.toml")
     return LocalEngine(catalog[catalog.default], settings)
 

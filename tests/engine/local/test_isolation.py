@@ -101,10 +101,10 @@ def break_at(worker: Watched, monkeypatch: pytest.MonkeyPatch, place: str) -> No
         monkeypatch.setattr(worker, "_prompt", breaking(worker._prompt, lambda step: step.sequences[0].id == 2))
     elif place == "sampling":
 
-        def choose(request: Any, row: int) -> None:
+        def choose(request: Any, *rest: Any) -> None:
             if request.id == 2:
                 request.generation.step = breaking(request.generation.step, lambda *_: True)
-            Watched._choose(worker, request, row)
+            Watched._choose(worker, request, *rest)
 
         monkeypatch.setattr(worker, "_choose", choose)
     else:
