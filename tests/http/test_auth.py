@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from service import keys, settings
+from service.http import paths
 from service.http.auth import Caller
 from tests.http.conftest import Make, ask, inside, looks
 from tests.scripted import ScriptedEngine
@@ -50,7 +51,7 @@ def test_every_route_that_costs_or_tells_asks_for_the_key(guarded: FastAPI) -> N
     for path, status, headers, body in asyncio.run(asked()):
         assert status == 401, path
         assert headers["www-authenticate"].startswith("Bearer"), path
-        if path.startswith("/v1/"):
+        if paths.is_openai(path):
             assert body["error"]["code"] == "invalid_api_key", path
         else:
             assert headers["content-type"] == "application/problem+json", path

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.http import openapi
+from service.http import openapi, paths
 from service.http.app import create_app
 from tests.builds.harness import settings_for
 from tests.http.conftest import inside
@@ -33,7 +33,7 @@ def test_every_route_describes_its_errors(tmp_path: Path) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             [media] = operation["responses"]["default"]["content"]
-            assert media == ("application/json" if path.startswith("/v1/") else "application/problem+json")
+            assert media == ("application/json" if paths.is_openai(path) else "application/problem+json")
             assert "422" not in operation["responses"]
 
 
