@@ -22,11 +22,12 @@ EVERYWHERE = [*(f"{name}:{when}" for name in STEPS for when in ("inside", "after
 
 
 # The steps with an effect that others see: a push, a site and a callback.
-SEEN = [*(f"{name}:{when}" for name in ("push", "publish", "callback 1") for when in ("inside", "after")),
-        "ref:after", "post:after"]  # fmt: skip
+PUBLISHED = ["push:inside", "push:after", "publish:inside", "publish:after", "ref:after"]
+# Each of two kills between the receipt of a callback and its record repeats the callback.
+REPORTED, CALLBACKS = ["post:after", "callback 1:inside", "callback 1:after"], 3
 
 
-def ends_once(folder: Path, points: list[str], **environment: str) -> None:
+def ends_once(folder: Path, points: list[str], callbacks: int, **environment: str) -> None:
     """Failure 1. One build, a death at each point: one repository, one commit, one site.
 
     The service sends a callback again when it died between the answer and its record. The id is the same, so that the
@@ -45,19 +46,19 @@ def ends_once(folder: Path, points: list[str], **environment: str) -> None:
         assert [len(history) for history in commits(state)] == [1]
         assert {callback.headers["webhook-id"] for callback in judge.heard} == {status["public_id"]}
         assert len({callback.raw for callback in judge.heard}) == 1
-        # post:after and callback 1:inside each kill between the receipt of a callback and its record
-        assert len(judge.heard) == 3
+        assert len(judge.heard) == callbacks
         assert SECRET not in process.said()
 
 
-def test_killed_where_others_see_an_effect_a_build_ends_once(tmp_path: Path) -> None:
-    ends_once(tmp_path, SEEN)
+@pytest.mark.parametrize(("points", "callbacks"), [(PUBLISHED, 1), (REPORTED, CALLBACKS)], ids=["site", "callback"])
+def test_killed_where_others_see_an_effect_a_build_ends_once(tmp_path: Path, points: list[str], callbacks: int) -> None:
+    ends_once(tmp_path, points, callbacks)
 
 
 def test_killed_inside_and_after_every_step_and_effect_a_build_ends_once(
     tmp_path: Path, database: dict[str, str]
 ) -> None:
-    ends_once(tmp_path, EVERYWHERE, TEST_BROWSER="1", **database)
+    ends_once(tmp_path, EVERYWHERE, CALLBACKS, TEST_BROWSER="1", **database)
 
 
 def test_the_lock_of_a_sqlite_file_is_refused_in_words(tmp_path: Path) -> None:

@@ -15,13 +15,11 @@ from service.http import openapi, paths
 from service.http.app import create_app
 from tests.builds.harness import settings_for
 from tests.http.conftest import inside
-from tests.tiers import draws
 
 
-@pytest.mark.draws
 def test_schemathesis_finds_nothing() -> None:
     """No 5xx, no undocumented status, type or schema, no wrong input that is taken, by a real server on a real port."""
-    command = [sys.executable, "-m", "tests.http.drill_api", "--seconds", str(draws(5, 30)), "--seed", "1"]
+    command = [sys.executable, "-m", "tests.http.drill_api", "--seconds", "30", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
