@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine import toolcalls
-from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob
+from service.engine.thinking import ThinkingSplitter
+from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob, Thinking
 from service.errors import AnswerUnusable, RequestError
 from service.http import sse
 from service.http.streams import merge
@@ -35,6 +36,7 @@ class Shape:
     chat: bool
     tools: Tools = ()
     n: int = 1  # choices per prompt
+    thinking: Thinking | None = None  # how an answer marks its thoughts, which then get a field of their own
     echoed: Sequence[str] = ()  # the texts of the prompts, if answers begin with them
 
     @property
@@ -144,7 +146,18 @@ def _by_name(tokens: Sequence[Alternative]) -> dict[str, float]:
     return by_name
 
 
-def parse_calls(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any], ...], str]:
+def divided(text: str, thinking: Thinking | None) -> tuple[str, str]:
+    """The thoughts and the text of a whole answer."""
+    if thinking is None:
+        return "", text
+    splitter = ThinkingSplitter(thinking)
+    first, rest = splitter.add(text), splitter.end()
+    return first[0] + rest[0], first[1] + rest[1]
+
+
+def parse_calls(
+    result: Result, tools: Tools, thinking: Thinking | None = None
+) -> tuple[str, tuple[dict[str, Any], ...], str]:
     """The visible text, the tool calls, and the finish reason.
 
     Raises:
@@ -153,16 +166,17 @@ def parse_calls(result: Result, tools: Tools) -> tuple[str, tuple[dict[str, Any]
     answer = result.answer
     if result.problem is not None and answer.finish_reason != "length":  # of a cut answer the finish reason tells
         raise AnswerUnusable(f"The model's answer breaks its schema: {result.problem}.", key="response_format")
+    _, text = divided(answer.text, thinking)
     if not tools:
-        return answer.text, (), answer.finish_reason
+        return text, (), answer.finish_reason
     try:
-        text, calls = toolcalls.parse(answer.text, tools)
+        text, calls = toolcalls.parse(text, tools)
     except RequestError as error:
         raise AnswerUnusable(str(error), key="tools") from None
     if calls:
         return text.strip(), calls, "tool_calls"
     visible = toolcalls.Visible()
-    return visible.add(answer.text) + visible.end(), (), answer.finish_reason
+    return visible.add(text) + visible.end(), (), answer.finish_reason
 
 
 def whole(results: Sequence[Result], shape: Shape, head: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +186,7 @@ def whole(results: Sequence[Result], shape: Shape, head: Mapping[str, Any]) -> d
 
 
 def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
-    text, calls, finish = parse_calls(result, shape.tools)
+    text, calls, finish = parse_calls(result, shape.tools, shape.thinking)
     base: dict[str, Any] = {"index": number, "finish_reason": finish}
     if not shape.chat:
         answer = result.answer
@@ -181,6 +195,8 @@ def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if calls:
         message |= {"content": text or None, "tool_calls": list(calls)}
+    if shape.thinking is not None:
+        message["reasoning_content"] = divided(result.answer.text, shape.thinking)[0] or None
     return {**base, "message": message, "logprobs": chat_logprobs(result.answer)}
 
 
@@ -201,6 +217,12 @@ class _Choice:
     offsets: Offsets = field(default_factory=Offsets)
     prompt_logprobs: list[Logprob] = field(default_factory=list)
     begun: bool = False
+    splitter: ThinkingSplitter | None = None
+
+    def __post_init__(self) -> None:
+        """An answer with marked thoughts gets a splitter."""
+        if self.shape.thinking is not None:
+            self.splitter = ThinkingSplitter(self.shape.thinking)
 
     def first(self) -> list[dict[str, Any]]:
         """The first piece of a choice: the role in a chat, or the prompt if it is echoed. No piece at later calls."""
@@ -216,7 +238,11 @@ class _Choice:
 
     def chunk(self, item: Chunk) -> list[dict[str, Any]]:
         """The pieces of one chunk. The start of a tool call is held back."""
-        text = self.visible.add(item.text) if self.shape.tools else item.text
+        thoughts, text = self.splitter.add(item.text) if self.splitter is not None else ("", item.text)
+        text = self.visible.add(text) if self.shape.tools else text
+        if thoughts:
+            before = self._piece({"delta": {"reasoning_content": thoughts}, "logprobs": chat_logprobs(item)})
+            return [before, self._piece({"delta": {"content": text}, "logprobs": None})] if text else [before]
         if not text and not item.logprobs:
             return []
         if self.shape.chat:
@@ -225,11 +251,16 @@ class _Choice:
 
     def end(self, result: Result) -> list[dict[str, Any]]:
         """The pieces with the tool calls and the finish reason."""
-        _, calls, finish = parse_calls(result, self.shape.tools)
+        _, calls, finish = parse_calls(result, self.shape.tools, self.shape.thinking)
         if not self.shape.chat:
             return [self._piece({"text": "", "logprobs": None}, finish)]
         pieces = []
-        rest = self.visible.end() if self.shape.tools and not calls else ""
+        thoughts, rest = self.splitter.end() if self.splitter is not None else ("", "")
+        if thoughts:
+            pieces.append(self._piece({"delta": {"reasoning_content": thoughts}, "logprobs": None}))
+        if self.shape.tools:
+            rest = self.visible.add(rest)
+            rest += "" if calls else self.visible.end()
         if rest:
             pieces.append(self._piece({"delta": {"content": rest}, "logprobs": None}))
         for index, call in enumerate(calls):

@@ -18,6 +18,10 @@ REFUSED = ("function_call", "audio", "images", "prefix", "partial")
 """Keys that would change the answer. They are ignored if null, false or empty."""
 
 
+OTHERS = ("reasoning", "reasoning_details")
+"""Keys of other servers' answers that are ignored, and are no misspelt ones."""
+
+
 class Part(BaseModel):
     """A part of a message's content. Only text is supported."""
 
@@ -40,6 +44,7 @@ class ChatMessage(BaseModel):
     name: str | None = Field(None, max_length=MAX_LABEL)
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = Field(None, max_length=MAX_LABEL)
+    reasoning_content: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -50,7 +55,7 @@ class ChatMessage(BaseModel):
         for name in sent if isinstance(sent, dict) else ():
             if name in REFUSED and sent[name]:
                 raise NotSupported(f"{name} in a message is not supported.", key="messages")
-            if name not in cls.model_fields and (meant := did_you_mean(name, cls.model_fields)):
+            if name not in (*cls.model_fields, *OTHERS) and (meant := did_you_mean(name, cls.model_fields)):
                 raise RequestError(f"A message has an unknown key; {meant}", key="messages")
         return sent
 
@@ -70,4 +75,5 @@ class ChatMessage(BaseModel):
         else:
             text = self.content or ""
         role = "system" if self.role == "developer" else self.role
-        return Message(role, text, self.name, tuple(self.tool_calls or ()), self.tool_call_id)
+        thoughts = (self.reasoning_content or None) if role == "assistant" else None
+        return Message(role, text, self.name, tuple(self.tool_calls or ()), self.tool_call_id, thoughts)

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.engine.pool import Engines
-from service.engine.types import Engine
+from service.engine.types import Engine, Thinking
 from service.engine.types import Request as EngineRequest
 from service.errors import NotSupported
 from service.http import openai_answers as answers
@@ -43,13 +43,24 @@ def choices_of(request: EngineRequest, n: int) -> list[EngineRequest]:
     ]
 
 
+def thinking_of(request: EngineRequest, engine: Engine) -> Thinking | None:
+    """How the answer marks its thoughts. None for a structured answer, which has no room for them.
+
+    Raises:
+        RequestError: if the template refuses the messages.
+    """
+    structured = request.schema is not None or request.any_json or request.grammar is not None or request.choices
+    return None if structured else engine.thinking(request)
+
+
 @router.post("/chat/completions", summary="Create a chat completion")
 async def create_chat_completion(body: ChatBody, request: Request, service: ServiceDep) -> Response:
     """The next message of a conversation."""
     engine = service.engines.get(body.model)
     # Compiling schemas and tools takes up to 0.1 s. In a thread it does not hold up other requests.
     engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
-    shape = Shape(chat=True, tools=engine_request.tools, n=body.n)
+    thinking = await asyncio.to_thread(thinking_of, engine_request, engine)
+    shape = Shape(chat=True, tools=engine_request.tools, n=body.n, thinking=thinking)
     choices = choices_of(engine_request, body.n)
     return await _respond(request, engine, choices, shape, stream=body.stream, usage=body.wants_usage)
 

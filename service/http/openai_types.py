@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import secrets
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
@@ -29,7 +30,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from service.engine import toolcalls
-from service.engine.types import Request, Sampling
+from service.engine.types import Request, Sampling, TemplateInputs
 from service.errors import NotSupported, RequestError
 from service.http import parameters, structured
 from service.http.openai_messages import ChatMessage
@@ -301,6 +302,15 @@ class ChatBody(GenerationBody):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool = True
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, description="Values for the chat template by name, such as enable_thinking"
+    )
+    documents: list[dict[str, Any]] | None = Field(None, description="Documents for the chat template")
+    add_generation_prompt: bool = Field(True, description="false: the prompt ends with the last message")
+    continue_final_message: bool = Field(False, description="The answer continues the assistant's last message")
+    template_date: str | None = Field(
+        None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="Date for the chat template. Today's if absent"
+    )
 
     def _tools(self) -> dict[str, Any]:
         """The arguments about tools. Empty if no tool may be called, so that the model sees none."""
@@ -324,6 +334,29 @@ class ChatBody(GenerationBody):
             "parallel_tools": self.parallel_tool_calls,
         }
 
+    def _template(self) -> TemplateInputs:
+        """The inputs of the chat template. Raises RequestError for two that contradict each other."""
+        asked = self.add_generation_prompt and "add_generation_prompt" in self.model_fields_set
+        if self.continue_final_message and asked:
+            raise RequestError(
+                "continue_final_message and add_generation_prompt cannot both be true.",
+                key="continue_final_message",
+                remedy="Send add_generation_prompt: false, or leave it out.",
+            )
+        return TemplateInputs(
+            self.chat_template_kwargs or {},
+            tuple(self.documents or ()),
+            self.add_generation_prompt and not self.continue_final_message,
+            self.continue_final_message,
+        )
+
+    def _date(self) -> str | None:
+        """The date of the template. Raises RequestError for a day that no month has."""
+        try:
+            return self.template_date and date.fromisoformat(self.template_date).isoformat()
+        except ValueError:
+            raise RequestError("template_date must be a date, such as 2026-11-26.", key="template_date") from None
+
     def request(self, options: dict[str, Any]) -> Request:
         """The engine's request.
 
@@ -332,12 +365,15 @@ class ChatBody(GenerationBody):
         """
         if self.top_logprobs and not self.logprobs:
             raise RequestError("top_logprobs needs logprobs: true.", key="top_logprobs")
-        _check_text([self.tools, [message.tool_calls for message in self.messages]])
+        called = [message.tool_calls for message in self.messages]
+        _check_text([self.tools, called, self.documents, self.chat_template_kwargs])
         tools = self._tools()
         return Request(
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
             sampling=self.sampling(DEFAULT_TOKENS),
             logprobs=self.top_logprobs if self.logprobs else None,
+            template=self._template(),
+            template_date=self._date(),
             **tools,
             **self.structured(),
             **self.narrowed(options),
@@ -349,7 +385,7 @@ def _check_text(values: Any) -> None:
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise RequestError("tools and tool_calls must be text that UTF-8 can hold.", key="tools") from None
+        raise RequestError("Tools and the template's inputs must be text that UTF-8 can hold.", key="tools") from None
 
 
 class CompletionBody(GenerationBody):

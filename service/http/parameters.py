@@ -109,14 +109,21 @@ REFUSED: tuple[Group, ...] = (
     Group(
         "A conversation uses the model's chat template, and the answer is a new message.",
         {
-            "chat_template": (), "chat_template_kwargs": ({},), "template": ("",), "system": ("",),
-            "add_generation_prompt": (True,), "continue_final_message": (False,), "continue": (False,),
+            "chat_template": (), "template": ("",), "system": ("",), "continue": (False,),
             "add_special_tokens": (True,), "skip_special_tokens": (True,), "spaces_between_special_tokens": (True,),
-            "instruction_template": (), "documents": ([],), "raw": (False,), "safe_prompt": (False,), "prompt_mode": (),
+            "instruction_template": (), "raw": (False,), "safe_prompt": (False,), "prompt_mode": (),
         },
     ),
     Group(
-        "No model has separate reasoning.",
+        "Use /v1/chat/completions. A raw text gets no chat template.",
+        {
+            "chat_template_kwargs": ({},), "documents": ([],), "add_generation_prompt": (True,),
+            "continue_final_message": (False,), "template_date": (),
+        },
+        (COMPLETIONS,),
+    ),
+    Group(
+        "Use chat_template_kwargs with the names of the model's template, such as enable_thinking.",
         {
             "reasoning_effort": ("none",), "reasoning": (), "thinking": (False,), "think": (False,),
             "enable_thinking": (False,), "include_reasoning": (False, True), "separate_reasoning": (True,),
