@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -166,7 +167,7 @@ def takes(field: Any) -> str:
     kinds = [each for each in (get_args(field.annotation) or (field.annotation,)) if each is not type(None)]
     if all(isinstance(each, str) for each in kinds):
         return ", ".join(f"`{each}`" for each in kinds)
-    words = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    words = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", date: "date"}
     words[SecretStr] = "secret"  # pragma: allowlist secret
     kind = " or ".join(words[each] for each in kinds)
     limits = [f"{SIGNS[type(each)][0]} {getattr(each, SIGNS[type(each)][1])}" for each in field.metadata

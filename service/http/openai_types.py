@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import secrets
-from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
@@ -30,10 +29,11 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from service.engine import toolcalls
-from service.engine.types import Request, Sampling, TemplateInputs
+from service.engine.types import Request, Sampling
 from service.errors import NotSupported, RequestError
 from service.http import parameters, structured
 from service.http.openai_messages import ChatMessage
+from service.http.template_fields import TemplateFields
 
 MAX_PROMPTS = 16  # prompts of one /v1/completions. Each one is a request in the queue
 MAX_SALT = 256  # characters
@@ -290,7 +290,7 @@ class ResponseFormat(BaseModel):
     schema_: dict[str, Any] | None = Field(None, alias="schema")
 
 
-class ChatBody(GenerationBody):
+class ChatBody(GenerationBody, TemplateFields):
     """POST /v1/chat/completions."""
 
     route = parameters.CHAT
@@ -302,15 +302,6 @@ class ChatBody(GenerationBody):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool = True
-    chat_template_kwargs: dict[str, Any] | None = Field(
-        None, description="Values for the chat template by name, such as enable_thinking"
-    )
-    documents: list[dict[str, Any]] | None = Field(None, description="Documents for the chat template")
-    add_generation_prompt: bool = Field(True, description="false: the prompt ends with the last message")
-    continue_final_message: bool = Field(False, description="The answer continues the assistant's last message")
-    template_date: str | None = Field(
-        None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="Date for the chat template. Today's if absent"
-    )
 
     def _tools(self) -> dict[str, Any]:
         """The arguments about tools. Empty if no tool may be called, so that the model sees none."""
@@ -334,29 +325,6 @@ class ChatBody(GenerationBody):
             "parallel_tools": self.parallel_tool_calls,
         }
 
-    def _template(self) -> TemplateInputs:
-        """The inputs of the chat template. Raises RequestError for two that contradict each other."""
-        asked = self.add_generation_prompt and "add_generation_prompt" in self.model_fields_set
-        if self.continue_final_message and asked:
-            raise RequestError(
-                "continue_final_message and add_generation_prompt cannot both be true.",
-                key="continue_final_message",
-                remedy="Send add_generation_prompt: false, or leave it out.",
-            )
-        return TemplateInputs(
-            self.chat_template_kwargs or {},
-            tuple(self.documents or ()),
-            self.add_generation_prompt and not self.continue_final_message,
-            self.continue_final_message,
-        )
-
-    def _date(self) -> str | None:
-        """The date of the template. Raises RequestError for a day that no month has."""
-        try:
-            return self.template_date and date.fromisoformat(self.template_date).isoformat()
-        except ValueError:
-            raise RequestError("template_date must be a date, such as 2026-11-26.", key="template_date") from None
-
     def request(self, options: dict[str, Any]) -> Request:
         """The engine's request.
 
@@ -372,8 +340,8 @@ class ChatBody(GenerationBody):
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
             sampling=self.sampling(DEFAULT_TOKENS),
             logprobs=self.top_logprobs if self.logprobs else None,
-            template=self._template(),
-            template_date=self._date(),
+            template=self.inputs(),
+            template_date=self.iso_date(),
             **tools,
             **self.structured(),
             **self.narrowed(options),
