@@ -126,7 +126,9 @@ class ScriptedEngine:
         return request.tokens or ((0,) if add_special else ()) + tuple("".join(texts).encode())
 
     async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
-        return Detokenized(bytes(tokens).decode(errors="replace"), tuple(chr(token) for token in tokens))
+        return Detokenized(
+            bytes(token % 256 for token in tokens).decode(errors="replace"), tuple(chr(token % 256) for token in tokens)
+        )
 
     async def tokenizer_info(self) -> TokenizerInfo:
         return TokenizerInfo("bytes", None, "</s>", None)
