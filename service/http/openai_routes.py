@@ -50,7 +50,8 @@ def thinking_of(request: EngineRequest, engine: Engine) -> Thinking | None:
         RequestError: if the template refuses the messages.
     """
     structured = request.schema is not None or request.any_json or request.grammar is not None or request.choices
-    return None if structured else engine.thinking(request)
+    called = bool(request.tools) and request.tool_choice != "auto"  # the answer is a call from its first token
+    return None if structured or called else engine.thinking(request)
 
 
 @router.post("/chat/completions", summary="Create a chat completion")
