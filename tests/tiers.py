@@ -107,6 +107,8 @@ class Tiers:
         draws.many = only != 1
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+            raise pytest.UsageError(f"A parameter needs an id that is the same in every process: {addresses[0]}")
         drawn = {item for item in items if item.get_closest_marker("draws")}
         selected = [
             item for item in items if self.only in (None, tier(item.nodeid)) or (self.only == 2 and item in drawn)

@@ -52,7 +52,7 @@ def test_it_is_what_followed_in_the_prompt() -> None:
         ({"sequences": MAX_SEQUENCES}, DRAFT_MAX),
         ({"sequences": MAX_SEQUENCES + 1}, 0),
         ({"answer": [10, 12, 11]}, 0),
-        ({"possible": lambda tokens: tokens[:2]}, 2),
+        pytest.param({"possible": lambda tokens: tokens[:2]}, 2, id="possible"),
     ],
     ids=str,
 )
