@@ -72,6 +72,9 @@ ENDS: dict[str, tuple[list[Any], list[Any]]] = {
     "ebnf": (["", GBNF], [1]),
     "tools": ([[]], [[{}], [TOOL], TOOL, "f"]),  # the starter's template has no tools: one is refused by its name
     "tool_choice": (["none", "auto"], ["required", {"type": "function", "function": {"name": "f"}}, 1]),
+    "chat_template_kwargs": ([{}], [[], "x", 1]),
+    "documents": ([[]], [{}, "x", [1]]),
+    "template_date": (["2026-11-26", "2024-02-29"], ["2026-02-29", "26-11-26", 1]),
     "cache_salt": (["a", "x" * 256], ["", "x" * 257, 1]),
     "parallel_tool_calls": ([True, False], [1, "true"]),
 }
@@ -83,6 +86,9 @@ BESIDE: dict[str, dict[str, Any]] = {
     "max_tokens": {"stop": SOON},
     "n_predict": {"stop": SOON, "max_tokens": None},
     "stream_options": {"stream": True},
+    "continue_final_message": {
+        "messages": [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "One, two"}]
+    },
 }
 """What a parameter needs beside it to have an effect, or to end soon."""
 
