@@ -7,7 +7,7 @@ BASE ?= origin/main
 
 # What a caller gives is data. It is taken as it is written and never expanded here, also where it says $(shell ...);
 # recipes read it from the environment, quoted, so that no shell reads it as code either.
-GIVEN := ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE SCHEMAS TARGET TESTS URL UV_PROJECT_ENVIRONMENT
+GIVEN := ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE SCHEMAS TARGET TEMPLATES TESTS URL UV_PROJECT_ENVIRONMENT
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 export BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
@@ -90,7 +90,7 @@ bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCH
 
 .PHONY: bench-templates
 bench-templates: setup ## measure chat templates against transformers' renderings: TEMPLATES=DIR
-	@"$$BIN/python" -m tests.bench.chat_templates --path "$(TEMPLATES)"
+	@"$$BIN/python" -m tests.bench.chat_templates --path "$$TEMPLATES"
 
 .PHONY: drill-briefs
 drill-briefs: setup models ## build ten briefs with the local 1.5B model (about half an hour) into docs/briefs.md

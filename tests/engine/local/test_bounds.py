@@ -64,9 +64,9 @@ def test_a_prompt_that_cannot_fit_is_neither_rendered_nor_sent(
 
     monkeypatch.setattr(loaded.engine, "_send", build_submission)
 
-    def counted(self: ChatTemplate, messages: Any, tools: Any = ()) -> Any:
+    def counted(self: ChatTemplate, messages: Any, *rest: Any, **named: Any) -> Any:
         rendered.append(len(messages))
-        return pieces(self, messages, tools)
+        return pieces(self, messages, *rest, **named)
 
     monkeypatch.setattr(ChatTemplate, "segments", counted)
     with pytest.raises(PromptTooLong) as caught:
@@ -225,9 +225,9 @@ def test_a_large_request_leaves_the_event_loop_free_while_it_is_rendered(
     pieces = ChatTemplate.segments
     ours = threading.current_thread()
 
-    def watched(self: ChatTemplate, messages: Any, tools: Any = ()) -> Any:
+    def watched(self: ChatTemplate, messages: Any, *rest: Any, **named: Any) -> Any:
         where.append(threading.current_thread() is ours)
-        return pieces(self, messages, tools)
+        return pieces(self, messages, *rest, **named)
 
     monkeypatch.setattr(ChatTemplate, "segments", watched)
     with pytest.raises(PromptTooLong):
