@@ -3,8 +3,10 @@
 In: the tests of one run. Out: a JSON file, and at the end of the run the tests of tier 1 over the limit.
 Not here: the table of tiers (`tiers.py`).
 
-The limit counts CPU seconds, because the clock of a busy machine shows other work too. `python -m tests.durations FILE`
-fails when a test of tier 1 is over the limit. A shared fixture counts for itself and not for its first test.
+The limit counts CPU seconds, because the clock of a busy machine shows other work too. A busy machine stretches CPU
+seconds too: tests of 5 s took up to 10 s beside other suites. So `python -m tests.durations FILE` prints the tests of
+tier 1 over the limit, and fails when one is over three times the limit. A shared fixture counts for itself and not for
+its first test.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import pytest
 from tests.tiers import tier
 
 LIMIT_S = 5.0
+FAILS_S = 3 * LIMIT_S
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -78,17 +81,17 @@ class Durations:
             terminalreporter.write_line(line)
 
 
-def slow(rows: list[dict[str, Any]]) -> list[str]:
-    """One line per test of tier 1 over the limit."""
-    over = [row for row in rows if row["tier"] == 1 and row.get("cpu_s", 0) > LIMIT_S]
+def slow(rows: list[dict[str, Any]], limit_s: float = LIMIT_S) -> list[str]:
+    """One line per test of tier 1 over the limit, in CPU seconds."""
+    over = [row for row in rows if row["tier"] == 1 and row.get("cpu_s", 0) > limit_s]
     return [f"{row['test']} took {row['cpu_s']:.1f} CPU s. A test of tier 1 may take {LIMIT_S:.0f}." for row in over]
 
 
 def main(paths: list[str]) -> int:
-    """Print the tests over the limit in the files of earlier runs. The exit code is 1 when there is one."""
-    lines = [line for path in paths for line in slow(json.loads(Path(path).read_text(encoding="utf-8")))]
-    print("\n".join(lines) or f"No test of tier 1 took more than {LIMIT_S:.0f} CPU s.")
-    return min(len(lines), 1)
+    """Print the tests over the limit in the files of earlier runs. The exit code is 1 if one is far over it."""
+    rows = [row for path in paths for row in json.loads(Path(path).read_text(encoding="utf-8"))]
+    print("\n".join(slow(rows)) or f"No test of tier 1 took more than {LIMIT_S:.0f} CPU s.")
+    return min(len(slow(rows, FAILS_S)), 1)
 
 
 if __name__ == "__main__":
