@@ -44,7 +44,7 @@ test-all: setup models ## run every test
 	@$(PYTEST) --durations-path=.sameboat/durations.json
 
 .PHONY: durations
-durations: setup ## fail when a test of the last make test took more than five CPU seconds
+durations: setup ## list the tests of the last make test over five CPU seconds, and fail at fifteen
 	@"$$BIN/python" -m tests.durations .sameboat/durations-1.json
 
 .PHONY: models

@@ -22,7 +22,8 @@ EVERYWHERE = [*(f"{name}:{when}" for name in STEPS for when in ("inside", "after
 
 
 # The steps with an effect that others see: a push, a site and a callback.
-PUBLISHED = ["push:inside", "push:after", "publish:inside", "publish:after", "ref:after"]
+PUSHED = ["push:inside", "push:after", "ref:after"]
+PUBLISHED = ["publish:inside", "publish:after"]
 # Each of two kills between the receipt of a callback and its record repeats the callback.
 REPORTED, CALLBACKS = ["post:after", "callback 1:inside", "callback 1:after"], 3
 
@@ -50,7 +51,9 @@ def ends_once(folder: Path, points: list[str], callbacks: int, **environment: st
         assert SECRET not in process.said()
 
 
-@pytest.mark.parametrize(("points", "callbacks"), [(PUBLISHED, 1), (REPORTED, CALLBACKS)], ids=["site", "callback"])
+@pytest.mark.parametrize(
+    ("points", "callbacks"), [(PUSHED, 1), (PUBLISHED, 1), (REPORTED, CALLBACKS)], ids=["push", "site", "callback"]
+)
 def test_killed_where_others_see_an_effect_a_build_ends_once(tmp_path: Path, points: list[str], callbacks: int) -> None:
     ends_once(tmp_path, points, callbacks)
 
