@@ -208,7 +208,7 @@ def test_a_full_disk_delays_builds_and_loses_none(tmp_path: Path) -> None:
                 while filler.write(b"x" * 4096):
                     pass
             refused = until(lambda: refusal(client, judge.url))
-            assert refused["detail"].startswith("Nothing can be stored or looked up now: the disk is full")
+            assert refused["detail"].startswith("Builds cannot be stored or read now: the disk is full")
             until(lambda: "is interrupted: the disk is full" in process.said())
             (state / "filler").unlink()
             shown = all_finished(process, builds)

@@ -74,6 +74,11 @@ SHAPES = {
             ['"b"', "2", "[1]"],
         ),
         (
+            {"type": "object", "properties": {"a\x7f": {"type": "string"}}, "required": ["a\x7f"]},
+            ['{"a\x7f": ""}', '{"a\x7f": "\\u007f"}'],
+            ['{"a": ""}'],
+        ),
+        (
             {"anyOf": [{"const": [1]}, {"type": "array", "items": {"type": "integer"}}, OBJECT, {"type": "object"}]},
             ["[1]", "[1, 2]", '{"a": 1}', '{"q": 1}'],
             ['["x"]'],

@@ -109,8 +109,18 @@ def unions(draw: st.DrawFn, inner: st.SearchStrategy[Pair]) -> Pair:
     return {"anyOf": [schema for schema, _ in pairs]}, st.one_of(*(values for _, values in pairs))
 
 
+def dumped(value: Any) -> str:
+    """A value as json.dumps writes it, with DEL escaped in its strings. The name of a property keeps DEL as it is."""
+    if isinstance(value, dict):
+        members = (f"{json.dumps(name, ensure_ascii=False)}: {dumped(item)}" for name, item in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(dumped, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def written(value: Any) -> list[str]:
-    """The texts of a value: as json.dumps writes it, with DEL escaped, and with whole numbers without a fraction."""
+    """The texts of a value: as it is, and with whole numbers without a fraction."""
 
     def whole(inner: Any) -> Any:
         if isinstance(inner, dict):
@@ -119,7 +129,7 @@ def written(value: Any) -> list[str]:
             return [whole(item) for item in inner]
         return int(inner) if isinstance(inner, float) and inner.is_integer() else inner
 
-    return [json.dumps(form, ensure_ascii=False).replace("\x7f", "\\u007f") for form in (value, whole(value))]
+    return [dumped(form) for form in (value, whole(value))]
 
 
 PAIRS = st.recursive(LEAVES, lambda inner: st.one_of(objects(inner), arrays(inner), unions(inner)), max_leaves=6)
