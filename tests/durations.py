@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiers import tier
+from tests.tiers import draws, tier
 
 LIMIT_S = 5.0
 FAILS_S = 3 * LIMIT_S
@@ -77,7 +77,7 @@ class Durations:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        for line in slow(rows):
+        for line in [] if draws.many else slow(rows):  # with many draws the limit says nothing
             terminalreporter.write_line(line)
 
 

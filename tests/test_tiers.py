@@ -61,6 +61,7 @@ def test_every_row_of_the_table_names_a_test() -> None:
     tests = [f"{path}::{node.name}" for path, nodes in functions().items() for node in nodes]
     named = {row for test in tests for row in tiers.rows(test)}
     assert tiers.TIER_2.keys() - named == set()
+    assert set(tiers.LONGEST_FIRST) <= functions().keys()
 
 
 def test_a_test_that_draws_says_so() -> None:
@@ -97,6 +98,16 @@ def test_a_run_selects_its_tier_and_keeps_its_durations(
         assert row["tier"] == (2 if "postgres" in row["test"] else 1)
         if "busy" in row["test"]:
             assert row["cpu_s"] >= 0.04
+
+
+def test_the_longest_files_begin_first(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(tiers, "LONGEST_FIRST", ("test_z.py", "test_b.py"))
+    pytester.makeconftest(CONFTEST.format(tier=1))
+    pytester.makepyfile(**{f"test_{name}": "def test_1(): pass" for name in "abcz"})
+    run = pytester.runpytest_inprocess("-v", "-p", "no:xdist", "-p", "no:cacheprovider")
+    order = [line.partition("::")[0] for line in run.outlines if "::test_1 PASSED" in line]
+    assert order == ["test_z.py", "test_b.py", "test_a.py", "test_c.py"]
 
 
 def test_a_slow_test_of_tier_1_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,24 @@ TIER_2_PARAMETERS = {
     "postgres": "tier 1 runs the same test on SQLite",
 }
 
+# The files of tier 1 that take longest. They begin first, so that no process is left with one at the end.
+LONGEST_FIRST = (
+    "tests/builds/test_verify.py",
+    "tests/builds/test_failure_modes.py",
+    "tests/builds/github/test_builds.py",
+    "tests/engine/local/test_client.py",
+    "tests/builds/test_crashes.py",
+    "tests/builds/test_makers.py",
+    "tests/engine/local/test_speculation.py",
+    "tests/builds/test_life.py",
+    "tests/http/test_parameters_model.py",
+    "tests/builds/test_delivery.py",
+    "tests/builds/github/test_trouble.py",
+    "tests/builds/test_timed_answer.py",
+    "tests/builds/test_isolation.py",
+    "tests/engine/local/test_isolation.py",
+)
+
 
 def tier(test: str) -> int:
     """The tier of a test."""
@@ -79,6 +97,12 @@ def rows(test: str) -> Iterator[str]:
     path = name.partition("::")[0]
     yield from (row for row in TIER_2 if row in (name, path) or (row.endswith("/") and path.startswith(row)))
     yield from (row for row in TIER_2_PARAMETERS if row in parameters.removesuffix("]").split("-"))
+
+
+def _place(item: pytest.Item) -> int:
+    """The place of a test's file in LONGEST_FIRST. All other files come after those, in their own order."""
+    file = item.nodeid.partition("::")[0]
+    return LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 class Draws:
@@ -98,7 +122,7 @@ draws = Draws()
 
 
 class Tiers:
-    """A pytest plugin that selects the tests of one tier, and says how many more there are.
+    """A pytest plugin that selects the tests of one tier, the longest files first, and says how many more there are.
 
     With several processes each one selects, and the first one hears the numbers from another.
     """
@@ -118,7 +142,7 @@ class Tiers:
         chosen = set(selected)
         left_out = [item for item in items if item not in chosen]
         self.more = {"left out": len(left_out), "drawn more": len(chosen & drawn)}
-        items[:] = selected
+        items[:] = sorted(selected, key=_place)
         config.hook.pytest_deselected(items=left_out)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
