@@ -5,7 +5,8 @@ In: nothing. Out: `BODIES`.
 
 from __future__ import annotations
 
-from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody, OpenAIBody
+from service.http.openai_body import OpenAIBody
+from service.http.openai_types import ChatBody, CompletionBody, EmbeddingBody
 from service.http.responses_types import InputBody, ResponsesBody
 from service.http.tokens_routes import DetokenizeBody, TokenizeBody
 

@@ -3,7 +3,8 @@
 In: the body of a request under /v1, as JSON. Out: the values of the body's fields, or RequestError for the others. A
 null is the default and is left out. Left out too are parameters without effect on the answer, and refused parameters
 with a neutral value. So no parameter is dropped silently.
-Not here: honoured parameters and their ranges (`openai_types`), the page that lists all of them (`parameters_page`).
+Not here: honoured parameters and their ranges (`generation_body`, `openai_types`), and the page that lists all of them
+(`parameters_page`).
 """
 
 from __future__ import annotations

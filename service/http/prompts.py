@@ -19,8 +19,9 @@ from service.engine.types import Chunk
 from service.errors import PromptError, RequestError, SameboatError
 from service.http import problems, sse
 from service.http.deps import Service, ServiceDep, options_of
+from service.http.generation_body import SEEDS, seed_of
 from service.http.json_body import body_of
-from service.http.openai_types import SEEDS, ChatBody, seed_of
+from service.http.openai_types import ChatBody
 from service.http.parameters import unknown, whole
 from service.http.streams import charged, unless_disconnected
 from service.prompts import run as prompts

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.engine.types import Request
 from service.errors import NotSupported, RequestError, short_name
 from service.http import parameters, responses_input
-from service.http.openai_types import MAX_SALT, MAX_STOPS, ChatBody, OpenAIBody
+from service.http.generation_body import MAX_SALT, MAX_STOPS
+from service.http.openai_body import OpenAIBody
+from service.http.openai_types import ChatBody
 
 MAX_ITEMS = 4096  # of one input. Each one takes tokens of the context
 LOGPROBS = "message.output_text.logprobs"

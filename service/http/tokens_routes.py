@@ -19,8 +19,9 @@ from service.errors import RequestError
 from service.http import parameters
 from service.http.deps import ServiceDep, options_of
 from service.http.json_body import JsonRoute
+from service.http.openai_body import OpenAIBody
 from service.http.openai_messages import ChatMessage
-from service.http.openai_types import MAX_MESSAGES, ChatBody, OpenAIBody, TokenIds
+from service.http.openai_types import MAX_MESSAGES, ChatBody, TokenIds
 
 router = APIRouter(tags=["OpenAI-compatible"], route_class=JsonRoute)
 

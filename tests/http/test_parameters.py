@@ -13,7 +13,7 @@ from openai.types.responses import input_token_count_params, response_create_par
 
 from service.http import parameters
 from service.http.bodies import BODIES
-from service.http.openai_types import MAX_BIASES, seed_of
+from service.http.generation_body import MAX_BIASES, seed_of
 from service.http.parameters_page import page
 from tests.http.conftest import Make, ask
 from tests.scripted import ScriptedEngine

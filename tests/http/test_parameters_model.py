@@ -10,7 +10,8 @@ import pytest
 
 from service.http import parameters
 from service.http.bodies import BODIES
-from service.http.openai_types import MAX_BIASES, MAX_PROMPTS, MAX_STOPS
+from service.http.generation_body import MAX_BIASES, MAX_STOPS
+from service.http.openai_types import MAX_PROMPTS
 from tests.http.conftest import GREET_INPUTS
 
 pytestmark = pytest.mark.model
