@@ -7,9 +7,10 @@ Not here: reading files (`file`).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from service import safe_paths
 from service.engine.types import Sampling
@@ -129,6 +130,12 @@ class Evaluator(Strict):
     llm: JudgeCheck | None = None
     minimum: float | None = Field(None, ge=0, le=1)  # the share of cases that must pass
     uses: str | None = None
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the prompt file. A `python` check may be beside it. None if the prompt is only a text."""
+        return self._folder
 
     @property
     def kind(self) -> str:
@@ -187,4 +194,10 @@ class Spec(Strict):
                 )
             if safe_paths.key(self.testDataFile) in WRITTEN_BY_PROMOTION:
                 raise ValueError(f"testDataFile must not be {self.testDataFile}, which a promotion writes")
+        return self
+
+    def placed(self, folder: Path) -> Spec:
+        """This spec as one of a file in `folder`."""
+        for evaluator in self.evaluators:
+            evaluator._folder = folder
         return self
