@@ -230,8 +230,8 @@ def score_of(evaluator: Evaluator, value: Any) -> float:
     if isinstance(value, (bool, int, float)) and 0 <= value <= 1:
         return float(value)
     kind = type(value).__name__
-    shown = f"{value:g}" if isinstance(value, (int, float)) else "None" if value is None else f"a value of type {kind}"
-    raise CaseUnusable(f"{evaluator.python} must return a bool or a score of 0..1, not {shown}.", key="python")
+    label = f"{value:g}" if isinstance(value, (int, float)) else "None" if value is None else f"a value of type {kind}"
+    raise CaseUnusable(f"{evaluator.python} must return a bool or a score of 0..1, not {label}.", key="python")
 
 
 def call_scorer(evaluator: Evaluator, case: Case, text: str, value: Any) -> float:

@@ -171,6 +171,7 @@ class Spec(Strict):
     messages: tuple[MessageTemplate, ...] = Field(min_length=1)
     testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
     testDataFile: str | None = None  # noqa: N815
+    devCases: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")], ...] = ()  # noqa: N815  # digests of their inputs
     evaluators: tuple[Evaluator, ...] = ()
     repeats: int = Field(1, ge=1, le=100)  # answers per case, with seeds seed, seed + 1, ...
     repeatsPass: Literal["all", "majority", "any"] = "all"  # noqa: N815  # how many of the answers must pass
