@@ -88,6 +88,10 @@ bench: setup models ## measure, side by side with peers, into docs/bench.{json,m
 bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCHEMAS=FILE
 	@"$$BIN/python" -m tests.bench.maskbench --path "$$SCHEMAS"
 
+.PHONY: bench-tools
+bench-tools: setup models ## measure tool calls under auto on 40 requests, with Qwen2.5-Coder: ARGS="--half unseen"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.tools "$${words[@]}"
+
 .PHONY: bench-templates
 bench-templates: setup ## measure chat templates against transformers' renderings: TEMPLATES=DIR
 	@"$$BIN/python" -m tests.bench.chat_templates --path "$$TEMPLATES"

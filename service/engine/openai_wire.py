@@ -17,7 +17,7 @@ from typing import Any
 from service.engine import toolcalls
 from service.engine.schema import compiled
 from service.engine.types import Alternative, Chunk, FinishReason, Logprob, Request, Usage
-from service.errors import NotSupported, RemoteError, RequestError
+from service.errors import NotSupported, RemoteError
 
 
 def request_body(request: Request, model: str) -> tuple[str, dict[str, Any]]:
@@ -116,7 +116,9 @@ class AnswerReader:
     logprobs: list[Logprob] = field(default_factory=list)
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     _finish: str | None = None
-    _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _calls: dict[int, dict[str, str]] = field(default_factory=dict)
+    _written: int | None = None  # characters of the first call's arguments that were passed on. None: not its name
+    _late: str = ""  # text that came after the first call
 
     def add(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
         """The chunks of this event.
@@ -136,12 +138,16 @@ class AnswerReader:
             delta = choice.get("delta") or {}
             if delta.get("refusal"):
                 raise RemoteError("The model refused to answer.")
+            begun = bool(self._calls)
             _collect(self._calls, delta.get("tool_calls") or [])
             self._finish = choice.get("finish_reason") or self._finish
             text = choice.get("text") or delta.get("content") or ""
             asked = self.request.logprobs is not None
             logprobs = tuple(_logprobs(choice.get("logprobs") or {})) if asked else ()
             self.logprobs += logprobs
+            if begun and text:
+                self._late, text = self._late + text, ""
+            text += self._first_call()
             self.text += text
             if text or logprobs:
                 yield Chunk(text, (), logprobs)
@@ -158,23 +164,45 @@ class AnswerReader:
             raise RemoteError("The server's content filter stopped the answer.")
         if self.request.logprobs is not None and self.text and not self.logprobs:
             raise RemoteError("The server sent no log-probabilities, and they were asked for.")
-        if self._calls:  # in the form that models themselves write, which `toolcalls.parse` reads
-            text = self._written([self._calls[index] for index in sorted(self._calls)])
+        if self._calls:
+            text = self._rest_of_calls() + self._late
             self.text += text
             yield Chunk(text)
         if self.finish == "stop":
             self._check()
 
-    def _written(self, calls: list[dict[str, Any]]) -> str:
-        """The calls as text. In an answer that was cut the last one has no end, as a local model's has none."""
-        cut = ""
-        try:
-            if self._finish == "length" and not _is_json(calls[-1]["arguments"]):
-                last = calls.pop()
-                cut = f'{toolcalls.OPEN}{{"name": {json.dumps(last["name"])}, "arguments": {last["arguments"]}'
-            return "\n".join(part for part in (toolcalls.write(calls), cut) if part)
-        except RequestError:
-            raise RemoteError("The server sent a tool call whose arguments are not JSON.") from None
+    def _first_call(self) -> str:
+        """What is new of the first call, in the form that models themselves write, which `toolcalls` reads.
+
+        Further calls are passed on at the end, because servers may send them in turns.
+        """
+        if not self._calls:
+            return ""
+        call = self._calls[min(self._calls)]
+        text, (opening, middle, _) = "", toolcalls.HERMES.call
+        if self._written is None:
+            if not call["name"] or not call["arguments"].strip():
+                return ""
+            text = f"{toolcalls.HERMES.mark}{opening}{json.dumps(call['name'])}{middle}"
+            self._written = 0
+        text += call["arguments"][self._written :]
+        self._written = len(call["arguments"])
+        return text
+
+    def _rest_of_calls(self) -> str:
+        """The end of the first call, and the others. In an answer that was cut the last one is incomplete."""
+        calls = [self._calls[index] for index in sorted(self._calls)]
+        known = {tool["function"]["name"] for tool in self.request.tools}
+        if any(call["name"] not in known for call in calls):
+            raise RemoteError("The server called a tool that was not given.")
+        cut = self._finish == "length" and not _is_json(calls[-1]["arguments"])
+        if any(not _is_json(call["arguments"] or "{}") for call in (calls[:-1] if cut else calls)):
+            raise RemoteError("The server sent a tool call whose arguments are not JSON.")
+        if self._written is None:
+            return toolcalls.write(calls[:-1] if cut else calls)
+        closing = "" if cut and len(calls) == 1 else toolcalls.HERMES.call[2]
+        others = toolcalls.write(calls[1:-1] if cut else calls[1:])
+        return f"{closing}\n{others}" if others else closing
 
     @property
     def finish(self) -> FinishReason:
@@ -183,7 +211,7 @@ class AnswerReader:
 
     def _check(self) -> None:
         request = self.request
-        if request.schema is None and not request.any_json:
+        if (request.schema is None and not request.any_json) or toolcalls.has_call(self.text, request.tools):
             return
         _, problems = compiled(request.schema).check(self.text)
         if problems:

@@ -88,7 +88,8 @@ class Request:
 
     Exactly one of `messages`, `text` and `tokens` is given: a conversation, which gets the model's chat template, raw
     text, or token ids.
-    At most one of `schema`, `any_json`, `grammar` and `choices` is given.
+    At most one of `schema`, `any_json`, `grammar` and `choices` is given. With `tools` an answer is calls, or obeys the
+    `schema`.
     """
 
     messages: tuple[Message, ...] = ()
@@ -105,8 +106,8 @@ class Request:
     calibrate: bool = False  # divide out the labels' probabilities on a content-free input (Zhao et al. 2021)
     neutral: tuple[Message, ...] = ()  # with `calibrate`: the same conversation around a content-free input
     tools: tuple[Mapping[str, Any], ...] = ()  # OpenAI tool definitions, passed to the chat template
-    tool_choice: str | Mapping[str, Any] = "auto"  # OpenAI's: auto, required, or one named function
-    parallel_tools: bool = True  # more than one call in an answer
+    tool_choice: str | Mapping[str, Any] = "auto"  # OpenAI's: auto, required, allowed_tools, or one named function
+    parallel_tools: bool = False  # more than one call in an answer
     logprobs: int | None = None  # k >= 0: those of the chosen token and of the k best alternatives
     mode: Mode = "fast"
     template: TemplateInputs = field(default_factory=TemplateInputs)

@@ -18,7 +18,7 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.thinking import ThinkingSplitter
-from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob, Thinking
+from service.engine.types import Alternative, Answer, Chunk, Identity, Logprob, Request, Thinking
 from service.errors import AnswerUnusable, RequestError
 from service.http import sse
 from service.http.streams import merge
@@ -36,6 +36,8 @@ class Shape:
     chat: bool
     tools: Tools = ()
     n: int = 1  # choices per prompt
+    parallel: bool = False  # several calls in an answer
+    structured: bool = False  # an answer without calls is JSON
     thinking: Thinking | None = None  # how an answer marks its thoughts, which then get a field of their own
     echoed: Sequence[str] = ()  # the texts of the prompts, if answers begin with them
 
@@ -43,6 +45,16 @@ class Shape:
     def kind(self) -> str:
         """OpenAI's name of the whole object."""
         return "chat.completion" if self.chat else "text_completion"
+
+    @classmethod
+    def of_chat(cls, request: Request, n: int = 1, thinking: Thinking | None = None) -> Shape:
+        """That of the answer to this request."""
+        structured = request.schema is not None or request.any_json
+        return cls(True, request.tools, n, request.parallel_tools, structured, thinking)
+
+    def reader(self) -> toolcalls.CallReader:
+        """A reader of one answer's calls."""
+        return toolcalls.CallReader(self.tools, parallel=self.parallel, structured=self.structured)
 
     def prompt(self, number: int) -> str:
         """The text with which this choice begins."""
@@ -155,28 +167,28 @@ def divided(text: str, thinking: Thinking | None) -> tuple[str, str]:
     return first[0] + rest[0], first[1] + rest[1]
 
 
-def parse_calls(
-    result: Result, tools: Tools, thinking: Thinking | None = None
-) -> tuple[str, tuple[dict[str, Any], ...], str]:
-    """The visible text, the tool calls, and the finish reason.
+def usable(result: Result) -> Answer:
+    """The answer.
 
     Raises:
-        AnswerUnusable: if the answer breaks its schema, or a call does not match its tool.
+        AnswerUnusable: if it breaks its schema.
     """
-    answer = result.answer
-    if result.problem is not None and answer.finish_reason != "length":  # of a cut answer the finish reason tells
+    if result.problem is not None and result.answer.finish_reason != "length":  # the finish reason tells of a cut one
         raise AnswerUnusable(f"The model's answer breaks its schema: {result.problem}.", key="response_format")
-    _, text = divided(answer.text, thinking)
-    if not tools:
-        return text, (), answer.finish_reason
+    return result.answer
+
+
+def check_calls(reader: toolcalls.CallReader, tools: Tools, answer: Answer) -> str:
+    """The finish reason of an answer whose calls were read.
+
+    Raises:
+        AnswerUnusable: if a call is incomplete or does not match its tool.
+    """
     try:
-        text, calls = toolcalls.parse(text, tools)
+        toolcalls.check(reader, tools, cut=answer.finish_reason == "length")
     except RequestError as error:
         raise AnswerUnusable(str(error), key="tools") from None
-    if calls:
-        return text.strip(), calls, "tool_calls"
-    visible = toolcalls.Visible()
-    return visible.add(text) + visible.end(), (), answer.finish_reason
+    return "tool_calls" if reader.calls and answer.finish_reason != "length" else answer.finish_reason
 
 
 def whole(results: Sequence[Result], shape: Shape, head: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,18 +198,24 @@ def whole(results: Sequence[Result], shape: Shape, head: Mapping[str, Any]) -> d
 
 
 def _choice(number: int, result: Result, shape: Shape) -> dict[str, Any]:
-    text, calls, finish = parse_calls(result, shape.tools, shape.thinking)
+    answer = usable(result)
+    thoughts, text = divided(answer.text, shape.thinking)
+    calls: tuple[dict[str, Any], ...] = ()
+    finish: str = answer.finish_reason
+    if shape.tools:
+        reader = shape.reader()
+        text = reader.add(text).text + reader.end(cut=finish == "length")
+        calls, finish = reader.calls, check_calls(reader, shape.tools, answer)
     base: dict[str, Any] = {"index": number, "finish_reason": finish}
     if not shape.chat:
-        answer = result.answer
         logprobs = text_logprobs(answer.logprobs or (), Offsets(), prompt=answer.prompt_logprobs)
         return {**base, "text": shape.prompt(number) + text, "logprobs": logprobs}
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if calls:
         message |= {"content": text or None, "tool_calls": list(calls)}
     if shape.thinking is not None:
-        message["reasoning_content"] = divided(result.answer.text, shape.thinking)[0] or None
-    return {**base, "message": message, "logprobs": chat_logprobs(result.answer)}
+        message["reasoning_content"] = thoughts or None
+    return {**base, "message": message, "logprobs": chat_logprobs(answer)}
 
 
 async def collect(streams: Streams) -> list[Result]:
@@ -213,14 +231,16 @@ class _Choice:
 
     number: int
     shape: Shape
-    visible: toolcalls.Visible = field(default_factory=toolcalls.Visible)
     offsets: Offsets = field(default_factory=Offsets)
     prompt_logprobs: list[Logprob] = field(default_factory=list)
     begun: bool = False
+    reader: toolcalls.CallReader | None = None
     splitter: ThinkingSplitter | None = None
 
     def __post_init__(self) -> None:
-        """An answer with marked thoughts gets a splitter."""
+        """An answer with tools gets a reader, and one with marked thoughts a splitter."""
+        if self.shape.tools:
+            self.reader = self.shape.reader()
         if self.shape.thinking is not None:
             self.splitter = ThinkingSplitter(self.shape.thinking)
 
@@ -237,34 +257,39 @@ class _Choice:
         return [self._piece({"delta": {"role": "assistant", "content": ""}, "logprobs": None})]
 
     def chunk(self, item: Chunk) -> list[dict[str, Any]]:
-        """The pieces of one chunk. The start of a tool call is held back."""
+        """The pieces of one chunk. Text that may be the start of a tool call is held back."""
         thoughts, text = self.splitter.add(item.text) if self.splitter is not None else ("", item.text)
-        text = self.visible.add(text) if self.shape.tools else text
-        if thoughts:
-            before = self._piece({"delta": {"reasoning_content": thoughts}, "logprobs": chat_logprobs(item)})
-            return [before, self._piece({"delta": {"content": text}, "logprobs": None})] if text else [before]
-        if not text and not item.logprobs:
-            return []
-        if self.shape.chat:
-            return [self._piece({"delta": {"content": text}, "logprobs": chat_logprobs(item)})]
-        return [self._piece({"text": text, "logprobs": text_logprobs(item.logprobs, self.offsets)})]
+        if not self.shape.chat:
+            logprobs = text_logprobs(item.logprobs, self.offsets)
+            return [self._piece({"text": text, "logprobs": logprobs})] if text or item.logprobs else []
+        deltas: list[dict[str, Any]] = [{"reasoning_content": thoughts}] if thoughts else []
+        deltas += self._deltas(text)
+        if not deltas and item.logprobs:
+            deltas = [{"content": ""}]
+        return [
+            self._piece({"delta": delta, "logprobs": None if at else chat_logprobs(item)})
+            for at, delta in enumerate(deltas)
+        ]
+
+    def _deltas(self, text: str) -> list[dict[str, Any]]:
+        """Those of text, and of the calls in it."""
+        read = self.reader.add(text) if self.reader is not None else toolcalls.CallDelta(text)
+        return [*([{"content": read.text}] if read.text else []), *({"tool_calls": [call]} for call in read.calls)]
 
     def end(self, result: Result) -> list[dict[str, Any]]:
-        """The pieces with the tool calls and the finish reason."""
-        _, calls, finish = parse_calls(result, self.shape.tools, self.shape.thinking)
+        """The pieces that were held back, and the finish reason."""
+        answer = usable(result)
         if not self.shape.chat:
-            return [self._piece({"text": "", "logprobs": None}, finish)]
-        pieces = []
+            return [self._piece({"text": "", "logprobs": None}, answer.finish_reason)]
         thoughts, rest = self.splitter.end() if self.splitter is not None else ("", "")
-        if thoughts:
-            pieces.append(self._piece({"delta": {"reasoning_content": thoughts}, "logprobs": None}))
-        if self.shape.tools:
-            rest = self.visible.add(rest)
-            rest += "" if calls else self.visible.end()
-        if rest:
-            pieces.append(self._piece({"delta": {"content": rest}, "logprobs": None}))
-        for index, call in enumerate(calls):
-            pieces.append(self._piece({"delta": {"tool_calls": [{"index": index, **call}]}, "logprobs": None}))
+        deltas: list[dict[str, Any]] = [{"reasoning_content": thoughts}] if thoughts else []
+        deltas += self._deltas(rest)
+        finish: str = answer.finish_reason
+        if self.reader is not None:
+            text = self.reader.end(cut=finish == "length")
+            deltas += [{"content": text}] if text else []
+            finish = check_calls(self.reader, self.shape.tools, answer)
+        pieces = [self._piece({"delta": delta, "logprobs": None}) for delta in deltas]
         return [*pieces, self._piece({"delta": {}, "logprobs": None}, finish)]
 
     def _piece(self, fields: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, StrictBool
 
-from service.engine import toolcalls
 from service.engine.types import Request
 from service.errors import NotSupported, RequestError
 from service.http import parameters
@@ -20,6 +19,7 @@ from service.http.generation_body import DEFAULT_TOKENS, GenerationBody
 from service.http.openai_body import OpenAIBody
 from service.http.openai_messages import ChatMessage
 from service.http.template_fields import TemplateFields
+from service.http.tool_fields import ToolFields
 
 MAX_PROMPTS = 16  # prompts of one /v1/completions. Each one is a request in the queue
 MAX_TEXTS = 2048  # texts of one /v1/embeddings: OpenAI's limit
@@ -48,7 +48,7 @@ class ResponseFormat(BaseModel):
     schema_: dict[str, Any] | None = Field(None, alias="schema")
 
 
-class ChatBody(GenerationBody, TemplateFields):
+class ChatBody(GenerationBody, TemplateFields, ToolFields):
     """POST /v1/chat/completions."""
 
     route = parameters.CHAT
@@ -57,31 +57,6 @@ class ChatBody(GenerationBody, TemplateFields):
     response_format: ResponseFormat | None = None
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=20, description="With logprobs: true")
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool = True
-
-    def _tools(self) -> dict[str, Any]:
-        """The arguments about tools. Empty if no tool may be called, so that the model sees none."""
-        if not self.tools:
-            if self.tool_choice not in (None, "none", "auto"):
-                raise RequestError("tool_choice needs tools.", key="tool_choice")
-            return {}
-        functions, _ = toolcalls.allowed(self.tools, self.tool_choice)
-        if not functions:
-            return {}
-        if self.structured():
-            raise NotSupported(
-                "tools and a response_format cannot be enforced together.",
-                key="response_format",
-                remedy="Send one of them, or tool_choice none.",
-            )
-        toolcalls.grammar(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
-        return {
-            "tools": tuple(self.tools),
-            "tool_choice": self.tool_choice or "auto",
-            "parallel_tools": self.parallel_tool_calls,
-        }
 
     def request(self, options: dict[str, Any]) -> Request:
         """The engine's request.
@@ -93,15 +68,15 @@ class ChatBody(GenerationBody, TemplateFields):
             raise RequestError("top_logprobs needs logprobs: true.", key="top_logprobs")
         called = [message.tool_calls for message in self.messages]
         _check_text([self.tools, called, self.documents, self.chat_template_kwargs])
-        tools = self._tools()
+        structured = self.structured()
         return Request(
             messages=tuple(message.message(number) for number, message in enumerate(self.messages)),
             sampling=self.sampling(DEFAULT_TOKENS),
             logprobs=self.top_logprobs if self.logprobs else None,
             template=self.inputs(),
             template_date=self.iso_date(),
-            **tools,
-            **self.structured(),
+            **self.tool_options(structured),
+            **structured,
             **self.narrowed(options),
         )
 

@@ -145,7 +145,8 @@ class ResponseWriter:
         item, place = self._current()
         piece = function.get("arguments") or ""
         item["arguments"] += piece
-        yield self._event("response.function_call_arguments.delta", **place, delta=piece)
+        if piece:
+            yield self._event("response.function_call_arguments.delta", **place, delta=piece)
 
     def _finish(self, *, cut: bool) -> Iterator[Event]:
         """The end of the answer. `cut`: the limit of tokens ended it."""

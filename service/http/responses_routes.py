@@ -32,7 +32,7 @@ async def create_response(body: ResponsesBody, request: Request, service: Servic
     """The model's answer to items of input. Nothing is stored."""
     engine = service.engines.get(body.model)
     engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
-    shape = Shape(chat=True, tools=engine_request.tools)
+    shape = Shape.of_chat(engine_request)
     streams = start(request, engine, [engine_request], shape)
     head, writer = shape.head(engine.identity, stream=body.stream), ResponseWriter(body, engine.identity.model)
     if body.stream:

@@ -55,7 +55,7 @@ class InputBody(OpenAIBody):
     instructions: str | None = Field(None, description="The first message, with the role system")
     tools: list[dict[str, Any]] | None = Field(None, description="Functions, in the flat form of this route")
     tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool = True
+    parallel_tool_calls: bool = Field(False, description="true: several calls in a response, and not only one")
     text: TextOptions | None = Field(None, description="format: of type text, json_object or json_schema")
 
     def chat(self) -> dict[str, Any]:

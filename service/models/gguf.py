@@ -41,6 +41,7 @@ class Metadata:
     vocabulary: int
     chat_template: str | None
     special_tokens: tuple[str, ...]
+    control_ids: Mapping[str, int]  # of the control tokens, by text
     longest_token: int
     bos_token: str
     eos_token: str
@@ -102,6 +103,7 @@ def _parse(file: BinaryIO, path: Path) -> Metadata:
     heads = number("attention.head_count", 1)
     width = number("embedding_length")
     size = width // max(1, heads)
+    controls = {_text(raw): at for at, (raw, kind) in enumerate(zip(tokens, types, strict=False)) if kind == CONTROL}
     special = {_text(text) for text, kind in zip(tokens, types, strict=False) if kind in (CONTROL, USER_DEFINED)}
     template = scalars.get("tokenizer.chat_template")
     # A byte-level vocabulary writes each byte as one character, the others are plain UTF-8.
@@ -120,6 +122,7 @@ def _parse(file: BinaryIO, path: Path) -> Metadata:
         chat_template=str(template) if template is not None else None,
         longest_token=longest,
         special_tokens=tuple(sorted(text for text in special if text.strip())),
+        control_ids=controls,
         bos_token=token("bos_token_id"),
         eos_token=token("eos_token_id"),
         tensor_count=tensors,

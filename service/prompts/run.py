@@ -172,6 +172,8 @@ def _result(answer: Answer, request: Request, digest: str, identity: Identity) -
     problem: str | None = None
     if request.choices:
         value = answer.text
+    elif request.tools and toolcalls.has_call(answer.text, request.tools):
+        pass  # calls instead of a value
     elif request.schema is not None or request.any_json:
         if answer.finish_reason == "length":
             problem = f"the answer was cut after {answer.usage.completion} tokens, before its JSON was complete"
@@ -181,11 +183,11 @@ def _result(answer: Answer, request: Request, digest: str, identity: Identity) -
 
 
 def _coverage(request: Request) -> dict[str, list[str]] | None:
+    if request.tools:
+        grammar = toolcalls.of_request(request)
+        return grammar.report if grammar is not None else None
     if request.schema is not None or request.any_json:
         return compiled(request.schema).report
-    if request.tools:
-        grammar = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
-        return grammar.report if grammar is not None else None
     return None
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -72,7 +73,7 @@ def test_a_mistake_in_untyped_json_is_the_callers_error(make: Make, odd: dict[st
 
 def test_calls_are_calls_and_not_text(client: openai.OpenAI, engine: ScriptedEngine) -> None:
     answer = client.chat.completions.create(
-        model="smollm2-135m-instruct", messages=SAY, tools=[WEATHER], tool_choice="required", parallel_tool_calls=False
+        model="smollm2-135m-instruct", messages=SAY, tools=[WEATHER], tool_choice="required", parallel_tool_calls=True
     )
     choice = answer.choices[0]
     assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
@@ -80,24 +81,88 @@ def test_calls_are_calls_and_not_text(client: openai.OpenAI, engine: ScriptedEng
     assert (first.function.name, json.loads(first.function.arguments)) == ("weather", {"city": "Bern"})
     assert first.id != second.id
     asked = engine.asked[0]
-    assert (asked.tools, asked.tool_choice, asked.parallel_tools) == ((WEATHER,), "required", False)
+    assert (asked.tools, asked.tool_choice, asked.parallel_tools) == ((WEATHER,), "required", True)
 
 
-def test_streamed_calls_arrive_whole_and_no_byte_of_them_as_text(client: openai.OpenAI) -> None:
+def joined(chunks: list[Any]) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of streamed calls. The arguments come in pieces."""
+    calls: dict[int, list[str]] = {}
+    for call in [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]:
+        if call.id is not None:
+            calls[call.index] = [call.id, call.function.name, ""]
+        calls[call.index][2] += call.function.arguments
+    return [(one, name, arguments) for one, name, arguments in (calls[index] for index in sorted(calls))]
+
+
+def test_streamed_calls_arrive_in_pieces_and_no_byte_of_them_as_text(client: openai.OpenAI) -> None:
     chunks = list(
-        client.chat.completions.create(model="smollm2-135m-instruct", messages=SAY, tools=[WEATHER], stream=True)
+        client.chat.completions.create(
+            model="smollm2-135m-instruct", messages=SAY, tools=[WEATHER], stream=True, parallel_tool_calls=True
+        )
     )
-    deltas = [chunk.choices[0].delta for chunk in chunks]
-    assert "".join(delta.content or "" for delta in deltas) == ""
-    calls = [call for delta in deltas for call in delta.tool_calls or []]
-    assert [(call.index, call.function.arguments) for call in calls if call.function] == [
-        (0, '{"city": "Bern"}'),
-        (1, '{"city": "Biel"}'),
-    ]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ""
+    calls = joined(chunks)
+    assert [(name, arguments) for _, name, arguments in calls] == [
+        ("weather", '{"city": "Bern"}'), ("weather", '{"city": "Biel"}'),
+    ]  # fmt: skip
+    assert len({one for one, _, _ in calls}) == 2
+    assert sum(len(chunk.choices[0].delta.tool_calls or []) for chunk in chunks) > 3
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
-@pytest.mark.parametrize("text", ["It rains.", "a < b", "<tool", "<tool_call>\n{"])
+def test_ids_are_new_in_every_choice_and_answer(client: openai.OpenAI) -> None:
+    """Also for equal calls, which a deterministic engine gives again."""
+    body: Any = {"model": "smollm2-135m-instruct", "messages": SAY, "tools": [WEATHER], "n": 2}
+    answers = [client.chat.completions.create(**body) for _ in range(2)]
+    ids = [call.id for answer in answers for choice in answer.choices for call in choice.message.tool_calls or []]
+    assert len(set(ids)) == len(ids) == 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_the_limit_cuts_says_length_and_shows_no_markup(make: Make, stream: bool) -> None:
+    """The complete calls before it stay."""
+
+    def reply(request: Request) -> Answer:
+        return Answer(CALLS[:-25], (1,), "length", Usage(1, 1), Timings(0, 0, 0))
+
+    with (
+        serving(make(ScriptedEngine(reply))) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
+    ):
+        body: Any = {"model": "smollm2-135m-instruct", "messages": SAY, "tools": [WEATHER], "parallel_tool_calls": True}
+        if stream:
+            chunks = list(client.chat.completions.create(**body, stream=True))
+            assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ""
+            assert (chunks[-1].choices[0].finish_reason, len(joined(chunks))) == ("length", 1)
+        else:
+            choice = client.chat.completions.create(**body).choices[0]
+            assert (choice.finish_reason, choice.message.content) == ("length", None)
+            assert [call.function.arguments for call in choice.message.tool_calls] == ['{"city": "Bern"}']
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"), [('{"city": "Bern"}', 0), ('{"name": "weather", "arguments": {"city": "Bern"}}', 1), (CALLS, 1)]
+)
+def test_with_a_response_format_an_answer_is_a_call_or_the_json(make: Make, text: str, calls: int) -> None:
+    """A call is no answer that breaks the schema."""
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    engine = ScriptedEngine(lambda request: text)
+    format_ = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
+    body = {"messages": SAY, "tools": [WEATHER], "response_format": format_}
+    response = ask(make(engine), "POST", "/v1/chat/completions", json=body)
+    assert response.status_code == 200, response.text
+    choice = response.json()["choices"][0]
+    assert len(choice["message"].get("tool_calls") or []) == calls
+    assert choice["message"]["content"] == (None if calls else text)
+    assert (engine.asked[0].schema is not None, len(engine.asked[0].tools)) == (True, 1)
+
+
+@pytest.mark.parametrize("text", ["It rains.", "a < b", "<tool", "<tool_call>\n{", "<b>rain</b>", '{"name": "Bern"}'])
 def test_a_text_that_begins_like_a_call_is_text(make: Make, text: str) -> None:
     """A beginning of a call that never became one is shown where it can be told from a call, streamed or not."""
     app = make(ScriptedEngine(lambda request: text))
@@ -107,7 +172,7 @@ def test_a_text_that_begins_like_a_call_is_text(make: Make, text: str) -> None:
     told = ask(app, "POST", "/v1/chat/completions", json={**body, "stream": True}).text
     events = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: {")]
     streamed = "".join(event["choices"][0]["delta"].get("content") or "" for event in events)
-    assert streamed == message["message"]["content"] == ("" if text.startswith("<tool_call>") else text)
+    assert streamed == message["message"]["content"] == text
     assert message["finish_reason"] == events[-1]["choices"][0]["finish_reason"] == "stop"
 
 
@@ -122,7 +187,7 @@ def test_none_shows_the_model_no_tools(client: openai.OpenAI, engine: ScriptedEn
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "map"}}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [WEATHER], "regex": "[a-z]+"}, "tools"),
         ({"guided_json": {}, "guided_choice": ["a"]}, "guided_choice"),
         ({"top_logprobs": 3}, "top_logprobs"),
     ],

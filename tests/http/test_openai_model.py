@@ -179,3 +179,19 @@ def test_the_service_stays_ready_and_counts_the_requests(url: str, client: opena
     for metric in ("requests_total", "prefill_tokens_total", "decode_seconds_total", "worker_memory_bytes"):
         assert f'sameboat_{metric}{{model="{name}"}}' in text
     assert f'sameboat_tokens_saved_total{{cause="prefix",model="{name}"}}' in text
+
+
+def test_the_starter_calls_tools_although_its_template_shows_none(client: openai.OpenAI, name: str) -> None:
+    """Required, whole and streamed. Its arguments obey their schema, and the result of a call can be sent back."""
+    tool = {"type": "function", "function": {"name": "greet", "parameters": PERSON}}
+    body = {"model": name, "messages": SAY, "tools": [tool], "tool_choice": "required", "temperature": 0}
+    choice = client.chat.completions.create(**body).choices[0]  # type: ignore[call-overload]
+    (call,) = choice.message.tool_calls
+    arguments = json.loads(call.function.arguments)
+    assert (choice.finish_reason, call.function.name, set(arguments)) == ("tool_calls", "greet", {"name", "age"})
+    chunks = list(client.chat.completions.create(**body, stream=True))  # type: ignore[call-overload]
+    pieces = [piece for chunk in chunks for piece in chunk.choices[0].delta.tool_calls or []]
+    assert "".join(piece.function.arguments for piece in pieces) == call.function.arguments
+    result = {"role": "tool", "tool_call_id": call.id, "content": "Hello, Ada!"}
+    body |= {"messages": [*SAY, choice.message.model_dump(exclude_none=True), result], "tool_choice": "auto"}
+    assert client.chat.completions.create(**body, max_tokens=8).choices[0].message.content  # type: ignore[call-overload]

@@ -107,7 +107,12 @@ def test_items_become_the_messages_of_a_conversation(client: openai.OpenAI, engi
     said: list[Any] = [
         {"role": "user", "content": [{"type": "input_text", "text": "Bern"}, {"type": "input_text", "text": "?"}]}
     ]
-    first = client.responses.create(model=MODEL, input=said, tools=[WEATHER])  # type: ignore[list-item]
+    first = client.responses.create(
+        model=MODEL,
+        input=said,
+        tools=[WEATHER],
+        parallel_tool_calls=True,  # type: ignore[list-item]
+    )
     said += [item.model_dump(exclude_none=True) for item in first.output]
     said.append({"type": "reasoning", "id": "rs_1", "summary": []})
     for item in first.output:
@@ -127,6 +132,7 @@ def test_a_call_is_an_item_whole_and_streamed(client: openai.OpenAI, engine: Scr
     answers(engine, CALLS)
     choice: Any = {"type": "function", "name": "weather"}
     asked: dict[str, Any] = {"model": MODEL, "input": "Bern?", "tools": [WEATHER], "tool_choice": choice}
+    asked["parallel_tool_calls"] = True
     whole = client.responses.create(**asked)
     assert [(item.type, item.status) for item in whole.output] == [("function_call", "completed")] * 2
     with client.responses.stream(**asked) as stream:
@@ -136,7 +142,10 @@ def test_a_call_is_an_item_whole_and_streamed(client: openai.OpenAI, engine: Scr
         "response.output_item.added", "response.function_call_arguments.delta",
         "response.function_call_arguments.done", "response.output_item.done",
     ]  # fmt: skip
-    assert kinds == ["response.created", "response.in_progress", *one, *one, "response.completed"]
+    once = [
+        kind for at, kind in enumerate(kinds) if kind != one[1] or kinds[at - 1] != kind
+    ]  # arguments come in pieces
+    assert once == ["response.created", "response.in_progress", *one, *one, "response.completed"]
     for response in (whole, streamed):
         calls = [item for item in response.output if item.type == "function_call"]
         assert [json.loads(call.arguments) for call in calls] == [{"city": "Bern"}, {"city": "Biel"}]

@@ -147,7 +147,7 @@ REMOTE = replace(IDENTITY, engine="remote", model_sha256=None)
         ((REQUEST, IDENTITY), (REQUEST, replace(IDENTITY, kernels="avx2"))),
         ((REQUEST, REMOTE), (REQUEST, replace(REMOTE, model="another"))),
         ((TOOLS, IDENTITY), (replace(TOOLS, tool_choice="required"), IDENTITY)),
-        ((TOOLS, IDENTITY), (replace(TOOLS, parallel_tools=False), IDENTITY)),
+        ((TOOLS, IDENTITY), (replace(TOOLS, parallel_tools=True), IDENTITY)),
     ],
 )
 def test_each_part_counts(first: tuple[Request, Identity], second: tuple[Request, Identity]) -> None:

@@ -67,7 +67,11 @@ class LocalModel:
         if self._template is None:
             known = self.metadata
             self._template = ChatTemplate(
-                known.chat_template, special=known.special_tokens, bos=known.bos_token, eos=known.eos_token
+                known.chat_template,
+                special=known.special_tokens,
+                bos=known.bos_token,
+                eos=known.eos_token,
+                controls=known.control_ids,
             )
         return self._template
 
@@ -140,9 +144,10 @@ class LocalModel:
         """All features for a model that writes text. Only embeddings for an embedding model."""
         embeds = self.metadata.pools
         writes = not embeds
+        chats = writes and self.template.has_source  # a template that cannot be used is an error here
         return Abilities(
             seed=writes, schema=writes, logprobs=writes, choices=writes, tokens=writes, embeddings=embeds,
-            tools=writes and self.template.takes_tools, exact=writes, template=writes,
+            tools=chats, exact=writes, template=writes,
         )  # fmt: skip
 
     @property

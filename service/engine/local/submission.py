@@ -38,21 +38,21 @@ def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
     return template.segments(request.messages, request.tools, request.template, date=request.template_date)
 
 
-def grammar_of(request: Request) -> str | None:
-    """The Lark text of the grammar that constrains the answer. None if it may be any text."""
+def grammar_of(request: Request, form: toolcalls.Form = toolcalls.HERMES) -> str | None:
+    """The Lark text of the grammar that constrains the answer. None if it may be any text. `form`: of tool calls."""
+    if request.tools:
+        grammar = toolcalls.of_request(request, form)
+        return grammar.lark if grammar is not None else None
     if request.grammar is not None:
         return request.grammar
     if request.schema is not None or request.any_json:
         return compiled(request.schema).lark
-    if request.tools:
-        grammar = toolcalls.grammar(request.tools, request.tool_choice, parallel=request.parallel_tools)
-        return grammar.lark if grammar is not None else None
     return None
 
 
 def build_submission(request: Request, template: ChatTemplate, *, force: bool) -> Submission:
     """The `submit` message of a request. Raises RequestError, SchemaUnsupported, NotSupported."""
-    lark = grammar_of(request)
+    lark = grammar_of(request, template.calls)
     return {
         "op": "submit",
         **wire_prompt(request, template),

@@ -42,8 +42,18 @@ FIRST_MARK = 0xF0000  # Supplementary Private Use Area-A: a mark stands for a co
 class ChatTemplate:
     """One model's template."""
 
-    def __init__(self, source: str | None, *, special: Sequence[str], bos: str, eos: str) -> None:
+    def __init__(
+        self,
+        source: str | None,
+        *,
+        special: Sequence[str],
+        bos: str,
+        eos: str,
+        controls: Mapping[str, int] | None = None,
+    ) -> None:
+        """`special`: texts that input must never become. `controls`: the ids of the model's control tokens."""
         self._source = source
+        self._controls = controls or {}
         self._special = (
             re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True)))) if special else None
         )
@@ -65,9 +75,19 @@ class ChatTemplate:
         return "strftime_now" in self._names
 
     @property
-    def takes_tools(self) -> bool:
-        """Whether the template shows the model its tools and asks for calls in the form that is enforced."""
-        return self._source is not None and toolcalls.template_has_tools(self._source)
+    def has_source(self) -> bool:
+        """Whether the model has a chat template."""
+        return self._source is not None
+
+    @property
+    def shows_tools(self) -> bool:
+        """Whether the template shows the model its tools. Otherwise a message does (`toolcalls.generic`)."""
+        return self._source is not None and toolcalls.reads_tools(self._source)
+
+    @property
+    def calls(self) -> toolcalls.Form:
+        """The form in which the model writes its calls."""
+        return toolcalls.form_of(self._source or "", self._controls)
 
     @property
     def thinking(self) -> tuple[str, str] | None:
@@ -98,6 +118,8 @@ class ChatTemplate:
                 remedy="Use /v1/completions with raw text, or an instruction-tuned model.",
             )
         self._check_values(inputs.values)
+        if not self.shows_tools:
+            messages, tools = toolcalls.plain_messages(messages, tools), ()
         given = [list(tools), list(inputs.documents), dict(inputs.values)]
         marks: dict[str, str] = {}
         written = json.dumps([[asdict(message) for message in messages], given], ensure_ascii=False, default=str)
