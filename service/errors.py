@@ -25,6 +25,7 @@
     │   ├── AnswerUnusable       the answer breaks its schema, found after decoding
     │   └── RemoteError          the remote engine refused or failed
     ├── EvaluationError          cases, checks or a recording cannot be used
+    │   └── CaseUnusable         this one case cannot be asked or judged, and counts as failed
     └── BuildError               a build cannot be accepted or go on
         └── DatabaseUnavailable  the builds' database does not answer: try again after `retry_after_s`
 
@@ -224,6 +225,10 @@ class RemoteError(EngineError):
 
 class EvaluationError(SameboatError):
     """Cases, checks or a recording cannot be used. Without them nothing passes."""
+
+
+class CaseUnusable(EvaluationError):
+    """This one case cannot be asked or judged. It counts as failed, and the others go on."""
 
 
 class BuildError(SameboatError):

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +55,9 @@ def command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write one JSON object per answer to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
+    stop_after: Annotated[
+        int | None, typer.Option("--stop-after", min=1, help="Stop after N cases that cannot be asked or judged.")
+    ] = None,
 ) -> None:
     """Run a prompt on its cases and report scores with intervals, compared with the promoted version if it differs.
 
@@ -66,7 +69,7 @@ def command(
     evaluation = (
         _alone(prompt, replay_recording(prompt, _folder(prompt)), minimum)
         if replay
-        else asyncio.run(_evaluate(prompt, live=live, model=model, minimum=minimum))
+        else asyncio.run(_evaluate(prompt, live=live, model=model, minimum=minimum, stop_after=stop_after))
     )
     lines = json_lines(evaluation.outcomes)
     if out is not None:
@@ -124,14 +127,18 @@ async def evaluation_context(
                 journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
                 progress=lambda finished, total: progress.update(task, completed=finished, total=total),
                 conditions=diagnosis.conditions(settings),
+                warn=lambda sentence: typer.echo(f"sameboat: {sentence}", err=True),
             )
     finally:
         await engines.stop(0)
 
 
-async def _evaluate(prompt: Prompt, *, live: bool, model: str | None, minimum: float | None) -> Evaluation:
+async def _evaluate(
+    prompt: Prompt, *, live: bool, model: str | None, minimum: float | None, stop_after: int | None
+) -> Evaluation:
     settings = settings_module.load()
     async with evaluation_context(settings, prompt, model) as context:
+        context = replace(context, stop_after=stop_after)
         if live:
             folder = _folder(prompt)
             if warning := other_kernels(folder.lock(), context.engine.identity):

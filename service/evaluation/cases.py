@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from service import text_files
-from service.errors import EvaluationError, InputsError
+from service.errors import EvaluationError
 from service.prompts.file import Prompt
 
 FORM = "A file of cases holds one JSON object a line."
@@ -52,10 +52,6 @@ def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:
         case = Case(_id(row), row, str(row.get("slice", "all")))
         if case.id in cases:
             raise EvaluationError(f"{where}: the id {case.id!r} is there twice.", key="id")
-        try:
-            prompt.check_inputs(case.inputs(prompt))
-        except InputsError as error:
-            raise EvaluationError(f"{where}: {error}", key=error.key) from None
         cases[case.id] = case
     return tuple(cases.values())
 

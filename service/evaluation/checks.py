@@ -2,38 +2,45 @@
 
 In: an evaluator of the prompt file, a case, an answer. Out: a `CheckResult`.
 A truncated or unusable answer fails every check. The case's values are substituted once in the evaluator's strings.
+A check that cannot be applied to one case fails there, with the reason, and is never a pass.
 """
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import json
 import re
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from rapidfuzz import fuzz
 
 from service import json_pointer
 from service.engine.schema.validator import validator_for
-from service.errors import EvaluationError, InputsError
-from service.evaluation import regex
+from service.errors import CaseUnusable, EvaluationError, InputsError, SameboatError
+from service.evaluation import regex, scorers
 from service.evaluation.cases import Case
 from service.prompts.external_check import external_dependency
 from service.prompts.render import substitute
 from service.prompts.spec import Evaluator, JsonCheck, JudgeCheck, SimilarityCheck, StringCheck
 
+MAX_PROBLEM = 200  # characters of an exception in a user's check
+FAILED = "failed: "  # begins the recorded result of an external check that gave no score
+
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check on one case. `score` is 0 to 1."""
+    """The result of one check on one case. `score` is 0 to 1. `judged` is false if the check could not be applied."""
 
     name: str
     passed: bool
     reason: str
     score: float
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,17 @@ class CheckInput:
 
 
 def check(evaluator: Evaluator, case: Case, answer: CheckInput) -> CheckResult:
-    """Apply one evaluator to the answer to a case.
+    """Apply one evaluator to the answer to a case. If it cannot be applied to this case, the case fails.
 
     Raises:
-        EvaluationError: if it cannot be applied. That is never a pass.
+        EvaluationError: if it can be applied to no case. That is never a pass.
     """
     if answer.problem is not None:
         return CheckResult(evaluator.name, False, answer.problem, 0.0)
-    passed, reason, score = _KINDS[evaluator.kind](evaluator, case, answer)
+    try:
+        passed, reason, score = _KINDS[evaluator.kind](evaluator, case, answer)
+    except CaseUnusable as error:
+        return CheckResult(evaluator.name, False, f"cannot be judged: {error}", 0.0, judged=False)
     return CheckResult(evaluator.name, passed, reason, score)
 
 
@@ -66,12 +76,12 @@ def fill(template: str, case: Case) -> str:
     """An evaluator's string with the case's values in place of its placeholders.
 
     Raises:
-        EvaluationError: if the case does not have a value of that name.
+        CaseUnusable: if the case does not have a value of that name.
     """
     try:
         return substitute(template, case.values)
     except InputsError as error:
-        raise EvaluationError(f"case {case.id}: {error}", key=error.key) from None
+        raise CaseUnusable(str(error), key=error.key) from None
 
 
 RawResult = tuple[bool, str, float]
@@ -89,8 +99,9 @@ def _string(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
     text = answer.text
     if spec.equals is not None:
         expected = fill(spec.equals, case)
-        close = ", which differs in case only" if text.strip().lower() == expected.lower() else ""
-        return _plain(text.strip() == expected, f"expected {expected!r}, got {text.strip()!r}{close}")
+        equal = text.strip() == expected
+        close = ", which differs in case only" if not equal and text.strip().lower() == expected.lower() else ""
+        return _plain(equal, f"expected {expected!r}, got {text.strip()!r}{close}")
     folded = text.lower()
     passes: Callable[[str], bool]
     for name, template, passes in (
@@ -108,7 +119,7 @@ def _regex(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
     try:
         matches = regex.search(fill(evaluator.regex or "", case), answer.text)
     except EvaluationError as error:
-        raise EvaluationError(f"case {case.id}: {evaluator.name}: {error}", key=error.key) from None
+        raise CaseUnusable(f"{evaluator.name}: {error}", key=error.key) from None
     return _plain(matches, f"matches {evaluator.regex!r}")
 
 
@@ -151,7 +162,7 @@ def _expected(template: Any, case: Case) -> Any:
     if placeholder is None:
         return fill(template, case)
     if placeholder[1] not in case.values:
-        raise EvaluationError(f"case {case.id} has no {placeholder[1]!r}.", key=placeholder[1])
+        raise CaseUnusable(f"The case has no {placeholder[1]!r}.", key=placeholder[1])
     return case.values[placeholder[1]]
 
 
@@ -208,31 +219,42 @@ def chrf(answer: str, reference: str, *, order: int = 6, beta: float = 2.0) -> f
     return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
 
 
-def function_of(evaluator: Evaluator) -> Callable[..., Any]:
-    """The function of a `python: module:function` check.
-
-    Raises:
-        EvaluationError: if it cannot be imported.
-    """
-    module, _, name = (evaluator.python or "").partition(":")
-    try:
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise EvaluationError(
-            f"{evaluator.name}: {evaluator.python} cannot be imported: {error}.", key="python"
-        ) from None
-    return function
-
-
 def score_of(evaluator: Evaluator, value: Any) -> float:
     """The score of a function's return value, 0 to 1.
 
     Raises:
-        EvaluationError: if the value is no bool and no number from 0 to 1.
+        CaseUnusable: if the value is no bool and no number from 0 to 1.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, (bool, int, float)) and 0 <= value <= 1:
         return float(value)
-    raise EvaluationError(f"{evaluator.python} must return a bool or a score of 0..1, not {value!r}.", key="python")
+    kind = type(value).__name__
+    label = f"{value:g}" if isinstance(value, (int, float)) else "None" if value is None else f"a value of type {kind}"
+    raise CaseUnusable(f"{evaluator.python} must return a bool or a score of 0..1, not {label}.", key="python")
+
+
+def call_scorer(evaluator: Evaluator, case: Case, text: str, value: Any) -> float:
+    """The score that a `python` check's function gives an answer.
+
+    Raises:
+        CaseUnusable: if the function raises or returns no score.
+        SameboatError: that the function raises on purpose, for example because a browser is missing.
+    """
+    function = scorers.function_of(evaluator)
+    try:
+        returned = function(dict(case.values), text, value)
+    except SameboatError:
+        raise
+    except Exception as error:  # noqa: BLE001 # the code is the user's, and any mistake in it fails this one case
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{last.lineno}"
+        problem = f"{type(error).__name__}: {error}"[:MAX_PROBLEM]
+        raise CaseUnusable(f"{evaluator.python} raised {problem} ({place}).", key="python") from None
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise CaseUnusable(f"{evaluator.python} is async, and a check is a plain function.", key="python")
+    return score_of(evaluator, returned)
 
 
 def _python(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
@@ -240,10 +262,9 @@ def _python(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
 
     The score of an external check is taken from the answer's judgements. `observation.py` ran it.
     """
-    function = function_of(evaluator)
-    outside = external_dependency(function)
+    outside = external_dependency(scorers.function_of(evaluator))
     if outside is None:
-        score = score_of(evaluator, function(dict(case.values), answer.text, answer.value))
+        score = call_scorer(evaluator, case, answer.text, answer.value)
         return score >= 1, f"{evaluator.python} says {score:g}", score
     recorded = answer.judgements.get(evaluator.name)
     if recorded is None:
@@ -252,6 +273,8 @@ def _python(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
             key="python",
             remedy="Run it instead of replaying it.",
         )
+    if recorded.startswith(FAILED):
+        raise CaseUnusable(recorded.removeprefix(FAILED), key="python")
     score = float(recorded)
     return score >= 1, f"{evaluator.python} saw {score:g} in {outside}", score
 

@@ -22,6 +22,10 @@ def no_progress(finished: int, total: int) -> None:
     """The progress callback that does nothing."""
 
 
+def no_warning(sentence: str) -> None:
+    """The warning callback that does nothing."""
+
+
 @dataclass(frozen=True)
 class EvaluationContext:
     """How cases are answered and judged.
@@ -29,7 +33,8 @@ class EvaluationContext:
     `engine` answers the prompt. `judges` returns the engine of a judge's model. New answers are added to `journal`, and
     answers that it holds are not asked again. `conditions` are written into the lock: they must not change a token, and
     they help to explain one that changed. At most `concurrency` requests run at a time. Without `reuse` the engine
-    computes every answer anew.
+    computes every answer anew. `warn` gets sentences about bad rows before anything is asked. A run ends after
+    `stop_after` cases that could not be asked or judged, or never if it is None.
     """
 
     engine: Engine
@@ -39,3 +44,5 @@ class EvaluationContext:
     conditions: Mapping[str, Any] | None = None
     concurrency: int = 8
     reuse: bool = True
+    warn: Callable[[str], None] = no_warning
+    stop_after: int | None = None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from service.engine.types import Engine, Identity, Message, Request, Sampling
-from service.errors import EvaluationError, InputsError
+from service.errors import CaseUnusable, EvaluationError, InputsError
 from service.evaluation.cases import Case
 from service.evaluation.observation import is_external, observation_fingerprint, observe
 from service.evaluation.recording import Judgement, Record
@@ -47,7 +47,7 @@ def judge_request(evaluator: Evaluator, case: Case, text: str, identity: Identit
     """The request that asks a judge about an answer. Its template may use the case's values and `{{completion}}`.
 
     Raises:
-        EvaluationError: if the template names a value that the case does not have.
+        CaseUnusable: if the template names a value that the case does not have.
     """
     spec = evaluator.llm
     assert isinstance(spec, JudgeCheck)
@@ -58,7 +58,7 @@ def judge_request(evaluator: Evaluator, case: Case, text: str, identity: Identit
         if spec.systemPrompt is not None:
             messages.insert(0, Message("system", substitute(spec.systemPrompt, values)))
     except InputsError as error:
-        raise EvaluationError(f"case {case.id}: {evaluator.name}: {error}", key=error.key) from None
+        raise CaseUnusable(f"{evaluator.name}: {error}", key=error.key) from None
     request = Request(messages=tuple(messages), sampling=Sampling(max_tokens=MAX_TOKENS), priority="background")
     if identity.engine == "remote":
         return replace(request, schema=json.dumps({"enum": list(labels)}, ensure_ascii=False, separators=(",", ":")))
@@ -83,7 +83,8 @@ async def add_judgements(prompt: Prompt, case: Case, record: Record, judges: Jud
     """The record with every judgement of the prompt's checks. A judgement that is there already is not asked again.
 
     Raises:
-        EvaluationError: if a reply is none of the choices, or if an external check cannot run.
+        CaseUnusable: if a reply is none of the choices, or if the judge's template lacks a value.
+        EvaluationError: if there is no judge, or if an external check cannot run.
         EngineError: if the judge's engine fails.
     """
     if record.problem is not None:
@@ -100,7 +101,7 @@ async def add_judgements(prompt: Prompt, case: Case, record: Record, judges: Jud
             else:
                 engine = judges(evaluator.llm.modelId)
                 result = await prompts.run(judge_request(evaluator, case, record.text, engine.identity), engine)
-                judgement = Judgement(_valid_choice(result, evaluator, case), current)
+                judgement = Judgement(_valid_choice(result, evaluator), current)
         judgements.append((evaluator.name, judgement))
     return record if tuple(judgements) == record.judgements else replace(record, judgements=tuple(judgements))
 
@@ -115,11 +116,11 @@ def _current_fingerprint(
     return observation_fingerprint(evaluator, case, record.text) if is_external(evaluator) else None
 
 
-def _valid_choice(result: prompts.Result, evaluator: Evaluator, case: Case) -> str:
+def _valid_choice(result: prompts.Result, evaluator: Evaluator) -> str:
     assert isinstance(evaluator.llm, JudgeCheck)
     if result.problem is not None or result.value not in {choice.choice for choice in evaluator.llm.choices}:
-        raise EvaluationError(
-            f"case {case.id}: {evaluator.name}: the judge's reply {result.text[:80]!r} is none of the choices.",
+        raise CaseUnusable(
+            f"{evaluator.name}: the judge's reply {result.text[:80]!r} is none of the choices.",
             key="llm",
             remedy="Use a judge whose engine enforces them.",
         )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 
-from service.errors import EvaluationError
+from service.errors import CaseUnusable, EvaluationError
 from service.evaluation.cases import Case
 from service.evaluation.check_code import code_of
-from service.evaluation.checks import CheckInput, function_of, score_of
+from service.evaluation.checks import FAILED, CheckInput, call_scorer
 from service.evaluation.recording import Judgement
+from service.evaluation.scorers import function_of
 from service.prompts.external_check import external_dependency
 from service.prompts.fingerprint import canonical
 from service.prompts.spec import Evaluator
@@ -48,10 +49,13 @@ def observation_fingerprint(evaluator: Evaluator, case: Case, text: str) -> str:
 
 
 def observe(evaluator: Evaluator, case: Case, check_input: CheckInput) -> Judgement:
-    """Run an external check.
+    """Run an external check. If it raises or returns no score, that is recorded as a failure of this case.
 
     Raises:
-        EvaluationError: if it cannot run or returns no score. That is never a pass.
+        EvaluationError: if it cannot run, for example because a browser is missing. That is never a pass.
     """
-    score = score_of(evaluator, function_of(evaluator)(dict(case.values), check_input.text, check_input.value))
-    return Judgement(repr(score), observation_fingerprint(evaluator, case, check_input.text))
+    digest = observation_fingerprint(evaluator, case, check_input.text)
+    try:
+        return Judgement(repr(call_scorer(evaluator, case, check_input.text, check_input.value)), digest)
+    except CaseUnusable as error:
+        return Judgement(f"{FAILED}{error}", digest)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import recording, report, runner
+from service.evaluation import recording, report, runner, scorers
 from service.evaluation.baseline import PromotedVersion
 from service.evaluation.context import EvaluationContext
 from service.evaluation.dates import with_dates
@@ -44,6 +44,11 @@ class Promotion:
     def __str__(self) -> str:
         """The pull request's text."""
         return self.text
+
+    def __repr__(self) -> str:
+        """One line, for a terminal and for the text form in a saved notebook."""
+        place = "promoted" if self.written else "not promoted"
+        return f"<promotion of {self.prompt.name}: {self.verdict.word}, {place}>"
 
     def _repr_markdown_(self) -> str:
         return self.text
@@ -154,6 +159,10 @@ def _write(promotion: Promotion, target: PromotedFolder, context: EvaluationCont
         if name and source != target.path:
             (staged.path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, staged.path / name)
+        for place, scorer in scorers.files_of(draft):
+            if scorer != target.path / place:
+                (staged.path / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(scorer, staged.path / place)
         recording.write(staged.recording_path, _records(promotion.outcomes))
         staged.baseline_path.unlink(missing_ok=True)
         if asked := _records([outcome for outcome in promotion.baseline or () if not outcome.kept]):
@@ -172,4 +181,5 @@ def _write(promotion: Promotion, target: PromotedFolder, context: EvaluationCont
 
 
 def _records(outcomes: Sequence[CaseOutcome]) -> list[Record]:
-    return [record for outcome in outcomes for record in outcome.records]
+    """The answers. A case that was not asked has none."""
+    return [record for outcome in outcomes for record in outcome.records if record.fingerprint]

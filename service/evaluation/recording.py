@@ -20,6 +20,9 @@ from service.evaluation.checks import CheckInput
 from service.prompts.file import Prompt
 from service.prompts.run import Result
 
+BROKEN = "error"
+"""The finish reason of a case that could not be asked or judged. Its `problem` has the reason."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -51,8 +54,14 @@ class Record:
 
     @property
     def key(self) -> str:
-        """The key in a recording: the case's id. From the second answer on the repeat follows."""
-        return f"{self.id}#{self.repeat}" if self.repeat else self.id
+        """The key in a recording: the case's id. From the second answer on the repeat follows, after a separator that
+        ids do not hold."""
+        return f"{self.id}\0{self.repeat}" if self.repeat else self.id
+
+    def __repr__(self) -> str:
+        """One line, for a notebook's cell."""
+        text = self.text if len(self.text) <= 60 else f"{self.text[:60]}..."
+        return f"<answer to {self.id}: {text!r}, {len(self.tokens)} tokens, {self.finish_reason}>"
 
     @classmethod
     def of(cls, identifier: str, result: Result, repeat: int = 0) -> Record:
@@ -146,7 +155,8 @@ def read(path: Path) -> dict[str, Record]:
         if line.strip():
             record = _record(line, str(path), number, remedy)
             if record.key in records:
-                raise EvaluationError(f"{path}:{number}: the case {record.key!r} is there twice.", remedy=remedy)
+                problem = f"answer {record.repeat} of the case {record.id!r} is there twice"
+                raise EvaluationError(f"{path}:{number}: {problem}.", remedy=remedy)
             records[record.key] = record
     return records
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from service.engine.types import Identity
 from service.errors import EvaluationError
+from service.evaluation import bad_rows, diagnosis, judge, recording, runner
 from service.evaluation import cases as case_files
-from service.evaluation import diagnosis, judge, recording, runner
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.dates import with_dates
@@ -39,7 +39,10 @@ def replay(prompt: Prompt, folder: PromotedFolder) -> list[CaseOutcome]:
     cases = case_files.load(prompt, folder.path)
     runner.require_checks(prompt, cases)
     answers = {case.id: runner.recorded_answers(prompt, case, recorded) for case in cases}
-    missing = [case.id for case in cases if not _is_complete(prompt, case, answers[case.id], lock)]
+    problems = bad_rows.problems_of(prompt, cases)
+    missing = [
+        case.id for case in cases if case.id not in problems and not _is_complete(prompt, case, answers[case.id], lock)
+    ]
     if missing:
         raise EvaluationError(
             f"{prompt.name}: {len(missing)} of {len(cases)} cases are not in the recording as they are asked now, "
@@ -47,7 +50,12 @@ def replay(prompt: Prompt, folder: PromotedFolder) -> list[CaseOutcome]:
             key=missing[0],
             remedy=f"Record them again: sameboat promote {prompt.name}",
         )
-    return [runner.apply_checks(prompt, case, answers[case.id], kept=True) for case in cases]
+    return [
+        runner.not_asked(prompt, case, problems[case.id])
+        if case.id in problems
+        else runner.apply_checks(prompt, case, answers[case.id], kept=True)
+        for case in cases
+    ]
 
 
 def _is_complete(prompt: Prompt, case: Case, records: Sequence[Record], lock: Lock) -> bool:
@@ -100,7 +108,7 @@ async def live(prompt: Prompt, folder: PromotedFolder, context: EvaluationContex
     differing = [
         outcome
         for outcome in outcomes
-        if any(part(recorded.get(record.key)) != part(record) for record in outcome.records)
+        if any(record.fingerprint and part(recorded.get(record.key)) != part(record) for record in outcome.records)
     ]
     if not differing:
         return outcomes

@@ -42,6 +42,7 @@ def markdown(
     lines = [f"### {prompt.name}"]
     if verdict is not None:
         lines += ["", f"**{verdict.word}**: {verdict.reason}."]
+    lines += _broken(outcomes)
     lines += _scores(prompt, outcomes)
     guess = guessing(prompt, outcomes)
     lines += ["", guess] if guess else []
@@ -60,6 +61,17 @@ def markdown(
             lines.append(f"- and {len(failed) - SHOWN} more")
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
+
+
+def _broken(outcomes: Sequence[CaseOutcome]) -> list[str]:
+    """A sentence about the cases that could not be asked or judged."""
+    names = [outcome.case.id for outcome in outcomes if outcome.broken]
+    if not names:
+        return []
+    listed = ", ".join(f"`{_cell(name)}`" for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    counted = f"{len(names)} of {len(outcomes)} cases could not be asked or judged, and count as failed"
+    return ["", f"{counted}: {listed}{more}."]
 
 
 def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:

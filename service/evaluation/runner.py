@@ -3,6 +3,7 @@
 In: a prompt, cases, a context, and the recording if there is one. Out: outcomes in the order of the cases.
 A recorded answer is taken if its fingerprint is the request's own. The fingerprint covers the complete request, so a
 changed input of any kind is asked again. All new answers come from `prompts.run`.
+A case that cannot be asked or judged is one failed case, and the others go on.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.types import Identity, Mode, Request
-from service.errors import EngineBusy, EvaluationError
-from service.evaluation import judge
+from service.errors import EngineBusy, EvaluationError, SameboatError
+from service.evaluation import bad_rows, judge, scorers
 from service.evaluation.cases import Case
 from service.evaluation.checks import CheckResult, check
 from service.evaluation.context import EvaluationContext
-from service.evaluation.recording import Record
+from service.evaluation.recording import BROKEN, Record
 from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
@@ -47,6 +48,18 @@ class CaseOutcome:
         """Every answer to the case."""
         return (self.record, *self.more)
 
+    @property
+    def broken(self) -> bool:
+        """Whether the case could not be asked, or a check could not be applied to it. It has failed then."""
+        return any(record.finish_reason == BROKEN for record in self.records) or not all(
+            result.judged for result in self.checks
+        )
+
+    def __repr__(self) -> str:
+        """One line, for a notebook's cell."""
+        failed = "passed" if self.passed else "failed: " + ", ".join(c.name for c in self.checks if not c.passed)
+        return f"<outcome of {self.case.id}: {failed}>"
+
 
 async def run(
     prompt: Prompt,
@@ -56,19 +69,37 @@ async def run(
 ) -> list[CaseOutcome]:
     """Answer and judge every case, in `exact` mode where the engine has one.
 
-    `recorded` maps the key of a record to it. The first error cancels the cases that still run, and so does a caller
-    that is cancelled.
+    `recorded` maps the key of a record to it. An error of the whole run cancels the cases that still run, and so does a
+    caller that is cancelled. An error of one case is a failed case.
 
     Raises:
-        EvaluationError: if there are no cases or no checks, or if a check cannot be applied.
+        EvaluationError: if there are no cases or no checks, if a check can be applied to no case, or after
+            `stop_after` cases that could not be asked or judged.
         EngineError: if the engine or a judge's engine fails.
     """
     require_checks(prompt, cases)
+    problems = bad_rows.problems_of(prompt, cases)
+    for sentence in bad_rows.warnings(prompt, cases, problems):
+        context.warn(sentence)
     semaphore = asyncio.Semaphore(context.concurrency)
     finished = 0
+    broken: list[CaseOutcome] = []
+
+    def stop_after_too_many(outcome: CaseOutcome) -> CaseOutcome:
+        if outcome.broken:
+            broken.append(outcome)
+        if context.stop_after is not None and len(broken) >= context.stop_after:
+            names = ", ".join(outcome.case.id[:80] for outcome in broken)
+            reason = next(result.reason for result in outcome.checks if not result.passed)
+            problem = f"stopped after {len(broken)} cases that could not be asked or judged"
+            raise EvaluationError(f"{prompt.name}: {problem}: {names}. {reason}", key=broken[0].case.id)
+        return outcome
 
     async def answer_case(case: Case) -> CaseOutcome:
         nonlocal finished
+        if case.id in problems:
+            finished += 1
+            return stop_after_too_many(not_asked(prompt, case, problems[case.id]))
         records, all_kept = [], True
         for repeat in range(prompt.spec.repeats):
             async with semaphore:
@@ -77,7 +108,7 @@ async def run(
             all_kept = all_kept and kept
         finished += 1
         context.progress(finished, len(cases))
-        return apply_checks(prompt, case, records, kept=all_kept)
+        return stop_after_too_many(apply_checks(prompt, case, records, kept=all_kept))
 
     context.progress(0, len(cases))
     tasks = [asyncio.ensure_future(answer_case(case)) for case in cases]
@@ -93,7 +124,7 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
     """Refuse an evaluation that would judge nothing, since it would look like a pass.
 
     Raises:
-        EvaluationError: if there are no cases, no checks, or two checks of one name.
+        EvaluationError: if there are no cases, no checks, two checks of one name, or a check that cannot be imported.
     """
     if not cases:
         raise EvaluationError(f"{prompt.name} has no cases.", key="testData")
@@ -107,6 +138,14 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
         raise EvaluationError(f"{prompt.name} has two evaluators named {duplicates[0]!r}.", key="evaluators.name")
+    for evaluator in prompt.spec.evaluators:
+        if evaluator.python is not None:
+            scorers.function_of(evaluator)
+
+
+def not_asked(prompt: Prompt, case: Case, problem: str) -> CaseOutcome:
+    """The outcome of a case that is not asked, because it could not be answered or judged. It fails every check."""
+    return apply_checks(prompt, case, [Record(case.id, "", "", (), BROKEN, problem=problem)])
 
 
 def passes(outcomes: Iterable[CaseOutcome]) -> dict[str, dict[str, bool]]:
@@ -158,10 +197,10 @@ def _key(case: Case, repeat: int) -> str:
 
 
 def apply_checks(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> CaseOutcome:
-    """Apply the prompt's checks to the answers to one case.
+    """Apply the prompt's checks to the answers to one case. One that cannot be applied to this case fails.
 
     Raises:
-        EvaluationError: if a check cannot be applied.
+        EvaluationError: if a check can be applied to no case.
     """
     results = []
     for evaluator in prompt.spec.evaluators:
@@ -176,18 +215,22 @@ def _combine_repeats(results: Sequence[CheckResult], rule: str) -> CheckResult:
     by_rule = {"all": passed == len(results), "majority": 2 * passed > len(results), "any": passed > 0}[rule]
     failure = next((f": {result.reason}" for result in results if not result.passed), "")
     reason = f"{passed} of {len(results)} answers pass, {rule} must{failure}"
-    return CheckResult(results[0].name, by_rule, reason, sum(result.score for result in results) / len(results))
+    score, judged = sum(result.score for result in results) / len(results), all(result.judged for result in results)
+    return CheckResult(results[0].name, by_rule, reason, score, judged)
 
 
 async def _answer(
     prompt: Prompt, case: Case, repeat: int, context: EvaluationContext, recorded: Mapping[str, Record]
 ) -> tuple[Record, bool]:
-    """The record of one answer with its judgements, and whether nothing was asked. Waits while the queue is full."""
+    """The record of one answer with its judgements, and whether nothing was asked. Waits while the queue is full.
+
+    After an error of this one case it is a broken record, which no later run reuses.
+    """
     engine, journal = context.engine, context.journal
     request = request_of(prompt, case, engine.identity, repeat, reuse=context.reuse)
     request_fingerprint = fingerprint(request, engine.identity)
     record = recorded.get(_key(case, repeat))
-    if record is None or record.fingerprint != request_fingerprint:
+    if record is None or record.fingerprint != request_fingerprint or record.finish_reason == BROKEN:
         earlier = journal.get(request_fingerprint) if journal is not None else None
         record = replace(earlier, id=case.id, repeat=repeat) if earlier is not None else None
     kept = record is not None
@@ -201,6 +244,11 @@ async def _answer(
         except EngineBusy as error:
             await asyncio.sleep(error.retry_after_s or 1.0)
             continue
+        except SameboatError as error:
+            if not bad_rows.is_of_one_case(error):
+                raise
+            record = record or Record(case.id, request_fingerprint, "", (), BROKEN, repeat=repeat)
+            return replace(record, finish_reason=BROKEN, problem=str(error)), False
         if judged is not record and journal is not None:
             journal.add(judged)
         return judged, kept and judged is record

@@ -158,6 +158,8 @@ def loads(text: str, path: Path | None = None) -> Prompt:
     tree = parse(text, where)
     mistakes = Mistakes(tree, where)
     spec = read_spec(_named(plain(tree, where), path), mistakes)
+    if spec is not None and path is not None:
+        spec = spec.placed(path.parent)
     prompt = Prompt(spec, text, path) if spec is not None else None
     if prompt is not None:
         answer = _schema(prompt, mistakes)

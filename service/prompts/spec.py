@@ -7,9 +7,10 @@ Not here: reading files (`file`).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from service import safe_paths
 from service.engine.types import Sampling
@@ -129,6 +130,12 @@ class Evaluator(Strict):
     llm: JudgeCheck | None = None
     minimum: float | None = Field(None, ge=0, le=1)  # the share of cases that must pass
     uses: str | None = None
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the prompt file. A `python` check may be beside it. None if the prompt is only a text."""
+        return self._folder
 
     @property
     def kind(self) -> str:
@@ -164,6 +171,7 @@ class Spec(Strict):
     messages: tuple[MessageTemplate, ...] = Field(min_length=1)
     testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
     testDataFile: str | None = None  # noqa: N815
+    devCases: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")], ...] = ()  # noqa: N815  # digests of their inputs
     evaluators: tuple[Evaluator, ...] = ()
     repeats: int = Field(1, ge=1, le=100)  # answers per case, with seeds seed, seed + 1, ...
     repeatsPass: Literal["all", "majority", "any"] = "all"  # noqa: N815  # how many of the answers must pass
@@ -187,4 +195,10 @@ class Spec(Strict):
                 )
             if safe_paths.key(self.testDataFile) in WRITTEN_BY_PROMOTION:
                 raise ValueError(f"testDataFile must not be {self.testDataFile}, which a promotion writes")
+        return self
+
+    def placed(self, folder: Path) -> Spec:
+        """This spec as one of a file in `folder`."""
+        for evaluator in self.evaluators:
+            evaluator._folder = folder
         return self

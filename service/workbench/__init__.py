@@ -217,6 +217,7 @@ def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationC
         journal=recording.Journal(bench.settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
         progress=bar.update,
         conditions=diagnosis.conditions(bench.settings),
+        warn=lambda sentence: print(sentence),  # noqa: T201 # a cell's output is where a person looks
     )
 
 

@@ -1,11 +1,13 @@
-"""Each check passes or fails as it should, gives a reason, and raises an error if it cannot be applied."""
+"""Each check passes or fails as it should, gives a reason, and fails with one if it cannot be applied."""
 
 from __future__ import annotations
 
 import random
 import string
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.errors import EvaluationError
@@ -19,6 +21,13 @@ CASE = Case("one", {"expected": "Paris", "n": 3, "nothing": None, "yes": True})
 def passes(text: str, value: Any = None, **evaluator: Any) -> bool:
     made = Evaluator.model_validate({"name": "it", **evaluator})
     return check(made, CASE, CheckInput(text, value, None)).passed
+
+
+def unjudged(text: str, value: Any = None, **evaluator: Any) -> str:
+    """The reason of a check that could not be applied."""
+    result = check(Evaluator.model_validate({"name": "it", **evaluator}), CASE, CheckInput(text, value, None))
+    assert (result.passed, result.judged, result.score) == (False, False, 0.0)
+    return result.reason
 
 
 def test_string_checks_have_githubs_semantics() -> None:
@@ -40,8 +49,7 @@ def test_regex_not_contains_and_one_of() -> None:
     assert not passes("I am SORRY", notContains="sorry")
     assert passes(" b ", oneOf=["a", "b"])
     assert not passes("ab", oneOf=["a", "b"])
-    with pytest.raises(EvaluationError, match="not a regular expression"):
-        passes("x", regex="(")
+    assert "not a regular expression" in unjudged("x", regex="(")
 
 
 def test_json_compares_values_and_their_types() -> None:
@@ -54,8 +62,7 @@ def test_json_compares_values_and_their_types() -> None:
     assert passes('{"n": 3}', json={"schema": {"type": "object", "required": ["n"]}})
     assert not passes('{"n": 3}', json={"schema": {"type": "object", "required": ["m"]}})
     assert not passes('{"n": 3', json={"valid": True})
-    with pytest.raises(EvaluationError, match="no 'other'"):
-        passes("{}", {}, json={"equals": {"/n": "{{other}}"}})
+    assert "no 'other'" in unjudged("{}", {}, json={"equals": {"/n": "{{other}}"}})
 
 
 def test_a_json_score_is_the_share_of_pointers_that_are_right() -> None:
@@ -106,13 +113,39 @@ def word(values: dict[str, Any], text: str, value: Any) -> str:
     return "fine"
 
 
+def nothing(values: dict[str, Any], text: str, value: Any) -> None:
+    return None
+
+
+def percent(values: dict[str, Any], text: str, value: Any) -> float:
+    return 85.0
+
+
+def numpy_bool(values: dict[str, Any], text: str, value: Any) -> Any:
+    return np.array([text])[0] == "x"
+
+
+def breaks(values: dict[str, Any], text: str, value: Any) -> bool:
+    return values["nothing"].lower() == text
+
+
+async def later(values: dict[str, Any], text: str, value: Any) -> bool:
+    return True
+
+
 def test_a_python_check_is_a_function_of_values_text_and_value() -> None:
-    """A bool or a score. Another value or a failed import is an error and never a pass."""
+    """A bool or a score, of numpy too. Another value or an exception is a failed case, a failed import an error."""
     assert passes("short", python=f"{__name__}:is_short")
     assert not passes("not short at all", python=f"{__name__}:is_short")
     assert not passes("x", python=f"{__name__}:half")
-    for function in (f"{__name__}:word", f"{__name__}:absent", "no_such_module:f"):
-        with pytest.raises(EvaluationError):
+    assert passes("x", python=f"{__name__}:numpy_bool")
+    for function, reason in (
+        ("word", "not a value of type str"), ("nothing", "not None"), ("percent", "not 85"), ("later", "is async"),
+        ("breaks", f"breaks raised AttributeError: 'NoneType' object has no attribute 'lower' ({Path(__file__).name}:"),
+    ):  # fmt: skip
+        assert reason in unjudged("x", python=f"{__name__}:{function}")
+    for function in (f"{__name__}:absent", "no_such_module:f"):
+        with pytest.raises(EvaluationError, match=r"cannot be imported: .*\. Put .*\.py beside the prompt file"):
             passes("x", python=function)
 
 
