@@ -33,6 +33,7 @@ testDataFile: cases.jsonl
 evaluators:
   - name: label
     string: {equals: "{{expected}}"}
+    minimum: 0
 """
 
 
@@ -72,7 +73,7 @@ def test_a_draft_is_promoted_tried_compared_and_replayed(data: Path) -> None:
     """The walk of notebooks 2 and 3, each display with its facts."""
     done = bench.promote(bench.draft(TEXT))
     assert done.written
-    assert "no baseline" in done._repr_markdown_() == str(done)
+    assert "the first promotion" in done._repr_markdown_() == str(done)
     cases = bench.cases("colour")
     results = bench.try_(bench.promoted("colour"), cases)
     assert results.rate.startswith("96.7 %")

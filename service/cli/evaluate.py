@@ -33,12 +33,12 @@ from service.prompts.file import Prompt
 from service.prompts.promoted import PromotedFolder
 from service.settings import Settings
 
-EXIT = {"PASS": 0, "REGRESSION": 1, "NOT ENOUGH EVIDENCE": 2}
+EXIT = {"PASS": 0, "REGRESSION": 1, "BELOW MINIMUM": 1, "NO BETTER THAN GUESSING": 1, "NOT ENOUGH EVIDENCE": 2}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a run. `verdict` is None if there was no minimum and nothing to compare with, or if it is met."""
+    """The result of a run. `verdict` is None for a promoted prompt that misses no minimum."""
 
     outcomes: Sequence[CaseOutcome]
     verdict: Verdict | None
@@ -51,7 +51,7 @@ def command(
     live: Annotated[bool, typer.Option("--live", help="Ask the model again and require the recorded tokens.")] = False,
     model: Annotated[str | None, typer.Option(help="Use this model instead of the prompt's.")] = None,
     minimum: Annotated[
-        float | None, typer.Option("--min-pass-rate", min=0, max=1, help="Share of cases that must pass, 0..1.")
+        float | None, typer.Option("--fail-under", min=0, max=1, help="Share of cases that must pass, 0..1.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write one JSON object per answer to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Run a prompt on its cases and report scores with intervals, compared with the promoted version if it differs.
 
-    Exits with 0, with 1 on REGRESSION, a missed minimum or an error, with 2 on NOT ENOUGH EVIDENCE.
+    Exits with 0 on PASS, with 2 on NOT ENOUGH EVIDENCE, and with 1 on every other verdict or an error.
     """
     if replay and live:
         raise typer.BadParameter("Use either --replay (without a model) or --live (with it).")
@@ -144,7 +144,7 @@ async def _evaluate(
             if warning := other_kernels(folder.lock(), context.engine.identity):
                 typer.echo(f"sameboat: {warning}", err=True)
             return _alone(prompt, await run_live(prompt, folder, context), minimum)
-        if model is None and not _differs(prompt, settings):
+        if model is None and _is_promoted(prompt, settings):
             return _alone(prompt, await promote.evaluate(prompt, _folder(prompt), context), minimum)
         target = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
         comparison = await promote.compare(prompt, target, context, minimum=minimum)
@@ -155,14 +155,16 @@ def _folder(prompt: Prompt) -> PromotedFolder:
     return PromotedFolder(prompt.path.parent if prompt.path is not None else Path.cwd())
 
 
-def _differs(prompt: Prompt, settings: Settings) -> bool:
-    """Whether another prompt of this name is promoted."""
+def _is_promoted(prompt: Prompt, settings: Settings) -> bool:
+    """Whether this very prompt is promoted."""
     folder = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
-    return folder.has_lock and folder.prompt_path.exists() and folder.prompt().sha256 != prompt.sha256
+    return folder.has_lock and folder.prompt_path.exists() and folder.prompt().sha256 == prompt.sha256
 
 
 def _alone(prompt: Prompt, outcomes: Sequence[CaseOutcome], minimum: float | None) -> Evaluation:
-    """Scores without a comparison. There is a verdict only if a minimum is missed."""
+    """Scores without a comparison. There is a verdict only if a minimum is missed or a check gives two results."""
     verdict = promote.verdict_of(prompt, outcomes, None, minimum=minimum)
-    missed = verdict if verdict.word != "PASS" else None
-    return Evaluation(outcomes, missed, report.markdown(prompt, outcomes))
+    fails = verdict.word in ("BELOW MINIMUM", "NOT ENOUGH EVIDENCE")
+    return Evaluation(
+        outcomes, verdict if fails else None, report.markdown(prompt, outcomes, verdict if fails else None)
+    )

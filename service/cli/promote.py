@@ -23,12 +23,12 @@ def command(
     draft: Annotated[str, typer.Argument(help="A prompt file, or the name of a folder in data/prompts.")],
     accept: Annotated[str | None, typer.Option(help="Promote under any verdict, with this reason.")] = None,
     minimum: Annotated[
-        float | None, typer.Option("--min-pass-rate", min=0, max=1, help="Share of cases that must pass, 0..1.")
+        float | None, typer.Option("--fail-under", min=0, max=1, help="Share of cases that must pass, 0..1.")
     ] = None,
 ) -> None:
     """Run the cases, compare with the promoted prompt's recording, and on PASS rewrite prompt, recording and lock.
 
-    Exits with 0 on PASS, 1 on REGRESSION (or an error), 2 on NOT ENOUGH EVIDENCE.
+    Exits with 0 on PASS, with 2 on NOT ENOUGH EVIDENCE, and with 1 on every other verdict or an error.
     """
     settings = settings_module.load()
     prompts = settings.data_dir / "prompts"

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 OPTIONS = {
-    "evaluate": {"--minimum": "--min-pass-rate"},
-    "promote": {"--minimum": "--min-pass-rate"},
+    "evaluate": {"--minimum": "--fail-under"},
+    "promote": {"--minimum": "--fail-under"},
     "key": {"--requests": "--requests-per-minute", "--tokens": "--tokens-per-minute"},
 }
 """For each command the old names, and the names that replace them. docs/stability.md lists them too."""

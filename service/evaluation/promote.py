@@ -14,13 +14,14 @@ from pathlib import Path
 
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import recording, report, runner, scorers
+from service.evaluation import dev_cases, groups, recording, report, runner, scorers
 from service.evaluation.baseline import PromotedVersion
 from service.evaluation.context import EvaluationContext
 from service.evaluation.dates import with_dates
 from service.evaluation.recording import Record
+from service.evaluation.repeatability import unstable_checks
 from service.evaluation.runner import CaseOutcome
-from service.evaluation.verdict import Verdict, decide
+from service.evaluation.verdict import Rules, Verdict, decide
 from service.prompts import lock as locks
 from service.prompts.file import Prompt
 from service.prompts.promoted import PromotedFolder
@@ -123,20 +124,29 @@ def verdict_of(
     prompt: Prompt, now: Sequence[CaseOutcome], before: Sequence[CaseOutcome] | None, *, minimum: float | None = None
 ) -> Verdict:
     """The verdict on outcomes. The minimums are the checks' own, and `minimum` for all checks together."""
-    minimums = {check.name: check.minimum for check in prompt.spec.evaluators if check.minimum is not None}
+    minimums = {
+        (check.name, group): share for check in prompt.spec.evaluators for group, share in check.minimums.items()
+    }
     if minimum is not None:
-        minimums[""] = minimum
+        minimums["", ""] = minimum
     asked = {outcome.case.id: [record.fingerprint for record in outcome.records] for outcome in now}
     same_requests = all(
         asked.get(outcome.case.id) == [record.fingerprint for record in outcome.records] for outcome in before or ()
     )
-    return decide(
+    verdict = decide(
         runner.passes(now),
         None if before is None else runner.passes(before),
         scores=(runner.scores(now), runner.scores(before or ())),
-        minimums=minimums,
-        same_requests=same_requests,
+        rules=Rules(
+            minimums,
+            groups.groups(prompt, [outcome.case for outcome in now]),
+            groups.constants(prompt, now) if before is None else None,
+            same_requests,
+            unstable_checks(prompt, now),
+        ),
     )
+    warning = dev_cases.warning(prompt, [outcome.case for outcome in now])
+    return replace(verdict, reason=f"{verdict.reason}. {warning}") if warning else verdict
 
 
 def cases_folder(draft: Prompt, target: Path) -> Path:

@@ -10,11 +10,10 @@ import html
 import re
 from collections.abc import Sequence
 
-from service.evaluation.checks import CheckInput
-from service.evaluation.checks import check as apply
+from service.evaluation import groups
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
-from service.evaluation.verdict import Verdict
+from service.evaluation.verdict import GROUP_CASES, GROUP_TOLERANCE, CheckComparison, Verdict
 from service.prompts.file import Prompt
 from service.prompts.yaml_tree import EDITORS
 
@@ -98,20 +97,14 @@ def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
 
 
 def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:
-    """The pass rate of the best constant answer, as a sentence. A prompt has to beat it.
+    """The pass rate of the best label as a constant answer, as a sentence. A prompt has to beat it.
 
-    "" if the prompt has no labels, or a check that is not a pure function of the answer.
+    "" if the prompt has no labels, or a check that is a program or a judge.
     """
-    checks = prompt.spec.evaluators
-    if not prompt.spec.choices or any(check.llm is not None or check.python is not None for check in checks):
+    table = groups.constants(prompt, outcomes) if prompt.spec.choices else None
+    if table is None:
         return ""
-    passed = {
-        label: sum(
-            all(apply(evaluator, outcome.case, CheckInput(label, None, None)).passed for evaluator in checks)
-            for outcome in outcomes
-        )
-        for label in prompt.spec.choices
-    }
+    passed = {label: sum(passes.values()) for label, passes in table.items()}
     best = max(passed, key=passed.__getitem__)
     share = 100 * passed[best] / len(outcomes)
     return f"Always answering `{best}` would pass {passed[best]} of {len(outcomes)} ({share:.1f} %)."
@@ -144,18 +137,30 @@ def _compared(verdict: Verdict) -> list[str]:
     """The comparison with the promoted prompt, check by check."""
     lines = ["", "| check | lost | gained | of | difference in points (95 % Tango) | p worse | p not worse |"]
     lines.append("|---|--:|--:|--:|---|--:|--:|")
-    for row in verdict.compared:
-        points = 100 * (len(row.gained) - len(row.lost)) / row.n
-        low, high = (100 * end for end in row.difference)
-        lines.append(
-            f"| {row.check} | {len(row.lost)} | {len(row.gained)} | {row.n} "
-            f"| {points:+.1f} ({low:+.1f} to {high:+.1f}) | {row.p_worse:.3g} | {row.p_not_worse:.3g} |"
-        )
+    lines += [_row(row) for row in verdict.compared]
     for row in verdict.compared:
         if row.score is not None:
             mean, (low, high) = row.score
             lines += ["", f"Mean score of {row.check}: {mean:+.3f} (95 % bootstrap {low:+.3f} to {high:+.3f})."]
+    if verdict.groups:
+        points = 100 * GROUP_TOLERANCE
+        lines += ["", "<details><summary>By class and slice</summary>", ""]
+        lines += [lines[1].replace("check", "check (class or slice)", 1), lines[2]]
+        lines += [_row(row) for row in verdict.groups]
+        lines += ["", f"Not worse means a fall of less than {points:.0f} points."]
+        if small := dict.fromkeys(row.group for row in verdict.groups if row.n < GROUP_CASES):
+            lines[-1] += f" Fewer than {GROUP_CASES} cases show little: {', '.join(small)}."
+        lines += ["", "</details>"]
     return lines
+
+
+def _row(row: CheckComparison) -> str:
+    points = 100 * (len(row.gained) - len(row.lost)) / row.n
+    low, high = (100 * end for end in row.difference)
+    return (
+        f"| {_cell(row.name)} | {len(row.lost)} | {len(row.gained)} | {row.n} "
+        f"| {points:+.1f} ({low:+.1f} to {high:+.1f}) | {row.p_worse:.3g} | {row.p_not_worse:.3g} |"
+    )
 
 
 def _changed(verdict: Verdict, outcomes: Sequence[CaseOutcome], before: Sequence[CaseOutcome]) -> list[str]:

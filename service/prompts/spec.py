@@ -116,6 +116,17 @@ class JudgeCheck(Strict):
     threshold: float = Field(0.5, ge=0, le=1)
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Minimum(Strict):
+    """The share of cases that must pass: of all of them, of a class (a label of `choices`), and of a slice."""
+
+    all: Share | None = None
+    classes: dict[str, Share] = {}
+    slices: dict[str, Share] = {}
+
+
 class Evaluator(Strict):
     """One check, applied to every case. Placeholders in its strings are filled with the case's values."""
 
@@ -128,7 +139,7 @@ class Evaluator(Strict):
     similarity: SimilarityCheck | None = None
     python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     llm: JudgeCheck | None = None
-    minimum: float | None = Field(None, ge=0, le=1)  # the share of cases that must pass
+    minimum: Share | Minimum | None = None
     uses: str | None = None
     _folder: Path | None = PrivateAttr(None)
 
@@ -141,6 +152,15 @@ class Evaluator(Strict):
     def kind(self) -> str:
         """The key of the one check that is given."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def minimums(self) -> dict[str, float]:
+        """The shares by "class NAME" and "slice NAME", and by "" for all cases."""
+        if not isinstance(self.minimum, Minimum):
+            return {} if self.minimum is None else {"": self.minimum}
+        whole = {} if self.minimum.all is None else {"": self.minimum.all}
+        classes = {f"class {name}": share for name, share in self.minimum.classes.items()}
+        return whole | classes | {f"slice {name}": share for name, share in self.minimum.slices.items()}
 
     @model_validator(mode="after")
     def _one_kind(self) -> Evaluator:
@@ -186,6 +206,10 @@ class Spec(Strict):
             raise ValueError("choices: give at least two different ones")
         if self.calibration != "none" and not self.choices:
             raise ValueError("calibration is for responseFormat: choice")
+        for check in self.evaluators:
+            named = check.minimum.classes if isinstance(check.minimum, Minimum) else {}
+            if unknown := sorted(named.keys() - set(self.choices)):
+                raise ValueError(f"evaluators: the minimum of {check.name!r} names {unknown[0]!r}, which is no choice")
         if self.repeatsPass != "all" and self.repeats == 1:
             raise ValueError("repeatsPass is for repeats of 2 or more")
         if self.testDataFile is not None:

@@ -26,7 +26,10 @@ SHOWN = 12  # rows of a table
 NOW, BEFORE = "#0b6176", "#b07d2b"
 CELL = "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere"
 FIRST = "text-align:left;vertical-align:top;white-space:nowrap"
-WORDS = {"PASS": "#1a7f37", "REGRESSION": "#b42318", "NOT ENOUGH EVIDENCE": "#8a6d00"}
+WORDS = {
+    "PASS": "#1a7f37", "REGRESSION": "#b42318", "BELOW MINIMUM": "#b42318", "NO BETTER THAN GUESSING": "#b42318",
+    "NOT ENOUGH EVIDENCE": "#8a6d00",
+}  # fmt: skip
 
 
 class Plot:

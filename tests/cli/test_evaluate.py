@@ -24,6 +24,7 @@ testDataFile: cases.jsonl
 evaluators:
   - name: label
     string: {equals: red}
+    minimum: 0.5
 """
 
 
@@ -121,8 +122,8 @@ def test_a_draft_is_compared_without_being_written(data: Path) -> None:
 
 def test_a_missed_minimum_exits_with_1(data: Path) -> None:
     """Also in a replay, which CI runs."""
-    assert run("evaluate", "colour", "--replay", "--min-pass-rate", "0.99").exit_code == 0
-    done = run("evaluate", "colour", "--replay", "--min-pass-rate", "0.995")
+    assert run("evaluate", "colour", "--replay", "--fail-under", "0.99").exit_code == 0
+    done = run("evaluate", "colour", "--replay", "--fail-under", "0.995")
     assert done.exit_code == 1
     assert "119 of 120 pass (99.2 %), the minimum is 99.5 %" in done.output
 

@@ -33,6 +33,7 @@ evaluators:
       modelId: judge
       prompt: "Is this kind? {{completion}}"
       choices: [{choice: "no", score: 0}, {choice: "yes", score: 1}]
+    minimum: 0.1
 """
 
 

@@ -31,7 +31,7 @@ messages:
   - {role: user, content: "A price for {{thing}}."}
 testDataFile: cases.jsonl
 evaluators:
-  - {name: said, string: {contains: "price"}}
+  - {name: said, string: {contains: "price"}, minimum: 0.1}
   - {name: is open, python: "shopkeeper:is_open"}
 """
 MODULE = '''

@@ -90,7 +90,7 @@ def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -
     done, _ = promoted(data)
     folder = data / "prompts" / "colour"
     assert done.written
-    assert "no baseline" in done.text
+    assert "**PASS**: the first promotion: 120 of 120 pass, and always answering 'red' would pass 60" in done.text
     assert "# its purpose" in (folder / "colour.prompt.yml").read_text()
     prompt = Library(data)["colour"]
     again = replay(prompt, PromotedFolder(folder))
@@ -152,7 +152,7 @@ def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(
     """So more cases are more evidence at once. On another model only the common cases count."""
     path = data / "prompts" / "colour" / "cases.jsonl"
     casefile.write(path, things(5))
-    promoted(data)
+    promoted(data, accept="the first five")
     casefile.write(path, things(120))
     other = ScriptedEngine(right, name="another")
     done = asyncio.run(promote.promote(loads(POLITE), PromotedFolder(path.parent), EvaluationContext(other)))
@@ -176,7 +176,7 @@ def test_nothing_changed_asks_nothing_and_passes(data: Path) -> None:
     """Every answer comes from the recording, by fingerprint. After one changed word every case is asked."""
     path = data / "prompts" / "colour" / "cases.jsonl"
     casefile.write(path, things(5))
-    promoted(data)
+    promoted(data, accept="the first five")
     done, engine = promoted(data)
     assert engine.asked == []
     assert (done.verdict.word, done.written) == ("PASS", True)
@@ -188,7 +188,7 @@ def test_the_same_prompt_with_a_check_that_it_fails_does_not_pass_for_being_the_
     """A minimum is held to all the same, and a case that is dropped is missed."""
     promoted(data)
     strict = TEXT.replace('    string: {equals: "{{expected}}"}', '    string: {equals: "blue"}\n    minimum: 0.5')
-    assert promoted(data, strict)[0].verdict.word == "REGRESSION"
+    assert promoted(data, strict)[0].verdict.word == "BELOW MINIMUM"
     path = data / "prompts" / "colour" / "cases.jsonl"
     casefile.write(path, things(119))
     assert promoted(data)[0].verdict.word == "NOT ENOUGH EVIDENCE"

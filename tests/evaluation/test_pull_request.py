@@ -27,6 +27,7 @@ testDataFile: cases.jsonl
 evaluators:
   - name: label
     string: {{equals: red}}
+    minimum: 0.5
 """
 
 

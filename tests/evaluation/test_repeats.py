@@ -70,7 +70,7 @@ def test_each_rule_counts_three_answers_with_three_seeds(folder: Path, rule: str
 
 def test_repeats_are_recorded_replayed_and_reproduced(folder: Path) -> None:
     """All twelve answers. A missing one is an error."""
-    promoted(folder)
+    promoted(folder, minimum=0.5)
     prompt = load(folder / "coin.prompt.yml")
     assert len(recording.read(folder / "recording.jsonl")) == 12
     assert [each.passed for each in replay(prompt, PromotedFolder(folder))] == [False, False, True, True]
@@ -83,7 +83,7 @@ def test_repeats_are_recorded_replayed_and_reproduced(folder: Path) -> None:
 
 def test_the_lock_covers_a_case_file_of_any_name(folder: Path) -> None:
     """One changed byte in tosses.jsonl and the prompt is not served."""
-    promoted(folder)
+    promoted(folder, minimum=0.5)
     library = Library(folder.parents[1])
     assert library["coin"].name == "coin"
     with (folder / "tosses.jsonl").open("a") as file:
@@ -101,9 +101,9 @@ def test_a_case_file_stays_in_the_prompts_folder(name: str) -> None:
 def test_a_minimum_that_is_missed_is_never_a_pass(folder: Path) -> None:
     """The check's own in the file, and one for all checks from the caller. Nothing is written."""
     done = promoted(folder, TEXT.replace("equals: heads}", "equals: heads}\n    minimum: 0.75"))
-    assert (done.verdict.word, done.written) == ("REGRESSION", False)
+    assert (done.verdict.word, done.written) == ("BELOW MINIMUM", False)
     assert "heads: 2 of 4 pass (50.0 %), the minimum is 75 %" in done.text
-    assert promoted(folder, minimum=0.6).verdict.word == "REGRESSION"
+    assert promoted(folder, minimum=0.6).verdict.word == "BELOW MINIMUM"
     assert promoted(folder, minimum=0.5).verdict.word == "PASS"
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from service.evaluation import statistics
-from service.evaluation.verdict import ALPHA, TOLERANCE, decide
+from service.evaluation.groups import Groups
+from service.evaluation.verdict import ALPHA, GROUP_CASES, GROUP_TOLERANCE, TOLERANCE, Passes, Rules, decide
 from tests.tiers import draws
 
 
@@ -63,12 +64,125 @@ def test_a_worse_prompt_is_a_regression_and_a_better_one_passes() -> None:
     assert better.lost == ("case-0000",)
 
 
-def test_the_first_promotion_says_that_there_is_no_baseline() -> None:
-    """It passes without a comparison, and says so."""
-    verdict = decide({"label": {"a": True, "b": False}}, None)
+def first(passed: int, guessed: int, n: int) -> tuple[dict[str, dict[str, bool]], dict[str, dict[str, bool]]]:
+    """(now, constants): the prompt passes the first cases, and the answer "a" passes the last ones."""
+    names = [f"case-{index:04}" for index in range(n)]
+    now = {name: index < passed for index, name in enumerate(names)}
+    return {"label": now}, {"a": {name: index >= n - guessed for index, name in enumerate(names)}}
+
+
+def test_a_first_promotion_passes_if_it_beats_every_constant_answer() -> None:
+    """With the numbers. A prompt that passes as many cases as a constant answer, or fewer, shows nothing."""
+    now, constants = first(60, 35, 100)
+    verdict = decide(now, None, rules=Rules(constants=constants))
     assert verdict.word == "PASS"
-    assert "no baseline" in verdict.reason
+    assert verdict.reason == "the first promotion: 60 of 100 pass, and always answering 'a' would pass 35: p = 0.00669"
     assert verdict.compared == ()
+    for passed in (0, 25, 35, 40):
+        now, constants = first(passed, 35, 100)
+        verdict = decide(now, None, rules=Rules(constants=constants))
+        assert verdict.word == "NO BETTER THAN GUESSING"
+        assert f"{passed} of 100 pass, and always answering 'a' would pass 35: p = " in verdict.reason
+    other = {"b": dict.fromkeys(now["label"], False), "a": first(60, 35, 100)[1]["a"]}
+    assert decide(first(60, 35, 100)[0], None, rules=Rules(constants=other)).reason.count("'a'") == 1
+
+
+def test_a_first_promotion_whose_guesses_are_unknown_needs_a_minimum() -> None:
+    now, _ = first(90, 0, 100)
+    verdict = decide(now, None)
+    assert (verdict.word, "nobody knows what guessing passes" in verdict.reason) == ("NO BETTER THAN GUESSING", True)
+    assert decide(now, None, rules=Rules({("label", ""): 0.9})).word == "PASS"
+    assert decide(now, None, rules=Rules({("label", ""): 0.91})).word == "BELOW MINIMUM"
+
+
+@pytest.mark.draws
+def test_prompts_that_guess_are_rarely_promoted() -> None:
+    """A prompt that answers at random, or with one label, on cases of three classes. `ALPHA` bounds its PASS."""
+    random, promotions = np.random.default_rng(3), draws(60, 4000)
+    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / promotions)
+    for shares in ([0.34, 0.33, 0.33], [0.7, 0.2, 0.1]):
+        words = []
+        for _ in range(promotions):
+            labels = random.choice(3, 60, p=shares)
+            answers = random.choice(3, 60, p=shares)
+            now = {"label": {str(case): bool(labels[case] == answers[case]) for case in range(60)}}
+            constants = {str(k): {str(case): bool(labels[case] == k) for case in range(60)} for k in range(3)}
+            words.append(decide(now, None, rules=Rules(constants=constants)).word)
+        assert words.count("PASS") / promotions <= ALPHA + slack
+
+
+def by_class(sizes: list[int], losses: list[int], gains: list[int]) -> tuple[Passes, Passes, Groups]:
+    """(now, before, groups). Each class loses its first cases, gains its next ones, and keeps the rest."""
+    now, before, groups = {}, {}, {}
+    for label, (size, lost, gained) in enumerate(zip(sizes, losses, gains, strict=True)):
+        names = [f"{label}-{index:03}" for index in range(size)]
+        groups[f"class {label}"] = frozenset(names)
+        for index, name in enumerate(names):
+            before[name], now[name] = not lost <= index < lost + gained, index >= lost
+    return {"label": now}, {"label": before}, groups
+
+
+def test_a_class_that_is_lost_whole_is_never_a_pass() -> None:
+    """Whatever the others gained, and however small it is."""
+    now, before, groups = by_class([90, 10], [0, 10], [23, 0])
+    assert decide(now, before).word == "PASS", "all cases together gained"
+    verdict = decide(now, before, rules=Rules(groups=groups))
+    assert verdict.word == "REGRESSION"
+    assert verdict.reason == "label (class 1): 10 lost, 0 gained of 10: p = 0.00977"
+    now, before, groups = by_class([90, 2], [0, 2], [23, 0])
+    verdict = decide(now, before, rules=Rules(groups=groups))
+    assert verdict.word == "NOT ENOUGH EVIDENCE"
+    assert verdict.reason == "label (class 1): 2 passed before, and none passes now"
+
+
+def test_a_class_with_cases_enough_must_show_that_it_is_not_worse() -> None:
+    now, before, groups = by_class([200, 30], [0, 4], [20, 0])
+    verdict = decide(now, before, rules=Rules(groups=groups))
+    assert verdict.word == "NOT ENOUGH EVIDENCE"
+    assert verdict.reason.startswith("label (class 1): 4 lost, 0 gained of 30: a drop of 20 points is not excluded")
+    now, before, groups = by_class([200, 30], [0, 1], [20, 0])
+    assert decide(now, before, rules=Rules(groups=groups)).word == "PASS"
+    now, before, groups = by_class([200, GROUP_CASES - 1], [0, 3], [20, 0])
+    assert decide(now, before, rules=Rules(groups=groups)).word == "PASS", "too few cases: it is named, not decided"
+
+
+def test_the_number_of_cases_of_a_class_that_can_show_something() -> None:
+    """`GROUP_CASES` is the least number of cases that excludes the tolerance with one case lost."""
+    shown = [statistics.not_worse(1, 0, n, GROUP_TOLERANCE) <= ALPHA for n in (GROUP_CASES - 1, GROUP_CASES)]
+    assert shown == [False, True]
+
+
+@pytest.mark.draws
+def test_simulated_promotions_with_classes_stay_at_or_under_the_stated_error_rate() -> None:
+    """Four classes of 30 cases. Equal prompts are rarely a REGRESSION, one worse class rarely is a PASS."""
+    random, promotions = np.random.default_rng(4), draws(40, 2000)
+    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / promotions)
+
+    def word(rates: list[list[float]]) -> str:
+        counts = [random.multinomial(30, rate) for rate in rates]
+        lost, gained = [int(row[0]) for row in counts], [int(row[1]) for row in counts]
+        now, before, groups = by_class([30] * 4, lost, gained)
+        return decide(now, before, rules=Rules(groups=groups)).word
+
+    equal, worse = [0.05, 0.05, 0.9], [0.05 + GROUP_TOLERANCE, 0.05, 0.9 - GROUP_TOLERANCE]
+    assert sum(word([equal] * 4) == "REGRESSION" for _ in range(promotions)) / promotions <= ALPHA + slack
+    better = [0.0, 0.1, 0.9]
+    words = [word([worse, better, better, better]) for _ in range(promotions)]
+    assert words.count("PASS") / promotions <= ALPHA + slack
+
+
+def test_minimums_hold_by_class_and_slice() -> None:
+    now, _, groups = by_class([20, 10], [0, 4], [0, 0])
+    rules = Rules({("label", "class 1"): 0.7, ("label", ""): 0.8}, groups)
+    assert decide(now, None, rules=rules).reason == "label (class 1): 6 of 10 pass (60.0 %), the minimum is 70 %"
+    assert decide(now, None, rules=Rules({("label", "class 1"): 0.6}, groups)).word == "PASS"
+
+
+def test_a_check_that_gives_two_results_is_no_evidence() -> None:
+    now, before = table(0, 20, 200)
+    verdict = decide(now, before, rules=Rules(unstable={"dice": "case-0007"}))
+    assert verdict.word == "NOT ENOUGH EVIDENCE"
+    assert verdict.reason.startswith("dice gave two results for one answer, case case-0007.")
 
 
 def test_several_checks_share_one_error_rate() -> None:
@@ -129,12 +243,13 @@ def test_the_reasons_have_these_words() -> None:
         "54 points with 80 % chance, and 59 would exclude it if none is lost"
     )
     now, before = table(0, 0, 100)
-    missed = decide(now, before, minimums={"label": 0.675, "": 0.67})
+    missed = decide(now, before, rules=Rules({("label", ""): 0.675, ("", ""): 0.67}))
     assert missed.reason == (
         "label: 66 of 100 pass (66.0 %), the minimum is 67.5 %; "
         "all checks together: 66 of 100 pass (66.0 %), the minimum is 67 %"
     )
-    assert decide(now, before, minimums={"label": 0.66, "": 0.66}).word == "PASS", "a reached minimum is not missed"
+    reached = Rules({("label", ""): 0.66, ("", ""): 0.66})
+    assert decide(now, before, rules=reached).word == "PASS", "a reached minimum is not missed"
 
 
 def test_the_number_of_cases_that_would_do_is_told_only_to_fewer() -> None:
@@ -156,18 +271,18 @@ def test_the_doubt_names_the_check_with_the_least_evidence() -> None:
 
 def test_without_a_common_case_nothing_is_shown() -> None:
     """Also if every request is the same, since there is none."""
-    verdict = decide({"label": {"a": True}}, {"other": {"a": True}}, same_requests=True)
+    verdict = decide({"label": {"a": True}}, {"other": {"a": True}}, rules=Rules(same_requests=True))
     assert (verdict.word, verdict.reason) == ("NOT ENOUGH EVIDENCE", "there is no case that both have")
 
 
 def test_the_same_requests_pass_unless_an_answer_lost_a_check() -> None:
     """On few cases, which would show nothing by a test."""
-    verdict = decide(*table(0, 0, 5), same_requests=True)
+    verdict = decide(*table(0, 0, 5), rules=Rules(same_requests=True))
     assert (verdict.word, verdict.reason) == (
         "PASS",
         "it asks exactly what the promoted prompt asks, on all 5 cases",
     )
-    assert decide(*table(9, 0, 20), same_requests=True).word == "REGRESSION"
+    assert decide(*table(9, 0, 20), rules=Rules(same_requests=True)).word == "REGRESSION"
 
 
 def test_scores_count_only_if_both_versions_have_them_and_one_is_graded() -> None:

@@ -27,7 +27,7 @@ messages:
   - {role: user, content: "Greet {{thing}}."}
 testDataFile: cases.jsonl
 evaluators:
-  - {name: said, string: {contains: hello}}
+  - {name: said, string: {contains: hello}, minimum: 0.5}
 """
 
 

@@ -1,0 +1,96 @@
+"""Classes and slices of cases, and what one constant answer would pass.
+
+In: a prompt and its cases. Out: the case ids of each class and slice, and the passes of each constant answer.
+Not here: the verdict, which compares them (`verdict.py`).
+
+The class of a case is its label: the choices that pass every check of the case. A constant answer is one that ignores
+the inputs, such as the most frequent label. A prompt that passes no more cases than a constant answer is no better than
+guessing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from service.errors import EvaluationError
+from service.evaluation.cases import Case
+from service.evaluation.checks import CheckInput, check
+from service.evaluation.runner import CaseOutcome
+from service.prompts.file import Prompt
+
+Groups = Mapping[str, frozenset[str]]
+"""Maps "class NAME" and "slice NAME" to the ids of its cases."""
+Constants = Mapping[str, Mapping[str, bool]]
+"""Maps a constant answer and a case id to whether the answer passes every check of the case."""
+CONSTANTS = 20  # answers that are tried as constants, if the prompt has no choices: the most frequent ones
+
+
+def is_pure(prompt: Prompt) -> bool:
+    """Whether every check can judge an answer that nobody gave: none is a program or a judge."""
+    return all(check.llm is None and check.python is None for check in prompt.spec.evaluators)
+
+
+def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
+    """The classes and slices, in order of their names. A single slice is left out, since it is every case.
+
+    A class or slice of a minimum has to exist.
+
+    Raises:
+        EvaluationError: if a check cannot be applied, or if a minimum names a class or slice without cases.
+    """
+    slices: dict[str, set[str]] = {}
+    for case in cases:
+        slices.setdefault(f"slice {case.slice}", set()).add(case.id)
+    classes: dict[str, set[str]] = {}
+    if prompt.spec.choices and is_pure(prompt):
+        for case in cases:
+            labels = [label for label in prompt.spec.choices if _passes(prompt, case, label)]
+            if labels:
+                classes.setdefault(f"class {' or '.join(labels)}", set()).add(case.id)
+    table = classes | slices
+    named: set[str] = set()
+    for evaluator in prompt.spec.evaluators:
+        named |= evaluator.minimums.keys()
+        if missing := [name for name in evaluator.minimums if name and name not in table]:
+            raise EvaluationError(
+                f"the minimum of {evaluator.name!r} names the {missing[0]}, and no case is in it.",
+                key="minimum",
+                remedy=f"There are: {', '.join(sorted(table))}.",
+            )
+    chosen = table.keys() if len(slices) > 1 else classes.keys() | (named & slices.keys())
+    return {name: frozenset(table[name]) for name in sorted(chosen)}
+
+
+def constants(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> Constants | None:
+    """What constant answers pass. None if a check cannot judge them.
+
+    They are the prompt's choices. Without choices they are the most frequent expected values of the cases, and the
+    prompt's own most frequent answers.
+
+    Raises:
+        EvaluationError: if a check cannot be applied.
+    """
+    if not is_pure(prompt):
+        return None
+    answers = prompt.spec.choices or _frequent(prompt, outcomes)
+    return {
+        answer: {outcome.case.id: _passes(prompt, outcome.case, answer) for outcome in outcomes} for answer in answers
+    }
+
+
+def _frequent(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
+    expected = Counter(
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for outcome in outcomes
+        for name, value in outcome.case.values.items()
+        if name not in (*outcome.case.inputs(prompt), "id", "slice")
+    )
+    given = Counter(record.text for outcome in outcomes for record in outcome.records)
+    return list(dict.fromkeys(answer for table in (expected, given) for answer, _ in table.most_common(CONSTANTS)))
+
+
+def _passes(prompt: Prompt, case: Case, answer: str) -> bool:
+    given = CheckInput(answer, None, None)
+    return all(check(evaluator, case, given).passed for evaluator in prompt.spec.evaluators)
