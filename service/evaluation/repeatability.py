@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from service.evaluation.checks import check, function_of
+from service.evaluation.checks import check
 from service.evaluation.runner import CaseOutcome
+from service.evaluation.scorers import function_of
 from service.prompts.external_check import external_dependency
 from service.prompts.file import Prompt
 
