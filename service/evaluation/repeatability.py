@@ -31,13 +31,13 @@ def unstable_checks(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str
     """
     answers = [(outcome.case, record.check_input(prompt)) for outcome in outcomes for record in outcome.records]
     rounds = 1 + math.ceil(JUDGEMENTS / max(1, len(answers)))
-    found = {}
+    unstable = {}
     for evaluator in prompt.spec.evaluators:
         if evaluator.python is None or external_dependency(function_of(evaluator)) is not None:
             continue
         for case, answer in answers:
             scores = {check(evaluator, case, answer).score for _ in range(rounds)}
             if len(scores) > 1:
-                found[evaluator.name] = case.id
+                unstable[evaluator.name] = case.id
                 break
-    return found
+    return unstable
