@@ -1,4 +1,4 @@
-"""Classes and slices of cases, and what one constant answer would pass.
+"""Classes and slices of cases, and the passes of constant answers.
 
 In: a prompt and its cases. Out: the case ids of each class and slice, and the passes of each constant answer.
 Not here: the verdict, which compares them (`verdict.py`).
@@ -64,7 +64,7 @@ def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
 
 
 def constants(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> Constants | None:
-    """What constant answers pass. None if a check cannot judge them.
+    """The passes of constant answers. None if a check cannot judge them.
 
     They are the prompt's choices. Without choices they are the most frequent expected values of the cases, and the
     prompt's own most frequent answers.

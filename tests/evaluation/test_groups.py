@@ -98,7 +98,7 @@ def test_a_check_that_draws_is_no_evidence(data: Path, monkeypatch: pytest.Monke
 
 
 def test_a_program_that_judges_needs_a_minimum(data: Path) -> None:
-    """What guessing passes is unknown then."""
+    """The passes of a guess are unknown then."""
     assert promoted(data, PROGRAM).verdict.word == "NO BETTER THAN GUESSING"
     assert promoted(data, PROGRAM + "    minimum: 0.9\n").verdict.word == "PASS"
 
