@@ -39,7 +39,7 @@ from service.engine.local.supervisor import Supervisor
 from service.engine.queue import RequestQueue
 from service.engine.streams import answer_of
 from service.engine.types import Answer, Chunk, Detokenized, Embeddings, Health, Mode, Request, TokenizerInfo
-from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError
+from service.errors import EngineBusy, EngineUnavailable, NotSupported, RequestError, SameboatError, SchemaUnsupported
 from service.models.catalog import Model
 from service.settings import Settings
 
@@ -280,6 +280,10 @@ class LocalEngine(LocalModel):
                         self._counters["completion_tokens"] += len(item.tokens)
                         self._answers.put(request, item)
                     yield item
+        except SchemaUnsupported as error:
+            from service.engine.local import grammar_fault  # with llguidance, which takes a while
+
+            raise await asyncio.to_thread(grammar_fault.placed, error, request) from None
         finally:
             if pending.id in self._running or pending in self._queue:
                 self._counters["cancelled"] += 1

@@ -19,12 +19,9 @@ import numpy.typing as npt
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from service.engine.local.context import Context
+from service.engine.local.grammar_fault import LIMITS, reason_of
 from service.engine.schema.text_grammar import is_gbnf
 from service.errors import SchemaUnsupported
-
-LIMITS = llguidance.LLParserLimits(verbose_errors=False)
-"""llguidance's own bounds on a grammar and on each step (250,000 lexer states, 50,000 items of a step). Its messages do
-not repeat the grammar."""
 
 
 def tokenizer_of(context: Context) -> llguidance.LLTokenizer:
@@ -71,7 +68,7 @@ class Constraint:
     def _check(self) -> None:
         if self._matcher.is_error():
             raise SchemaUnsupported(
-                f"The grammar cannot be enforced: {self._matcher.get_error().splitlines()[0]}",
+                f"The grammar cannot be enforced: {reason_of(self._matcher.get_error(), place=True)}.",
                 pointer="",
                 keyword="schema",
             )
