@@ -24,13 +24,16 @@ class ThinkingSplitter:
         if self._state == "before":
             self._begin()
         thoughts = self._think() if self._state == "inside" else ""
-        return thoughts, self._say() if self._state == "after" else ""
+        return self._shown(thoughts), self._say() if self._state == "after" else ""
 
     def end(self) -> tuple[str, str]:
         """The rest, once nothing follows."""
         if self._state == "inside" or (self._state == "before" and self._thinking.begun):
-            return self._held.rstrip(), ""
+            return self._shown(self._held.rstrip()), ""
         return "", self._held
+
+    def _shown(self, thoughts: str) -> str:
+        return thoughts if self._thinking.shown else ""
 
     def _begin(self) -> None:
         start, opening = self._held.lstrip(), self._thinking.opening

@@ -80,6 +80,7 @@ class Thinking:
     opening: str
     closing: str
     begun: bool = False  # the prompt ends with the opening mark, so the answer begins inside
+    shown: bool = True  # thoughts are part of the answer
 
 
 @dataclass(frozen=True, slots=True)

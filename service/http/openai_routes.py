@@ -60,7 +60,7 @@ async def create_chat_completion(body: ChatBody, request: Request, service: Serv
     engine = service.engines.get(body.model)
     # Compiling schemas and tools takes up to 0.1 s. In a thread it does not hold up other requests.
     engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
-    thinking = await asyncio.to_thread(thinking_of, engine_request, engine)
+    thinking = body.divided(await asyncio.to_thread(thinking_of, engine_request, engine))
     shape = Shape.of_chat(engine_request, body.n, thinking)
     choices = choices_of(engine_request, body.n)
     return await _respond(request, engine, choices, shape, stream=body.stream, usage=body.wants_usage)

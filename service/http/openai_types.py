@@ -18,6 +18,7 @@ from service.http import parameters
 from service.http.generation_body import DEFAULT_TOKENS, GenerationBody
 from service.http.openai_body import OpenAIBody
 from service.http.openai_messages import ChatMessage
+from service.http.reasoning_fields import ReasoningFields
 from service.http.template_fields import TemplateFields
 from service.http.tool_fields import ToolFields
 
@@ -48,7 +49,7 @@ class ResponseFormat(BaseModel):
     schema_: dict[str, Any] | None = Field(None, alias="schema")
 
 
-class ChatBody(GenerationBody, TemplateFields, ToolFields):
+class ChatBody(GenerationBody, TemplateFields, ReasoningFields, ToolFields):
     """POST /v1/chat/completions."""
 
     route = parameters.CHAT

@@ -127,10 +127,14 @@ REFUSED: tuple[Group, ...] = (
         "Use chat_template_kwargs with the names of the model's template, such as enable_thinking.",
         {
             "reasoning_effort": ("none",), "reasoning": (), "thinking": (False,), "think": (False,),
-            "enable_thinking": (False,), "include_reasoning": (False, True), "separate_reasoning": (True,),
-            "stream_reasoning": (True,), "reasoning_format": ("none", "auto"), "reasoning_budget": (-1, 0),
+            "enable_thinking": (False,), "stream_reasoning": (True,), "reasoning_budget": (-1, 0),
             "thinking_budget": (0,), "verbosity": ("medium",),
         },
+    ),
+    Group(
+        "Use /v1/chat/completions. The answer to a raw text is one text.",
+        {"include_reasoning": (True,), "separate_reasoning": (False,), "reasoning_format": ("none",)},
+        (COMPLETIONS,),
     ),
     Group(
         "The answer is text from one model of the catalog.",
@@ -188,7 +192,11 @@ REFUSED: tuple[Group, ...] = (
         (RESPONSES,),
     ),
     Group("An input that is too long is refused, and never cut.", {"truncation": ("disabled",)}, (INPUT_TOKENS,)),
-    Group("No model has separate reasoning.", {"reasoning": ({}, {"effort": "none"})}, (RESPONSES, INPUT_TOKENS)),
+    Group(
+        "Use chat_template_kwargs with the names of the model's template, such as enable_thinking.",
+        {"reasoning": ({}, {"effort": "none"})},
+        (RESPONSES, INPUT_TOKENS),
+    ),
     Group(
         "The answer is text from one model of the catalog.",
         {"image": (), "moderation": (), "access_programs": ()},
@@ -196,10 +204,7 @@ REFUSED: tuple[Group, ...] = (
     ),
     Group(
         "A conversation uses the model's chat template, and the answer is a new message.",
-        {
-            "chat_template": (), "chat_template_kwargs": ({},), "add_generation_prompt": (True,),
-            "continue_final_message": (False,), "documents": ([],), "mm_processor_kwargs": ({},),
-        },
+        {"chat_template": (), "mm_processor_kwargs": ({},)},
         (TOKENIZE,),
     ),
     Group("Use instructions.", {"personality": ()}, (INPUT_TOKENS,)),

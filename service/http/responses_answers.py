@@ -78,7 +78,10 @@ class ResponseWriter:
         for choice in chunk["choices"]:
             logprobs = (choice.get("logprobs") or {}).get("content") or []
             delta = choice["delta"]
-            if delta.get("content") or logprobs:
+            thoughts = delta.get("reasoning_content")
+            if thoughts:
+                events += self._think(thoughts)
+            if delta.get("content") or (logprobs and not thoughts):
                 events += self._text(delta.get("content") or "", logprobs)
             for call in delta.get("tool_calls") or ():
                 events += self._arguments(call)
@@ -106,9 +109,21 @@ class ResponseWriter:
         [choice] = chat["choices"]
         message = choice["message"]
         calls = [{"index": at, **call} for at, call in enumerate(message.get("tool_calls") or ())]
+        thoughts = {"reasoning_content": message.get("reasoning_content")}
+        self.add({"choices": [{"delta": thoughts}]})
         delta = {"content": message.get("content"), "tool_calls": calls}
         self.add({**chat, "choices": [{**choice, "delta": delta}]})
         return self.response
+
+    def _think(self, text: str) -> Iterator[Event]:
+        """A piece of the thoughts before the answer."""
+        if self._open is None:
+            begun: dict[str, Any] = {"id": f"rs_{secrets.token_hex(24)}", "type": "reasoning", "status": "in_progress"}
+            part = {"type": "reasoning_text", "text": ""}
+            yield from self._open_with({**begun, "summary": [], "content": []}, part)
+        item, place = self._current()
+        item["content"][0]["text"] += text
+        yield self._event("response.reasoning_text.delta", **place, content_index=0, delta=text)
 
     def _text(self, text: str, logprobs: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
         """A piece of text, in a message."""
@@ -126,8 +141,11 @@ class ResponseWriter:
             "id": f"msg_{secrets.token_hex(24)}", "type": "message", "status": "in_progress", "role": "assistant",
             "content": [],
         }  # fmt: skip
+        yield from self._open_with(item, {"type": "output_text", "text": "", "annotations": [], "logprobs": []})
+
+    def _open_with(self, item: dict[str, Any], part: dict[str, Any]) -> Iterator[Event]:
+        """A new item with one part of content."""
         yield self._opened(item)
-        part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         _, place = self._current()
         yield self._event("response.content_part.added", **place, content_index=0, part=dict(part))
         item["content"].append(part)
@@ -150,7 +168,9 @@ class ResponseWriter:
 
     def _finish(self, *, cut: bool) -> Iterator[Event]:
         """The end of the answer. `cut`: the limit of tokens ended it."""
-        if not self.response["output"]:
+        thinks = self._open is not None and self._open["type"] == "reasoning"
+        if not self.response["output"] or (thinks and not cut):
+            yield from self._done()
             yield from self._open_message()
         yield from self._done("incomplete" if cut else "completed")
         self.response["status"] = "incomplete" if cut else "completed"
@@ -174,6 +194,10 @@ class ResponseWriter:
             part = _copy(item)["content"][0]
             at = {**place, "content_index": 0}
             yield self._event("response.output_text.done", **at, text=part["text"], logprobs=part["logprobs"])
+            yield self._event("response.content_part.done", **at, part=part)
+        elif item["type"] == "reasoning":
+            part, at = _copy(item)["content"][0], {**place, "content_index": 0}
+            yield self._event("response.reasoning_text.done", **at, text=part["text"])
             yield self._event("response.content_part.done", **at, part=part)
         else:
             yield self._event(
@@ -200,9 +224,10 @@ class ResponseWriter:
 
 def _copy(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item that later pieces do not change."""
-    if item["type"] != "message":
+    if "content" not in item:
         return dict(item)
-    return {**item, "content": [{**part, "logprobs": list(part["logprobs"])} for part in item["content"]]}
+    logprobs = [{"logprobs": list(part["logprobs"])} if "logprobs" in part else {} for part in item["content"]]
+    return {**item, "content": [{**part, **own} for part, own in zip(item["content"], logprobs, strict=True)]}
 
 
 def _usage(chat: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 In: `input` and `instructions` of a request. Out: messages in the format of /v1/chat/completions, or RequestError.
 Not here: the other parameters (`responses_types`), and the rules for the content of a message (`openai_messages`).
 
-A model's turn is one message: a text and the calls after it are joined, as chat templates expect. Items of reasoning
-are left out, because templates show a model its earlier answers without it.
+A model's turn is one message: a text and the calls after it are joined, as chat templates expect. The text of a
+reasoning item is the `reasoning_content` of the turn that follows it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ def messages(given: str | Sequence[Mapping[str, Any]], instructions: str | None)
     if isinstance(given, str):
         return [*conversation, {"role": "user", "content": given}]
     calls: set[str] = set()
+    thoughts = ""  # before the next item
     for number, item in enumerate(given):
         place = f"input.{number}"
         match item.get("type") or ("message" if "role" in item else None):
             case "message":
-                _add_message(conversation, item, place)
+                _add_message(conversation, item, place, thoughts)
             case "function_call":
                 calls.add(_text(item, "call_id", place))
-                _turn(conversation).setdefault("tool_calls", []).append(_call(item, place))
+                turn = _turn(conversation, thoughts)
+                turn.setdefault("tool_calls", []).append(_call(item, place))
             case "function_call_output":
                 call = _text(item, "call_id", place)
                 if call not in calls:
@@ -44,6 +46,7 @@ def messages(given: str | Sequence[Mapping[str, Any]], instructions: str | None)
                 output = _content(item.get("output"), f"{place}.output")
                 conversation.append({"role": "tool", "tool_call_id": call, "content": output})
             case "reasoning":
+                thoughts += _thoughts(item)
                 continue
             case "item_reference":
                 raise NotSupported("Nothing is stored: send the item itself.", key=place)
@@ -51,23 +54,33 @@ def messages(given: str | Sequence[Mapping[str, Any]], instructions: str | None)
                 raise NotSupported(f"Input of type {short_name(kind)} is not supported.", key=f"{place}.type")
             case _:
                 raise RequestError("An item of input needs a type, or a role and content.", key=place)
+        thoughts = ""
     if not any(message["role"] != "system" for message in conversation):
         raise RequestError("input has no message.", key="input")
     return conversation
 
 
-def _add_message(conversation: list[dict[str, Any]], item: Mapping[str, Any], place: str) -> None:
+def _thoughts(item: Mapping[str, Any]) -> str:
+    """The text of a reasoning item. Encrypted ones and summaries of other servers have none."""
+    parts = item.get("content") or ()
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "reasoning_text"]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _add_message(conversation: list[dict[str, Any]], item: Mapping[str, Any], place: str, thoughts: str) -> None:
     role = item.get("role")
     if role not in ROLES:
         raise RequestError(f"role must be {', '.join(ROLES)}.", key=f"{place}.role")
     content = _content(item.get("content"), f"{place}.content")
-    conversation.append({"role": role, "content": content})
+    before = {"reasoning_content": thoughts} if thoughts and role == "assistant" else {}
+    conversation.append({"role": role, "content": content, **before})
 
 
-def _turn(conversation: list[dict[str, Any]]) -> dict[str, Any]:
-    """The message of the model's turn that is going on, or a new one."""
+def _turn(conversation: list[dict[str, Any]], thoughts: str) -> dict[str, Any]:
+    """The message of the model's turn that is going on, or a new one, which begins with these thoughts."""
     if not conversation or conversation[-1]["role"] != "assistant":
-        conversation.append({"role": "assistant", "content": ""})
+        before = {"reasoning_content": thoughts} if thoughts else {}
+        conversation.append({"role": "assistant", "content": "", **before})
     return conversation[-1]
 
 

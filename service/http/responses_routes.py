@@ -19,7 +19,7 @@ from service.http import responses_answers, sse
 from service.http.deps import ServiceDep, options_of
 from service.http.json_body import JsonRoute
 from service.http.openai_answers import Shape
-from service.http.openai_routes import start
+from service.http.openai_routes import start, thinking_of
 from service.http.responses_answers import ResponseWriter
 from service.http.responses_types import InputBody, ResponsesBody
 from service.http.streams import unless_disconnected
@@ -32,7 +32,8 @@ async def create_response(body: ResponsesBody, request: Request, service: Servic
     """The model's answer to items of input. Nothing is stored."""
     engine = service.engines.get(body.model)
     engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
-    shape = Shape.of_chat(engine_request)
+    thinking = await asyncio.to_thread(thinking_of, engine_request, engine)
+    shape = Shape.of_chat(engine_request, thinking=thinking)
     streams = start(request, engine, [engine_request], shape)
     head, writer = shape.head(engine.identity, stream=body.stream), ResponseWriter(body, engine.identity.model)
     if body.stream:

@@ -57,6 +57,10 @@ class InputBody(OpenAIBody):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool = Field(False, description="true: several calls in a response, and not only one")
     text: TextOptions | None = Field(None, description="format: of type text, json_object or json_schema")
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, description="Values for the chat template by name, such as enable_thinking"
+    )
+    template_date: str | None = Field(None, description="Date for the chat template, as in chats. Today's if absent")
 
     def chat(self) -> dict[str, Any]:
         """The body of the chat with the same input. Raises RequestError."""
@@ -66,6 +70,8 @@ class InputBody(OpenAIBody):
             "tool_choice": _tool_choice(self.tool_choice),
             "response_format": _response_format(self.text.format if self.text is not None else None),
             "parallel_tool_calls": self.parallel_tool_calls,
+            "chat_template_kwargs": self.chat_template_kwargs,
+            "template_date": self.template_date,
         }
         return {name: value for name, value in body.items() if value not in (None, [])}
 

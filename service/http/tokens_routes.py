@@ -22,11 +22,12 @@ from service.http.json_body import JsonRoute
 from service.http.openai_body import OpenAIBody
 from service.http.openai_messages import ChatMessage
 from service.http.openai_types import MAX_MESSAGES, ChatBody, TokenIds
+from service.http.template_fields import TemplateFields
 
 router = APIRouter(tags=["OpenAI-compatible"], route_class=JsonRoute)
 
 
-class TokenizeBody(OpenAIBody):
+class TokenizeBody(OpenAIBody, TemplateFields):
     """POST /tokenize."""
 
     route = parameters.TOKENIZE
@@ -52,12 +53,14 @@ class TokenizeBody(OpenAIBody):
         if (self.prompt is None) == (self.messages is None):
             raise RequestError("Send either prompt or messages.", key="prompt")
         if self.prompt is not None:
-            if self.tools:
-                raise RequestError("tools need messages.", key="tools")
+            for name in ("tools", *TemplateFields.model_fields):
+                if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
+                    raise RequestError(f"{name} belongs to messages.", key=name)
             return EngineRequest(text=self.prompt, parse_special=self.parse_special, **options)
         if self.add_special_tokens:
             raise RequestError("The chat template writes the special tokens of messages.", key="add_special_tokens")
-        return ChatBody(messages=self.messages or [], tools=self.tools).request(options)
+        inputs = {name: getattr(self, name) for name in TemplateFields.model_fields if name in self.model_fields_set}
+        return ChatBody(messages=self.messages or [], tools=self.tools, **inputs).request(options)
 
 
 class DetokenizeBody(OpenAIBody):

@@ -31,6 +31,7 @@ class Generation:
     limit: int
     logprobs: int | None
     force: bool
+    marks: frozenset[int] = frozenset()  # control tokens that stay in the text
     tokens: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     forced: int = 0
@@ -114,7 +115,8 @@ class Generation:
         self.fresh_tokens.append(token)
         if self.logprobs is not None:
             self.fresh_logprobs.append(token_logprob(self.context, token, logprobs, self.logprobs))
-        self.fresh_text += self.text.add(self.context.piece(token))
+        piece = self.context.written if token in self.marks else self.context.piece
+        self.fresh_text += self.text.add(piece(token))
         if self.constraint is not None:
             self.constraint.take(token)
         if self.text.stopped is not None or (self.constraint is not None and self.constraint.complete):

@@ -60,7 +60,7 @@ def placed(error: SchemaUnsupported, request: Request) -> SchemaUnsupported:
     for number, tool in enumerate(request.tools):
         schemas[f"/tools/{number}/function/parameters"] = tool["function"].get("parameters") or {}
     faults = (fault(schema, where) for where, schema in schemas.items())
-    return next((found for found in faults if found is not None), error)
+    return next((refused for refused in faults if refused is not None), error)
 
 
 def fault(schema: Schema, where: str = "") -> SchemaUnsupported | None:

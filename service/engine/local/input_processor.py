@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,8 +190,14 @@ class InputProcessor:
             min(sampling["max_tokens"], self._context.n_ctx - len(prompt)),
             message["logprobs"],
             message["force"],
+            self._controls(message["marks"]),
         )
         return RunningRequest(message, sequence, generation)
+
+    def _controls(self, texts: Sequence[str]) -> frozenset[int]:
+        """The tokens that are written as these texts."""
+        read = (self._context.tokenize(text, special=True) for text in texts)
+        return frozenset(tokens[0] for tokens in read if len(tokens) == 1)
 
     def _guidance(self) -> llguidance.LLTokenizer:
         with self._lock:

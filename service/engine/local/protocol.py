@@ -32,12 +32,17 @@ class WirePrompt(TypedDict):
 
 
 class Submission(WirePrompt):
-    """A `submit` message without its id. `lark` is a grammar to enforce, `labels` a closed set to score."""
+    """A `submit` message without its id.
+
+    `lark` is a grammar to enforce, `labels` a closed set to score. `marks` are texts of control tokens that stay in the
+    answer's text.
+    """
 
     op: Literal["submit"]
     sampling: dict[str, Any]
     lark: str | None
     labels: list[str]
+    marks: list[str]
     neutral: Segments
     logprobs: int | None
     prompt_logprobs: bool

@@ -59,6 +59,7 @@ def build_submission(request: Request, template: ChatTemplate, *, force: bool) -
         "sampling": asdict(request.sampling),
         "lark": lark,
         "labels": list(request.choices),
+        "marks": list(template.thinking or ()),
         "neutral": (
             template.segments(request.neutral, inputs=request.template, date=request.template_date)
             if request.calibrate and request.neutral

@@ -48,7 +48,7 @@ def test_a_refusal_has_the_place_of_the_fault(schema: Any, pointer: str, keyword
 def test_a_schema_without_a_fault_has_none_and_a_tool_is_named() -> None:
     assert grammar_fault.fault(holding({"type": "string"})) is None
     without_place = SchemaUnsupported("?", pointer="", keyword="schema")
-    tools = tuple({"function": {"name": "f", "parameters": each}} for each in (holding({}), holding(NO_TEXT)))
+    tools = tuple({"function": {"name": "f", "parameters": schema}} for schema in (holding({}), holding(NO_TEXT)))
     placed = grammar_fault.placed(without_place, Request(tools=tools))
     assert placed.key == f"/tools/1/function/parameters/properties/{SECRET}/allOf/1"
     assert grammar_fault.placed(without_place, Request(grammar="start: x")) is without_place
