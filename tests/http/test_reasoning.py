@@ -19,7 +19,7 @@ ANSWER = "<think>\n2 and 2\n</think>\n\nIt is 4."
 
 
 class Counting(ScriptedEngine):
-    """Records the requests whose tokens were asked for, too."""
+    """Records the requests for tokens, too."""
 
     async def count(self, request: Request) -> int:
         self.asked.append(request)

@@ -59,7 +59,10 @@ def build_submission(request: Request, template: ChatTemplate, *, force: bool) -
         "sampling": asdict(request.sampling),
         "lark": lark,
         "labels": list(request.choices),
-        "marks": list(template.thinking or ()),
+        "marks": [
+            *(template.thinking or ()),
+            *([mark for mark, _ in template.calls.controls] if request.tools else []),
+        ],
         "neutral": (
             template.segments(request.neutral, inputs=request.template, date=request.template_date)
             if request.calibrate and request.neutral

@@ -1,4 +1,4 @@
-"""Thoughts of a local model: whether its template begins them, and marks that are control tokens."""
+"""Thoughts of a local model: templates that begin them, and marks that are control tokens."""
 
 from __future__ import annotations
 
