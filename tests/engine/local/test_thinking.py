@@ -33,7 +33,7 @@ def template_of(source: str | None) -> ChatTemplate:
 
 
 def thinking(source: str | None, request: Request) -> Thinking | None:
-    """That of a model with this template, whose file is not read."""
+    """That of a model with this template. No file is read."""
     model = LocalModel.__new__(LocalModel)
     model._template = template_of(source)
     model._settings = Settings()
