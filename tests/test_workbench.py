@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
 from service import workbench as bench
 from service.engine.types import Request
-from service.errors import EngineUnavailable
+from service.errors import EngineUnavailable, EvaluationError
 from service.workbench import show
 from tests import casefile
 from tests.scripted import ScriptedEngine
@@ -175,6 +176,33 @@ def test_a_rehearsal_changes_a_copy_and_the_cases_are_those_that_the_prompt_name
     bench.close()
     assert not copy.exists()
     assert sorted(path.name for path in data.rglob("*")) == before
+
+
+def test_a_spreadsheet_becomes_a_draft_that_was_made_with_dev_cases(data: Path, tmp_path: Path) -> None:
+    """Cases show what they hold, are divided, and are written for the draft's own folder."""
+    rows = [f"{i},thing {i},{'red' if i % 3 else 'green'}" for i in range(30)]
+    (tmp_path / "things.csv").write_text("\n".join(["number,thing,colour", *rows, ",,", "30,thing 30,Red"]) + "\n")
+    cases = bench.cases(str(tmp_path / "things.csv"), id="number", expected="colour")
+    assert repr(cases).splitlines()[0] == "31 cases: thing, expected, id"
+    assert "'Red' differs from 'red' in case or blanks only, in 1: 30." in repr(cases)
+    assert "1 empty row was left out" in cases._repr_html_()
+    assert repr(cases[:2]).startswith("2 cases")
+    dev, deciding = bench.split(cases, 0.4, seed=3)
+    assert (len(dev), len(deciding)) == (12, 19)
+    deciding.save(tmp_path / "deciding.jsonl")
+    draft = bench.new("hue", cases)
+    assert draft.spec.choices == ("red", "green")
+    bench.save(bench.draft(draft.text + "testDataFile: deciding.jsonl\n"), tmp_path / "hue.prompt.yml", dev=dev)
+    again = bench.open(tmp_path / "hue.prompt.yml")
+    assert len(again.spec.devCases) == 12
+    assert [case.id for case in bench.cases(again)] == [case.id for case in deciding]
+    assert bench.dev_cases.used(again, bench.cases(again)) == []
+    assert len(bench.dev_cases.used(again, dev)) == 12
+    with pytest.raises(EvaluationError, match=r"no column 'color'. Did you mean 'colour'"):
+        bench.cases(tmp_path / "things.csv", expected="color")
+    frame = pd.DataFrame([{"thing": "sky", "label": "red"}])
+    mapped = bench.cases(frame, inputs={"object": "thing"}, expected="label")
+    assert mapped[0].values == {"object": "sky", "expected": "red"}
 
 
 @pytest.mark.model

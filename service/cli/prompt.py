@@ -17,7 +17,7 @@ from rich.table import Table
 
 from service import settings as settings_module
 from service import text_files
-from service.cli import prompt_report
+from service.cli import prompt_new, prompt_report
 from service.engine.pool import Engines
 from service.engine.types import Mode
 from service.errors import InputsError, PromptError
@@ -153,6 +153,7 @@ def import_prompt(
 
 
 app.command("report")(prompt_report.command)
+app.command("new")(prompt_new.command)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
 from service.evaluation import dev_cases, groups, recording, report, runner, scorers
 from service.evaluation.baseline import PromotedVersion
+from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.dates import with_dates
 from service.evaluation.recording import Record
@@ -64,7 +65,7 @@ async def evaluate(prompt: Prompt, folder: PromotedFolder, context: EvaluationCo
     """
     context = with_dates(context, folder.lock() if folder.has_lock else None)
     recorded = recording.read(folder.recording_path) if folder.recording_path.exists() else {}
-    return await runner.run(prompt, case_files.load(prompt, folder.path), context, recorded)
+    return await runner.run(prompt, _cases(prompt, folder.path, context), context, recorded)
 
 
 async def compare(
@@ -82,7 +83,7 @@ async def compare(
     version = PromotedVersion.read(target)
     context = with_dates(context, version.lock if version is not None else None)
     folder = cases_folder(draft, target.path)
-    cases = case_files.load(draft, folder)
+    cases = _cases(draft, folder, context)
     outcomes = await runner.run(draft, cases, context, version.recorded if version is not None else None)
     before = None
     if version is not None:
@@ -118,6 +119,14 @@ async def promote(
     _write(promotion, target, context, accepted)
     text = promotion.text + (f"\nAccepted all the same: {accepted}\n" if accepted else "")
     return replace(promotion, written=True, text=text)
+
+
+def _cases(prompt: Prompt, folder: Path, context: EvaluationContext) -> tuple[Case, ...]:
+    """The prompt's cases. The notes about their rows are told."""
+    loaded = case_files.read(prompt, folder)
+    for note in loaded.notes:
+        context.warn(note)
+    return loaded.cases
 
 
 def verdict_of(

@@ -123,20 +123,38 @@ class Prompt:
         """The messages with the inputs filled in.
 
         Raises:
-            InputsError: if the inputs do not match the schema.
+            InputsError: if the inputs do not match the schema, or if a list of messages holds something else.
         """
         self.check_inputs(inputs)
         defaults = {name: schema["default"] for name, schema in self._properties.items() if "default" in schema}
-        return render.render(self.spec.messages, {**defaults, **inputs})
+        messages = render.render(self.spec.messages, {**defaults, **inputs}, self._message_lists)
+        if not messages:
+            raise InputsError(f"The inputs of {self.name} give no message.", [("/", "hold no message")])
+        return messages
 
     def neutral(self) -> tuple[Message, ...]:
         """The messages with a content-free input, for calibration."""
         return render.render(self.spec.messages, dict.fromkeys(self.variables, NEUTRAL))
 
+    @cached_property
+    def _message_lists(self) -> frozenset[str]:
+        """Inputs that may be lists of messages: arrays whose items are not declared, or have a role."""
+        return frozenset(
+            name
+            for name, schema in self._properties.items()
+            if schema.get("type") == "array"
+            and ("items" not in schema or "role" in (_mapping(schema["items"]).get("properties") or {}))
+        )
+
     @property
     def _properties(self) -> dict[str, Any]:
         schemas = self.inputs_schema.get("properties", {})
         return {name: schema for name, schema in schemas.items() if isinstance(schema, dict)}  # or true, or false
+
+
+def _mapping(schema: Any) -> dict[str, Any]:
+    """A schema as a mapping. `true` and `false` are schemas too."""
+    return schema if isinstance(schema, dict) else {}
 
 
 def load(path: Path) -> Prompt:

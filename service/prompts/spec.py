@@ -191,6 +191,7 @@ class Spec(Strict):
     messages: tuple[MessageTemplate, ...] = Field(min_length=1)
     testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
     testDataFile: str | None = None  # noqa: N815
+    testDataFields: dict[str, str] = {}  # noqa: N815  # maps a name used here to a column of the file
     devCases: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")], ...] = ()  # noqa: N815  # digests of their inputs
     evaluators: tuple[Evaluator, ...] = ()
     repeats: int = Field(1, ge=1, le=100)  # answers per case, with seeds seed, seed + 1, ...
@@ -212,6 +213,8 @@ class Spec(Strict):
                 raise ValueError(f"evaluators: the minimum of {check.name!r} names {unknown[0]!r}, which is no choice")
         if self.repeatsPass != "all" and self.repeats == 1:
             raise ValueError("repeatsPass is for repeats of 2 or more")
+        if self.testDataFields and self.testDataFile is None:
+            raise ValueError("testDataFields is for testDataFile")
         if self.testDataFile is not None:
             if wrong := safe_paths.wrong_path(self.testDataFile):
                 raise ValueError(

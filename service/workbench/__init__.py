@@ -3,10 +3,13 @@
     from service import workbench as bench
     bench.ask("Say hello.")                     # one question to the model
     draft = bench.draft(text)                   # a prompt being written, checked as it will be when it is promoted
-    cases = bench.cases("sentiment", 20)        # the first twenty of a promoted prompt, or bench.cases(draft)
+    cases = bench.cases("tickets.csv", expected="queue", id="number")  # or a frame, rows, a prompt's name, a draft
+    dev, deciding = bench.split(cases)          # the same for the same seed
+    draft = bench.new("tickets", cases)         # a first draft by what the columns hold
     results = bench.try_(draft, cases)          # a table, failures first. Also results.plot(), results.costs()
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
-    bench.save(draft, "drafts/mine.prompt.yml") # keeps the comments of the file that is there
+    bench.save(draft, "drafts/mine.prompt.yml", dev=dev)  # keeps comments, and writes into it what it was made with
+    draft = bench.open("drafts/mine.prompt.yml")
     bench.promote(draft)                        # shows the text of the pull request
     bench.rehearse()                            # before that: promotions change only a copy of data/
 
@@ -25,16 +28,18 @@ import tempfile
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from service import settings as settings_module
 from service.engine.pool import Engines
 from service.engine.types import Engine, Message, Mode, Request, Sampling
+from service.errors import EvaluationError
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import diagnosis, recording, runner
+from service.evaluation import columns, dev_cases, diagnosis, new_draft, recording, runner, tables
 from service.evaluation import promote as promotions
 from service.evaluation import replay as replays
+from service.evaluation import split as splits
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.runner import CaseOutcome
@@ -44,10 +49,11 @@ from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 from service.prompts.run import Result
+from service.workbench.data import Cases
 from service.workbench.show import Comparison, Plot, Results
 
-__all__ = ["Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "promote",
-           "promoted", "rehearse", "replay", "run", "save", "try_"]  # fmt: skip
+__all__ = ["Cases", "Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "new",
+           "open", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -190,16 +196,59 @@ def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: Mod
     return _bench().wait(prompts.run(request, engine(prompt.spec.model, mode=mode)))
 
 
-def cases(of: str | Prompt, limit: int | None = None, *, file: str | None = None) -> list[Case]:
-    """The first `limit` cases of a promoted prompt, given by its name, or of a draft, from the file that it names.
+def open(path: str | Path) -> Prompt:
+    """A draft from its file, with the data file beside it. Raises PromptError if it cannot be used."""
+    return files.load(Path(path))
 
-    `file` names another file in the same folder, for example dev.jsonl. Raises EvaluationError if there are no cases.
+
+def cases(of: Any, limit: int | None = None, *, file: str | None = None, **names: Unpack[columns.ColumnNames]) -> Cases:
+    """The first `limit` cases of data, of a promoted prompt given by its name, or of a draft.
+
+    Data is a frame of pandas or polars, a list of mappings, or the path of a CSV, JSONL or Parquet file. `inputs`,
+    `expected`, `id` and `slice` name its columns. Several `expected` columns are the fields of a JSON answer. `file`
+    names another file in a prompt's folder, for example dev.jsonl. The result shows what the rows hold.
+
+    Raises:
+        EvaluationError: if there are no cases, or if a file or a column cannot be used.
+        UnknownPrompt: if no promoted prompt has this name.
     """
+    if isinstance(of, Path) or (isinstance(of, str) and tables.is_data_file(of)):
+        return Cases.of(tables.read(Path(of)), names, limit)
+    if not isinstance(of, (str, Prompt)):
+        return Cases.of(tables.from_frame(of) if hasattr(of, "columns") else tables.from_records(of), names, limit)
+    if names:
+        raise EvaluationError(
+            "A prompt's cases have their columns already.",
+            key=next(iter(names)),
+            remedy="Give a file, a frame or rows, or write testDataFields into the prompt file.",
+        )
     prompt = promoted(of) if isinstance(of, str) else of
     folder = promotions.cases_folder(prompt, _bench().library.folder(prompt.name))
     if file is not None:
         prompt = Prompt(prompt.spec.model_copy(update={"testData": (), "testDataFile": file}), prompt.text, prompt.path)
-    return list(case_files.load(prompt, folder)[:limit])
+    loaded = case_files.read(prompt, folder)
+    return Cases(loaded.cases[:limit], loaded.notes)
+
+
+def split(
+    cases: Sequence[Case], dev: float = 0.3, *, seed: int = 0, by: str | None = "expected"
+) -> tuple[Cases, Cases]:
+    """(dev cases, deciding cases). Of each class of `by` nearly the share `dev` is dev cases, drawn by the seed.
+
+    Equal inputs stay on one side. Raises EvaluationError if a side would be empty or if no case has a value `by`.
+    """
+    made_with, deciding = splits.split(cases, dev, seed=seed, by=by)
+    return Cases(made_with), Cases(deciding)
+
+
+def new(name: str, cases: Sequence[Case], *, expected: str | Sequence[str] = "expected") -> Prompt:
+    """A first draft that takes these cases: labels become a choice, several expected values a JSON answer.
+
+    Raises:
+        EvaluationError: if the cases have no inputs or no expected value.
+        PromptError: if the name or a column's name cannot be used.
+    """
+    return files.loads(new_draft.draft_text(name, cases, [expected] if isinstance(expected, str) else expected))
 
 
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
@@ -259,9 +308,12 @@ def rehearse() -> Path:
     return copy
 
 
-def save(prompt: Prompt, path: str | Path) -> Prompt:
-    """Write a draft to a file. Comments of an existing file stay."""
-    return files.save(prompt, Path(path))
+def save(prompt: Prompt, path: str | Path, *, dev: Sequence[Case] = ()) -> Prompt:
+    """Write a draft to a file. Comments of an existing file stay.
+
+    `dev` are the cases that it was made with. The file names them by digests, and a verdict on them says so.
+    """
+    return files.save(dev_cases.written(prompt, dev) if dev else prompt, Path(path))
 
 
 def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:

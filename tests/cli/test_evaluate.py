@@ -153,3 +153,30 @@ def test_nothing_to_evaluate_is_an_error(data: Path) -> None:
     done = run("evaluate", draft(data / "empty", "x", TEXT.replace("name: colour", "name: other")))
     assert done.exit_code == 1
     assert "no cases" in done.stderr
+
+
+def test_bad_rows_are_told_on_standard_error_and_may_end_the_run(data: Path) -> None:
+    """By id, before anything is asked. With --stop-after the run ends with 1."""
+    rows = [{"id": "a", "thing": "thing 1", "label": "red"}, {"id": "b", "thing": "thing 2"}]
+    casefile.write(data / "own" / "cases.jsonl", rows)
+    text = TEXT.replace("equals: red", 'equals: "{{label}}"').replace("name: colour", "name: own")
+    path = draft(data / "own", "own", text)
+    done = run("evaluate", path)
+    assert "sameboat: 1 of 2 cases cannot be asked or judged, and fails: b. No value for 'label'" in done.stderr
+    assert "| all | label | 1 | 2 |" in done.output
+    done = run("evaluate", path, "--stop-after", "1")
+    assert (done.exit_code, "stopped after 1 cases" in done.stderr) == (1, True)
+
+
+def test_a_new_draft_from_a_spreadsheet_validates_and_is_not_overwritten(data: Path) -> None:
+    lines = [f"{i},thing {i},{'red' if i % 2 else 'green'}" for i in range(8)]
+    (data / "things.csv").write_text("\n".join(["id,thing,label", *lines]) + "\n")
+    done = run("prompt", "new", "hue", "--from", str(data / "things.csv"))
+    assert done.exit_code == 0, done.output
+    assert "8 cases: id, thing, label\n2 classes of label: 'green' 4 (50.0 %), 'red' 4 (50.0 %)" in done.output
+    assert "enforced: one of 2 choices" in done.output
+    assert "| all | label | 3 | 8 |" in run("evaluate", str(data / "hue.prompt.yml")).output
+    done = run("prompt", "new", "hue", "--from", str(data / "things.csv"))
+    assert (done.exit_code, "is there already" in done.stderr) == (1, True)
+    done = run("prompt", "new", "other", "--from", str(data / "things.csv"), "--expected", "colour")
+    assert "There is no column 'colour'. Name it with --expected." in done.stderr

@@ -1,0 +1,110 @@
+"""A first look at data: rows, classes, duplicates, labels that are probably one class, missing values.
+
+In: cases, and notes about their rows. Out: a few lines for people.
+Not here: rows that one prompt cannot take (`bad_rows`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import short_name
+from service.evaluation.bad_rows import folded, usable
+from service.evaluation.cases import Case
+from service.evaluation.tables import NULL_WORDS, listed
+from service.prompts.fingerprint import canonical
+
+SHOWN = 20  # classes
+EXPECTED = ("expected", "label", "target", "class", "category")
+"""Names of a column that probably holds the label, the likeliest first."""
+
+
+@dataclass(frozen=True)
+class DataProfile:
+    """The numbers and the sentences. `classes` counts the labels, the most frequent first. Free answers have none."""
+
+    n: int
+    columns: tuple[str, ...]
+    expected: str | None
+    classes: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The lines, for a terminal and a notebook."""
+        lines = [f"{self.n} cases: {', '.join(self.columns)}"]
+        if self.classes:
+            parts = [
+                f"{short_name(label)} {count} ({100 * count / self.n:.1f} %)" for label, count in self.classes[:SHOWN]
+            ]
+            more = [f"and {len(self.classes) - SHOWN} more"] if len(self.classes) > SHOWN else []
+            lines.append(f"{len(self.classes)} classes of {self.expected}: {', '.join([*parts, *more])}")
+        elif self.expected is not None:
+            lines.append(f"{self.expected} has as many different values as a free answer")
+        return "\n".join([*lines, *self.notes])
+
+
+def profile(cases: Sequence[Case], notes: Sequence[str] = (), expected: str | None = None) -> DataProfile:
+    """The profile of cases. `expected` is the value with the label, by default one of the usual names."""
+    names = list(dict.fromkeys(name for case in cases for name in case.values))
+    expected = expected or next((name for name in EXPECTED if name in names), None)
+    labels = [(case.id, case.values.get(expected)) for case in cases] if expected is not None else []
+    counts = Counter(str(label) for _, label in labels if usable(label) and label != "")
+    classes = tuple(counts.most_common()) if is_labels(counts) else ()
+    told = [*notes, *_missing(cases, names), *_alike(classes, labels), *_same_inputs(cases, expected)]
+    return DataProfile(len(cases), tuple(names), expected, classes, tuple(told))
+
+
+def is_labels(counts: Counter[str]) -> bool:
+    """Whether values are labels and not free answers: few different ones, each of them twice on average."""
+    return 0 < len(counts) <= max(2, sum(counts.values()) // 2)
+
+
+def _missing(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
+    sentences = []
+    for name in names:
+        if name in ("id", "slice"):
+            continue
+        places = [case.id for case in cases if not usable(case.values.get(name)) or case.values.get(name) == ""]
+        if places:
+            sentences.append(f"{name} is missing or empty in {len(places)}: {listed(places)}.")
+        words = [case.id for case in cases if str(case.values.get(name)).strip().lower() in NULL_WORDS - {"none"}]
+        if words:
+            sentences.append(f"{name} is a text such as NaN in {len(words)}: {listed(words)}.")
+    return sentences
+
+
+def _alike(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]]) -> list[str]:
+    """Labels that differ in case or blanks only. The most frequent is probably meant."""
+    groups: dict[str, list[str]] = {}
+    for label, _ in classes:
+        groups.setdefault(folded(label), []).append(label)
+    sentences = []
+    for meant, *others in (group for group in groups.values() if len(group) > 1):
+        for other in others:
+            places = [name for name, label in labels if str(label) == other]
+            sentences.append(
+                f"{other!r} differs from {meant!r} in case or blanks only, in {len(places)}: {listed(places)}."
+            )
+    return sentences
+
+
+def _same_inputs(cases: Sequence[Case], expected: str | None) -> list[str]:
+    """Cases with equal inputs under different ids: repeated ones count twice, and others contradict each other."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        inputs = {name: value for name, value in case.values.items() if name not in ("id", "slice", expected)}
+        if inputs:
+            groups.setdefault(canonical(inputs), []).append(case)
+    repeated = [case.id for group in groups.values() for case in group[1:]]
+    contradicting = [
+        " and ".join(case.id for case in group)
+        for group in groups.values()
+        if expected is not None and len({canonical(case.values.get(expected)) for case in group}) > 1
+    ]
+    sentences = [f"{len(repeated)} cases have the inputs of an earlier one: {listed(repeated)}."] if repeated else []
+    if contradicting:
+        sentences.append(f"Equal inputs have different expected values: {listed(contradicting)}.")
+    return sentences

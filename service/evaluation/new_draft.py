@@ -1,0 +1,138 @@
+"""A first draft from data: the answer's form, the inputs and the checks by the values that the columns hold.
+
+In: a name, cases, the names of inputs and expected values. Out: the text of a prompt file that validates.
+Not here: reading the data (`tables`, `columns`), and its wording by a person, which is the work that remains.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from service.errors import EvaluationError
+from service.evaluation.bad_rows import folded, usable
+from service.evaluation.cases import Case
+from service.evaluation.data_profile import is_labels
+
+MAX_CHOICES = 50
+RESERVED = ("id", "slice")
+
+
+def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, file: str | None = None) -> str:
+    """The text of a draft. `expected` names the expected values, `file` the data file beside the draft.
+
+    One value with few different texts is a label, and the prompt chooses one of them. Several values, or one that is an
+    object, are the fields of a JSON answer. Any other single value is a free answer.
+
+    Raises:
+        EvaluationError: if no case has inputs or an expected value.
+    """
+    inputs = [
+        column
+        for column in dict.fromkeys(column for case in cases for column in case.values)
+        if column not in (*RESERVED, *expected)
+    ]
+    if not inputs or not expected:
+        problem = "no expected value" if not expected else "no input besides the expected values"
+        raise EvaluationError(f"The data has {problem}.", key="expected", remedy="Name the columns.")
+    properties = {column: {"type": _type([case.values.get(column) for case in cases])} for column in inputs}
+    required = [column for column in inputs if all(column in case.values for case in cases)]
+    values: dict[str, Any] = {"schemaVersion": 1, "name": name, **_answer(cases, expected)}
+    evaluators = values.pop("evaluators")
+    values["inputs"] = {"type": "object", "properties": properties, "required": required}
+    values["messages"] = [
+        {"role": "system", "content": _instruction(values)},
+        {"role": "user", "content": "{{" + inputs[0] + "}}" if len(inputs) == 1 else
+         "\n".join(f"{column}: {{{{{column}}}}}" for column in inputs)},
+    ]  # fmt: skip
+    if file is not None:
+        values["testDataFile"] = file
+    values["evaluators"] = evaluators
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.width = 120
+    yaml.dump(values, stream)
+    return stream.getvalue()
+
+
+def _answer(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
+    """The keys for the answer's form and the checks."""
+    if len(expected) > 1:
+        return _json(expected, {column: [case.values.get(column) for case in cases] for column in expected})
+    column = expected[0]
+    values = [
+        case.values.get(column) for case in cases if usable(case.values.get(column)) and case.values.get(column) != ""
+    ]
+    if values and all(isinstance(value, dict) for value in values):
+        raise EvaluationError(
+            f"{column} holds objects.", key=column, remedy="Give each field a column of its own, and name them all."
+        )
+    check = {"name": "label", "string": {"equals": "{{" + column + "}}"}}
+    counts = Counter(str(value).strip() for value in values)
+    if len(counts) >= 2 and len(counts) <= MAX_CHOICES and is_labels(counts):
+        choices: dict[str, str] = {}
+        for label, _ in counts.most_common():
+            choices.setdefault(folded(label), label)
+        return {"responseFormat": "choice", "choices": list(choices.values()), "evaluators": [check]}
+    return {"evaluators": [{**check, "name": "answer"}]}
+
+
+def _json(expected: Sequence[str], columns: dict[str, list[Any]]) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for column, values in columns.items():
+        kind, given = _type(values), [value for value in values if value is not None and value != ""]
+        nullable = len(given) < len(values)
+        counts = Counter(map(str, given))
+        if kind == "string" and len(counts) <= MAX_CHOICES // 5 and is_labels(counts):
+            properties[column] = {"enum": [*counts, *([None] if nullable else [])]}
+        else:
+            properties[column] = {"type": [kind, "null"] if nullable else kind}
+    schema = {"type": "object", "properties": properties, "required": list(expected), "additionalProperties": False}
+    equals = {f"/{column.replace('~', '~0').replace('/', '~1')}": "{{" + column + "}}" for column in expected}
+    check = {"name": "fields", "json": {"equals": equals}}
+    return {"responseFormat": "json_schema", "jsonSchema": schema, "evaluators": [check]}
+
+
+def _type(values: Sequence[Any]) -> str:
+    """The JSON type of all values. Texts that all read as numbers or booleans are those, as in a CSV file."""
+    given = [value for value in values if usable(value) and value != ""]
+    for kind, fits in _TYPES.items():
+        if given and all(fits(value) for value in given):
+            return kind
+    return "string"
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, str):
+        text = value.strip()
+        if text != value or (text.lstrip("-").startswith("0") and text.lstrip("-")[1:2].isdigit()):
+            return False  # 007 is a number to nobody
+        try:
+            return bool(kind(text) is not None) and text.lstrip("-").replace(".", "", 1).isdecimal()
+        except ValueError:
+            return False
+    return isinstance(value, kind) or (kind is float and isinstance(value, int))
+
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "boolean": lambda value: isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")),
+    "integer": lambda value: _is_number(value, int),
+    "number": lambda value: _is_number(value, float),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def _instruction(values: dict[str, Any]) -> str:
+    """The first wording, which a person replaces."""
+    if "choices" in values:
+        return f"Answer with one of: {', '.join(values['choices'])}."
+    if "jsonSchema" in values:
+        return f"Read the text and answer with JSON that has {', '.join(values['jsonSchema']['required'])}."
+    return "Answer in as few words as possible."
