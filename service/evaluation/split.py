@@ -1,6 +1,6 @@
 """Dev cases and deciding cases: one division of the data, the same for the same seed.
 
-In: cases, a share, a seed, a value whose classes are divided evenly. Out: two lists without a common row.
+In: cases, a share, a seed, a value by which classes are divided evenly. Out: two lists without a common row.
 Not here: the mark of dev cases in a draft (`dev_cases`).
 """
 

@@ -1,4 +1,4 @@
-"""Cases in a notebook: a list that shows what its rows hold.
+"""Cases in a notebook: a list that shows a profile of its rows.
 
 In: a table and the names of its columns, or cases. Out: a list of cases with a short display, and a file of them.
 Not here: reading and counting (`evaluation.tables`, `evaluation.columns`, `evaluation.data_profile`).
@@ -43,7 +43,7 @@ class Cases(list[Case]):
 
     @property
     def profile(self) -> DataProfile:
-        """What the rows hold: classes and counts, duplicates, labels that are probably one class, missing values."""
+        """A look at the rows: classes and counts, duplicates, labels that are probably one class, missing values."""
         return profile(self, self.notes)
 
     def save(self, path: str | Path) -> Path:
