@@ -28,6 +28,11 @@ def command(
     ] = None,
 ) -> None:
     """Write a draft that validates: labels become a choice, several expected columns a JSON answer, else a text."""
+    typer.echo(_write(name, source, expected))
+
+
+def _write(name: str, source: Path, expected: list[str] | None) -> str:
+    """Write the draft. Returns the lines for a person."""
     target = source.parent / prompt_file(name)
     if target.exists():
         raise PromptError(f"{target} is there already.", key="name", remedy="Take another name, or edit that file.")
@@ -50,5 +55,5 @@ def command(
     case_files.read(prompt)
     atomic_files.replace_text(target, text)
     label = chosen[0] if len(chosen) == 1 else None
-    typer.echo(str(profile(loaded.cases, (*table.notes, *loaded.notes), label)))
-    typer.echo(f"{target}: {prompt.coverage}. Write its messages, then: sameboat evaluate {target}")
+    rows = profile(loaded.cases, (*table.notes, *loaded.notes), label)
+    return f"{rows}\n{target}: {prompt.coverage}. Write its messages, then: sameboat evaluate {target}"
