@@ -167,12 +167,16 @@ def run(
     """Answer one input as the service does."""
     prompt = find_prompt(name)
     result = asyncio.run(_run(prompt, parse_inputs(prompt, given or []), mode, model))
+    probabilities = result.answer.probabilities or {}
+    decision = prompt.decision(result.text, probabilities)
     if as_json:
         usage = {"prompt": result.answer.usage.prompt, "completion": result.answer.usage.completion}
-        typer.echo(json.dumps({"value": result.value, "text": result.text, "fingerprint": result.fingerprint,
-                               "problem": result.problem, "usage": usage}, ensure_ascii=False))  # fmt: skip
+        value = decision if prompt.spec.choices else result.value
+        typer.echo(json.dumps({"value": value, "abstained": prompt.abstains(probabilities), "text": result.text,
+                               "fingerprint": result.fingerprint, "problem": result.problem, "usage": usage},
+                              ensure_ascii=False))  # fmt: skip
     else:
-        typer.echo(result.text)
+        typer.echo(decision)
     if result.problem is not None:
         typer.echo(f"sameboat: the answer cannot be used: {result.problem}", err=True)
         raise typer.Exit(1)

@@ -66,15 +66,16 @@ def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
 def constants(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> Constants | None:
     """The passes of constant answers. None if a check cannot judge them.
 
-    They are the prompt's choices. Without choices they are the most frequent expected values of the cases, and the
-    prompt's own most frequent answers.
+    They are the prompt's choices and its answer when it abstains. Without choices they are the most frequent expected
+    values of the cases, and the prompt's own most frequent answers.
 
     Raises:
         EvaluationError: if a check cannot be applied.
     """
     if not is_pure(prompt):
         return None
-    answers = prompt.spec.choices or _frequent(prompt, outcomes)
+    abstention = (prompt.spec.abstain.answer,) if prompt.spec.abstain is not None else ()
+    answers = (*prompt.spec.choices, *abstention) or _frequent(prompt, outcomes)
     return {
         answer: {outcome.case.id: _passes(prompt, outcome.case, answer) for outcome in outcomes} for answer in answers
     }

@@ -78,9 +78,8 @@ class Record:
         value: Any = None
         if self.problem is None and (prompt.schema is not None or prompt.spec.responseFormat == "json_object"):
             value = json.loads(self.text)
-        return CheckInput(
-            self.text, value, self.problem, {name: judgement.choice for name, judgement in self.judgements}
-        )
+        text = prompt.decision(self.text, dict(self.probabilities))
+        return CheckInput(text, value, self.problem, {name: judgement.choice for name, judgement in self.judgements})
 
     def line(self, *, timed: bool = False) -> str:
         """The record's line in a file. `timed` adds the seconds."""

@@ -45,6 +45,7 @@ def markdown(
     lines += _scores(prompt, outcomes)
     guess = guessing(prompt, outcomes)
     lines += ["", guess] if guess else []
+    lines += _abstentions(prompt, outcomes)
     if verdict is not None and verdict.compared:
         lines += _compared(verdict)
         lines += _changed(verdict, outcomes, before)
@@ -108,6 +109,17 @@ def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:
     best = max(passed, key=passed.__getitem__)
     share = 100 * passed[best] / len(outcomes)
     return f"Always answering `{best}` would pass {passed[best]} of {len(outcomes)} ({share:.1f} %)."
+
+
+def _abstentions(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
+    """The coverage of a prompt that abstains, and the pass rate of the cases that it answers."""
+    if prompt.spec.abstain is None:
+        return []
+    answered = [outcome for outcome in outcomes if not prompt.abstains(dict(outcome.record.probabilities))]
+    text = f"It answers {len(answered)} of {len(outcomes)} cases ({100 * len(answered) / len(outcomes):.1f} % coverage)"
+    if answered:
+        text += f", and passes {format_rate(sum(outcome.passed for outcome in answered), len(answered))} of these"
+    return ["", f"{text}. The others get `{_cell(prompt.spec.abstain.answer)}`."]
 
 
 def format_mean(scores: Sequence[float]) -> str:

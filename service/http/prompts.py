@@ -66,16 +66,19 @@ def prompt_json(prompt: Prompt) -> dict[str, Any]:
 def answer_schema(prompt: Prompt) -> dict[str, Any]:
     """JSON Schema of `value` in an answer."""
     if prompt.spec.choices:
-        return {"enum": list(prompt.spec.choices)}
+        abstention = [prompt.spec.abstain.answer] if prompt.spec.abstain is not None else []
+        return {"enum": [*prompt.spec.choices, *abstention]}
     return prompt.schema if prompt.schema is not None else {"type": ["object", "null"]}
 
 
-def answer_json(result: Result) -> dict[str, Any]:
-    """The body of a response."""
+def answer_json(prompt: Prompt, result: Result) -> dict[str, Any]:
+    """The body of a response. If the prompt abstains, `value` is its own answer. `text` is the label in any case."""
     answer = result.answer
+    probabilities = answer.probabilities or {}
     return {
         "prompt": result.prompt,
-        "value": result.value,
+        "value": prompt.decision(answer.text, probabilities) if prompt.spec.choices else result.value,
+        "abstained": prompt.abstains(probabilities),
         "text": answer.text,
         "tokens": list(answer.tokens),
         "finish_reason": answer.finish_reason,
@@ -133,7 +136,7 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
     question = await prompts.prepare(promoted.prompt, inputs, seed=seed, **options)
     items = charged(prompts.stream(question, engine), request)
     if streamed:
-        events = await unless_disconnected(request, sse.prefetch_first(_events(items)))
+        events = await unless_disconnected(request, sse.prefetch_first(_events(promoted.prompt, items)))
         if events is None:
             return Response(status_code=499)
         return sse.EventStreamResponse(events, openai=False)
@@ -143,16 +146,18 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
     headers = {"x-sameboat-fingerprint": result.fingerprint}
     if result.problem is not None:
         detail = f"The model's answer cannot be used: {result.problem}."
-        problem = problems.problem(502, "answer-unusable", "The answer is unusable", detail, answer=answer_json(result))
+        problem = problems.problem(
+            502, "answer-unusable", "The answer is unusable", detail, answer=answer_json(promoted.prompt, result)
+        )
         return problems.respond(request.url.path, 502, problem, headers)
-    return JSONResponse(answer_json(result), headers=headers)
+    return JSONResponse(answer_json(promoted.prompt, result), headers=headers)
 
 
-async def _events(items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> AsyncGenerator[str, None]:
+async def _events(prompt: Prompt, items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> AsyncGenerator[str, None]:
     async with contextlib.aclosing(items):
         async for _, item in items:
             if isinstance(item, Result):
-                yield sse.frame({**answer_json(item), "problem": item.problem}, "answer")
+                yield sse.frame({**answer_json(prompt, item), "problem": item.problem}, "answer")
             else:
                 yield sse.frame({"text": item.text}, "chunk")
 
@@ -188,6 +193,7 @@ def operation(prompt: Prompt) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "value": answer_schema(prompt),
+            "abstained": {"type": "boolean"},
             "text": {"type": "string"},
             "fingerprint": {"type": "string"},
             "probabilities": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},

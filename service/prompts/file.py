@@ -99,6 +99,16 @@ class Prompt:
             return f"enforced: one of {len(self.spec.choices)} choices"
         return self.grammar.coverage if self.grammar is not None else "free text"
 
+    def abstains(self, probabilities: Mapping[str, float]) -> bool:
+        """Whether the most probable label is below the prompt's threshold. Four decimals count, as in recordings."""
+        rule = self.spec.abstain
+        return rule is not None and bool(probabilities) and round(max(probabilities.values()), 4) < rule.below
+
+    def decision(self, label: str, probabilities: Mapping[str, float]) -> str:
+        """The label, or the prompt's answer if it abstains."""
+        rule = self.spec.abstain
+        return rule.answer if rule is not None and self.abstains(probabilities) else label
+
     def check_inputs(self, inputs: Mapping[str, Any]) -> None:
         """Check the inputs against the schema.
 

@@ -119,6 +119,13 @@ class JudgeCheck(Strict):
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class Abstain(Strict):
+    """The answer that replaces a label whose probability is below `below`."""
+
+    below: float = Field(gt=0, le=1)
+    answer: str = Field(min_length=1)
+
+
 class Minimum(Strict):
     """The share of cases that must pass: of all of them, of a class (a label of `choices`), and of a slice."""
 
@@ -188,6 +195,7 @@ class Spec(Strict):
     jsonSchema: dict[str, Any] | str | None = None  # noqa: N815
     choices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     calibration: Literal["none", "contextual"] = "none"
+    abstain: Abstain | None = None
     messages: tuple[MessageTemplate, ...] = Field(min_length=1)
     testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
     testDataFile: str | None = None  # noqa: N815
@@ -211,6 +219,10 @@ class Spec(Strict):
             named = check.minimum.classes if isinstance(check.minimum, Minimum) else {}
             if unknown := sorted(named.keys() - set(self.choices)):
                 raise ValueError(f"evaluators: the minimum of {check.name!r} names {unknown[0]!r}, which is no choice")
+        if self.abstain is not None and not self.choices:
+            raise ValueError("abstain is for responseFormat: choice")
+        if self.abstain is not None and self.abstain.answer in self.choices:
+            raise ValueError(f"abstain: the answer {self.abstain.answer!r} is one of the choices; give another text")
         if self.repeatsPass != "all" and self.repeats == 1:
             raise ValueError("repeatsPass is for repeats of 2 or more")
         if self.testDataFields and self.testDataFile is None:

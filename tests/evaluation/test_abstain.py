@@ -1,0 +1,112 @@
+"""A prompt that abstains gives its own answer if its best label is not probable enough, in CI and when it is served."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from service.engine.types import Answer, Request, Timings, Usage
+from service.errors import PromptError
+from service.evaluation import promote
+from service.evaluation.context import EvaluationContext
+from service.evaluation.replay import replay
+from service.prompts.file import loads
+from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
+from tests import casefile
+from tests.http.conftest import Make, ask
+from tests.http.conftest import make as make
+from tests.http.conftest import promote as put
+from tests.scripted import ScriptedEngine
+
+TEXT = """
+name: colour
+responseFormat: choice
+choices: [red, green]
+abstain: {below: 0.7, answer: a person}
+messages:
+  - {role: user, content: "Colour of {{thing}}?"}
+testDataFile: cases.jsonl
+evaluators:
+  - name: label
+    string: {equals: "{{expected}}"}
+"""
+
+
+def label(request: Request) -> Answer:
+    """Red for odd things and green for even ones, at 60 % below thing 20 and at 90 % from there."""
+    number = int(request.messages[-1].content.split("thing ")[1].rstrip("?"))
+    best, other = ("red", "green") if number % 2 else ("green", "red")
+    share = 0.6 if number < 20 else 0.9
+    shares = {best: share, other: 1 - share}
+    return Answer(best, (1,), "stop", Usage(3, 1), Timings(0, 0, 0), probabilities=shares)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> PromotedFolder:
+    folder = tmp_path / "data" / "prompts" / "colour"
+    folder.mkdir(parents=True)
+    rows = [{"id": f"c{i}", "thing": f"thing {i}", "expected": "red" if i % 2 else "green"} for i in range(100)]
+    casefile.write(folder / "cases.jsonl", rows)
+    return PromotedFolder(folder)
+
+
+def test_coverage_and_the_rate_of_the_answered_cases_are_told(folder: PromotedFolder) -> None:
+    """A case without an answer does not pass a check that wants its label."""
+    engine = ScriptedEngine(label)
+    done = asyncio.run(promote.promote(loads(TEXT), folder, EvaluationContext(engine)))
+    assert (done.verdict.word, done.verdict.passed) == ("PASS", 80)
+    assert "It answers 80 of 100 cases (80.0 % coverage), and passes 100.0 % (95.4 to 100.0) of these." in done.text
+    assert "expected 'red', got 'a person'" in done.text
+    prompt = Library(folder.path.parents[1])["colour"]
+    assert sum(outcome.passed for outcome in replay(prompt, folder)) == 80
+
+
+def test_another_threshold_judges_the_same_answers_again(folder: PromotedFolder) -> None:
+    """The request is the same, so nothing is asked."""
+    engine = ScriptedEngine(label)
+    asyncio.run(promote.promote(loads(TEXT), folder, EvaluationContext(engine)))
+    engine.asked.clear()
+    lower = loads(TEXT.replace("below: 0.7", "below: 0.6"))
+    done = asyncio.run(promote.promote(lower, folder, EvaluationContext(engine)))
+    assert (done.verdict.passed, engine.asked, done.written) == (100, [], True)
+
+
+def test_an_abstention_that_a_check_accepts_beats_no_guess(folder: PromotedFolder) -> None:
+    """Always asking a person would pass every case, so the prompt has to state a minimum."""
+    kind = TEXT.replace('string: {equals: "{{expected}}"}', 'oneOf: ["{{expected}}", a person]')
+    done = asyncio.run(promote.promote(loads(kind), folder, EvaluationContext(ScriptedEngine(label))))
+    assert done.verdict.word == "NO BETTER THAN GUESSING"
+    assert "always answering 'a person' would pass 100" in done.verdict.reason
+
+
+def test_a_served_prompt_abstains_as_its_recording_does(make: Make, tmp_path: Path) -> None:
+    """`text` is the label and `value` the prompt's own answer, in whole and streamed answers and in the types."""
+    engine = ScriptedEngine(label)
+    app = make(engine)
+    put(tmp_path / "data", engine, TEXT, "colour")
+    path = "/prompts/colour"
+    unsure = ask(app, "POST", path, json={"inputs": {"thing": "thing 3"}}).json()
+    assert (unsure["value"], unsure["text"], unsure["abstained"]) == ("a person", "red", True)
+    sure = ask(app, "POST", path, json={"inputs": {"thing": "thing 33"}}).json()
+    assert (sure["value"], sure["text"], sure["abstained"]) == ("red", "red", False)
+    streamed = ask(app, "POST", path, json={"inputs": {"thing": "thing 3"}, "stream": True}).text
+    assert '"value": "a person"' in streamed.split("event: answer")[1].replace('":"', '": "')
+    operation = ask(app, "GET", "/openapi.json").json()["paths"][path]["post"]
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer["properties"]["value"] == {"enum": ["red", "green", "a person"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        (TEXT.replace("a person", "red"), "one of the choices"),
+        (TEXT.replace("below: 0.7", "below: 1.7"), "abstain.below"),
+        (TEXT.replace("responseFormat: choice\nchoices: [red, green]\n", ""), "abstain is for responseFormat: choice"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(changed: str, error: str) -> None:
+    with pytest.raises(PromptError, match=error):
+        loads(changed)
