@@ -56,6 +56,7 @@ class _Scanner:
         """The beginning of a call. `first`: nothing stands before it, so that its mark may be a hidden token."""
         marked = self._wrappers()
         if self._word("{"):
+            self._word("{")  # some templates show their form with doubled braces, and models copy it
             return self._json()
         return self._named() if first or marked else None
 

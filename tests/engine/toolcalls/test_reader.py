@@ -23,6 +23,8 @@ FORMS = [
     (f"```json\n{ONE}\n```", "", [CLOCK]),
     (f"```json\n{ONE}\n```\n```json\n{OTHER}\n```\nDone.", "Done.", [CLOCK, WEATHER]),
     (f"```\n{ONE}", "", [CLOCK]),
+    (f"{{{ONE}}}", "", [CLOCK]),
+    (f"<tool_call>\n{{{OTHER}}}\n</tool_call>", "", [WEATHER]),
     (f"```xml\n<tool_call>\n{OTHER}\n</tool_call>\n```", "", [WEATHER]),
     (f"<tools>\n{ONE}\n</tools>", "", [CLOCK]),
     (ONE, "", [CLOCK]),
