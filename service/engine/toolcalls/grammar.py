@@ -26,12 +26,10 @@ from service.engine.types import Request
 MAX_CALLS = 16  # of one answer, if parallel calls are asked for
 ANY = "(?s:.*)"
 DATA = ("const", "enum", "default", "examples")  # keywords with values that are no schemas
-# A call as JSON: its beginning, and further calls, with the fences that models write around them.
-_OPENING = (
-    r'\{{\s*("(type|id)"\s*:\s*"[^"\\]*"\s*,\s*)*("function"\s*:\s*\{{\s*)?"name"\s*:\s*"{name}"\s*,\s*'
-    r'"(arguments|parameters)"\s*:'
-)
-_BETWEEN = r"\s*(<\/tool_call>|```)?[\s,;]*((<tool_call>|```(json)?)\s*)?"
+# A call as JSON, up to its name. In a regular expression of Lark a slash needs a backslash.
+_HEAD = r'\{\s*("(type|id)"\s*:\s*"[^"\\]*"\s*,\s*)*("function"\s*:\s*\{\s*)?"name"\s*:\s*"'
+_KEY = r'"\s*,\s*"(arguments|parameters)"\s*:'  # between name and arguments
+_BETWEEN = r"\s*(<\/tool_call>|```)?[\s,;]*((<tool_call>|```(json)?)\s*)?"  # two calls as JSON
 
 
 def of_request(request: Request, form: Form = HERMES) -> Grammar | None:
@@ -129,29 +127,35 @@ class _Writer:
         return " ".join(part for part in parts if part)
 
     def text_or_calls(self) -> list[str]:
-        """Any text, until a call begins."""
-        lines = [f"TEXT: /{ANY}/"]
-        options = ["TEXT"]
+        """Any text, until a call begins.
+
+        The beginning of JSON with a name is text too, unless a declared name and the key of arguments follow. One rule
+        for all names keeps the lexer small: a lazy lexeme with any text before each name would have too many states.
+        """
+        options = ["TEXT", "head (json_calls | text)"]
         token = dict(self.form.controls).get(self.form.mark)
+        lines = [f"TEXT: /{ANY}/", f"head[lazy]: /{ANY}{_HEAD}/"]
         if self.form.mark and token is not None:
             options.append(f"TEXT <[{token}]> {self.calls(after_mark=True)}")
         elif self.form.mark:
             options.append(f"marked {self.calls(after_mark=True)}")
             lines.append(f"marked[lazy]: /{ANY}{re.escape(self.form.mark)}/")
         tag = dict(self.form.controls).get("<|python_tag|>")
-        options += ["json_calls"] if tag is None else ["json_calls", f"TEXT <[{tag}]> json_calls"]
-        first, more = [], []
-        for number, name in enumerate(self.names):
-            opening = _OPENING.format(name=re.escape(name))
-            lines.append(f"text{number}[lazy]: /{ANY}{opening}/")
-            first.append(f'text{number} SPACE args{number} SPACE "}}"')
-            if self.parallel:
-                lines.append(f"NEXT{number}: /{_BETWEEN}{opening}/")
-                more.append(f'NEXT{number} SPACE args{number} SPACE "}}"')
-        repeated = f" ({' | '.join(more)}){{0,{MAX_CALLS - 1}}} END" if more else ""
-        lines.append(f"json_calls: ({' | '.join(first)}){repeated}")
-        lines += [r"SPACE: /\s*/", *([r"END: /\s*(<\/tool_call>|```)?\s*/"] if more else [])]
-        return [f"start: {' | '.join(options)}", *lines]
+        options += [] if tag is None else [f"TEXT <[{tag}]> head json_calls"]
+        more = f" (AGAIN json_call){{0,{MAX_CALLS - 1}}} END" if self.parallel else ""
+        numbers = range(len(self.names))
+        rules = [
+            "start: text",
+            f"text: {' | '.join(options)}",
+            *lines,
+            f"json_calls: json_call{more}",
+            "json_call: " + " | ".join(f'name{number} SPACE args{number} SPACE "}}"' for number in numbers),
+            *(f"name{number}[lazy]: /{re.escape(name)}{_KEY}/" for number, name in enumerate(self.names)),
+            r"SPACE: /\s*/",
+        ]
+        if self.parallel:
+            rules += [f"AGAIN: /{_BETWEEN}{_HEAD}/", r"END: /\s*(<\/tool_call>|```)?\s*/"]
+        return rules
 
     def answer_or_calls(self, answer: Grammar) -> list[str]:
         """JSON that obeys a schema, or calls. A call may be written as JSON too, because many models do."""
