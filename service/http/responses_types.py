@@ -164,6 +164,11 @@ def _tool(tool: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def _tool_choice(choice: str | dict[str, Any] | None) -> Any:
+    """A choice in the form of chats. There the fields beside its type are in an object of their own."""
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools" and "allowed_tools" not in choice:
+        tools = choice.get("tools")
+        listed = [_tool_choice(tool) for tool in tools] if isinstance(tools, list) else tools
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.get("mode", "auto"), "tools": listed}}
     if isinstance(choice, dict) and choice.get("type") == "function" and "function" not in choice:
         return {"type": "function", "function": {"name": choice.get("name")}}
     return choice

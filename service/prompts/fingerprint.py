@@ -16,6 +16,7 @@ from service.engine.schema import compiled
 from service.engine.types import Identity, Message, Request, TemplateInputs
 
 VERSION = 2  # increase it when a field changes its meaning, so that old recordings no longer match
+CALLS = 2  # increase it when the grammars of tool calls or the instructions for them change
 
 
 def canonical(value: Any) -> str:
@@ -41,7 +42,9 @@ def _message(message: Message) -> dict[str, Any]:
 def parts(request: Request, identity: Identity) -> dict[str, Any]:
     """The parts of a fingerprint by name. A failed comparison shows the parts that differ."""
     remote = {"model": identity.model} if identity.model_sha256 is None else {}
-    tools = {"tool_choice": request.tool_choice, "parallel_tools": request.parallel_tools} if request.tools else {}
+    tools: dict[str, Any] = {}
+    if request.tools:
+        tools = {"tool_choice": request.tool_choice, "parallel_tools": request.parallel_tools, "calls": CALLS}
     return {
         "version": VERSION,
         "messages": [_message(message) for message in request.messages],

@@ -154,6 +154,18 @@ def test_a_call_is_an_item_whole_and_streamed(client: openai.OpenAI, engine: Scr
     assert engine.asked[0].tools[0]["function"]["parameters"] == WEATHER["parameters"]
 
 
+def test_a_choice_of_several_tools_has_the_form_of_chats(client: openai.OpenAI, engine: ScriptedEngine) -> None:
+    """A remote engine is asked in that form."""
+    answers(engine, "It rains.")
+    choice: Any = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}
+    response = client.responses.create(model=MODEL, input="Bern?", tools=[WEATHER], tool_choice=choice)  # type: ignore[list-item]
+    assert response.tool_choice == choice or response.tool_choice.model_dump() == choice
+    assert engine.asked[0].tool_choice == {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "weather"}}]},
+    }
+
+
 def test_a_text_is_streamed_in_all_its_events(client: openai.OpenAI, engine: ScriptedEngine) -> None:
     answers(engine, "It rains.")
     stream = list(client.responses.create(model=MODEL, input="How is it?", stream=True))

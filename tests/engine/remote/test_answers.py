@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from service.engine import toolcalls
+from service.engine.openai_wire import AnswerReader
 from service.engine.remote import RemoteEngine
 from service.engine.types import Alternative, Answer, Chunk, Embeddings, Request, Sampling
 from service.errors import (
@@ -200,6 +201,53 @@ def test_a_call_that_was_cut_is_a_cut_answer(server: OpenAIServer) -> None:
     assert answer.finish_reason == "length"
     assert answer.text.endswith('{"city": "Be')
     assert toolcalls.parse(answer.text, [TOOL], cut=True) == ("", ())
+
+
+def call_event(index: int, **function: str) -> dict[str, object]:
+    return {"choices": [{"delta": {"tool_calls": [{"index": index, "function": function}]}}]}
+
+
+END = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}
+
+
+def test_the_first_call_is_passed_on_as_it_comes() -> None:
+    """Text before it too. Further calls may come in turns, so they follow at the end."""
+    reader = AnswerReader(Request(messages=ASK.messages, tools=(TOOL,), parallel_tools=True))
+    events = [
+        {"choices": [{"delta": {"content": "I look. "}}]}, call_event(0, name="weather", arguments=""),
+        call_event(0, arguments='{"city": '), call_event(1, name="weather", arguments='{"city": '),
+        call_event(0, arguments='"Bern"}'), call_event(1, arguments='"Biel"}'), END,
+    ]  # fmt: skip
+    texts = ["".join(chunk.text for chunk in reader.add(event)) for event in events]
+    assert [bool(text) for text in texts] == [True, False, True, False, True, False, False]
+    assert texts[2].endswith('{"city": ')
+    texts += [chunk.text for chunk in reader.end()]
+    assert "".join(texts) == reader.text
+    visible, calls = toolcalls.parse(reader.text, [TOOL])
+    assert visible == "I look."
+    assert [call["function"]["arguments"] for call in calls] == ['{"city": "Bern"}', '{"city": "Biel"}']
+
+
+def test_a_call_of_a_tool_that_was_not_given_is_the_servers_fault() -> None:
+    """It is no text for the caller."""
+    reader = AnswerReader(Request(messages=ASK.messages, tools=(TOOL,)))
+    for event in (call_event(0, name="map", arguments="{}"), END):
+        list(reader.add(event))
+    with pytest.raises(RemoteError, match="was not given"):
+        list(reader.end())
+
+
+def test_a_call_is_an_answer_beside_a_schema(server: OpenAIServer) -> None:
+    """With tools the schema is that of an answer without calls."""
+    server.script("tool_calls")
+    request = Request(messages=ASK.messages, tools=(TOOL,), schema='{"type": "array"}')
+    assert ask(server, request).finish_reason == "tool_calls"
+    server.script("ok")
+    server.reply = '{"name": "weather", "arguments": {"city": "Bern"}}'
+    assert ask(server, request).text == server.reply
+    server.reply = '{"a": 1}'
+    with pytest.raises(RemoteError):
+        ask(server, request)
 
 
 def test_a_call_that_is_no_json_is_the_servers_fault(server: OpenAIServer) -> None:

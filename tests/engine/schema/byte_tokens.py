@@ -11,11 +11,14 @@ llguidance = pytest.importorskip(
 )
 
 
+MARK = 257  # a control token, which no text spells
+
+
 class _Bytes:
     eos_token_id = 256
     bos_token_id = None
-    tokens = (*(bytes([byte]) for byte in range(256)), b"\xff<end>")
-    special_token_ids = (256,)
+    tokens = (*(bytes([byte]) for byte in range(256)), b"\xff<end>", b"\xff[TOOL_CALLS]")
+    special_token_ids = (256, 257)
 
     def __call__(self, text: bytes | str) -> list[int]:
         return list(text if isinstance(text, bytes) else text.encode())

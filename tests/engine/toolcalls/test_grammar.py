@@ -9,7 +9,7 @@ import pytest
 
 from service.engine import toolcalls
 from service.engine.toolcalls import forms
-from tests.engine.schema.byte_tokens import accepts, matcher
+from tests.engine.schema.byte_tokens import MARK, accepts, matcher
 from tests.engine.toolcalls.tools import CLOCK, TOOLS, WEATHER, called
 
 PLAIN = [
@@ -135,9 +135,37 @@ def test_references_of_arguments_hold_beside_a_schema() -> None:
     assert not accepts(grammar.lark, '{"name": "go", "arguments": {"at": {"x": "3"}}}')
 
 
-def test_marks_that_are_control_tokens_are_tokens_in_the_grammar() -> None:
+def test_a_mark_that_is_a_control_token_is_a_token_in_the_grammar() -> None:
     """Text never spells a control token, so a grammar of text could not allow it."""
-    form = toolcalls.form_of("{{ tools }} [TOOL_CALLS] [ARGS]", {"[TOOL_CALLS]": 9, "[ARGS]": 12})
+    form = toolcalls.form_of("{{ tools }} [TOOL_CALLS] [ARGS]", {"[TOOL_CALLS]": MARK})
+    call = [MARK, *b'weather[ARGS]{"city": "Bern"}']
     for choice in ("auto", "required"):
-        text = lark(choice, form=form)
-        assert [mark for mark in ("<[9]>", "<[12]>", "[TOOL_CALLS]", "[ARGS]") if mark in text] == ["<[9]>", "<[12]>"]
+        assert matcher(lark(choice, form=form)).validate_tokens(call) == len(call)
+        assert matcher(lark(choice, form=form)).validate_tokens([MARK, *b"map"]) < 3
+    assert matcher(lark("auto", form=form)).validate_tokens([*b"Hi. ", *call]) == 4 + len(call)
+    assert matcher(lark("required", form=form, parallel=True)).validate_tokens(call * 2) == 2 * len(call)
+    tagged = toolcalls.form_of('{{ tools }} {"name": name, "parameters": p}', {"<|python_tag|>": MARK})
+    call = [MARK, *b'{"name": "clock", "parameters": {}}']
+    assert matcher(lark("auto", form=tagged)).validate_tokens(call) == len(call)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_as_many_tools_as_openai_allows_can_be_offered(parallel: bool) -> None:
+    """The lexer has a limit of states, and a text of any length may stand before each of the names."""
+    names = [f"{word}_{number}" for number in range(64) for word in ("get_thing", "set")]
+    tools = [{"type": "function", "function": {**WEATHER["function"], "name": name}} for name in names]  # type: ignore[dict-item]
+    grammar = toolcalls.grammar(tools, "auto", parallel=parallel)
+    assert grammar is not None
+    text = 'A {"name": "x"}, and {"name": "' + names[77] + '", "arguments": {"city": "Bern"}}'
+    state = matcher(grammar.lark)
+    for byte in text.encode():
+        state.compute_bitmask()
+        assert state.consume_token(byte), state.get_error()
+    assert state.is_accepting()
+
+
+@pytest.mark.parametrize("text", ['{"name": "map", "arguments": {"city": 1}}', '{"name": "clock", "age": 3}'])
+def test_after_json_that_names_no_function_a_call_may_follow(text: str) -> None:
+    """It was text, and the grammar looks for the next beginning."""
+    assert accepts(lark("auto"), f"{text} and {called('clock', {})}")
+    assert not accepts(lark("auto"), f"{text} and {called('map', {})}")
