@@ -16,7 +16,6 @@ import pytest
 
 # A folder, a file, or a test, and the reason for tier 2.
 TIER_2 = {
-    "tests/bench/": "measurements",
     "tests/builds/github/test_builds.py::test_killed_inside_every_step_that_touches_github_a_build_ends_once": "kills",
     "tests/builds/github/test_contract.py": "npm: GitHub's OpenAPI document",
     "tests/builds/test_canaries.py::test_canaries_are_found_nowhere": "a service in a process of its own",

@@ -1,7 +1,10 @@
 """One server, one workload, every number of clients: the numbers that rows are made of.
 
-Before anything is measured each server has answered one request, then a burst of eight at once ("burst": its prefix was
-seen once), so that afterwards every slot of every server holds the prefix: W, S and L compare warm servers.
+In: a server that answers, a workload, numbers of clients. Out: values by (metric, clients).
+Not here: the comparison (`families.py`).
+
+Before W, S and L are measured every sequence of the server has seen the prefix: they compare warm servers. The requests
+of a round are new to every server, because an answer that was given before is found again in no time.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -16,34 +20,54 @@ import httpx
 from tests.bench import workloads
 from tests.bench.servers import Running
 
-CLIENTS = {"W": (1, 4, 8, 16), "S": (1, 8), "L": (1, 8)}
-MAKERS = {"W": workloads.completion, "S": workloads.structured, "L": workloads.labelled}
-REQUESTS = {1: 5, 4: 12, 8: 24, 16: 32}  # so many that a run takes seconds and not minutes
-BURST = 8
+PER_CLIENT = {1: 5, 4: 3, 8: 3, 16: 2}
+"""Requests of each client in one round: so many that a run takes seconds and not minutes."""
+MEMORY = ("memory RSS MiB", "memory PSS MiB")
 
 Numbers = dict[tuple[str, int], float]
 """Values by (metric, clients)."""
 
 
-def measure(
-    server: Running, workload: str, round_: int, *, model: str, clients: tuple[int, ...], share: float = 1.0
-) -> Numbers:
-    """Numbers of one workload on one server. Slow servers get a `share` of the usual requests."""
-    make = MAKERS[workload]
-    first = 10_000 * round_
-    workloads.run(server.url, [make(first + 9000, model=model)], 1)
-    burst = workloads.run(server.url, [make(first + 9100 + each, model=model) for each in range(BURST)], BURST)
-    found: Numbers = {("burst first token s", BURST): burst.first_p50_s}
-    for number in clients:
-        count = max(number, round(share * REQUESTS[number]))
-        bodies = [make(first + 100 * number + index, model=model) for index in range(count)]
-        measured = workloads.run(server.url, bodies, number)
-        if measured.wrong:
-            print(f"bench: {server.name} gave {measured.wrong} answers to {workload} that are not JSON", flush=True)
-        found["tokens/s", number] = measured.tokens_per_s
-        found["requests/s", number] = measured.requests_per_s
-        found["first token s", number] = measured.first_p50_s
-    found["memory MiB", 0] = server.memory_mib()
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured: numbers of clients, the part of the usual requests, and the first request's number."""
+
+    clients: tuple[int, ...]
+    share: float = 1.0
+    first: int = 0
+
+    def count(self, clients: int) -> int:
+        """Requests of a run: the same number for each client."""
+        return clients * max(1, round(self.share * PER_CLIENT[clients]))
+
+
+def warm(server: Running, model: str, clients: int) -> Numbers:
+    """One request, then one from each client at once, so that every sequence has seen the prefix.
+
+    Gives the median seconds to the first token of those at once. Their prefix was seen once.
+    """
+    for count in (1, clients):
+        bodies = [workloads.completion(1000 * count + each, model=model) for each in range(count)]
+        measured = workloads.run(server.url, bodies, count)
+    return {("burst first token s", clients): measured.first_p50_s}
+
+
+def measure(server: Running, workload: str, plan: Plan, model: str) -> Numbers:
+    """Numbers of one workload on one server."""
+    kind = workloads.WORKLOADS[workload]
+    found: Numbers = {}
+    for clients in plan.clients:
+        bodies = [
+            kind.make(plan.first + 100 * clients + index, server.api, model=model)
+            for index in range(plan.count(clients))
+        ]
+        measured = workloads.run(server.url, bodies, clients, kind)
+        found["tokens/s", clients] = measured.tokens_per_s
+        found["requests/s", clients] = measured.requests_per_s
+        found["decoded tokens/s", clients] = measured.decoded_tokens_per_s
+        found["first token s", clients] = measured.first_p50_s
+        found["tokens of an answer", clients] = measured.tokens / len(bodies)
+        found["right answers %", clients] = 100 * (1 - measured.wrong / len(bodies))
     return found
 
 

@@ -3,7 +3,10 @@
 W: a fixed prefix of about 400 tokens, an own input of about 40, 64 greedy tokens: a prompt with few-shot examples.
 S: the same input answered as JSON with six fields, enforced by a schema.
 L: the same input answered with one of five labels.
-Every client sends its next request when the last one has ended (closed loop). Inputs differ between requests.
+P: a web page changed to a new brief, written whole: a case of the promoted prompt `build-edit`.
+Every client sends its next request when the last one has ended (closed loop). Inputs differ between requests. W and P
+are the same bytes for every server. S and L have the same messages, and the schema in the form that the server's own
+documentation shows.
 """
 
 from __future__ import annotations
@@ -12,10 +15,17 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
+
+from service.engine.schema.validator import validator_for
+from service.prompts.library import Library
+from service.prompts.render import render
+from tests.bench.peers import OURS, ROOT
 
 SHIPS = (
     *("Heron,120,20,1998,Northhaven", "Gull,80,0,2004,Stonewick", "Osprey,240,45,2011,Westwick"),
@@ -47,6 +57,8 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }  # fmt: skip
 LABELS = ["question", "complaint", "booking", "praise", "other"]
+Request = tuple[str, dict[str, Any]]
+"""A path and a body."""
 
 
 def question(index: int) -> str:
@@ -55,29 +67,85 @@ def question(index: int) -> str:
     return f"Message {index} from a guest at the {chosen} desk: which ship would you take, and where does it go?"
 
 
-def completion(index: int, **more: Any) -> tuple[str, dict[str, Any]]:
+def completion(index: int, api: str = OURS, **more: Any) -> Request:
     """W as a raw completion: the same text, hence the same tokens, for every server."""
     body = {"prompt": PREFIX + question(index) + "\nAnswer:", "max_tokens": 64, "temperature": 0, "stream": True}
     return "/v1/completions", {**body, "stream_options": {"include_usage": True}, **more}
 
 
-def structured(index: int, **more: Any) -> tuple[str, dict[str, Any]]:
-    """S as a chat with an enforced schema."""
-    messages = [{"role": "system", "content": PREFIX}, {"role": "user", "content": question(index)}]
-    wanted = {"type": "json_schema", "json_schema": {"name": "ship", "strict": True, "schema": SCHEMA}}
-    return "/v1/chat/completions", {
-        "messages": messages, "max_tokens": 160, "temperature": 0, "response_format": wanted, **more
-    }  # fmt: skip
+def structured(index: int, api: str = OURS, **more: Any) -> Request:
+    """S as a chat with a schema: `json_schema` of llama.cpp, `structured_outputs` of vLLM, or OpenAI's form."""
+    ways: dict[str, dict[str, Any]] = {
+        "llama.cpp": {"json_schema": SCHEMA},
+        "vllm": {"structured_outputs": {"json": SCHEMA}},
+        OURS: {"response_format": _response_format("ship", SCHEMA)},
+    }
+    return _chat(index, 160, **ways[api], **more)
 
 
-def labelled(index: int, **more: Any) -> tuple[str, dict[str, Any]]:
-    """L as a chat with a schema that allows five strings only."""
+def labelled(index: int, api: str = OURS, **more: Any) -> Request:
+    """L as a chat with five answers: a `grammar` of llama.cpp, `choice` of vLLM, or OpenAI's form of an enum."""
+    ways: dict[str, dict[str, Any]] = {
+        "llama.cpp": {"grammar": "root ::= " + " | ".join(f'"{label}"' for label in LABELS)},
+        "vllm": {"structured_outputs": {"choice": LABELS}},
+        OURS: {"response_format": _response_format("label", {"type": "string", "enum": LABELS})},
+    }
+    return _chat(index, 16, **ways[api], **more)
+
+
+def page(index: int, api: str = OURS, **more: Any) -> Request:
+    """P as a chat: the messages of `build-edit` for one of its cases, streamed."""
+    body = {"messages": _pages()[index % len(_pages())], "max_tokens": 600, "temperature": 0, "stream": True}
+    return "/v1/chat/completions", {**body, "stream_options": {"include_usage": True}, **more}
+
+
+@cache
+def _pages() -> list[list[dict[str, str]]]:
+    library = Library(ROOT / "data")
+    prompt, folder = library["build-edit"], library.folder("build-edit")
+    cases = (json.loads(line) for line in (folder / "cases.jsonl").read_text(encoding="utf-8").splitlines())
+    inputs = ({key: value for key, value in case.items() if isinstance(value, str)} for case in cases)
+    rendered = (render(prompt.spec.messages, values) for values in inputs)
+    return [[{"role": message.role, "content": message.content} for message in messages] for messages in rendered]
+
+
+def _response_format(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+
+
+def _chat(index: int, max_tokens: int, **more: Any) -> Request:
     messages = [{"role": "system", "content": PREFIX}, {"role": "user", "content": question(index)}]
-    schema = {"type": "string", "enum": LABELS}
-    wanted = {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}}
-    return "/v1/chat/completions", {
-        "messages": messages, "max_tokens": 16, "temperature": 0, "response_format": wanted, **more
-    }  # fmt: skip
+    return "/v1/chat/completions", {"messages": messages, "max_tokens": max_tokens, "temperature": 0, **more}
+
+
+def is_ship(text: str) -> bool:
+    """Whether an answer to S keeps the schema."""
+    try:
+        return bool(validator_for(SCHEMA).is_valid(json.loads(text)))
+    except ValueError:
+        return False
+
+
+def is_label(text: str) -> bool:
+    """Whether an answer to L is one of the labels, as JSON or plain."""
+    return text.strip().strip('"') in LABELS
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests of one kind, and whether an answer is right. `speed` is the metric that counts."""
+
+    make: Callable[..., Request]
+    speed: str
+    is_right: Callable[[str], bool] = bool
+
+
+WORKLOADS = {
+    "W": Workload(completion, "tokens/s"),
+    "S": Workload(structured, "requests/s", is_ship),
+    "L": Workload(labelled, "requests/s", is_label),
+    "P": Workload(page, "decoded tokens/s"),
+}
 
 
 @dataclass
@@ -102,12 +170,20 @@ class Measured:
     def first_p50_s(self) -> float:
         return statistics.median(self.first_s)
 
+    @property
+    def decoded_tokens_per_s(self) -> float:
+        """Tokens behind the first one, over the seconds behind the first one. For one client."""
+        decoding_s = sum(self.requests_s) - sum(self.first_s)
+        return (self.tokens - len(self.requests_s)) / decoding_s if decoding_s else 0.0
 
-async def one(client: httpx.AsyncClient, path: str, body: dict[str, Any], measured: Measured) -> None:
+
+async def one(client: httpx.AsyncClient, request: Request, workload: Workload, measured: Measured) -> None:
     """Send one request and record it."""
+    path, body = request
     began = time.perf_counter()
     first: float | None = None
     tokens = 0
+    text = ""
     if body.get("stream"):
         async with client.stream("POST", path, json=body) as response:
             response.raise_for_status()
@@ -115,10 +191,12 @@ async def one(client: httpx.AsyncClient, path: str, body: dict[str, Any], measur
                 if not line.startswith("data: ") or line == "data: [DONE]":
                     continue
                 event = json.loads(line[6:])
-                said = event["choices"][0].get("text") if event.get("choices") else None
-                if said:
-                    first = first or time.perf_counter() - began
-                    tokens += 1
+                for choice in event.get("choices") or ():
+                    piece = choice.get("text") or choice.get("delta", {}).get("content")
+                    if piece:
+                        first = first or time.perf_counter() - began
+                        text += piece
+                        tokens += 1
                 if event.get("usage"):
                     tokens = event["usage"]["completion_tokens"]
     else:
@@ -126,27 +204,25 @@ async def one(client: httpx.AsyncClient, path: str, body: dict[str, Any], measur
         response.raise_for_status()
         answer = response.json()
         tokens = answer["usage"]["completion_tokens"]
-        try:
-            json.loads(answer["choices"][0]["message"]["content"])
-        except ValueError:
-            measured.wrong += 1
+        text = answer["choices"][0]["message"]["content"] or ""
     measured.requests_s.append(time.perf_counter() - began)
     measured.first_s.append(first or measured.requests_s[-1])
     measured.tokens += tokens
+    measured.wrong += not workload.is_right(text)
 
 
-async def closed_loop(url: str, bodies: list[tuple[str, dict[str, Any]]], clients: int) -> Measured:
-    """`clients` clients work through `bodies` together."""
+async def closed_loop(url: str, requests: list[Request], clients: int, workload: Workload) -> Measured:
+    """`clients` clients work through `requests` together."""
     measured = Measured()
-    waiting = iter(bodies)
+    waiting = iter(requests)
 
     # A connection per request: llama-server closes some that it kept alive without saying so.
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
 
         async def work() -> None:
-            for path, body in waiting:
-                await one(client, path, body, measured)
+            for request in waiting:
+                await one(client, request, workload, measured)
 
         began = time.perf_counter()
         await asyncio.gather(*(work() for _ in range(clients)))
@@ -154,6 +230,6 @@ async def closed_loop(url: str, bodies: list[tuple[str, dict[str, Any]]], client
     return measured
 
 
-def run(url: str, bodies: list[tuple[str, dict[str, Any]]], clients: int) -> Measured:
+def run(url: str, requests: list[Request], clients: int, workload: Workload = WORKLOADS["W"]) -> Measured:
     """`closed_loop`, from plain code."""
-    return asyncio.run(closed_loop(url, bodies, clients))
+    return asyncio.run(closed_loop(url, requests, clients, workload))
