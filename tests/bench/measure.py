@@ -10,6 +10,7 @@ of a round are new to every server, because an answer that was given before is f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from dataclasses import dataclass
@@ -97,11 +98,10 @@ async def health_during_generation(url: str, model: str) -> dict[str, float]:
 def first_answer(server_url: str, body: tuple[str, dict[str, Any]], deadline: float) -> None:
     """Ask until the server that is starting has answered. Raises TimeoutError."""
     path, content = body
-    while time.perf_counter() < deadline:
-        try:
-            if httpx.post(server_url + path, json=content, timeout=120).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        time.sleep(0.01)
+    with httpx.Client(base_url=server_url, timeout=120) as client:
+        while time.perf_counter() < deadline:
+            with contextlib.suppress(httpx.TransportError):  # it does not listen yet
+                if client.post(path, json=content).status_code == 200:
+                    return
+            time.sleep(0.01)
     raise TimeoutError(server_url)

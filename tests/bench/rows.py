@@ -40,7 +40,7 @@ def less_is_better(heading: str) -> bool:
 
 
 def best_peers(rows: Iterable[Row]) -> list[Row]:
-    """Of all rows with the same heading, clients and model the one whose peer has the best figure."""
+    """Of the rows with one heading, number of clients and model: the row with the best peer."""
     best: dict[tuple[Any, ...], Row] = {}
     for each in rows:
         if each["peer_name"].startswith(NO_PEERS):

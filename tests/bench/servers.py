@@ -24,7 +24,7 @@ import httpx
 from tests.bench.peers import OURS, ROOT, VERSION, Command, Sizes, Target, command, workshop
 
 __all__ = ["OURS", "ROOT", "VERSION", "Running", "Sizes", "Target", "busy", "free_port", "launch", "serve", "workshop"]
-START_S = 400  # vLLM compiles its model at each start
+START_S = 900  # vLLM compiles its model at each start
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,14 @@ def serve(name: str, target: Target, sizes: Sizes) -> Iterator[Running]:
         RuntimeError: if it does not get ready.
     """
     began = time.perf_counter()
-    with launch(name, target, sizes) as (url, process, started):
+    with launch(name, target, sizes) as (url, process, started), httpx.Client(base_url=url, timeout=2) as client:
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(url + started.probe, timeout=2).status_code == 200:
+                if client.get(started.probe).status_code == 200:
                     break
             if process.poll() is not None or time.perf_counter() > began + START_S:
                 raise RuntimeError(f"it did not start, see the log in {workshop().name}/")
-            time.sleep(0.02)
+            time.sleep(0.1)
         yield Running(name, started.api, url, process.pid, time.perf_counter() - began)
 
 
