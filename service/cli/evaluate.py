@@ -21,7 +21,7 @@ from service import settings as settings_module
 from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
-from service.evaluation import diagnosis, promote, report
+from service.evaluation import diagnosis, html_report, promote, report, report_details, result_rows
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.evaluation.replay import live as run_live
@@ -43,6 +43,7 @@ class Evaluation:
     outcomes: Sequence[CaseOutcome]
     verdict: Verdict | None
     text: str
+    before: Sequence[CaseOutcome] = ()
 
 
 def command(
@@ -53,11 +54,13 @@ def command(
     minimum: Annotated[
         float | None, typer.Option("--fail-under", min=0, max=1, help="Share of cases that must pass, 0..1.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write one JSON object per answer to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write every answer: .jsonl, .csv or .parquet.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
     stop_after: Annotated[
         int | None, typer.Option("--stop-after", min=1, help="Stop after N cases that cannot be asked or judged.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page with every answer, to filter and search.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Also print the first N cases, failures first.")] = None,
 ) -> None:
     """Run a prompt on its cases and report scores with intervals, compared with the promoted version if it differs.
 
@@ -73,23 +76,40 @@ def command(
     )
     lines = json_lines(evaluation.outcomes)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        _write(out, prompt, evaluation.outcomes, lines)
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        verdict = evaluation.verdict
+        sentence = f"{verdict.word}: {verdict.reason}." if verdict is not None else ""
+        html.write_text(html_report.page(prompt, evaluation.outcomes, evaluation.before, sentence), encoding="utf-8")
     if as_json:
         for line in lines:
             typer.echo(line)
     else:
-        print_markdown(evaluation.text)
+        more = report_details.case_table(prompt, evaluation.outcomes, rows) if rows is not None else []
+        print_markdown("\n".join([evaluation.text, *more]))
     if evaluation.verdict is not None and evaluation.verdict.word != "PASS":
         typer.echo(f"sameboat: {evaluation.verdict.word}. {evaluation.verdict.reason}.", err=True)
         raise typer.Exit(EXIT[evaluation.verdict.word])
 
 
+def _write(path: Path, prompt: Prompt, outcomes: Sequence[CaseOutcome], lines: Sequence[str]) -> None:
+    """Write every answer, by the ending of the name as JSON lines, CSV or Parquet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = result_rows.table_rows(prompt, outcomes)
+    if path.suffix == ".parquet":
+        result_rows.frame(rows).to_parquet(path, index=False)
+    else:
+        text = result_rows.csv_text(rows) if path.suffix == ".csv" else "".join(line + "\n" for line in lines)
+        path.write_text(text, encoding="utf-8")
+
+
 def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
-    """One line of JSON per answer: the case's id, text, fingerprint, tokens, seconds, checks."""
+    """One line of JSON per answer: the case's id and values, text, fingerprint, tokens, seconds, checks."""
     return [
         json.dumps({
             "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice, "text": record.text,
+            "values": dict(outcome.case.values),
             "passed": outcome.passed, "fingerprint": record.fingerprint, "kept": outcome.kept,
             "tokens": {"prompt": record.prompt_tokens, "completion": len(record.tokens)}, "seconds": record.seconds,
             "finish_reason": record.finish_reason, "problem": record.problem,
@@ -148,7 +168,7 @@ async def _evaluate(
             return _alone(prompt, await promote.evaluate(prompt, _folder(prompt), context), minimum)
         target = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
         comparison = await promote.compare(prompt, target, context, minimum=minimum)
-        return Evaluation(comparison.outcomes, comparison.verdict, comparison.text)
+        return Evaluation(comparison.outcomes, comparison.verdict, comparison.text, comparison.baseline or ())
 
 
 def _folder(prompt: Prompt) -> PromotedFolder:

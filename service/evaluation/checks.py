@@ -147,15 +147,33 @@ def _json(evaluator: Evaluator, case: Case, answer: CheckInput) -> RawResult:
             return _plain(False, f"schema: {problem.message}")
     wrong = []
     for pointer, template in spec.equals.items():
-        expected, actual = _expected(template, case), at_pointer(value, pointer)
-        if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
+        expected, actual = expected_value(template, case), at_pointer(value, pointer)
+        if not _equal(actual, expected):
             wrong.append(f"{pointer}: expected {expected!r}, got {actual!r}")
     score = 1 - len(wrong) / len(spec.equals) if spec.equals else 1.0
     return not wrong, "; ".join(wrong) or "as expected", score
 
 
-def _expected(template: Any, case: Case) -> Any:
-    """The expected value. A string that is only a placeholder means the case's value itself, of any type."""
+def pointer_passes(answer: CheckInput, pointer: str, expected: Any) -> bool:
+    """Whether a JSON answer has the expected value at a pointer. False for an answer that is not JSON."""
+    try:
+        value = answer.value if answer.value is not None else json.loads(answer.text)
+    except (ValueError, RecursionError):
+        return False
+    return _equal(at_pointer(value, pointer), expected)
+
+
+def _equal(actual: Any, expected: Any) -> bool:
+    """Equality in which true is not 1."""
+    return bool(actual == expected) and isinstance(actual, bool) == isinstance(expected, bool)
+
+
+def expected_value(template: Any, case: Case) -> Any:
+    """The expected value. A string that is only a placeholder means the case's value itself, of any type.
+
+    Raises:
+        CaseUnusable: if the case does not have a value of that name.
+    """
     if not isinstance(template, str):
         return template
     placeholder = re.fullmatch(r"\{\{\s*([\w.-]+)\s*\}\}", template)

@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from service.evaluation import groups
+from service.evaluation import groups, report_details
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import GROUP_CASES, GROUP_TOLERANCE, CheckComparison, Verdict
@@ -46,6 +46,7 @@ def markdown(
     guess = guessing(prompt, outcomes)
     lines += ["", guess] if guess else []
     lines += _abstentions(prompt, outcomes)
+    lines += report_details.details(prompt, outcomes)
     if verdict is not None and verdict.compared:
         lines += _compared(verdict)
         lines += _changed(verdict, outcomes, before)
@@ -56,7 +57,8 @@ def markdown(
         lines += ["", f"<details><summary>{len(failed)} cases fail</summary>", ""]
         for outcome in failed[:SHOWN]:
             reason = next(result.reason for result in outcome.checks if not result.passed)
-            lines.append(f"- `{outcome.case.id}`: {_cell(reason)}")
+            given = report_details.input_text(prompt, outcome)
+            lines.append(f"- `{_cell(outcome.case.id)}`: {_cell(reason)}. Input: {_cell(given)}")
         if len(failed) > SHOWN:
             lines.append(f"- and {len(failed) - SHOWN} more")
         lines += ["", "</details>"]
