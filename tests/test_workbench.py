@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from service import workbench as bench
 from service.engine.types import Request
 from service.errors import EngineUnavailable, EvaluationError
-from service.workbench import show
+from service.evaluation.side_by_side import side_by_side
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -205,6 +205,50 @@ def test_a_spreadsheet_becomes_a_draft_that_was_made_with_dev_cases(data: Path, 
     assert mapped[0].values == {"object": "sky", "expected": "red"}
 
 
+PETS = """
+name: pets
+responseFormat: choice
+choices: [red, green]
+messages: [{role: user, content: "{{thing}}?"}]
+evaluators: [{name: label, string: {equals: "{{expected}}"}}]
+"""
+
+
+def test_results_show_classes_probabilities_and_every_row(data: Path, tmp_path: Path) -> None:
+    """As tables and plots with the same numbers in words, and as a frame for CSV and Parquet."""
+    rows = [{"thing": f"thing {i}", "expected": "green" if i % 3 == 0 else "red"} for i in range(30)]
+    results = bench.try_(bench.draft(PETS), bench.cases(rows))
+    matrix = results.confusion()
+    assert repr(matrix).splitlines()[1].split() == ["red", "19", "1"]
+    assert "Macro F1" in matrix._repr_html_()
+    assert len(matrix.plot()._repr_png_()) > 1000
+    assert results.classes().rows[0][:3] == ("red", "20", "29")
+    assert repr(results.reliability()).startswith("expected calibration error 0.267")
+    assert "from 0.900: 96.7 % answered, 65.5 % of them right" in repr(results.coverage())
+    frame = results.frame()
+    assert frame["p.red"].max() == 0.9
+    frame.to_parquet(tmp_path / "answers.parquet")
+    assert pd.read_parquet(tmp_path / "answers.parquet")["expected"].tolist() == frame["expected"].tolist()
+    assert "and 18 more" in repr(results)
+    assert "and 25 more" in repr(results.show(5))
+    assert "more" not in repr(results.show())
+    with pytest.raises(EvaluationError, match="no json check"):
+        results.fields()
+    assert bench.cases(tmp_path / "answers.parquet", inputs={"thing": "input.thing"}, expected="expected", id="id")[
+        0
+    ].id
+
+
+def test_drafts_and_models_are_one_table_the_best_first(data: Path) -> None:
+    cases = bench.cases([{"thing": f"thing {i}", "expected": "red"} for i in range(20)])
+    worse = bench.draft(PETS.replace("name: pets", "name: polite").replace("{{thing}}?", "{{thing}}, please?"))
+    table = bench.table([worse, bench.draft(PETS)], cases, models=["a", "b"])
+    assert [row[:2] for row in table.rows] == [("pets", "a"), ("pets", "b"), ("polite", "a"), ("polite", "b")]
+    assert table.results["polite", "a"].passed == 0
+    assert "passes every check" in repr(table)
+    assert "<table" in table._repr_html_()
+
+
 @pytest.mark.model
 def test_a_program_that_ends_stops_its_engine_without_a_word(starter: Path) -> None:
     """No `close` is needed, and nothing of asyncio's is printed at the end."""
@@ -219,7 +263,7 @@ def test_a_program_that_ends_stops_its_engine_without_a_word(starter: Path) -> N
 def test_side_by_side_keeps_every_character_and_no_markup() -> None:
     """Without the marks the two sides are the two texts, escaped."""
     before, now = "a <b> c & d", "a <b> x & d e"
-    left, right = show.side_by_side(before, now)
+    left, right = side_by_side(before, now)
     for side, text in ((left, before), (right, now)):
         bare = re.sub(r"</?(del|ins)[^>]*>", "", side)
         assert html.unescape(bare) == text

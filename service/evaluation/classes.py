@@ -135,7 +135,8 @@ def confusion(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> ConfusionMatri
     for label, outcome in pairs:
         if label in counts:
             counts[label][_answer(prompt, outcome, counts)] += 1
-    extra = [name for name in (OTHER, NO_ANSWER) if any(row[name] for row in counts.values())]
+    abstained = [prompt.spec.abstain.answer] if prompt.spec.abstain is not None else []
+    extra = [name for name in (*abstained, OTHER, NO_ANSWER) if any(row[name] for row in counts.values())]
     columns = (*labels, *extra)
     return ConfusionMatrix(
         tuple(labels), columns, tuple(tuple(counts[label][name] for name in columns) for label in labels)
@@ -146,4 +147,5 @@ def _answer(prompt: Prompt, outcome: CaseOutcome, labels: dict[str, Counter[str]
     if outcome.record.problem is not None:
         return NO_ANSWER
     text = outcome.record.check_input(prompt).text.strip()
-    return text if text in labels else OTHER
+    abstained = prompt.spec.abstain is not None and text == prompt.spec.abstain.answer
+    return text if text in labels or abstained else OTHER

@@ -38,7 +38,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
                 **{f"input.{name}": values.get(name) for name in names},
                 "expected": expected_label(prompt, outcome.case),
                 **{f"expected.{name}": values.get(name) for name in others},
-                "answer": record.text, "passed": outcome.passed,
+                "answer": prompt.decision(record.text, shares), "passed": outcome.passed,
                 **{f"check.{result.name}": result.passed for result in outcome.checks},
                 **{f"score.{result.name}": result.score for result in outcome.checks},
                 **{f"reason.{result.name}": result.reason for result in outcome.checks},

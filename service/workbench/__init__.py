@@ -7,6 +7,8 @@
     dev, deciding = bench.split(cases)          # the same for the same seed
     draft = bench.new("tickets", cases)         # a first draft by what the columns hold
     results = bench.try_(draft, cases)          # a table, failures first. Also results.plot(), results.costs()
+    results.frame()                             # also .confusion(), .classes(), .fields(), .reliability(), .coverage()
+    bench.table([draft, other], cases, models=["a", "b"])  # every draft on every model
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
     bench.save(draft, "drafts/mine.prompt.yml", dev=dev)  # keeps comments, and writes into it what it was made with
     draft = bench.open("drafts/mine.prompt.yml")
@@ -50,10 +52,11 @@ from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 from service.prompts.run import Result
 from service.workbench.data import Cases
-from service.workbench.show import Comparison, Plot, Results
+from service.workbench.plot import Plot
+from service.workbench.show import Comparison, DraftTable, Results
 
 __all__ = ["Cases", "Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "new",
-           "open", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "try_"]  # fmt: skip
+           "open", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "table", "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -255,6 +258,22 @@ def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Res
     """Run a prompt on cases. A progress bar is shown meanwhile."""
     bar = _Bar(prompt.name)
     return Results(prompt, _bench().wait(runner.run(prompt, on, _context(prompt, bar, model)), bar))
+
+
+def table(drafts: Sequence[Prompt], on: Sequence[Case], *, models: Sequence[str | None] = (None,)) -> DraftTable:
+    """Every draft on every model, as one table: the pass rate with its interval, each check, tokens.
+
+    None stands for a draft's own model. `.results[name, model]` has the results. Known answers are not asked again.
+    """
+    results: dict[tuple[str, str], Results] = {}
+    for draft_ in drafts:
+        for model in models:
+            name, number = draft_.name, 2
+            used = model or draft_.spec.model or "default"
+            while (name, used) in results:
+                name, number = f"{draft_.name} ({number})", number + 1
+            results[name, used] = try_(draft_, on, model=model)
+    return DraftTable(results)
 
 
 def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationContext:

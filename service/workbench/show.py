@@ -8,47 +8,33 @@ Not here: statistics (`evaluation.statistics`).
 
 from __future__ import annotations
 
-import difflib
+import copy
 import html
-import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from service.evaluation import report
+from service.errors import EvaluationError
+from service.evaluation import report, result_rows
+from service.evaluation.calibration import ScoredAnswer, scored_answers
 from service.evaluation.checks import CheckResult
+from service.evaluation.classes import ConfusionMatrix, confusion
+from service.evaluation.fields import field_rates
+from service.evaluation.report_details import CLASS_HEAD, class_row, input_text, percent
 from service.evaluation.runner import CaseOutcome
+from service.evaluation.side_by_side import side_by_side
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import Verdict
 from service.prompts.file import Prompt
+from service.workbench.displays import ConfusionTable, DisplayTable, coverage_plot, reliability_plot
+from service.workbench.plot import BEFORE, NOW, Plot, new_figure
 
 SHOWN = 12  # rows of a table
-NOW, BEFORE = "#0b6176", "#b07d2b"
 CELL = "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere"
 FIRST = "text-align:left;vertical-align:top;white-space:nowrap"
 WORDS = {
     "PASS": "#1a7f37", "REGRESSION": "#b42318", "BELOW MINIMUM": "#b42318", "NO BETTER THAN GUESSING": "#b42318",
     "NOT ENOUGH EVIDENCE": "#8a6d00",
 }  # fmt: skip
-
-
-class Plot:
-    """A matplotlib figure that displays as a picture in any notebook, also if pyplot was not imported.
-
-    `text` holds the same numbers for a terminal.
-    """
-
-    def __init__(self, figure: Any, text: str) -> None:
-        self.figure, self.text = figure, text
-
-    def _repr_png_(self) -> bytes:
-        data = io.BytesIO()
-        self.figure.savefig(data, format="png", dpi=110)
-        return data.getvalue()
-
-    def __repr__(self) -> str:
-        """The numbers, for a terminal."""
-        return self.text
 
 
 class Results:
@@ -81,7 +67,7 @@ class Results:
                 outcome.case.id,
                 "ok" if outcome.passed else "; ".join(check.reason for check in outcome.checks if not check.passed),
                 outcome.record.text,
-                " ".join(str(value) for value in outcome.case.inputs(self.prompt).values())[:80],
+                input_text(self.prompt, outcome, 80),
             )
             for outcome in sorted(self.outcomes, key=lambda outcome: outcome.passed)
         ]
@@ -91,7 +77,7 @@ class Results:
         scores = [f"  {check} ({name}): {rate}" for check, name, rate in self.scores()]
         scores += [f"  {guess}"] if (guess := report.guessing(self.prompt, self.outcomes)) else []
         cases = ["  ".join(row) for row in self.rows()[: self.SHOWN]]
-        return "\n".join([f"{self.prompt.name}: {self.rate}", *scores, *cases, *_more(len(self.outcomes))])
+        return "\n".join([f"{self.prompt.name}: {self.rate}", *scores, *cases, *_more(len(self.outcomes), self.SHOWN)])
 
     __repr__ = __str__
 
@@ -104,8 +90,78 @@ class Results:
         guess = report.guessing(self.prompt, self.outcomes)
         scores += f"<p>{html.escape(guess)}</p>" if guess else ""
         rows = _table(("case", "checks", "answer", "input"), self.rows()[: self.SHOWN])
-        more = "".join(f"<p>{line.strip()}</p>" for line in _more(len(self.outcomes)))
+        more = "".join(f"<p>{line.strip()}</p>" for line in _more(len(self.outcomes), self.SHOWN))
         return f"{title}{scores}{rows}{more}"
+
+    def show(self, rows: int | None = None) -> Results:
+        """The same results with this number of rows in the display, or with all of them."""
+        other = copy.copy(self)
+        other.SHOWN = len(self.outcomes) if rows is None else rows
+        return other
+
+    def frame(self) -> Any:
+        """A pandas frame with one row per answer: inputs, expected answer, answer, checks, probabilities.
+
+        `to_csv` and `to_parquet` write it. Raises EvaluationError if pandas is not installed.
+        """
+        return result_rows.frame(result_rows.table_rows(self.prompt, self.outcomes))
+
+    def confusion(self) -> ConfusionTable:
+        """How often each label got each answer. Also `.plot()` and `.matrix`. Raises EvaluationError without labels."""
+        return ConfusionTable(self._matrix())
+
+    def classes(self) -> DisplayTable:
+        """Precision, recall and F1 of each class with 95 % intervals. Raises EvaluationError without labels."""
+        matrix = self._matrix()
+        note = f"Macro F1 {100 * matrix.macro_f1:.1f} %. {matrix.remark}".strip()
+        return DisplayTable(CLASS_HEAD, [class_row(score) for score in matrix.scores], note)
+
+    def fields(self) -> DisplayTable:
+        """The pass rate of each field that a `json` check compares.
+
+        Raises:
+            EvaluationError: if no check compares two or more fields.
+        """
+        rates = field_rates(self.prompt, self.outcomes)
+        if not rates:
+            raise EvaluationError(
+                f"{self.prompt.name} has no json check that compares two or more fields.",
+                key="evaluators",
+                remedy="Add json: {equals: {/FIELD: '{{FIELD}}', ...}}.",
+            )
+        rows = []
+        for rate in rates:
+            share = percent(rate.right / rate.n, wilson(rate.right, rate.n))
+            rows.append((rate.pointer, rate.check, str(rate.right), str(rate.n), share))
+        return DisplayTable(("field", "check", "right", "of", "rate (95 % Wilson)"), rows)
+
+    def reliability(self) -> Plot:
+        """Shares of right answers by their probability, and the expected calibration error. Needs choices."""
+        return reliability_plot(self._scored())
+
+    def coverage(self) -> Plot:
+        """Accuracy against the share of cases that are answered, for every threshold, for a prompt with choices."""
+        return coverage_plot(self._scored(), len(self.outcomes))
+
+    def _matrix(self) -> ConfusionMatrix:
+        matrix = confusion(self.prompt, self.outcomes)
+        if matrix is None:
+            raise EvaluationError(
+                f"{self.prompt.name} has no labels: its checks expect no one of a few answers.",
+                key="evaluators",
+                remedy="Add string: {equals: '{{expected}}'}.",
+            )
+        return matrix
+
+    def _scored(self) -> list[ScoredAnswer]:
+        answers = scored_answers(self.prompt, self.outcomes)
+        if not answers:
+            raise EvaluationError(
+                f"{self.prompt.name} has no answers with probabilities and expected labels.",
+                key="choices",
+                remedy="Use responseFormat: choice, with string: {equals: '{{expected}}'}.",
+            )
+        return answers
 
     def plot(self) -> Plot:
         """The pass rate per check and slice with 95 % Wilson intervals. `.figure` is matplotlib's object."""
@@ -118,7 +174,7 @@ class Results:
         tokens = [float(len(record.tokens)) for record in records]
         seconds = [record.seconds for record in records if record.seconds is not None]
         parts = [("tokens of an answer", tokens), *([("seconds of an answer", seconds)] if seconds else [])]
-        figure = _figure(6, 2.2)
+        figure = new_figure(6, 2.2)
         axes = figure.subplots(1, len(parts), squeeze=False)[0]
         lines = []
         for axis, (name, values) in zip(axes, parts, strict=True):
@@ -203,6 +259,25 @@ class Comparison:
         return _intervals("cases that pass, with 95 % Wilson intervals", groups)
 
 
+class DraftTable(DisplayTable):
+    """One row for each draft and model. `results` has their results by (name, model)."""
+
+    def __init__(self, results: Mapping[tuple[str, str], Results]) -> None:
+        self.results = dict(results)
+        checks = list(dict.fromkeys(check for one in results.values() for check in _totals(one.prompt, one.outcomes)))
+        rows = []
+        for (name, model), one in sorted(results.items(), key=lambda item: -item[1].passed):
+            totals = _totals(one.prompt, one.outcomes)
+            tokens = [len(record.tokens) for outcome in one.outcomes for record in outcome.records]
+            prompts = [record.prompt_tokens or 0 for outcome in one.outcomes for record in outcome.records]
+            rates = [_pass_rate(totals[check]) if check in totals else "-" for check in checks]
+            rows.append(
+                (name, model, one.rate, *(rates if len(checks) > 1 else []), str(sum(prompts)), str(sum(tokens)))
+            )
+        head = ("draft", "model", "passes every check", *(checks if len(checks) > 1 else []), "prompt tokens", "tokens")
+        super().__init__(head, rows)
+
+
 CheckGroup = tuple[str, str, list[CheckResult]]
 """A check's name, a slice, and the check's results there."""
 
@@ -238,12 +313,6 @@ def _rate(results: Sequence[CheckResult]) -> tuple[float, float, float]:
     return passed / len(results), low, high
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def _intervals(
     title: str,
     series: Sequence[tuple[str, str, list[CheckGroup]]],
@@ -252,7 +321,7 @@ def _intervals(
     labels = [
         f"{check}, {name}" if name != "all" or len(series[0][2]) > 1 else check for check, name, _ in series[0][2]
     ]
-    figure = _figure(6.5, 0.9 + 0.4 * len(labels) * max(1, 0.7 * len(series)))
+    figure = new_figure(6.5, 0.9 + 0.4 * len(labels) * max(1, 0.7 * len(series)))
     axes = figure.subplots()
     lines = []
     for number, (name, colour, groups) in enumerate(series):
@@ -274,18 +343,6 @@ def _intervals(
     return Plot(figure, "\n".join(lines))
 
 
-def side_by_side(before: str, now: str) -> tuple[str, str]:
-    """Both texts as HTML, compared word by word. Removed words are struck on the left, new ones marked on the right."""
-    old, new = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (before, now))
-    left, right = [], []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        gone, come = (html.escape("".join(words)) for words in (old[a:b], new[c:d]))
-        same = kind == "equal"
-        left.append(gone if same or not gone else f"<del style='background:#ffe3e0'>{gone}</del>")
-        right.append(come if same or not come else f"<ins style='background:#dff5e3'>{come}</ins>")
-    return "".join(left), "".join(right)
-
-
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table of escaped cells."""
     heads = "".join(f"<th style='{CELL}'>{html.escape(name)}</th>" for name in head)
@@ -298,5 +355,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _more(n: int) -> list[str]:
-    return [f"  and {n - SHOWN} more"] if n > SHOWN else []
+def _more(n: int, most: int = SHOWN) -> list[str]:
+    return [f"  and {n - most} more"] if n > most else []

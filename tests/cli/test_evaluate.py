@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -180,3 +181,20 @@ def test_a_new_draft_from_a_spreadsheet_validates_and_is_not_overwritten(data: P
     assert (done.exit_code, "is there already" in done.stderr) == (1, True)
     done = run("prompt", "new", "other", "--from", str(data / "things.csv"), "--expected", "colour")
     assert "There is no column 'colour'. Name it with --expected." in done.stderr
+
+
+def test_answers_are_written_as_csv_parquet_and_a_page(data: Path) -> None:
+    """With the inputs. --rows prints more cases, and a failure is listed with its input."""
+    for name in ("a.csv", "a.parquet"):
+        assert run("evaluate", "colour", "--replay", "--out", str(data / name)).exit_code == 0
+    lines = (data / "a.csv").read_text().splitlines()
+    assert len(lines) == 121
+    assert lines[8].startswith("c007,0,all,thing 7,red,green,false,")
+    assert len(pd.read_parquet(data / "a.parquet")) == 120
+    done = run("evaluate", "colour", "--replay", "--html", str(data / "out" / "page.html"), "--rows", "2")
+    assert "Input: thing 7" in done.output
+    assert "And 118 more." in done.output
+    assert (data / "out" / "page.html").read_text().count("<tr data-state=") == 120
+    worse = run("evaluate", draft(data, "worse", POLITE), "--html", str(data / "page.html"))
+    assert worse.exit_code == 1
+    assert (data / "page.html").read_text().count('data-change="lost"') == 29

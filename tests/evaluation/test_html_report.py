@@ -1,0 +1,77 @@
+"""The page of an evaluation: everything that a person or a model wrote is text, and only its own script may run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html.parser
+import re
+
+from service.evaluation.cases import Case
+from service.evaluation.html_report import page
+from service.evaluation.recording import Record
+from service.evaluation.runner import CaseOutcome, apply_checks
+from service.prompts.file import loads
+
+HOSTILE = "</td><script>alert('x')</script><img src=x onerror=alert(1)>\" onmouseover='1' {{7*7}}"
+PROMPT = loads("""
+name: pets
+responseFormat: choice
+choices: [cat, "</script><b>dog"]
+messages: [{role: user, content: "{{text}}"}]
+evaluators: [{name: "<i>label", string: {equals: "{{label}}"}}]
+""")
+
+
+class Tags(html.parser.HTMLParser):
+    """The elements and attributes of a page as a browser reads them, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: set[str] = set()
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        if self.names and self.names[-1] == "script" and data.strip():
+            self.scripts.append(data)
+
+
+def outcome(name: str, answer: str, label: str) -> CaseOutcome:
+    record = Record(name, "f", answer, (1,), "stop", None, ((answer, 0.9), (HOSTILE, 0.1)))
+    return apply_checks(PROMPT, Case(name, {"text": HOSTILE, "label": label}, HOSTILE), [record])
+
+
+def test_everything_from_outside_is_text() -> None:
+    """Ids, slices, inputs, labels, answers, names of checks, and both sides of a comparison."""
+    now = [outcome(f"{HOSTILE}{i}", HOSTILE if i % 2 else "cat", "cat") for i in range(4)]
+    before = [outcome(f"{HOSTILE}{i}", f"{HOSTILE} before", "cat") for i in range(4)]
+    for text in (page(PROMPT, now), page(PROMPT, now, before, HOSTILE)):
+        tags = Tags(text)
+        assert {"script", "img", "b", "i"} & set(tags.names) <= {"script", "b"}
+        assert tags.names.count("script") == 1
+        assert not {name for name in tags.attributes if name.startswith("on")}
+        assert "49" not in re.sub(r"\d{3,}", "", text.split("<h2>Cases</h2>")[1].split("<pre>")[0])
+        script = base64.b64encode(hashlib.sha256(tags.scripts[0].encode()).digest()).decode()
+        assert f"script-src 'sha256-{script}'" in text
+        assert "http://" not in text
+        assert "https://" not in text
+
+
+def test_the_page_holds_every_row_and_the_numbers() -> None:
+    """All cases with their state, failures first, the classes, and both answers of a changed case."""
+    now = [outcome(f"c{i}", "cat" if i % 3 else "dog", "cat") for i in range(30)]
+    text = page(PROMPT, now)
+    assert text.count("<tr data-state=") == 30
+    assert text.index(">c0<") < text.index(">c1<"), "failures come first"
+    assert "20 of 30 cases pass every check: 66.7 %" in text
+    assert "Expected calibration error" in text
+    compared = page(PROMPT, now, [outcome(f"c{i}", "cat", "cat") for i in range(30)], "REGRESSION: worse.")
+    assert compared.count('data-change="lost"') == 10
+    assert "<del style='background:#ffe3e0'>cat</del>" in compared
+    assert "<b>REGRESSION: worse.</b>" in compared
