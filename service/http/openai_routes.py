@@ -88,9 +88,9 @@ async def _texts(requests: Sequence[EngineRequest], engine: Engine) -> list[str]
     ]
 
 
-def start(request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape) -> answers.Streams:
+async def start(request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape) -> answers.Streams:
     """The streams of these requests. Their tokens count against the caller. Raises RequestError."""
-    engine.check(choices)
+    await asyncio.to_thread(engine.check, choices)  # it may render a long conversation
     return [
         charged(prompts.stream(choice, engine), request, index, prompt=index % shape.n == 0)
         for index, choice in enumerate(choices)
@@ -100,7 +100,7 @@ def start(request: Request, engine: Engine, choices: list[EngineRequest], shape:
 async def _respond(
     request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape, *, stream: bool, usage: bool
 ) -> Response:
-    streams = start(request, engine, choices, shape)
+    streams = await start(request, engine, choices, shape)
     head = shape.head(engine.identity, stream=stream)
     if stream:
         frames = answers.events(streams, shape, head, usage=usage)

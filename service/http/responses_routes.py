@@ -34,7 +34,7 @@ async def create_response(body: ResponsesBody, request: Request, service: Servic
     engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings, streamed=body.stream))
     thinking = await asyncio.to_thread(thinking_of, engine_request, engine)
     shape = Shape.of_chat(engine_request, thinking=thinking)
-    streams = start(request, engine, [engine_request], shape)
+    streams = await start(request, engine, [engine_request], shape)
     head, writer = shape.head(engine.identity, stream=body.stream), ResponseWriter(body, engine.identity.model)
     if body.stream:
         frames = responses_answers.events(answers.chunks(streams, shape, head, usage=True), writer)

@@ -155,6 +155,7 @@ class LocalEngine(LocalModel):
     async def _begin(self) -> WorkerProcess:
         """A worker that loads. Raises SameboatError, OSError."""
         path = await asyncio.to_thread(self._cache.require, self.model)
+        await asyncio.to_thread(lambda: self.template)  # compiling a long one takes a second
         self.check_fit(other_engines_bytes=self._other_engines_bytes())
         message = self.load_message(path, other_engines_bytes=self._other_engines_bytes())
         process = WorkerProcess(threads=resources.threads(self._settings)[0], kernels=self.kernels)
@@ -300,8 +301,8 @@ class LocalEngine(LocalModel):
         self._check_writes()
         self.check_size(request)
         await self.ready()
-        question = {"op": "tokenize", "add_special": add_special, **wire_prompt(self.dated(request), self.template)}
-        return tuple((await self._ask(question))["tokens"])
+        prompt = await asyncio.to_thread(wire_prompt, self.dated(request), self.template)
+        return tuple((await self._ask({"op": "tokenize", "add_special": add_special, **prompt}))["tokens"])
 
     async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
         """The text of these tokens, and their names. Raises RequestError for a token that the model does not have."""

@@ -35,7 +35,10 @@ def prompt_segments(request: Request, template: ChatTemplate) -> Segments:
     """The prompt as segments (text, whether it may hold control tokens)."""
     if request.text is not None:
         return template.raw(request.text, special=request.parse_special)
-    return template.segments(request.messages, request.tools, request.template, date=request.template_date)
+    messages, tools = request.messages, request.tools
+    if not template.shows_tools:  # a message does
+        messages, tools = tuple(toolcalls.plain_messages(messages, tools)), ()
+    return template.segments(messages, tools, request.template, date=request.template_date)
 
 
 def grammar_of(request: Request, form: toolcalls.Form = toolcalls.HERMES) -> str | None:

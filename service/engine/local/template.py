@@ -26,7 +26,7 @@ from service.engine.types import Message, TemplateInputs
 from service.errors import NotSupported, RequestError, did_you_mean
 
 _PRIVATE = re.compile("[\U000f0000-\U0010ffff]")
-MAX_SOURCE = 1 << 20  # characters of a template
+MAX_SOURCE = 1 << 17  # characters of a template. To compile as many takes about a second, once
 THINKING = (
     ("<think>", "</think>"),
     ("<seed:think>", "</seed:think>"),
@@ -118,8 +118,6 @@ class ChatTemplate:
                 remedy="Use /v1/completions with raw text, or an instruction-tuned model.",
             )
         self._check_values(inputs.values)
-        if not self.shows_tools:
-            messages, tools = toolcalls.plain_messages(messages, tools), ()
         given = [list(tools), list(inputs.documents), dict(inputs.values)]
         marks: dict[str, str] = {}
         written = json.dumps([[asdict(message) for message in messages], given], ensure_ascii=False, default=str)
@@ -139,7 +137,7 @@ class ChatTemplate:
             "strftime_now": strftime_on(date),
         }
         try:
-            text = self._environment.rendered(self._template, values)
+            text = self._environment.rendered(self._template, values, len(written))
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {error}.", key="messages") from None
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:

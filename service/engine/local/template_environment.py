@@ -29,9 +29,12 @@ from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-MAX_WORK = 5_000_000  # rounds, calls and hundreds of characters of one rendering: a few seconds
-CALL = 10  # the work of a call, in rounds of a loop
+MAX_WORK = 5_000_000  # rounds, calls and hundreds of characters of one rendering: about half a second
+LEAST_WORK = 200_000  # for any conversation. A hostile template takes less than a tenth of a second with it
+WORK_PER_CHARACTER = 10  # of the conversation
+CALL = 40  # the work of a call, in rounds of a loop
 MAX_CHARS = 1 << 25  # of one value that a template makes
+MAX_ITEMS = 1 << 20  # of a list that it makes
 MAX_WIDTH = 10_000  # of padding and indentation
 MAX_BITS = 10_000  # of a whole number
 GIVEN = ("messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", "strftime_now")
@@ -48,7 +51,7 @@ class TooMuch(TemplateError):
 class RenderingBudget:
     """The work that is left of one rendering."""
 
-    work: int = MAX_WORK
+    work: int
 
     def spend(self, work: int) -> None:
         """Count this work.
@@ -65,9 +68,13 @@ _BUDGET: ContextVar[RenderingBudget] = ContextVar("template_budget")
 
 
 @contextmanager
-def budget() -> Iterator[None]:
-    """A new budget for the block, which is one rendering or one compilation: constants are computed early."""
-    token = _BUDGET.set(RenderingBudget())
+def budget(size: int = 0) -> Iterator[None]:
+    """A new budget for the block, which is one rendering or one compilation: constants are computed early.
+
+    It grows with the size of the conversation in characters, so that a short one never takes long. Short ones are
+    rendered on the event loop.
+    """
+    token = _BUDGET.set(RenderingBudget(min(MAX_WORK, LEAST_WORK + WORK_PER_CHARACTER * size)))
     try:
         yield
     finally:
@@ -232,11 +239,11 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "*":
             repeated, times = (right, left) if isinstance(left, int) else (left, right)
             if isinstance(times, int) and isinstance(repeated, (str, list, tuple)):
-                _fits(len(repeated) * max(0, times))
+                _fits(len(repeated) * max(0, times), MAX_CHARS if isinstance(repeated, str) else MAX_ITEMS)
         elif operator == "%" and isinstance(left, str):
             _fits_format(left)
         elif operator == "+" and isinstance(left, (str, list, tuple)) and isinstance(right, (str, list, tuple)):
-            _fits(len(left) + len(right))
+            _fits(len(left) + len(right), MAX_CHARS if isinstance(left, str) else MAX_ITEMS)
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Context, obj: Any, *arguments: Any, **named: Any) -> Any:
@@ -257,10 +264,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         _spend(result)
         return result
 
-    def rendered(self, template: Template, values: Mapping[str, Any]) -> str:
-        """The text that a template makes of the values. Raises TemplateError, and the errors of its operations."""
+    def rendered(self, template: Template, values: Mapping[str, Any], given: int) -> str:
+        """The text that a template makes of the values, which have `given` characters together.
+
+        Raises TemplateError, and the errors of its operations.
+        """
         parts, size = [], 0
-        with budget():
+        with budget(given):
             for part in template.generate(values):
                 size += len(part)
                 _fits(size)

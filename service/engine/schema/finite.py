@@ -52,8 +52,10 @@ def _ends(schema: Any, finite: set[str]) -> bool:
 def _type_ends(kind: str, schema: Mapping[str, Any], finite: set[str]) -> bool:
     if kind == "object":
         properties = schema.get("properties", {})
-        further = schema.get("additionalProperties", True)
-        return all(_ends(properties.get(name, further), finite) for name in schema.get("required", []))
+        others = [schema.get("additionalProperties", True), *schema.get("patternProperties", {}).values()]
+        unnamed = any(_ends(value, finite) for value in others)  # some pattern may match the name
+        needed = schema.get("required", [])
+        return all(_ends(properties[name], finite) if name in properties else unnamed for name in needed)
     if kind == "array" and schema.get("minItems", 0):
         needed = schema.get("prefixItems", [])[: schema["minItems"]]
         if len(needed) < schema["minItems"]:

@@ -25,6 +25,8 @@ SHAPES = {
     "time": f"^{_TIME}$",
     "date-time": f"^{_DATE}[Tt]{_TIME}$",  # RFC 3339, section 5.6, with leap seconds
     "ipv4": rf"^({_BYTE}\.){{3}}{_BYTE}$",
+    "uri-reference": f"^([a-zA-Z0-9._~:/?#@!$&'()*+,;=\\[\\]-]|%{_HEX}{{2}})*$",
+    "json-pointer": "^(/([^~/]|~[01])*)*$",
     "uuid": f"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$",
 }
 
@@ -70,6 +72,8 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "ipv4": _raises(ipaddress.IPv4Address),
     "ipv6": lambda text: "%" not in text and _raises(ipaddress.IPv6Address)(text),
     "uri": lambda text: bool(_URI.fullmatch(text)),
+    "uri-reference": lambda text: bool(re.fullmatch(SHAPES["uri-reference"], text)),
+    "json-pointer": lambda text: bool(re.fullmatch(SHAPES["json-pointer"], text)),
     "uuid": lambda text: len(text) == 36 and _raises(uuid.UUID)(text),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.engine.local import template_environment
 from service.engine.local.template import ChatTemplate
 from service.engine.types import Message, TemplateInputs
 from service.errors import NotSupported, RequestError
@@ -150,14 +151,35 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_template_ends_and_is_refused(kind: str) -> None:
+def test_a_hostile_template_ends_and_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short conversation, which is rendered on the event loop, gets a budget of a tenth of a second."""
+    budgets: list[int] = []
+
+    class Recorded(template_environment.RenderingBudget):
+        def __init__(self, work: int) -> None:
+            super().__init__(work)
+            budgets.append(work)
+
+    hostile = template(HOSTILE[kind])
+    monkeypatch.setattr(template_environment, "RenderingBudget", Recorded)
     with pytest.raises(RequestError, match="chat template"):
-        template(HOSTILE[kind]).segments(SAY)
+        hostile.segments(SAY)
+    assert budgets
+    assert max(budgets) < template_environment.LEAST_WORK + 10_000
+
+
+def test_the_budget_grows_with_the_conversation_up_to_a_limit() -> None:
+    """So a loop over all messages fits, and a long conversation with a hostile template ends too."""
+    budgets = []
+    for size in (0, 1_000, 10**9):
+        with template_environment.budget(size):
+            budgets.append(template_environment._BUDGET.get().work)
+    assert budgets == [200_000, 210_000, 5_000_000]
 
 
 @pytest.mark.parametrize(
     "source",
-    ["{% for a in b %}", "{{ x | random }}", "{{" + "(" * 900 + ")" * 900 + "}}", "x" * (1 << 20) + "x",
+    ["{% for a in b %}", "{{ x | random }}", "{{" + "(" * 900 + ")" * 900 + "}}", "x" * (1 << 17) + "x",
      "{% for a in b %}" * 60 + "{% endfor %}" * 60],
 )  # fmt: skip
 def test_a_template_that_cannot_be_compiled_is_refused(source: str) -> None:

@@ -99,6 +99,18 @@ SHAPES = {
             ["1.1", "-0.1", "2", "1.01"],
         ),
         ({"type": "string", "format": "date"}, ['"2026-02-28"'], ['"2026-13-01"', '"yesterday"']),
+        (
+            {
+                "type": "object",
+                "patternProperties": {"^l[1-3]$": {"type": "null"}},
+                "additionalProperties": False,
+                "required": ["l1"],
+            },
+            ['{"l1": null}', '{"l1": null, "l2": null}'],
+            ['{"l2": null}', "{}"],
+        ),
+        ({"type": "string", "format": "uri-reference"}, ['"a/b?c#d"', '"%20"'], ['"a b"', '"%2"']),
+        ({"type": "string", "format": "json-pointer"}, ['""', '"/a~1b"'], ['"a"', '"/~2"']),
         ({"type": "string", "format": "uuid"}, ['"123e4567-e89b-12d3-a456-426614174000"'], ['"123"']),
     ],
 )

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from service.engine import toolcalls
+from service.engine.local.submission import prompt_segments
 from service.engine.local.template import ChatTemplate
 from service.engine.toolcalls import forms
-from service.engine.types import Message
+from service.engine.types import Message, Request
 from service.errors import RequestError
 from tests.engine.toolcalls.tools import TOOLS, called
 
@@ -36,7 +37,8 @@ def test_a_template_teaches_its_form(template: str, form: toolcalls.Form) -> Non
 
 def rendered(messages: list[Message], source: str = PLAIN, tools: object = TOOLS) -> str:
     template = ChatTemplate(source, special=[], bos="", eos="")
-    return "".join(text for text, _ in template.segments(messages, tools))  # type: ignore[arg-type]
+    request = Request(messages=tuple(messages), tools=tuple(tools))  # type: ignore[arg-type]
+    return "".join(text for text, _ in prompt_segments(request, template))
 
 
 def test_a_template_without_tools_gets_them_in_its_first_message() -> None:
