@@ -133,6 +133,11 @@ class RemoteEngine:
         return None
 
     @property
+    def tools_reminder(self) -> str | None:
+        """None. The server has prompts of its own."""
+        return None
+
+    @property
     def n_ctx(self) -> int | None:
         """The server does not tell."""
         return None

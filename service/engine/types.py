@@ -296,6 +296,10 @@ class Engine(Protocol):
         """The marks around the thoughts in the answer. None if there will be none. Raises RequestError."""
 
     @property
+    def tools_reminder(self) -> str | None:
+        """A system message behind a conversation whose answer may call tools. None if the model needs none."""
+
+    @property
     def n_ctx(self) -> int | None:
         """The context of one request in tokens, prompt and answer together. None if a remote engine hides it."""
 

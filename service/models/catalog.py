@@ -75,6 +75,9 @@ class Model(_Strict):
     quantization: str
     good_for: str
     writes_files: bool = Field(False, description="Whether it can write the files of a small app, as builds ask it to")
+    tools_reminder: str | None = Field(
+        None, description="System message behind a conversation with tools, for a model that calls too readily"
+    )
     sources: tuple[Source, ...] = ()
     parent: str | None = Field(None, description="The model that this one is a re-quantized copy of")
     parent_sha256: Digest | None = None

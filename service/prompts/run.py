@@ -15,7 +15,7 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.schema import compiled
-from service.engine.types import Answer, Chunk, Engine, Identity, Mode, Priority, Request, TemplateInputs
+from service.engine.types import Answer, Chunk, Engine, Identity, Message, Mode, Priority, Request, TemplateInputs
 from service.errors import NotSupported
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical, fingerprint, template_date
@@ -130,6 +130,7 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
     """The chunks of the answer, then the result. Closing the generator cancels the request. Raises as `run` does."""
     engine = engine.for_mode(request.mode)
     _check_abilities(request, engine)
+    request = reminded(request, engine)
     engine.check((request,))
     identity = engine.identity
     request = replace(request, template_date=template_date(request, identity))  # midnight may come before the answer
@@ -146,6 +147,19 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
                 yield _result(item, request, digest, identity)
             else:  # a caller's patterns and an answer to match them may take long: other requests go on meanwhile
                 yield await asyncio.to_thread(_result, item, request, digest, identity)
+
+
+def reminded(request: Request, engine: Engine) -> Request:
+    """The request with the engine's reminder behind its messages, if the answer may call a tool and need not.
+
+    Raises:
+        RequestError: if a tool's definition or the choice is malformed.
+    """
+    reminder = engine.tools_reminder
+    if reminder is None or not request.tools or not request.messages or request.template.continue_final_message:
+        return request
+    _, must = toolcalls.allowed(request.tools, request.tool_choice)
+    return request if must else replace(request, messages=(*request.messages, Message("system", reminder)))
 
 
 def _check_abilities(request: Request, engine: Engine) -> None:
@@ -196,4 +210,4 @@ def _parsed(text: str, schema: str | None) -> tuple[Any, str | None]:
     return (None, "; ".join(problems)) if problems else (value, None)
 
 
-__all__ = ["Result", "build_request", "canonical", "prepare", "run", "stream"]
+__all__ = ["Result", "build_request", "canonical", "prepare", "reminded", "run", "stream"]

@@ -101,6 +101,11 @@ class ModeRouter:
         return self._default.thinking(request)
 
     @property
+    def tools_reminder(self) -> str | None:
+        """The catalog's."""
+        return self._default.tools_reminder
+
+    @property
     def n_ctx(self) -> int:
         """Tokens of one request in the default mode."""
         return self._default.n_ctx

@@ -140,6 +140,11 @@ class LocalModel:
         return Thinking(*marks, begun=text.rstrip().endswith(marks[0]))
 
     @property
+    def tools_reminder(self) -> str | None:
+        """The catalog's."""
+        return self.model.tools_reminder
+
+    @property
     def abilities(self) -> Abilities:
         """All features for a model that writes text. Only embeddings for an embedding model."""
         embeds = self.metadata.pools
