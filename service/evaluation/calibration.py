@@ -2,7 +2,7 @@
 
 In: pairs of a label's probability and whether it is right. Out: bins, one number, a curve.
 The probability is that of the label that was answered, exact behind the prompt, so nothing is sampled here.
-Not here: the choice of a threshold.
+Not here: the abstentions of a prompt that has a threshold (`prompts.file`).
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ class CoveragePoint(NamedTuple):
     def interval(self) -> Interval:
         """The 95 % Wilson interval of the accuracy."""
         return wilson(self.right, self.answered)
+
+    def __str__(self) -> str:
+        low, high = (100 * end for end in self.interval)
+        return (
+            f"below: {self.threshold:g} answers {self.answered} of {self.n} cases ({100 * self.coverage:.1f} %), "
+            f"{100 * self.accuracy:.1f} % of them right (95 % Wilson {low:.1f} to {high:.1f})"
+        )
 
 
 def scored_answers(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[ScoredAnswer]:
@@ -120,3 +127,12 @@ def coverage_curve(answers: Sequence[ScoredAnswer], n: int | None = None) -> lis
         if answered == len(ordered) or ordered[answered].probability != answer.probability:
             points.append(CoveragePoint(answer.probability, answered, right, total))
     return points[::-1]
+
+
+def threshold_for(points: Sequence[CoveragePoint], accuracy: float) -> CoveragePoint | None:
+    """The point with the largest coverage whose accuracy is at least `accuracy`, or None.
+
+    The accuracy of the chosen point is optimistic on the cases that chose it. Other cases show the true one.
+    """
+    good = [point for point in points if point.accuracy >= accuracy]
+    return max(good, key=lambda point: point.answered, default=None)

@@ -42,6 +42,7 @@ from service.evaluation import columns, dev_cases, diagnosis, new_draft, recordi
 from service.evaluation import promote as promotions
 from service.evaluation import replay as replays
 from service.evaluation import split as splits
+from service.evaluation.calibration import CoveragePoint, coverage_curve, threshold_for
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.runner import CaseOutcome
@@ -56,7 +57,8 @@ from service.workbench.plot import Plot
 from service.workbench.show import Comparison, DraftTable, Results
 
 __all__ = ["Cases", "Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "new",
-           "open", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "table", "try_"]  # fmt: skip
+           "open", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "table", "threshold",
+           "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -274,6 +276,22 @@ def table(drafts: Sequence[Prompt], on: Sequence[Case], *, models: Sequence[str 
                 name, number = f"{draft_.name} ({number})", number + 1
             results[name, used] = try_(draft_, on, model=model)
     return DraftTable(results)
+
+
+def threshold(results: Results, accuracy: float = 0.95) -> CoveragePoint:
+    """The lowest probability from which `accuracy` of the answers are right: `below` of the prompt's `abstain`.
+
+    Use dev cases. The deciding cases then show the accuracy without the optimism of the choice.
+
+    Raises:
+        EvaluationError: if no threshold reaches the accuracy, or if the answers have no probabilities.
+    """
+    points = coverage_curve(results.scored(), len(results.outcomes))
+    point = threshold_for(points, accuracy)
+    if point is None:
+        best = max(points, key=lambda candidate: candidate.accuracy)
+        raise EvaluationError(f"No threshold reaches {100 * accuracy:g} %. The best is {best}.", key="accuracy")
+    return point
 
 
 def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationContext:

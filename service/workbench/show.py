@@ -137,11 +137,11 @@ class Results:
 
     def reliability(self) -> Plot:
         """Shares of right answers by their probability, and the expected calibration error. Needs choices."""
-        return reliability_plot(self._scored())
+        return reliability_plot(self.scored())
 
     def coverage(self) -> Plot:
         """Accuracy against the share of cases that are answered, for every threshold, for a prompt with choices."""
-        return coverage_plot(self._scored(), len(self.outcomes))
+        return coverage_plot(self.scored(), len(self.outcomes))
 
     def _matrix(self) -> ConfusionMatrix:
         matrix = confusion(self.prompt, self.outcomes)
@@ -153,7 +153,12 @@ class Results:
             )
         return matrix
 
-    def _scored(self) -> list[ScoredAnswer]:
+    def scored(self) -> list[ScoredAnswer]:
+        """The probability of each answered label, and whether it is right.
+
+        Raises:
+            EvaluationError: if no answer has probabilities and an expected label.
+        """
         answers = scored_answers(self.prompt, self.outcomes)
         if not answers:
             raise EvaluationError(

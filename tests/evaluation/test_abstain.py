@@ -10,6 +10,7 @@ import pytest
 from service.engine.types import Answer, Request, Timings, Usage
 from service.errors import PromptError
 from service.evaluation import promote
+from service.evaluation.calibration import ScoredAnswer, coverage_curve, threshold_for
 from service.evaluation.context import EvaluationContext
 from service.evaluation.replay import replay
 from service.prompts.file import loads
@@ -97,6 +98,18 @@ def test_a_served_prompt_abstains_as_its_recording_does(make: Make, tmp_path: Pa
     operation = ask(app, "GET", "/openapi.json").json()["paths"][path]["post"]
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer["properties"]["value"] == {"enum": ["red", "green", "a person"]}
+
+
+def test_a_threshold_is_the_lowest_one_that_reaches_the_accuracy() -> None:
+    """Its coverage is the largest."""
+    right = [True, True, True, False, True, False]
+    answers = [ScoredAnswer(share, good) for share, good in zip((0.9, 0.8, 0.7, 0.6, 0.5, 0.4), right, strict=True)]
+    points = coverage_curve(answers, 10)
+    for accuracy, threshold, answered in ((1, 0.7, 3), (0.8, 0.5, 5), (0.75, 0.5, 5), (0.6, 0.4, 6)):
+        point = threshold_for(points, accuracy)
+        assert point is not None
+        assert (point.threshold, point.answered, point.n) == (threshold, answered, 10)
+    assert threshold_for(coverage_curve([ScoredAnswer(0.9, False)]), 0.5) is None
 
 
 @pytest.mark.parametrize(
