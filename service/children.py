@@ -20,8 +20,11 @@ NAMES = frozenset({
 })  # fmt: skip
 """Variables of the system that any program may need: where things are, the language, the loader's own."""
 
-PREFIXES = ("LC_", "XDG_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "GGML_")
-"""Families of variables that the interpreter, the allocator and the numeric libraries read."""
+PREFIXES = (
+    "LC_", "XDG_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "GGML_",
+    "CUDA_", "NVIDIA_", "VK_",
+)  # fmt: skip
+"""Families of variables that the interpreter, the allocator, the numeric libraries and the drivers of GPUs read."""
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         description="CPU kernels of fast answers: auto is the best that are compiled and run here. Exact answers "
         "always use the portable ones.",
     )
+    device: Literal["auto", "cpu", "cuda", "vulkan", "metal"] = Field(
+        "auto",
+        description="What computes fast answers: auto is a GPU whose backend is compiled and runs here, with as many "
+        "layers as fit, else the CPU. A named device never falls back to the CPU. Exact answers never use one.",
+    )
     parallel: int = Field(8, ge=1, le=64, description="Requests that decode at the same time.")
     threads: int | None = Field(None, ge=1, description="Threads. Default: from CPU affinity and quota, rounded down.")
     memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")

@@ -31,11 +31,11 @@ from service.builds.forge import ForgeError, choose
 from service.builds.ssrf import AllowedAddresses
 from service.builds.verify import find_browser
 from service.children import child_environment, python
-from service.engine.local import cpu, kernels
+from service.engine.local import cpu, device_setup, devices, kernels
 from service.engine.local.client import LocalEngine
-from service.engine.local.mode_router import lacks_memory
+from service.engine.local.mode_router import ModeRouter
 from service.engine.local.model import LocalModel
-from service.errors import SameboatError
+from service.errors import EngineUnavailable, SameboatError
 from service.exposure import is_loopback
 from service.models import fit
 from service.models.cache import Cache
@@ -102,6 +102,7 @@ def examine() -> Iterator[DoctorFinding]:
         _resources,
         _cache,
         _model,
+        _device,
         _kernels,
         _prompts,
         _port,
@@ -190,13 +191,38 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
     yield DoctorFinding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
 
 
-def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
-    """The kernels of `fast` answers. A worker computes with each candidate, because announced ones may not run."""
+def _device(settings: Settings) -> Iterator[DoctorFinding]:
+    """Whether a GPU computes `fast` answers, or why not. A compiled backend is tried by `_kernels`."""
     if settings.engine == "remote" or kernels.folder() is None:
         return
-    choice, best = kernels.choice(settings.kernels), [announced.name for announced in kernels.announced()[:1]]
+    named = settings.device if settings.device in devices.NAMES else None
+    if settings.device == devices.CPU:
+        yield DoctorFinding("device", "ok", "the CPU: SAMEBOAT_DEVICE=cpu")
+    elif not any(devices.is_compiled(name) for name in ([named] if named else devices.NAMES)):
+        lacks = [device_setup.lack(name) for name in ([named] if named else devices.NAMES)]
+        seen = [lack for lack in lacks if lack is None or not lack.gpu]  # with a GPU
+        if named is None and not seen:
+            yield DoctorFinding("device", "ok", "the CPU: no GPU is seen")
+            return
+        lack = seen[0] if seen else lacks[0]
+        what = lack.what if lack is not None else "a GPU and its compiler are here, and its backend is not compiled"
+        remedy = lack.remedy if lack is not None else "make setup"
+        if named is not None:
+            yield DoctorFinding("device", "stop", f"SAMEBOAT_DEVICE={named}: {what}", remedy)
+        else:
+            yield DoctorFinding("device", "note", f"the CPU: {what}", remedy)
+
+
+def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
+    """What computes `fast` answers. A worker computes with each candidate, because announced ones may not run."""
+    if settings.engine == "remote" or kernels.folder() is None:
+        return
+    choice, best = devices.choice(settings), [announced.name for announced in kernels.announced()[:1]]
+    first = devices.device_of(choice[0])
+    if first is not None and not devices.is_compiled(first):  # a device that `_device` has reported
+        return
     remedy = ""
-    if settings.kernels == kernels.AUTO and not set(best) <= set(choice):
+    if settings.kernels == kernels.AUTO and not set(best) <= set(kernels.choice(settings.kernels)):
         remedy = f"This CPU announces {best[0]}, and it is not compiled here. With cmake on PATH: make setup"
     if choice == (kernels.PORTABLE,):
         yield DoctorFinding("kernels", "note" if remedy else "ok", "portable for all answers", remedy)
@@ -207,20 +233,51 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
         tried = ", ".join(choice)
         yield DoctorFinding("kernels", "note", f"to try for fast answers: {tried}. Only a model shows which run")
         return
-    too_large = lacks_memory(model, settings, other_engines_bytes=0) if settings.kernels == kernels.AUTO else None
+    router = ModeRouter(model, settings, choice, other_engines_bytes=lambda: 0)
+    too_large = router.lacks_memory() if choice[-1] == kernels.PORTABLE else None
     if too_large is not None:
         yield DoctorFinding("kernels", "note", f"portable for all answers: {too_large}")
         return
     small = settings.model_copy(update={"context": 256, "parallel": 1, "prefix_cache_bytes": 0})
     engine = LocalEngine(model, small, kernels=choice)
-    asyncio.run(_try(engine))
-    dropped = "".join(f"; {name} did not run: {reason}" for name, reason in engine.dropped_kernels.items())
+    try:
+        asyncio.run(_try(engine))
+        tried = _tried_device(first, engine, router.for_mode("fast")) if first is not None else None
+    except EngineUnavailable as error:
+        if first is None:
+            raise
+        yield DoctorFinding("device", "stop", f"SAMEBOAT_DEVICE={first}: {error.message}", _remedy(first))
+        return
+    if tried is not None:
+        yield tried
+    dropped = {name: reason for name, reason in engine.dropped_kernels.items() if name not in devices.NAMES}
+    reasons = "".join(f"; {name} did not run: {reason}" for name, reason in dropped.items())
     yield DoctorFinding(
         "kernels",
         "note" if dropped or remedy else "ok",
-        f"{engine.kernels} for fast answers, portable for exact ones{dropped}",
+        f"{engine.kernels} for fast answers, portable for exact ones{reasons}",
         remedy,
     )
+
+
+def _remedy(device: str) -> str:
+    """What may help a compiled backend that does not run."""
+    lack = device_setup.lack(device)
+    return lack.remedy if lack is not None else "SAMEBOAT_DEVICE=cpu does not try it again."
+
+
+def _tried_device(device: str, tried: LocalEngine, full: LocalEngine) -> DoctorFinding:
+    """How a compiled backend ran, and how many layers it takes. `full` has the settings' context."""
+    if devices.device_of(tried.kernels) is None:
+        return DoctorFinding("device", "note", f"the CPU: {tried.dropped_kernels[device]}", _remedy(device))
+    layers, why = full.gpu_layers
+    if layers == 0:
+        remedy = "Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model."
+        return DoctorFinding("device", "note", f"the CPU: {full.dropped_kernels[device]}", remedy)
+    whole = layers > full.metadata.block_count
+    remedy = "" if whole else "Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model."
+    report = (full.identity.kernels or "").partition(",")[0]
+    return DoctorFinding("device", "ok" if whole else "note", f"{report}: {why}", remedy)
 
 
 async def _try(engine: LocalEngine) -> None:

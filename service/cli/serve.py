@@ -71,10 +71,10 @@ def start_engines(settings: Settings) -> Engines:
         from service.engine.pool import Engines
 
         return Engines(settings)
-    from service.engine.local import kernels
+    from service.engine.local import devices, kernels
     from service.engine.local.process import WorkerProcess
 
-    first = kernels.choice(settings.kernels)[0] if settings.mode == "fast" else kernels.PORTABLE
+    first = devices.choice(settings)[0] if settings.mode == "fast" else kernels.PORTABLE
     process = WorkerProcess(threads=resources.threads(settings)[0], kernels=first)
     from service.cli.model import pull_model
     from service.engine.pool import Engines

@@ -119,9 +119,9 @@ class Engines:
             self._limiter = self._limiter or make_limiter(self.settings)
             self._client = self._client or make_client(self.settings)
             return RemoteEngine(self.settings, name, limiter=self._limiter, client=self._client)
-        from service.engine.local import kernels
+        from service.engine.local import devices, kernels
         from service.engine.local.client import LocalEngine
-        from service.engine.local.mode_router import ModeRouter, lacks_memory
+        from service.engine.local.mode_router import ModeRouter
 
         model = self.catalog[name]
 
@@ -133,12 +133,11 @@ class Engines:
                 if key != name and isinstance(engine, (LocalEngine, ModeRouter))
             )
 
-        choice = kernels.choice(self.settings.kernels)
-        if self.settings.kernels == kernels.AUTO and choice != (kernels.PORTABLE,):
-            reason = lacks_memory(model, self.settings, other_engines_bytes=other_engines_bytes())
-            if reason is not None:
-                log.info("%s gets the portable kernels only: %s", name, reason)
-                choice = (kernels.PORTABLE,)
+        choice = devices.choice(self.settings)
         if choice == (kernels.PORTABLE,):
             return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
-        return ModeRouter(model, self.settings, choice, other_engines_bytes=other_engines_bytes)
+        router = ModeRouter(model, self.settings, choice, other_engines_bytes=other_engines_bytes)
+        if choice[-1] == kernels.PORTABLE and (reason := router.lacks_memory()) is not None:
+            log.info("%s gets the portable kernels only: %s", name, reason)
+            return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
+        return router

@@ -1,19 +1,22 @@
 """An estimate of the memory that a model needs, before it is loaded.
 
-In: a GGUF header, the file's size, the context. Out: bytes, by part. The estimate is rather too high than too low: a
+In: a GGUF header, the file's size, the context, a device's free memory. Out: bytes, by part, and the layers that a
+device takes. The estimate is rather too high than too low: a
 refusal names numbers that can be changed, but the kernel's out-of-memory killer gives no reason.
 Not here: how much memory there is (`resources`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from service.errors import ModelDoesNotFit
 from service.models.gguf import Metadata
 
 KV_BYTES = 2  # f16 keys and values
 USUAL_CONTEXT = 2048  # tokens of one request: enough for most answers
+DEVICE_OVERHEAD_BYTES = 512 * 1024 * 1024  # the driver's context and its workspaces
 FILES_CONTEXT = 4096  # tokens of one request in which a model writes whole files again
 SPARE = 0.75  # the share of memory that a model with the larger context may fill
 OVERHEAD_BYTES = 96 * 1024 * 1024  # Python, libllama and its vocabulary: 70 to 90 MiB measured on both Qwen and SmolLM2
@@ -61,6 +64,37 @@ def estimate(metadata: Metadata, file_bytes: int, *, tokens: int, batch: int = 5
     scores = batch * metadata.head_count * min(tokens, 4096) * 4
     logits = max(batch, outputs) * metadata.vocabulary * 4
     return Fit(file_bytes, kv, activations + scores + logits, OVERHEAD_BYTES, tokens)
+
+
+def offload(metadata: Metadata, needed: Fit, free_bytes: Sequence[int]) -> tuple[int, str]:
+    """How many layers a device takes of a model that needs this much memory, and why.
+
+    `free_bytes` are those of each device. llama.cpp counts the output as a layer and takes it first (llama-model.cpp,
+    load_tensors). It is counted with two bytes per weight, and the embeddings, which stay in the CPU's memory, are
+    counted with the blocks, so the estimate is rather too high.
+    """
+    layers = metadata.block_count + 1
+    output = _output_bytes(metadata)
+    block = max(1, (needed.weights + needed.kv) // metadata.block_count)
+    spare = sum(max(0, free - DEVICE_OVERHEAD_BYTES - needed.compute) for free in free_bytes)
+    fitting = 0 if spare < output + block else min(layers, 1 + (spare - output) // block)
+    whole = mib(output + block * metadata.block_count + needed.compute + DEVICE_OVERHEAD_BYTES)
+    return fitting, (
+        f"{fitting} of {layers} layers: all need {whole} MiB, and {mib(sum(free_bytes))} MiB of its memory are free"
+    )
+
+
+def beside_device(metadata: Metadata, needed: Fit, layers: int) -> Fit:
+    """The part of the memory that stays the CPU's if a device takes so many layers."""
+    if layers == 0:
+        return needed
+    left = metadata.block_count + 1 - layers
+    weights = max(min(needed.weights, _output_bytes(metadata)), needed.weights * left // metadata.block_count)
+    return replace(needed, weights=weights, kv=needed.kv * left // metadata.block_count)
+
+
+def _output_bytes(metadata: Metadata) -> int:
+    return metadata.vocabulary * metadata.embedding_length * 2
 
 
 def context(

@@ -205,7 +205,8 @@ class LocalEngine(LocalModel):
         if self.kernels == PORTABLE and not self.dropped_kernels:
             return ""
         reasons = "".join(f"; {name} did not run: {reason}" for name, reason in self.dropped_kernels.items())
-        return f", {self.kernels} kernels{reasons}"
+        layers = f", {self.gpu_layers[1]}" if self.gpu_layers[0] else ""
+        return f", {self.kernels} kernels{layers}{reasons}"
 
     def _answered(self, message: dict[str, Any]) -> None:
         """Pass a message about one request to its waiting coroutine."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,32 +21,58 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.local import recipe
+from service.engine.local.devices import Device
+from service.engine.local.kernels import PORTABLE
 from service.errors import ModelError
 
 State = npt.NDArray[np.uint8]
 
 
-def kernels() -> str:
-    """The kernels of the llama.cpp that this process has loaded, see `recipe.kernels_of`."""
-    return recipe.kernels_of(llama.llama_print_system_info().decode(), platform.machine())
+def computes_with(kernels: str = PORTABLE, devices: Sequence[Device] = ()) -> str:
+    """What computes in this process, which has loaded kernels of this name. See `recipe.report_of`."""
+    return recipe.report_of(kernels, llama.llama_print_system_info().decode(), platform.machine(), devices)
+
+
+def device_list(devices: Sequence[Device]) -> Any:
+    """llama.cpp's list of the devices that it may use. With an empty one it leaves all of them alone."""
+    return (ctypes.c_void_p * (len(devices) + 1))(*(device.handle for device in devices), None)
 
 
 def _bytes_of(data: State) -> Any:
     return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
+ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR (ggml.h)
+_errors: deque[str] = deque(maxlen=1)
+
+
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _quiet(level: int, text: bytes, data: int) -> None:
-    """Discard llama.cpp's log. It is written for its developers, and our errors tell a user enough."""
+def log_errors(level: int, text: bytes, data: int) -> None:
+    """Keep the last error of llama.cpp's log. The rest is written for its developers."""
+    if level == ERROR_LEVEL:
+        _errors.append(text.decode(errors="replace").strip())
+
+
+def last_error() -> str:
+    """The last error as the end of a sentence. Empty if there was none."""
+    return f": {_errors[-1]}" if _errors else ""
 
 
 class Context:
     """A loaded model with `slots` sequences of `n_ctx` tokens each."""
 
     def __init__(
-        self, path: Path, *, n_ctx: int, slots: int, threads: int, progress: Callable[[float], None] = lambda _: None
+        self,
+        path: Path,
+        *,
+        n_ctx: int,
+        slots: int,
+        threads: int,
+        progress: Callable[[float], None] = lambda _: None,
+        gpu_layers: int = 0,
+        devices: Sequence[Device] = (),
     ) -> None:
-        llama.llama_log_set(_quiet, ctypes.c_void_p(0))
+        llama.llama_log_set(log_errors, ctypes.c_void_p(0))
         llama.llama_backend_init()
 
         @llama.llama_progress_callback  # type: ignore[untyped-decorator]
@@ -54,12 +81,14 @@ class Context:
             return True
 
         model_parameters = llama.llama_model_default_params()
-        recipe.apply(recipe.MODEL, model_parameters)
+        recipe.apply(recipe.model(gpu_layers), model_parameters)
+        handles = device_list(devices)
+        model_parameters.devices = ctypes.addressof(handles)
         model_parameters.progress_callback = on_progress
-        self._keep = (on_progress, _quiet)
+        self._keep = (on_progress, log_errors, handles)
         self._model = llama.llama_model_load_from_file(str(path).encode(), model_parameters)
         if not self._model:
-            raise ModelError(f"llama.cpp cannot load {path}.", key="model")
+            raise ModelError(f"llama.cpp cannot load {path}{last_error()}.", key="model")
         parameters = llama.llama_context_default_params()
         recipe.apply(recipe.CONTEXT, parameters)
         parameters.n_ctx = n_ctx * slots
@@ -72,7 +101,8 @@ class Context:
         """The recipe's fields as llama.cpp really got them."""
         if not self._context:
             raise ModelError(
-                f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens.", key="SAMEBOAT_CONTEXT"
+                f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens{last_error()}.",
+                key="SAMEBOAT_CONTEXT",
             )
         self._memory = llama.llama_get_memory(self._context)
         self.vocab = llama.llama_model_get_vocab(self._model)

@@ -12,13 +12,16 @@ import ctypes
 import queue
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import llama_cpp as llama
 import numpy as np
 
+from service.engine.local import recipe
+from service.engine.local.context import device_list, last_error, log_errors
+from service.engine.local.devices import Device
 from service.engine.local.protocol import refusal_frame
 from service.errors import ModelError, PromptTooLong, RequestError, SameboatError
 
@@ -28,13 +31,17 @@ Send = Callable[[dict[str, Any]], None]
 class Embedder:
     """A loaded model that gives vectors. Every call happens on the one thread that made it."""
 
-    def __init__(self, path: Path, *, n_ctx: int, threads: int) -> None:
+    def __init__(
+        self, path: Path, *, n_ctx: int, threads: int, gpu_layers: int = 0, devices: Sequence[Device] = ()
+    ) -> None:
         llama.llama_backend_init()
         parameters = llama.llama_model_default_params()
-        parameters.n_gpu_layers = 0
+        recipe.apply(recipe.model(gpu_layers), parameters)
+        self._handles = device_list(devices)
+        parameters.devices = ctypes.addressof(self._handles)
         self._model = llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
-            raise ModelError(f"llama.cpp cannot load {path}.", key="model")
+            raise ModelError(f"llama.cpp cannot load {path}{last_error()}.", key="model")
         params = llama.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = n_ctx  # an encoder sees its whole text at once
         params.n_threads = params.n_threads_batch = threads
@@ -93,21 +100,26 @@ class Embedder:
         return list(buffer[:count])
 
 
-@llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _quiet(level: int, text: bytes, data: int) -> None:
-    """Discard llama.cpp's log. It is written for its developers, and our errors tell a user enough."""
-
-
 def serve(
-    load: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]], send: Send, mark: Callable[..., None]
+    load: Mapping[str, Any],
+    devices: Sequence[Device],
+    inbox: queue.SimpleQueue[dict[str, Any]],
+    send: Send,
+    mark: Callable[..., None],
 ) -> None:
     """Load the model and answer `embed` messages. Texts of cancelled requests are skipped. An error ends one
     request.
     """
-    llama.llama_log_set(_quiet, ctypes.c_void_p(0))
+    llama.llama_log_set(log_errors, ctypes.c_void_p(0))
     send({"op": "loading", "progress": 0.0})
     try:
-        embedder = Embedder(Path(load["path"]), n_ctx=load["n_ctx"], threads=load["threads"])
+        embedder = Embedder(
+            Path(load["path"]),
+            n_ctx=load["n_ctx"],
+            threads=load["threads"],
+            gpu_layers=load["gpu_layers"],
+            devices=devices,
+        )
     except SameboatError as error:
         send({"op": "failed", "reason": str(error)})
         return

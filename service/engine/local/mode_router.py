@@ -1,4 +1,5 @@
-"""One model with two engines: `exact` answers come from the portable kernels, `fast` ones from the best that run here.
+"""One model with two engines: `exact` answers come from the portable kernels, `fast` ones from the best that run here,
+on a device or on the CPU.
 
 In: requests of both modes. Out: the answers of the engine that computes the mode.
 Not here: which kernels there are (`kernels`), and which of them run (`supervisor`).
@@ -18,7 +19,6 @@ from pathlib import Path
 from service import resources
 from service.engine.local.client import LocalEngine
 from service.engine.local.kernels import PORTABLE
-from service.engine.local.model import LocalModel
 from service.engine.local.process import WorkerProcess
 from service.engine.streams import answer_of
 from service.engine.types import (
@@ -42,20 +42,6 @@ from service.settings import Settings
 NOT_ADDED = ("queue_wait_s",)  # statistics of which the larger one counts, not the sum
 
 
-def lacks_memory(model: Model, settings: Settings, *, other_engines_bytes: int) -> str | None:
-    """Why both engines of a model do not fit into the memory beside other models. None if they do, or if its file is
-    missing.
-    """
-    try:
-        needed = 2 * LocalModel(model, settings).memory_bytes() + other_engines_bytes
-    except ModelMissing:
-        return None
-    allowed, reason = resources.memory_bytes(settings)
-    if needed <= allowed:
-        return None
-    return f"two engines of {model.name} would need {fit.mib(needed)} of {fit.mib(allowed)} MiB ({reason})"
-
-
 class ModeRouter:
     """See `service.engine.types.Engine` for the contract. `kernels` are those to try for `fast`, the best first."""
 
@@ -63,6 +49,8 @@ class ModeRouter:
         self, model: Model, settings: Settings, kernels: Sequence[str], *, other_engines_bytes: Callable[[], int]
     ) -> None:
         self._first: Mode = settings.mode
+        self._settings = settings
+        self._other_engines_bytes = other_engines_bytes
         self._exact = LocalEngine(
             model, settings, other_engines_bytes=lambda: other_engines_bytes() + self._fast.loaded_bytes()
         )
@@ -72,6 +60,21 @@ class ModeRouter:
             other_engines_bytes=lambda: other_engines_bytes() + self._exact.loaded_bytes(),
             kernels=kernels,
         )
+
+    def lacks_memory(self) -> str | None:
+        """Why both engines do not fit into the memory beside other models. None if they do, or if the file is missing.
+
+        The engine of `fast` needs less of it if a device takes layers.
+        """
+        try:
+            needed = self._exact.memory_bytes() + self._fast.memory_bytes() + self._other_engines_bytes()
+        except ModelMissing:
+            return None
+        allowed, reason = resources.memory_bytes(self._settings)
+        if needed <= allowed:
+            return None
+        name = self._exact.model.name
+        return f"two engines of {name} would need {fit.mib(needed)} of {fit.mib(allowed)} MiB ({reason})"
 
     def for_mode(self, mode: Mode) -> LocalEngine:
         """The engine that computes this mode's answers."""

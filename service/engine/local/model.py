@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from service import private_files, resources
-from service.engine.local import limits, recipe
+from service.engine.local import devices, limits, recipe
 from service.engine.local.kernels import PORTABLE
 from service.engine.local.submission import estimated_tokens, prompt_segments, wire_prompt
 from service.engine.local.template import ChatTemplate
@@ -47,6 +47,7 @@ class LocalModel:
         self._force = force
         self._kernels = list(kernels)
         self._dropped: dict[str, str] = {}
+        self._device: tuple[str, int, str] | None = None  # its report, its layers and why, once it was asked
         self._metadata: Metadata | None = None
         self._n_ctx: int | None = None
         self._template: ChatTemplate | None = None
@@ -85,35 +86,68 @@ class LocalModel:
         """The reasons why kernels that were tried are not used, by name."""
         return dict(self._dropped)
 
-    def drop_kernels(self, reason: str) -> bool:
-        """The kernels do not run here: use the next ones. False if there are no others."""
-        if len(self._kernels) == 1:
+    def drop_kernels(self, reason: str, *, illegal: bool = False) -> bool:
+        """The kernels do not run here: use the next ones. False if there are no others.
+
+        A device is dropped with all kernels of the CPU, except where those used an `illegal` instruction.
+        """
+        device = devices.device_of(self.kernels)
+        same = [name for name in self._kernels if device is not None and devices.device_of(name) == device]
+        dropped = self._kernels[:1] if illegal or device is None else same
+        if len(dropped) == len(self._kernels):
             return False
-        dropped = self._kernels.pop(0)
-        self._dropped[dropped] = reason
-        log.warning("The %s kernels are not used, the next are %s: %s", dropped, self.kernels, reason)
+        self._kernels = [name for name in self._kernels if name not in dropped]
+        self._device = None
+        what = dropped[0] if illegal or device is None else device
+        self._dropped[what] = reason.rstrip(".")
+        log.warning("The %s kernels are not used, the next are %s: %s", what, self.kernels, reason)
         return True
 
     def _kernels_report(self) -> str:
         """llama.cpp's report of the kernels. Kernels that cannot even report are dropped. Raises EngineUnavailable."""
         while True:
             try:
-                return recipe.kernels(self.kernels)
+                return self._device_report()[0] if devices.device_of(self.kernels) else recipe.kernels(self.kernels)
             except EngineUnavailable as error:
                 if not self.drop_kernels(error.message):
                     raise
 
+    def _device_report(self) -> tuple[str, int, str]:
+        """The device's report, the layers that it takes, and why. Decided once, because the identity names them.
+
+        Raises:
+            EngineUnavailable: if it does not run here, or no layer fits.
+        """
+        if self._device is None:
+            report, found = recipe.probe(self.kernels)
+            layers, why = fit.offload(self.metadata, self._whole(), [each.free_bytes for each in found])
+            if layers == 0:
+                raise EngineUnavailable(
+                    f"{self.model.name} does not fit into the memory of {found[0].description}: {why}.",
+                    remedy="Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model.",
+                )
+            self._device = report, layers, why
+        return self._device
+
+    @property
+    def gpu_layers(self) -> tuple[int, str]:
+        """The layers that a device takes, and why. None without a device. Raises ModelMissing, EngineUnavailable."""
+        if devices.device_of(self.kernels) is not None:
+            self._kernels_report()
+        return self._device[1:] if self._device is not None else (0, "the CPU computes")
+
     @property
     def identity(self) -> Identity:
         """The model, its template, and the recipe. Raises ModelMissing, EngineUnavailable."""
+        report, (layers, _) = self._kernels_report(), self.gpu_layers
         return Identity(
             "local",
             recipe.version(),
             self.model.name,
             self.model.sha256,
             self.metadata.template_sha256,
-            recipe.settings(forced=self._force),
-            self._kernels_report(),
+            recipe.settings(forced=self._force, gpu_layers=layers),
+            report,
             self._template_date(),
         )
 
@@ -182,11 +216,15 @@ class LocalModel:
         )
         log.info("%s has a context of %d tokens: %s", self.model.name, self._n_ctx, why)
 
-    def _needs(self) -> fit.Fit:
+    def _whole(self) -> fit.Fit:
         return fit.estimate(self.metadata, self.model.size_bytes, tokens=self.n_ctx * self._settings.parallel)
 
+    def _needs(self) -> fit.Fit:
+        """What a device leaves to the CPU, or everything."""
+        return fit.beside_device(self.metadata, self._whole(), self.gpu_layers[0])
+
     def memory_bytes(self) -> int:
-        """The estimated memory in bytes."""
+        """The estimated memory in bytes, without a device's own."""
         return self._needs().total
 
     def check_fit(self, *, other_engines_bytes: int) -> None:
@@ -257,6 +295,7 @@ class LocalModel:
             "n_ctx": self.n_ctx,
             "slots": settings.parallel,
             "threads": resources.threads(settings)[0],
+            "gpu_layers": self.gpu_layers[0],
             "embeds": self.metadata.pools,
             "trial_tokens": 1 if self.kernels == PORTABLE else min(TRIAL_TOKENS, self.n_ctx),
             "speculation": settings.speculation == "auto",

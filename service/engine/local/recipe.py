@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from service.children import child_environment, python
-from service.engine.local import cpu
+from service.engine.local import cpu, devices
 from service.engine.local import kernels as kernel_libraries
 from service.errors import EngineUnavailable
 
@@ -45,7 +46,8 @@ DRAFT_ROWS = 32
 """Drafted tokens of all sequences in one step."""
 
 MODEL: dict[str, Value] = {"n_gpu_layers": 0, "use_extra_bufts": True}
-"""Fields of llama_model_params. `use_extra_bufts` lets llama.cpp repack weights for the CPU's matrix kernels."""
+"""Fields of llama_model_params. `use_extra_bufts` lets llama.cpp repack weights for the CPU's matrix kernels. Only on a
+device are there more `n_gpu_layers`, see `model`."""
 
 CONTEXT: dict[str, Value] = {
     "n_ubatch": UBATCH,
@@ -84,11 +86,15 @@ PORTABLE: dict[str, tuple[str, frozenset[str]]] = {
 INDEPENDENT = frozenset({"LLAMAFILE", "OPENMP", "REPACK", "ACCELERATE", "KLEIDIAI"})  # reported, but no instruction set
 
 
-def settings(*, forced: bool = True) -> dict[str, Value]:
+def model(gpu_layers: int) -> dict[str, Value]:
+    """`MODEL` with this many layers on a device."""
+    return MODEL if gpu_layers == 0 else {**MODEL, "n_gpu_layers": gpu_layers}
+
+
+def settings(*, forced: bool = True, gpu_layers: int = 0) -> dict[str, Value]:
     """The declared values by name. `forced`: whether tokens without an alternative are taken without sampling."""
-    return {**MODEL, **CONTEXT, "chunk": CHUNK, "forced_run": FORCED_RUN, "penalty_window": PENALTY_WINDOW} | {
-        "forced": forced
-    }
+    sizes = {"chunk": CHUNK, "forced_run": FORCED_RUN, "penalty_window": PENALTY_WINDOW}
+    return {**model(gpu_layers), **CONTEXT, **sizes, "forced": forced}
 
 
 def apply(values: Mapping[str, Value], parameters: Any) -> None:
@@ -119,44 +125,88 @@ def kernels_of(system_info: str, machine: str) -> str:
     The report looks like `CPU : AVX2 = 1 | FMA = 1 | REPACK = 1 | `. The name starts with `portable` if the instruction
     sets are those of the build in pyproject.toml, else with `native`.
     """
-    reported = system_info.replace("CPU :", "").split("|")
-    entries = [(name.strip(), value.strip()) for name, _, value in (entry.partition("=") for entry in reported)]
-    parts = sorted(name if value == "1" else f"{name}={value}" for name, value in entries if value not in ("", "0"))
+    parts = _features(system_info).get("CPU", [])
     name, expected = PORTABLE.get(machine, (machine, frozenset()))
     portable = {part for part in parts if part not in INDEPENDENT} == expected
     return f"{f'portable {name}' if portable else f'native {machine}'}: {' '.join(parts)}"
 
 
+def _features(system_info: str) -> dict[str, list[str]]:
+    """The parts that each backend reports, sorted."""
+    parts: dict[str, list[str]] = {}
+    backend = ""
+    for entry in system_info.split("|"):
+        before, colon, after = entry.partition(" : ")
+        backend = before.strip() if colon else backend
+        name, _, value = (word.strip() for word in (after if colon else entry).partition("="))
+        if value not in ("", "0"):
+            parts.setdefault(backend, []).append(name if value == "1" else f"{name}={value}")
+    return {backend: sorted(names) for backend, names in parts.items()}
+
+
+def report_of(name: str, system_info: str, machine: str, found: Sequence[devices.Device]) -> str:
+    """What computes with kernels of this name: `kernels_of`, and in front of it the device with its backend's parts."""
+    cpu_report, device = kernels_of(system_info, machine), devices.device_of(name)
+    if device is None:
+        return cpu_report
+    parts = [part for backend, parts in _features(system_info).items() if backend != "CPU" for part in parts]
+    gpus = ", ".join(each.description for each in found)
+    return f"{device} on {gpus}{f' ({chr(32).join(parts)})' if parts else ''}, with {cpu_report}"
+
+
 @cache
 def kernels(name: str = kernel_libraries.PORTABLE) -> str:
-    """llama.cpp's report of the kernels of this name, see `kernels_of`. A child process asks it, once per process.
+    """llama.cpp's report of the CPU kernels of this name, see `kernels_of`. A child asks it, once per process.
 
     Raises:
         EngineUnavailable: if llama.cpp does not run with them on this machine.
     """
+    return probe(name)[0]
+
+
+def probe(name: str) -> tuple[str, tuple[devices.Device, ...]]:
+    """llama.cpp's report, see `report_of`, and the devices as they are now. A child process asks them.
+
+    Raises:
+        EngineUnavailable: if llama.cpp does not run with these kernels, or with this device, on this machine.
+    """
     command = python(__name__, name)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment())
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        if name != kernel_libraries.PORTABLE:
-            reason = lines[-1].removeprefix("OSError: ") if lines else "they end the process that loads them"
+    environment = {**child_environment(), "GGML_NO_BACKTRACE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    lines = done.stderr.strip().splitlines()
+    if done.returncode and name != kernel_libraries.PORTABLE:
+        told = done.returncode > 0 and bool(lines)
+        reason = lines[-1].removeprefix("OSError: ") if told else "they end the process that loads them"
+        device = devices.device_of(name)
+        if device is not None:
             raise EngineUnavailable(
-                f"The {name} kernels do not run here: {reason}.", remedy="SAMEBOAT_KERNELS=auto takes those that run."
+                f"{device} does not run here: {reason}.", remedy="SAMEBOAT_DEVICE=auto takes what runs."
             )
-        reason = lines[-1] if lines else cpu.illegal()
-        raise EngineUnavailable(f"The engine cannot run here: {reason}.", remedy=cpu.REMEDY)
-    return kernels_of(done.stdout, platform.machine())
+        raise EngineUnavailable(
+            f"The {name} kernels do not run here: {reason}.", remedy="SAMEBOAT_KERNELS=auto takes those that run."
+        )
+    if done.returncode:
+        raise EngineUnavailable(
+            f"The engine cannot run here: {lines[-1] if lines else cpu.illegal()}.", remedy=cpu.REMEDY
+        )
+    told = json.loads(done.stdout)
+    found = tuple(devices.Device(*fields) for fields in told["devices"])
+    return report_of(name, told["system"], platform.machine(), found), found
 
 
 def main(name: str) -> None:
-    """Print llama.cpp's report of its CPU variant. Without the Python binding this takes a tenth of a second."""
-    kernel_libraries.load(name)
+    """Print llama.cpp's report and the devices. Without the Python binding this takes a tenth of a second."""
+    found = devices.load(name)
     spec = importlib.util.find_spec("llama_cpp")
     assert spec is not None
     assert spec.origin is not None
     library = ctypes.CDLL(str(next((Path(spec.origin).parent / "lib").glob("libllama.*"))))
     library.llama_print_system_info.restype = ctypes.c_char_p
-    sys.stdout.write(library.llama_print_system_info().decode())
+    told = {
+        "system": library.llama_print_system_info().decode(),
+        "devices": [(each.description, each.free_bytes) for each in found],
+    }
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -52,8 +52,11 @@ class WorkerOwner(Protocol):
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
         """The worker is lost. Running requests get this error. With `queued`, waiting ones get it too."""
 
-    def drop_kernels(self, reason: str) -> bool:
-        """Begin the next worker with other kernels, because these do not run here. False if there are no others."""
+    def drop_kernels(self, reason: str, *, illegal: bool) -> bool:
+        """Begin the next worker with other kernels, because these do not run here. False if there are no others.
+
+        `illegal`: the CPU does not have an instruction that they use.
+        """
 
 
 class Supervisor:
@@ -160,7 +163,7 @@ class Supervisor:
                 by_itself = end.code is not None and end.code not in STOPPED_FROM_OUTSIDE
                 too_often = failed_starts >= MAX_FAILED_STARTS
                 blamed = end.illegal or too_often or (failed_starts > 0 and by_itself)
-                if blamed and self._owner.drop_kernels(reason):
+                if blamed and self._owner.drop_kernels(reason, illegal=end.illegal):
                     failed_starts = 0
                 elif end.illegal:  # another worker would end the same way
                     illegal = EngineUnavailable(f"The engine cannot run here: {cpu.illegal()}.", remedy=cpu.REMEDY)
@@ -248,6 +251,6 @@ class Supervisor:
 
 def _ended_with(code: int | None) -> str:
     """A sentence about an exit code. Codes of crashes are named."""
-    if code in (-signal.SIGILL, -signal.SIGSEGV, -signal.SIGBUS):
+    if code in (-signal.SIGILL, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT):
         return f"the worker ended with {signal.Signals(-code).name}"
     return f"the worker ended with code {code}"

@@ -26,7 +26,8 @@ from typing import Any
 from service import resources
 from service.engine.local import embedding
 from service.engine.local.answer_batch import build_batch
-from service.engine.local.context import Context, kernels
+from service.engine.local.context import Context, computes_with
+from service.engine.local.devices import Device
 from service.engine.local.draft_controller import DraftController
 from service.engine.local.generation import token_logprob
 from service.engine.local.input_processor import InputProcessor, RunningRequest, is_costly
@@ -50,7 +51,8 @@ MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this
 class Worker:
     """The main loop and its state."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, kernels: str, devices: Sequence[Device]) -> None:
+        self._kernels, self._devices = kernels, devices
         self._parent = ParentConnection(connection)
         self._inbox = self._parent.inbox
         self._failures = 0
@@ -73,7 +75,7 @@ class Worker:
         self._parent.listen()
         first = self._inbox.get()
         if first.get("embeds"):
-            embedding.serve(first, self._inbox, self.send, self._parent.set_busy)
+            embedding.serve(first, self._devices, self._inbox, self.send, self._parent.set_busy)
             return
         self._load(first)
         while True:
@@ -108,8 +110,11 @@ class Worker:
                 slots=message["slots"],
                 threads=message["threads"],
                 progress=progress,
+                gpu_layers=message["gpu_layers"],
+                devices=self._devices,
             )
-            _check_recipe(message["recipe"], {**self.context.recipe, "kernels": kernels()})
+            kernels = computes_with(self._kernels, self._devices)
+            _check_recipe(message["recipe"], {**self.context.recipe, "kernels": kernels})
         except SameboatError as error:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
@@ -437,9 +442,9 @@ def _prefixes(message: dict[str, Any]) -> PrefixCache:
     return PrefixCache(config["limit_bytes"], chunk=CHUNK, files=files)
 
 
-def main(connection: socket.socket) -> None:
-    """Serve on this socket until the parent goes away."""
-    worker = Worker(connection)
+def main(connection: socket.socket, kernels: str, devices: Sequence[Device]) -> None:
+    """Serve on this socket until the parent goes away, with the loaded kernels of this name and these devices."""
+    worker = Worker(connection, kernels, devices)
     try:
         worker.run()
     except Exception:  # noqa: BLE001  (no thread that still prepares something may keep the process)

@@ -1,6 +1,7 @@
 """The worker's program: `python -m service.engine.local.worker_main FD KERNELS`, started by `process`.
 
-In: a socket's file descriptor, the name of kernels. Out: a worker that computes with them, or one `failed` message.
+In: a socket's file descriptor, the name of kernels and perhaps of a device. Out: a worker that computes with them, or
+one `failed` message.
 Not here: the worker (`worker`). Importing it imports llama_cpp, and the kernels must be in the process before.
 """
 
@@ -9,21 +10,21 @@ from __future__ import annotations
 import socket
 import sys
 
-from service.engine.local import kernels
+from service.engine.local import devices
 from service.engine.local.protocol import encode
 
 
 def main(descriptor: int, name: str) -> None:
-    """Load the kernels, then serve."""
+    """Load the kernels and the device's backend, then serve."""
     connection = socket.socket(fileno=descriptor)
     try:
-        kernels.load(name)
+        found = devices.load(name)
     except OSError as error:
         connection.sendall(encode({"op": "failed", "reason": f"the kernels cannot be loaded: {error}"}))
         sys.exit(1)
     from service.engine.local import worker
 
-    worker.main(connection)
+    worker.main(connection, name, found)
 
 
 if __name__ == "__main__":

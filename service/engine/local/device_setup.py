@@ -1,0 +1,77 @@
+"""What a GPU needs before it can compute here: to be seen, and a compiler for its backend.
+
+In: files of the system, programs on PATH. Out: the first thing that is missing, with its remedy.
+Not here: whether a compiled backend runs (`devices`), and the compiling (`.ci/kernels.py`).
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+GPU_FILES = {
+    "cuda": ("proc/driver/nvidia/gpus/*", "dev/nvidia[0-9]*", "dev/dxg"),
+    "vulkan": ("dev/dri/renderD*", "dev/dxg"),
+}
+"""Files that show a GPU with its driver: NVIDIA's, Linux's render nodes, and that of Windows' subsystem for Linux."""
+VULKAN_HEADERS = ("usr/include/vulkan/vulkan.hpp", "usr/local/include/vulkan/vulkan.hpp")
+SPIRV_HEADERS = ("usr/share/cmake/SPIRV-Headers", "usr/lib/cmake/SPIRV-Headers", "usr/local/share/cmake/SPIRV-Headers")
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What is missing, and what helps. `gpu`: it is the GPU itself, so there is nothing to compile for."""
+
+    what: str
+    remedy: str
+    gpu: bool = False
+
+
+def has_gpu(device: str, root: Path = Path("/")) -> bool:
+    """Whether this machine shows a GPU for this backend."""
+    if device == "metal":
+        return platform.system() == "Darwin" and platform.machine() == "arm64"
+    return any(any(root.glob(pattern)) for pattern in GPU_FILES[device])
+
+
+def lack(device: str, root: Path = Path("/")) -> Lack | None:
+    """The first thing that is missing to compile and run this backend. None if everything is there."""
+    if not has_gpu(device, root):
+        return Lack(*NO_GPU[device], gpu=True)
+    if device == "cuda" and nvcc(root) is None:
+        return Lack(
+            "an NVIDIA GPU is here, and no CUDA compiler (nvcc)",
+            "Install the CUDA toolkit (Debian: apt-get install nvidia-cuda-toolkit), then: make setup",
+        )
+    if device == "vulkan":
+        wanted = {
+            "glslc": shutil.which("glslc") is not None,
+            "libvulkan-dev": any((root / header).is_file() for header in VULKAN_HEADERS),
+            "spirv-headers": any((root / folder).is_dir() for folder in SPIRV_HEADERS),
+        }
+        if missing := [name for name, there in wanted.items() if not there]:
+            return Lack(
+                f"a GPU is here, and not all that compiles the Vulkan backend: {', '.join(missing)}",
+                f"Debian: apt-get install {' '.join(missing)}, then: make setup",
+            )
+    if device != "metal" and shutil.which("cmake") is None:
+        return Lack("a GPU is here, and no cmake", "Debian: apt-get install cmake, then: make setup")
+    return None
+
+
+NO_GPU = {
+    "cuda": (
+        "no NVIDIA GPU with a driver is seen",
+        "Install NVIDIA's driver. In a container: docker run --gpus all, with the NVIDIA Container Toolkit.",
+    ),
+    "vulkan": ("no render node of a GPU (/dev/dri) is seen", "In a container: docker run --device /dev/dri"),
+    "metal": ("Metal needs a Mac with Apple silicon", ""),
+}
+
+
+def nvcc(root: Path = Path("/")) -> str | None:
+    """The CUDA compiler on PATH, or where its installer puts it."""
+    usual = root / "usr/local/cuda/bin/nvcc"
+    return shutil.which("nvcc") or (str(usual) if usual.is_file() else None)
