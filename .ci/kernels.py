@@ -53,6 +53,7 @@ ALWAYS = {
     "LLAMA_BUILD_TOOLS": "OFF",
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_SERVER": "OFF",
+    "LLAMA_BUILD_APP": "OFF",
     "LLAMA_OPENSSL": "OFF",
 }
 BACKEND = {"GGML_BACKEND_DL": "ON", "GGML_CPU": "OFF"}
@@ -175,8 +176,8 @@ def best(known: dict[str, Part]) -> list[Part]:
     return parts
 
 
-def compile_one(source: Path, work: Path, part: Part) -> Path:
-    """The compiled library of one part. Ends the program with the compiler's output if it fails."""
+def compile_one(source: Path, work: Path, part: Part) -> Path | None:
+    """The compiled library of one part. None, with the compiler's output on stderr, if it fails."""
     settings = {**ALWAYS, **dict(part.defines)}
     build = work / f"build-{part.name}"
     for command in (
@@ -185,7 +186,8 @@ def compile_one(source: Path, work: Path, part: Part) -> Path:
     ):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
-            sys.exit(f"{done.stdout}\nkernels: {part.name} could not be compiled.")
+            sys.stderr.write(done.stdout)
+            return None
     return next(build.rglob(part.file))
 
 
@@ -224,6 +226,9 @@ def main(names: list[str]) -> None:
             usual = USUAL.get(part.name, USUAL["cpu"])
             print(f"sameboat: compiling the engine's {part.name} kernels ({usual}, once)", flush=True)
             library = compile_one(tree, Path(work), part)
+            if library is None:
+                without(f"{part.name} could not be compiled, see above", optional=optional)
+                continue
             part.install(library, kept / f"{part.name}-{part.key}")
             part.install(library, compiled / part.name)
 

@@ -242,14 +242,14 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     engine = LocalEngine(model, small, kernels=choice)
     try:
         asyncio.run(_try(engine))
-        tried = _tried_device(first, engine, router.for_mode("fast")) if first is not None else None
+        on_device = _tried_device(first, engine, router.for_mode("fast")) if first is not None else None
     except EngineUnavailable as error:
         if first is None:
             raise
         yield DoctorFinding("device", "stop", f"SAMEBOAT_DEVICE={first}: {error.message}", _remedy(first))
         return
-    if tried is not None:
-        yield tried
+    if on_device is not None:
+        yield on_device
     dropped = {name: reason for name, reason in engine.dropped_kernels.items() if name not in devices.NAMES}
     reasons = "".join(f"; {name} did not run: {reason}" for name, reason in dropped.items())
     yield DoctorFinding(

@@ -45,6 +45,11 @@ def lack(device: str, root: Path = Path("/")) -> Lack | None:
             "an NVIDIA GPU is here, and no CUDA compiler (nvcc)",
             "Install the CUDA toolkit (Debian: apt-get install nvidia-cuda-toolkit), then: make setup",
         )
+    if device == "cuda" and not has_cublas(root):
+        return Lack(
+            "an NVIDIA GPU and nvcc are here, and cuBLAS is not (cublas_v2.h)",
+            "Install the rest of the CUDA toolkit (NVIDIA's packages: libcublas-dev), then: make setup",
+        )
     if device == "vulkan":
         wanted = {
             "glslc": shutil.which("glslc") is not None,
@@ -69,6 +74,17 @@ NO_GPU = {
     "vulkan": ("no render node of a GPU (/dev/dri) is seen", "In a container: docker run --device /dev/dri"),
     "metal": ("Metal needs a Mac with Apple silicon", ""),
 }
+
+
+def has_cublas(root: Path = Path("/")) -> bool:
+    """Whether cuBLAS can be compiled against: beside nvcc, or where distributions put it."""
+    found = nvcc(root)
+    beside = Path(found).resolve().parents[1] if found is not None else root
+    return any(
+        any(folder.glob(pattern))
+        for folder in (beside, root / "usr/local/cuda", root / "usr")
+        for pattern in ("include/cublas_v2.h", "targets/*/include/cublas_v2.h", "include/*/cublas_v2.h")
+    )
 
 
 def nvcc(root: Path = Path("/")) -> str | None:
