@@ -54,7 +54,8 @@ RUN apt-get update \
 COPY .ci/kernels.py /tmp/kernels/.ci/kernels.py
 COPY service/__init__.py /tmp/kernels/service/
 COPY service/engine/__init__.py /tmp/kernels/service/engine/
-COPY service/engine/local/__init__.py service/engine/local/kernels.py /tmp/kernels/service/engine/local/
+COPY service/engine/local/__init__.py service/engine/local/device_setup.py service/engine/local/devices.py \
+     service/engine/local/kernels.py /tmp/kernels/service/engine/local/
 RUN cp uv.lock /tmp/kernels/ \
  && /opt/sameboat/bin/python /tmp/kernels/.ci/kernels.py all \
  && rm -r /tmp/kernels /root/.cache/sameboat

@@ -263,7 +263,7 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
 def _remedy(device: str) -> str:
     """What may help a compiled backend that does not run."""
     lack = device_setup.lack(device)
-    return lack.remedy if lack is not None else "SAMEBOAT_DEVICE=cpu does not try it again."
+    return lack.remedy if lack is not None else "Free its memory, or do not try it: SAMEBOAT_DEVICE=cpu"
 
 
 def _tried_device(device: str, tried: LocalEngine, full: LocalEngine) -> DoctorFinding:
@@ -276,8 +276,8 @@ def _tried_device(device: str, tried: LocalEngine, full: LocalEngine) -> DoctorF
         return DoctorFinding("device", "note", f"the CPU: {full.dropped_kernels[device]}", remedy)
     whole = layers > full.metadata.block_count
     remedy = "" if whole else "Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model."
-    report = (full.identity.kernels or "").partition(",")[0]
-    return DoctorFinding("device", "ok" if whole else "note", f"{report}: {why}", remedy)
+    report = (full.identity.kernels or "").partition(" (")[0].partition(", with ")[0]
+    return DoctorFinding("device", "ok" if whole else "note", f"{report}, {why}", remedy)
 
 
 async def _try(engine: LocalEngine) -> None:

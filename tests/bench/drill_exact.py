@@ -1,4 +1,4 @@
-"""A thousand recorded cases asked again in `exact` mode, beside fast requests on this machine's best kernels or its GPU.
+"""A thousand recorded cases asked again in `exact` mode, beside fast requests on the best kernels or a GPU.
 
 In: the promoted prompts of the default model with their recordings, SAMEBOAT_KERNELS, SAMEBOAT_DEVICE. Out: for each
 prompt, how many exact answers have the recorded bits (text, tokens, probabilities, fingerprint), and how many fast
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import sys
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from service.prompts.file import Prompt
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 
-EXACT, FAST = 4, 4  # requests at a time
+EXACT, FAST = 4, 2  # requests at a time
 
 
 async def drill(answers: int) -> bool:
@@ -39,14 +40,15 @@ async def drill(answers: int) -> bool:
             continue
         folder = PromotedFolder(library.folder(prompt.name))
         recorded = recording.read(folder.recording_path)
-        for case in case_files.load(prompt, folder.path):
-            asked.append(
-                (
-                    prompt,
-                    runner.request_of(prompt, case, engine.identity, reuse=False),
-                    replace(recorded[case.id], judgements=()),
-                )
+        asked += [
+            (
+                prompt,
+                runner.request_of(prompt, case, engine.identity, reuse=False),
+                replace(recorded[case.id], judgements=()),
             )
+            for case in case_files.load(prompt, folder.path)
+        ]
+    random.Random(1).shuffle(asked)
     turns = [asked[number % len(asked)] for number in range(answers)]
     right: Counter[str] = Counter()
     total: Counter[str] = Counter(prompt.name for prompt, _, _ in turns)

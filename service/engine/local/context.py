@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ import llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
+from service.engine.local import devices as devices_module
 from service.engine.local import recipe
-from service.engine.local.devices import Device
+from service.engine.local.devices import Device, last_error
 from service.engine.local.kernels import PORTABLE
 from service.errors import ModelError
 
@@ -42,20 +42,7 @@ def _bytes_of(data: State) -> Any:
     return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
-ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR (ggml.h)
-_errors: deque[str] = deque(maxlen=1)
-
-
-@llama.llama_log_callback  # type: ignore[untyped-decorator]
-def log_errors(level: int, text: bytes, data: int) -> None:
-    """Keep the last error of llama.cpp's log. The rest is written for its developers."""
-    if level == ERROR_LEVEL:
-        _errors.append(text.decode(errors="replace").strip())
-
-
-def last_error() -> str:
-    """The last error as the end of a sentence. Empty if there was none."""
-    return f": {_errors[-1]}" if _errors else ""
+log_errors = llama.llama_log_callback(devices_module.log_errors)
 
 
 class Context:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ NAMES = ("cuda", "vulkan", "metal")
 """The best first. Each names a setting and, except for Metal, a folder beside the kernels."""
 METAL = "MTL"  # llama.cpp's name of a backend that is a part of its library
 GPU, INTEGRATED = 1, 2  # ggml_backend_dev_type (ggml-backend.h)
+ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR (ggml.h)
+_errors: deque[str] = deque(maxlen=1)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def load(name: str) -> tuple[Device, ...]:
     if path is not None and not path.is_file():
         raise OSError(f"the {device} backend is not compiled here")
     base, registry = (_open(folder.parent, name) for name in ("libggml-base", "libggml"))
+    base.ggml_log_set(_log, None)
     if path is None:
         registry.ggml_backend_reg_by_name.restype = ctypes.c_void_p
         backend = registry.ggml_backend_reg_by_name(METAL.encode())
@@ -103,8 +107,22 @@ def load(name: str) -> tuple[Device, ...]:
         backend = registry.ggml_backend_load(str(path).encode())
     found = _devices(base, ctypes.c_void_p(backend)) if backend else ()
     if not found:
-        raise OSError(f"the {device} backend finds no GPU")
+        raise OSError(f"the {device} backend finds no GPU{last_error()}")
     return found
+
+
+def log_errors(level: int, text: bytes, data: int) -> None:
+    """Keep the last error of llama.cpp's log. The rest is written for its developers."""
+    if level == ERROR_LEVEL:
+        _errors.append(text.decode(errors="replace").strip())
+
+
+_log = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(log_errors)
+
+
+def last_error() -> str:
+    """The last error as the end of a sentence. Empty if there was none."""
+    return f": {_errors[-1]}" if _errors else ""
 
 
 def _devices(base: Any, backend: ctypes.c_void_p) -> tuple[Device, ...]:

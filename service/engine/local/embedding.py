@@ -20,8 +20,8 @@ import llama_cpp as llama
 import numpy as np
 
 from service.engine.local import recipe
-from service.engine.local.context import device_list, last_error, log_errors
-from service.engine.local.devices import Device
+from service.engine.local.context import device_list, log_errors
+from service.engine.local.devices import Device, last_error
 from service.engine.local.protocol import refusal_frame
 from service.errors import ModelError, PromptTooLong, RequestError, SameboatError
 

@@ -150,8 +150,8 @@ def report_of(name: str, system_info: str, machine: str, found: Sequence[devices
     if device is None:
         return cpu_report
     parts = [part for backend, parts in _features(system_info).items() if backend != "CPU" for part in parts]
-    gpus = ", ".join(each.description for each in found)
-    return f"{device} on {gpus}{f' ({chr(32).join(parts)})' if parts else ''}, with {cpu_report}"
+    compiled = f" ({' '.join(parts)})" if parts else ""
+    return f"{device} on {' and '.join(each.description for each in found)}{compiled}, with {cpu_report}"
 
 
 @cache
