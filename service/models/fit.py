@@ -69,9 +69,9 @@ def estimate(metadata: Metadata, file_bytes: int, *, tokens: int, batch: int = 5
 def offload(metadata: Metadata, needed: Fit, free_bytes: Sequence[int]) -> tuple[int, str]:
     """How many layers a device takes of a model that needs this much memory, and why.
 
-    `free_bytes` are those of each device, asked by a process that has the driver's context too. llama.cpp counts the output as a layer and takes it first (llama-model.cpp,
-    load_tensors). It is counted with two bytes per weight, and the embeddings, which stay in the CPU's memory, are
-    counted with the blocks, so the estimate is rather too high.
+    `free_bytes` are those of each device, asked by a process that has the driver's context too. llama.cpp counts the
+    output as a layer and takes it first (llama-model.cpp, load_tensors). It is counted with two bytes per weight, and
+    the embeddings, which stay in the CPU's memory, are counted with the blocks, so the estimate is rather too high.
     """
     layers = metadata.block_count + 1
     output = _output_bytes(metadata)
