@@ -114,6 +114,9 @@ def backend(name: str) -> Part:
         nvcc = device_setup.nvcc()
         if nvcc is not None:
             defines["CMAKE_CUDA_COMPILER"] = nvcc
+            toolkits = (Path(nvcc).resolve().parents[1] / "lib64", Path("/usr/local/cuda/lib64"))
+            found = [str(folder) for folder in toolkits if (folder / "libcublas.so").exists()]
+            defines["CMAKE_INSTALL_RPATH"] = ";".join([ALWAYS["CMAKE_INSTALL_RPATH"], *found[:1]])
             compiler = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
         if architectures := os.environ.get("CUDAARCHS") or seen_architectures():
             defines["CMAKE_CUDA_ARCHITECTURES"] = architectures

@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Runs before the tests are imported, which may ask for their number of draws."""
     os.environ["SAMEBOAT_KERNELS"] = "portable"
+    os.environ["SAMEBOAT_DEVICE"] = "cpu"
     config.pluginmanager.register(Tiers(config.getoption("tier")), "tiers")
     config.pluginmanager.register(Durations(config.getoption("durations_path")), "durations")
 
@@ -38,8 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the developer's .env or SAMEBOAT_* variables, or writes to their state directory.
 
-    Tests share the user's model cache. Its files are immutable and verified. Their engines use the portable kernels,
-    whatever is compiled here.
+    Tests share the user's model cache. Its files are immutable and verified. Their engines use the portable kernels
+    and no GPU, whatever is compiled here.
     """
     for name in list(os.environ):
         if name.startswith("SAMEBOAT_") and name != "SAMEBOAT_CACHE_DIR":
@@ -48,6 +49,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SAMEBOAT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("SAMEBOAT_KERNELS", "portable")
+    monkeypatch.setenv("SAMEBOAT_DEVICE", "cpu")
     monkeypatch.setitem(settings_module.Settings.model_config, "env_file", None)
 
 

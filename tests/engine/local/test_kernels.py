@@ -123,7 +123,7 @@ class Owner:
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
         pass
 
-    def drop_kernels(self, reason: str) -> bool:
+    def drop_kernels(self, reason: str, *, illegal: bool) -> bool:
         if self.dropped:
             return False
         self.dropped.append(reason)

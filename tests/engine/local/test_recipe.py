@@ -71,7 +71,7 @@ def test_llama_cpp_gets_the_parameters_that_the_fingerprint_names(starter: Path,
 @pytest.mark.model
 def test_the_identity_names_versions_and_the_kernels_of_the_loaded_library(starter: Path) -> None:
     identity = make().identity
-    assert identity.kernels == context_module.kernels()
+    assert identity.kernels == context_module.computes_with()
     assert f"llama-cpp-python {llama.__version__}" in identity.version
     assert "llguidance " in identity.version
 

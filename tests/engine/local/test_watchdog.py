@@ -263,7 +263,7 @@ def test_what_a_worker_says_wrongly_ends_in_another_worker_and_not_in_silence(
         def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
             lost.append((str(error), queued))
 
-        def drop_kernels(self, reason: str) -> bool:
+        def drop_kernels(self, reason: str, *, illegal: bool) -> bool:
             return False
 
     async def begin() -> Any:
