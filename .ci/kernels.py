@@ -167,7 +167,7 @@ def selected(names: list[str]) -> list[Part]:
 
 
 def best(known: dict[str, Part]) -> list[Part]:
-    """What this machine can use: the best kernels for its CPU, and one backend if a GPU and its compiler are here."""
+    """The best kernels for this CPU, and one backend if a GPU and its compiler are here."""
     parts = []
     if os.environ.get("SAMEBOAT_KERNELS") != PORTABLE:
         first = announced()

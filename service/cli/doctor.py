@@ -205,7 +205,7 @@ def _device(settings: Settings) -> Iterator[DoctorFinding]:
             yield DoctorFinding("device", "ok", "the CPU: no GPU is seen")
             return
         lack = seen[0] if seen else lacks[0]
-        what = lack.what if lack is not None else "a GPU and its compiler are here, and its backend is not compiled"
+        what = lack.part if lack is not None else "a GPU and its compiler are here, and its backend is not compiled"
         remedy = lack.remedy if lack is not None else "make setup"
         if named is not None:
             yield DoctorFinding("device", "stop", f"SAMEBOAT_DEVICE={named}: {what}", remedy)
@@ -214,7 +214,7 @@ def _device(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
-    """What computes `fast` answers. A worker computes with each candidate, because announced ones may not run."""
+    """The kernels of `fast` answers. A worker computes with each candidate, because announced ones may not run."""
     if settings.engine == "remote" or kernels.folder() is None:
         return
     choice, best = devices.choice(settings), [announced.name for announced in kernels.announced()[:1]]
@@ -261,7 +261,7 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _remedy(device: str) -> str:
-    """What may help a compiled backend that does not run."""
+    """The remedy for a compiled backend that does not run."""
     lack = device_setup.lack(device)
     return lack.remedy if lack is not None else "Free its memory, or do not try it: SAMEBOAT_DEVICE=cpu"
 

@@ -1,4 +1,4 @@
-"""What a GPU needs before it can compute here: to be seen, and a compiler for its backend.
+"""The needs of a GPU before it can compute here: a driver that shows it, and a compiler for its backend.
 
 In: files of the system, programs on PATH. Out: the first thing that is missing, with its remedy.
 Not here: whether a compiled backend runs (`devices`), and the compiling (`.ci/kernels.py`).
@@ -22,9 +22,9 @@ SPIRV_HEADERS = ("usr/share/cmake/SPIRV-Headers", "usr/lib/cmake/SPIRV-Headers",
 
 @dataclass(frozen=True)
 class Lack:
-    """What is missing, and what helps. `gpu`: it is the GPU itself, so there is nothing to compile for."""
+    """A missing part and its remedy. `gpu`: it is the GPU itself, so there is nothing to compile for."""
 
-    what: str
+    part: str
     remedy: str
     gpu: bool = False
 
@@ -51,12 +51,12 @@ def lack(device: str, root: Path = Path("/")) -> Lack | None:
             "Install the rest of the CUDA toolkit (NVIDIA's packages: libcublas-dev), then: make setup",
         )
     if device == "vulkan":
-        wanted = {
+        parts = {
             "glslc": shutil.which("glslc") is not None,
             "libvulkan-dev": any((root / header).is_file() for header in VULKAN_HEADERS),
             "spirv-headers": any((root / folder).is_dir() for folder in SPIRV_HEADERS),
         }
-        if missing := [name for name, there in wanted.items() if not there]:
+        if missing := [name for name, there in parts.items() if not there]:
             return Lack(
                 f"a GPU is here, and not all that compiles the Vulkan backend: {', '.join(missing)}",
                 f"Debian: apt-get install {' '.join(missing)}, then: make setup",
@@ -78,8 +78,8 @@ NO_GPU = {
 
 def has_cublas(root: Path = Path("/")) -> bool:
     """Whether cuBLAS can be compiled against: beside nvcc, or where distributions put it."""
-    found = nvcc(root)
-    beside = Path(found).resolve().parents[1] if found is not None else root
+    compiler = nvcc(root)
+    beside = Path(compiler).resolve().parents[1] if compiler is not None else root
     return any(
         any(folder.glob(pattern))
         for folder in (beside, root / "usr/local/cuda", root / "usr")

@@ -67,7 +67,7 @@ def is_compiled(device: str, compiled: Path | None = None) -> bool:
 
 
 def choice(settings: Settings) -> tuple[str, ...]:
-    """Names of what computes `fast` answers, the best first.
+    """Names of devices with kernels for `fast` answers, the best first.
 
     With SAMEBOAT_DEVICE=auto devices come first and the CPU's kernels last. A device that the setting names leaves no
     other choice, and `cpu` leaves no device.
@@ -76,7 +76,7 @@ def choice(settings: Settings) -> tuple[str, ...]:
     if settings.device == CPU:
         return cpu
     names = [name for name in NAMES if is_compiled(name)] if settings.device == AUTO else [settings.device]
-    on_devices = tuple(f"{device}+{each}" for device in names for each in cpu)
+    on_devices = tuple(f"{device}+{name}" for device in names for name in cpu)
     return on_devices + cpu if settings.device == AUTO else on_devices
 
 
@@ -102,13 +102,13 @@ def load(name: str) -> tuple[Device, ...]:
         registry.ggml_backend_reg_by_name.restype = ctypes.c_void_p
         backend = registry.ggml_backend_reg_by_name(METAL.encode())
     else:
-        ctypes.CDLL(str(path))  # the linker's error says what is missing, llama.cpp's says only that something is
+        ctypes.CDLL(str(path))  # the linker's error names the missing part, llama.cpp's does not
         registry.ggml_backend_load.restype = ctypes.c_void_p
         backend = registry.ggml_backend_load(str(path).encode())
-    found = _devices(base, ctypes.c_void_p(backend)) if backend else ()
-    if not found:
+    gpus = _devices(base, ctypes.c_void_p(backend)) if backend else ()
+    if not gpus:
         raise OSError(f"the {device} backend finds no GPU{last_error()}")
-    return found
+    return gpus
 
 
 def log_errors(level: int, text: bytes, data: int) -> None:
@@ -130,16 +130,16 @@ def _devices(base: Any, backend: ctypes.c_void_p) -> tuple[Device, ...]:
     base.ggml_backend_reg_dev_count.restype = ctypes.c_size_t
     base.ggml_backend_reg_dev_get.restype = ctypes.c_void_p
     base.ggml_backend_dev_description.restype = ctypes.c_char_p
-    found: dict[int, list[Device]] = {GPU: [], INTEGRATED: []}
+    by_kind: dict[int, list[Device]] = {GPU: [], INTEGRATED: []}
     for number in range(base.ggml_backend_reg_dev_count(backend)):
         handle = ctypes.c_void_p(base.ggml_backend_reg_dev_get(backend, ctypes.c_size_t(number)))
         kind = base.ggml_backend_dev_type(handle)
-        if kind in found:
+        if kind in by_kind:
             free, total = ctypes.c_size_t(), ctypes.c_size_t()
             base.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
             description = base.ggml_backend_dev_description(handle).decode(errors="replace")
-            found[kind].append(Device(description, free.value, handle.value or 0))
-    return tuple(found[GPU] or found[INTEGRATED])
+            by_kind[kind].append(Device(description, free.value, handle.value or 0))
+    return tuple(by_kind[GPU] or by_kind[INTEGRATED])
 
 
 def _open(folder: Path, name: str) -> Any:

@@ -119,11 +119,11 @@ class LocalModel:
             EngineUnavailable: if it does not run here, or no layer fits.
         """
         if self._device is None:
-            report, found = recipe.probe(self.kernels)
-            layers, why = fit.offload(self.metadata, self._whole(), [each.free_bytes for each in found])
+            report, gpus = recipe.probe(self.kernels)
+            layers, why = fit.offload(self.metadata, self._whole(), [gpu.free_bytes for gpu in gpus])
             if layers == 0:
                 raise EngineUnavailable(
-                    f"{self.model.name} does not fit into the memory of {found[0].description}: {why}.",
+                    f"{self.model.name} does not fit into the memory of {gpus[0].description}: {why}.",
                     remedy="Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model.",
                 )
             self._device = report, layers, why

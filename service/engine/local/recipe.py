@@ -144,14 +144,14 @@ def _features(system_info: str) -> dict[str, list[str]]:
     return {backend: sorted(names) for backend, names in parts.items()}
 
 
-def report_of(name: str, system_info: str, machine: str, found: Sequence[devices.Device]) -> str:
+def report_of(name: str, system_info: str, machine: str, gpus: Sequence[devices.Device]) -> str:
     """What computes with kernels of this name: `kernels_of`, and in front of it the device with its backend's parts."""
     cpu_report, device = kernels_of(system_info, machine), devices.device_of(name)
     if device is None:
         return cpu_report
     parts = [part for backend, parts in _features(system_info).items() if backend != "CPU" for part in parts]
     compiled = f" ({' '.join(parts)})" if parts else ""
-    return f"{device} on {' and '.join(each.description for each in found)}{compiled}, with {cpu_report}"
+    return f"{device} on {' and '.join(gpu.description for gpu in gpus)}{compiled}, with {cpu_report}"
 
 
 @cache
@@ -190,13 +190,13 @@ def probe(name: str) -> tuple[str, tuple[devices.Device, ...]]:
             f"The engine cannot run here: {lines[-1] if lines else cpu.illegal()}.", remedy=cpu.REMEDY
         )
     told = json.loads(done.stdout)
-    found = tuple(devices.Device(*fields) for fields in told["devices"])
-    return report_of(name, told["system"], platform.machine(), found), found
+    gpus = tuple(devices.Device(*fields) for fields in told["devices"])
+    return report_of(name, told["system"], platform.machine(), gpus), gpus
 
 
 def main(name: str) -> None:
     """Print llama.cpp's report and the devices. Without the Python binding this takes a tenth of a second."""
-    found = devices.load(name)
+    gpus = devices.load(name)
     spec = importlib.util.find_spec("llama_cpp")
     assert spec is not None
     assert spec.origin is not None
@@ -204,7 +204,7 @@ def main(name: str) -> None:
     library.llama_print_system_info.restype = ctypes.c_char_p
     told = {
         "system": library.llama_print_system_info().decode(),
-        "devices": [(each.description, each.free_bytes) for each in found],
+        "devices": [(gpu.description, gpu.free_bytes) for gpu in gpus],
     }
     sys.stdout.write(json.dumps(told))
 

@@ -31,6 +31,7 @@ from service.engine.local.devices import Device
 from service.engine.local.draft_controller import DraftController
 from service.engine.local.generation import token_logprob
 from service.engine.local.input_processor import InputProcessor, RunningRequest, is_costly
+from service.engine.local.kernels import PORTABLE
 from service.engine.local.label_scorer import LabelScorer
 from service.engine.local.parent_connection import ParentConnection
 from service.engine.local.prefix_cache import PrefixCache
@@ -51,7 +52,7 @@ MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this
 class Worker:
     """The main loop and its state."""
 
-    def __init__(self, connection: socket.socket, kernels: str, devices: Sequence[Device]) -> None:
+    def __init__(self, connection: socket.socket, kernels: str = PORTABLE, devices: Sequence[Device] = ()) -> None:
         self._kernels, self._devices = kernels, devices
         self._parent = ParentConnection(connection)
         self._inbox = self._parent.inbox
@@ -106,13 +107,9 @@ class Worker:
         try:
             self.context = Context(
                 Path(message["path"]),
-                n_ctx=message["n_ctx"],
-                slots=message["slots"],
-                threads=message["threads"],
-                progress=progress,
-                gpu_layers=message["gpu_layers"],
-                devices=self._devices,
-            )
+                n_ctx=message["n_ctx"], slots=message["slots"], threads=message["threads"], progress=progress,
+                gpu_layers=message["gpu_layers"], devices=self._devices,
+            )  # fmt: skip
             kernels = computes_with(self._kernels, self._devices)
             _check_recipe(message["recipe"], {**self.context.recipe, "kernels": kernels})
         except SameboatError as error:

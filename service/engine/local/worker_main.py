@@ -18,13 +18,13 @@ def main(descriptor: int, name: str) -> None:
     """Load the kernels and the device's backend, then serve."""
     connection = socket.socket(fileno=descriptor)
     try:
-        found = devices.load(name)
+        gpus = devices.load(name)
     except OSError as error:
         connection.sendall(encode({"op": "failed", "reason": f"the kernels cannot be loaded: {error}"}))
         sys.exit(1)
     from service.engine.local import worker
 
-    worker.main(connection, name, found)
+    worker.main(connection, name, gpus)
 
 
 if __name__ == "__main__":

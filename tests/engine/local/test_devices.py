@@ -179,7 +179,7 @@ def test_exact_answers_never_come_from_a_device(starter: Path, monkeypatch: pyte
     assert engine.identity == make().identity
 
 
-def test_what_a_device_takes_is_not_needed_twice(starter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_a_device_is_not_needed_twice(starter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory that is too small for two engines on the CPU is enough for one beside a device."""
     compiled(monkeypatch, "cuda")
     gpu(monkeypatch, 4000)
@@ -278,7 +278,7 @@ def test_doctor_tells_the_layers_and_the_failure_of_a_compiled_backend(
     assert (named.level, "0 of 31 layers" in named.found) == ("stop", True)
 
 
-# --- what is needed ---
+# --- the needs ---
 
 
 def test_the_first_thing_that_a_gpu_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +292,7 @@ def test_the_first_thing_that_a_gpu_lacks(tmp_path: Path, monkeypatch: pytest.Mo
 
     def what(device: str) -> str:
         found = device_setup.lack(device, tmp_path)
-        return "" if found is None else f"{found.what} {found.remedy}"
+        return "" if found is None else f"{found.part} {found.remedy}"
 
     assert "docker run --gpus all" in what("cuda")
     assert "/dev/dri" in what("vulkan")
