@@ -24,7 +24,7 @@ CMAKE = [
     "-DLLAMA_OPENSSL=OFF",
 ]
 """llama.cpp's defaults for a program of this very CPU, less the parts that a benchmark does not need."""
-VLLM = "0.32.0"
+VLLM, OPENVINO = "0.32.0", "2026.4.1.0"
 
 
 def install(name: str, target: Target) -> None:
@@ -36,10 +36,15 @@ def install(name: str, target: Target) -> None:
     peer, _, variant = name.partition(":")
     if peer == "llama-server":
         llama_cpp("llama-server", "llama-quantize")
-        if variant not in ("", "draft"):
-            requantize(target, variant)
+        kind = variant.removesuffix("draft").removesuffix("+")
+        if kind:
+            requantize(target, kind)
     elif peer == "vllm":
         vllm(target)
+    elif peer == "openvino":
+        environment(workshop() / "openvino", f"openvino-genai=={OPENVINO}", "fastapi", "uvicorn")
+        if variant:
+            install(f"llama-server:{variant}", target)
     elif peer == "llama_cpp.server":
         python_server()
     else:

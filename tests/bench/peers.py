@@ -4,8 +4,8 @@ In: the name of a peer, such as `llama-server`, `llama-server:Q8_0` or `vllm:2`.
 or `Missing` with the remedy.
 Not here: the installation (`install.py`), the start (`servers.py`), the requests (`workloads.py`).
 
-A name is a program, and behind a colon a variant: for llama-server a type that the model file is re-quantized to, or
-`draft` for n-gram speculation. For vLLM it is a number of threads.
+A name is a program, and behind a colon a variant: for llama-server and openvino a type that the model file is
+re-quantized to, for llama-server also `draft` (n-gram speculation, `Q8_0+draft`), for vLLM a number of threads.
 """
 
 from __future__ import annotations
@@ -85,7 +85,13 @@ def command(name: str, target: Target, port: int, sizes: Sizes) -> Command:
         Missing: if it cannot be started here.
     """
     peer, _, variant = name.partition(":")
-    makers = {OURS: _ours, "llama-server": _llama_server, "vllm": _vllm, "llama_cpp.server": _llama_cpp_server}
+    makers = {
+        OURS: _ours,
+        "llama-server": _llama_server,
+        "vllm": _vllm,
+        "openvino": _openvino,
+        "llama_cpp.server": _llama_cpp_server,
+    }
     if peer not in makers:
         raise Missing(f"no peer is called {peer!r}. There are: {', '.join(makers)}")
     return makers[peer](variant, target, port, sizes)
@@ -127,8 +133,9 @@ def requantized(target: Target, kind: str) -> Path:
 
 
 def _llama_server(variant: str, target: Target, port: int, sizes: Sizes) -> Command:
-    path = target.path if variant in ("", "draft") else requantized(target, variant)
-    more = ("--spec-type", "ngram-mod", "--spec-ngram-mod-n-match", "8") if variant == "draft" else ()
+    kind = variant.removesuffix("draft").removesuffix("+")
+    path = requantized(target, kind) if kind else target.path
+    more = ("--spec-type", "ngram-mod", "--spec-ngram-mod-n-match", "8") if variant.endswith("draft") else ()
     words: tuple[str | Path, ...] = (
         binary("llama-server"), "-m", path, "--alias", target.name, "--port", str(port), "-t", _threads(sizes), "-np",
         str(sizes.parallel), "-c", str(sizes.context * sizes.parallel), "-fa", "on", "--cache-reuse", "256",
@@ -150,6 +157,13 @@ def _vllm(variant: str, target: Target, port: int, sizes: Sizes) -> Command:
     if variant:  # otherwise its own choice, which leaves a core to its HTTP side
         environment["VLLM_CPU_OMP_THREADS_BIND"] = f"0-{int(variant) - 1}"
     return Command(words, "/v1/models", "vllm", environment)
+
+
+def _openvino(variant: str, target: Target, port: int, sizes: Sizes) -> Command:
+    python = program("openvino", workshop() / "openvino" / "bin" / "python")
+    path = requantized(target, variant) if variant else target.path
+    server = Path(__file__).with_name("openvino_server.py")
+    return Command((python, server, path, str(port), str(sizes.parallel)), "/v1/models", "vllm")
 
 
 def _llama_cpp_server(_variant: str, target: Target, port: int, sizes: Sizes) -> Command:

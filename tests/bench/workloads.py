@@ -1,6 +1,7 @@
 """The requests that every server gets, and the closed-loop clients that send them.
 
-W: a fixed prefix of about 400 tokens, an own input of about 40, 64 greedy tokens: a prompt with few-shot examples.
+W: a fixed prefix of about 400 tokens, an own input of about 40, and a letter, of which 64 greedy tokens are made. It is
+so long on every server, because a model in another quantization would end a short answer at another token.
 S: the same input answered as JSON with six fields, enforced by a schema.
 L: the same input answered with one of five labels.
 P: a web page changed to a new brief, written whole: a case of the promoted prompt `build-edit`.
@@ -56,6 +57,7 @@ SCHEMA: dict[str, Any] = {
     ],
     "additionalProperties": False,
 }  # fmt: skip
+LETTER = "\nA long letter to the guest:\n\nDear guest,"
 LABELS = ["question", "complaint", "booking", "praise", "other"]
 Request = tuple[str, dict[str, Any]]
 """A path and a body."""
@@ -69,7 +71,7 @@ def question(index: int) -> str:
 
 def completion(index: int, api: str = OURS, **more: Any) -> Request:
     """W as a raw completion: the same text, hence the same tokens, for every server."""
-    body = {"prompt": PREFIX + question(index) + "\nAnswer:", "max_tokens": 64, "temperature": 0, "stream": True}
+    body = {"prompt": PREFIX + question(index) + LETTER, "max_tokens": 64, "temperature": 0, "stream": True}
     return "/v1/completions", {**body, "stream_options": {"include_usage": True}, **more}
 
 
