@@ -1,6 +1,6 @@
 """`make bench`: every workload on every server in turn, several rounds, into docs/bench.json, bench.md and bench.svg.
 
-    python -m tests.bench [--rounds 3] [--only served,beside,capable,start,reuse,health,evaluate,builds]
+    python -m tests.bench [--rounds 3] [--only served,capable,start,reuse,health,evaluate,builds]
                           [--peers llama-server,vllm,...] [--share 1.0] [--beside-busy] [--write docs]
     python -m tests.bench --install vllm,llama-server:Q8_0
 
@@ -54,7 +54,8 @@ def conditions(bench: Bench, load: float) -> str:
     beside = ", beside a busy process" if bench.beside_busy else ""
     missing = "".join(f". Not measured: {peer} ({reason})" for peer, reason in bench.failed.items())
     return (
-        f"{day}, {bench.rounds} rounds, load before {load:.1f}, {os.cpu_count()} cores{beside}, memory "
+        f"{day}, {bench.rounds} rounds, {bench.share:g} of the usual requests, load before {load:.1f}, "
+        f"{os.cpu_count()} cores{beside}, memory "
         f"{machine.bytes_per_s / 1e9:.1f} GB/s, {machine.multiply_adds_per_s / 1e9:.0f} G {kind} multiply-adds/s"
         f"{missing}"
     )

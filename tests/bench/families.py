@@ -85,6 +85,7 @@ class Part:
     workload: str
     clients: tuple[int, ...]
     metrics: tuple[str, ...]
+    beside_busy: bool = False
 
     def measured(self, bench: Bench, server: Running, target: Target, first: int) -> Numbers:
         """Numbers of one server in one round. Nothing of S and L for a server that answers one request at a time."""
@@ -117,11 +118,11 @@ class Turns:
         self._bench.say(f"{name} is left out: {self._bench.failed[name]}")
         self.servers = [server for server in self.servers if server.name != name]
 
-    def each(self, found: Found, work: Callable[[Running], Numbers]) -> None:
+    def each(self, found: Found, work: Callable[[Running], Numbers], *, beside_busy: bool = False) -> None:
         """`work` on one server after the other. A peer that fails is left out from then on."""
         for server in list(self.servers):
             try:
-                with server.running(), busy() if self._bench.beside_busy else contextlib.nullcontext():
+                with server.running(), busy() if beside_busy else contextlib.nullcontext():
                     numbers = work(server)
             except httpx.HTTPError as error:
                 self._leave_out(server.name, error)
@@ -135,12 +136,12 @@ class Turns:
 def rows_of(bench: Bench, found: Found, part: Part, target: Target) -> list[Row]:
     """Rows of every peer against ours, for the metrics of a part that both have."""
     rows = []
-    for peer in (name for name in found if name != OURS):
+    for peer in (name for name in found if name != OURS and len(found[name]) == len(found[OURS])):
         for metric, n in found[OURS][0]:
             if metric in part.metrics and (metric, n) in found[peer][0]:
                 ours, theirs = ([numbers[metric, n] for numbers in found[name]] for name in (OURS, peer))
                 bound = bench.limit(f"{part.workload} {metric}", n, target)
-                beside = " beside a busy process" if bench.beside_busy else ""
+                beside = " beside a busy process" if part.beside_busy else ""
                 made = row(f"{part.workload}{beside} {metric}", n, target.name, (ours, theirs), peer)
                 rows.append({**made, "limit": bound})
     return rows
@@ -148,6 +149,7 @@ def rows_of(bench: Bench, found: Found, part: Part, target: Target) -> list[Row]
 
 def compare(bench: Bench, target: Target, sizes: Sizes, parts: Sequence[Part]) -> list[Row]:
     """Rows of every peer against ours: the burst that warms the servers, the parts, and the memory behind them."""
+    parts = [replace(part, beside_busy=part.beside_busy or bench.beside_busy) for part in parts]
     with contextlib.ExitStack() as stack:
         turns = Turns(bench, stack, target, sizes)
         bursts: Found = {}
@@ -157,34 +159,26 @@ def compare(bench: Bench, target: Target, sizes: Sizes, parts: Sequence[Part]) -
         for round_ in range(bench.rounds):
             for at, part in enumerate(parts):
                 first = ROUND * (round_ + 1) + PART * at
-                turns.each(found[at], partial(part.measured, bench, target=target, first=first))
+                work = partial(part.measured, bench, target=target, first=first)
+                turns.each(found[at], work, beside_busy=part.beside_busy)
         memory: Found = {}
         turns.each(memory, Running.memory)
     rows = rows_of(bench, bursts, Part("W", (), ("burst first token s",)), target) if bursts else []
     for at, part in enumerate(parts):
         rows += rows_of(bench, found[at], part, target)
-    if not bench.beside_busy:
-        rows += rows_of(bench, memory, Part(parts[0].workload, (), MEMORY), target)
-    return rows
+    return rows + rows_of(bench, memory, Part(parts[0].workload, (), MEMORY), target)
 
 
 def served(bench: Bench) -> list[Row]:
-    """W, S and L with the starter."""
+    """W, S and L with the starter, and W while another process wants a whole core."""
     target = bench.target(bench.model)
     parts = [
         Part("W", (1, 4, 8, 16), ("tokens/s", "first token s")),
         Part("S", (8,), ("requests/s", "right answers %")),
         Part("L", (8,), ("requests/s", "right answers %")),
+        Part("W", (8,), ("tokens/s", "first token s"), beside_busy=True),
     ]
     return compare(bench, target, bench.sizes, parts)
-
-
-def beside(bench: Bench) -> list[Row]:
-    """W with the starter while another process wants a whole core."""
-    target = bench.target(bench.model)
-    return compare(
-        replace(bench, beside_busy=True), target, bench.sizes, [Part("W", (1, 8), ("tokens/s", "first token s"))]
-    )
 
 
 def capable(bench: Bench) -> list[Row]:
@@ -251,7 +245,6 @@ def briefs(bench: Bench) -> list[Row]:
 
 FAMILIES: dict[str, Callable[[Bench], list[Row]]] = {
     "served": served,
-    "beside": beside,
     "capable": capable,
     "start": start,
     "reuse": again,
