@@ -1,7 +1,7 @@
 """The smallest HTTP side for OpenVINO GenAI's continuous batching, run by OpenVINO's Python: FILE PORT SEQUENCES.
 
-In: a GGUF file. Out: `/v1/completions`, `/v1/chat/completions` and `/v1/models` with what the bench sends.
-Not here: anything that a server for people needs.
+In: a GGUF file. Out: `/v1/completions`, `/v1/chat/completions` and `/v1/models` for the requests of the bench.
+Not here: the parts of a server that only people need.
 
 Its package has no server, and OpenVINO's own is not a Python package. One thread computes steps, and after each step
 hands the new tokens to the event loop, so the HTTP side costs as little as Python allows.
