@@ -28,7 +28,7 @@ from tests.http.conftest import serving, until
 
 REQUESTS = Path(__file__).with_name("tool_requests.jsonl")
 MODEL = "qwen2.5-coder-1.5b-instruct"
-MAX_TOKENS = 120
+MAX_TOKENS = 80
 GOAL_CALLS, GOAL_NONE = 0.9, 0.9  # 9 of 10 that need a call, 18 of 20 that need none
 
 

@@ -71,13 +71,14 @@ ENDS: dict[str, tuple[list[Any], list[Any]]] = {
     "guided_grammar": (["", LARK, GBNF], [1, "x" * 65_537]),
     "grammar": (["", LARK, GBNF], ["root ::= nothing", "start: nothing", 1]),
     "ebnf": (["", GBNF], [1]),
-    "tools": ([[]], [[{}], [TOOL], TOOL, "f"]),  # the starter's template has no tools: one is refused by its name
+    "tools": ([[], [TOOL]], [[{}], TOOL, "f"]),
     "tool_choice": (["none", "auto"], ["required", {"type": "function", "function": {"name": "f"}}, 1]),
     "chat_template_kwargs": ([{}], [[], "x", 1]),
     "documents": ([[]], [{}, "x", [1]]),
     "template_date": (["2026-11-26", "2024-02-29"], ["2026-02-29", "26-11-26", 1]),
     "cache_salt": (["a", "x" * 256], ["", "x" * 257, 1]),
     "parallel_tool_calls": ([True, False], [1, "true"]),
+    "reasoning_format": (["auto", "deepseek", "none"], ["parsed", 1]),
 }
 """Values that are taken, and such that are refused, where the type has no smallest and largest number."""
 SOON = [" ", ",", "e", "o", "\n"]
