@@ -17,7 +17,6 @@ from service.builds.generate import providers
 from service.cli.build import read_brief
 from service.errors import PromptError, SameboatError
 from service.evaluation import cases, recording
-from service.models import tuned
 from service.models.catalog import Catalog
 from service.prompts import convert, lock, promptfoo
 from service.prompts.file import load
@@ -69,7 +68,6 @@ KINDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "prompt": ("x.prompt.yml", PROMPT, load),
     "cases": ("cases.jsonl", b"\n".join(CASES), cases_of),
     "catalog": ("models.toml", (DATA / "models.toml").read_bytes(), Catalog.load),
-    "tuned models": ("models.tuned.toml", b"[tuned.x]\na = 1\n", tuned.read),
     "providers": ("providers.toml", PROVIDERS, providers.read_providers),
     "brief": ("brief.json", json.dumps(BRIEF, ensure_ascii=False).encode(), read_brief),
     "settings": (".env", b"SAMEBOAT_PORT=7870\n# a comment\nSAMEBOAT_MODEL='x'\n", settings_of),

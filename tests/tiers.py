@@ -27,7 +27,6 @@ TIER_2 = {
     "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service",  # pragma: allowlist secret
     "tests/builds/test_real_tasks.py": "browser: whole tasks",
     "tests/builds/test_workers.py": "several processes on Postgres",
-    "tests/cli/test_tune.py::test_tuning_the_starter_records_a_copy_that_can_be_named_and_made_again": "a real tuning",
     "tests/containers/": "container engine",
     "tests/e2e/test_build.py": "a whole build with the real model",
     "tests/e2e/test_bundle.py": "an environment of its own",

@@ -29,7 +29,7 @@ COMMANDS = {
     "version": "Show the version, or the digests of the served prompts and models.",
 }
 GROUPS = {
-    "model": "List, fetch, verify, tune and remove models.",
+    "model": "List, fetch, verify and remove models.",
     "prompt": "List, check, convert and run prompts.",
     "key": "Make keys for callers.",
     "build": "Submit, watch and show builds.",

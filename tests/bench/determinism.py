@@ -26,7 +26,7 @@ from service.settings import Settings
 from tests.bench import workloads
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-QUANTIZATIONS = ("Q4_1 (as shipped)", "Q4_0", "Q8_0", "Q4_K_M")
+QUANTIZATIONS = ("Q8_0 (as shipped)", "Q4_0", "Q4_K_M")
 REQUESTS, TOKENS = 16, 32
 Same = list[tuple[tuple[int, ...], tuple[float, ...]]]
 
@@ -174,7 +174,7 @@ def main(settings: Settings, catalog: Catalog, cache: Cache, folder: Path, total
         with tempfile.TemporaryDirectory() as name:
             place = Path(name)
             (place / "models").mkdir()
-            if kind.startswith("Q4_1"):
+            if kind.startswith("Q8_0"):
                 (place / "models" / source.name).symlink_to(source)
                 own = model
             else:

@@ -33,7 +33,7 @@ def test_here_nothing_stops_the_engine_and_the_model(monkeypatch: pytest.MonkeyP
 def test_too_little_memory_stops_with_the_numbers(monkeypatch: pytest.MonkeyPatch, starter: Path) -> None:
     found = findings(monkeypatch, SAMEBOAT_MEMORY_LIMIT_BYTES=str(200 << 20))["model"]
     assert found.level == "stop"
-    assert "weights 94" in found.found
+    assert "weights 139" in found.found
     assert "may use 200 MiB (SAMEBOAT_MEMORY_LIMIT_BYTES says so)" in found.found
     assert "SAMEBOAT_CONTEXT" in found.remedy
 

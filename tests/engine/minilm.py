@@ -179,8 +179,9 @@ def catalog_entry(cache: Cache, original: MiniLM, folder: Path) -> Model:
     path = folder / "minilm.gguf"
     original.write(path)
     digest, size = sha256_of(path), path.stat().st_size
-    cache.adopt(path)
-    return Model(
+    model = Model(
         name="all-minilm-l6-v2", file=path.name, sha256=digest, size_bytes=size, licence="Apache-2.0", context=512,
         quantization="F32", good_for="embeddings", sources=(FileSource(kind="file", path=str(path)),),
     )  # fmt: skip
+    cache.pull(model)
+    return model

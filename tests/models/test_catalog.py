@@ -57,16 +57,11 @@ def test_a_missing_catalog_says_which_setting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"models = 5", b"default = []\n[models]", b"\xff\xfe", b"[models"])
 def test_a_file_of_another_form_is_told_with_its_path(tmp_path: Path, text: bytes) -> None:
-    """The catalog is edited by hand, and the copies beside it are written on another machine."""
+    """The catalog is edited by hand."""
     path = tmp_path / "models.toml"
     path.write_bytes(text)
     with pytest.raises(ModelError, match=r"models\.toml: "):
         Catalog.load(path)
-    if b"default" not in text:
-        path.write_text(ENTRY.format(digest="0" * 64, kind="file"))
-        (tmp_path / "models.tuned.toml").write_bytes(text)
-        with pytest.raises(ModelError, match=r"models\.tuned\.toml: "):
-            Catalog.load(path)
 
 
 def test_the_header_says_what_the_model_is(starter: Path) -> None:
@@ -111,7 +106,7 @@ def test_a_header_with_impossible_lengths_is_refused(starter: Path, tmp_path: Pa
 def test_what_does_not_fit_is_refused_with_the_numbers(starter: Path) -> None:
     needed = fit.estimate(read_metadata(starter), starter.stat().st_size, tokens=16384)
     fit.check("starter", needed, (4 << 30, "a machine"))
-    with pytest.raises(ModelDoesNotFit, match=r"starter needs about \d+ MiB: weights 94.*may use 256 MiB \(a cgroup\)"):
+    with pytest.raises(ModelDoesNotFit, match=r"needs about \d+ MiB: weights 139.*may use 256 MiB \(a cgroup\)"):
         fit.check("starter", needed, (256 << 20, "a cgroup"))
     with pytest.raises(ModelDoesNotFit, match="beside 3907 MiB"):
         fit.check("starter", needed, (4 << 30, "a machine"), other_engines_bytes=4_096_000_000)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from service import settings as settings_module
 from service.engine.local.client import LocalEngine
 from service.engine.types import Answer, Message, Request, Sampling
 from tests.engine.local.conftest import running
@@ -27,12 +26,10 @@ def asked(text: str) -> Request:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
+def cache(tmp_path: Path, starter: Path) -> Path:
     """A cache of its own with the model in it, so that saved prefixes are this test's."""
-    models = settings_module.load().cache_dir / "models"
     (tmp_path / "models").mkdir()
-    for path in models.glob("b179c952*"):
-        shutil.copyfile(path, tmp_path / "models" / path.name)  # no link: the cache may be another volume
+    shutil.copyfile(starter, tmp_path / "models" / starter.name)  # no link: the cache may be another volume
     return tmp_path
 
 
