@@ -225,9 +225,9 @@ def test_results_show_classes_probabilities_and_every_row(data: Path, tmp_path: 
     assert results.classes().rows[0][:3] == ("red", "20", "29")
     assert repr(results.reliability()).startswith("expected calibration error 0.267")
     assert "from 0.900: 96.7 % answered, 65.5 % of them right" in repr(results.coverage())
-    with pytest.raises(EvaluationError, match=r"No threshold reaches 95 %. The best is below: 0.9 answers 29 of 30"):
+    with pytest.raises(EvaluationError, match=r"No threshold reaches 95 %. The best is below: 0.1 answers 30 of 30"):
         bench.threshold(results)
-    assert bench.threshold(results, 0.6).threshold == 0.9
+    assert bench.threshold(results, 0.6).answered == 30
     frame = results.frame()
     assert frame["p.red"].max() == 0.9
     frame.to_parquet(tmp_path / "answers.parquet")

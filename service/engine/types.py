@@ -297,7 +297,7 @@ class Engine(Protocol):
 
     @property
     def tools_reminder(self) -> str | None:
-        """A system message behind a conversation whose answer may call tools. None if the model needs none."""
+        """The end of the system message, if the answer may call tools. None if the model needs none."""
 
     @property
     def n_ctx(self) -> int | None:

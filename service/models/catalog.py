@@ -86,7 +86,7 @@ class Model(_Strict):
     good_for: str
     writes_files: bool = Field(False, description="Whether it can write the files of a small app, as builds ask it to")
     tools_reminder: str | None = Field(
-        None, description="System message behind a conversation with tools, for a model that calls too readily"
+        None, description="System text of a conversation with tools, for a model that calls too readily"
     )
     sources: tuple[Source, ...] = Field(min_length=1)
     derived_from: Original | None = Field(None, description="What the sources deliver, if the model is made from it")

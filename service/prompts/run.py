@@ -150,16 +150,21 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
 
 
 def reminded(request: Request, engine: Engine) -> Request:
-    """The request with the engine's reminder behind its messages, if the answer may call a tool and need not.
+    """The request with the engine's reminder in its system message, if the answer may call a tool and need not.
 
     Raises:
         RequestError: if a tool's definition or the choice is malformed.
     """
     reminder = engine.tools_reminder
-    if reminder is None or not request.tools or not request.messages or request.template.continue_final_message:
+    if reminder is None or not request.tools or not request.messages:
         return request
     _, must = toolcalls.allowed(request.tools, request.tool_choice)
-    return request if must else replace(request, messages=(*request.messages, Message("system", reminder)))
+    if must:
+        return request
+    first, *others = request.messages
+    if first.role == "system":
+        return replace(request, messages=(replace(first, content=f"{first.content}\n\n{reminder}"), *others))
+    return replace(request, messages=(Message("system", reminder), *request.messages))
 
 
 def _check_abilities(request: Request, engine: Engine) -> None:

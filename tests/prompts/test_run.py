@@ -145,12 +145,16 @@ def test_a_model_that_calls_too_readily_is_reminded_where_it_may_answer(choice: 
     tools = ({"type": "function", "function": {"name": "now"}},)
     request = Request(messages=(Message("user", "Hi"),), tools=tools, tool_choice=choice)
     result = asyncio.run(prompts.run(request, engine))
-    assert engine.asked[0].messages[1:] == ((Message("system", "Answer in words."),) if reminds else ())
+    assert engine.asked[0].messages[:-1] == ((Message("system", "Answer in words."),) if reminds else ())
     engine.tools_reminder = None
     assert (asyncio.run(prompts.run(request, engine)).fingerprint != result.fingerprint) == reminds
     engine.tools_reminder = "Answer in words."
     asyncio.run(prompts.run(replace(request, tools=()), engine))
     assert engine.asked[-1].messages == request.messages
+    own = (Message("system", "Be brief."), *request.messages)
+    asyncio.run(prompts.run(replace(request, messages=own), engine))
+    text = "Be brief.\n\nAnswer in words." if reminds else "Be brief."
+    assert engine.asked[-1].messages == (Message("system", text), *request.messages)
 
 
 @pytest.mark.parametrize(
