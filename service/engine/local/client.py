@@ -19,7 +19,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from service import resources
 from service.engine.local import watchdog
 from service.engine.local.answer_cache import AnswerCache
 from service.engine.local.kernels import PORTABLE
@@ -158,7 +157,7 @@ class LocalEngine(LocalModel):
         await asyncio.to_thread(lambda: self.template)  # compiling a long one takes a second
         self.check_fit(other_engines_bytes=self._other_engines_bytes())
         message = self.load_message(path, other_engines_bytes=self._other_engines_bytes())
-        process = WorkerProcess(threads=resources.threads(self._settings)[0], kernels=self.kernels)
+        process = WorkerProcess(threads=self.threads[0], kernels=self.kernels)
         process.send(message)
         return process
 
@@ -181,7 +180,7 @@ class LocalEngine(LocalModel):
         """Handle one message of the worker."""
         kind = message["op"]
         if kind == "ready":
-            threads, why = resources.threads(self._settings)
+            threads, why = self.threads
             size = f"{message['slots']} x {message['n_ctx']} tokens"
             self._supervisor.mark_ready(
                 f"{self.model.name}, {size}, {threads} threads ({why}){self._kernels_sentence()}"

@@ -137,6 +137,13 @@ class LocalModel:
         return self._device[1:] if self._device is not None else (0, "the CPU computes")
 
     @property
+    def threads(self) -> tuple[int, str]:
+        """Threads of the worker, and why. One if a device takes all layers, so that the other engine has the cores."""
+        if self.gpu_layers[0] > self.metadata.block_count:
+            return 1, "a GPU computes all layers"
+        return resources.threads(self._settings)
+
+    @property
     def identity(self) -> Identity:
         """The model, its template, and the recipe. Raises ModelMissing, EngineUnavailable."""
         report, (layers, _) = self._kernels_report(), self.gpu_layers
@@ -294,7 +301,7 @@ class LocalModel:
             "path": str(path),
             "n_ctx": self.n_ctx,
             "slots": settings.parallel,
-            "threads": resources.threads(settings)[0],
+            "threads": self.threads[0],
             "gpu_layers": self.gpu_layers[0],
             "embeds": self.metadata.pools,
             "trial_tokens": 1 if self.kernels == PORTABLE else min(TRIAL_TOKENS, self.n_ctx),
