@@ -152,6 +152,10 @@ refresh: setup ## fetch the data sets again, make the cases again, and say what 
 devcontainer-test: ## build the workspace with the Dev Containers CLI and use it: tests, notebooks, volumes
 	@.ci/devcontainer
 
+.PHONY: drill-exact
+drill-exact: setup models ## a thousand recorded cases in exact mode, beside fast ones: all have the recorded bits; ARGS="--answers 340"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_exact "$${words[@]}"
+
 .PHONY: drill-load
 drill-load: setup models ## 200 clients for five minutes, the engine killed 20 times meanwhile, into docs/load.md
 	@"$$BIN/python" -m tests.bench.drill_load

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from service import resources
 from service import settings as settings_module
 from service.cli import doctor
 from service.engine.local import device_setup, devices, kernels, recipe
@@ -153,8 +154,9 @@ def test_the_identity_names_the_device_and_its_layers_and_the_load_message_has_t
     assert {name for name, value in identity.settings.items() if plain.identity.settings[name] != value} == {
         "n_gpu_layers"
     }
-    assert engine.load_message(starter, other_engines_bytes=0)["gpu_layers"] == 31
-    assert plain.load_message(starter, other_engines_bytes=0)["gpu_layers"] == 0
+    message, plainly = (each.load_message(starter, other_engines_bytes=0) for each in (engine, plain))
+    assert (message["gpu_layers"], message["threads"]) == (31, 1), "the other engine has the cores"
+    assert (plainly["gpu_layers"], plainly["threads"]) == (0, resources.threads(settings())[0])
     assert fingerprint(Request(text="x"), identity) != fingerprint(Request(text="x"), plain.identity)
 
 
