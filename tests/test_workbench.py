@@ -252,6 +252,15 @@ def test_drafts_and_models_are_one_table_the_best_first(data: Path) -> None:
     assert "<table" in table._repr_html_()
 
 
+def test_a_draft_without_checks_shows_its_answers_and_passes_nothing(data: Path) -> None:
+    """A person looks at answers before writing a check."""
+    results = bench.try_(bench.draft(PETS.split("evaluators")[0]), bench.cases([{"thing": "sky"}, {"thing": "grass"}]))
+    assert [row[1:3] for row in results.rows()] == [("not judged", "red"), ("not judged", "red")]
+    assert results.rate == "not judged, because there are no checks"
+    with pytest.raises(EvaluationError, match="no evaluators"):
+        bench.promote(bench.draft(PETS.split("evaluators")[0] + "testData: [{thing: sky}]\n"))
+
+
 @pytest.mark.model
 def test_a_program_that_ends_stops_its_engine_without_a_word(starter: Path) -> None:
     """No `close` is needed, and nothing of asyncio's is printed at the end."""

@@ -119,7 +119,7 @@ class ConfusionMatrix:
 
 
 def confusion(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> ConfusionMatrix | None:
-    """The confusion matrix. None if the prompt has no labels: no `string: equals` check, or as many answers as cases.
+    """The confusion matrix. None without labels: no `string: equals` check, or as many answers as cases.
 
     A case without a label, or with one that is no choice, is left out. A case without a usable answer counts as
     NO_ANSWER.
@@ -135,6 +135,8 @@ def confusion(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> ConfusionMatri
     for label, outcome in pairs:
         if label in counts:
             counts[label][_answer(prompt, outcome, counts)] += 1
+    if not any(row.total() for row in counts.values()):
+        return None
     abstained = [prompt.spec.abstain.answer] if prompt.spec.abstain is not None else []
     extra = [name for name in (*abstained, OTHER, NO_ANSWER) if any(row[name] for row in counts.values())]
     columns = (*labels, *extra)

@@ -34,7 +34,8 @@ class EvaluationContext:
     answers that it holds are not asked again. `conditions` are written into the lock: they must not change a token, and
     they help to explain one that changed. At most `concurrency` requests run at a time. Without `reuse` the engine
     computes every answer anew. `warn` gets sentences about bad rows before anything is asked. A run ends after
-    `stop_after` cases that could not be asked or judged, or never if it is None.
+    `stop_after` cases that could not be asked or judged, or never if it is None. Without `judged` a prompt may have no
+    checks: its answers are only looked at.
     """
 
     engine: Engine
@@ -46,3 +47,4 @@ class EvaluationContext:
     reuse: bool = True
     warn: Callable[[str], None] = no_warning
     stop_after: int | None = None
+    judged: bool = True

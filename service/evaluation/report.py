@@ -58,7 +58,7 @@ def markdown(
         for outcome in failed[:SHOWN]:
             reason = next(result.reason for result in outcome.checks if not result.passed)
             given = report_details.input_text(prompt, outcome)
-            lines.append(f"- `{_cell(outcome.case.id)}`: {_cell(reason)}. Input: {_cell(given)}")
+            lines.append(f"- `{_cell(outcome.case.id)}`: {_cell(reason.rstrip('.'))}. Input: {_cell(given)}")
         if len(failed) > SHOWN:
             lines.append(f"- and {len(failed) - SHOWN} more")
         lines += ["", "</details>"]
@@ -85,9 +85,7 @@ def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
     }
     more = (" mean score (95 % bootstrap) |", "---|") if graded else ("", "")
     lines = ["", f"| slice | check | passed | of | rate (95 % Wilson) |{more[0]}", f"|---|---|--:|--:|---|{more[1]}"]
-    slices = sorted({outcome.case.slice for outcome in outcomes})
-    for name in [*slices, *(["all"] if len(slices) > 1 else [])]:
-        chosen = [outcome for outcome in outcomes if name in ("all", outcome.case.slice)]
+    for name, chosen in slices(outcomes):
         for number, evaluator in enumerate(prompt.spec.evaluators):
             passed = sum(outcome.checks[number].passed for outcome in chosen)
             line = f"| {name} | {evaluator.name} | {passed} | {len(chosen)} | {format_rate(passed, len(chosen))} |"
@@ -97,6 +95,15 @@ def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
                 line += " |"
             lines.append(line)
     return lines
+
+
+def slices(outcomes: Sequence[CaseOutcome]) -> list[tuple[str, list[CaseOutcome]]]:
+    """The outcomes of each slice, and at the end of all of them. Cases without a slice beside others are `(none)`."""
+    names = sorted({outcome.case.slice for outcome in outcomes})
+    if len(names) < 2:
+        return [(name, list(outcomes)) for name in names]
+    table = [("(none)" if name == "all" else name, [o for o in outcomes if o.case.slice == name]) for name in names]
+    return [*table, ("all", list(outcomes))]
 
 
 def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:

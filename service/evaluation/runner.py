@@ -77,7 +77,8 @@ async def run(
             `stop_after` cases that could not be asked or judged.
         EngineError: if the engine or a judge's engine fails.
     """
-    require_checks(prompt, cases)
+    if context.judged or prompt.spec.evaluators or not cases:
+        require_checks(prompt, cases)
     problems = bad_rows.problems_of(prompt, cases)
     for sentence in bad_rows.warnings(prompt, cases, problems):
         context.warn(sentence)

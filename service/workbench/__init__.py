@@ -29,6 +29,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -257,9 +258,10 @@ def new(name: str, cases: Sequence[Case], *, expected: str | Sequence[str] = "ex
 
 
 def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
-    """Run a prompt on cases. A progress bar is shown meanwhile."""
+    """Run a prompt on cases. A progress bar is shown meanwhile. A prompt without checks shows its answers."""
     bar = _Bar(prompt.name)
-    return Results(prompt, _bench().wait(runner.run(prompt, on, _context(prompt, bar, model)), bar))
+    context = replace(_context(prompt, bar, model), judged=False)
+    return Results(prompt, _bench().wait(runner.run(prompt, on, context), bar))
 
 
 def table(drafts: Sequence[Prompt], on: Sequence[Case], *, models: Sequence[str | None] = (None,)) -> DraftTable:

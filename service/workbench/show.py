@@ -54,6 +54,8 @@ class Results:
     @property
     def rate(self) -> str:
         """The pass rate with its Wilson interval."""
+        if not self.prompt.spec.evaluators:
+            return "not judged, because there are no checks"
         return report.format_rate(self.passed, len(self.outcomes)) if self.outcomes else "no cases"
 
     def scores(self) -> list[tuple[str, str, str]]:
@@ -65,7 +67,7 @@ class Results:
         return [
             (
                 outcome.case.id,
-                "ok" if outcome.passed else "; ".join(check.reason for check in outcome.checks if not check.passed),
+                _verdict(outcome),
                 outcome.record.text,
                 input_text(self.prompt, outcome, 80),
             )
@@ -85,7 +87,8 @@ class Results:
         return report.markdown(self.prompt, self.outcomes)
 
     def _repr_html_(self) -> str:
-        title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(self.rate)} of the cases pass every check</p>"
+        rate = f"{self.rate} of the cases pass every check" if self.prompt.spec.evaluators else self.rate
+        title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(rate)}</p>"
         scores = _table(("check", "slice", "rate (95 % Wilson)"), self.scores())
         guess = report.guessing(self.prompt, self.outcomes)
         scores += f"<p>{html.escape(guess)}</p>" if guess else ""
@@ -283,6 +286,13 @@ class DraftTable(DisplayTable):
         super().__init__(head, rows)
 
 
+def _verdict(outcome: CaseOutcome) -> str:
+    """ "ok", the reasons of the failed checks, or "not judged" for a prompt without checks."""
+    if not outcome.checks:
+        return "not judged"
+    return "ok" if outcome.passed else "; ".join(check.reason for check in outcome.checks if not check.passed)
+
+
 CheckGroup = tuple[str, str, list[CheckResult]]
 """A check's name, a slice, and the check's results there."""
 
@@ -290,11 +300,10 @@ CheckGroup = tuple[str, str, list[CheckResult]]
 def _groups(prompt: Prompt, outcomes: Iterable[CaseOutcome]) -> list[CheckGroup]:
     """The results of each check on each slice, and on all slices together if there are several."""
     cases = list(outcomes)
-    slices = sorted({outcome.case.slice for outcome in cases})
     return [
-        (evaluator.name, name, [outcome.checks[number] for outcome in cases if name in ("all", outcome.case.slice)])
+        (evaluator.name, name, [outcome.checks[number] for outcome in chosen])
         for number, evaluator in enumerate(prompt.spec.evaluators)
-        for name in [*slices, *(["all"] if len(slices) > 1 else [])]
+        for name, chosen in report.slices(cases)
     ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from service.evaluation import calibration
+from service.evaluation import calibration, report
 from service.evaluation.calibration import ScoredAnswer
 from service.evaluation.cases import Case
 from service.evaluation.classes import NO_ANSWER, OTHER, ClassScore, confusion
@@ -88,6 +90,9 @@ def test_an_answer_that_is_no_label_and_a_missing_one_have_columns_of_their_own(
 def test_a_prompt_without_labels_has_no_confusion_matrix() -> None:
     free = loads(CHOICE.text.replace("responseFormat: choice\nchoices: [cat, fish, dog]\n", ""))
     assert confusion(free, [outcome(free, i, "x", label=f"answer {i}") for i in range(9)]) is None
+    strange = [outcome(CHOICE, i, "cat", label="horse") for i in range(3)]
+    assert confusion(CHOICE, strange) is None, "no expected label is a choice"
+    assert details(CHOICE, strange)[0] == ""
     few = confusion(free, [outcome(free, i, "yes", label="yes" if i % 3 else "no") for i in range(9)])
     assert few is not None
     assert few.labels == ("yes", "no")
@@ -168,3 +173,10 @@ def test_rows_have_the_same_columns_and_survive_csv_and_a_frame() -> None:
     table = frame(table_rows(JSON, [outcome(JSON, 0, "{}", total=[1, 2], ab=None)]))
     assert table["expected.total"].tolist() == ["[1, 2]"]
     assert frame(rows)["check.label"].mean() == 12 / 25
+
+
+def test_cases_without_a_slice_beside_others_have_a_row_of_their_own() -> None:
+    """`all` is the row of every case, and there is one."""
+    rows = [replace(one, case=replace(one.case, slice="long")) if i < 10 else one for i, one in enumerate(SHUNG)]
+    assert [(name, len(chosen)) for name, chosen in report.slices(rows)] == [("(none)", 15), ("long", 10), ("all", 25)]
+    assert [(name, len(chosen)) for name, chosen in report.slices(SHUNG)] == [("all", 25)]
