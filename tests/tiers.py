@@ -44,6 +44,7 @@ TIER_2 = {
     "tests/engine/local/test_client.py::test_a_label_may_be_longer_than_a_batch": "many tokens",
     "tests/engine/local/test_client.py::test_a_long_forced_text_in_exact_mode_is_the_same_in_company": "many tokens",
     "tests/engine/local/test_exact.py": "a crowd of requests",
+    "tests/engine/local/test_fill_in.py": "a model of 1.1 GB",
     "tests/engine/local/test_kernels.py::test_a_library_that_ends_every_process_is_told_and_not_used": "a C compiler",
     "tests/engine/local/test_kernels.py::test_exact_answers_keep_the_recorded_bits_beside_fast_ones": "two engines",
     "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_are_the_same_in_real_batches": "slow",
