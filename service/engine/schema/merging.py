@@ -13,6 +13,7 @@ from typing import Any
 
 Rules = Mapping[str, Any]
 Drop = Callable[[Any], None]
+MAX_PATTERNS = 8  # that one text has to match together. llguidance's time grows exponentially with their number
 NESTED = ("properties", "patternProperties")
 SINGLE = ("items", "additionalProperties")
 
@@ -101,6 +102,7 @@ class Merges:
             if len(schema) > 1 or len(parts) > 1:
                 self._circles(schema, inside)
                 self._patterns(schema)
+                self._texts(schema)
             self._named_and_matched(schema)
             pending += [*schema.get("anyOf", []), *schema.get("allOf", []), *children(schema)]
 
@@ -141,6 +143,28 @@ class Merges:
                 part.pop("additionalProperties", None)
             else:
                 seen |= patterns
+
+    def _texts(self, schema: dict[str, Any]) -> None:
+        """Keep at most `MAX_PATTERNS` patterns of one text."""
+        parts = list(self._written(schema, set()))
+        for part in parts[MAX_PATTERNS:]:
+            part.pop("pattern", None)
+            part.pop("format", None)
+        if len(parts) > MAX_PATTERNS:
+            self._drop(schema)
+
+    def _written(self, schema: Any, visited: set[str]) -> Iterator[dict[str, Any]]:
+        """The schemas with a pattern or a format that hold together here. Of alternatives those with the most."""
+        if isinstance(schema, bool):
+            return
+        if "pattern" in schema or "format" in schema:
+            yield schema
+        if "$ref" in schema and _name(schema) not in visited:
+            yield from self._written(self._rules[_name(schema)], visited | {_name(schema)})
+        for part in schema.get("allOf", []):
+            yield from self._written(part, visited)
+        options = [list(self._written(option, visited)) for option in schema.get("anyOf", [])]
+        yield from max(options, key=len, default=[])
 
     def _named_and_matched(self, schema: dict[str, Any]) -> None:
         """A property that also matches a pattern is merged with the pattern's schema."""

@@ -26,6 +26,7 @@ _QUANTIFIER = re.compile(r"[*+?]|\{(\d+)(,(\d*))?\}")
 _BRACED = re.compile(r"u\{(0*10[0-9a-fA-F]{4}|0*[0-9a-fA-F]{1,5})\}")
 _NAMED = re.compile(r"\?(?::|<[A-Za-z_$][A-Za-z0-9_$]*>)")
 MAX_REPEAT = 1000
+MAX_SHORTEST = 30_000  # characters that a text needs at least. llguidance writes out what is forced
 MAX_GROUPS = 50  # that stand one in the other
 ANYTHING = Times(Chars(((0, TOP),)), 0, None, "*")
 
@@ -61,6 +62,19 @@ def _written(tree: Tree) -> str:
             return f"(?:{'|'.join(_written(option) for option in options)})"
         case Times(part, _, _, sign):
             return ("(?s:.)" if tree is ANYTHING else f"(?:{_written(part)})") + sign
+
+
+def _shortest(tree: Tree) -> int:
+    """The number of characters that a matching text needs."""
+    match tree:
+        case Chars():
+            return 1
+        case Series(parts):
+            return sum(map(_shortest, parts))
+        case Choice(options):
+            return min(map(_shortest, options))
+        case Times(part, low, _):
+            return low * _shortest(part)
 
 
 def any_of(texts: Iterable[str]) -> str:
@@ -159,6 +173,8 @@ class _Parser:
             self.refuse(f"repeats more than {MAX_REPEAT} times or backwards")
         signs: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
         low, high = signs.get(quantifier[0]) or (limits[0], limits[-1] if quantifier[3] or not quantifier[2] else None)
+        if low * _shortest(atom) > MAX_SHORTEST:
+            self.refuse(f"needs a text of more than {MAX_SHORTEST} characters")
         return Times(atom, low, high, quantifier[0])
 
     def atom(self) -> Tree:

@@ -13,7 +13,11 @@ from service.engine.schema import patterns
 from service.errors import RequestError
 
 MAX_GRAMMAR = 65_536  # characters of a grammar that a caller wrote
+MAX_RULES = 500  # of it. llguidance follows rules recursively, and a chain of thousands ends its process
+MAX_INTERSECTIONS = 8  # operators & of it. llguidance's time grows exponentially with their number
 MAX_CHOICES = 1_900
+_LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])+/')
+_RULE = re.compile(r"^\s*[?!]*[A-Za-z_][\w.-]*(?:\[[^\]\n]*\])?\s*::?=?", re.MULTILINE)
 _GBNF = re.compile(r"^\s*root\s*::=", re.MULTILINE)
 
 
@@ -46,10 +50,17 @@ def of_text(grammar: str, name: str = "grammar") -> str:
     """A caller's grammar. `name` is the parameter that errors name.
 
     Raises:
-        RequestError: if it is too long.
+        RequestError: if it is too large, or holds a schema, whose bounds are the gate's.
     """
     if len(grammar) > MAX_GRAMMAR:
         raise RequestError(f"A grammar may have {MAX_GRAMMAR} characters.", key=name)
+    operators = _LITERAL.sub("", grammar)
+    if len(_RULE.findall(operators)) > MAX_RULES:
+        raise RequestError(f"A grammar may have {MAX_RULES} rules.", key=name)
+    if operators.count("&") > MAX_INTERSECTIONS:
+        raise RequestError(f"A grammar may have {MAX_INTERSECTIONS} intersections (&).", key=name)
+    if "%json" in operators:
+        raise RequestError("A grammar may not hold %json.", key=name, remedy="Send the schema as json_schema.")
     return grammar
 
 

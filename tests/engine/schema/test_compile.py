@@ -160,6 +160,7 @@ def test_patterns(pattern: str, right: list[str], wrong: list[str]) -> None:
         ({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"not": {"$ref": "#/$defs/a"}}}}, "/$defs/a", "$ref"),
         ({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}, "", "$ref"),
         ({"type": "string", "pattern": "(?=a)"}, "", "pattern"),
+        ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, "", "pattern"),
         ({"type": "string", "pattern": r"(a)\1"}, "", "pattern"),
         ({"type": "string", "pattern": "a^"}, "", "pattern"),
         ({"type": "integer", "minimum": 3, "maximum": 2}, "", "maximum"),

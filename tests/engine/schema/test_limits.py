@@ -146,6 +146,23 @@ def test_a_hostile_schema_is_refused_or_compiled_within_the_limits(schema: Schem
     assert matcher.is_error() or matcher.compute_bitmask()
 
 
+def test_of_many_patterns_for_one_text_the_first_ones_are_enforced() -> None:
+    """llguidance takes exponential time for their intersection: more than 15 seconds for forty."""
+    patterns = [f"^[ab]*a[ab]{{{number}}}$" for number in range(40)]
+    for schema in (
+        {"type": "string", "allOf": [{"pattern": pattern} for pattern in patterns]},
+        {"type": "string", "allOf": [{"anyOf": [{"pattern": pattern}, {"minLength": 9}]} for pattern in patterns[:10]]},
+        {"$ref": "#/$defs/r0", "$defs": {
+            f"r{at}": {"pattern": pattern, "allOf": [{"$ref": f"#/$defs/r{at + 1}"}] if at < 39 else []}
+            for at, pattern in enumerate(patterns)
+        }},
+    ):  # fmt: skip
+        grammar = compile_schema(schema)
+        assert grammar.lark.count('"pattern"') <= 8
+        assert any(item.startswith("allOf at") for item in grammar.checked_after)
+        assert grammar.check('"b"')[1] != ()
+
+
 def test_tools_share_one_limit() -> None:
     def tool(number: int) -> Schema:
         parameters = {"type": "object", "properties": {"a": {"pattern": r"\S" * 1800 + str(number)}}}
