@@ -50,7 +50,7 @@ def of_text(grammar: str, name: str = "grammar") -> str:
     """A caller's grammar. `name` is the parameter that errors name.
 
     Raises:
-        RequestError: if it is too large, or holds a schema, whose bounds are the gate's.
+        RequestError: if it is too large, or holds a schema. The gate's bounds would not hold for that one.
     """
     if len(grammar) > MAX_GRAMMAR:
         raise RequestError(f"A grammar may have {MAX_GRAMMAR} characters.", key=name)
