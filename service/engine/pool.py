@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service import resources
 from service.engine.limiter import ConcurrencyLimiter
 from service.engine.types import Engine
 from service.errors import UnknownModel, short_name
@@ -26,6 +27,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
+    from service.engine.local.core_budget import CoreBudget
     from service.engine.local.process import WorkerProcess
 
 
@@ -43,6 +45,7 @@ class Engines:
         self._engines: dict[str, Engine] = {}
         self.made_s = time.time()
         self._limiter: ConcurrencyLimiter | None = None  # of the one remote server, shared by its models, as is
+        self._cores: CoreBudget | None = None  # of this machine, shared by its local engines
         self._client: httpx.AsyncClient | None = None
 
     @property
@@ -121,6 +124,7 @@ class Engines:
             return RemoteEngine(self.settings, name, limiter=self._limiter, client=self._client)
         from service.engine.local import devices, kernels
         from service.engine.local.client import LocalEngine
+        from service.engine.local.core_budget import CoreBudget
         from service.engine.local.mode_router import ModeRouter
 
         model = self.catalog[name]
@@ -135,9 +139,14 @@ class Engines:
 
         choice = devices.choice(self.settings)
         if choice == (kernels.PORTABLE,):
-            return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
-        router = ModeRouter(model, self.settings, choice, other_engines_bytes=other_engines_bytes)
-        if choice[-1] == kernels.PORTABLE and (reason := router.lacks_memory()) is not None:
-            log.info("%s gets the portable kernels only: %s", name, reason)
-            return LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
-        return router
+            engine: LocalEngine | ModeRouter = LocalEngine(
+                model, self.settings, other_engines_bytes=other_engines_bytes
+            )
+        else:
+            engine = router = ModeRouter(model, self.settings, choice, other_engines_bytes=other_engines_bytes)
+            if choice[-1] == kernels.PORTABLE and (reason := router.lacks_memory()) is not None:
+                log.info("%s gets the portable kernels only: %s", name, reason)
+                engine = LocalEngine(model, self.settings, other_engines_bytes=other_engines_bytes)
+        self._cores = self._cores or CoreBudget(resources.threads(self.settings)[0])
+        engine.use_cores(self._cores)
+        return engine

@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service import __version__, exposure
 from service.engine.pool import Engines
-from service.errors import SameboatError
+from service.errors import EngineUnavailable, SameboatError
 from service.exposure import Exposure
 from service.http import (
     builds,
@@ -146,9 +146,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     service.served_models = frozenset(models_to_start(service))
     for name in sorted(service.served_models):
-        await service.engines.start(name)
+        service.engines.get(name)
     service.metrics.watch(service.engines)
-    checks = asyncio.create_task(_verify_prompts(service))
+    await service.engines.start()
+    tasks = [asyncio.create_task(_start_others(service)), asyncio.create_task(_verify_prompts(service))]
     try:
         async with contextlib.AsyncExitStack() as stack:
             if service.settings.secret is not None:  # without one, the routes of builds answer 503
@@ -157,9 +158,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await stack.enter_async_context(builds_run)
             yield
     finally:
-        checks.cancel()
+        for task in tasks:
+            task.cancel()
         service.draining.set()
         await service.engines.stop(0.0)
+
+
+async def _start_others(service: Service) -> None:
+    """Load the other models when the default one answers or has failed. Until then they would take its cores."""
+    with contextlib.suppress(EngineUnavailable):
+        await service.engines.get().ready()
+    for name in sorted(service.served_models):
+        await service.engines.start(name)
 
 
 def models_to_start(service: Service) -> list[str]:

@@ -59,6 +59,7 @@ class Server(uvicorn.Server):
         if self.started:
             gc.collect()
             gc.freeze()
+            gc.enable()  # `sameboat serve` imports without it
             self._greeting = asyncio.create_task(self._greet())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from service import settings as settings_module
 from service.engine.pool import Engines
-from service.errors import SettingsError
+from service.errors import EngineUnavailable, SettingsError
+from service.http import app as app_module
 from service.http.app import create_app
+from service.http.deps import Service
 from service.models.catalog import Catalog
 from tests.http.conftest import Scripted, ask
 from tests.scripted import ScriptedEngine
@@ -78,3 +82,31 @@ def test_a_mistake_in_the_setting_is_told(aliases: str, problem: str) -> None:
         Engines(settings_with(aliases))
     assert refused.value.key == "SAMEBOAT_MODEL_ALIASES"
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_other_models_load_when_the_default_one_answers_or_has_failed(fails: bool) -> None:
+    """Two models that load at the same time take the cores of each other, and of the first answer."""
+    started: list[str] = []
+
+    async def check() -> None:
+        settled = asyncio.Event()
+
+        async def ready() -> None:
+            await settled.wait()
+            if fails:
+                raise EngineUnavailable("no")
+
+        async def start(name: str) -> None:
+            started.append(name)
+
+        engines = SimpleNamespace(get=lambda: SimpleNamespace(ready=ready), start=start)
+        service = cast(Service, SimpleNamespace(engines=engines, served_models={STARTER, CODER}))
+        others = asyncio.create_task(app_module._start_others(service))
+        await asyncio.sleep(0)
+        assert started == []
+        settled.set()
+        await others
+
+    asyncio.run(check())
+    assert started == [CODER, STARTER]

@@ -19,8 +19,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from service import resources
 from service.engine.local import watchdog
 from service.engine.local.answer_cache import AnswerCache
+from service.engine.local.core_budget import CoreBudget
 from service.engine.local.kernels import PORTABLE
 from service.engine.local.limits import check_request, check_text, check_tokens, is_heavy
 from service.engine.local.model import LocalModel
@@ -77,6 +79,8 @@ class LocalEngine(LocalModel):
         )
         self.on_latency: Callable[[str, float], None] = lambda name, seconds: None
         """See `ReportsLatency`."""
+        self.cores = CoreBudget(resources.threads(settings)[0])
+        """Shared by all engines of a process, see `use_cores`."""
 
     # --- properties ---
 
@@ -174,6 +178,13 @@ class LocalEngine(LocalModel):
                 remedy="Make the prompt, the schema or the tools smaller.",
             ) from None
 
+    def use_cores(self, cores: CoreBudget) -> None:
+        """Share these cores with other engines. Before `start`."""
+        self.cores = cores
+
+    def _share(self, threads: int) -> None:
+        self._send({"op": "share", "threads": threads})
+
     # --- messages from the worker ---
 
     def on_message(self, message: dict[str, Any]) -> None:
@@ -227,6 +238,7 @@ class LocalEngine(LocalModel):
                 return
             pending, as_a_person = turn
             self._running[pending.id] = pending
+            self.cores.set_computing(self._share, computing=True)
             pending.begun = time.monotonic()
             self.on_latency("queue_s", pending.begun - pending.arrived)
             try:
@@ -240,6 +252,7 @@ class LocalEngine(LocalModel):
         if self._running.pop(pending.id, None) is None:
             self._queue.remove(pending)
         self._pump()
+        self.cores.set_computing(self._share, computing=bool(self._running))
         self._supervisor.changed()
 
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
@@ -248,6 +261,7 @@ class LocalEngine(LocalModel):
         """
         lost = list(self._running.values()) + (self._queue.clear() if queued else [])
         self._running.clear()
+        self.cores.set_computing(self._share, computing=False)
         for pending in lost:
             self._counters["failed"] += 1
             pending.events.put_nowait(error)
@@ -274,13 +288,14 @@ class LocalEngine(LocalModel):
         await self.start()
         pending = await self._admit(request)
         try:
-            async with contextlib.aclosing(pending.follow(self.on_latency)) as items:
-                async for item in items:
-                    if isinstance(item, Answer):
-                        self._counters["answers"] += 1
-                        self._counters["completion_tokens"] += len(item.tokens)
-                        self._answers.put(request, item)
-                    yield item
+            with pending.deadline():
+                async with contextlib.aclosing(pending.follow(self.on_latency)) as items:
+                    async for item in items:
+                        if isinstance(item, Answer):
+                            self._counters["answers"] += 1
+                            self._counters["completion_tokens"] += len(item.tokens)
+                            self._answers.put(request, item)
+                        yield item
         except SchemaUnsupported as error:
             from service.engine.local import grammar_fault  # with llguidance, which takes a while
 

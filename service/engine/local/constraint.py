@@ -19,8 +19,7 @@ import numpy.typing as npt
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from service.engine.local.context import Context
-from service.engine.local.grammar_fault import LIMITS, reason_of
-from service.engine.schema.text_grammar import is_gbnf
+from service.engine.local.guidance import LIMITS, is_gbnf, reason_of
 from service.errors import SchemaUnsupported
 
 

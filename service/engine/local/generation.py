@@ -16,7 +16,7 @@ import numpy.typing as npt
 from service.engine.local.constraint import Constraint
 from service.engine.local.context import Context
 from service.engine.local.detokenizer import Detokenizer
-from service.engine.local.sampling import SamplerChain, best, log_softmax
+from service.engine.local.sampling import RowLogprobs, Sampler
 from service.engine.local.scheduler import common_length
 
 
@@ -25,7 +25,7 @@ class Generation:
     """The state of one sampled answer. `pending` tokens are decided but not yet in the context's memory."""
 
     context: Context
-    chain: SamplerChain
+    sampler: Sampler
     constraint: Constraint | None
     text: Detokenizer
     limit: int
@@ -64,7 +64,7 @@ class Generation:
 
     def step(self, row: int, logits: npt.NDArray[np.float32]) -> None:
         """Choose the next token from these logits, and append the forced tokens after it."""
-        logprobs = log_softmax(logits) if self.logprobs is not None else None
+        logprobs = RowLogprobs(logits, self.logprobs) if self.logprobs is not None else None
         self.pending = []
         token = self._known()
         if token is None:
@@ -77,7 +77,7 @@ class Generation:
             for forced_token in forced:
                 if self.finish is None:
                     self.forced += 1
-                    self.chain.force(forced_token)
+                    self.sampler.force(forced_token)
                     self._take(forced_token, None)
 
     def _known(self) -> int | None:
@@ -86,7 +86,7 @@ class Generation:
         if not forced:
             return None
         self.forced += 1
-        self.chain.force(forced[0])
+        self.sampler.force(forced[0])
         return forced[0]
 
     def _choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
@@ -96,15 +96,15 @@ class Generation:
         the generator would advance twice, so drawn choices use the mask at once.
         """
         if self.constraint is None:
-            return self.chain.choose(row, logits)
-        if self.chain.plain:
-            token = self.chain.choose(row, logits)
+            return self.sampler.choose(row, logits)
+        if self.sampler.plain:
+            token = self.sampler.choose(row, logits)
             if self.constraint.allows(token):
                 return token
         self.constraint.mask(logits)
-        return self.chain.choose(row, logits)
+        return self.sampler.choose(row, logits)
 
-    def _take(self, token: int, logprobs: npt.NDArray[np.float64] | None) -> None:
+    def _take(self, token: int, logprobs: RowLogprobs | None) -> None:
         """Record a token, and see whether it ends the answer."""
         if token in self.context.endings:
             self.finish = "stop"
@@ -114,7 +114,7 @@ class Generation:
         self.pending.append(token)
         self.fresh_tokens.append(token)
         if self.logprobs is not None:
-            self.fresh_logprobs.append(token_logprob(self.context, token, logprobs, self.logprobs))
+            self.fresh_logprobs.append(token_logprob(self.context, token, logprobs))
         piece = self.context.written if token in self.marks else self.context.piece
         self.fresh_text += self.text.add(piece(token))
         if self.constraint is not None:
@@ -134,7 +134,7 @@ class Generation:
 
 
 def token_logprob(
-    context: Context, token: int, logprobs: npt.NDArray[np.float64] | None, alternatives: int, *, written: bool = False
+    context: Context, token: int, logprobs: RowLogprobs | None, *, written: bool = False
 ) -> dict[str, Any]:
     """The model's log-probability of a token, before any sampler, and those of the best alternatives.
 
@@ -152,5 +152,5 @@ def token_logprob(
 
     if logprobs is None:
         return {**named(token), "logprob": 0.0, "top": []}
-    top = [{**named(other), "logprob": float(logprobs[other])} for other in best(logprobs, alternatives)]
-    return {**named(token), "logprob": float(logprobs[token]), "top": top}
+    top = [{**named(other), "logprob": value} for other, value in logprobs.best]
+    return {**named(token), "logprob": logprobs.of(token), "top": top}

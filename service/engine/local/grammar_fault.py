@@ -1,4 +1,4 @@
-"""What llguidance refuses: the reason without the caller's text, and the place in a schema, which it does not tell.
+"""Refusals of llguidance: the reason without the caller's text, and the place in a schema, which it does not tell.
 
 In: llguidance's message, or a schema that the gate accepts and llguidance does not. Out: SchemaUnsupported.
 Not here: refusals of the gate, which name their place themselves (`engine.schema`).
@@ -10,7 +10,6 @@ Bisection finds it in the schema, and then in the subschemas of that keyword.
 from __future__ import annotations
 
 import json
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from functools import reduce
@@ -19,14 +18,13 @@ from typing import Any
 import llguidance
 
 from service import json_pointer
+from service.engine.local.guidance import LIMITS, reason_of
 from service.engine.schema import compile_schema
 from service.engine.schema.keywords import CONSTRAINTS, is_schema, refusal
 from service.engine.schema.references import Path, References
 from service.engine.types import Request
 from service.errors import SchemaUnsupported
 
-LIMITS = llguidance.LLParserLimits(verbose_errors=False)
-"""llguidance's own bounds on a grammar and on each step (250,000 lexer states, 50,000 items of a step)."""
 MAX_COMPILED = 64  # schemas for one fault
 MAX_BYTES = 400_000  # of their grammars, all together: less than a second
 REMEDY = "Remove this keyword, or make it simpler."
@@ -34,20 +32,7 @@ MAPS = ("properties", "patternProperties", "dependentSchemas", "dependencies")
 """Keywords whose value has schemas by name."""
 FIRST = ("type", "required", "minItems", "minProperties", "minContains")
 """Keywords that ask for a value. What another keyword forbids is the fault, so these come first."""
-_PLACE = re.compile(r"(?:at )?(\d+)\((\d+)\): ")
-_QUOTED = re.compile(r"[\"'`(\[]")
 Schema = Any
-
-
-def reason_of(message: str, *, place: bool = False) -> str:
-    """llguidance's reason in one line, up to the first text of the grammar that it repeats. `place`: with the line."""
-    first = (message.splitlines() or [""])[0]
-    where = _PLACE.match(first)
-    first = (first[where.end() :] if where else first).removeprefix("failed to compile JSON schema: ")
-    reason = _QUOTED.split(first)[0].strip(" :") or "a syntax error"
-    if reason.startswith("Unsatisfiable schema"):
-        reason = "no value obeys it together with the other keywords"
-    return f"line {where[1]}, column {where[2]}: {reason}" if where and place else reason
 
 
 class _TooMuch(Exception):

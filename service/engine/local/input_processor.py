@@ -25,7 +25,7 @@ from service.engine.local.detokenizer import Detokenizer
 from service.engine.local.generation import Generation
 from service.engine.local.preparation import Check
 from service.engine.local.protocol import Segments
-from service.engine.local.sampling import SamplerChain
+from service.engine.local.sampling import sampler_of
 from service.engine.local.scheduler import ScheduledSequence
 from service.engine.local.speculation import SequenceDrafts
 from service.errors import PromptTooLong, RequestError
@@ -184,7 +184,7 @@ class InputProcessor:
         sampling = message["sampling"]
         generation = Generation(
             self._context,
-            SamplerChain(self._context, sampling, prompt),
+            sampler_of(self._context, sampling, prompt, exact=message["exact"]),
             constraint,
             Detokenizer(tuple(sampling["stop"])),
             min(sampling["max_tokens"], self._context.n_ctx - len(prompt)),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from service import resources
 from service.engine.local.client import LocalEngine
+from service.engine.local.core_budget import CoreBudget
 from service.engine.local.kernels import PORTABLE
 from service.engine.local.process import WorkerProcess
 from service.engine.streams import answer_of
@@ -75,6 +76,11 @@ class ModeRouter:
             return None
         name = self._exact.model.name
         return f"two engines of {name} would need {fit.mib(needed)} of {fit.mib(allowed)} MiB ({reason})"
+
+    def use_cores(self, cores: CoreBudget) -> None:
+        """Share these cores, both engines among them. Before `start`."""
+        self._exact.use_cores(cores)
+        self._fast.use_cores(cores)
 
     def for_mode(self, mode: Mode) -> LocalEngine:
         """The engine that computes this mode's answers."""

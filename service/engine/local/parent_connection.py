@@ -10,12 +10,14 @@ that was frozen and continued has made no progress in much time.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
 import socket
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from service.engine.local.protocol import Decoder, encode
@@ -27,6 +29,7 @@ class ParentConnection:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = threading.Lock()
+        self._held: bytearray | None = None  # frames of a step, until all of them are made
         self._units = itertools.count(1)
         self._unit: int | None = None  # number of the main thread's unit of work, None while it waits
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -34,9 +37,27 @@ class ParentConnection:
     def send(self, message: dict[str, Any]) -> None:
         """Send one frame, from any thread. The process ends if the parent is gone. Raises FrameTooLarge."""
         frame = encode(message)
+        with self._sending:
+            if self._held is not None:
+                self._held += frame
+            else:
+                self._write(frame)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Frames of this block are sent at its end, all at once: one system call, and the parent wakes up once."""
+        with self._sending:
+            self._held = bytearray()
         try:
+            yield
+        finally:
             with self._sending:
-                self._connection.sendall(frame)
+                frames, self._held = self._held, None
+                self._write(frames)
+
+    def _write(self, frames: bytes | bytearray) -> None:
+        try:
+            self._connection.sendall(frames)
         except OSError:
             os._exit(0)
 

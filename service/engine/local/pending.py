@@ -7,8 +7,9 @@ Not here: the queue, other requests, the process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ class PendingRequest:
 
         Raises:
             SameboatError: the error of the request or of the lost worker.
-            DeadlineExceeded: if the request's deadline passes.
+            DeadlineExceeded: if the request's deadline passes within `deadline`.
             RequestError: the refusal of the worker, made by `refusal_error`.
             RequestFailed: if the engine broke at this request, made by `broken`.
         """
@@ -51,7 +52,7 @@ class PendingRequest:
         first: float | None = None
         latest = 0.0
         while True:
-            event = await self._event()
+            event = await self.events.get()
             if isinstance(event, SameboatError):
                 raise event
             now = time.monotonic()
@@ -98,14 +99,20 @@ class PendingRequest:
                 )
                 return
 
-    async def _event(self) -> dict[str, Any] | SameboatError:
+    @contextlib.contextmanager
+    def deadline(self) -> Iterator[None]:
+        """While this is open, the request's deadline is one of its events. One timer costs less than one per token."""
         limit = self.request.deadline_s
-        left = None if limit is None else max(0.0, self.arrived + limit - time.monotonic())
+        if limit is None:
+            yield
+            return
+        error = DeadlineExceeded(f"No answer within the {limit:g} s that the request allows.")
+        left = max(0.0, self.arrived + limit - time.monotonic())
+        timer = asyncio.get_running_loop().call_later(left, self.events.put_nowait, error)
         try:
-            async with asyncio.timeout(left):
-                return await self.events.get()
-        except TimeoutError:
-            raise DeadlineExceeded(f"No answer within the {limit:g} s that the request allows.") from None
+            yield
+        finally:
+            timer.cancel()
 
 
 def _logprob(raw: Mapping[str, Any]) -> Logprob:

@@ -1,9 +1,9 @@
 """The protocol between service and worker: frames of four bytes of length, big-endian, and a body of UTF-8 JSON.
 
 Each body is a flat object with `op`. The first frame from the parent is the load message, without `op`. Then follow
-`submit`, `cancel`, `warm`, `tokenize`, `detokenize`, `embed`, `ping`. The worker sends `loading`, `ready`, `failed`,
-`stats`, `pong`, and with the id of a request `begun`, `echo`, `tokens`, `done`, `refused`, `broken`, `tokenized`,
-`detokenized`, `embedded`. The parent chooses the ids. Ids that are not positive are the worker's own.
+`submit`, `cancel`, `share`, `warm`, `tokenize`, `detokenize`, `embed`, `ping`. The worker sends `loading`, `ready`,
+`failed`, `stats`, `pong`, and with the id of a request `begun`, `echo`, `tokens`, `done`, `refused`, `broken`,
+`tokenized`, `detokenized`, `embedded`. The parent chooses the ids. Ids that are not positive are the worker's own.
 A prompt consists of segments (text, special). Special segments may become control tokens, other segments never do.
 Instead of segments it can have token ids. With a suffix the answer stands between the segments and the suffix.
 """

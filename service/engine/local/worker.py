@@ -12,6 +12,7 @@ An error of one request ends only that request. The parent's log gets the traceb
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import socket
@@ -23,9 +24,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service import resources
 from service.engine.local import embedding
 from service.engine.local.answer_batch import build_batch
+from service.engine.local.compute_threads import ComputeThreads
 from service.engine.local.context import Context, computes_with
 from service.engine.local.devices import Device
 from service.engine.local.draft_controller import DraftController
@@ -39,11 +40,10 @@ from service.engine.local.prefix_store import PrefixStore
 from service.engine.local.preparation import Check, PreparationPool
 from service.engine.local.protocol import Segments, refusal_frame
 from service.engine.local.recipe import CHUNK
-from service.engine.local.sampling import log_softmax
+from service.engine.local.sampling import RowLogprobs
 from service.engine.local.scheduler import ScheduledSequence, Scheduler, Step, common_length
 from service.engine.local.slots import KVSlots
 from service.engine.local.speculation import Speculator
-from service.engine.local.thread_tuner import ThreadTuner
 from service.errors import ModelError, RequestError, SameboatError
 
 MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this process gives up
@@ -116,7 +116,7 @@ class Worker:
             self.send({"op": "failed", "reason": str(error)})
             sys.exit(1)
         self._input = InputProcessor(self.context)
-        self._tuner = ThreadTuner(message["threads"])
+        self._threads = ComputeThreads(message["threads"], self.context.use_threads)
         self._labels = LabelScorer(self.context, self._decode_labels)
         self._speculator = Speculator(DraftController()) if message["speculation"] and self.context.can_cut else None
         self._slots = KVSlots(self.context, message["slots"], _prefixes(message))
@@ -132,7 +132,8 @@ class Worker:
             try:
                 if wait:
                     self._parent.set_busy(busy=False)
-                message = self._inbox.get(block=wait, timeout=self._preparation.wait_s())
+                with self._threads.pause() if wait else contextlib.nullcontext():
+                    message = self._inbox.get(block=wait, timeout=self._preparation.wait_s())
             except queue.Empty:
                 message = None
             self._parent.set_busy(busy=True)
@@ -167,6 +168,8 @@ class Worker:
             self._forget(identifier)
             self._counters["sequences_cancelled"] += 1
             self._stats()
+        elif kind == "share":
+            self._threads.share(message["threads"])
         elif kind == "warm":
             self._warm(message["groups"])
 
@@ -231,7 +234,7 @@ class Worker:
         if request is None:
             return
         if request.generation is not None:
-            request.generation.chain.close()
+            request.generation.sampler.close()
         if request.scoring is not None:
             request.scoring.close()
         self._slots.free(request.sequence, self._step)
@@ -239,21 +242,15 @@ class Worker:
     def _compute(self, step: Step) -> None:
         self._step += 1
         self._counters["steps"] += 1
-        began, cpu, idle = time.perf_counter(), time.process_time(), self._idle_s()
-        if step.kind == "prompt":
-            self._each(step.sequences[0], lambda: self._prompt(step))
-        elif step.sequences[0].scoring:
-            self._each(step.sequences[0], lambda: self._score(self._requests[step.sequences[0].id]))
-        else:
-            self._answer(step.sequences)
-        took = time.perf_counter() - began
-        self._counters["prompt_seconds" if step.kind == "prompt" else "answer_seconds"] += took
-        if self._tuner.record(took, time.process_time() - cpu, self._idle_s() - idle):
-            self.context.use_threads(self._tuner.threads)
-
-    def _idle_s(self) -> float:
-        """Idle seconds of our CPUs. Measured only when a thread could be added."""
-        return resources.idle_seconds() if self._tuner.threads < self._tuner.most else 0.0
+        began = time.perf_counter()
+        with self._threads.step():
+            if step.kind == "prompt":
+                self._each(step.sequences[0], lambda: self._prompt(step))
+            elif step.sequences[0].scoring:
+                self._each(step.sequences[0], lambda: self._score(self._requests[step.sequences[0].id]))
+            else:
+                self._answer(step.sequences)
+        self._counters["prompt_seconds" if step.kind == "prompt" else "answer_seconds"] += time.perf_counter() - began
 
     def _each(self, sequence: ScheduledSequence, do: Callable[[], None]) -> None:
         """Call `do` for one sequence. An error ends only that sequence."""
@@ -297,12 +294,12 @@ class Worker:
         rows = range(min(size, len(prompt) - 1 - start))
         echoed = [
             token_logprob(
-                self.context, prompt[start + row + 1], log_softmax(self.context.logits(row)), alternatives, written=True
+                self.context, prompt[start + row + 1], RowLogprobs(self.context.logits(row), alternatives), written=True
             )
             for row in rows
         ]
         if start == 0:
-            first = token_logprob(self.context, prompt[0], None, 0, written=True)
+            first = token_logprob(self.context, prompt[0], None, written=True)
             if self._input.begins_itself(request.message, prompt):
                 first["text"] = ""
             echoed.insert(0, first)
@@ -355,9 +352,10 @@ class Worker:
             run.request.generation.pending = run.request.generation.pending[len(run.pending) :]
             run.request.sequence.slot.tokens += run.pending
             self._counters["answer_tokens"] += len(run.pending)
-        for run in batch.runs:
-            if run.row is not None:
-                self._choose(run.request, run.row, run.draft)
+        with self._parent.together():
+            for run in batch.runs:
+                if run.row is not None:
+                    self._choose(run.request, run.row, run.draft)
         if self._speculator is not None and not sequences[0].exact:
             took = time.perf_counter() - began
             self._speculator.controller.record_step(len(sequences), batch.extra, took)
@@ -411,7 +409,7 @@ class Worker:
             "kv_tokens": sum(len(slot.tokens) for slot in self._slots.slots),
             "prefixes": len(prefixes),
             "prefix_bytes": prefixes.size_bytes,
-            "threads": self._tuner.threads,
+            "threads": self._threads.count,
         }
         drafts = self._speculator.counters if self._speculator is not None else {}
         self.send({"op": "stats", "numbers": {**self._counters, **prefixes.counters, **drafts, **gauges}})

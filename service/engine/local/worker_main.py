@@ -7,6 +7,7 @@ Not here: the worker (`worker`). Importing it imports llama_cpp, and the kernels
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 
@@ -22,8 +23,11 @@ def main(descriptor: int, name: str) -> None:
     except OSError as error:
         connection.sendall(encode({"op": "failed", "reason": f"the kernels cannot be loaded: {error}"}))
         sys.exit(1)
+    gc.disable()  # imports leave little garbage, and looking for it takes a tenth of their time
     from service.engine.local import worker
 
+    gc.freeze()
+    gc.enable()
     worker.main(connection, name, gpus)
 
 

@@ -18,12 +18,6 @@ MAX_INTERSECTIONS = 8  # operators & of it. llguidance's time grows exponentiall
 MAX_CHOICES = 1_900
 _LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])+/')
 _RULE = re.compile(r"^\s*[?!]*[A-Za-z_][\w.-]*(?:\[[^\]\n]*\])?\s*::?=?", re.MULTILINE)
-_GBNF = re.compile(r"^\s*root\s*::=", re.MULTILINE)
-
-
-def is_gbnf(grammar: str) -> bool:
-    """Whether a grammar is in GBNF, and not in Lark."""
-    return _GBNF.search(grammar) is not None
 
 
 def of_regex(expression: str) -> str:

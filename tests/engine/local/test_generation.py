@@ -13,7 +13,7 @@ from service.engine.local.constraint import Constraint
 from service.engine.local.context import Context
 from service.engine.local.detokenizer import Detokenizer
 from service.engine.local.generation import Generation
-from service.engine.local.sampling import SamplerChain
+from service.engine.local.sampling import Sampler
 
 END = 0
 ANSWER = [3, 1, 4, 1, 5, 2, 6, 5, 3, 5]
@@ -66,7 +66,7 @@ def generation(
         plain=True, choose=lambda row, logits: int(np.argmax(logits)), force=lambda token: None, close=lambda: None
     )
     return Generation(
-        cast(Context, context), cast(SamplerChain, chain), cast(Constraint, grammar), Detokenizer(stop), limit, 1, True
+        cast(Context, context), cast(Sampler, chain), cast(Constraint, grammar), Detokenizer(stop), limit, 1, True
     )
 
 

@@ -11,14 +11,15 @@ from typing import Any
 import llama_cpp as llama
 import pytest
 
+from service.engine.local import compute_threads, recipe
 from service.engine.local import context as context_module
-from service.engine.local import recipe
 from service.engine.local import worker as worker_module
+from service.engine.local.compute_threads import ComputeThreads
 from service.engine.local.context import Context
 from service.engine.local.scheduler import ScheduledSequence, Step
 from service.engine.local.submission import prompt_segments
 from service.engine.local.template import ChatTemplate
-from service.engine.local.thread_tuner import WINDOW_S, ThreadTuner
+from service.engine.local.thread_tuner import WINDOW_S
 from service.engine.local.worker import Worker
 from service.engine.types import Message, Request
 from service.errors import ModelError
@@ -188,15 +189,16 @@ def test_threads_that_do_not_get_their_cores_become_fewer_in_llama_cpp(monkeypat
     with ours, theirs:
         worker = Worker(theirs)
         worker.context = type("Context", (), {"use_threads": lambda self, count: used.append(count)})()  # type: ignore[assignment]
-        worker._tuner = ThreadTuner(2)
+        worker._threads = ComputeThreads(2, worker.context.use_threads)
 
         def step(_: Step) -> None:
             clock["wall"] += WINDOW_S
             clock["cpu"] += 0.5 * WINDOW_S
 
         monkeypatch.setattr(worker_module, "time", Clock)
+        monkeypatch.setattr(compute_threads, "time", Clock)
         monkeypatch.setattr(worker, "_prompt", step)
-        monkeypatch.setattr(worker_module.resources, "idle_seconds", lambda: 0.0)
+        monkeypatch.setattr(compute_threads.resources, "idle_seconds", lambda: 0.0)
         sequence = ScheduledSequence(1, [1], exact=False, background=False)
         for _ in range(3):
             worker._compute(Step("prompt", (sequence,), 1))

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from service.engine.local.thread_tuner import CROWDED, IDLE, MAX_PATIENCE, WINDOW_S, ThreadTuner
+import pytest
+
+from service.engine.local.thread_tuner import (
+    CROWDED,
+    IDLE,
+    MAX_WAIT_S,
+    MIN_WAIT_S,
+    TRY_S,
+    WINDOW_S,
+    ThreadTuner,
+)
+
+STEP_S = 0.05 + 1e-9  # so that eight of them fill a window whatever the rounding
 
 
-def steps(tuner: ThreadTuner, windows: int, *, cpus: float, idle: float) -> int:
-    """Record `windows` windows in which the process got `cpus` and `idle` was idle. The threads afterwards."""
-    for _ in range(windows):
-        tuner.record(WINDOW_S, cpus * WINDOW_S, idle * WINDOW_S)
+def run(tuner: ThreadTuner, seconds: float, *, cpus: float, idle: float = 0.0) -> int:
+    """Record steps of so many seconds together, which got `cpus` while `idle` were idle. The threads afterwards."""
+    for _ in range(round(seconds / STEP_S)):
+        tuner.record(STEP_S, cpus * STEP_S, idle * STEP_S)
     return tuner.threads
 
 
+def crowded(most: int = 2) -> ThreadTuner:
+    """A tuner that has just taken a thread away for the first time."""
+    tuner = ThreadTuner(most)
+    tuner.record(WINDOW_S, 0.0, 0.0)
+    assert tuner.threads == most - 1
+    return tuner
+
+
+def seconds_until_a_try(tuner: ThreadTuner, idle: float = 1.0) -> float:
+    """Seconds of computing with idle CPUs until there is one thread more."""
+    before = tuner.threads
+    for count in range(1, 1_000):
+        if run(tuner, STEP_S, cpus=before, idle=idle) > before:
+            return count * STEP_S
+    raise AssertionError("no try")
+
+
 def test_threads_that_get_their_cores_stay() -> None:
-    assert steps(ThreadTuner(2), 50, cpus=1.8, idle=0.0) == 2
+    assert run(ThreadTuner(2), 20, cpus=1.8) == 2
 
 
 def test_crowded_threads_become_fewer_and_one_always_stays() -> None:
     tuner = ThreadTuner(4)
-    assert [steps(tuner, 1, cpus=0.5, idle=0.0) for _ in range(5)] == [3, 2, 1, 1, 1]
+    assert [run(tuner, WINDOW_S, cpus=0.5) for _ in range(5)] == [3, 2, 1, 1, 1]
 
 
 def test_exactly_the_crowded_share_is_enough() -> None:
@@ -26,8 +55,8 @@ def test_exactly_the_crowded_share_is_enough() -> None:
     exact = ThreadTuner(2)
     assert not exact.record(0.5, 0.5 * 2 * CROWDED, 0.0), "0.5 and 0.75 are exact as floating-point numbers"
     assert exact.threads == 2
-    assert steps(ThreadTuner(2), 1, cpus=2 * CROWDED - 0.01, idle=0.0) == 1
-    assert steps(ThreadTuner(4), 1, cpus=2 * CROWDED, idle=0.0) == 3
+    assert run(ThreadTuner(2), WINDOW_S, cpus=2 * CROWDED - 0.01) == 1
+    assert run(ThreadTuner(4), WINDOW_S, cpus=2 * CROWDED) == 3
 
 
 def test_the_caller_is_told_exactly_when_the_number_changes() -> None:
@@ -35,8 +64,7 @@ def test_the_caller_is_told_exactly_when_the_number_changes() -> None:
     assert not tuner.record(WINDOW_S / 2, 0.0, 0.0)
     assert tuner.record(WINDOW_S / 2, 0.0, 0.0), "one fewer, when the window is full"
     assert not tuner.record(WINDOW_S, WINDOW_S, 0.0), "one thread with its core"
-    assert not tuner.record(WINDOW_S, WINDOW_S, WINDOW_S), "the first of two idle windows"
-    assert tuner.record(WINDOW_S, WINDOW_S, WINDOW_S), "one more, after the second"
+    assert tuner.record(WINDOW_S, WINDOW_S, WINDOW_S), "one more"
     assert not tuner.record(WINDOW_S, 2 * WINDOW_S, 0.0), "all threads, and all have their cores"
 
 
@@ -52,55 +80,69 @@ def test_times_are_summed_over_a_window_and_forgotten_after_it() -> None:
 def test_a_short_disturbance_is_not_a_reason() -> None:
     tuner = ThreadTuner(2)
     tuner.record(WINDOW_S / 10, 0.0, 0.0)
-    assert steps(tuner, 1, cpus=1.9, idle=0.0) == 2
+    assert run(tuner, WINDOW_S, cpus=1.9) == 2
 
 
 def test_they_come_back_when_a_cpu_is_idle_and_only_then() -> None:
-    tuner = ThreadTuner(2)
-    steps(tuner, 1, cpus=0.5, idle=0.0)
-    assert steps(tuner, 20, cpus=1.0, idle=IDLE - 0.01) == 1
-    assert [tuner.record(0.5, 0.5, 0.5 * IDLE) for _ in range(2)] == [False, True]
+    tuner = crowded()
+    assert run(tuner, 20, cpus=1.0, idle=IDLE - 0.01) == 1
+    assert run(tuner, WINDOW_S, cpus=1.0, idle=IDLE + 0.01) == 2, "after 20 s one idle window is enough"
 
 
-def test_a_busy_window_between_idle_ones_starts_the_wait_again() -> None:
-    tuner = ThreadTuner(2)
-    steps(tuner, 1, cpus=0.5, idle=0.0)
-    assert [steps(tuner, 1, cpus=1.0, idle=idle) for idle in (1.0, 0.0, 1.0, 1.0)] == [1, 1, 1, 2]
-
-
-def windows_until_the_next_try(tuner: ThreadTuner) -> int:
-    """Idle windows until there is one thread more."""
-    before = tuner.threads
-    for count in range(1, 200):
-        if steps(tuner, 1, cpus=before, idle=1.0) > before:
-            return count
-    raise AssertionError("no try in 200 windows")
+def test_a_try_is_judged_sooner_than_a_thread_that_has_settled() -> None:
+    tuner = crowded()
+    seconds_until_a_try(tuner)
+    assert run(tuner, TRY_S, cpus=0.5) == 1
+    seconds_until_a_try(tuner)
+    assert run(tuner, TRY_S, cpus=2.0) == 2
+    assert run(tuner, TRY_S, cpus=0.5) == 2, "now a whole window counts"
 
 
 def test_each_failed_try_doubles_the_wait_up_to_a_bound() -> None:
     """Where CPUs only look idle (a quota, a busy neighbour), trying costs ever less."""
-    tuner, waits = ThreadTuner(2), []
+    tuner, waits = crowded(), []
     for _ in range(7):
-        steps(tuner, 1, cpus=0.5, idle=0.0)
-        waits.append(windows_until_the_next_try(tuner))
-    assert waits == [2, 4, 8, 16, 32, 32, 32]
-    assert max(waits) == MAX_PATIENCE
+        waits.append(seconds_until_a_try(tuner))
+        run(tuner, TRY_S, cpus=0.5)
+    assert waits == pytest.approx([0.4, 0.8, 1.6, 3.2, 4.0, 4.0, 4.0])
+    assert TRY_S / (TRY_S + MAX_WAIT_S) < 0.04, "the share of the time in which a hopeless try slows the engine"
 
 
-def test_each_good_window_with_all_threads_shortens_the_wait_by_one() -> None:
-    tuner = ThreadTuner(2)
-    for _ in range(2):
-        steps(tuner, 1, cpus=0.5, idle=0.0)
-        windows_until_the_next_try(tuner)
-    steps(tuner, 1, cpus=2.0, idle=0.0)
-    steps(tuner, 1, cpus=0.5, idle=0.0)
-    assert windows_until_the_next_try(tuner) == 6, "twice 3"
-    steps(tuner, 100, cpus=2.0, idle=0.0)
-    steps(tuner, 1, cpus=0.5, idle=0.0)
-    assert windows_until_the_next_try(tuner) == 2, "never below 1 before it is doubled"
+def test_a_try_that_held_for_a_while_makes_the_next_wait_short_again() -> None:
+    tuner = crowded()
+    for _ in range(5):
+        seconds_until_a_try(tuner)
+        run(tuner, TRY_S, cpus=0.5)
+    seconds_until_a_try(tuner)
+    assert run(tuner, TRY_S + 5 * WINDOW_S, cpus=2.0) == 2, "longer than SETTLED_S"
+    run(tuner, WINDOW_S, cpus=0.5)
+    assert seconds_until_a_try(tuner) == pytest.approx(MIN_WAIT_S)
 
 
-def test_each_further_thread_waits_as_long_again() -> None:
-    tuner = ThreadTuner(3)
-    assert steps(tuner, 2, cpus=0.1, idle=0.0) == 1
-    assert [windows_until_the_next_try(tuner) for _ in range(2)] == [4, 4]
+def test_a_busy_morning_is_forgotten_in_an_idle_pause() -> None:
+    """After failed tries the wait is long. A pause in which both CPUs were idle ends it before the next step."""
+    tuner = crowded()
+    for _ in range(6):
+        seconds_until_a_try(tuner)
+        run(tuner, TRY_S, cpus=0.5)
+    assert not tuner.paused(60.0, 60.0), "one CPU was busy, and the engine needs the other one"
+    assert not tuner.paused(WINDOW_S / 2, WINDOW_S), "too short to tell"
+    assert tuner.paused(1.0, 1.8)
+    assert tuner.threads == 2
+    assert run(tuner, TRY_S, cpus=0.5) == 1, "it is a try like others"
+    assert not ThreadTuner(2).paused(60.0, 120.0), "all threads are there"
+
+
+def test_a_share_limits_the_threads_and_gives_them_back() -> None:
+    tuner = ThreadTuner(4)
+    assert tuner.share(2)
+    assert (tuner.threads, tuner.could_grow) == (2, False)
+    assert run(tuner, 20, cpus=2.0, idle=2.0) == 2, "idle CPUs are those of another engine"
+    assert not tuner.share(2)
+    assert tuner.share(4)
+    assert tuner.threads == 4
+    assert run(tuner, TRY_S, cpus=2.0) == 3, "more threads than before are a try"
+    assert tuner.share(1)
+    assert not tuner.share(0), "one always stays"
+    assert tuner.share(9)
+    assert tuner.threads == 3, "as before the share"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.engine.local import guidance
 from service.engine.schema import text_grammar
 from service.errors import RequestError
 from tests.engine.schema.byte_tokens import accepts, llguidance
@@ -45,8 +46,8 @@ def test_marks_of_the_language_in_texts_are_texts() -> None:
 
 def test_gbnf_is_told_from_lark_and_converts() -> None:
     gbnf = 'root ::= "yes" | number\nnumber ::= [0-9]+\n'
-    assert text_grammar.is_gbnf(gbnf)
-    assert not text_grammar.is_gbnf('start: "root ::= x"\n')
+    assert guidance.is_gbnf(gbnf)
+    assert not guidance.is_gbnf('start: "root ::= x"\n')
     lark = llguidance.gbnf_to_lark.gbnf_to_lark(gbnf)
     assert accepts(lark, "42")
     assert not accepts(lark, "no")
