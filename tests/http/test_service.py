@@ -46,7 +46,7 @@ def every_error(base: type[SameboatError]) -> list[type[SameboatError]]:
 def test_only_a_fault_of_the_service_is_a_500(error: type[SameboatError]) -> None:
     """A class added to errors.py without a status of its own is found here."""
     status, _ = problems.classify(error.__new__(error))
-    broken_here = {"SameboatError", "SettingsError", "EvaluationError", "RequestFailed"}
+    broken_here = {"SameboatError", "SettingsError", "EvaluationError", "CaseUnusable", "RequestFailed"}
     assert (status == 500) == (error.__name__ in broken_here)
 
 
