@@ -39,8 +39,8 @@ def name_patterns(words: Mapping[str, Any], plain: dict[str, Any], trees: dict[s
         return []
     expression = _names(rule)
     further = plain.get("additionalProperties", True)
-    if expression is None or given:
-        return ["propertyNames"]
+    if expression is None or given or (plain.get("properties") and further not in (True, False)):
+        return ["propertyNames"]  # a pattern would constrain the values of named properties too
     if expression and further is not False:
         plain["patternProperties"] = {expression: further}
         plain["additionalProperties"] = False

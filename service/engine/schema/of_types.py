@@ -122,10 +122,12 @@ class TypeKeywords:
         for word, limit in limits.items():
             if float(limit) != limit:
                 self.later(word, path)  # no double is this number
-            if not integer or INTEGERS[0] < limit < INTEGERS[1]:
+            if INTEGERS[0] < limit < INTEGERS[1]:
                 plain[word] = limit
             elif (limit > 0) == word.lower().endswith("minimum"):
                 refuse(pointer_of(path), word, "is beyond the integers of 64 bits")
+            elif not integer:
+                self.later(word, path)  # llguidance has no larger bound
         if "multipleOf" in words:
             if small_factor(words["multipleOf"]):
                 plain["multipleOf"] = words["multipleOf"]

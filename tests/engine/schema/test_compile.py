@@ -32,6 +32,9 @@ SHAPES = {
 }
 
 
+NUMBERS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "number"}}
+
+
 @pytest.mark.parametrize(
     ("schema", "right", "wrong"),
     [
@@ -45,6 +48,21 @@ SHAPES = {
             {**OBJECT, "additionalProperties": {"type": "null"}},
             ['{"a": 1, "z": null}', '{"a": 1, "b": "", "y": null, "z": null}'],
             ['{"a": 1, "a": null}', '{"a": 1, "z": 1}'],
+        ),
+        (
+            {**NUMBERS, "propertyNames": {"enum": ["a", "b"]}, "required": ["a", "b"]},
+            ['{"a": 1, "b": 2}'],
+            ['{"a": 1}', '{"a": 1, "b": "x"}', '{"a": 1, "b": 2, "c": 3}'],
+        ),
+        (
+            {
+                **NUMBERS,
+                "patternProperties": {"^k": {"type": "number"}},
+                "additionalProperties": False,
+                "required": ["k1"],
+            },
+            ['{"k1": 2}', '{"k1": 2, "k2": 3}'],
+            ["{}", '{"k2": 3}', '{"k1": "x"}'],
         ),
         (
             {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
@@ -274,6 +292,13 @@ def test_a_misspelt_keyword_names_the_nearest() -> None:
             '{"a": 1, "c": 1}',
         ),
         ({"type": "array", "contains": {"const": 1}}, "contains at /", "[2]"),
+        ({"type": "number", "maximum": 3.4e38}, "maximum at /", "1e39"),
+        ({"type": "number", "exclusiveMinimum": -1e19}, "exclusiveMinimum at /", "-1e20"),
+        (
+            {**NUMBERS, "properties": {"a": {"type": "string"}}, "propertyNames": {"pattern": "^[ab]$"}},
+            "propertyNames at /",
+            '{"a": "x", "c": 1}',
+        ),
         ({"type": "string", "format": "date"}, "format at /", '"2026-02-31"'),
         ({**OBJECT, "minProperties": 2}, "minProperties at /", '{"a": 1}'),
         ({"type": "string", "maxLength": 5000}, "maxLength at /", json.dumps("x" * 5001)),
