@@ -172,6 +172,10 @@ drill-api: setup ## Schemathesis on the whole API for ten minutes
 drill-delivery: ## two commits, their images, promotion by digest, smoke, the way back, on a registry of this machine
 	@.ci/drill
 
+.PHONY: clients
+clients: setup models ## run eleven client libraries against the service, into docs/clients.{json,md}
+	@$(PYTEST) tests/clients/test_matrix.py --clients-path=docs/clients.json; code=$$?; "$$BIN/python" -m tests.clients.page; exit $$code
+
 .PHONY: fuzz
 fuzz: setup models ## every route with bodies at their ends against the real engine, for half an hour; ARGS="--seconds 60"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.http.fuzz "$${words[@]}"

@@ -16,6 +16,7 @@ import pytest
 from service import settings as settings_module
 from service.models.cache import Cache
 from service.models.catalog import Catalog
+from tests.clients.page import ClientResults
 from tests.durations import Durations
 from tests.tiers import Tiers
 
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tier", type=int, choices=(1, 2), help="1: the tests of make test; 2: the rest of make test-all")
     parser.addoption("--durations-path", type=Path, help="a JSON file for the durations of the tests")
+    parser.addoption("--clients-path", type=Path, help="a JSON file for the outcomes of tests/clients")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["SAMEBOAT_DEVICE"] = "cpu"
     config.pluginmanager.register(Tiers(config.getoption("tier")), "tiers")
     config.pluginmanager.register(Durations(config.getoption("durations_path")), "durations")
+    config.pluginmanager.register(ClientResults(config.getoption("clients_path")), "clients")
 
 
 @pytest.fixture(autouse=True)

@@ -27,10 +27,11 @@ TIER_2 = {
     "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service",  # pragma: allowlist secret
     "tests/builds/test_real_tasks.py": "browser: whole tasks",
     "tests/builds/test_workers.py": "several processes on Postgres",
+    "tests/clients/test_matrix.py": "foreign client libraries, each in an environment of its own",
+    "tests/clients/test_zod.py": "npm: zod",
     "tests/containers/": "container engine",
     "tests/e2e/test_build.py": "a whole build with the real model",
     "tests/e2e/test_bundle.py": "an environment of its own",
-    "tests/e2e/test_clients.py": "foreign client libraries",
     "tests/e2e/test_load.py": "a load of several clients",
     "tests/e2e/test_page.py": "browser on a service of its own",
     "tests/e2e/test_parity.py::test_a_notebook_gives_the_recorded_tokens": "Jupyter kernel",
