@@ -28,13 +28,13 @@ QWEN = "qwen2.5-coder-1.5b-instruct"
 
 @dataclass(frozen=True)
 class Report:
-    """What a client's program printed."""
+    """The output of a client's program."""
 
     versions: dict[str, str]
     cells: dict[str, dict[str, Any]]
 
     def value(self, name: str) -> dict[str, Any]:
-        """What the client's own object says. An error of the client fails the test in its words."""
+        """The content of the client's own object. An error of the client fails the test in its words."""
         assert name in self.cells, f"the program has no cell {name}"
         line = self.cells[name]
         assert "error" not in line, line["error"]
@@ -43,8 +43,8 @@ class Report:
 
 @pytest.fixture(scope="session")
 def starter_process(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`sameboat serve` with the starter. It keeps no answers, so a stream has its pieces."""
-    more = {"SAMEBOAT_MODEL": STARTER, "SAMEBOAT_ANSWER_CACHE_SIZE": "0"}
+    """`sameboat serve` with the starter. It keeps no answers, so a stream has its pieces. Exact answers are equal."""
+    more = {"SAMEBOAT_MODEL": STARTER, "SAMEBOAT_ANSWER_CACHE_SIZE": "0", "SAMEBOAT_MODE": "exact"}
     with started(tmp_path_factory.mktemp("clients"), **more) as it:
         yield it.url
 

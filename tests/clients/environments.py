@@ -3,7 +3,7 @@
 In: the locks. Out: programs that run, in folders that git ignores. uv links the packages from its cache.
 `python -m tests.clients.environments` resolves the locks of Python again. In `node/`, `npm install --package-lock-only
 --omit-lockfile-registry-resolved` does it.
-Not here: what the clients do.
+Not here: the clients' work.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Not here: the expectations of a kind (`test_matrix.py`), the clients' code (`pro
 - auto: tools that the model may call. Also without a need for one, streamed, and together with an output type.
 - required: tools of which one must be called. Several clients make their objects that way.
 - embeddings: vectors of two texts.
-- completion, generation, scores, error: what only some clients ask for.
+- completion, generation, scores, error: kinds of only some clients.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Eleven clients that people have already, unchanged, against a started service. Each cell of the matrix is a test.
 
-Each client runs in a process and an environment of its own, as its users run it. The tests compare what the client's
-own objects say with what the service gives to a plain HTTP request.
+Each client runs in a process and an environment of its own, as its users run it. The tests compare the client's
+own objects with the answers to plain HTTP requests.
 """
 
 from __future__ import annotations

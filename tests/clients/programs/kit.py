@@ -65,7 +65,7 @@ CELLS: dict[str, Cell] = {}
 
 
 def cell(name: str, *, needs: str | None = "") -> Callable[[Cell], Cell]:
-    """Add a cell. It is left out if what it `needs` is None."""
+    """Add a cell. It is left out if its `needs` is None."""
 
     def add(work: Cell) -> Cell:
         if needs is not None:

@@ -56,7 +56,7 @@ def tasks() -> TaskManager:
 
 
 def samples(model: str, task: str, path: str, **more: Any) -> list[Any]:
-    """The harness' own samples of a task: what it asked and what it read."""
+    """The harness' own samples of a task: its requests and the texts that it read."""
     given = {"model": MODEL, "base_url": f"{kit.STARTER}/v1/{path}", "num_concurrent": 2, "max_retries": 1}
     found = lm_eval.simple_evaluate(
         model=model, model_args={**given, **more}, tasks=[task], task_manager=tasks(),
