@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -156,11 +157,10 @@ def compare(bench: Bench, target: Target, sizes: Sizes, parts: Sequence[Part]) -
         if parts[0].workload == "W":
             turns.each(bursts, partial(warm, model=target.name, clients=sizes.parallel))
         found: list[Found] = [{} for _ in parts]
-        for round_ in range(bench.rounds):
-            for at, part in enumerate(parts):
-                first = ROUND * (round_ + 1) + PART * at
-                work = partial(part.measured, bench, target=target, first=first)
-                turns.each(found[at], work, beside_busy=part.beside_busy)
+        for beside_busy, round_, (at, part) in product((False, True), range(bench.rounds), enumerate(parts)):
+            if part.beside_busy == beside_busy:  # the busy ones last, so that they change nothing for the others
+                work = partial(part.measured, bench, target=target, first=ROUND * (round_ + 1) + PART * at)
+                turns.each(found[at], work, beside_busy=beside_busy)
         memory: Found = {}
         turns.each(memory, Running.memory)
     rows = rows_of(bench, bursts, Part("W", (), ("burst first token s",)), target) if bursts else []
