@@ -48,7 +48,6 @@ TIER_2 = {
     "tests/engine/local/test_fill_in.py": "a model of 1.1 GB",
     "tests/engine/local/test_kernels.py::test_a_library_that_ends_every_process_is_told_and_not_used": "a C compiler",
     "tests/engine/local/test_kernels.py::test_exact_answers_keep_the_recorded_bits_beside_fast_ones": "two engines",
-    "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_are_the_same_in_real_batches": "slow",
     "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_with_a_schema_are_the_same": "long prompts",
     "tests/engine/local/test_warm.py": "several engines",
     "tests/engine/local/test_watchdog.py::test_a_worker_that_is_stopped_is_not_ready_and_is_replaced": "waits for it",

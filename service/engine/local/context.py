@@ -58,6 +58,7 @@ class Context:
         progress: Callable[[float], None] = lambda _: None,
         gpu_layers: int = 0,
         devices: Sequence[Device] = (),
+        kernels: str = PORTABLE,
     ) -> None:
         llama.llama_log_set(log_errors, ctypes.c_void_p(0))
         llama.llama_backend_init()
@@ -77,7 +78,7 @@ class Context:
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}{last_error()}.", key="model")
         parameters = llama.llama_context_default_params()
-        recipe.apply(recipe.CONTEXT, parameters)
+        recipe.apply(recipe.context(kernels), parameters)
         parameters.n_ctx = n_ctx * slots
         parameters.n_batch = max(recipe.UBATCH, slots)
         parameters.n_seq_max = slots

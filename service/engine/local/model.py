@@ -153,7 +153,7 @@ class LocalModel:
             self.model.name,
             self.model.sha256,
             self.metadata.template_sha256,
-            recipe.settings(forced=self._force, gpu_layers=layers),
+            recipe.settings(forced=self._force, gpu_layers=layers, kernels=self.kernels),
             report,
             self._template_date(),
         )

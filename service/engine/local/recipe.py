@@ -66,8 +66,8 @@ CONTEXT: dict[str, Value] = {
     "attention_type": "model",
 }
 """Fields of llama_context_params. Each sequence has its own key-value stream (`kv_unified` off) and flash attention is
-off, so an exact answer depends on nothing but its own sequence. The values of rope and yarn mean "as the model says"
-(llama.h, llama_context_params)."""
+off, so an exact answer depends on nothing but its own sequence. Only faster CPU kernels have flash attention, see
+`context`. The values of rope and yarn mean "as the model says" (llama.h, llama_context_params)."""
 
 ENUMS: dict[str, dict[str, int]] = {
     "flash_attn_type": {"auto": -1, "disabled": 0, "enabled": 1},
@@ -91,10 +91,20 @@ def model(gpu_layers: int) -> dict[str, Value]:
     return MODEL if gpu_layers == 0 else {**MODEL, "n_gpu_layers": gpu_layers}
 
 
-def settings(*, forced: bool = True, gpu_layers: int = 0) -> dict[str, Value]:
+def context(kernels: str = kernel_libraries.PORTABLE) -> dict[str, Value]:
+    """`CONTEXT` for the kernels of this name. Those for newer CPUs compute `fast` answers only, with flash attention.
+
+    The portable kernels compute `exact` answers, and GPU backends are compiled without flash attention.
+    """
+    if kernels == kernel_libraries.PORTABLE or devices.device_of(kernels) is not None:
+        return CONTEXT
+    return {**CONTEXT, "flash_attn_type": "enabled"}
+
+
+def settings(*, forced: bool = True, gpu_layers: int = 0, kernels: str = kernel_libraries.PORTABLE) -> dict[str, Value]:
     """The declared values by name. `forced`: whether tokens without an alternative are taken without sampling."""
     sizes = {"chunk": CHUNK, "forced_run": FORCED_RUN, "penalty_window": PENALTY_WINDOW}
-    return {**model(gpu_layers), **CONTEXT, **sizes, "forced": forced}
+    return {**model(gpu_layers), **context(kernels), **sizes, "forced": forced}
 
 
 def apply(values: Mapping[str, Value], parameters: Any) -> None:

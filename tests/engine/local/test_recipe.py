@@ -107,6 +107,13 @@ def test_another_version_kernel_or_setting_is_another_fingerprint(starter: Path,
     assert fingerprint(request, dataclasses.replace(identity, **change)) != fingerprint(request, identity)
 
 
+def test_only_faster_cpu_kernels_have_flash_attention() -> None:
+    """Exact answers come from the portable ones. A GPU's backend is compiled without it."""
+    types = {name: recipe.context(name)["flash_attn_type"] for name in ("portable", "avx512-bf16", "cuda+avx512-bf16")}
+    assert types == {"portable": "disabled", "avx512-bf16": "enabled", "cuda+avx512-bf16": "disabled"}
+    assert recipe.settings(kernels="avx512-bf16")["flash_attn_type"] == "enabled"
+
+
 def test_another_template_date_is_another_fingerprint(starter: Path) -> None:
     """Where the template reads the date. The starter's reads none, so no date decides its tokens."""
     own = make().identity
