@@ -29,7 +29,7 @@ const calls = (made) => ({ calls: made.map((call) => [call.toolName, call.input]
 
 for (const [name, of] of Object.entries(models)) {
   const common = { model: of(given.starter), temperature: 0, maxOutputTokens: kit.tokens, maxRetries: 0 };
-  const scripted = { model: of(given.scripted), maxRetries: 0, tools: { clock }, stopWhen: stepCountIs(3) };
+  const scripted = { model: of(given.scripted), temperature: 0, maxRetries: 0, tools: { clock }, stopWhen: stepCountIs(3) };
   cell(`chat:${name}`, async () => {
     const answer = await generateText({ ...common, prompt: kit.ask });
     return { text: answer.text, ...counted(answer.usage) };

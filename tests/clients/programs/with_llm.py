@@ -72,12 +72,16 @@ def _() -> Any:
 
 @cell("auto:chain")
 def _() -> Any:
-    return kit.executed(llm.get_model("scripted").chain(kit.TIME, tools=[kit.clock], key=kit.KEY).text())
+    return kit.executed(
+        llm.get_model("scripted").chain(kit.TIME, tools=[kit.clock], key=kit.KEY, options={"temperature": 0}).text()
+    )
 
 
 @cell("auto:no tool is needed")
 def _() -> Any:
-    return kit.executed(llm.get_model("scripted").chain(kit.HELLO, tools=[kit.clock], key=kit.KEY).text())
+    return kit.executed(
+        llm.get_model("scripted").chain(kit.HELLO, tools=[kit.clock], key=kit.KEY, options={"temperature": 0}).text()
+    )
 
 
 @cell("auto:--functions")
