@@ -25,8 +25,9 @@ from typing import Any
 
 import httpx
 
-from tests.builds.harness import SECRET, free_port, until
+from tests.builds.harness import SECRET, until
 from tests.builds.real_tasks import TASKS, run_task
+from tests.ports import free_port
 from tests.servers.evaluator import evaluator
 
 ROOT = Path(__file__).resolve().parents[2]

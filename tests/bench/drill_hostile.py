@@ -31,6 +31,7 @@ import httpx
 from tests.bench import servers
 from tests.bench.drill_load import MODEL, PROBE, p, rss_mib, workers
 from tests.bench.hostile_clients import EXACT, KINDS, SECRET, Drill, person, question, silent
+from tests.ports import free_port
 from tests.servers.evaluator import evaluator
 
 DOCS = servers.ROOT / "docs"
@@ -46,8 +47,8 @@ class Service:
 
     folder: Path
     callback_port: int
-    port: int = field(default_factory=servers.free_port)
-    pages_port: int = field(default_factory=servers.free_port)
+    port: int = field(default_factory=free_port)
+    pages_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property

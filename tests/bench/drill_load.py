@@ -30,6 +30,7 @@ from typing import Any
 import httpx
 
 from tests.bench import servers, workloads
+from tests.ports import free_port
 
 DOCS = servers.ROOT / "docs"
 MODEL = "smollm2-135m-instruct"
@@ -78,7 +79,7 @@ class Seen:
 @contextlib.contextmanager
 def serving(**environment: str) -> Iterator[tuple[str, int]]:
     """`sameboat serve` with its default bounds, on a free port. Returns its URL and process id."""
-    port = servers.free_port()
+    port = free_port()
     log = servers.workshop() / "drill-load.log"
     with log.open("w") as file:
         process = subprocess.Popen(

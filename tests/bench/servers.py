@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from tests.bench.peers import OURS, ROOT, VERSION, Command, Sizes, Target, command, workshop
+from tests.ports import free_port
 
 __all__ = ["OURS", "ROOT", "VERSION", "Running", "Sizes", "Target", "busy", "free_port", "launch", "serve", "workshop"]
 START_S = 900  # vLLM compiles its model at each start
@@ -77,13 +77,6 @@ def tree(root: int) -> list[int]:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 pids += [int(child) for child in (task / "children").read_text().split()]
     return found
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

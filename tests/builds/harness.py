@@ -7,7 +7,6 @@ import base64
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -28,6 +27,7 @@ from service.http import builds_lifespan, problems
 from service.prompts.file import Prompt, load
 from service.prompts.library import Library
 from service.settings import Settings
+from tests.ports import free_port
 from tests.scripted import ScriptedEngine
 
 queues.POLL_S = 0.2  # tests wait less than a service
@@ -63,13 +63,6 @@ class OneEngine(Engines):
 
     def missing(self, name: str) -> str | None:
         return None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def settings_for(state: Path, **more: Any) -> Settings:

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from tests.builds.harness import free_port, posted, until
+from tests.builds.harness import posted, until
+from tests.ports import free_port
 
 
 class Service:

@@ -26,7 +26,7 @@ from service.builds.forge import Commit, ForgeError, git_http, objects
 from service.builds.forge.git_http import git_app
 from service.builds.forge.local import ABANDONED_S, LocalForge
 from service.builds.forge.serve import HEADERS, pages_app
-from tests.builds.harness import free_port
+from tests.ports import free_port
 
 TOKEN = "forge-token-of-a-test"
 FILES = {

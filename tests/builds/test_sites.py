@@ -17,8 +17,9 @@ from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import pages_app
 from service.builds.forge.sites import SiteAddresses, label, pattern_of, reached
 from service.errors import SettingsError
-from tests.builds.harness import free_port, until
+from tests.builds.harness import until
 from tests.builds.test_local_forge import publish
+from tests.ports import free_port
 
 LONG = "a" * 60 + "-01234567"
 

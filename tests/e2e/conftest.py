@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,16 +18,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.drill_load import workers
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMEBOAT = Path(sys.executable).parent / "sameboat"
 STARTER = "smollm2-135m-instruct"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], bool], what: str) -> None:

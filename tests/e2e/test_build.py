@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import free_port, started
+from tests.e2e.conftest import started
+from tests.ports import free_port
 from tests.servers.evaluator import evaluator
 
 pytestmark = pytest.mark.model

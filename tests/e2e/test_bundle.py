@@ -17,7 +17,7 @@ import pytest
 
 from service import keys
 from tests.builds.harness import SECRET, brief
-from tests.e2e.conftest import free_port
+from tests.ports import free_port
 from tests.servers.openai_server import OpenAIServer
 from tests.servers.postgres import postgres
 

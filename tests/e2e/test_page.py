@@ -11,7 +11,8 @@ from playwright.sync_api import Page
 
 from tests.browser import open_page
 from tests.builds.harness import SECRET, brief
-from tests.e2e.conftest import STARTER, free_port, started, starter_cache
+from tests.e2e.conftest import STARTER, started, starter_cache
+from tests.ports import free_port
 from tests.servers.evaluator import evaluator
 
 pytestmark = [pytest.mark.model, pytest.mark.browser]

@@ -25,7 +25,8 @@ import uvicorn
 from service.engine.types import Request
 from service.http import brute_force
 from service.http.app import create_app
-from tests.builds.harness import SECRET, OneEngine, Unlocked, free_port, settings_for, until
+from tests.builds.harness import SECRET, OneEngine, Unlocked, settings_for, until
+from tests.ports import free_port
 from tests.scripted import ScriptedEngine
 
 # Left out: `ignored_auth` and `use_after_free` assume rules that this API does not have (the id of a build gives access

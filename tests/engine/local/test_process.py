@@ -28,7 +28,9 @@ def test_the_worker_imports_nothing_from_the_working_directory_and_knows_no_secr
     async def load() -> list[str]:
         nonlocal environment
         operations = []
-        process.send({"embeds": True, "path": str(tmp_path / "missing.gguf"), "n_ctx": 512, "threads": 1})
+        process.send(
+            {"embeds": True, "path": str(tmp_path / "missing.gguf"), "n_ctx": 512, "threads": 1, "gpu_layers": 0}
+        )
         try:
             async for message in process.messages():
                 environment = environment or await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_bytes)
