@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -23,19 +24,14 @@ def test_the_worker_imports_nothing_from_the_working_directory_and_knows_no_secr
         monkeypatch.setenv(name, "not-for-the-worker")
 
     process = WorkerProcess(threads=1)
-    environment = b""  # read when the worker speaks, because the kernel shows it some time after the process begins
+    environment = environment_of(process)  # read before it is told to load, because it ends soon after that
 
     async def load() -> list[str]:
-        nonlocal environment
-        operations = []
         process.send(
             {"embeds": True, "path": str(tmp_path / "missing.gguf"), "n_ctx": 512, "threads": 1, "gpu_layers": 0}
         )
         try:
-            async for message in process.messages():
-                environment = environment or await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_bytes)
-                operations.append(message["op"])
-            return operations
+            return [message["op"] async for message in process.messages()]
         finally:
             await process.end()
 
@@ -43,3 +39,12 @@ def test_the_worker_imports_nothing_from_the_working_directory_and_knows_no_secr
     assert not mark.exists()
     assert b"not-for-the-worker" not in environment
     assert b"OMP_NUM_THREADS=1" in environment
+
+
+def environment_of(process: WorkerProcess, seconds: float = 30.0) -> bytes:
+    """What the kernel shows as its environment, which is empty for some time after the process begins."""
+    deadline = time.monotonic() + seconds
+    while not (environment := Path(f"/proc/{process.pid}/environ").read_bytes()):
+        assert time.monotonic() < deadline, "the process never showed its environment"
+        time.sleep(0.01)
+    return environment
