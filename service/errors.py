@@ -39,6 +39,7 @@ An error stays short, whatever was sent: `short_name` and `did_you_mean` cut the
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -46,6 +47,9 @@ MAX_NAME = 80  # characters of a caller's name that an error repeats
 MAX_POINTER = 1000  # characters of a JSON pointer
 MAX_LISTED = 20  # problems, or known names, that one error lists
 SIMILAR = 0.7  # difflib's ratio, 0 to 1: above OpenAI's own `function_call` beside `tool_calls`, which is 0.61
+NEGATIONS = frozenset(
+    {"not", "Not", "no", "No", "non", "Non", "without", "Without", "doesnt", "Doesnt", "excludes", "exclude"}
+)
 MAX_KNOWN = 1000  # known names that an unknown one is compared with
 
 
@@ -55,16 +59,22 @@ def short_name(name: object) -> str:
     return repr(text) if len(text) <= MAX_NAME else f"{text[:MAX_NAME]!r}..."
 
 
-def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(name: object, known: Iterable[str], otherwise: str = "", *, least: float = SIMILAR) -> str:
     """The clause "did you mean 'x'?" with the most similar known name, or `otherwise` if none is similar.
 
-    A name of more than `MAX_NAME` characters is similar to none.
+    A name of more than `MAX_NAME` characters is similar to none. A name and its negation are not similar.
     """
     text = str(name)
     if len(text) > MAX_NAME:
         return otherwise
-    similar = difflib.get_close_matches(text, list(islice(known, MAX_KNOWN)), 1, SIMILAR)
+    alike = [other for other in islice(known, MAX_KNOWN) if _negated(other) == _negated(text)]
+    similar = difflib.get_close_matches(text, alike, 1, least)
     return f"did you mean {similar[0]!r}?" if similar else otherwise
+
+
+def _negated(name: str) -> bool:
+    """Whether a name has a word such as `not`, in `snake_case`, `camelCase` or `kebab-case`."""
+    return not NEGATIONS.isdisjoint(re.findall(r"[a-z]+|[A-Z][a-z]*", name)) or name.lower().startswith("not")
 
 
 def join_first(items: Sequence[str], separator: str = "; ") -> str:

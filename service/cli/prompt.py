@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,8 +36,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def find_prompt(name: str) -> Prompt:
     """A promoted prompt by its name, or a prompt file by its path."""
     if name.endswith((".yml", ".yaml")) or "/" in name:
-        return load(Path(name))
+        prompt = load(Path(name))
+        _tell(prompt.notes)
+        return prompt
     return Library(settings_module.load().data_dir)[name]
+
+
+def _tell(sentences: Iterable[str], prefix: str = "") -> None:
+    """Print sentences on standard error."""
+    for sentence in sentences:
+        typer.echo(f"{prefix}{sentence}", err=True)
 
 
 @app.command("list")
@@ -86,8 +95,8 @@ def validate(
         else:
             left = convert.portable_losses(prompt) if profile == "github" else []
             typer.echo(f"{path}: {'not portable' if left else 'ok'}, {prompt.coverage}")
-            for sentence in left:
-                typer.echo(f"{path}: {sentence}", err=True)
+            _tell(prompt.notes)
+            _tell(left, f"{path}: ")
             failed += bool(left)
     if failed:
         raise typer.Exit(1)
@@ -114,8 +123,7 @@ def export(
     else:
         raise typer.BadParameter("portable, promptfoo or prompty", param_hint="--to")
     typer.echo(text, nl=False)
-    for sentence in left:
-        typer.echo(f"left out: {sentence}", err=True)
+    _tell(left, "left out: ")
 
 
 @app.command("import")
@@ -126,6 +134,9 @@ def import_prompt(
     ] = None,
     cases_to: Annotated[
         Path | None, typer.Option("--cases", help="Write promptfoo's tests to this file, as cases.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="A model of the catalog in place of the other tool's judges.")
     ] = None,
 ) -> None:
     """Convert a Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml, and print the prompt.
@@ -144,12 +155,11 @@ def import_prompt(
     elif kind == "prompty":
         prompt, left = convert.from_prompty(text, path)
     elif kind == "portable":
-        prompt = load(path)
+        prompt, left = convert.from_portable(text, path, judge)
     else:
         raise typer.BadParameter("prompty, promptfoo or portable", param_hint="--from")
     typer.echo(prompt.text, nl=False)
-    for sentence in left:
-        typer.echo(f"not read: {sentence}", err=True)
+    _tell(left)
 
 
 app.command("report")(prompt_report.command)
@@ -204,7 +214,7 @@ def parse_inputs(prompt: Prompt, given: list[str]) -> dict[str, Any]:
         declared = prompt.inputs_schema.get("properties", {}).get(name)
         kind = declared.get("type", "string") if isinstance(declared, dict) else "string"  # true is a schema too
         try:
-            inputs[name] = value if kind == "string" else json.loads(value)
+            inputs[name] = value if "string" in kind else json.loads(value)
         except ValueError:
             raise InputsError(f"{name} must be JSON ({kind}).", [(f"/{name}", "is not JSON")]) from None
     return inputs

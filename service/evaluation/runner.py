@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.types import Identity, Mode, Request
-from service.errors import EngineBusy, EvaluationError, SameboatError
+from service.errors import EngineBusy, EvaluationError, SameboatError, short_name
 from service.evaluation import bad_rows, judge, scorers
 from service.evaluation.cases import Case
 from service.evaluation.checks import CheckResult, check
@@ -125,7 +125,8 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
     """Refuse an evaluation that would judge nothing, since it would look like a pass.
 
     Raises:
-        EvaluationError: if there are no cases, no checks, two checks of one name, or a check that cannot be imported.
+        EvaluationError: if there are no cases, no checks, two checks of one name, or a check that cannot be
+            applied or imported.
     """
     if not cases:
         raise EvaluationError(f"{prompt.name} has no cases.", key="testData")
@@ -140,6 +141,13 @@ def require_checks(prompt: Prompt, cases: Sequence[Case]) -> None:
     if duplicates:
         raise EvaluationError(f"{prompt.name} has two evaluators named {duplicates[0]!r}.", key="evaluators.name")
     for evaluator in prompt.spec.evaluators:
+        if evaluator.uses is not None:
+            name, other = short_name(evaluator.name), short_name(evaluator.uses)
+            raise EvaluationError(
+                f"{prompt.name}: the evaluator {name} is {other}, which has no check here.",
+                key="evaluators",
+                remedy="Write similarity, or llm with a judge. `sameboat prompt import FILE` leaves it out.",
+            )
         if evaluator.python is not None:
             scorers.function_of(evaluator)
 

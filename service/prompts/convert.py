@@ -12,11 +12,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from service.errors import PromptError
+from ruamel.yaml.comments import CommentedMap
+
+from service.errors import PromptError, short_name
 from service.prompts import foreign_code
 from service.prompts.file import Prompt, loads
+from service.prompts.github_form import in_our_form, judged, our_parameter
+from service.prompts.mistakes import Mistakes, read_spec
 from service.prompts.render import PLACEHOLDER
-from service.prompts.yaml_tree import dump, header, parse, plain
+from service.prompts.yaml_tree import dump, header, line_of, parse, plain
 
 ROLE_LINE = r"^\s*(system|user|assistant):[ \t]*$"  # the line with which Prompty begins a message
 PORTABLE_KEYS = {"name", "description", "model", "modelParameters", "responseFormat", "jsonSchema", "messages",
@@ -71,6 +75,74 @@ def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
     # The tree keeps a comment above the first key only while it has that key.
     text = dump(tree)
     return (text if text.startswith("#") else header(prompt.text) + text), left
+
+
+def from_portable(text: str, path: Path | None = None, judge: str | None = None) -> tuple[Prompt, list[str]]:
+    """A file of GitHub's form with our names and its comments, and one sentence for each part that was changed or left.
+
+    `judge` is the model that takes the place of GitHub's own.
+
+    Raises:
+        PromptError: if it has a mistake.
+    """
+    where = str(path or "<text>")
+    tree = parse(text, where)
+    values, notes = in_our_form(plain(tree, where), path)
+    notes = [note for note in notes if judge is None or note[0][0] != "evaluators"]
+    parameters = tree.get("modelParameters")
+    for place, name in enumerate(list(parameters or ())):
+        ours = our_parameter(name)
+        if ours is not None and ours not in parameters:
+            comment = parameters.ca.items.pop(name, None)
+            parameters.insert(place, ours, parameters.pop(name))
+            if comment is not None:
+                parameters.ca.items[ours] = comment
+    for number, check in reversed(list(enumerate(values.get("evaluators") or ()))):
+        if not isinstance(check, dict) or ("uses" not in check and check == tree["evaluators"][number]):
+            continue
+        uses, line = tree["evaluators"][number].get("uses"), ("evaluators", number)
+        kept = judged(uses, judge) if judge else None
+        if kept is not None:
+            notes.append((line, f"evaluators.{number}: {uses} asks {judge} with a question of ours."))
+            tree["evaluators"][number] = {"name": check["name"], "llm": kept}
+        elif "uses" in check:
+            notes = [note for note in notes if note[0] != line]
+            notes.append((line, f"evaluators.{number}: {short_name(check['uses'])} has no check here. It is left out."))
+            del tree["evaluators"][number]
+        else:
+            tree["evaluators"][number] = check
+    notes += [
+        ((key,), f"{key} is empty, and is left out.") for key in ("model", "evaluators") if tree.get(key) in ("", [])
+    ]
+    lines = [(line_of(parse(text, where), place), sentence) for place, sentence in notes]
+    for key in [key for key in tree if key not in values or tree[key] in ("", [])]:
+        del tree[key]
+    for number, message in enumerate(values.get("messages") or ()):
+        if isinstance(message, dict) and "role" in message:
+            tree["messages"][number]["role"] = message["role"]
+    tree["name"] = values.get("name", "imported")
+    lines += _drop_unknown(tree, where)
+    if "schemaVersion" not in tree:
+        tree.insert(0, "schemaVersion", 1)
+    out = dump(tree)
+    prompt = loads(out if out.startswith("#") else header(text) + out)
+    return prompt, [f"{where}:{line}: {sentence}" for line, sentence in sorted(lines)]
+
+
+def _drop_unknown(tree: CommentedMap, where: str) -> list[tuple[int, str]]:
+    """Delete the keys that no part of a prompt file has. One that resembles a known key stays, as a mistake."""
+    dropped = []
+    mistakes = Mistakes(tree, where)
+    read_spec(plain(tree, where), mistakes)
+    for place in mistakes.unknown():
+        dropped.append(
+            (line_of(tree, place), f"{'.'.join(map(str, place))} is no key of a prompt file. It is left out.")
+        )
+        node = tree
+        for part in place[:-1]:
+            node = node[part]
+        del node[place[-1]]
+    return dropped
 
 
 def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:

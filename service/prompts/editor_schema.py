@@ -20,7 +20,7 @@ def published() -> dict[str, Any]:
     schema["title"] = "Sameboat prompt file"
     evaluator = schema["$defs"]["Evaluator"]
     evaluator["oneOf"] = [{"required": [kind.rstrip("_")]} for kind in KINDS]
-    del evaluator["properties"]["uses"]  # a known key only so that it is refused with a remedy
+    del evaluator["properties"]["uses"]  # of GitHub's files, which have no such first line
     return schema
 
 

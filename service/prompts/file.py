@@ -31,21 +31,24 @@ from service.errors import (
     join_first,
 )
 from service.prompts import render
+from service.prompts.github_form import in_our_form
 from service.prompts.inputs import Inputs, unreadable_patterns
 from service.prompts.mistakes import Mistakes, read_spec
 from service.prompts.spec import Spec
-from service.prompts.yaml_tree import commented, dump, header, naming_schema, parse, plain
+from service.prompts.yaml_tree import commented, dump, header, line_of, naming_schema, parse, plain, rewritten
 
+UNDECLARED = ["string", "number", "boolean"]  # a number and a boolean are written out, as GitHub's readers do
 NEUTRAL = "N/A"  # the content-free input of Zhao et al. 2021, "Calibrate Before Use", section 4
 
 
 @dataclass(frozen=True, repr=False)
 class Prompt:
-    """A prompt file that passed every check."""
+    """A prompt file that passed every check. `notes` tell with line the parts that are read otherwise than written."""
 
     spec: Spec
     text: str
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line, for a notebook's cell."""
@@ -71,9 +74,9 @@ class Prompt:
 
     @cached_property
     def inputs_schema(self) -> dict[str, Any]:
-        """JSON Schema of the inputs: the file's, or one string for each placeholder."""
+        """JSON Schema of the inputs: the file's, or a text, a number or a boolean for each placeholder."""
         if self.spec.inputs is None:
-            properties = {name: {"type": "string"} for name in self.variables}
+            properties = {name: {"type": UNDECLARED} for name in self.variables}
             return {"type": "object", "properties": properties, "required": list(self.variables),
                     "additionalProperties": False}  # fmt: skip
         return {"type": "object", "additionalProperties": False, **self.spec.inputs}
@@ -185,10 +188,13 @@ def loads(text: str, path: Path | None = None) -> Prompt:
     where = str(path) if path else "<text>"
     tree = parse(text, where)
     mistakes = Mistakes(tree, where)
-    spec = read_spec(_named(plain(tree, where), path), mistakes)
+    values, notes = in_our_form(plain(tree, where), path)
+    spec = read_spec(values, mistakes)
     if spec is not None and path is not None:
         spec = spec.placed(path.parent)
-    prompt = Prompt(spec, text, path) if spec is not None else None
+    places = [(line_of(tree, place), sentence) for place, sentence in [*notes, *rewritten(tree)]]
+    told = tuple(f"{where}:{line}: {sentence}" for line, sentence in sorted(places))
+    prompt = Prompt(spec, text, path, told) if spec is not None else None
     if prompt is not None:
         answer = _schema(prompt, mistakes)
         for key, schema in (("inputs", prompt.spec.inputs), ("jsonSchema", answer)):
@@ -317,23 +323,3 @@ def _check_patterns(spec: Spec, mistakes: Mistakes) -> None:
             re.compile(evaluator.regex)
         except (re.error, OverflowError, RecursionError) as error:
             mistakes.add(("evaluators", index, "regex"), f"not a regular expression: {error}.", key="regex")
-
-
-def _named(values: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """Values in our form. GitHub's files, without `schemaVersion`, have titles as names and roles in any case."""
-    if "schemaVersion" in values:
-        return values
-    values = dict(values)
-    title = values.get("name", path.name.split(".prompt.")[0] if path is not None else None)
-    if isinstance(title, str):
-        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64].strip("-")
-        values["name"] = slug or title
-    messages = values.get("messages")
-    if isinstance(messages, list):
-        values["messages"] = [
-            {**message, "role": message["role"].lower()}
-            if isinstance(message, dict) and isinstance(message.get("role"), str)
-            else message
-            for message in messages
-        ]
-    return values

@@ -29,10 +29,22 @@ class Mistakes:
         self._tree = tree
         self._where = where
         self._told: dict[tuple[int, str], str | None] = {}
+        self._unknown: list[Place] = []
 
     def add(self, place: Place, sentence: str, *, key: str | None = None) -> None:
         """Add a mistake at `place` in the file. `key` replaces the place as the error's key."""
         self._told.setdefault((line_of(self._tree, place), sentence), key or ".".join(map(str, place)) or None)
+
+    def unknown(self) -> list[Place]:
+        """The places of keys that are unknown and resemble no known one."""
+        return self._unknown
+
+    def add_unknown(self, place: Place, value: Any) -> None:
+        """Add a key that is unknown at `place`."""
+        sentence = _unknown(place, value)
+        if "did you mean" not in sentence and value is not None:
+            self._unknown.append(place)
+        self.add(place, sentence)
 
     def raise_any(self) -> None:
         """Raise an error if there is a mistake.
@@ -65,7 +77,10 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
             if problem["type"] == "missing" and problem["loc"] in removed:
                 return None  # it was given, and was wrong
             place = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
-            mistakes.add(place, _sentence(problem, place))
+            if problem["type"] == "extra_forbidden":
+                mistakes.add_unknown(place, problem.get("input"))
+            else:
+                mistakes.add(place, _sentence(problem, place))
             removed.add(problem["loc"])
             goes_on = _remove(values, place) and goes_on
         if not goes_on or len(removed) == before:
@@ -88,8 +103,6 @@ def _sentence(problem: ErrorDetails, place: Place) -> str:
     """One of pydantic's problems as a sentence."""
     key, value = ".".join(map(str, place)), problem.get("input")
     match problem["type"]:
-        case "extra_forbidden":
-            return _unknown(place, value)
         case "missing":
             return f"{key} is missing."
         case "too_short" if not value:

@@ -157,8 +157,8 @@ class Evaluator(Strict):
 
     @property
     def kind(self) -> str:
-        """The key of the one check that is given."""
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+        """The key of the one check that is given. `uses` names a check of another tool, which cannot be applied."""
+        return next(kind for kind in (*KINDS, "uses") if getattr(self, kind) is not None)
 
     @property
     def minimums(self) -> dict[str, float]:
@@ -171,11 +171,7 @@ class Evaluator(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Evaluator:
-        if self.uses is not None:
-            raise ValueError(
-                f"{self.uses} needs a hosted judge; use `similarity`, or `llm` with a model of data/models.toml"
-            )
-        given = [kind.rstrip("_") for kind in KINDS if getattr(self, kind) is not None]
+        given = [kind.rstrip("_") for kind in (*KINDS, "uses") if getattr(self, kind) is not None]
         if len(given) != 1:
             kinds = ", ".join(kind.rstrip("_") for kind in KINDS)
             raise ValueError(f"give exactly one of {kinds}" + (f", not {' and '.join(given)}" if given else ""))

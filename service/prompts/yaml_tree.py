@@ -8,14 +8,15 @@ Not here: the keys of a prompt file (`spec`).
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from service.errors import PromptError
+from service.errors import PromptError, short_name
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
@@ -119,6 +120,19 @@ def plain(node: Any, where: str = "<text>") -> Any:
         return float(node) if isinstance(node, float) else str(node)
 
     return walk(node, 0)
+
+
+def rewritten(tree: CommentedMap) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The values of `testData` that are numbers or dates, but are written otherwise: the place, and a sentence."""
+    rows = tree.get("testData")
+    for number, row in enumerate(rows if isinstance(rows, CommentedSeq) else ()):
+        for name, value in row.items() if isinstance(row, CommentedMap) else ():
+            if isinstance(value, str | bool) or value is None or isinstance(value, CommentedMap | CommentedSeq):
+                continue
+            written, read = dump({"k": value})[3:].strip(), json.dumps(plain(value))
+            if written != read.strip('"') or read.startswith('"'):
+                place = ("testData", number, name)
+                yield place, f"testData.{number}.{short_name(name)} is not in quotes, and is read as {read}."
 
 
 def line_of(tree: Any, path: tuple[Any, ...]) -> int:

@@ -51,7 +51,7 @@ evaluators:
         ("name: greet", "nam: greet", r"unknown key 'nam'|name is missing"),
         ("role: system", "role: boss", r"x\.prompt\.yml:14: messages\.0\.role"),
         ("string: {contains", "strng: {contains", r"unknown key 'strng'.*did you mean 'string'\?"),
-        ('string: {contains: "{{expected}}"}', "uses: github/similarity", r"needs a hosted judge; use `similarity`"),
+        ('string: {contains: "{{expected}}"}', "string: {not_contains: x}", r"'not_contains'.*known are equals"),
         ("maxTokens: 20", "maxTokens: 20\nresponseFormat: json_schema", r"jsonSchema belong together"),
         (
             "maxTokens: 20",

@@ -31,7 +31,7 @@ function showForm() {
   $("coverage").textContent = prompt ? `${prompt.model ?? "default model"} · ${prompt.coverage}` : "";
   $("inputs").replaceChildren();
   for (const [name, schema] of Object.entries(prompt?.inputs.properties ?? {})) {
-    const field = make(schema.type === "string" ? "textarea" : "input", { id: `input-${name}`, name });
+    const field = make([schema.type].flat().includes("string") ? "textarea" : "input", { id: `input-${name}`, name });
     field.required = (prompt.inputs.required ?? []).includes(name) && schema.minLength !== 0;
     if (schema.maxLength) field.maxLength = schema.maxLength;
     const value = prompt.example?.[name] ?? "";
@@ -92,7 +92,7 @@ async function ask(event) {
   const inputs = {};
   for (const field of $("inputs").querySelectorAll("[name]")) {
     const type = prompt.inputs.properties[field.name].type;
-    try { inputs[field.name] = type === "string" ? field.value : JSON.parse(field.value); }
+    try { inputs[field.name] = [type].flat().includes("string") ? field.value : JSON.parse(field.value); }
     catch { return showProblem({ detail: `${field.name} must be JSON (${type}).` }); }
   }
   $("ask").disabled = true;

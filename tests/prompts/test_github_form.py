@@ -1,0 +1,133 @@
+"""Files of GitHub's form are read with the same meaning. What is read otherwise than it is written is told by line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import EvaluationError, PromptError, did_you_mean
+from service.evaluation.cases import load as cases_of
+from service.evaluation.runner import require_checks
+from service.prompts.convert import from_portable
+from service.prompts.file import loads
+
+FILE = """\
+# Kept.
+name: Sums It Up!
+version: 1.2.0
+model: openai/gpt-4o
+modelParameters:
+  max_completion_tokens: 20 # short
+  top_p: 0.5
+messages:
+  - {role: System, content: 'Blocked: {{blocked}}'}
+  - {role: user, content: '{{count}} {{input}}'}
+testData:
+  - {input: a, blocked: true, count: 3, expected: b}
+evaluators:
+  - {name: alike, uses: github/similarity}
+  - {name: fluent, uses: github/fluency}
+  - {name: own, type: regex, pattern: x}
+"""
+PATH = Path("x.prompt.yml")
+
+
+def test_githubs_other_spellings_are_read_and_told_by_line() -> None:
+    prompt = loads(FILE, PATH)
+    assert prompt.name == "sums-it-up"
+    assert (prompt.spec.modelParameters.maxTokens, prompt.spec.modelParameters.topP) == (20, 0.5)
+    assert prompt.notes == (
+        "x.prompt.yml:3: 'version' is no key of a prompt file, and is not read.",
+        "x.prompt.yml:6: modelParameters.max_completion_tokens is read as maxTokens.",
+        "x.prompt.yml:7: modelParameters.top_p is read as topP.",
+        "x.prompt.yml:14: evaluators.0: github/similarity asks a model at GitHub, and is read as similarity: chrf to "
+        "{{expected}} of 0.5 or more. Write llm for a judge of your own.",
+        "x.prompt.yml:15: evaluators.1: 'github/fluency' has no check here. Only an evaluation needs it.",
+        "x.prompt.yml:16: evaluators.2: a check with the keys 'type', 'pattern' has no check here. "
+        "Only an evaluation needs it.",
+    )
+
+
+@pytest.mark.parametrize("name", ["maxCompletionTokens", "max_completion_tokens", "max_tokens", "maxTokens"])
+def test_every_name_of_the_longest_answer_is_one_parameter(name: str) -> None:
+    prompt = loads(f"name: x\nmodelParameters: {{{name}: 7}}\nmessages: [{{role: user, content: hi}}]")
+    assert prompt.spec.modelParameters.maxTokens == 7
+
+
+def test_a_parameter_that_is_given_twice_is_a_mistake() -> None:
+    with pytest.raises(PromptError, match="unknown key 'max_tokens'"):
+        loads("name: x\nmodelParameters: {max_tokens: 7, maxTokens: 8}\nmessages: [{role: user, content: hi}]")
+
+
+def test_our_own_files_stay_strict() -> None:
+    """With `schemaVersion` another spelling is a mistake, and so is a typing error in any file."""
+    for old, new in (("name: Sums It Up!", "schemaVersion: 1\nname: sums"), ("version: 1.2.0", "descripton: x")):
+        with pytest.raises(PromptError, match="unknown key"):
+            loads(FILE.replace(old, new))
+
+
+def test_a_check_without_a_counterpart_stops_an_evaluation_only() -> None:
+    prompt = loads(FILE)
+    assert prompt.messages({"input": "a", "blocked": True, "count": 3})
+    with pytest.raises(EvaluationError, match="'fluent' is 'github/fluency', which has no check here"):
+        require_checks(prompt, cases_of(prompt))
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (3, "3"), (1.5, "1.5"), ("yes", "yes")])
+def test_numbers_and_booleans_are_values_of_undeclared_inputs(value: Any, text: str) -> None:
+    prompt = loads("name: x\nmessages: [{role: user, content: '{{v}}'}]")
+    assert prompt.messages({"v": value})[0].content == text
+
+
+def test_an_import_is_a_strict_file_with_the_same_meaning() -> None:
+    before = loads(FILE, PATH)
+    after, left = from_portable(FILE, PATH)
+    assert after.notes == ()
+    assert after.text.startswith("# Kept.")
+    assert re.search(r"maxTokens: 20 +# short", after.text)
+    assert after.spec.schemaVersion == 1
+    for part in ("messages", "modelParameters", "model", "testData"):
+        assert getattr(after.spec, part) == getattr(before.spec, part)
+    assert [check.kind for check in after.spec.evaluators] == ["similarity"]
+    lines = [sentence.split(":")[1] for sentence in left]
+    assert lines == ["3", "6", "7", "14", "15", "16"]
+
+
+def test_a_judge_may_take_the_place_of_githubs() -> None:
+    after, left = from_portable(FILE, PATH, judge="smollm2-135m-instruct")
+    assert [(check.name, check.kind) for check in after.spec.evaluators] == [("alike", "llm"), ("fluent", "llm")]
+    assert sum("asks smollm2-135m-instruct" in sentence for sentence in left) == 2
+
+
+def test_an_import_drops_unknown_parameters_by_name_and_keeps_typing_errors() -> None:
+    text = "name: x\nmodelParameters:\n  chatHistory: []\n  maxTokens: 5\nmessages: [{role: user, content: hi}]"
+    after, left = from_portable(text, PATH)
+    assert after.spec.modelParameters.maxTokens == 5
+    assert left == ["x.prompt.yml:3: modelParameters.chatHistory is no key of a prompt file. It is left out."]
+    with pytest.raises(PromptError, match="did you mean 'temperature'"):
+        from_portable(text.replace("chatHistory", "temprature"), PATH)
+
+
+@pytest.mark.parametrize("name", ["not_contains", "notContains", "does_not_contain", "doesntContain", "excludes"])
+def test_no_hint_names_the_opposite(name: str) -> None:
+    assert did_you_mean(name, ["equals", "contains", "startsWith"]) == ""
+    assert did_you_mean("not_contains", ["contains", "notContains"]) == "did you mean 'notContains'?"
+
+
+@pytest.mark.parametrize("written", ["01234", "1.10", "1_000", "2024-01-02", "0x1F"])
+def test_a_value_that_loses_its_form_is_told(written: str) -> None:
+    text = f"name: x\nmessages: [{{role: user, content: '{{{{v}}}}'}}]\ntestData:\n- {{v: {written}}}\n"
+    assert [note.split(" is not")[0] for note in loads(text, PATH).notes] == ["x.prompt.yml:4: testData.0.'v'"]
+    assert loads(text.replace(written, f"'{written}'")).notes == ()
+    assert loads(text.replace(written, "12")).notes == ()
+
+
+def test_a_literal_placeholder_is_an_input_with_itself_as_default() -> None:
+    prompt = loads(
+        "name: x\ninputs: {type: object, properties: {name: {type: string, default: '{{name}}'}, q: {type: string}}, "
+        "required: [q]}\nmessages: [{role: user, content: 'Write {{name}}. {{q}}'}]"
+    )
+    assert prompt.messages({"q": "{{name}}"})[0].content == "Write {{name}}. {{name}}"
