@@ -77,10 +77,10 @@ def _parameters(values: dict[str, Any]) -> list[Note]:
         return []
     ours, notes = dict(given), []
     for name in given:
-        wanted = our_parameter(name)
-        if wanted is not None and wanted not in ours:
-            ours[wanted] = ours.pop(name)
-            notes.append((("modelParameters", name), f"modelParameters.{name} is read as {wanted}."))
+        target = our_parameter(name)
+        if target is not None and target not in ours:
+            ours[target] = ours.pop(name)
+            notes.append((("modelParameters", name), f"modelParameters.{name} is read as {target}."))
     values["modelParameters"] = ours
     return notes
 

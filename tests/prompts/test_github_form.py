@@ -1,4 +1,4 @@
-"""Files of GitHub's form are read with the same meaning. What is read otherwise than it is written is told by line."""
+"""Files of GitHub's form are read with the same meaning. A part that is read otherwise than written is told by line."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_the_worker_imports_nothing_from_the_working_directory_and_knows_no_secr
 
 
 def environment_of(process: WorkerProcess, seconds: float = 30.0) -> bytes:
-    """What the kernel shows as its environment, which is empty for some time after the process begins."""
+    """The environment as the kernel shows it. It is empty for some time after the process begins."""
     deadline = time.monotonic() + seconds
     while not (environment := Path(f"/proc/{process.pid}/environ").read_bytes()):
         assert time.monotonic() < deadline, "the process never showed its environment"
