@@ -38,6 +38,14 @@ def database_url(settings: Settings) -> str:
     return url
 
 
+def sqlite_path(url: str | sa.URL) -> Path | None:
+    """The file of a SQLite database. None for another database, and for one in memory."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
+
+
 def require_intact(path: Path) -> None:
     """Check the SQLite file, for CHECK_S at most.
 

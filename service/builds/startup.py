@@ -9,6 +9,7 @@ A SQLite file has one process, which a lock ensures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 
@@ -17,9 +18,16 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from pydantic import SecretStr
 
 from service import private_files
-from service.builds import queues, sqlite_time
+from service.builds import dbos_private, queues, sqlite_time
 from service.builds.callback import key_of
-from service.builds.database import CONNECT_TIMEOUT_S, database_url, make_engine, require_intact, unavailable_reason
+from service.builds.database import (
+    CONNECT_TIMEOUT_S,
+    database_url,
+    make_engine,
+    require_intact,
+    sqlite_path,
+    unavailable_reason,
+)
 from service.builds.delivery import Delivery
 from service.builds.forge import Forge
 from service.builds.generate import Maker
@@ -33,6 +41,7 @@ from service.builds.ssrf import AllowedAddresses
 from service.builds.steps import Steps
 from service.builds.store import Store
 from service.builds.verify import find_browser
+from service.builds.work_watch import Changes, WorkWatch
 from service.builds.workflow import Workflows
 from service.errors import SettingsError
 from service.prompts.library import Library
@@ -40,7 +49,7 @@ from service.settings import Settings
 
 log = logging.getLogger("sameboat.builds")
 
-LOOK_S = 0.1  # between DBOS' looks for notifications, of which builds use none
+NOTIFICATIONS_S = 0.5  # between DBOS' looks for notifications on Postgres without LISTEN. Builds use none
 TOLD_CHARACTERS = 3072  # of brief, checks and attachments, for a local model. Others get ten times as much
 
 
@@ -148,7 +157,7 @@ def launch(settings: Settings, worker: str, workflows: Workflows) -> None:
         "serializer": DBOSPortableJSONSerializer(),
         "log_level": "WARNING",
         "enable_otlp": False,
-        "notification_listener_polling_interval_sec": LOOK_S,
+        "notification_listener_polling_interval_sec": NOTIFICATIONS_S,
     }
     if not url.startswith("sqlite"):
         config["db_engine_kwargs"] = {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
@@ -158,7 +167,17 @@ def launch(settings: Settings, worker: str, workflows: Workflows) -> None:
         DBOS.listen_queues([])
     else:
         queues.register(url, settings.build_concurrency)
-    DBOS.launch()
+    with _without_polling(url):
+        DBOS.launch()
+
+
+def _without_polling(url: str) -> contextlib.AbstractContextManager[None]:
+    """On SQLite, which has one process, DBOS looks for work only when the file changed. Postgres is polled."""
+    path = sqlite_path(url)
+    if path is None:
+        return contextlib.nullcontext()
+    watch = WorkWatch(Changes(path), lambda: len(dbos_private.running()))
+    return dbos_private.without_polling(watch.due, queues.POLL_S)
 
 
 def known_secrets(settings: Settings) -> tuple[str, ...]:

@@ -20,14 +20,17 @@ from dbos import DBOS, WorkflowStatus
 
 from service.builds import dbos_private, queues
 from service.builds.build import ACTIVE
-from service.builds.database import unavailable_reason
+from service.builds.database import sqlite_path, unavailable_reason
 from service.builds.delivery import give_up
 from service.builds.store import Store
+from service.builds.work_watch import Changes
 
 log = logging.getLogger("sameboat.builds")
 
 BEAT_S = 5.0
 SILENT_S = 45.0  # a worker without a heartbeat for so long is dead. Its builds go on within 60 s
+SWEEPS = 3  # after a change of a SQLite file. The first may come too early to see a run that was interrupted
+QUIET_S = 300.0  # between sweeps of a SQLite file that does not change and has nothing pending
 RETENTION_EVERY_S = 3600.0
 UNSTARTED_S = 2.0  # an older brief that is not enqueued was lost by the process that received it
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"sameboat sweeper").digest()[:8], "big", signed=True)
@@ -36,7 +39,10 @@ GIVEN_UP = f"Whatever worked on this build died, {queues.MAX_RUNS} times; it is 
 
 
 class Sweeper:
-    """Threads of one process. `active` holds the ids of the runs that live in it."""
+    """Threads of one process. `active` holds the ids of the runs that live in it.
+
+    A SQLite file has one process. It needs a sweep only after a change, and no heartbeat after the first.
+    """
 
     def __init__(self, store: Store, worker: str, active: set[str], *, works: bool, retention_s: float) -> None:
         self.store = store
@@ -44,6 +50,10 @@ class Sweeper:
         self.active = active
         self.works = works
         self.retention_s = retention_s
+        file = sqlite_path(store.engine.url)
+        self._changes = Changes(file) if file is not None else None
+        self._sweeps = SWEEPS
+        self._swept = time.monotonic()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._interrupted: set[str] = set()
@@ -53,9 +63,11 @@ class Sweeper:
         """Record a heartbeat, take up dropped builds, and repeat both in threads."""
         self._heartbeat()
         self._sweep()
-        jobs: list[tuple[str, float, Callable[[], None]]] = [("heartbeat", BEAT_S, self._heartbeat)]
+        jobs: list[tuple[str, float, Callable[[], None]]] = []
+        if self._changes is None:
+            jobs += [("heartbeat", BEAT_S, self._heartbeat)]
         if self.works:
-            jobs += [("sweeper", BEAT_S, self._sweep), ("retention", RETENTION_EVERY_S, self._apply_retention)]
+            jobs += [("sweeper", BEAT_S, self._sweep_if_due), ("retention", RETENTION_EVERY_S, self._apply_retention)]
         for name, every_s, work in jobs:
             thread = threading.Thread(
                 target=self._repeat, args=(name, every_s, work), name=f"builds-{name}", daemon=True
@@ -99,6 +111,17 @@ class Sweeper:
             raise
 
     # Dropped builds
+
+    def _sweep_if_due(self) -> None:
+        """Sweep, unless the SQLite file shows that nothing happened since the last sweeps, and they left nothing."""
+        if self._changes is not None:
+            if self._changes.seen():
+                self._sweeps = SWEEPS
+            elif not self._sweeps and time.monotonic() - self._swept < QUIET_S:
+                return
+        self._sweep()
+        self._swept = time.monotonic()
+        self._sweeps = max(self._sweeps - 1, 1 if self.active or self._interrupted else 0)
 
     def _sweep(self) -> None:
         self._enqueue_missing()

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-import uvicorn
 from fastapi import FastAPI
 
 from service import exposure
@@ -27,6 +26,7 @@ from service.http import listener
 from service.http.admission import Admission
 from service.http.deps import Service
 from service.http.hosts import AllowedHosts
+from service.http.quiet_server import QuietServer
 from service.prompts.library import Library
 from service.settings import Settings
 
@@ -98,7 +98,7 @@ class SiteServer:
             await self._task
 
 
-class _NestedServer(uvicorn.Server):
+class _NestedServer(QuietServer):
     """A server inside another one. The outer one handles the signals."""
 
     @contextlib.contextmanager

@@ -22,6 +22,7 @@ from service import exposure
 from service.exposure import Exposure
 from service.http import listener
 from service.http.deps import Service
+from service.http.quiet_server import QuietServer
 from service.settings import Settings
 
 
@@ -35,7 +36,7 @@ def server_of(app: FastAPI, *, began: float | None = None) -> Server:
     return Server(config, service, began=began)
 
 
-class Server(uvicorn.Server):
+class Server(QuietServer):
     """uvicorn with a greeting when the model is ready. On shutdown the engines finish their answers first."""
 
     def __init__(self, config: uvicorn.Config, service: Service, *, began: float | None = None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from dbos import DBOS, DBOSConfig, _dbos, _sys_db
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, _dbos, _sys_db
 
 from service.builds import dbos_private
 
@@ -62,6 +64,50 @@ def test_running_workflows_are_listed_and_polling_ends() -> None:
 @pytest.mark.usefixtures("launched")
 def test_a_run_that_is_not_pending_there_is_not_put_back() -> None:
     assert dbos_private.requeue("no-such-run", "nobody", "builds") is False
+
+
+def test_without_polling_work_begins_when_it_is_due_and_nothing_is_asked_before(tmp_path: Path) -> None:
+    """DBOS sends no statement to the database until `due` says so. Then a delayed run and an enqueued one begin."""
+    url = f"sqlite:///{tmp_path / 'dbos.sqlite'}"
+    config: DBOSConfig = {"name": "private", "system_database_url": url, "enable_otlp": False, "log_level": "WARNING"}
+    DBOS(config=config)
+    done: list[str] = []
+
+    @DBOS.workflow(name="notes")
+    def notes(text: str) -> None:
+        done.append(text)
+
+    due = threading.Event()
+    asked: list[float] = []
+    DBOS.migrate(url)
+    client = DBOSClient(system_database_url=url, application_name="private")
+    client.register_queue("notes", polling_interval_sec=0.01)
+    client.destroy()
+    with dbos_private.without_polling(lambda: asked.append(0) or due.is_set(), 0.01):
+        DBOS.launch()
+    try:
+        assert {_dbos.queue_thread.__module__, _dbos.background_jobs_thread.__module__} == {
+            "dbos._queue",
+            "dbos._workflow_commands",
+        }
+        for name, delay in (("a", {}), ("b", {"delay_seconds": 0.05})):
+            DBOS.enqueue_workflow_with_options(
+                {"workflow_name": "notes", "queue_name": "notes", "workflow_id": name, **delay}, name
+            )
+        statements: list[str] = []
+        engine = _dbos._get_dbos_instance()._sys_db.engine
+        sa.event.listen(engine, "before_cursor_execute", lambda *values: statements.append(values[2]))
+        asked.clear()
+        while len(asked) < 20:
+            time.sleep(0.01)
+        assert (statements, done) == ([], [])
+        due.set()
+        ends = time.monotonic() + 60
+        while len(done) < 2 and time.monotonic() < ends:
+            time.sleep(0.01)
+        assert sorted(done) == ["a", "b"]
+    finally:
+        DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
 
 
 def test_private_names_of_dbos_are_used_in_one_file() -> None:
