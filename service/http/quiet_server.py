@@ -18,7 +18,7 @@ TICK_S = 1.0
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn whose wait ends as soon as `should_exit` is set, from any thread."""
+    """A server that ends as soon as `should_exit` is set, from any thread."""
 
     _exiting = False
     _loop: asyncio.AbstractEventLoop | None = None
