@@ -1,19 +1,26 @@
-"""Classes: the confusion matrix, and precision, recall and F1 of each class with intervals.
+"""The class of a case, the confusion matrix, and precision, recall and F1 of each class with intervals.
 
-In: a prompt with a `string: equals` check, and outcomes. Out: counts and rates per class.
+In: a prompt, its cases, outcomes. Out: the class of each case, counts and rates per class.
 Not here: probabilities (`calibration`), and the fields of JSON answers (`fields`).
+
+The class of a case is the labels that are right for it, mostly one. With choices they are the choices that pass every
+check, apart from checks that ask a program or a judge. A case for which every choice is right, or none, has no class.
+Without choices the label is the text that a `string: equals` check expects, if there are few such texts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.evaluation.bad_rows import expected_label
+from service.evaluation.cases import Case
+from service.evaluation.checks import CheckInput, check
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import Interval, wilson
 from service.prompts.file import Prompt
+from service.prompts.spec import Evaluator
 
 MAX_CLASSES = 50  # more different expected answers are no classes
 NO_ANSWER = "(no answer)"
@@ -118,25 +125,56 @@ class ConfusionMatrix:
         return sorted(mistakes, key=lambda mistake: -mistake[2])[:most]
 
 
-def confusion(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> ConfusionMatrix | None:
-    """The confusion matrix. None without labels: no `string: equals` check, or as many answers as cases.
+def is_pure(evaluator: Evaluator) -> bool:
+    """Whether a check can judge an answer that nobody gave: it asks no program and no judge."""
+    return evaluator.llm is None and evaluator.python is None
 
-    A case without a label, or with one that is no choice, is left out. A case without a usable answer counts as
-    NO_ANSWER.
+
+def would_pass(prompt: Prompt, case: Case, answer: str) -> bool:
+    """Whether an answer to a case would pass every check that can judge it.
+
+    Raises:
+        EvaluationError: if a check cannot be applied.
     """
-    pairs = [(label, outcome) for outcome in outcomes if (label := expected_label(prompt, outcome.case)) is not None]
-    expected = Counter(label for label, _ in pairs)
-    labels = prompt.spec.choices or tuple(label for label, _ in expected.most_common())
-    if not pairs or len(labels) < 2 or len(labels) > MAX_CLASSES:
-        return None
-    if not prompt.spec.choices and 2 * len(labels) > len(pairs):
+    given = CheckInput(answer, None, None)
+    return all(check(evaluator, case, given).passed for evaluator in prompt.spec.evaluators if is_pure(evaluator))
+
+
+def classes_of(prompt: Prompt, cases: Sequence[Case]) -> Mapping[str, tuple[str, ...]]:
+    """Maps the id of each case that has a class to its labels.
+
+    Without choices it is empty if there are fewer than two labels, more than MAX_CLASSES, or more than one for two
+    cases: the expected texts are no classes then.
+
+    Raises:
+        EvaluationError: if a check cannot be applied.
+    """
+    choices = prompt.spec.choices
+    if choices:
+        right = {case.id: tuple(choice for choice in choices if would_pass(prompt, case, choice)) for case in cases}
+        return {name: labels for name, labels in right.items() if 0 < len(labels) < len(choices)}
+    expected = {case.id: (label,) for case in cases if (label := expected_label(prompt, case)) is not None}
+    number = len(set(expected.values()))
+    return expected if 2 <= number <= min(MAX_CLASSES, len(expected) // 2) else {}
+
+
+def confusion(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> ConfusionMatrix | None:
+    """The confusion matrix. None without classes, or with more than MAX_CLASSES.
+
+    A case without a class, or with several labels, is left out. A case without a usable answer counts as NO_ANSWER.
+
+    Raises:
+        EvaluationError: if a check cannot be applied.
+    """
+    classes = classes_of(prompt, [outcome.case for outcome in outcomes])
+    single = {name: labels[0] for name, labels in classes.items() if len(labels) == 1}
+    labels = prompt.spec.choices or tuple(label for label, _ in Counter(single.values()).most_common())
+    if not single or len(labels) > MAX_CLASSES:
         return None
     counts: dict[str, Counter[str]] = {label: Counter() for label in labels}
-    for label, outcome in pairs:
-        if label in counts:
-            counts[label][_answer(prompt, outcome, counts)] += 1
-    if not any(row.total() for row in counts.values()):
-        return None
+    for outcome in outcomes:
+        if outcome.case.id in single:
+            counts[single[outcome.case.id]][_answer(prompt, outcome, counts)] += 1
     abstained = [prompt.spec.abstain.answer] if prompt.spec.abstain is not None else []
     extra = [name for name in (*abstained, OTHER, NO_ANSWER) if any(row[name] for row in counts.values())]
     columns = (*labels, *extra)

@@ -1,11 +1,10 @@
 """Classes and slices of cases, and the passes of constant answers.
 
 In: a prompt and its cases. Out: the case ids of each class and slice, and the passes of each constant answer.
-Not here: the verdict, which compares them (`verdict.py`).
+Not here: the class of a case (`classes`), and the verdict, which compares them (`verdict`).
 
-The class of a case is its label: the choices that pass every check of the case. A constant answer is one that ignores
-the inputs, such as the most frequent label. A prompt that passes no more cases than a constant answer is no better than
-guessing.
+A constant answer is one that ignores the inputs, such as the most frequent label. A prompt that passes no more cases
+than a constant answer is no better than guessing.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from service.errors import EvaluationError
 from service.evaluation.cases import Case
-from service.evaluation.checks import CheckInput, check
+from service.evaluation.classes import classes_of, is_pure, would_pass
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 
@@ -25,11 +24,6 @@ Groups = Mapping[str, frozenset[str]]
 Constants = Mapping[str, Mapping[str, bool]]
 """Maps a constant answer and a case id to whether the answer passes every check of the case."""
 CONSTANTS = 20  # answers that are tried as constants, if the prompt has no choices: the most frequent ones
-
-
-def is_pure(prompt: Prompt) -> bool:
-    """Whether every check can judge an answer that nobody gave: none is a program or a judge."""
-    return all(check.llm is None and check.python is None for check in prompt.spec.evaluators)
 
 
 def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
@@ -44,11 +38,8 @@ def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
     for case in cases:
         slices.setdefault(f"slice {case.slice}", set()).add(case.id)
     classes: dict[str, set[str]] = {}
-    if prompt.spec.choices and is_pure(prompt):
-        for case in cases:
-            labels = [label for label in prompt.spec.choices if _passes(prompt, case, label)]
-            if labels:
-                classes.setdefault(f"class {' or '.join(labels)}", set()).add(case.id)
+    for name, labels in classes_of(prompt, cases).items():
+        classes.setdefault(f"class {' or '.join(labels)}", set()).add(name)
     table = classes | slices
     named: set[str] = set()
     for evaluator in prompt.spec.evaluators:
@@ -72,12 +63,13 @@ def constants(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> Constants | No
     Raises:
         EvaluationError: if a check cannot be applied.
     """
-    if not is_pure(prompt):
+    if not all(map(is_pure, prompt.spec.evaluators)):
         return None
     abstention = (prompt.spec.abstain.answer,) if prompt.spec.abstain is not None else ()
     answers = (*prompt.spec.choices, *abstention) or _frequent(prompt, outcomes)
     return {
-        answer: {outcome.case.id: _passes(prompt, outcome.case, answer) for outcome in outcomes} for answer in answers
+        answer: {outcome.case.id: would_pass(prompt, outcome.case, answer) for outcome in outcomes}
+        for answer in answers
     }
 
 
@@ -90,8 +82,3 @@ def _frequent(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
     )
     given = Counter(record.text for outcome in outcomes for record in outcome.records)
     return list(dict.fromkeys(answer for table in (expected, given) for answer, _ in table.most_common(CONSTANTS)))
-
-
-def _passes(prompt: Prompt, case: Case, answer: str) -> bool:
-    given = CheckInput(answer, None, None)
-    return all(check(evaluator, case, given).passed for evaluator in prompt.spec.evaluators)

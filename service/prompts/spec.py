@@ -213,7 +213,7 @@ class Spec(Strict):
             raise ValueError("calibration is for responseFormat: choice")
         for check in self.evaluators:
             named = check.minimum.classes if isinstance(check.minimum, Minimum) else {}
-            if unknown := sorted(named.keys() - set(self.choices)):
+            if self.choices and (unknown := sorted(named.keys() - set(self.choices))):
                 raise ValueError(f"evaluators: the minimum of {check.name!r} names {unknown[0]!r}, which is no choice")
         if self.abstain is not None and not self.choices:
             raise ValueError("abstain is for responseFormat: choice")

@@ -16,42 +16,27 @@ from service.evaluation.replay import replay
 from service.prompts.file import loads
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
-from tests import casefile
+from tests.evaluation import colour
 from tests.http.conftest import Make, ask
 from tests.http.conftest import make as make
 from tests.http.conftest import promote as put
 from tests.scripted import ScriptedEngine
 
-TEXT = """
-name: colour
-responseFormat: choice
-choices: [red, green]
-abstain: {below: 0.7, answer: a person}
-messages:
-  - {role: user, content: "Colour of {{thing}}?"}
-testDataFile: cases.jsonl
-evaluators:
-  - name: label
-    string: {equals: "{{expected}}"}
-"""
+TEXT = colour.TEXT.replace("]\n", "]\nabstain: {below: 0.7, answer: a person}\n", 1)
 
 
 def label(request: Request) -> Answer:
     """Red for odd things and green for even ones, at 60 % below thing 20 and at 90 % from there."""
-    number = int(request.messages[-1].content.split("thing ")[1].rstrip("?"))
-    best, other = ("red", "green") if number % 2 else ("green", "red")
-    share = 0.6 if number < 20 else 0.9
+    thing = colour.number(request)
+    best, other = colour.label(thing), colour.label(thing + 1)
+    share = 0.6 if thing < 20 else 0.9
     shares = {best: share, other: 1 - share}
     return Answer(best, (1,), "stop", Usage(3, 1), Timings(0, 0, 0), probabilities=shares)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> PromotedFolder:
-    folder = tmp_path / "data" / "prompts" / "colour"
-    folder.mkdir(parents=True)
-    rows = [{"id": f"c{i}", "thing": f"thing {i}", "expected": "red" if i % 2 else "green"} for i in range(100)]
-    casefile.write(folder / "cases.jsonl", rows)
-    return PromotedFolder(folder)
+    return colour.folder(tmp_path, 100)
 
 
 def test_coverage_and_the_rate_of_the_answered_cases_are_told(folder: PromotedFolder) -> None:

@@ -10,7 +10,7 @@ import pytest
 from service.evaluation import calibration, report
 from service.evaluation.calibration import ScoredAnswer
 from service.evaluation.cases import Case
-from service.evaluation.classes import NO_ANSWER, OTHER, ClassScore, confusion
+from service.evaluation.classes import MAX_CLASSES, NO_ANSWER, OTHER, ClassScore, classes_of, confusion
 from service.evaluation.fields import field_rates
 from service.evaluation.recording import Record
 from service.evaluation.report_details import details
@@ -96,6 +96,33 @@ def test_a_prompt_without_labels_has_no_confusion_matrix() -> None:
     few = confusion(free, [outcome(free, i, "yes", label="yes" if i % 3 else "no") for i in range(9)])
     assert few is not None
     assert few.labels == ("yes", "no")
+
+
+def test_a_class_is_what_is_right_without_asking_a_program() -> None:
+    """Several choices may be right. Where all of them are, or none, a case has no class and no row of the matrix."""
+    first = '{name: label, string: {equals: "{{label}}"}}'
+    either = '{name: label, oneOf: ["{{label}}", "{{also}}"]}, {name: program, python: "nowhere:never"}'
+    prompt = loads(CHOICE.text.replace(first, either))
+    pairs = (("cat", "cat"), ("cat", "dog"), ("horse", "cow"), ("fish", "fish"))
+    cases = [Case(str(n), {"text": "x", "label": label, "also": also}) for n, (label, also) in enumerate(pairs)]
+    assert classes_of(prompt, cases) == {"0": ("cat",), "1": ("cat", "dog"), "3": ("fish",)}
+    assert classes_of(loads(CHOICE.text.replace(first, "{name: label, notContains: horse}")), cases) == {}
+    matrix = confusion(prompt, [CaseOutcome(case, Record(case.id, "f", "cat", (1,), "stop"), ()) for case in cases])
+    assert matrix is not None
+    assert matrix.counts == ((1, 0, 0), (1, 0, 0), (0, 0, 0))
+
+
+def test_expected_texts_are_classes_if_they_are_few() -> None:
+    """At least two, at most MAX_CLASSES, and two cases for each on average."""
+    free = loads(CHOICE.text.replace("responseFormat: choice\nchoices: [cat, fish, dog]\n", ""))
+
+    def number_of_classes(cases: int, labels: int) -> int:
+        rows = [Case(str(n), {"text": "x", "label": f"answer {n % labels}"}) for n in range(cases)]
+        return len(set(classes_of(free, rows).values()))
+
+    assert [number_of_classes(cases, 2) for cases in (2, 3, 4)] == [0, 0, 2]
+    assert [number_of_classes(2 * MAX_CLASSES + 2, MAX_CLASSES + more) for more in (0, 1)] == [MAX_CLASSES, 0]
+    assert number_of_classes(9, 1) == 0
 
 
 @pytest.mark.draws

@@ -17,21 +17,9 @@ from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.prompts.file import loads
 from service.prompts.promoted import PromotedFolder
-from tests import casefile
+from tests.evaluation.colour import FREE, POLITE, TEXT, folder, label, number
 from tests.scripted import ScriptedEngine
 
-TEXT = """
-name: colour
-responseFormat: choice
-choices: [red, green]
-messages:
-  - {role: user, content: "Colour of {{thing}}?"}
-testDataFile: cases.jsonl
-evaluators:
-  - name: label
-    string: {equals: "{{expected}}"}
-"""
-POLITE = TEXT.replace("Colour of", "Colour, please, of")
 PROGRAM = TEXT.replace('string: {equals: "{{expected}}"}', f"python: {__name__}:is_right")
 
 
@@ -39,22 +27,14 @@ def is_right(values: dict[str, str], text: str, value: object) -> bool:
     return text == values["expected"]
 
 
-def number(request: Request) -> int:
-    return int(request.messages[-1].content.split("thing ")[1].rstrip("?"))
-
-
 def right(request: Request) -> str:
-    return "red" if number(request) % 10 else "green"
+    return label(number(request), 10)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data directory with 120 cases of `colour`, 12 of them green. Nothing is promoted."""
-    folder = tmp_path / "data" / "prompts" / "colour"
-    folder.mkdir(parents=True)
-    rows = [{"id": f"c{i:03}", "thing": f"thing {i}", "expected": "red" if i % 10 else "green"} for i in range(120)]
-    casefile.write(folder / "cases.jsonl", rows)
-    return tmp_path / "data"
+    return folder(tmp_path, 120, 10).path.parents[1]
 
 
 def promoted(
@@ -105,14 +85,13 @@ def test_a_program_that_judges_needs_a_minimum(data: Path) -> None:
 
 def test_answers_in_free_text_are_compared_with_the_most_frequent_ones(data: Path) -> None:
     """Expected values and own answers are tried as constants."""
-    text = TEXT.replace("responseFormat: choice\nchoices: [red, green]\n", "")
-    assert "always answering 'red' would pass 108" in promoted(data, text, lambda request: "blue").verdict.reason
-    polite = text.replace('string: {equals: "{{expected}}"}', "notContains: rude")
+    assert "always answering 'red' would pass 108" in promoted(data, FREE, lambda request: "blue").verdict.reason
+    polite = FREE.replace('string: {equals: "{{expected}}"}', "notContains: rude")
     assert "120 of 120 pass, and always" in promoted(data, polite, lambda request: "blue").verdict.reason
 
 
-def test_classes_are_the_labels_that_pass_and_one_slice_is_no_group() -> None:
-    prompt = loads(TEXT.replace("testDataFile: cases.jsonl\n", ""))
+def test_classes_are_the_labels_that_are_right_and_one_slice_is_no_group() -> None:
+    prompt = loads(TEXT)
     cases = [Case(str(i), {"thing": "x", "expected": label}, "a") for i, label in enumerate(("red", "green", "blue"))]
     assert groups.groups(prompt, cases) == {"class green": frozenset("1"), "class red": frozenset("0")}
     sliced = [*cases, Case("3", {"thing": "x", "expected": "red"}, "b")]
@@ -135,3 +114,16 @@ def test_a_minimum_names_a_class_and_a_slice_that_exist(data: Path) -> None:
         promoted(data, text % "long")
     with pytest.raises(PromptError, match="the minimum of 'label' names 'gren', which is no choice"):
         loads(TEXT + "    minimum: {classes: {gren: 0.5}}\n")
+
+
+def test_a_class_of_free_answers_that_is_lost_whole_is_not_promoted(data: Path) -> None:
+    """The expected texts are the classes then, and a minimum may name one."""
+    promoted(data, FREE)
+    polite = FREE.replace("Colour of", "Colour, please, of")
+    done = promoted(data, polite, lambda request: "red")
+    assert (done.verdict.word, done.written) == ("REGRESSION", False)
+    assert "label (class green): 12 lost, 0 gained of 12" in done.verdict.reason
+    text = polite + "    minimum: {classes: {%s: 0.5}}\n"
+    assert promoted(data, text % "green", lambda request: "red").verdict.word == "BELOW MINIMUM"
+    with pytest.raises(EvaluationError, match="the minimum of 'label' names the class blue, and no case is in it"):
+        promoted(data, text % "blue")

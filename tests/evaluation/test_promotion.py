@@ -21,32 +21,13 @@ from service.prompts.file import load, loads
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 from tests import casefile
+from tests.evaluation import colour
+from tests.evaluation.colour import FREE, POLITE, TEXT, label, number, rows
 from tests.scripted import ScriptedEngine
-
-TEXT = """
-# its purpose
-name: colour
-responseFormat: choice
-choices: [red, green]
-messages:
-  - {role: user, content: "Colour of {{thing}}?"}
-testDataFile: cases.jsonl
-evaluators:
-  - name: label
-    string: {equals: "{{expected}}"}
-"""
-
-
-def things(n: int) -> list[dict[str, str]]:
-    return [{"id": f"c{i:03}", "thing": f"thing {i}", "expected": "red" if i % 2 else "green"} for i in range(n)]
-
-
-def number(request: Request) -> int:
-    return int(request.messages[-1].content.split("thing ")[1].rstrip("?"))
 
 
 def right(request: Request) -> str:
-    return "red" if number(request) % 2 else "green"
+    return label(number(request))
 
 
 def wrong_below(limit: int):  # type: ignore[no-untyped-def]
@@ -63,10 +44,7 @@ def wrong_below(limit: int):  # type: ignore[no-untyped-def]
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data directory with the cases of `colour`, which is not promoted yet."""
-    folder = tmp_path / "data" / "prompts" / "colour"
-    folder.mkdir(parents=True)
-    casefile.write(folder / "cases.jsonl", things(120))
-    return tmp_path / "data"
+    return colour.folder(tmp_path, 120).path.parents[1]
 
 
 def promoted(data: Path, text: str = TEXT, reply=right, journal: Journal | None = None, accept: str | None = None):  # type: ignore[no-untyped-def]
@@ -80,9 +58,6 @@ def promoted(data: Path, text: str = TEXT, reply=right, journal: Journal | None 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-POLITE = TEXT.replace("Colour of", "Colour, please, of")
 
 
 def test_the_first_promotion_is_served_and_replays_without_a_model(data: Path) -> None:
@@ -138,10 +113,10 @@ def test_an_intended_regression_is_written_with_its_reason_in_the_report(data: P
 def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(data: Path) -> None:
     """The same draft. Only the number of cases differs."""
     path = data / "prompts" / "colour" / "cases.jsonl"
-    casefile.write(path, things(12))
+    casefile.write(path, rows(12))
     promoted(data)
     assert promoted(data, POLITE)[0].verdict.word == "NOT ENOUGH EVIDENCE"
-    casefile.write(path, things(120))
+    casefile.write(path, rows(120))
     more, _ = promoted(data)
     assert (more.verdict.word, more.verdict.n) == ("PASS", 120), "more cases for the same prompt"
     done, _ = promoted(data, POLITE)
@@ -151,9 +126,9 @@ def test_an_equal_draft_on_12_cases_is_not_enough_evidence_and_on_120_it_passes(
 def test_new_cases_are_asked_of_the_promoted_prompt_too_where_its_model_is_here(data: Path) -> None:
     """So more cases are more evidence at once. On another model only the common cases count."""
     path = data / "prompts" / "colour" / "cases.jsonl"
-    casefile.write(path, things(5))
+    casefile.write(path, rows(5))
     promoted(data, accept="the first five")
-    casefile.write(path, things(120))
+    casefile.write(path, rows(120))
     other = ScriptedEngine(right, name="another")
     done = asyncio.run(promote.promote(loads(POLITE), PromotedFolder(path.parent), EvaluationContext(other)))
     assert (done.verdict.word, done.verdict.compared[0].n) == ("NOT ENOUGH EVIDENCE", 5)
@@ -169,13 +144,13 @@ def test_a_report_of_labels_says_what_guessing_would_pass(data: Path) -> None:
     done, _ = promoted(data, TEXT, lambda request: "red")
     assert "| label | 60 | 120 | 50.0 % (41.2 to 58.8) |" in done.text
     assert "Always answering `red` would pass 60 of 120 (50.0 %)." in done.text
-    assert "Always" not in promoted(data, TEXT.replace("responseFormat: choice\nchoices: [red, green]\n", ""))[0].text
+    assert "Always" not in promoted(data, FREE)[0].text
 
 
 def test_nothing_changed_asks_nothing_and_passes(data: Path) -> None:
     """Every answer comes from the recording, by fingerprint. After one changed word every case is asked."""
     path = data / "prompts" / "colour" / "cases.jsonl"
-    casefile.write(path, things(5))
+    casefile.write(path, rows(5))
     promoted(data, accept="the first five")
     done, engine = promoted(data)
     assert engine.asked == []
@@ -190,7 +165,7 @@ def test_the_same_prompt_with_a_check_that_it_fails_does_not_pass_for_being_the_
     strict = TEXT.replace('    string: {equals: "{{expected}}"}', '    string: {equals: "blue"}\n    minimum: 0.5')
     assert promoted(data, strict)[0].verdict.word == "BELOW MINIMUM"
     path = data / "prompts" / "colour" / "cases.jsonl"
-    casefile.write(path, things(119))
+    casefile.write(path, rows(119))
     assert promoted(data)[0].verdict.word == "NOT ENOUGH EVIDENCE"
 
 
@@ -228,9 +203,9 @@ def test_a_replay_of_changed_requests_says_record_again(data: Path) -> None:
     """A changed case, prompt or model is a miss with the case's name, never a pass."""
     promoted(data)
     folder = data / "prompts" / "colour"
-    rows = things(120)
-    rows[7]["thing"] = "thing 7000"
-    casefile.write(folder / "cases.jsonl", rows)
+    things = rows(120)
+    things[7]["thing"] = "thing 7000"
+    casefile.write(folder / "cases.jsonl", things)
     with pytest.raises(EvaluationError, match=r"first c007.*sameboat promote colour"):
         replay(load(folder / "colour.prompt.yml"), PromotedFolder(folder))
 
@@ -373,8 +348,8 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
     drafts = data.parent / "drafts"
     drafts.mkdir()
     (drafts / "colour.prompt.yml").write_text(POLITE)
-    rows = things(120)
-    casefile.write(drafts / "cases.jsonl", rows[2:])
+    things = rows(120)
+    casefile.write(drafts / "cases.jsonl", things[2:])
     target = data / "prompts" / "colour"
     done = asyncio.run(
         promote.promote(
@@ -383,8 +358,8 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
     )
     assert done.verdict.word == "NOT ENOUGH EVIDENCE"
     assert "c000, c001" in done.verdict.reason
-    rows[5]["thing"] = "thing 5005"
-    casefile.write(drafts / "cases.jsonl", rows)
+    things[5]["thing"] = "thing 5005"
+    casefile.write(drafts / "cases.jsonl", things)
     done = asyncio.run(
         promote.promote(
             load(drafts / "colour.prompt.yml"), PromotedFolder(target), EvaluationContext(ScriptedEngine(right))
@@ -399,7 +374,7 @@ def test_dropping_cases_is_seen_and_a_case_with_new_inputs_is_another_case(data:
 
 def test_a_report_shows_both_answers_and_no_answer_breaks_its_table(data: Path) -> None:
     """Markup and bars in an answer stay text."""
-    text = TEXT.replace("responseFormat: choice\nchoices: [red, green]\n", "")
+    text = FREE
     promoted(data, text)
     rude = text.replace("Colour of", "Colour, please, of")
     done, _ = promoted(data, rude, lambda request: "<b>|no|</b>\n| x |")
