@@ -146,6 +146,12 @@ class Settings(BaseSettings):
         description="What computes fast answers: auto is a GPU whose backend is compiled and runs here, with as many "
         "layers as fit, else the CPU. A named device never falls back to the CPU. Exact answers never use one.",
     )
+    unload_idle_s: float = Field(
+        600,
+        ge=0,
+        description="Seconds without a request until a model leaves the memory, unless the service started with it; "
+        "also the second engine of a model, which exact answers start. 0: never.",
+    )
     parallel: int = Field(8, ge=1, le=64, description="Requests that decode at the same time.")
     threads: int | None = Field(None, ge=1, description="Threads. Default: from CPU affinity and quota, rounded down.")
     memory_limit_bytes: int | None = Field(None, ge=1, description="Memory for models. Default: the cgroup's limit.")

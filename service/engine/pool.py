@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from service import resources
 from service.engine.limiter import ConcurrencyLimiter
-from service.engine.types import Engine
+from service.engine.types import Engine, UnloadsWhenIdle
 from service.errors import UnknownModel, short_name
 from service.models.cache import Cache
 from service.models.catalog import Catalog
@@ -103,9 +103,11 @@ class Engines:
         engine.preload(process, path)
 
     async def start(self, name: str | None = None) -> Engine:
-        """The engine of this model, loading or ready."""
+        """The engine of this model, loading or ready. It stays loaded."""
         engine = self.get(name)
         await engine.start()
+        if isinstance(engine, UnloadsWhenIdle):
+            engine.keep_loaded()
         return engine
 
     async def stop(self, grace_s: float) -> None:

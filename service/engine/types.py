@@ -362,3 +362,11 @@ class ReportsLatency(Protocol):
 
     on_latency: Callable[[str, float], None]
     """Called with a name ("queue_s", "first_token_s" or "inter_token_s") and seconds, for histograms."""
+
+
+@runtime_checkable
+class UnloadsWhenIdle(Protocol):
+    """An engine that gives its memory back when nobody asked for `SAMEBOAT_UNLOAD_IDLE_S`."""
+
+    def keep_loaded(self) -> None:
+        """Stay loaded when nobody asks."""

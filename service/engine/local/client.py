@@ -23,6 +23,7 @@ from service import resources
 from service.engine.local import watchdog
 from service.engine.local.answer_cache import AnswerCache
 from service.engine.local.core_budget import CoreBudget
+from service.engine.local.idle_timer import IdleTimer
 from service.engine.local.kernels import PORTABLE
 from service.engine.local.limits import check_request, check_text, check_tokens, is_heavy
 from service.engine.local.model import LocalModel
@@ -37,6 +38,7 @@ from service.engine.local.submission import (
     wire_prompt,
 )
 from service.engine.local.supervisor import Supervisor
+from service.engine.local.wait_estimate import USUAL_ANSWER, wait_s
 from service.engine.queue import RequestQueue
 from service.engine.streams import answer_of
 from service.engine.types import Answer, Chunk, Detokenized, Embeddings, Health, Mode, Request, TokenizerInfo
@@ -70,6 +72,7 @@ class LocalEngine(LocalModel):
         self._running: dict[int, PendingRequest] = {}
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}  # counts and embeddings, by id
         self._next = 0
+        self._idle = IdleTimer(settings.unload_idle_s, busy=self._busy, expired=self._unload)
         self._warm: list[list[Segments]] = []  # prefixes to warm up, again after each restart
         self._answers = AnswerCache(settings.answer_cache_size)
         self._worker: dict[str, float] = {}
@@ -147,13 +150,26 @@ class LocalEngine(LocalModel):
         """Begin loading, once. A stopped engine stays stopped."""
         await self._supervisor.start()
 
+    def keep_loaded(self) -> None:
+        """Stay loaded when nobody asks."""
+        self._idle.cancel()
+
     async def ready(self) -> None:
         """Wait until it answers, or raise EngineUnavailable with why it never will."""
         await self._supervisor.ready()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, wait up to `grace_s` for the admitted ones, then end the worker."""
+        self._idle.cancel()
         await self._supervisor.stop(grace_s, busy=lambda: bool(self._queue or self._running))
+
+    def _busy(self) -> bool:
+        return bool(self._queue or self._running or self._asked)
+
+    async def _unload(self) -> None:
+        """Give the memory back. The next request loads the model again."""
+        reason = f"not loaded: nobody asked for {self._settings.unload_idle_s:g} s"
+        await self._supervisor.unload(reason, busy=self._busy)
 
     async def _begin(self) -> WorkerProcess:
         """A worker that loads. Raises SameboatError, OSError."""
@@ -194,8 +210,9 @@ class LocalEngine(LocalModel):
             threads, why = self.threads
             size = f"{message['slots']} x {message['n_ctx']} tokens"
             self._supervisor.mark_ready(
-                f"{self.model.name}, {size}, {threads} threads ({why}){self._kernels_sentence()}"
+                f"{self.model.name}, {size}, {threads} threads ({why}){self.kernels_sentence()}"
             )
+            self._idle.used()
             if self._warm:
                 self._send({"op": "warm", "groups": self._warm})
             self._pump()
@@ -209,14 +226,6 @@ class LocalEngine(LocalModel):
             self._answered(message)
         elif kind != "loading":
             self._answered(message)
-
-    def _kernels_sentence(self) -> str:
-        """The kernels that compute, and why better ones do not. Empty if portable ones were the only choice."""
-        if self.kernels == PORTABLE and not self.dropped_kernels:
-            return ""
-        reasons = "".join(f"; {name} did not run: {reason}" for name, reason in self.dropped_kernels.items())
-        layers = f", {self.gpu_layers[1]}" if self.gpu_layers[0] else ""
-        return f", {self.kernels} kernels{layers}{reasons}"
 
     def _answered(self, message: dict[str, Any]) -> None:
         """Pass a message about one request to its waiting coroutine."""
@@ -253,6 +262,7 @@ class LocalEngine(LocalModel):
             self._queue.remove(pending)
         self._pump()
         self.cores.set_computing(self._share, computing=bool(self._running))
+        self._idle.used()
         self._supervisor.changed()
 
     def on_lost(self, error: EngineUnavailable, *, queued: bool) -> None:
@@ -285,8 +295,8 @@ class LocalEngine(LocalModel):
             yield Chunk(reused.text, reused.tokens, reused.logprobs or ())
             yield reused
             return
-        await self.start()
         pending = await self._admit(request)
+        await self.start()  # now that it waits in the queue, so that an idle worker that ends just now is replaced
         try:
             with pending.deadline():
                 async with contextlib.aclosing(pending.follow(self.on_latency)) as items:
@@ -315,7 +325,6 @@ class LocalEngine(LocalModel):
         """The prompt's token ids, from the worker itself. Raises NotSupported for a model that only embeds."""
         self._check_writes()
         self.check_size(request)
-        await self.ready()
         prompt = await asyncio.to_thread(wire_prompt, self.dated(request), self.template)
         return tuple((await self._ask({"op": "tokenize", "add_special": add_special, **prompt}))["tokens"])
 
@@ -323,7 +332,6 @@ class LocalEngine(LocalModel):
         """The text of these tokens, and their names. Raises RequestError for a token that the model does not have."""
         self._check_writes()
         check_tokens(tokens, vocabulary=self.metadata.vocabulary, key="tokens")
-        await self.ready()
         answer = await self._ask({"op": "detokenize", "tokens": tokens})
         return Detokenized(answer["text"], tuple(answer["names"]))
 
@@ -366,14 +374,14 @@ class LocalEngine(LocalModel):
                 f"The texts have about {size} tokens, and {self._settings.queue_tokens} may wait.", key="input"
             )
         self._counters["requests"] += 1
-        await self.ready()
         rows = [await self._ask({"op": "embed", "text": text}) for text in texts]
         return Embeddings(tuple(tuple(row["vector"]) for row in rows), sum(row["tokens"] for row in rows))
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send one question and wait for its one answer. Raises the worker's refusal, RequestFailed,
-        EngineUnavailable.
+        """Send one question as soon as the worker is ready, and wait for its one answer. Raises the worker's refusal,
+        RequestFailed, EngineUnavailable.
         """
+        await self.ready()
         self._next += 1
         identifier = self._next
         waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -383,6 +391,7 @@ class LocalEngine(LocalModel):
             answer = await waiting
         finally:
             del self._asked[identifier]
+            self._idle.used()
             if waiting.cancelled():
                 self._send({"op": "cancel", "id": identifier})
         if answer["op"] == "refused":
@@ -435,12 +444,6 @@ class LocalEngine(LocalModel):
         """Seconds until half of the queue is done, at the measured rates and answer lengths. 0 if nothing waits."""
         if not self._queue:
             return 0.0
-        usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or 128.0
+        usual = self._counters["completion_tokens"] / max(1.0, self._counters["answers"]) or USUAL_ANSWER
         answer_tokens = sum(min(float(pending.request.sampling.max_tokens), usual) for pending in self._queue)
-        prompts, answers = rate(self._worker, "prompt", 200.0), rate(self._worker, "answer", 50.0)
-        return round(min(120.0, max(1.0, 0.5 * (self._queue.tokens / prompts + answer_tokens / answers))), 1)
-
-
-def rate(worker: Mapping[str, float], kind: str, usual: float) -> float:
-    """Measured tokens per second of this kind. `usual` before anything was measured."""
-    return worker.get(f"{kind}_tokens", 0) / max(worker.get(f"{kind}_seconds", 0), 1e-9) or usual
+        return wait_s(self._worker, prompt_tokens=self._queue.tokens, answer_tokens=answer_tokens)

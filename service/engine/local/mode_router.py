@@ -5,8 +5,9 @@ In: requests of both modes. Out: the answers of the engine that computes the mod
 Not here: which kernels there are (`kernels`), and which of them run (`supervisor`).
 
 Recordings name the portable kernels, so `exact` answers stay reproducible on any CPU. The engine of the default mode is
-started first. The other one starts with the first request for it. Where no other kernels run than the portable ones,
-the engine of `fast` computes both modes. Where the memory is too small for two engines, the pool makes a portable one.
+started first. The other one starts with the first request for it, and is unloaded when nobody asked it for some time.
+Where no other kernels run than the portable ones, the engine of `fast` computes both modes. Where the memory is too
+small for two engines, the pool makes a portable one.
 """
 
 from __future__ import annotations
@@ -164,6 +165,10 @@ class ModeRouter:
     async def start(self) -> None:
         """Begin loading the engine of the default mode."""
         await self._default.start()
+
+    def keep_loaded(self) -> None:
+        """Keep the engine of the default mode loaded when nobody asks."""
+        self._default.keep_loaded()
 
     async def ready(self) -> None:
         """Wait until the default mode answers, or raise EngineUnavailable with why it never will."""

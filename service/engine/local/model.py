@@ -321,6 +321,14 @@ class LocalModel:
             },
         }
 
+    def kernels_sentence(self) -> str:
+        """The kernels that compute, and why better ones do not. Empty if portable ones were the only choice."""
+        if self.kernels == PORTABLE and not self.dropped_kernels:
+            return ""
+        reasons = "".join(f"; {name} did not run: {reason}" for name, reason in self.dropped_kernels.items())
+        layers = f", {self.gpu_layers[1]}" if self.gpu_layers[0] else ""
+        return f", {self.kernels} kernels{layers}{reasons}"
+
 
 def _prompt_key(request: Request) -> Any:
     """Equal for the choices of one prompt, at no cost."""

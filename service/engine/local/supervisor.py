@@ -71,6 +71,7 @@ class Supervisor:
         self._name, self._owner, self._begin = name, owner, begin
         self._step_s = step_s
         self._task: asyncio.Task[None] | None = None
+        self._unloading = self._wanted = False  # wanted: `start` was called while it unloads
         self._process: WorkerProcess | None = None
         self._changed = asyncio.Event()
         self._well = Health("ready", "")  # the health to return to when a stalled worker answers again
@@ -93,10 +94,30 @@ class Supervisor:
             self._process.send(message)
 
     async def start(self) -> None:
-        """Begin loading, once. A stopped worker stays stopped."""
-        if self._task is None and self.health.state != "stopped":
-            self._set(Health("loading", f"starting the worker for {self._name}", 0.0))
+        """Begin loading, once. A stopped worker stays stopped. An unloaded one is loaded again."""
+        if self._unloading:
+            self._wanted = True
+        elif self._task is None and self.health.state != "stopped":
+            self._set(Health("loading", f"starting the worker for {self._name}", 0.0, self.health.restarts))
             self._task = asyncio.create_task(self._supervise(), name=f"engine {self._name}")
+
+    async def unload(self, reason: str, *, busy: Callable[[], bool]) -> None:
+        """End a worker that is ready and has nothing to do, and free its memory. `start` begins another one."""
+        task = self._task
+        if task is None or self._unloading or self.health.state != "ready" or busy():
+            return
+        self._unloading = True
+        unloaded = Health("starting", reason, restarts=self.health.restarts)
+        self._set(unloaded)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        self._unloading = False
+        if self.health is unloaded:  # not stopped meanwhile
+            self._task = None
+            if self._wanted:
+                await self.start()
+        self._wanted = False
 
     async def ready(self) -> None:
         """Wait until the worker is ready.
