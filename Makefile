@@ -64,6 +64,10 @@ docs: ## the docs site, offline and with strict links, in .sameboat/site
 	@python3 .ci/bootstrap.py --no-default-groups --group docs
 	@"$$BIN/python" .ci/docs.py
 
+.PHONY: page-vendor
+page-vendor: ## the libraries of the page again, from npm by lock, into service/http/pages/vendor
+	@python3 .ci/page.py
+
 .PHONY: test-lowest
 test-lowest: setup ## the tests that need no model, on the lowest versions that pyproject.toml allows
 	@.ci/lowest

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 
 @contextlib.contextmanager
-def open_page(url: str, *, ignored: str | None = None) -> Iterator[Page]:
-    """The page at `url`. Messages in the console that contain `ignored` are no errors."""
+def open_page(url: str, *, ignored: str | None = None, **context: Any) -> Iterator[Page]:
+    """The page at `url`. Messages in the console that contain `ignored` are no errors. `context`: Playwright's options
+    of the browser's context."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium on this machine")
@@ -24,7 +26,7 @@ def open_page(url: str, *, ignored: str | None = None) -> Iterator[Page]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         try:
-            page = chromium.new_context().new_page()
+            page = chromium.new_context(**context).new_page()
             page.set_default_timeout(60_000)
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.on("console", lambda message: errors.append(message.text))
@@ -32,4 +34,5 @@ def open_page(url: str, *, ignored: str | None = None) -> Iterator[Page]:
             yield page
         finally:
             chromium.close()
-    assert [error for error in errors if ignored is None or ignored not in error] == []
+    unexpected = [error for error in errors if ignored is None or ignored not in error]
+    assert unexpected == [], unexpected

@@ -56,6 +56,7 @@ TIER_2 = {
     "tests/http/test_embeddings.py::test_a_parameter_at_its_ends": "many embeddings",
     "tests/http/test_embeddings.py::test_vectors_are_those_of_the_original": "a second implementation of the model",
     "tests/http/test_fuzz.py": "a minute of requests",
+    "tests/http/test_page_views.py": "browser: every view, and npm: axe-core",
     "tests/http/test_openapi.py::test_schemathesis_finds_nothing": "half a minute of Schemathesis",
     "tests/notebooks/test_notebooks.py::test_a_notebook_runs": "Jupyter kernels",
     "tests/prompts/test_promptfoo.py": "npm: promptfoo",

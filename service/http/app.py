@@ -23,6 +23,7 @@ from service.exposure import Exposure
 from service.http import (
     builds,
     docs,
+    evaluations,
     health,
     listener,
     openai_routes,
@@ -30,6 +31,7 @@ from service.http import (
     problems,
     prompts,
     responses_routes,
+    status,
     tokens_routes,
 )
 from service.http.admission import Admission
@@ -86,6 +88,8 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         health.probes,
         pages,
         health.router,
+        status.router,
+        evaluations.router,
         prompts.router,
         openai_routes.router,
         responses_routes.router,
@@ -149,7 +153,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.engines.get(name)
     service.metrics.watch(service.engines)
     await service.engines.start()
-    tasks = [asyncio.create_task(_start_others(service)), asyncio.create_task(_verify_prompts(service))]
+    tasks = [
+        asyncio.create_task(_start_others(service)),
+        asyncio.create_task(_verify_prompts(service)),
+        asyncio.create_task(service.history.keep(service.engines, service.metrics)),
+    ]
     try:
         async with contextlib.AsyncExitStack() as stack:
             if service.settings.secret is not None:  # without one, the routes of builds answer 503

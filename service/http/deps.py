@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from service.engine.pool import Engines
 from service.engine.types import Engine, Mode, Priority
 from service.errors import RequestError
+from service.http.history import History
 from service.http.metrics import Metrics
 from service.prompts.library import Library, PromotedPrompt
 from service.settings import Settings
@@ -37,6 +38,9 @@ class Service:
     """Names of the models that are loaded at the start. `/readyz` waits for these only, so that no caller can make the
     service unready by naming another model."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    evaluations: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    """The recorded evaluation of each prompt, with the digest of the lock that it belongs to."""
+    history: History = field(default_factory=History)
 
     def wait_s(self) -> float:
         """Seconds for `Retry-After`: the longest queue that an engine estimates, at least 1."""

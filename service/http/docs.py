@@ -15,12 +15,7 @@ from service.http import pages
 
 router = APIRouter(include_in_schema=False)
 FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
-HEADERS = {
-    **pages.HEADERS,
-    "content-security-policy": pages.HEADERS["content-security-policy"].replace(
-        "img-src 'self'", "img-src 'self' data:"
-    ),
-}
+HEADERS = pages.headers(img_src="'self' data:")
 
 
 @router.get("/docs")

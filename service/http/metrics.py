@@ -180,6 +180,17 @@ class Metrics:
     def _observe(self, model: str, name: str, seconds: float) -> None:
         self._histograms[name].labels(model).observe(seconds)
 
+    def latencies(self) -> dict[str, tuple[float, float]]:
+        """The sum in seconds and the number of observations of each latency, over all models."""
+        totals = {}
+        for name, histogram in self._histograms.items():
+            samples = [sample for family in histogram.collect() for sample in family.samples]
+            seconds, count = (
+                sum(sample.value for sample in samples if sample.name.endswith(ending)) for ending in ("_sum", "_count")
+            )
+            totals[name] = (seconds, count)
+        return totals
+
     def text(self, engines: Engines) -> bytes:
         """All families in Prometheus' text format."""
         self._engines = engines

@@ -1,7 +1,8 @@
 """The routes of promoted prompts. In the OpenAPI document each prompt has its own types, so `/docs` shows them.
 
-In: a prompt's name, and a body with its inputs. Out: an answer, whole or streamed, and the OpenAPI operation of a
-prompt. A prompt that is promoted while the service runs is answered and described like the others.
+In: a prompt's name, and a body with its inputs. Out: an answer, whole or streamed, the rendered prompt as tokens, and
+the OpenAPI operation of a prompt. A prompt that is promoted while the service runs is answered and described like the
+others.
 Not here: rendering, validation of inputs, and the engine (`prompts.run`).
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service import json_pointer
-from service.engine.types import Chunk
+from service.engine.types import Chunk, Logprob
 from service.errors import PromptError, RequestError, SameboatError
 from service.http import problems, sse
 from service.http.deps import Service, ServiceDep, options_of
@@ -30,7 +32,20 @@ from service.prompts.library import Library, example_of
 from service.prompts.run import Result
 
 router = APIRouter(tags=["prompts"])
-KEYS = ("inputs", "seed", "stream")
+KEYS = ("inputs", "seed", "stream", "logprobs")
+ALTERNATIVES = 5  # of each token, if log-probabilities are asked for
+
+
+RENDERED = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "object"}}}
+
+
+class RunBody(NamedTuple):
+    """The values of a body, with the defaults of those that it lacks."""
+
+    inputs: Mapping[str, Any]
+    seed: int | None
+    stream: bool
+    logprobs: bool
 
 
 @router.get("/prompts", summary="List the promoted prompts")
@@ -99,23 +114,33 @@ def answer_json(prompt: Prompt, result: Result) -> dict[str, Any]:
         "constrained": answer.constrained,
         "schema": dict(result.schema) if result.schema is not None else None,
         "reused": answer.reused,
+        "logprobs": [_logprob_json(entry) for entry in answer.logprobs] if answer.logprobs is not None else None,
     }
 
 
-def _values(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int | None, bool]:
-    """Inputs, seed, and whether to stream. null is the default. Raises RequestError."""
+def _logprob_json(entry: Logprob) -> dict[str, Any]:
+    """`top` is empty for a token without an alternative, which the grammar forced."""
+    top = [{"text": other.text, "logprob": round(other.logprob, 4)} for other in entry.top]
+    return {"token": entry.token, "text": entry.text, "logprob": round(entry.logprob, 4), "top": top}
+
+
+def _run_body(body: Any) -> RunBody:
+    """The values of a body. null is the default. Raises RequestError."""
+    if not isinstance(body, dict):
+        raise RequestError("The body must be a JSON object with `inputs`.", key="")
     for name in sorted(set(body) - set(KEYS)):
         fixed = name in ChatBody.model_fields
         message = f"{name} cannot be set here. The promoted prompt decides it." if fixed else unknown(name, KEYS)
         raise RequestError(message, key=json_pointer.pointer((name,)))
-    inputs, seed, stream = (whole(body.get(name)) for name in KEYS)
+    inputs, seed, stream, logprobs = (whole(body.get(name)) for name in KEYS)
     if inputs is not None and not isinstance(inputs, Mapping):
         raise RequestError("inputs must be an object.", key="/inputs")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -1 <= seed < SEEDS):
         raise RequestError(f"seed must be an integer from 0 to {SEEDS - 1}, or -1 for a random one.", key="/seed")
-    if stream is not None and not isinstance(stream, bool):
-        raise RequestError("stream must be true or false.", key="/stream")
-    return inputs or {}, seed_of(seed) if seed == -1 else seed, bool(stream)
+    for name, value in (("stream", stream), ("logprobs", logprobs)):
+        if value is not None and not isinstance(value, bool):
+            raise RequestError(f"{name} must be true or false.", key=f"/{name}")
+    return RunBody(inputs or {}, seed_of(seed) if seed == -1 else seed, bool(stream), bool(logprobs))
 
 
 @router.post("/prompts/{name}", include_in_schema=False)
@@ -126,14 +151,17 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
         RequestError: if the body is not an object with `inputs`, or has an unknown key or a wrong value.
     """
     promoted = service.library.promoted(name)
-    body = await body_of(request)
-    if not isinstance(body, dict):
-        raise RequestError("The body must be a JSON object with `inputs`.", key="")
-    inputs, seed, stream = _values(body)
+    body = _run_body(await body_of(request))
     engine = service.engine_for(promoted)
-    streamed = stream or "text/event-stream" in request.headers.get("accept", "")
+    streamed = body.stream or "text/event-stream" in request.headers.get("accept", "")
     options = options_of(request, service.settings, streamed=streamed)
-    question = await prompts.prepare(promoted.prompt, inputs, seed=seed, **options)
+    question = await prompts.prepare(promoted.prompt, body.inputs, seed=body.seed, **options)
+    if body.logprobs:
+        if question.choices:
+            raise RequestError(
+                "The labels of this prompt have probabilities, and no tokens are drawn.", key="/logprobs"
+            )
+        question = replace(question, logprobs=ALTERNATIVES)
     items = charged(prompts.stream(question, engine), request)
     if streamed:
         events = await unless_disconnected(request, sse.prefetch_first(_events(promoted.prompt, items)))
@@ -171,6 +199,31 @@ async def _result(items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> Re
     raise AssertionError("a stream ends with a result or an error")
 
 
+@router.post(
+    "/prompts/{name}/tokens",
+    summary="Render a promoted prompt",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": RENDERED}}}},
+)
+async def render_prompt(name: str, request: Request, service: ServiceDep) -> dict[str, Any]:
+    """The messages of a promoted prompt with these inputs, and the tokens that the model reads. Nothing is computed.
+
+    Raises:
+        RequestError: if the body is not an object with `inputs`, or has an unknown key or a wrong value.
+    """
+    promoted = service.library.promoted(name)
+    body = _run_body(await body_of(request))
+    engine = service.engine_for(promoted)
+    question = await prompts.prepare(promoted.prompt, body.inputs, **options_of(request, service.settings))
+    await engine.start()
+    tokens = await engine.tokenize(question)
+    return {
+        "messages": [message.to_openai() for message in question.messages],
+        "count": len(tokens),
+        "tokens": tokens,
+        "token_strs": (await engine.detokenize(tokens)).names,
+    }
+
+
 @router.get("/prompts/{name}", summary="Get a promoted prompt")
 async def get_prompt(name: str, service: ServiceDep) -> dict[str, Any]:
     """Name, description, model, and the schemas of inputs and answer."""
@@ -187,6 +240,7 @@ def operation(prompt: Prompt) -> dict[str, Any]:
             "inputs": prompt.inputs_schema,
             "seed": {"type": ["integer", "null"], "minimum": -1, "maximum": SEEDS - 1},
             "stream": {"type": ["boolean", "null"], "default": False},
+            "logprobs": {"type": ["boolean", "null"], "default": False},
         },
     }
     answer = {

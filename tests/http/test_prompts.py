@@ -9,7 +9,7 @@ import shutil
 import httpx
 import pytest
 
-from service.engine.types import Answer, Timings, Usage
+from service.engine.types import Alternative, Answer, Logprob, Timings, Usage
 from service.errors import EngineBusy, EngineUnavailable, LockMismatch
 from tests.http.conftest import GREET, Make, ask, events, inside, promote
 from tests.scripted import ScriptedEngine
@@ -177,3 +177,31 @@ def test_a_prompt_whose_files_change_while_serving_is_refused_alone(make: Make, 
     assert rows["greet"]["refused"]
     assert set(version.json()["prompts"]["person"]) == {"prompt", "lock"}
     assert version.json()["prompts"]["greet"] == {"refused": rows["greet"]["refused"]}
+
+
+def test_a_rendered_prompt_has_its_messages_and_tokens_and_nothing_is_asked(make: Make) -> None:
+    """The tokens are those of the request that an answer would be made of."""
+    engine = ScriptedEngine(lambda request: "x")
+    response = ask(make(engine), "POST", "/prompts/greet/tokens", json={"inputs": {"name": "Ada"}})
+    body = response.json()
+    assert body["messages"] == [{"role": "user", "content": "Greet Ada."}]
+    assert body["count"] == len(body["tokens"]) == len(body["token_strs"])
+    assert "".join(body["token_strs"]).endswith("Greet Ada.")
+    assert engine.asked == []
+    refused = ask(make(engine), "POST", "/prompts/greet/tokens", json={"inputs": {}})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/inputs/name")
+
+
+def test_log_probabilities_come_with_the_tokens_and_their_alternatives(make: Make) -> None:
+    """A token without an alternative was forced by the grammar."""
+    drawn = Logprob(7, "Hello", -0.1, (Alternative(7, "Hello", -0.1), Alternative(8, "Hi", -2.5)))
+    answer = Answer("Hello,", (7, 9), "stop", Usage(1, 2), Timings(0, 0, 0), logprobs=(drawn, Logprob(9, ",", 0.0, ())))
+    engine = ScriptedEngine(lambda request: answer)
+    engine.can_logprobs = True
+    body = {"inputs": {"name": "Ada"}, "logprobs": True}
+    first, second = ask(make(engine), "POST", "/prompts/greet", json=body).json()["logprobs"]
+    assert first["top"] == [{"text": "Hello", "logprob": -0.1}, {"text": "Hi", "logprob": -2.5}]
+    assert (second["text"], second["top"]) == (",", [])
+    wrong = ask(make(engine), "POST", "/prompts/greet", json={**body, "logprobs": 3})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "/logprobs")
+    assert ask(make(ScriptedEngine(lambda request: "x")), "POST", "/prompts/greet", json=body).status_code == 400

@@ -1,7 +1,10 @@
-"""The page: try a promoted prompt, see builds. It loads nothing from other servers.
+"""The page: try prompts, chat, look at evaluations, watch builds and the service. It loads nothing from other servers.
 
 In: a browser's requests. Out: static files, the same for every caller. Scripts load the data with the tab's key.
-Not here: Swagger UI's own files (`http.docs`), and authentication (`http.auth`).
+Not here: Swagger UI's own files (`http.docs`), authentication (`http.auth`), and the data (the routes of the API).
+
+The scripts are ES modules that are used as they are written. `vendor/` has the libraries, from npm by lock
+(`make page-vendor`).
 """
 
 from __future__ import annotations
@@ -12,22 +15,31 @@ from importlib.resources import files
 from fastapi import APIRouter, Response
 
 router = APIRouter(include_in_schema=False)
-FILES = {
-    "app.js": "text/javascript",
-    "builds.js": "text/javascript",
-    "docs.js": "text/javascript",
-    "login.js": "text/javascript",
-    "app.css": "text/css",
-    "docs.css": "text/css",
-    "boat.svg": "image/svg+xml",
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "connect-src": "'self'",
+    "img-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
 }
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-}
+
+
+def headers(**sources: str) -> dict[str, str]:
+    """The headers of a page. `sources` are further directives of its policy, with _ for -."""
+    policy = POLICY | {name.replace("_", "-"): value for name, value in sources.items()}
+    return {
+        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+    }
+
+
+HEADERS = headers()
 
 
 @router.get("/")
@@ -36,15 +48,23 @@ async def index() -> Response:
     return Response(read("index.html"), media_type="text/html", headers=HEADERS)
 
 
-@router.get("/assets/{name}")
+@router.get("/assets/{name:path}")
 async def asset(name: str) -> Response:
     """A script, style or image of the pages. 404 for other names."""
-    if name not in FILES:
+    if name not in assets():
         return Response(status_code=404)
-    return Response(read(name), media_type=FILES[name], headers={**HEADERS, "cache-control": "no-cache"})
+    return Response(read(name), media_type=assets()[name], headers={**HEADERS, "cache-control": "no-cache"})
+
+
+@functools.cache
+def assets() -> dict[str, str]:
+    """The media type of each file that a browser may load, by its path in this folder."""
+    here = files(__package__)
+    paths = [item.name for item in here.iterdir()] + [f"vendor/{item.name}" for item in (here / "vendor").iterdir()]
+    return {path: kind for path in paths for suffix, kind in MEDIA_TYPES.items() if path.endswith(suffix)}
 
 
 @functools.cache
 def read(name: str) -> bytes:
     """The bytes of one of these files."""
-    return (files(__package__) / name).read_bytes()
+    return files(__package__).joinpath(*name.split("/")).read_bytes()

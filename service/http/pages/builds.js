@@ -1,49 +1,167 @@
-// The second part of the page: the newest builds, after the secret is entered. It reloads while a build is running.
-const $ = (id) => document.getElementById(id);
-const make = (tag, properties = {}, ...inside) => {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...inside);
-  return element;
-};
+// Builds: the newest, a form for a brief, and one build with its live steps, page, screenshot and checks.
+import { events, keepSecret, request, secret, withSecret } from "./api.js";
+import { Facts, Problem, html, seconds, useEffect, usePolling, useState, webUrl, when } from "./ui.js";
+import { words } from "./words.js";
+
+const w = words.builds;
 const AGAIN_MS = 3000;
-let again;
+const MOST_BYTES = 10 * 1048576;
+const underWay = (build) => ["accepted", "running", "cancelling"].includes(build.status) || build.delivery === "pending";
+const path = (id) => `builds/${encodeURIComponent(id)}`;
 
-const underWay = (build) => ["accepted", "running"].includes(build.status) || build.delivery === "pending";
-
-// Only http and https. The links come from the service, and the page does not trust them.
-function links(build) {
-  const { pages_url: page, repo_url: repository } = build.outcome ?? {};
-  const candidates = [["page", page], ["repository", repository], ["details", `builds/${encodeURIComponent(build.id)}`]];
-  return candidates.filter(([, url]) => url && /^https?:$/.test(new URL(url, location.href).protocol))
-    .map(([textContent, href]) => make("a", { textContent, href }));
+export function Builds({ rest: [id] }) {
+  return id ? html`<${One} key=${id} id=${id} />` : html`<${Gate} />`;
 }
 
-function item(build) {
+function summary(build) {
   const { passed = 0, failed = [] } = build.outcome ?? {};
-  const checks = build.outcome ? `${passed} checks passed` + (failed.length ? `, ${failed.length} failed` : "") : "";
-  const summary = [build.status, checks, `callback ${build.delivery}`].filter(Boolean).join(" · ");
-  const state = make("span", { className: build.status === "failed" || failed.length ? "bad" : "", textContent: summary });
-  const head = make("p", { className: "quiet small" }, `${build.task} · round ${build.round} · `,
-    new Date(1000 * build.received_s).toLocaleString(), " · ", state);
-  return make("li", {}, make("p", { textContent: build.brief }), head, make("p", { className: "links" }, ...links(build)));
+  const checks = build.outcome ? `${w.passed(passed)}${failed.length ? `, ${w.failed(failed.length)}` : ""}` : "";
+  return [build.status, checks, `${w.delivery} ${build.delivery}`].filter(Boolean).join(" · ");
 }
 
-async function show(event) {
-  event?.preventDefault();
-  clearTimeout(again);
-  try {
-    const response = await fetch("builds?limit=20", { headers: { authorization: `Bearer ${$("secret").value}` } });
-    const body = await response.json();
-    if (!response.ok) throw new Error(body.detail);
-    $("builds").replaceChildren(...body.builds.map(item));
-    $("builds-said").textContent = body.builds.length ? "" : "No brief has come in yet.";
-    $("builds-said").className = "quiet";
-    if (body.builds.some(underWay)) again = setTimeout(show, AGAIN_MS);
-  } catch (error) {
-    $("builds").replaceChildren();
-    $("builds-said").textContent = error.message;
-    $("builds-said").className = "bad";
+function Links({ build, details }) {
+  const { pages_url: page, repo_url: repository } = build.outcome ?? {};
+  const links = [[w.page, page], [w.repository, repository]].map(([name, url]) => [name, url && webUrl(url)]).filter(([, url]) => url);
+  return html`<p class="row">${links.map(([name, url]) => html`<a href=${url} rel="noopener">${name}</a>`)}${details && html`<a href=${`#/builds/${encodeURIComponent(build.id)}`}>${w.details}</a>`}</p>`;
+}
+
+// Asks for the secret until the service takes it. Then the list and the form.
+function Gate() {
+  const [state, setState] = useState({ builds: null, problem: null, open: Boolean(secret()) });
+  const load = async () => {
+    if (!secret()) return false;
+    try {
+      const { builds } = await withSecret("builds?limit=50");
+      setState({ builds, problem: null, open: true });
+      return builds.some(underWay);
+    } catch (problem) {
+      if (problem.status === 403) keepSecret(null);
+      setState({ builds: null, problem, open: Boolean(secret()) });
+      return problem.status === 0;
+    }
+  };
+  usePolling(load, AGAIN_MS, [state.open]);
+  const enter = (event) => {
+    event.preventDefault();
+    keepSecret(event.target.elements.secret.value);
+    load();
+  };
+  const forget = () => { keepSecret(null); setState({ builds: null, problem: null, open: false }); };
+  if (!state.open) {
+    return html`<section class="card" aria-labelledby="builds-title"><h2 id="builds-title">${w.title}</h2>
+      <form id="builds-form" class="row" onSubmit=${enter}><label for="secret">${w.secret}</label><input id="secret" name="secret" type="password" required autocomplete="off" /><button type="submit">${w.enter}</button></form>
+      <p class="quiet small">${w.secret_note}</p><${Problem} problem=${state.problem} /></section>`;
   }
+  return html`<div class="columns side"><${Brief} />
+    <section class="card" aria-labelledby="builds-title"><h2 id="builds-title">${w.newest}</h2><${Problem} problem=${state.problem} />
+      ${!state.builds && !state.problem && html`<p class="quiet">${words.loading}</p>`}${state.builds?.length === 0 && html`<p class="quiet">${w.none}</p>`}
+      <ul class="list" id="builds">${(state.builds ?? []).map((build) => html`<li key=${build.id}><p>${build.brief}</p>
+        <p class="quiet small">${w.round_of(build.task, build.round)} · ${when(build.received_s)} · <span class=${build.status === "failed" || build.outcome?.failed?.length ? "bad" : ""}>${summary(build)}</span></p>
+        <${Links} build=${build} details /></li>`)}</ul>
+      <p class="row"><button type="button" class="plain" onClick=${forget}>${w.forget}</button></p></section></div>`;
 }
 
-$("builds-form").addEventListener("submit", show);
+const dataUri = (file) => new Promise((done, failed) => {
+  const reader = new FileReader();
+  reader.onload = () => done({ name: file.name, url: reader.result });
+  reader.onerror = () => failed(reader.error);
+  reader.readAsDataURL(file);
+});
+
+function Brief() {
+  const [problem, setProblem] = useState(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const given = Object.fromEntries(new FormData(event.target));
+    const files = [...event.target.elements.attachments.files];
+    if (files.some((file) => file.size > MOST_BYTES)) return setProblem({ detail: w.too_large });
+    const checks = given.checks.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => (line.startsWith("js:") ? { js: line.slice(3).trim() } : line));
+    try {
+      const response = await request("builds", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({
+        email: given.email, secret: secret(), task: given.task, round: Number(given.round), nonce: crypto.getRandomValues(new Uint32Array(2)).join("-"),
+        brief: given.brief, checks, evaluation_url: given.evaluation_url, attachments: await Promise.all(files.map(dataUri)) }) });
+      location.hash = `#/builds/${encodeURIComponent((await response.json()).id)}`;
+    } catch (error) { setProblem(error); }
+  };
+  const field = (name, label, props) => html`<label for=${name}>${label}</label><input id=${name} name=${name} required ...${props} />`;
+  return html`<section class="card" aria-labelledby="brief-title"><h2 id="brief-title">${w.new}</h2><form id="brief-form" onSubmit=${submit}>
+    <label for="brief">${w.brief}</label><textarea id="brief" name="brief" rows="4" required></textarea>
+    <label for="checks">${w.checks}</label><textarea id="checks" name="checks" rows="3"></textarea>
+    <div class="pair"><div>${field("task", w.task, { maxlength: 200 })}</div><div>${field("round", w.round, { type: "number", min: 1, max: 1000, value: 1 })}</div></div>
+    <div class="pair"><div>${field("email", w.email, { type: "email" })}</div><div>${field("evaluation_url", w.callback, { type: "url" })}</div></div>
+    <label for="attachments">${w.attachments}</label><input id="attachments" name="attachments" type="file" multiple />
+    <${Problem} problem=${problem} /><p class="row"><button type="submit">${w.submit}</button></p></form></section>`;
+}
+
+// The events of a build as they happen. They are asked for again after the stream ends early.
+function useEvents(id, ended) {
+  const [rows, setRows] = useState([]);
+  useEffect(() => {
+    const control = new AbortController();
+    let last = 0, timer;
+    const follow = async () => {
+      if (document.hidden) return;
+      clearTimeout(timer);
+      try {
+        const response = await request(`${path(id)}/events`, { signal: control.signal, headers: { "last-event-id": String(last) } });
+        for await (const [kind, event] of events(response)) {
+          last += 1;
+          setRows((old) => [...old, { kind, ...event }]);
+        }
+        ended();
+      } catch (error) {
+        if (error.name !== "AbortError") timer = setTimeout(follow, AGAIN_MS);
+      }
+    };
+    follow();
+    return () => { control.abort(); clearTimeout(timer); };
+  }, [id]);
+  return rows;
+}
+
+const BADGES = { passed: "passed", failed: "failed", "not judged": "checked" };
+
+function Checks({ report }) {
+  return html`<ul class="list">${(report?.outcomes ?? []).map((row) => html`<li><span class=${`badge ${BADGES[row.verdict]}`}>${w.verdicts[row.verdict]}</span> ${row.said}
+    ${row.reason && html`<p class="quiet small">${row.reason}</p>`}</li>`)}</ul>`;
+}
+
+function One({ id }) {
+  const [build, setBuild] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [shot, setShot] = useState(null);
+  const load = async () => {
+    try {
+      const headers = secret() ? { authorization: `Bearer ${secret()}` } : {};
+      const found = await (await request(path(id), { headers })).json();
+      setBuild(found);
+      setProblem(null);
+      return underWay(found);
+    } catch (error) {
+      setProblem(error);
+      return error.status === 0;
+    }
+  };
+  usePolling(load, AGAIN_MS, [id]);
+  const rows = useEvents(id, load);
+  const verified = rows.filter((row) => row.kind === "verified");
+  useEffect(() => { if (verified.at(-1)?.data?.screenshot) setShot(`${path(id)}/screenshot?${verified.length}`); }, [verified.length]);
+  const act = (what) => async () => {
+    try { await request(`${path(id)}/${what}`, { method: "POST", headers: { authorization: `Bearer ${secret()}` } }); setProblem(null); await load(); } catch (error) { setProblem(error); }
+  };
+  const begun = rows[0]?.at_s ?? 0;
+  if (!build) return html`<section class="card"><h2>${w.title}</h2><${Problem} problem=${problem} /><p class="row"><a href="#/builds">${w.back}</a></p></section>`;
+  return html`<div class="columns"><section class="card" aria-labelledby="build-title"><h2 id="build-title">${w.round_of(build.task, build.round)}</h2>
+      <p>${build.brief}</p>
+      <${Facts} facts=${{ [w.status]: summary(build), [w.received]: when(build.received_s), [w.deadline]: underWay(build) ? when(build.deadline_s) : null, [w.commit]: build.outcome?.commit_sha }} />
+      <${Links} build=${build} />
+      ${secret() && html`<p class="row"><button type="button" class="plain" disabled=${!["accepted", "running"].includes(build.status)} onClick=${act("cancel")}>${w.cancel}</button>
+        <button type="button" class="plain" disabled=${build.delivery === "none" || build.delivery === "pending"} onClick=${act("deliver")}>${w.deliver}</button>
+        <button type="button" class="plain" disabled=${!["failed", "cancelled"].includes(build.status)} onClick=${act("retry")}>${w.retry}</button></p>`}
+      <${Problem} problem=${problem} />
+      <h3>${w.checks_title}</h3><${Checks} report=${verified.at(-1)?.data?.report} />
+      <p class="row"><a href="#/builds">${w.back}</a></p></section>
+    <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${w.steps}</h2>
+      <ol class="steps" aria-live="polite" id="steps">${rows.map((row, at) => html`<li key=${at}><time>+${seconds(Math.max(0, row.at_s - begun))}</time><span>${row.text}</span></li>`)}</ol>
+      ${shot && html`<h3>${w.screenshot}</h3><img class="shot" src=${shot} alt=${w.screenshot} />`}</section></div>`;
+}

@@ -1,0 +1,72 @@
+"""The libraries of the page, from npm into service/http/pages/vendor: `make page-vendor`.
+
+In: package.json and package-lock.json there, and npm. Out: each library as one ES module that imports by relative name,
+its licence, and `files.lock.json` with the sha256 of every file. The files are committed, so no other step needs npm.
+Not here: the page's own modules, which are used as they are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+VENDOR = Path(__file__).resolve().parent.parent / "service" / "http" / "pages" / "vendor"
+FILES = {
+    "preact.js": "preact/dist/preact.mjs",
+    "hooks.js": "preact/hooks/dist/hooks.mjs",
+    "htm.js": "htm/dist/htm.module.js",
+    "uplot.js": "uplot/dist/uPlot.iife.min.js",
+    "uplot.css": "uplot/dist/uPlot.min.css",
+    "preact.LICENSE": "preact/LICENSE",
+    "htm.LICENSE": "htm/LICENSE",
+    "uplot.LICENSE": "uplot/LICENSE",
+}
+DIGESTS = "files.lock.json"
+
+
+def module(name: str, text: str) -> str:
+    """The text of a library as a module of the page.
+
+    A browser cannot resolve `from"preact"`. The small file of uPlot declares a variable and exports nothing.
+    """
+    lines = [line for line in text.splitlines() if not line.startswith("//# sourceMappingURL=")]
+    text = "\n".join(line.rstrip() for line in lines).strip() + "\n"
+    if name == "hooks.js":
+        text = text.replace('from"preact"', 'from"./preact.js"')
+    return text + "export default uPlot;\n" if name == "uplot.js" else text
+
+
+def vendored(folder: Path) -> dict[str, str]:
+    """Every file by name, from the packages that npm installs in `folder`.
+
+    Raises:
+        subprocess.CalledProcessError: if npm cannot install the packages of the lock.
+    """
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(VENDOR / name, folder / name)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"], cwd=folder, check=True)
+    modules = folder / "node_modules"
+    return {name: module(name, (modules / path).read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def digests(texts: dict[str, str]) -> dict[str, str]:
+    """The sha256 of each text."""
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+
+
+def main() -> None:
+    """Write the files."""
+    with tempfile.TemporaryDirectory() as folder:
+        texts = vendored(Path(folder))
+    for name, text in texts.items():
+        (VENDOR / name).write_text(text, encoding="utf-8")
+    (VENDOR / DIGESTS).write_text(json.dumps(digests(texts), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""The views of the page around scripted answers: hostile texts, accessibility, a phone, the keyboard.
+
+Not here: the page on a real model (`tests/e2e/test_page.py`), and its key (`test_pages.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+from ruamel.yaml import YAML
+
+from service import settings as settings_module
+from service.engine.types import Answer, Request, Timings, Usage
+from service.http.app import create_app
+from service.models.catalog import Catalog
+from service.prompts.library import Library
+from tests.browser import open_page
+from tests.http.conftest import Scripted, promote, serving
+from tests.scripted import ScriptedEngine
+from tests.servers import npm
+
+pytestmark = pytest.mark.browser
+HOSTILE = (
+    "<script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 1'>",
+    '"><svg onload=window.hacked=1>',
+    "javascript:window.hacked=1",
+    "[link](javascript:window.hacked=1)",
+    "{{constructor.constructor('window.hacked=1')()}}",
+    "${window.hacked=1}",
+    "\u202eright to left\u202c and zero\u200bwidth\u200d",
+    "</textarea></pre></output><script>window.hacked = 1</script>",
+    "a" * 100_000,
+)
+TICKET = {
+    "name": "ticket",
+    "description": HOSTILE[0],
+    "responseFormat": "json_schema",
+    "jsonSchema": {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]},
+    "messages": [{"role": "user", "content": "{{text}} {{kind}} {{tags}} {{author}} {{urgent}}"}],
+    "inputs": {
+        "type": "object",
+        "required": ["text", "kind", "tags", "author", "urgent"],
+        "properties": {
+            "text": {"type": "string", "title": HOSTILE[1], "description": HOSTILE[2], "maxLength": 200_000},
+            "kind": {"enum": ["bug", "wish", HOSTILE[3]]},
+            "tags": {"type": "array", "items": {"type": "string", "maxLength": 20}, "maxItems": 3},
+            "author": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"type": "string", "maxLength": 60}, "age": {"type": "integer", "minimum": 0}},
+            },
+            "urgent": {"type": "boolean"},
+        },
+    },
+}  # fmt: skip
+CHOICE = {
+    "name": "mood",
+    "description": "Is it good?",
+    "responseFormat": "choice",
+    "choices": ["good", HOSTILE[4]],
+    "messages": [{"role": "user", "content": "{{text}}"}],
+    "testDataFile": "cases.jsonl",
+    "evaluators": [{"name": HOSTILE[0], "string": {"equals": "{{expected}}"}}],
+}
+CASES = [
+    {"id": f"case-{number}", "text": text[:5000], "expected": "good", "slice": HOSTILE[number % 3]}
+    for number, text in enumerate(4 * HOSTILE)
+]
+AXE = (
+    "axe-core", "4.14.1",
+    # pragma: allowlist nextline secret
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+    "axe.min.js",
+)  # fmt: skip
+
+
+class Scribe(ScriptedEngine):
+    """Answers with every hostile text at once."""
+
+    def __init__(self) -> None:
+        super().__init__(self.written)
+
+    @staticmethod
+    def written(request: Request) -> str | Answer:
+        if request.choices:
+            shares = {"good": 0.75, HOSTILE[4]: 0.25}
+            return Answer("good", (1,), "stop", Usage(3, 1), Timings(0, 0, 0), probabilities=shares)
+        if request.schema:
+            return json.dumps({"title": " ".join(HOSTILE)})
+        return " ".join(HOSTILE)
+
+
+def yaml(value: dict[str, Any], path: Path) -> str:
+    """The text of a prompt file."""
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(value, file)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def url(tmp_path: Path, catalog: Catalog) -> Iterator[str]:
+    """A service with hostile prompts, cases and answers."""
+    engine, data = Scribe(), tmp_path / "data"
+    for prompt in (TICKET, CHOICE):
+        promote(data, engine, yaml(prompt, tmp_path / "prompt.yml"), prompt["name"])  # type: ignore[arg-type]
+    settings = settings_module.load(port=0, data_dir=data)
+    record(data / "prompts" / "mood", engine)
+    with serving(create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))) as it:
+        yield it
+
+
+def record(folder: Path, engine: ScriptedEngine) -> None:
+    """Cases and a recording, as a promotion leaves them."""
+    from service.evaluation import cases, recording, runner
+    from service.evaluation.recording import Record
+    from service.prompts import lock as locks
+    from service.prompts.promoted import PromotedFolder
+
+    (folder / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in CASES), encoding="utf-8")
+    promoted = PromotedFolder(folder)
+    prompt = promoted.prompt()
+    records = []
+    for number, case in enumerate(cases.load(prompt, folder)):
+        label = "good" if number % 4 else HOSTILE[4]
+        digest = runner.fingerprint_of(prompt, case, engine.identity)
+        records.append(Record(case.id, digest, label, (1,), "stop", None, ((label, 0.75), ("other", 0.25))))
+    recording.write(promoted.recording_path, records)
+    promoted.lock_path.write_text(locks.make(prompt, folder, engine.identity).text(), encoding="utf-8")
+
+
+VIEWS = ("try/ticket", "try/mood", "chat", "prompts", "prompts/mood", "builds", "service")
+OPENED = {
+    "try/ticket": "#ask", "try/mood": "#ask", "chat": "#message", "prompts": "tbody tr", "prompts/mood": "#cases li",
+    "builds": "#secret", "service": ".u-over",
+}  # fmt: skip
+
+
+def opened(page: Page, url: str, view: str) -> None:
+    """Open a view and wait for its content."""
+    page.goto(f"{url}/#/{view}")
+    page.locator(OPENED[view]).first.wait_for()
+
+
+def fill_ticket(page: Page) -> None:
+    """A typed form: a text, an enum, a list, an object."""
+    page.fill("#input-text", HOSTILE[0])
+    page.select_option("#input-kind", label=HOSTILE[3])
+    page.get_by_role("button", name="Add tags").click()
+    page.fill("#input-tags-0", "deck")
+    page.fill("#input-author-name", HOSTILE[1])
+
+
+def test_hostile_texts_stay_texts(url: str) -> None:
+    """In prompts, labels, inputs, cases, answers and errors. The answer is shown as it was written."""
+    with open_page(url, ignored="400 (Bad Request)") as page:
+        opened(page, url, "try/ticket")
+        assert page.inner_text("#about") == HOSTILE[0]
+        fill_ticket(page)
+        page.click("#ask")
+        page.locator(".facts dd").first.wait_for()
+        assert json.loads(page.locator("output").text_content() or "")["title"] == " ".join(HOSTILE)
+        page.get_by_text("The rendered prompt as tokens").click()
+        page.get_by_text("Show the tokens").click()
+        page.locator(".token").first.wait_for()
+        page.get_by_text("How to call it").click()
+        page.get_by_role("tab", name="OpenAI").click()
+        page.locator("pre.code", has_text="OpenAI(").wait_for()
+        opened(page, url, "chat")
+        page.fill("#message", " ".join(HOSTILE[:9]))
+        page.press("#message", "Enter")
+        page.locator("#send:enabled").wait_for()
+        assert [said.text_content() for said in page.locator(".said").all()] == [
+            " ".join(HOSTILE[:9]),
+            " ".join(HOSTILE),
+        ]
+        opened(page, url, "prompts/mood")
+        for row in page.locator("#cases summary").all()[:9]:
+            row.click()
+        for view in VIEWS:
+            opened(page, url, view)
+        assert page.locator("main script, main svg, [onerror], [onload], a[href^='javascript']").count() == 0
+        assert page.evaluate("() => window.hacked") is None
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_view_is_accessible(url: str, theme: str) -> None:
+    """axe-core finds nothing, on a desktop and on a phone. The phone never scrolls sideways."""
+    source = npm.member(*AXE).decode()
+    for size in ({"width": 1280, "height": 900}, {"width": 390, "height": 844}):
+        with open_page(url, color_scheme=theme, viewport=size, bypass_csp=True) as page:
+            page.evaluate(source)
+            violations = {}
+            for view in VIEWS:
+                opened(page, url, view)
+                if view == "try/mood":
+                    page.fill("#input-text", "fine")
+                    page.click("#ask")
+                    page.locator(".facts dd").first.wait_for()
+                if view == "prompts/mood":
+                    page.locator("#cases summary").first.click()
+                found = page.evaluate("() => axe.run()")["violations"]
+                violations[view] = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
+                assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
+            assert violations == {view: [] for view in VIEWS}
+
+
+def test_the_keyboard_is_enough(url: str) -> None:
+    """Tab and Enter reach a view, fill a form, send it and open a case."""
+    with open_page(url) as page:
+        opened(page, url, "try/mood")
+        page.focus("#input-text")
+        page.keyboard.type("fine")
+        focused = ""
+        for _ in range(6):
+            page.keyboard.press("Tab")
+            focused = page.evaluate("() => document.activeElement.id")
+            if focused == "ask":
+                break
+        assert focused == "ask"
+        page.keyboard.press("Enter")
+        page.locator(".facts dd").first.wait_for()
+        page.get_by_role("link", name="Prompts", exact=True).focus()
+        page.keyboard.press("Enter")
+        page.locator("tbody tr").first.wait_for()
+        assert page.evaluate("() => document.activeElement.tagName") == "MAIN"
+        page.get_by_role("link", name="mood").focus()
+        page.keyboard.press("Enter")
+        page.locator("#cases summary").first.focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("Ask now").wait_for()
+        page.go_back()
+        page.locator("tbody tr").first.wait_for()
+
+
+def test_filters_are_part_of_the_address(url: str) -> None:
+    with open_page(url) as page:
+        opened(page, url, "prompts/mood")
+        page.select_option("#filter-state", "failed")
+        page.fill("#filter-text", "case-4")
+        page.get_by_text("1 of 40 cases").wait_for()
+        page.reload()
+        page.get_by_text("1 of 40 cases").wait_for()
+        assert page.input_value("#filter-text") == "case-4"
+
+
+def test_a_list_and_an_object_are_sent_as_values(url: str) -> None:
+    """The values have the types of the schema. An optional field that is empty is not sent."""
+    with open_page(url) as page:
+        opened(page, url, "try/ticket")
+        fill_ticket(page)
+        page.get_by_role("button", name="Add tags").click()
+        page.get_by_role("button", name="Remove tags 2").click()
+        with page.expect_request(re.compile("/prompts/ticket$")) as sent:
+            page.click("#ask")
+        assert sent.value.post_data_json["inputs"] == {
+            "text": HOSTILE[0], "kind": HOSTILE[3], "tags": ["deck"], "author": {"name": HOSTILE[1]}, "urgent": False,
+        }  # fmt: skip
+
+
+def test_a_hidden_tab_asks_nothing(url: str) -> None:
+    """The view of the service asks every five seconds. In a hidden tab it stops."""
+    with open_page(url) as page:
+        opened(page, url, "service")
+        hide = "() => { Object.defineProperty(document, 'hidden', { get: () => true }); }"
+        page.evaluate(hide)
+        page.clock.install()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(6000)
+        assert asked == []
