@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     )
     remote_base_url: str | None = Field(None, description="Remote engine: base URL that ends in /v1.")
     remote_api_key: SecretStr | None = Field(None, description="Remote engine: key, sent as a bearer token.")
+    remote_kind: Literal["auto", "openai", "vllm", "sglang", "llama-server", "sameboat", "ollama"] = Field(
+        "auto", description="Remote engine: the kind of server, which decides its abilities. auto: ask it."
+    )
     remote_model: str | None = Field(None, description="Remote engine: its name for the model. Default: the prompt's.")
     remote_timeout_s: float = Field(120, gt=0, description="Remote engine: seconds to wait for the next byte.")
     remote_retries: int = Field(3, ge=0, le=10, description="Remote engine: tries after the first, on 429 and 5xx.")

@@ -31,6 +31,7 @@ from service.builds.forge import ForgeError, choose
 from service.builds.ssrf import AllowedAddresses
 from service.builds.verify import find_browser
 from service.children import child_environment, python
+from service.cli import doctor_remote
 from service.engine.local import cpu, device_setup, devices, kernels
 from service.engine.local.client import LocalEngine
 from service.engine.local.mode_router import ModeRouter
@@ -123,6 +124,9 @@ def _engine(settings: Settings) -> Iterator[DoctorFinding]:
         url = settings.remote_base_url
         remedy = "" if url else "Set SAMEBOAT_REMOTE_BASE_URL."
         yield DoctorFinding("engine", "ok" if url else "stop", f"remote at {url}", remedy)
+        if url:
+            level, words, remedy = asyncio.run(doctor_remote.describe(settings))
+            yield DoctorFinding("remote", level, words, remedy)
         return
     for module in ("llama_cpp", "llguidance"):
         if importlib.util.find_spec(module) is None:

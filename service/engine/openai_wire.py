@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine import toolcalls
+from service.engine.remote_kinds import KINDS, RemoteKind
 from service.engine.schema import compiled
 from service.engine.types import Alternative, Chunk, FinishReason, Logprob, Request, Usage
 from service.errors import NotSupported, RemoteError
 
 
-def request_body(request: Request, model: str) -> tuple[str, dict[str, Any]]:
-    """Path and JSON body. Raises NotSupported for a parameter that OpenAI's API does not have."""
-    _refuse(request)
+def request_body(request: Request, model: str, kind: RemoteKind = KINDS["openai"]) -> tuple[str, dict[str, Any]]:
+    """Path and JSON body. Raises NotSupported for a parameter that this kind of server does not have."""
+    _refuse(request, kind)
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": model,
@@ -39,46 +40,77 @@ def request_body(request: Request, model: str) -> tuple[str, dict[str, Any]]:
         body["frequency_penalty"] = sampling.frequency_penalty
     if sampling.presence_penalty:
         body["presence_penalty"] = sampling.presence_penalty
+    for name, theirs in kind.sampling.items():
+        value = getattr(sampling, name)
+        body[theirs] = kind.no_top_k if name == "top_k" and not value else value
+    if sampling.logit_bias:
+        body["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
+    if kind.ids_by == "return_token_ids":
+        body["return_token_ids"] = True
+    logprobs = request.logprobs
+    if kind.ids_by == "logprobs":  # the token ids come with them, and not without an alternative
+        logprobs = max(1, logprobs or 0)
     if request.text is not None or request.tokens is not None:
-        if request.logprobs is not None:
-            body["logprobs"] = request.logprobs
+        if logprobs is not None:
+            body["logprobs"] = logprobs
+        if request.schema is not None or request.any_json:
+            body |= _text_schema(request, kind)
         if request.suffix is not None:
             body["suffix"] = request.suffix
         prompt = list(request.tokens) if request.tokens is not None else request.text
         return "completions", {**body, "prompt": prompt}
     body["messages"] = [message.to_openai() for message in request.messages]
-    if request.logprobs is not None:
-        body |= {"logprobs": True, "top_logprobs": request.logprobs}
+    if logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": logprobs}
     if request.tools:
         body["tools"] = [dict(tool) for tool in request.tools]
         body["tool_choice"] = request.tool_choice
         body["parallel_tool_calls"] = request.parallel_tools
-    if request.schema is not None:
-        wrapped = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
-        body["response_format"] = {"type": "json_schema", "json_schema": wrapped}
-    elif request.any_json:
-        body["response_format"] = {"type": "json_object"}
+    if request.schema is not None or request.any_json:
+        body["response_format"] = _response_format(request)
     return "chat/completions", body
 
 
-def _refuse(request: Request) -> None:
+def _response_format(request: Request) -> dict[str, Any]:
+    if request.schema is None:
+        return {"type": "json_object"}
+    wrapped = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
+    return {"type": "json_schema", "json_schema": wrapped}
+
+
+def _text_schema(request: Request, kind: RemoteKind) -> dict[str, Any]:
+    """The schema of an answer to raw text, under the server's own name."""
+    schema = json.loads(request.schema) if request.schema is not None else {"type": "object"}
+    if kind.text_schema == "structured_outputs":
+        return {"structured_outputs": {"json": schema}}
+    if kind.text_schema == "response_format":
+        return {"response_format": _response_format(request)}
+    return {"json_schema": schema}
+
+
+def _refuse(request: Request, kind: RemoteKind) -> None:
     """Nothing that would change the answer is quietly dropped."""
     sampling = request.sampling
+    lacks = f"A remote engine of the kind {kind.name} has no"
     refused = {
-        "choices": (bool(request.choices), "Labels can only be scored by a local engine."),
+        "choices": (bool(request.choices) and kind.labels is None, f"{lacks} way to score labels."),
         "mode": (request.mode == "exact", "Nobody can promise exact answers of a remote engine."),
-        "top_k": (bool(sampling.top_k), "OpenAI's API has no top-k."),
-        "min_p": (bool(sampling.min_p), "OpenAI's API has no min-p."),
-        "repeat_penalty": (sampling.repeat_penalty != 1.0, "OpenAI's API has no repeat penalty."),
-        "logit_bias": (bool(sampling.logit_bias), "Token ids of a remote engine are not known here."),
+        "top_k": (bool(sampling.top_k) and "top_k" not in kind.sampling, f"{lacks} top-k."),
+        "min_p": (bool(sampling.min_p) and "min_p" not in kind.sampling, f"{lacks} min-p."),
+        "repeat_penalty": (
+            sampling.repeat_penalty != 1.0 and "repeat_penalty" not in kind.sampling, f"{lacks} repeat penalty."
+        ),
+        "logit_bias": (bool(sampling.logit_bias) and not kind.logit_bias, f"{lacks} token ids, so no logit bias."),
+        "grammar": (request.grammar is not None, "A remote engine takes no grammar."),
         "echo": (request.echo, "A remote engine's prompt is not read back."),
         "parse_special": (request.parse_special, "A remote engine reads control tokens as it likes."),
         "text": (
             (request.text is not None or request.tokens is not None)
-            and (request.schema is not None or request.any_json),
+            and (request.schema is not None or request.any_json)
+            and kind.text_schema is None,
             "A remote engine enforces schemas only in conversations, not on raw text.",
         ),
-    }
+    }  # fmt: skip
     for name, (asked, why) in refused.items():
         if asked:
             raise NotSupported(why, key=name, remedy="Leave it out, or use the local engine.")
@@ -113,6 +145,7 @@ class AnswerReader:
 
     request: Request
     text: str = ""
+    tokens: list[int] = field(default_factory=list)
     logprobs: list[Logprob] = field(default_factory=list)
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     _finish: str | None = None
@@ -142,15 +175,18 @@ class AnswerReader:
             _collect(self._calls, delta.get("tool_calls") or [])
             self._finish = choice.get("finish_reason") or self._finish
             text = choice.get("text") or delta.get("content") or ""
-            asked = self.request.logprobs is not None
-            logprobs = tuple(_logprobs(choice.get("logprobs") or {})) if asked else ()
+            told = choice.get("logprobs") or {}
+            tokens = _token_ids(choice, told)
+            self.tokens += tokens
+            best = self.request.logprobs
+            logprobs = tuple(_logprobs(told, best)) if best is not None else ()
             self.logprobs += logprobs
             if begun and text:
                 self._late, text = self._late + text, ""
             text += self._first_call()
             self.text += text
             if text or logprobs:
-                yield Chunk(text, (), logprobs)
+                yield Chunk(text, tokens, logprobs)
 
     def end(self) -> Iterator[Chunk]:
         """The chunks that are complete only at the end: tool calls. A truncated answer has finish reason "length".
@@ -240,22 +276,37 @@ def _collect(calls: dict[int, dict[str, Any]], parts: Sequence[Mapping[str, Any]
         call["arguments"] += function.get("arguments") or ""
 
 
-def _logprobs(told: Mapping[str, Any]) -> Iterator[Logprob]:
-    """Either format: the chat's list of objects, or the parallel lists of /v1/completions. Raises RemoteError."""
+def _token_ids(choice: Mapping[str, Any], logprobs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The ids of this event's tokens: `token_ids` of vLLM and SGLang, or llama-server's beside log-probabilities."""
+    ids = choice.get("token_ids")
+    if ids is None:
+        ids = [entry["id"] for entry in logprobs.get("content") or [] if "id" in entry]
+    return tuple(int(token) for token in ids)
+
+
+def _logprobs(told: Mapping[str, Any], best: int) -> Iterator[Logprob]:
+    """Either format: the chat's list of objects, or the parallel lists of /v1/completions. Raises RemoteError.
+
+    At most `best` alternatives, because some servers do not give less than one.
+    """
     try:
         for entry in told.get("content") or []:
             top = tuple(
-                Alternative(None, str(other["token"]), float(other["logprob"]), _data(other))
-                for other in entry.get("top_logprobs") or []
+                Alternative(_id(other), str(other["token"]), float(other["logprob"]), _data(other))
+                for other in (entry.get("top_logprobs") or [])[:best]
             )
-            yield Logprob(None, str(entry["token"]), float(entry["logprob"]), top, _data(entry))
+            yield Logprob(_id(entry), str(entry["token"]), float(entry["logprob"]), top, _data(entry))
         texts = told.get("tokens") or []
         several = told.get("top_logprobs") or [{}] * len(texts)
-        for text, value, best in zip(texts, told.get("token_logprobs") or [], several, strict=True):
-            top = tuple(Alternative(None, str(one), float(logprob)) for one, logprob in (best or {}).items())
+        for text, value, others in zip(texts, told.get("token_logprobs") or [], several, strict=True):
+            top = tuple(Alternative(None, str(one), float(logprob)) for one, logprob in (others or {}).items())
             yield Logprob(None, str(text), float(value), top)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RemoteError(f"The server's log-probabilities cannot be read: {type(error).__name__}.") from None
+
+
+def _id(told: Mapping[str, Any]) -> int | None:
+    return int(told["id"]) if "id" in told else None
 
 
 def _data(told: Mapping[str, Any]) -> bytes | None:

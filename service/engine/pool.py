@@ -119,7 +119,8 @@ class Engines:
 
     def _make(self, name: str) -> Engine:
         if self.settings.engine == "remote":
-            from service.engine.remote import RemoteEngine, make_client, make_limiter
+            from service.engine.remote import RemoteEngine, make_limiter
+            from service.engine.remote_server import make_client
 
             self._limiter = self._limiter or make_limiter(self.settings)
             self._client = self._client or make_client(self.settings)

@@ -1,13 +1,12 @@
-"""An OpenAI-compatible server as an engine: vLLM, llama-server, a provider. The same contract with fewer abilities.
+"""A server with OpenAI's API as an engine: vLLM, SGLang, llama-server, another Sameboat, a provider.
 
-In: settings (base URL, key, model, timeout, retries, concurrency), requests. Out: chunks, answers.
-Not here: the form of requests and answers (`openai_wire`).
+In: settings (base URL, key, kind, model, timeout, retries, concurrency), requests. Out: chunks, answers.
+Not here: the kinds of servers (`remote_kinds`), the connection (`remote_server`), the form of requests and answers
+(`openai_wire`), the scoring of labels (`remote_labels`).
 
-Tokens have no ids here, a seed is only a wish, and nothing proves which weights answered: `abilities` says so. Servers
-may ignore a schema or a request for log-probabilities, so the answer is checked for both.
-
-Connection errors, 408, 409, 425, 429 and 5xx are retried, never after the first byte of an answer. All models of one
-provider share its limiter.
+A kind that does not tell token ids gives answers without them, and nothing proves which weights answered. Servers may
+ignore a schema or a request for log-probabilities, so the answer is checked for both. All models of one provider share
+its limiter.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,10 +22,12 @@ from typing import Any
 
 import httpx
 
-from service.backoff import Backoff, parse_retry_after
 from service.engine.limiter import ConcurrencyLimiter
 from service.engine.openai_wire import AnswerReader, parse_event, request_body
 from service.engine.queue import RequestSize
+from service.engine.remote_kinds import KINDS, RemoteFacts, find_out
+from service.engine.remote_labels import RemoteLabels
+from service.engine.remote_server import RemoteServer, make_client
 from service.engine.streams import answer_of
 from service.engine.types import (
     Abilities,
@@ -37,9 +39,11 @@ from service.engine.types import (
     Identity,
     Mode,
     Request,
+    TemplateInputs,
     Thinking,
     Timings,
     TokenizerInfo,
+    Usage,
 )
 from service.errors import (
     DeadlineExceeded,
@@ -48,13 +52,12 @@ from service.errors import (
     EngineUnavailable,
     NotSupported,
     RemoteError,
-    SettingsError,
 )
 from service.settings import Settings
 
-RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
-BACKOFF = Backoff(0.5, 60.0, jitter=0.5, longest_asked_s=60.0)
+log = logging.getLogger("sameboat.engine")
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
+REFRESH_S = 60.0  # between questions about the server, because it may come back with another model
 BYTES_PER_TOKEN = 3  # of English text, rounded down, so that the estimate of waiting tokens errs upwards
 
 
@@ -62,27 +65,6 @@ def make_limiter(settings: Settings) -> ConcurrencyLimiter:
     """Places at one provider, as the settings have it."""
     return ConcurrencyLimiter(
         settings.remote_concurrency, requests=settings.queue_requests, tokens=settings.queue_tokens
-    )
-
-
-def make_client(settings: Settings) -> httpx.AsyncClient:
-    """A client for the configured provider. It takes half a megabyte, so it is made once.
-
-    Raises:
-        SettingsError: if the base URL is not set or is no plain URL.
-    """
-    if not settings.remote_base_url:
-        raise SettingsError(
-            "SAMEBOAT_ENGINE is remote, and SAMEBOAT_REMOTE_BASE_URL is not set.",
-            key="SAMEBOAT_REMOTE_BASE_URL",
-            remedy="Set it to the server's base URL, which usually ends in /v1.",
-        )
-    key = settings.remote_api_key
-    return httpx.AsyncClient(
-        base_url=_base(settings.remote_base_url),
-        headers={"authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
-        timeout=httpx.Timeout(settings.remote_timeout_s, connect=min(10.0, settings.remote_timeout_s)),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),  # the limiter bounds them
     )
 
 
@@ -105,6 +87,11 @@ class RemoteEngine:
         self._client = client or make_client(settings)
         self._own_client = client is None
         self._limiter = limiter or make_limiter(settings)
+        self._server = RemoteServer(self._client, settings.remote_retries, self._retried)
+        self._labels = RemoteLabels(self._server, self._model)
+        self._facts: RemoteFacts | None = None  # None: not told yet
+        self._asked = -REFRESH_S
+        self._asking = asyncio.Lock()
         self._limit = LIMIT
         self._health = Health("ready", f"{self._model} at {self._client.base_url}")
         self._open = 0  # requests that have not ended
@@ -115,18 +102,50 @@ class RemoteEngine:
         self.on_latency: Callable[[str, float], None] = lambda name, seconds: None
         """See `ReportsLatency`. It never reports "inter_token_s", because one event may hold several tokens."""
 
+    def _retried(self) -> None:
+        self._counters["retries"] += 1
+
+    @property
+    def facts(self) -> RemoteFacts:
+        """The kind and the model, as far as the server told them."""
+        return self._facts or RemoteFacts(KINDS.get(self._settings.remote_kind, KINDS["openai"]))
+
     @property
     def identity(self) -> Identity:
-        """The server's URL and the model's name. There are no digests."""
-        return Identity("remote", "openai-compatible", self._model, None, None, {"url": str(self._client.base_url)})
+        """The server's URL, kind and version, and its own description of the model. Few kinds tell a digest."""
+        facts = self.facts
+        settings = {"url": str(self._client.base_url), **facts.settings}
+        return Identity("remote", facts.version, self._model, facts.model_sha256, facts.template_sha256, settings)
 
     @property
     def abilities(self) -> Abilities:
-        """The supported features."""
+        """The features of this kind of server. An unknown one may score labels, which `stream` finds out."""
+        kind = self.facts.kind
+        unknown = self._facts is None and self._settings.remote_kind == "auto"
         return Abilities(
-            seed=False, schema=True, logprobs=True, choices=False, tokens=False, embeddings=True, tools=True,
-            exact=False,
+            seed=kind.seed, schema=True, logprobs=True, choices=unknown or kind.labels is not None,
+            tokens=kind.ids_by is not None, embeddings=True, tools=True, exact=False,
         )  # fmt: skip
+
+    async def learn(self) -> None:
+        """Ask the server for its kind and its model, at most once in REFRESH_S seconds. See `LearnsIdentity`."""
+        if time.monotonic() - self._asked < REFRESH_S:
+            return
+        async with self._asking:
+            if time.monotonic() - self._asked < REFRESH_S:
+                return
+            kind = self._facts.kind.name if self._facts is not None else self._settings.remote_kind
+            try:
+                facts = await find_out(self._server, kind, self._model)
+            except RemoteError as error:  # the request that follows has tries, and an error of its own
+                log.info("the remote server does not tell its kind: %s", error.message)
+                return
+            if self._facts is None:
+                log.info("%s at %s is %s (%s)", self._model, self._server.base, facts.kind.name, facts.version)
+            elif facts != self._facts:
+                log.warning("the remote server changed to %s", facts.version)
+                self._labels.forget()
+            self._facts, self._asked = facts, time.monotonic()
 
     def thinking(self, request: Request) -> Thinking | None:
         """The server does not tell."""
@@ -139,8 +158,8 @@ class RemoteEngine:
 
     @property
     def n_ctx(self) -> int | None:
-        """The server does not tell."""
-        return None
+        """The context, if the server tells it."""
+        return self.facts.n_ctx
 
     def for_mode(self, mode: Mode) -> RemoteEngine:
         """This one. The server has no modes."""
@@ -160,7 +179,8 @@ class RemoteEngine:
         }
 
     async def start(self) -> None:
-        """Nothing to load."""
+        """Nothing to load. The server is asked for its kind."""
+        await self.learn()
 
     async def ready(self) -> None:
         """Nothing to wait for."""
@@ -179,7 +199,7 @@ class RemoteEngine:
     def check(self, requests: Sequence[Request]) -> None:
         """Raises RequestError for more requests than may wait for a place where nobody else does."""
         if len(requests) > self._limiter.limit:
-            bodies = [request_body(request, self._model)[1] for request in requests]
+            bodies = [self._body(request)[1] for request in requests]
             background = requests[0].priority == "background"
             self._limiter.check([RequestSize(_tokens(body), background) for body in bodies])
 
@@ -194,7 +214,8 @@ class RemoteEngine:
             DeadlineExceeded: if the request's deadline passes.
             EngineError: EngineBusy if too many requests wait, RemoteError for the server's errors.
         """
-        path, body = request_body(request, self._model)
+        await self.learn()
+        path, body = self._body(request)
         self._counters["requests"] += 1
         arrived = time.monotonic()
         outcome = "cancelled"
@@ -220,6 +241,16 @@ class RemoteEngine:
             self._counters[outcome] += 1
             self._leave()
 
+    def _body(self, request: Request) -> tuple[str, dict[str, Any]]:
+        """Path and body. Raises NotSupported, or RemoteError if the server's kind is unknown and decides."""
+        if request.choices and self._facts is None and self._settings.remote_kind == "auto":
+            raise RemoteError(
+                f"{self._server.base} does not tell yet whether it can score labels.",
+                retry_after_s=5.0,
+                remedy="Start the server, or set SAMEBOAT_REMOTE_KIND.",
+            )
+        return request_body(request, self._model, self.facts.kind)
+
     def _enter(self) -> None:
         """One more is open. Raises EngineUnavailable when the service is leaving."""
         if self._health.state != "ready":
@@ -240,7 +271,12 @@ class RemoteEngine:
             self._counters["running"] += 1
             self.on_latency("queue_s", time.monotonic() - arrived)
             try:
-                async with contextlib.aclosing(self._streamed(path, body, request, arrived)) as items:
+                answering = (
+                    self._labelled(request, arrived)
+                    if request.choices
+                    else self._streamed(path, body, request, arrived)
+                )
+                async with contextlib.aclosing(answering) as items:
                     async for item in items:
                         yield item
             finally:
@@ -250,20 +286,24 @@ class RemoteEngine:
         """Do nothing. The server decides about its own prefix cache."""
 
     async def count(self, request: Request) -> int:
-        """OpenAI's API has no such call.
+        """Prompt tokens of the request, if the server has a tokenizer.
 
         Raises:
-            NotSupported: always.
+            NotSupported: if it tells none.
         """
-        raise NotSupported("A remote engine does not count tokens beforehand.", key="engine")
+        return len(await self.tokenize(request))
 
     async def tokenize(self, request: Request, *, add_special: bool = True) -> tuple[int, ...]:
-        """OpenAI's API has no such call.
+        """The prompt's token ids, if the server has a tokenizer.
 
         Raises:
-            NotSupported: always.
+            NotSupported: if it tells none, or the request has tools, values for the template, or a text without the
+                tokens that begin a sequence.
         """
-        raise NotSupported("A remote engine does not tell its tokens.", key="engine")
+        await self.learn()
+        if request.tools or request.template != TemplateInputs() or not add_special:
+            raise NotSupported("A remote engine counts the tokens of plain conversations and texts.", key="engine")
+        return await self._labels.prompt(request, self.facts.kind)
 
     async def detokenize(self, tokens: tuple[int, ...]) -> Detokenized:
         """OpenAI's API has no such call.
@@ -296,17 +336,30 @@ class RemoteEngine:
 
     async def _embedded(self, texts: tuple[str, ...]) -> tuple[int, list[list[float]]]:
         """The tokens that the server counted, and its vectors in the order of the texts."""
-        response = await self._send("embeddings", {"model": self._model, "input": list(texts)})
+        raw = await self._server.ask("embeddings", {"model": self._model, "input": list(texts)})
         try:
-            raw = json.loads(await response.aread())
             rows = {int(row["index"]): [float(value) for value in row["embedding"]] for row in raw["data"]}
             return int((raw.get("usage") or {}).get("prompt_tokens") or 0), [rows[at] for at in range(len(texts))]
-        except httpx.HTTPError as error:
-            raise RemoteError(f"The connection broke in the middle of the answer: {type(error).__name__}.") from None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RemoteError(f"The server's embeddings cannot be read: {type(error).__name__}.") from None
-        finally:
-            await response.aclose()
+
+    async def _labelled(self, request: Request, arrived: float) -> AsyncGenerator[Chunk | Answer, None]:
+        begun = time.monotonic()
+        scores = await self._labels.score(request, self.facts.kind)
+        now = time.monotonic()
+        self.on_latency("first_token_s", now - arrived)
+        label = request.choices[scores.best]
+        self._counters["completion_tokens"] += len(scores.tokens)
+        yield Chunk(label, scores.tokens)
+        yield Answer(
+            text=label,
+            tokens=scores.tokens,
+            finish_reason="stop",
+            usage=Usage(scores.prompt, len(scores.tokens)),
+            timings=Timings(begun - arrived, now - arrived, now - arrived),
+            probabilities=dict(zip(request.choices, scores.probabilities, strict=True)),
+            constrained=True,
+        )
 
     async def _streamed(
         self, path: str, body: dict[str, Any], request: Request, arrived: float
@@ -339,7 +392,7 @@ class RemoteEngine:
         self._counters["completion_tokens"] += reading.usage.completion
         yield Answer(
             text=reading.text,
-            tokens=(),
+            tokens=tuple(reading.tokens),
             finish_reason=reading.finish,
             # All callers of this service share the server's cache, so its hits would tell one about the others.
             usage=replace(reading.usage, cached=0) if request.cache_salt else reading.usage,
@@ -352,38 +405,12 @@ class RemoteEngine:
         """The head of an answer. Newer models of OpenAI's want the limit by its newer name, and say so when asked."""
         limit = self._limit
         try:
-            return await self._send(path, _limited(body, limit), fresh=fresh)
+            return await self._server.post(path, _limited(body, limit), fresh=fresh)
         except RemoteError as error:
             if limit == NEWER_LIMIT or (error.status, error.key) != (400, LIMIT):
                 raise
             self._limit = NEWER_LIMIT
-            return await self._send(path, _limited(body, NEWER_LIMIT), fresh=fresh)
-
-    async def _send(self, path: str, body: Mapping[str, Any], *, fresh: bool = False) -> httpx.Response:
-        """The response's head, after as many tries as the settings allow. `fresh`: no answer that was given before."""
-        headers = {"cache-control": "no-cache"} if fresh else {}
-        tries = self._settings.remote_retries + 1
-        for number in range(tries):
-            last = number == tries - 1
-            try:
-                request = self._client.build_request("POST", path, json=body, headers=headers)
-                response = await self._client.send(request, stream=True)
-            except (httpx.TransportError, httpx.InvalidURL) as error:
-                if last:
-                    raise RemoteError(
-                        f"{self._client.base_url} cannot be reached: {type(error).__name__}.", retry_after_s=5.0
-                    ) from None
-                wait = BACKOFF.wait_s(number + 1)
-            else:
-                if response.status_code == 200:
-                    return response
-                failure = await _failure(response)
-                if last or response.status_code not in RETRIED:
-                    raise failure
-                wait = BACKOFF.wait_s(number + 1, asked_s=failure.retry_after_s)
-            self._counters["retries"] += 1
-            await asyncio.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+            return await self._server.post(path, _limited(body, NEWER_LIMIT), fresh=fresh)
 
 
 def _limited(body: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -394,45 +421,3 @@ def _limited(body: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _tokens(body: Mapping[str, Any]) -> int:
     """Prompt tokens of a request, estimated from its JSON text."""
     return 1 + len(json.dumps(body, ensure_ascii=False).encode(errors="replace")) // BYTES_PER_TOKEN
-
-
-def _base(url: str) -> str:
-    """The base URL with one slash at its end. Raises SettingsError if it is not a plain URL or holds a password."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query:
-        raise SettingsError(
-            "SAMEBOAT_REMOTE_BASE_URL is not a plain http or https URL.",
-            key="SAMEBOAT_REMOTE_BASE_URL",
-            remedy="Write it like https://host/v1; the key goes into SAMEBOAT_REMOTE_API_KEY.",
-        )
-    return url.rstrip("/") + "/"
-
-
-async def _failure(response: httpx.Response) -> RemoteError:
-    """The server's error in its own words, cut to 300 characters. A key that the server echoes is masked."""
-    try:
-        raw = json.loads(await response.aread())
-        error = raw.get("error", raw) if isinstance(raw, dict) else {}
-        message = str(error.get("message", "")) if isinstance(error, dict) else str(error)
-        fault = error.get("param") if isinstance(error, dict) else None
-    except (ValueError, RecursionError, httpx.HTTPError):
-        message, fault = "", None
-    finally:
-        await response.aclose()
-    sent = response.request.headers.get("authorization", "").removeprefix("Bearer ")
-    message = message.replace(sent, "[key]") if sent else message
-    hint = {
-        401: "Check SAMEBOAT_REMOTE_API_KEY.",
-        402: "The account has no credit left.",
-        404: "Check SAMEBOAT_REMOTE_BASE_URL (it usually ends in /v1) and SAMEBOAT_REMOTE_MODEL.",
-    }.get(response.status_code)
-    return RemoteError(
-        f"The server answered {response.status_code}" + (f": {message[:300]}" if message else "."),
-        status=response.status_code,
-        retry_after_s=parse_retry_after(response.headers.get("retry-after")),
-        key=fault if isinstance(fault, str) else None,
-        remedy=hint,
-    )

@@ -370,3 +370,11 @@ class UnloadsWhenIdle(Protocol):
 
     def keep_loaded(self) -> None:
         """Stay loaded when nobody asks."""
+
+
+@runtime_checkable
+class LearnsIdentity(Protocol):
+    """An engine that has to ask for its identity and its abilities."""
+
+    async def learn(self) -> None:
+        """Ask, if that is due. An engine that cannot be asked keeps those that it has."""

@@ -15,7 +15,18 @@ from typing import Any
 
 from service.engine import toolcalls
 from service.engine.schema import compiled
-from service.engine.types import Answer, Chunk, Engine, Identity, Message, Mode, Priority, Request, TemplateInputs
+from service.engine.types import (
+    Answer,
+    Chunk,
+    Engine,
+    Identity,
+    LearnsIdentity,
+    Message,
+    Mode,
+    Priority,
+    Request,
+    TemplateInputs,
+)
 from service.errors import NotSupported
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical, fingerprint, template_date
@@ -129,6 +140,8 @@ async def run(request: Request, engine: Engine) -> Result:
 async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
     """The chunks of the answer, then the result. Closing the generator cancels the request. Raises as `run` does."""
     engine = engine.for_mode(request.mode)
+    if isinstance(engine, LearnsIdentity):
+        await engine.learn()
     _check_abilities(request, engine)
     request = reminded(request, engine)
     engine.check((request,))

@@ -39,7 +39,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -64,7 +64,10 @@ CALLS = {"tool_calls": ('{"city": ', '"Bern"}'), "cut_call": ('{"city": ', '"Be'
 class OpenAIServer:
     """Serves on its own thread from `__enter__` to `__exit__`."""
 
-    def __init__(self, reply: Reply = "hello", *, retry_after: str = "0", slow_s: float = 30.0) -> None:
+    def __init__(
+        self, reply: Reply = "hello", *, retry_after: str = "0", slow_s: float = 30.0, routes: Sequence[Route] = ()
+    ) -> None:
+        """`routes` come before the server's own."""
         self.reply = reply
         self.retry_after = retry_after
         self.slow_s = slow_s
@@ -73,11 +76,15 @@ class OpenAIServer:
         self.most_at_once = 0
         self._running = 0
         self._modes = ["normal"]
-        routes = [Route(f"/v1/{path}", self._answer, methods=["POST"]) for path in ("chat/completions", "completions")]
-        routes += [Route("/v1/embeddings", self._embed, methods=["POST"]), Route("/v1/models", self._models)]
+        own = [Route(f"/v1/{path}", self._answer, methods=["POST"]) for path in ("chat/completions", "completions")]
+        own += [Route("/v1/embeddings", self._embed, methods=["POST"]), Route("/v1/models", self._models)]
         self._socket = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
-            Starlette(routes=routes), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+            Starlette(routes=[*routes, *own]),
+            log_level="critical",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            server_header=False,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
@@ -176,6 +183,8 @@ class OpenAIServer:
             said: dict[str, Any] = {"delta": delta} if chat else {"text": delta.get("content", "")}
             if body.get("logprobs") and delta.get("content") and mode != "silent":
                 said["logprobs"] = _logprobs(delta["content"], chat) if mode != "bad_logprobs" else {"content": ["x"]}
+            if body.get("return_token_ids") and delta.get("content"):
+                said["token_ids"] = [ord(character) for character in delta["content"]]
             return _event({"id": "x", "choices": [{"index": 0, "finish_reason": finish, **said}]})
 
         try:

@@ -141,6 +141,7 @@ class Providers:
                 "remote_base_url": entry.base_url,
                 "remote_api_key": SecretStr(key) if key else None,
                 "remote_model": entry.model,
+                "remote_kind": "auto",
                 "remote_concurrency": self._concurrency(entry.base_url),
             }
             settings = self.settings.model_copy(update=here)

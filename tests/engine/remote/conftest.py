@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.backoff import Backoff
-from service.engine import remote
+from service.engine import remote_server
 from tests.servers.openai_server import OpenAIServer
 
 
@@ -20,4 +20,4 @@ def server() -> Iterator[OpenAIServer]:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once. The waits are tested on the function that computes them."""
-    monkeypatch.setattr(remote, "BACKOFF", Backoff(0, 0, longest_asked_s=0))
+    monkeypatch.setattr(remote_server, "BACKOFF", Backoff(0, 0, longest_asked_s=0))

@@ -1,0 +1,46 @@
+"""The part of `sameboat doctor` that asks a remote server for its kind.
+
+In: settings with a base URL. Out: a level, a sentence and a remedy. Not here: the kinds (`engine.remote_kinds`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from service.engine.remote_kinds import RemoteFacts, find_out
+from service.engine.remote_server import RemoteServer, make_client
+from service.errors import RemoteError
+from service.models.catalog import Catalog
+from service.settings import Settings
+
+
+async def describe(settings: Settings) -> tuple[Literal["ok", "note"], str, str]:
+    """The kind of the remote server, and its abilities that not every kind has.
+
+    Raises:
+        SettingsError: if the base URL is no plain URL.
+    """
+    catalog = Catalog.of(settings)
+    model = settings.remote_model or catalog.resolve(settings.model or catalog.default)
+    server = RemoteServer(make_client(settings), retries=0)
+    try:
+        facts = await find_out(server, settings.remote_kind, model)
+    except RemoteError as error:
+        return "note", error.message, "Start the server, or mend SAMEBOAT_REMOTE_BASE_URL."
+    finally:
+        await server.close()
+    known = ", ".join(f"{name} {value}" for name, value in facts.settings.items())
+    return "ok", f"{facts.kind.name} ({facts.version}{', ' + known if known else ''}): {abilities(facts)}", ""
+
+
+def abilities(facts: RemoteFacts) -> str:
+    """The abilities of the server's kind that OpenAI's API does not have."""
+    kind = facts.kind
+    able = {
+        "scores labels": kind.labels is not None,
+        "tells token ids": kind.ids_by is not None,
+        "counts tokens": kind.counts,
+        "logit_bias": kind.logit_bias,
+        **{name: name in kind.sampling for name in ("top_k", "min_p", "repeat_penalty")},
+    }
+    return ", ".join(name for name, can in able.items() if can) or "nothing beyond OpenAI's API"
