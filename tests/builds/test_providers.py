@@ -19,7 +19,7 @@ HELLO = Request(messages=(Message("user", "Hi"),))
 
 def test_two_models_of_one_provider_keep_to_its_concurrency_together(tmp_path: Path) -> None:
     """Two entries with one base URL, the more modest of which says two: twelve answers, never more than two at once."""
-    with OpenAIServer("word " * 40) as server:
+    with OpenAIServer("word " * 400) as server:
         path = tmp_path / "providers.toml"
         path.write_text(
             f'[providers.big]\nbase_url = "{server.base_url}"\nmodel = "large"\nconcurrency = 2\n'
