@@ -90,6 +90,14 @@ def _origin_of(url: str | None) -> str | None:
     return "://".join(urlsplit(url.lower())[:2]) if url else None
 
 
+def page_origins(settings: Settings) -> frozenset[str]:
+    """The origins under which this machine, or a proxy in front of it, reaches the service's own page."""
+    port = settings.port
+    local = {url_of(settings.host, port), f"http://localhost:{port}", f"http://127.0.0.1:{port}"} if port else set()
+    public = _origin_of(settings.public_url)
+    return frozenset(local | ({public} if public is not None else set()))
+
+
 def require(settings: Settings) -> Exposure:
     """The exposure of a service with these settings. A worker needs no key, because it answers only probes.
 

@@ -1,7 +1,7 @@
 """The lifespan of builds: they start, are served, and stop with the application.
 
 In: the application, settings, prompts, engines. Out: `app.state.builds` for the routes in `builds`, the local forge's
-smart HTTP under `/git`, and the published sites on their own port.
+smart HTTP under `/git`, the published sites on their own port, and `app.state.site_pattern` with their addresses.
 Not here: how builds are made (`service.builds`).
 
 Importing this module takes a second (DBOS, SQLAlchemy, dulwich). `app` imports it only if builds are on, while the
@@ -48,6 +48,7 @@ async def running(app: FastAPI, settings: Settings, library: Library, engines: E
             app.mount("/git", git_app(builds.forge, token, "/git"))
             sites = SiteServer(builds.forge, settings)
             await sites.start()
+            app.state.site_pattern = builds.forge.sites.pattern
         yield
     finally:
         if shutdown is not None:
@@ -69,7 +70,7 @@ class SiteServer:
 
     def __init__(self, forge: LocalForge, settings: Settings) -> None:
         admission = Admission(
-            pages_app(forge),
+            pages_app(forge, exposure.page_origins(settings)),
             max_body_bytes=1024,  # the sites take no bodies
             max_active=MAX_ACTIVE_PAGES,
             per_address=settings.connections_per_address,

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 
 from service import __version__
 from service.errors import SameboatError
+from service.http import pages
 from service.http.deps import Service, ServiceDep
 from service.http.history import COLUMNS, EVERY_S
 from service.settings import Settings, env_variables
@@ -32,6 +33,7 @@ async def get_status(request: Request, service: ServiceDep) -> dict[str, Any]:
         "version": __version__,
         "default_model": service.engines.default,
         "wait_s": service.wait_s(),
+        "sites": pages.site_source(getattr(request.app.state, "site_pattern", None)) if trusted else None,
         "engines": {name: _engine(name, service, trusted=trusted) for name in service.engines.all()},
         "settings": _settings(service.settings) if trusted else None,
     }

@@ -7,11 +7,14 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from starlette.testclient import TestClient
 
+from service import exposure
 from service import settings as settings_module
 from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import pages_app
@@ -37,6 +40,30 @@ def served(forge: LocalForge, port: int) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_only_the_named_origins_may_frame_a_site(tmp_path: Path) -> None:
+    """The service's own page shows sites. Without an origin nobody does."""
+    forge = LocalForge(tmp_path / "repositories", "http://git.invalid", "http://pages.invalid")
+    publish(forge, "one", {"index.html": b"one"})
+    two = ("http://localhost:1", "https://a.example")
+    for origins, allowed in (((), "'none'"), (two, " ".join(two))):
+        answer = TestClient(pages_app(forge, origins)).get("/one/")
+        assert answer.headers["content-security-policy"].endswith(f"frame-ancestors {allowed}")
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ({}, {"http://127.0.0.1:7860", "http://localhost:7860"}),
+        ({"port": 0}, set()),
+        ({"port": 0, "public_url": "https://boat.example/x"}, {"https://boat.example"}),
+        ({"host": "::1"}, {"http://[::1]:7860", "http://127.0.0.1:7860", "http://localhost:7860"}),
+    ],
+    ids=["default", "any port", "public", "IPv6"],
+)
+def test_the_origins_of_the_page_are_those_that_reach_it(given: dict[str, Any], origins: set[str]) -> None:
+    assert exposure.page_origins(settings_module.load(**given)) == origins
 
 
 def seen(url: str) -> httpx.Response:

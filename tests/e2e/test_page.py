@@ -146,6 +146,10 @@ def test_the_secret_shows_the_builds(page: Page, service: str) -> None:
         page.locator("img.shot").wait_for()
     assert "<b>opening hours</b>" in page.locator("main").inner_text(), "a brief is text, whatever it holds"
     assert page.locator(".badge.passed").count() > 0
+    page.get_by_role("button", name="Show the page here").click()
+    page.frame_locator("iframe").locator("footer").wait_for()
+    page.get_by_text("Exchanges with models").click()
+    page.locator("details details summary").first.wait_for()
     page.get_by_text("All builds").click()
     build = page.locator("#builds li")
     build.get_by_text("callback delivered").wait_for()

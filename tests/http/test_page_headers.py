@@ -53,6 +53,14 @@ def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(make: Make) -
     assert re.findall(r"<script(?! src=\"assets/)|\son\w+=|\sstyle=", page.text) == []
 
 
+def test_only_a_service_with_sites_of_its_own_shows_them_in_a_frame(make: Make) -> None:
+    app = make(ScriptedEngine(lambda request: "x"))
+    assert "frame-src" not in ask(app, "GET", "/").headers["content-security-policy"]
+    app.state.site_pattern = "http://*.localhost:7861/below"
+    assert ask(app, "GET", "/").headers["content-security-policy"].endswith("frame-src http://*.localhost:7861")
+    assert ask(app, "GET", "/status").json()["sites"] == "http://*.localhost:7861"
+
+
 def test_only_the_files_of_the_page_are_served(make: Make) -> None:
     app = make(ScriptedEngine(lambda request: "x"))
     given = looks(app, *(f"/assets/{name}" for name in pages.assets()))

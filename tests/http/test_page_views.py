@@ -21,7 +21,7 @@ from service.http.app import create_app
 from service.models.catalog import Catalog
 from service.prompts.library import Library
 from tests.browser import open_page
-from tests.http.conftest import Scripted, promote, serving
+from tests.http.conftest import Held, Scripted, promote, serving, until
 from tests.scripted import ScriptedEngine
 from tests.servers import npm
 
@@ -237,6 +237,40 @@ def test_the_keyboard_is_enough(url: str) -> None:
         page.get_by_text("Ask now").wait_for()
         page.go_back()
         page.locator("tbody tr").first.wait_for()
+
+
+def test_a_reload_in_the_middle_of_an_answer_cancels_it_and_the_page_goes_on(tmp_path: Path, catalog: Catalog) -> None:
+    """So does the stop button."""
+    engine, data = Held(3), tmp_path / "data"
+    plain = {name: CHOICE[name] for name in ("name", "description", "messages")}
+    promote(data, engine, yaml(plain, tmp_path / "prompt.yml"), "mood")
+    settings = settings_module.load(port=0, data_dir=data)
+    app = create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))
+    with serving(app) as it, open_page(it) as page:
+        for end in (page.reload, lambda: page.click("#stop")):
+            opened(page, it, "try/mood")
+            page.fill("#input-text", "fine")
+            page.click("#ask")
+            page.locator("output", has_text="word word word").wait_for()
+            cancelled = engine.cancelled
+            end()
+            until(lambda before=cancelled: engine.cancelled > before, "the request is cancelled")  # type: ignore[misc]
+            page.locator("#ask:enabled").wait_for()
+        page.get_by_text("Stopped.").wait_for()
+
+
+def test_a_service_that_is_gone_is_told_and_found_again(url: str) -> None:
+    with open_page(url, ignored="ERR_INTERNET_DISCONNECTED") as page:
+        opened(page, url, "try/mood")
+        page.fill("#input-text", "fine")
+        page.context.set_offline(True)
+        page.click("#ask")
+        page.locator("#state", has_text="cannot be reached").wait_for()
+        assert "cannot be reached" in page.locator("main [role=alert]").first.inner_text()
+        page.context.set_offline(False)
+        page.locator("#state", has_text="ready").wait_for()
+        page.click("#ask")
+        page.locator(".facts dd").first.wait_for()
 
 
 def test_filters_are_part_of_the_address(url: str) -> None:

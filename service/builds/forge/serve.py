@@ -8,6 +8,7 @@ Not here: git over HTTP (`git_http`), the page about a repository (`repository_p
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -21,13 +22,13 @@ from service.builds.forge import ForgeError
 from service.builds.forge.local import LocalForge, PublishedFile
 
 # A site may run its own scripts and styles, and use scripts, styles and data of https origins such as a CDN. It may not
-# reach this machine or its network over http (the service's own port above all), be framed, embed plugins, send forms
-# elsewhere, or ask for camera, microphone or place.
+# reach this machine or its network over http (the service's own port above all), be framed by others than the service's
+# own page, embed plugins, send forms elsewhere, or ask for camera, microphone or place.
 HEADERS = {
     "content-security-policy": (
         "default-src 'self' https: data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'self'; "
         "form-action 'self'; frame-ancestors 'none'"
-    ),
+    ),  # with frame-ancestors browsers ignore x-frame-options, which is for older ones
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -49,11 +50,17 @@ TYPES = {
 }  # fmt: skip
 
 
-def pages_app(forge: LocalForge) -> ASGIApp:
+def pages_app(forge: LocalForge, framed_by: Collection[str] = ()) -> ASGIApp:
     """The published sites. A folder answers with its index, a missing page with the site's `404.html`.
 
+    `framed_by`: origins whose pages may show a site in a frame. By default there are none.
     Where each site has a host name of its own, a site under another name's path, as older URLs have it, redirects.
     """
+
+    policy = HEADERS["content-security-policy"]
+    if framed_by:
+        policy = policy.replace("frame-ancestors 'none'", f"frame-ancestors {' '.join(sorted(framed_by))}")
+    base = {**HEADERS, "content-security-policy": policy}
 
     async def site(request: Request) -> Response:
         path = request.path_params["path"]
@@ -61,22 +68,22 @@ def pages_app(forge: LocalForge) -> ASGIApp:
         if name is None:
             name, slash, path = path.partition("/")
             if not slash and name:
-                return RedirectResponse(f"{quote(request.scope['path'])}/", 307, HEADERS)
+                return RedirectResponse(f"{quote(request.scope['path'])}/", 307, base)
         try:
             if forge.sites.wildcard and own_host is None:
                 await run_in_threadpool(forge.published, name, "")  # raises when there is no such repository
                 query = f"?{request.url.query}" if request.url.query else ""
-                return RedirectResponse(f"{forge.sites.url(name)}{quote(path)}{query}", 307, HEADERS)
+                return RedirectResponse(f"{forge.sites.url(name)}{quote(path)}{query}", 307, base)
             page = await run_in_threadpool(forge.published, name, path)
             if page is None and (own := await run_in_threadpool(forge.published, name, "404.html")):
-                return Response(own.data, 404, {**HEADERS, "content-type": "text/html; charset=utf-8"})
+                return Response(own.data, 404, {**base, "content-type": "text/html; charset=utf-8"})
         except ForgeError:
             page = None
         if page is None:
-            return PlainTextResponse("There is no such page.", 404, HEADERS)
+            return PlainTextResponse("There is no such page.", 404, base)
         if path.strip("/") != page.path and path and not path.endswith("/"):  # else relative links lead elsewhere
-            return RedirectResponse(f"{quote(request.scope['path'])}/", 301, HEADERS)
-        headers = {**HEADERS, "etag": f'"{page.sha}"'}
+            return RedirectResponse(f"{quote(request.scope['path'])}/", 301, base)
+        headers = {**base, "etag": f'"{page.sha}"'}
         if request.headers.get("if-none-match") == headers["etag"]:
             return Response(None, 304, headers)
         return Response(page.data, 200, {**headers, "content-type": _type(page)})

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import functools
 from importlib.resources import files
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 router = APIRouter(include_in_schema=False)
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -43,9 +44,16 @@ HEADERS = headers()
 
 
 @router.get("/")
-async def index() -> Response:
-    """The page."""
-    return Response(read("index.html"), media_type="text/html", headers=HEADERS)
+async def index(request: Request) -> Response:
+    """The page. It may show published sites in a frame if this service serves them from another origin."""
+    sites = site_source(getattr(request.app.state, "site_pattern", None))
+    policy = headers(frame_src=sites) if sites is not None else HEADERS
+    return Response(read("index.html"), media_type="text/html", headers=policy)
+
+
+def site_source(pattern: str | None) -> str | None:
+    """The origin, or origins with a *, of the published sites, as a source of a policy."""
+    return "://".join(urlsplit(pattern)[:2]) if pattern else None
 
 
 @router.get("/assets/{name:path}")

@@ -1,6 +1,6 @@
 // Requests to this service. An answer that is no success becomes a `Failure` with the problem's fields.
 import { words } from "./words.js";
-import { get as plain, withKey } from "./login.js";
+import { withKey } from "./login.js";
 
 export class Failure extends Error {
   constructor(problem, status) {
@@ -21,6 +21,7 @@ export async function request(url, options = {}) {
     response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    dispatchEvent(new Event("sameboat-unreachable"));
     throw new Failure({ detail: words.unreachable }, 0);
   }
   return checked(response);
@@ -57,5 +58,3 @@ const NAME = "sameboat-builds";
 export const secret = () => sessionStorage.getItem(NAME);
 export const keepSecret = (value) => (value ? sessionStorage.setItem(NAME, value) : sessionStorage.removeItem(NAME));
 export const withSecret = async (url, options = {}) => (await request(url, { ...options, headers: { ...options.headers, authorization: `Bearer ${secret()}` } })).json();
-
-export { plain };

@@ -1,6 +1,6 @@
 // Builds: the newest, a form for a brief, and one build with its live steps, page, screenshot and checks.
-import { events, keepSecret, request, secret, withSecret } from "./api.js";
-import { Facts, Problem, html, seconds, useEffect, usePolling, useState, webUrl, when } from "./ui.js";
+import { events, json, keepSecret, request, secret, withSecret } from "./api.js";
+import { Facts, Problem, html, seconds, useEffect, useLoaded, usePolling, useState, text, webUrl, when } from "./ui.js";
 import { words } from "./words.js";
 
 const w = words.builds;
@@ -126,10 +126,30 @@ function Checks({ report }) {
     ${row.reason && html`<p class="quiet small">${row.reason}</p>`}</li>`)}</ul>`;
 }
 
+// The published page in a frame. It has another origin than this page, so it reaches neither this page nor its storage.
+function Preview({ build }) {
+  const [open, setOpen] = useState(false);
+  const [status] = useLoaded(() => json("status"), []);
+  const url = build.outcome?.pages_url && webUrl(build.outcome.pages_url);
+  const [start, end] = (status?.sites ?? "").split("*");
+  const origin = url && new URL(url).origin;
+  if (!start || !origin?.startsWith(start) || !origin.endsWith(end ?? "") || origin === location.origin) return null;
+  return html`<h3>${w.preview}</h3><p class="row"><button type="button" class="plain" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>${open ? w.hide_page : w.show_page}</button></p>
+    ${open && html`<iframe src=${url} title=${w.preview} sandbox="allow-scripts allow-same-origin allow-forms" referrerpolicy="no-referrer"></iframe>`}`;
+}
+
+// Each question to a model and its answer. Only the secret shows them.
+function Exchanges({ id }) {
+  const [rows, problem] = useLoaded(() => withSecret(`${path(id)}/exchanges`), [id]);
+  return html`<${Problem} problem=${problem} />${(rows?.exchanges ?? []).map((row, at) => html`<details key=${at}><summary>${w.exchange(row)}</summary><pre tabindex="0">${text(row)}</pre></details>`)}
+    ${rows?.exchanges.length === 0 && html`<p class="quiet">${words.none}</p>`}`;
+}
+
 function One({ id }) {
   const [build, setBuild] = useState(null);
   const [problem, setProblem] = useState(null);
   const [shot, setShot] = useState(null);
+  const [talks, setTalks] = useState(false);
   const load = async () => {
     try {
       const headers = secret() ? { authorization: `Bearer ${secret()}` } : {};
@@ -160,8 +180,10 @@ function One({ id }) {
         <button type="button" class="plain" disabled=${!["failed", "cancelled"].includes(build.status)} onClick=${act("retry")}>${w.retry}</button></p>`}
       <${Problem} problem=${problem} />
       <h3>${w.checks_title}</h3><${Checks} report=${verified.at(-1)?.data?.report} />
+      ${secret() && html`<details onToggle=${(event) => setTalks(event.target.open)}><summary>${w.exchanges}</summary>${talks && html`<${Exchanges} id=${id} />`}</details>`}
       <p class="row"><a href="#/builds">${w.back}</a></p></section>
     <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${w.steps}</h2>
       <ol class="steps" aria-live="polite" id="steps">${rows.map((row, at) => html`<li key=${at}><time>+${seconds(Math.max(0, row.at_s - begun))}</time><span>${row.text}</span></li>`)}</ol>
+      <${Preview} build=${build} />
       ${shot && html`<h3>${w.screenshot}</h3><img class="shot" src=${shot} alt=${w.screenshot} />`}</section></div>`;
 }

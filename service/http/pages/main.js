@@ -1,6 +1,6 @@
 // The page: the frame around the views, and which view the address names: #/try/NAME, #/builds/ID and so on.
-import { json, plain } from "./api.js";
-import { enter, forget, key } from "./login.js";
+import { json } from "./api.js";
+import { enter, forget, get as plain, key } from "./login.js";
 import { Try } from "./try.js";
 import { html, render, useEffect, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
