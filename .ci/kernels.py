@@ -10,6 +10,7 @@ turn parts of `best` off. `all` compiles every set for this kind of CPU, and no 
 
 CUDA is compiled for the GPUs that are here, else for those that the variable CUDAARCHS names, else for usual ones.
 The compiled libraries are kept in `~/.cache/sameboat/kernels`, for other checkouts, by everything that decides them.
+llama.cpp has no fast product for Q8_0 on x86, so `q8_0_avx512.h` is included in its source before it is compiled.
 Needed: cmake, a C++ compiler.
 """
 
@@ -38,6 +39,7 @@ from service.engine.local import device_setup, devices  # noqa: E402
 from service.engine.local.kernels import KNOWN, LIBRARY, PORTABLE, announced, folder  # noqa: E402
 
 PACKAGE = "llama-cpp-python"
+CPU_TARGET = LIBRARY.removeprefix("lib").removesuffix(".so")
 ALWAYS = {
     "CMAKE_BUILD_TYPE": "Release",
     "CMAKE_PLATFORM_NO_VERSIONED_SONAME": "ON",
@@ -56,6 +58,24 @@ ALWAYS = {
     "LLAMA_BUILD_APP": "OFF",
     "LLAMA_OPENSSL": "OFF",
 }
+HEADER = ROOT / ".ci" / "q8_0_avx512.h"
+AMENDED = Path("ggml/src/ggml-cpu/repack.cpp")
+AMENDMENTS = (
+    (
+        "class tensor_traits_base : public ggml::cpu::tensor_traits {\n",
+        f'}}  // namespace ggml::cpu::repack\n#include "{HEADER.name}"\nnamespace ggml::cpu::repack {{\n\n',
+        "",
+    ),
+    (
+        "} else if (cur->type == GGML_TYPE_Q8_0) {\n",
+        "",
+        "#ifdef SAMEBOAT_Q8_0\n"
+        "        static const ggml::cpu::repack::tensor_traits<block_q8_0, 8, 16, GGML_TYPE_Q8_0> q8_0_avx512;\n"
+        "        if (cur->ne[1] % 16 == 0) { return &q8_0_avx512; }\n"
+        "#endif\n",
+    ),
+)
+"""Lines of `AMENDED` that are there once, and what goes before and behind each of them."""
 BACKEND = {"GGML_BACKEND_DL": "ON", "GGML_CPU": "OFF"}
 BACKENDS = {
     # Without flash attention, which the recipe does not use: it is two thirds of the files.
@@ -90,6 +110,8 @@ class Part:
     def key(self) -> str:
         """A digest of everything that decides the library: the source, the settings, the toolkit."""
         decides = [pinned()["hash"], sorted({**ALWAYS, **dict(self.defines)}.items()), self.compiler]
+        if self.target == CPU_TARGET:
+            decides += [HEADER.read_text(encoding="utf-8"), AMENDMENTS]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
     def is_in(self, folder: Path) -> bool:
@@ -145,13 +167,29 @@ def source(into: Path) -> Path:
         sys.exit(f"kernels: {sdist['url']} is not the file that uv.lock pins ({sdist['hash']}).")
     with tarfile.open(archive) as tar:
         tar.extractall(into, filter="data")
-    return next(into.glob("*/vendor/llama.cpp"))
+    tree = next(into.glob("*/vendor/llama.cpp"))
+    amend(tree)
+    return tree
+
+
+def amend(tree: Path) -> None:
+    """Include `HEADER` in llama.cpp's source. Ends the program if the source has other lines than it is made for."""
+    path = tree / AMENDED
+    text = path.read_text(encoding="utf-8")
+    for line, before, behind in AMENDMENTS:
+        if text.count(line) != 1:
+            sys.exit(
+                f"kernels: {AMENDED} has {text.count(line)} lines like {line.strip()!r}, and {HEADER.name} needs one."
+            )
+        text = text.replace(line, before + line + behind)
+    path.write_text(text, encoding="utf-8")
+    shutil.copy(HEADER, path.parent)
 
 
 def selected(names: list[str]) -> list[Part]:
     """The parts that these words of the command line mean. Ends the program for a name that is none."""
     known = {
-        kernels.name: Part(kernels.name, LIBRARY.removeprefix("lib").removesuffix(".so"), kernels.defines)
+        kernels.name: Part(kernels.name, CPU_TARGET, kernels.defines)
         for kernels in KNOWN
         if kernels.machine == platform.machine()
     }

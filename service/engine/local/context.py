@@ -30,7 +30,8 @@ State = npt.NDArray[np.uint8]
 
 def computes_with(kernels: str = PORTABLE, devices: Sequence[Device] = ()) -> str:
     """What computes in this process, which has loaded kernels of this name. See `recipe.report_of`."""
-    return recipe.report_of(kernels, llama.llama_print_system_info().decode(), platform.machine(), devices)
+    reported = recipe.system_info(llama.llama_print_system_info().decode())
+    return recipe.report_of(kernels, reported, platform.machine(), devices)
 
 
 def device_list(devices: Sequence[Device]) -> Any:
@@ -92,6 +93,7 @@ class Context:
                 f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens{last_error()}.",
                 key="SAMEBOAT_CONTEXT",
             )
+        self.flash_attention = self.recipe["flash_attn_type"] == "enabled"
         self._memory = llama.llama_get_memory(self._context)
         self.vocab = llama.llama_model_get_vocab(self._model)
         self.vocab_size: int = llama.llama_vocab_n_tokens(self.vocab)

@@ -141,6 +141,14 @@ def kernels_of(system_info: str, machine: str) -> str:
     return f"{f'portable {name}' if portable else f'native {machine}'}: {' '.join(parts)}"
 
 
+def system_info(reported: str) -> str:
+    """llama.cpp's report of this process, with our product for Q8_0 among the parts of the CPU if it is compiled in.
+
+    It is a function of `.ci/q8_0_avx512.h` in the library that `kernels.load` has loaded.
+    """
+    return f"CPU : Q8_0_X16 = 1 | {reported}" if hasattr(ctypes.CDLL(None), "sameboat_q8_0") else reported
+
+
 def _features(system_info: str) -> dict[str, list[str]]:
     """The parts that each backend reports, sorted."""
     parts: dict[str, list[str]] = {}
@@ -213,7 +221,7 @@ def main(name: str) -> None:
     library = ctypes.CDLL(str(next((Path(spec.origin).parent / "lib").glob("libllama.*"))))
     library.llama_print_system_info.restype = ctypes.c_char_p
     told = {
-        "system": library.llama_print_system_info().decode(),
+        "system": system_info(library.llama_print_system_info().decode()),
         "devices": [(gpu.description, gpu.free_bytes) for gpu in gpus],
     }
     sys.stdout.write(json.dumps(told))

@@ -8,11 +8,12 @@ Not here: the choice of the slot, which is `scheduler.place`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from service.engine.local.context import Context
 from service.engine.local.prefix_cache import Prefix, PrefixCache
 from service.engine.local.recipe import CHUNK
-from service.engine.local.scheduler import Placement, ScheduledSequence, Slot, StoredTokens, place
+from service.engine.local.scheduler import Placement, ScheduledSequence, Slot, StoredTokens, place, worth_reusing
 from service.errors import ModelError
 
 
@@ -35,10 +36,12 @@ class KVSlots:
                 salt=sequence.salt,
                 kept=self.prefixes,
             )
-            if placed is not None and sequence.reads_all:
-                placed = Placement(placed.slot, placed.slot, 0)
             if placed is None:
                 return False
+            if sequence.reads_all:
+                placed = Placement(placed.slot, placed.slot, 0)
+            elif self._context.flash_attention and not sequence.exact:
+                placed = replace(placed, reuse=worth_reusing(placed.reuse, len(sequence.prompt)))
             if self._fill(placed):
                 break
         slot = placed.slot

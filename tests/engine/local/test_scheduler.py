@@ -14,6 +14,7 @@ from service.engine.local.scheduler import (
     neighbours,
     place,
     reusable_tokens,
+    worth_reusing,
 )
 
 
@@ -75,8 +76,23 @@ def test_exact_sequences_are_never_batched() -> None:
     assert [len(step.sequences) for step in steps] == [2, 1, 1]
 
 
-def test_chunks_end_at_multiples_of_the_chunk() -> None:
-    assert (chunk_size(0, 1000), chunk_size(CHUNK - 3, 1000), chunk_size(CHUNK, 5)) == (CHUNK, 3, 5)
+@pytest.mark.parametrize(
+    ("done", "left", "exact", "fast"),
+    [(0, 1000, CHUNK, CHUNK), (CHUNK - 3, 1000, 3, CHUNK), (CHUNK, 5, 5, 5), (CHUNK - 20, 50, 20, 50)],
+)
+def test_chunks_end_at_multiples_of_the_chunk_in_exact_mode(done: int, left: int, exact: int, fast: int) -> None:
+    prompt = [1] * (done + left)
+    sizes = [
+        chunk_size(ScheduledSequence(1, prompt, exact=mode, background=False, done=done)) for mode in (True, False)
+    ]
+    assert sizes == [exact, fast]
+
+
+def test_a_chunk_that_is_nearly_whole_begins_earlier_and_is_whole() -> None:
+    """Fewer reused tokens where a whole chunk takes less time, and never more tokens than are there."""
+    assert [worth_reusing(400, 400 + rest) for rest in (5, 40, 41, 63, 64, 64 + 50)] == [400, 400, 377, 399, 400, 386]
+    assert worth_reusing(10, 10 + 50) == 10
+    assert worth_reusing(0, 50) == 0
 
 
 def test_common_finds_the_longest_common_beginning() -> None:
@@ -142,7 +158,7 @@ def test_a_step_of_a_prompt_is_one_chunk_and_a_sequence_without_a_slot_is_in_non
     assert Scheduler().next([queued]) == []
     begun = waiting(2, 3 * CHUNK)
     begun.done = CHUNK + 3
-    assert [step.tokens for step in Scheduler().next([queued, begun])] == [CHUNK - 3]
+    assert [step.tokens for step in Scheduler().next([queued, begun])] == [CHUNK]
 
 
 def test_fast_answers_are_batched_in_the_order_of_their_slots_and_labels_are_alone() -> None:

@@ -1,0 +1,157 @@
+// Q8_0 matrix products for AVX-512 with VNNI. `.ci/kernels.py` includes this file in llama.cpp's ggml-cpu/repack.cpp.
+//
+// In: weights in Q8_0, activations that repack.cpp has quantized to Q8_0. Out: their products in single precision.
+// Not here: the split of a product among threads, and quantizing (repack.cpp).
+//
+// llama.cpp packs Q8_0 again for ARM and RISC-V only, and its x86 kernel takes about seven instructions for 32
+// products of 8-bit numbers. Here 16 rows of weights lie side by side, four numbers of each in a register. One vpdpbusd
+// multiplies them with four numbers of an activation, and needs no sum across lanes.
+//
+// vpdpbusd multiplies unsigned by signed numbers. So weights are stored with 128 added, and 128 times the sum of the
+// activation's numbers is taken off at the start of each block. Integers are exact either way.
+
+#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512VNNI__)
+#define SAMEBOAT_Q8_0
+#include <immintrin.h>
+
+#include <vector>
+
+// The service looks for this name, so that fingerprints tell what computes (service/engine/local/recipe.py).
+extern "C" int sameboat_q8_0(void);
+int sameboat_q8_0(void) { return 1; }
+
+namespace ggml::cpu::repack {
+
+namespace q8_0_avx512 {
+
+constexpr int ROWS   = 16;  // of weights, in one block_q8_0x16
+constexpr int GROUPS = 8;   // of four numbers, in one block of QK8_0
+
+// What a block of one activation adds to each of its products: its scale, and the start of the integer sum.
+struct terms {
+    float   scale;
+    int32_t start;
+};
+
+inline int32_t start_of(const int8_t * qs, int stride) {
+    int32_t sum = 0;
+    for (int part = 0; part < QK8_0 / 8; part++) {
+        for (int k = 0; k < 8; k++) {
+            sum += qs[part * stride + k];
+        }
+    }
+    return -128 * sum;
+}
+
+// Four numbers of an activation in all lanes. In a block of four activations they lie in parts of eight.
+inline __m512i four(const int8_t * qs, int group, int stride) {
+    int32_t numbers;
+    memcpy(&numbers, qs + group / 2 * stride + group % 2 * 4, sizeof(numbers));
+    return _mm512_set1_epi32(numbers);
+}
+
+// 16 rows of weights times N activations. `block(l, n)` is the address of activation n's numbers in block l.
+template <int N, typename Block>
+inline void tile(int nb, float * out, size_t out_stride, const block_q8_0x16 * weights, const terms * parts, int stride,
+                 const Block & block) {
+    __m512 total[N];
+    for (int n = 0; n < N; n++) {
+        total[n] = _mm512_setzero_ps();
+    }
+    for (int l = 0; l < nb; l++) {
+        const terms * here = parts + l * N;
+        __m512i       sum[N];
+        for (int n = 0; n < N; n++) {
+            sum[n] = _mm512_set1_epi32(here[n].start);
+        }
+        for (int group = 0; group < GROUPS; group++) {
+            const __m512i row = _mm512_loadu_si512(weights[l].qs + group * 4 * ROWS);
+            for (int n = 0; n < N; n++) {
+                sum[n] = _mm512_dpbusd_epi32(sum[n], row, four(block(l, n), group, stride));
+            }
+        }
+        const __m512 scales = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) weights[l].d));
+        for (int n = 0; n < N; n++) {
+            const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(here[n].scale));
+            total[n] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[n]), total[n]);
+        }
+    }
+    for (int n = 0; n < N; n++) {
+        _mm512_storeu_ps(out + n * out_stride, total[n]);
+    }
+}
+
+// N activations, a multiple of four, times all rows of weights.
+template <int N>
+inline void rows_of(int nb, float * out, size_t out_stride, const block_q8_0x16 * weights, const block_q8_0x4 * in,
+                    int nc) {
+    thread_local std::vector<terms> parts;
+    parts.resize((size_t) nb * N);
+    for (int l = 0; l < nb; l++) {
+        for (int n = 0; n < N; n++) {
+            const block_q8_0x4 & block = in[n / 4 * nb + l];
+            parts[l * N + n] = { GGML_CPU_FP16_TO_FP32(block.d[n % 4]), start_of(block.qs + n % 4 * 8, 32) };
+        }
+    }
+    const auto block = [&](int l, int n) { return in[n / 4 * nb + l].qs + n % 4 * 8; };
+    for (int x = 0; x < nc / ROWS; x++) {
+        tile<N>(nb, out + x * ROWS, out_stride, weights + (size_t) x * nb, parts.data(), 32, block);
+    }
+}
+
+}  // namespace q8_0_avx512
+
+template <> int repack<block_q8_0, 8, 16>(struct ggml_tensor * t, const void * data, size_t data_size) {
+    using namespace q8_0_avx512;
+    const int64_t nb = t->ne[0] / QK8_0, nrow = ggml_nrows(t);
+    GGML_ASSERT(data_size == nrow * nb * sizeof(block_q8_0));
+    if (nrow % ROWS != 0) {
+        return -1;
+    }
+    auto *       dst = (block_q8_0x16 *) t->data;
+    const auto * src = (const block_q8_0 *) data;
+    for (int64_t first = 0; first < nrow; first += ROWS, src += ROWS * nb) {
+        for (int64_t l = 0; l < nb; l++, dst++) {
+            for (int i = 0; i < ROWS; i++) {
+                const block_q8_0 & from = src[i * nb + l];
+                dst->d[i] = from.d;
+                for (int k = 0; k < QK8_0; k++) {
+                    dst->qs[(k / 4 * ROWS + i) * 4 + k % 4] = (int8_t) (from.qs[k] ^ 0x80);
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+template <> void gemv<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(int n, float * s, size_t, const void * vx, const void * vy, int, int nc) {
+    using namespace q8_0_avx512;
+    const int                       nb = n / QK8_0;
+    const auto *                    in = (const block_q8_0 *) vy;
+    thread_local std::vector<terms> parts;
+    parts.resize(nb);
+    for (int l = 0; l < nb; l++) {
+        parts[l] = { GGML_CPU_FP16_TO_FP32(in[l].d), start_of(in[l].qs, 8) };
+    }
+    const auto block = [&](int l, int) { return in[l].qs; };
+    for (int x = 0; x < nc / ROWS; x++) {
+        tile<1>(nb, s + x * ROWS, 0, (const block_q8_0x16 *) vx + (size_t) x * nb, parts.data(), 8, block);
+    }
+}
+
+template <> void gemm<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
+    using namespace q8_0_avx512;
+    const int    nb      = n / QK8_0;
+    const auto * weights = (const block_q8_0x16 *) vx;
+    const auto * in      = (const block_q8_0x4 *) vy;
+    int          y       = 0;
+    for (; y + 8 <= nr; y += 8) {
+        rows_of<8>(nb, s + y * bs, bs, weights, in + y / 4 * nb, nc);
+    }
+    if (y < nr) {
+        rows_of<4>(nb, s + y * bs, bs, weights, in + y / 4 * nb, nc);
+    }
+}
+
+}  // namespace ggml::cpu::repack
+#endif
