@@ -4,7 +4,9 @@ In: a function with an id. Out: a message for the main loop when it has returned
 Not here: the work itself.
 
 The work happens in C and Rust without Python's lock and cannot be interrupted. Cancelled or overdue work is abandoned:
-its thread ends at the next check, and its result is dropped.
+its thread ends at the next check, and its result is dropped. The limit counts the CPU time of the work's own thread, so
+other processes on a busy machine make no request fail. macOS tells no thread the CPU time of another, so it counts
+seconds there.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Any
 from service.errors import RequestError
 
 MAX_CONCURRENT = 2  # more would only take cores from the steps
-LIMIT_S = 10.0  # the largest grammar and the longest text that are let in take less than 1 s on an idle core
+LIMIT_S = 10.0  # of CPU. The largest grammar and the longest text that are let in take less than 1 s
+LEAST_WAIT_S = 0.05  # between two looks at work that gets little CPU time
 
 Check = Callable[[], None]
 """Called between two units of work. Raises `Abandoned` if the work was cancelled or is overdue."""
@@ -31,12 +34,27 @@ class Abandoned(Exception):
 @dataclass
 class _Preparation:
     then: Callable[[Any], None]
-    began: float | None = None
+    clock: int | None = None  # that of its thread, once it runs
+    began: float = 0.0  # on this clock
     abandoned: bool = False
 
     def check(self) -> None:
         if self.abandoned:
             raise Abandoned
+
+    def begin(self) -> None:
+        """Called on the work's own thread."""
+        own = hasattr(time, "pthread_getcpuclockid")
+        clock = time.pthread_getcpuclockid(threading.get_ident()) if own else time.CLOCK_MONOTONIC
+        self.began = time.clock_gettime(clock)
+        self.clock = clock
+
+    def used_s(self) -> float:
+        """The time that it has used. 0 before its thread runs, and after it has ended."""
+        try:
+            return 0.0 if self.clock is None else time.clock_gettime(self.clock) - self.began
+        except OSError:
+            return 0.0
 
 
 class PreparationPool:
@@ -76,25 +94,23 @@ class PreparationPool:
         work.then(message["result"])
 
     def wait_s(self) -> float | None:
-        """Seconds until the next work is overdue. None if there is no work."""
+        """Seconds until a work may be overdue. None if there is no work."""
         if not self._works:
             return None
-        now = time.monotonic()
-        return max(0.0, min(self._limit_s - (now - (work.began or now)) for work in self._works.values()))
+        return max(LEAST_WAIT_S, self._limit_s - max(work.used_s() for work in self._works.values()))
 
     def overdue(self) -> list[tuple[int, RequestError]]:
         """Abandon overdue work. Each id comes with the error for its request."""
-        now = time.monotonic()
-        late = [key for key, work in self._works.items() if work.began and now - work.began >= self._limit_s]
+        late = [key for key, work in self._works.items() if work.used_s() >= self._limit_s]
         for key in late:
             self.cancel(key)
-        message = f"The prompt and the grammar could not be prepared within {self._limit_s:g} s."
+        message = f"The prompt and the grammar could not be prepared within {self._limit_s:g} s of CPU time."
         return [(key, RequestError(message, remedy="Make the schema simpler or the prompt shorter.")) for key in late]
 
     def _run(self, identifier: int, work: _Preparation, do: Callable[[Check], Any]) -> None:
         result, error = None, None
         with self._turns:
-            work.began = time.monotonic()
+            work.begin()
             try:
                 work.check()
                 result = do(work.check)

@@ -10,7 +10,8 @@ thread it waits for, and a step takes ten times as long. So the threads spin. Th
 get the CPU time they ask for, and one more when a CPU is idle again. One thread never waits.
 
 A thread more is a try. It is judged after a short window, because it may cost half of the speed. After a try that
-failed the next one waits twice as long, up to `MAX_WAIT_S`. A pause in which the CPUs were idle needs no wait.
+failed the next one waits twice as long, up to `MAX_WAIT_S`. A pause in which the CPUs were idle needs no wait. Where no
+CPU is ever idle there is a try after `UNSEEN_WAIT_S`: the others may have a lower priority than this process.
 
 Measured on 2 cores, SmolLM2-135M, 8 sequences in a step: 34 to 42 ms with two spinning threads and 62 ms with two
 sleeping ones on a quiet machine. Beside other work: 67 ms with two sleeping threads, 60 with one, 108 to 1,400 with two
@@ -26,6 +27,7 @@ CROWDED = 0.75  # of the CPU time that the threads ask for
 IDLE = 0.6  # CPUs that lie idle before there is one thread more
 MIN_WAIT_S = 0.4  # seconds between a try that failed and the next one, doubled by each further one
 MAX_WAIT_S = 4.0
+UNSEEN_WAIT_S = 8.0  # seconds after which a thread more is tried although no CPU is idle
 
 
 class ThreadTuner:
@@ -66,7 +68,7 @@ class ThreadTuner:
             self._wait = MIN_WAIT_S if self._settled > SETTLED_S else min(MAX_WAIT_S, 2 * self._wait)
             self._waited = 0.0
             return True
-        return idle >= IDLE and self._waited >= self._wait and self._add()
+        return self._waited >= (self._wait if idle >= IDLE else UNSEEN_WAIT_S) and self._add()
 
     def paused(self, wall_s: float, idle_s: float) -> bool:
         """Record a pause: its duration, and the idle time of our CPUs in it. True if `threads` changed."""

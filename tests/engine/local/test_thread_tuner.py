@@ -10,6 +10,7 @@ from service.engine.local.thread_tuner import (
     MAX_WAIT_S,
     MIN_WAIT_S,
     TRY_S,
+    UNSEEN_WAIT_S,
     WINDOW_S,
     ThreadTuner,
 )
@@ -83,10 +84,26 @@ def test_a_short_disturbance_is_not_a_reason() -> None:
     assert run(tuner, WINDOW_S, cpus=1.9) == 2
 
 
-def test_they_come_back_when_a_cpu_is_idle_and_only_then() -> None:
+def test_they_come_back_soon_when_a_cpu_is_idle() -> None:
     tuner = crowded()
-    assert run(tuner, 20, cpus=1.0, idle=IDLE - 0.01) == 1
-    assert run(tuner, WINDOW_S, cpus=1.0, idle=IDLE + 0.01) == 2, "after 20 s one idle window is enough"
+    assert run(tuner, MAX_WAIT_S, cpus=1.0, idle=IDLE - 0.01) == 1
+    assert run(tuner, WINDOW_S, cpus=1.0, idle=IDLE + 0.01) == 2, "after such a while one idle window is enough"
+
+
+def test_they_come_back_beside_a_load_of_lower_priority_that_leaves_no_cpu_idle() -> None:
+    """The simulated machine gives the engine all that it asks for, and the rest to the others."""
+    tuner = crowded()
+    assert seconds_until_a_try(tuner, idle=0.0) == pytest.approx(UNSEEN_WAIT_S)
+    assert run(tuner, 60, cpus=2.0) == 2
+
+
+def test_tries_without_an_idle_cpu_cost_little() -> None:
+    """The simulated machine gives one CPU, whatever is asked for."""
+    tuner, seconds = crowded(), {1: 0.0, 2: 0.0}
+    for _ in range(round(100 / STEP_S)):
+        seconds[tuner.threads] += STEP_S
+        tuner.record(STEP_S, STEP_S, 0.0)
+    assert 0 < seconds[2] < 0.025 * 100
 
 
 def test_a_try_is_judged_sooner_than_a_thread_that_has_settled() -> None:
