@@ -1,4 +1,4 @@
-"""Our product for Q8_0 on CPUs with AVX-512 (`.ci/q8_0_avx512.h`), and how it gets into llama.cpp's source."""
+"""Our product for Q8_0 on CPUs with AVX-512 (`.ci/q8_0_avx512.h`), and its way into llama.cpp's source."""
 
 from __future__ import annotations
 
