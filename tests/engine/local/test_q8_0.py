@@ -41,7 +41,7 @@ def test_products_are_right_to_single_precision(tmp_path: Path) -> None:
 
 
 def tree_of(builder: ModuleType, folder: Path, lines: str) -> Path:
-    """A tree of llama.cpp whose only file has these lines."""
+    """A tree of llama.cpp with one file, which has these lines."""
     path = folder / builder.AMENDED
     path.parent.mkdir(parents=True)
     path.write_text(lines, encoding="utf-8")
