@@ -183,7 +183,8 @@ class RemoteEngine:
         await self.learn()
 
     async def ready(self) -> None:
-        """Nothing to wait for."""
+        """Nothing to wait for. The server is asked for its kind, so that `identity` is known."""
+        await self.learn()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let running ones end for up to `grace_s`, then close the connections."""

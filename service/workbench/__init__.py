@@ -40,6 +40,7 @@ from service.errors import EvaluationError
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
 from service.evaluation import columns, dev_cases, diagnosis, new_draft, recording, runner, tables
+from service.evaluation import parity as parities
 from service.evaluation import promote as promotions
 from service.evaluation import replay as replays
 from service.evaluation import split as splits
@@ -58,7 +59,7 @@ from service.workbench.plot import Plot
 from service.workbench.show import Comparison, DraftTable, Results
 
 __all__ = ["Cases", "Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "new",
-           "open", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "table", "threshold",
+           "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "table", "threshold",
            "try_"]  # fmt: skip
 T = TypeVar("T")
 
@@ -332,6 +333,27 @@ def compare(prompt: Prompt, other: str | Prompt, on: Sequence[Case]) -> Comparis
 
 def _folder(name: str) -> PromotedFolder:
     return PromotedFolder(_bench().library.folder(name))
+
+
+def parity(name: str) -> parities.Parity:
+    """Ask the remote engine of the settings a promoted prompt's cases, and compare with the recording.
+
+    Raises:
+        SettingsError: if SAMEBOAT_REMOTE_BASE_URL is not set.
+        EvaluationError: if the cases cannot be read or judged.
+    """
+    bench, prompt, bar = _bench(), promoted(name), _Bar(name)
+    there = Engines(bench.settings.model_copy(update={"engine": "remote"}))
+
+    async def ask() -> parities.EngineRun:
+        try:
+            engine = await there.start(prompt.spec.model)
+            context = EvaluationContext(engine=engine, judges=bench.engines.get, progress=bar.update)
+            return await parities.ask(prompt, _folder(name), context)
+        finally:
+            await there.stop(0)
+
+    return parities.compare(prompt, parities.recorded(prompt, _folder(name)), bench.wait(ask(), bar))
 
 
 def rehearse() -> Path:

@@ -147,11 +147,18 @@ def test_a_promoted_prompt_answers_through_it(front: str, behind: str) -> None:
 
 @pytest.mark.model
 def test_it_refuses_requests_that_it_cannot_fulfil(front: str) -> None:
-    """Exact answers, and labels: the local engine has both, and the one behind it is not known to be a Sameboat."""
+    """Exact answers: only a local engine can promise them."""
     exact = httpx.post(f"{front}{CHAT}", json=ASK, headers={"x-sameboat-mode": "exact"})
-    labels = httpx.post(f"{front}/prompts/language", json={"inputs": {"text": "Guten Morgen"}})
     assert (exact.status_code, exact.json()["error"]["param"]) == (400, "mode")
-    assert (labels.status_code, labels.json()["key"]) == (400, "choices")
+
+
+@pytest.mark.model
+def test_labels_have_the_probabilities_of_the_one_behind(front: str, behind: str) -> None:
+    """The front finds out that a Sameboat is behind it, and scores the labels by the echo of their tokens."""
+    asked = {"inputs": {"text": "Guten Morgen"}}
+    before, there = (httpx.post(f"{url}/prompts/language", json=asked).json() for url in (front, behind))
+    assert before["value"] == there["value"]
+    assert before["probabilities"] == pytest.approx(there["probabilities"], abs=0.01)
 
 
 @pytest.mark.model
