@@ -56,7 +56,7 @@ class Parity:
     """The result. `tokens` counts the answers with equal token ids, of those `with_tokens` that have ids from both.
 
     `difference` is the largest one of a label's probability, with its case. It is None if there are no labels. `other`
-    has the id and both texts of each answer whose texts differ.
+    has the id and both texts of each answer with different texts.
     """
 
     name: str
@@ -134,7 +134,7 @@ def _cell(text: str) -> str:
 
 
 def compare(prompt: Prompt, here: EngineRun, there: EngineRun) -> Parity:
-    """Compare two engines on the same cases. The first one is what the verdict compares with.
+    """Compare two engines on the same cases. The verdict is about the second one.
 
     Raises:
         EvaluationError: if they answered other cases, or none.
