@@ -16,9 +16,9 @@ from service import text_files
 from service.builds.generate import providers
 from service.cli.build import read_brief
 from service.errors import PromptError, SameboatError
-from service.evaluation import cases, recording
+from service.evaluation import cases, promptfoo_config, recording
 from service.models.catalog import Catalog
-from service.prompts import convert, lock, promptfoo
+from service.prompts import convert, lock
 from service.prompts.file import load
 from service.prompts.library import Library
 from tests.tiers import draws
@@ -57,7 +57,7 @@ def settings_of(path: Path) -> object:
 
 
 def promptfoo_of(path: Path) -> object:
-    return promptfoo.from_promptfoo(text_files.read(path, PromptError), path=path)
+    return promptfoo_config.from_promptfoo(text_files.read(path, PromptError), path=path)
 
 
 def prompty_of(path: Path) -> object:
@@ -160,7 +160,7 @@ def test_every_mistake_of_a_prompt_file_is_told_in_one_run(tmp_path: Path) -> No
     """Also those that are found only when the others are mended: a rule between two keys, a placeholder."""
     path = tmp_path / "x.prompt.yml"
     path.write_text(
-        "name: three\nmodelParameters: {max_tokens: 5, top_p: 1}\n"
+        "name: three\nmodelParameters: {maxTokns: 5, topPp: 1}\n"
         "inputs: {type: object, properties: {never: {type: string}}}\n"
         "messages:\n  - {role: user, content: 'hi {{here}}', extra: 1}\nevaluators:\n  - {name: a, regex: '('}\n"
     )
@@ -169,8 +169,8 @@ def test_every_mistake_of_a_prompt_file_is_told_in_one_run(tmp_path: Path) -> No
     told = str(caught.value)
     assert [line.removeprefix(f"{path}:").split(":")[0] for line in told.split("\n")] == ["2", "2", "3", "4", "5", "7"]
     for sentence in (
-        "'max_tokens'",
-        "'top_p'",
+        "'maxTokns'",
+        "'topPp'",
         "'never' is never",
         "{{here}} is not among",
         "'extra'",

@@ -16,16 +16,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service import atomic_files, text_files
 from service import settings as settings_module
-from service import text_files
 from service.cli import prompt_new, prompt_report
 from service.engine.pool import Engines
 from service.engine.types import Mode
 from service.errors import InputsError, PromptError
-from service.evaluation import cases
+from service.evaluation import cases, promptfoo_config
 from service.prompts import convert, promptfoo
 from service.prompts import run as prompts
 from service.prompts.file import Prompt, load
+from service.prompts.file_names import CASES, prompt_file
 from service.prompts.library import Library
 from service.prompts.run import Result
 
@@ -135,11 +136,15 @@ def import_prompt(
     cases_to: Annotated[
         Path | None, typer.Option("--cases", help="Write promptfoo's tests to this file, as cases.")
     ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Write promptfoo's prompts, one draft each, and its tests to this folder."),
+    ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", help="A model of the catalog in place of the other tool's judges.")
     ] = None,
 ) -> None:
-    """Convert a Prompty v2 file, a promptfoo configuration or GitHub's .prompt.yml, and print the prompt.
+    """Convert a Prompty file, a promptfoo configuration or GitHub's .prompt.yml, and print the prompt.
 
     Parts that were not read are listed on standard error.
     """
@@ -147,11 +152,24 @@ def import_prompt(
     kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
     left: list[str] = []
     if kind == "promptfoo":
-        prompt, rows, left = promptfoo.from_promptfoo(text, path=path)
+        read = promptfoo_config.read_configuration(text, path, judge=judge)
+        left = read.notes
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in read.rows)
+        if to is not None:
+            _write_drafts(to, read.drafts, lines)
+            _tell(left)
+            return
+        if len(read.drafts) > 1:
+            raise PromptError(
+                f"{path}: there are {len(read.drafts)} prompts.", key="prompts", remedy="Name a folder with --to."
+            )
+        prompt = read.drafts[0]
         if cases_to is not None:
-            cases_to.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        elif rows:
-            left.append(f"{len(rows)} tests: name a file with --cases")
+            cases_to.write_text(lines, encoding="utf-8")
+        elif read.rows:
+            left.append(
+                f"{path}: {len(read.rows)} tests are not written: name a file with --cases, or a folder with --to."
+            )
     elif kind == "prompty":
         prompt, left = convert.from_prompty(text, path)
     elif kind == "portable":
@@ -160,6 +178,24 @@ def import_prompt(
         raise typer.BadParameter("prompty, promptfoo or portable", param_hint="--from")
     typer.echo(prompt.text, nl=False)
     _tell(left)
+
+
+def _write_drafts(folder: Path, drafts: Iterable[Prompt], cases_text: str) -> None:
+    """Write drafts and their cases. No file is replaced.
+
+    Raises:
+        PromptError: if a file is there already.
+    """
+    files = {folder / prompt_file(draft.name): draft.text for draft in drafts}
+    if cases_text:
+        files[folder / CASES] = cases_text
+    for path in files:
+        if path.exists():
+            raise PromptError(f"{path} is there already.", key="--to", remedy="Name another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in files.items():
+        atomic_files.replace_text(path, text)
+        typer.echo(str(path))
 
 
 app.command("report")(prompt_report.command)

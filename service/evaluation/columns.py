@@ -15,19 +15,12 @@ from typing import Any, TypedDict
 
 from service import strict_json
 from service.errors import EvaluationError, did_you_mean, short_name
+from service.evaluation import assertions
 from service.evaluation.tables import DataTable, Row
 from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER
 from service.prompts.spec import Evaluator
 
-# promptfoo 0.121, src/assertions: the names that a cell of `__expected` may begin with
-ASSERTION = re.compile(
-    r"(?P<name>(?:not-)?(?:equals|i?contains(?:-any|-all|-json|-sql|-xml)?|starts-with|regex|is-json|is-sql|is-xml|javascript"
-    r"|fn|eval|python|ruby|llm-rubric|grade|factuality|similar|levenshtein|latency|cost|webhook|classifier|moderation"
-    r"|answer-relevance|context-[a-z-]+|model-graded-[a-z]+|rouge-n|bleu|gleu|meteor|perplexity(?:-score)?|g-eval"
-    r"|is-refusal|is-valid-[a-z-]+))(?:\([^)]*\))?(?::\s*(?P<value>.*))?",
-    re.DOTALL,
-)
 KINDS = {"equals": "equals", "contains": "contains", "icontains": "contains", "starts-with": "startsWith",
          "regex": "regex", "not-contains": "notContains", "not-icontains": "notContains"}  # fmt: skip
 """promptfoo's assertion, and our check for it."""
@@ -170,19 +163,15 @@ def without_promptfoo(table: DataTable) -> tuple[DataTable, str | None]:
 
 
 def _assertion(cell: str, where: str) -> tuple[str, str]:
-    """promptfoo's kind and the expected value of a cell. A cell without a kind is compared as a whole."""
-    match = ASSERTION.fullmatch(cell.strip())
-    if match is None or (match["value"] is None and match["name"] in KINDS):
-        if cell.strip().startswith("file://"):
-            raise EvaluationError(f"{where}: __expected names a file, which is not read.", key="__expected")
-        return "equals", cell.strip()
-    if match["name"] not in KINDS or match["value"] is None:
+    """promptfoo's kind and the expected value of a cell."""
+    kind, value = assertions.of_cell(cell, where)
+    if kind not in KINDS or value is None:
         raise EvaluationError(
-            f"{where}: promptfoo's assertion {match['name']} has no check here.",
+            f"{where}: promptfoo's assertion {kind} has no check here.",
             key="__expected",
             remedy=f"Known are {', '.join(KINDS)}.",
         )
-    return match["name"], match["value"].strip()
+    return kind, value
 
 
 def check_kind(prompt: Prompt, kind: str) -> None:

@@ -1,8 +1,7 @@
-"""Conversion to and from promptfoo's configuration.
+"""Export to promptfoo's configuration.
 
-In: a `Prompt` and its cases, or a configuration's text. Out: a configuration, or a prompt and its cases. And one
-sentence for each part that the other format cannot express.
-Not here: the values that promptfoo would run (`foreign_code`).
+In: a `Prompt` and its cases. Out: a configuration, and one sentence for each part that it cannot express.
+Not here: reading one (`evaluation.promptfoo_config`), and the values that promptfoo would run (`foreign_code`).
 
 promptfoo renders templates in all values. So the values of placeholders are filled in here, and text that looks like a
 template is written as a regular expression.
@@ -10,21 +9,17 @@ template is written as a regular expression.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from service import json_pointer
-from service.errors import PromptError
 from service.prompts import foreign_code, render
-from service.prompts.file import Prompt, loads
-from service.prompts.file_names import CASES
+from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER, substitute
 from service.prompts.spec import Evaluator
-from service.prompts.yaml_tree import dump, header, parse, plain
+from service.prompts.yaml_tree import dump, header
 
 Rows = list[dict[str, Any]]
 
@@ -126,134 +121,6 @@ def _literal(text: str) -> str:
     """A regular expression for JavaScript and Python that matches exactly this text and is no template."""
     escaped = re.sub(r"[\\^$.*+?()[\]|/]", lambda match: "\\" + match[0], text)
     return escaped.replace("{", r"\x7b").replace("}", r"\x7d").replace("\n", r"\n")
-
-
-def from_promptfoo(text: str, name: str = "imported", path: Path | None = None) -> tuple[Prompt, Rows, list[str]]:
-    """A prompt, its cases, and one sentence for each part that was not read. `path` is for messages.
-
-    Raises:
-        PromptError: if the configuration does not hold exactly one prompt and its tests.
-    """
-    where = str(path or "promptfooconfig.yaml")
-    given = plain(parse(text, where), where)
-    left = [f"{key} was not read" for key in given if key not in {
-        "description", "prompts", "providers", "tests", "defaultTest"}]  # fmt: skip
-    tests = given.get("tests") or []
-    if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-        raise PromptError(f"{where}: only tests that are listed in the file can be read.", key="tests")
-    default = given.get("defaultTest") if isinstance(given.get("defaultTest"), dict) else {}
-    rows, evaluators, unread = _tests(tests, default or {}, where)
-    used = set(re.findall(PLACEHOLDER, json.dumps(_messages(given.get("prompts"), where))))
-    out: dict[str, Any] = {"schemaVersion": 1, "name": name, "description": str(given.get("description", ""))}
-    providers = given.get("providers") or []
-    first = providers[0] if isinstance(providers, list) and providers else None
-    if isinstance(first, str) and first != "echo":
-        if foreign_code.asks_only(first):
-            out["model"] = first
-        else:
-            left.append("providers was not read: its first one is no model that is only asked")
-    if used:
-        kinds = {key: {"type": _kind([row["vars"].get(key) for row in rows])} for key in sorted(used)}
-        out["inputs"] = {"type": "object", "properties": kinds, "required": sorted(used)}
-    out["messages"] = _messages(given.get("prompts"), where)
-    cases = [row["vars"] for row in rows]
-    if cases:
-        out["testDataFile"] = CASES
-    if evaluators:
-        out["evaluators"] = evaluators
-    return loads(header(text) + dump(out)), cases, sorted({*left, *unread})
-
-
-def _messages(prompts: Any, where: str) -> list[dict[str, str]]:
-    """The messages of the one prompt in the file."""
-    one = prompts[0] if isinstance(prompts, list) and len(prompts) == 1 else prompts
-    if isinstance(one, dict):
-        one = one.get("raw")
-    if not isinstance(one, str) or one.startswith("file://"):
-        raise PromptError(f"{where}: exactly one prompt, written in the file itself, can be read.", key="prompts")
-    if re.search(r"\{%|\{#|\{\{[^}]*[|(\[]", one):
-        raise PromptError(f"{where}: only plain {{{{name}}}} placeholders can be read; this template has logic.")
-    try:
-        turns = json.loads(one)
-    except ValueError:
-        return [{"role": "user", "content": one}]
-    if not isinstance(turns, list) or not all(
-        isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in turns
-    ):
-        return [{"role": "user", "content": one}]
-    return [{"role": str(turn["role"]), "content": foreign_code.plain(str(turn["content"]))} for turn in turns]
-
-
-def _kind(values: Sequence[Any]) -> str | list[str]:
-    names = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
-    kinds = sorted({names.get(type(value), "null") for value in values})
-    return kinds[0] if len(kinds) == 1 else kinds or "string"
-
-
-def _tests(tests: Rows, default: Mapping[str, Any], where: str) -> tuple[Rows, list[dict[str, Any]], list[str]]:
-    """Rows of variables, one evaluator for each kind and place of assertion, and a sentence for each unread part.
-
-    promptfoo's assertions belong to a test, and ours to all cases. A value that differs between tests becomes a column.
-    """
-    rows: Rows = []
-    columns: dict[str, list[Any]] = {}
-    kinds: dict[str, str] = {}
-    left: list[str] = []
-    for number, test in enumerate(tests):
-        values = {**_written(default, "vars", dict, where), **_written(test, "vars", dict, where)}
-        values.setdefault("id", str(test.get("description", f"test-{number + 1}")))
-        rows.append({"vars": values})
-        for place, one in enumerate(
-            [*_written(default, "assert", list, where), *_written(test, "assert", list, where)], 1
-        ):
-            if not isinstance(one, dict) or one.get("type") not in READ:
-                kind = one.get("type") if isinstance(one, dict) else one
-                left.append(f"assertions of type {kind} were not read")
-                continue
-            key = f"{one.get('metric', one['type'])}-{place}"
-            kinds[key] = one["type"]
-            columns.setdefault(key, [None] * len(tests))[number] = one.get("value", "")
-    evaluators = []
-    for key, column in columns.items():
-        if None in column:
-            left.append(f"{key} is not asserted of every test, so it was not read")
-            continue
-        same = all(value == column[0] for value in column)
-        if not same and kinds[key] == "is-json":
-            left.append(f"{key} has another schema for each test, so it was not read")
-            continue
-        if not same:
-            for row, value in zip(rows, column, strict=True):
-                row["vars"][f"{key}-value"] = str(value)
-        evaluators.append({"name": key, **READ[kinds[key]](column[0] if same else f"{{{{{key}-value}}}}")})
-    return rows, evaluators, left
-
-
-def _written(test: Mapping[str, Any], key: str, kind: type[dict[str, Any]] | type[list[Any]], where: str) -> Any:
-    """The value of a test's key. Raises PromptError for a path or code, which is not read."""
-    value = test.get(key) or kind()
-    if not isinstance(value, kind):
-        form = "a mapping" if kind is dict else "a list"
-        raise PromptError(f"{where}: {key} of a test must be {form} in the file itself.", key=key)
-    return value
-
-
-def _schema(value: Any) -> dict[str, Any] | None:
-    """The schema of an assertion, which may be text."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = json.loads(value)
-    return value if isinstance(value, dict) else None
-
-
-READ: dict[str, Any] = {
-    "equals": lambda value: {"string": {"equals": str(value)}},
-    "icontains": lambda value: {"string": {"contains": str(value)}},
-    "not-icontains": lambda value: {"notContains": str(value)},
-    "regex": lambda value: {"regex": str(value)},
-    "is-json": lambda value: {"json": {"schema": schema} if (schema := _schema(value)) else {}},
-}
-"""promptfoo's assertions with an equal check here."""
 
 
 def _rendered(content: str) -> str:

@@ -35,15 +35,27 @@ def yaml() -> YAML:
 
 
 def parse(text: str, where: str) -> CommentedMap:
-    """The YAML tree with line numbers.
+    """The YAML tree of a mapping with line numbers.
 
     Raises:
         PromptError: if the text is too large, is not YAML, or is not a mapping.
     """
+    tree = parse_any(text, where)
+    if not isinstance(tree, CommentedMap):
+        raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
+    return tree
+
+
+def parse_any(text: str, where: str) -> Any:
+    """The YAML tree of any value, with line numbers.
+
+    Raises:
+        PromptError: if the text is too large or is not YAML.
+    """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise PromptError(f"{where}: larger than {MAX_BYTES} bytes.", remedy="Put the cases into a testDataFile.")
     try:
-        tree = yaml().load(text)
+        return yaml().load(text)
     except (
         YAMLError,
         ValueError,
@@ -58,9 +70,6 @@ def parse(text: str, where: str) -> CommentedMap:
         line = mark.line + 1 if mark is not None else 1
         reasons = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines()
         raise PromptError(f"{where}:{line}: not valid YAML: {reasons[0] if reasons else 'cannot be read'}.") from None
-    if not isinstance(tree, CommentedMap):
-        raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
-    return tree
 
 
 def dump(value: Any) -> str:

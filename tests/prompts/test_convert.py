@@ -8,9 +8,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from service.errors import PromptError
+from service.evaluation.promptfoo_config import from_promptfoo
 from service.prompts.convert import from_prompty, portable_losses, to_portable, to_prompty
 from service.prompts.file import loads
-from service.prompts.promptfoo import from_promptfoo, to_promptfoo
+from service.prompts.promptfoo import to_promptfoo
 
 PROMPT = loads("""
 schemaVersion: 1
@@ -86,61 +87,3 @@ def test_comments_survive_every_format_that_has_a_place_for_them() -> None:
     foo, _ = to_promptfoo(prompt, [{"id": "a", "who": "Ada", "want": "Hi"}])
     assert foo.startswith("# Why this prompt")
     assert "# Why this prompt" in from_promptfoo(foo)[0].text
-
-
-CONFIG = """\
-# Written by hand for promptfoo.
-description: Greets
-prompts: ['[{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Greet {{who}} {{times}} times."}]']
-providers: [smollm2-135m-instruct]
-defaultTest:
-  assert: [{type: not-icontains, value: sorry}]
-tests:
-- {vars: {who: Ada, times: 2}, assert: [{type: equals, value: Hi Ada}, {type: llm-rubric, value: kind}]}
-- {description: second, vars: {who: Bo, times: 3}, assert: [{type: equals, value: Hi Bo}]}
-tracing: {enabled: true}
-"""
-
-
-def test_a_promptfoo_configuration_becomes_a_prompt_with_cases() -> None:
-    """Typed inputs, a column for each value that differs, and a sentence for each part that was not read."""
-    prompt, rows, left = from_promptfoo(CONFIG, "greet")
-    assert prompt.spec.model == "smollm2-135m-instruct"
-    assert prompt.inputs_schema["properties"] == {"times": {"type": "integer"}, "who": {"type": "string"}}
-    assert [message.content for message in prompt.messages({"who": "Ada", "times": 2})] == [
-        "Be kind.",
-        "Greet Ada 2 times.",
-    ]
-    assert [(evaluator.name, evaluator.kind) for evaluator in prompt.spec.evaluators] == [
-        ("not-icontains-1", "notContains"),
-        ("equals-2", "string"),
-    ]
-    assert [(row["id"], row["equals-2-value"]) for row in rows] == [("test-1", "Hi Ada"), ("second", "Hi Bo")]
-    assert left == ["assertions of type llm-rubric were not read", "tracing was not read"]
-
-
-def test_an_export_comes_back_with_the_same_judgements() -> None:
-    """Through promptfoo's format and back, the same answers pass."""
-    rows = [{"id": "a", "who": "Ada", "want": "Hi {x}"}, {"id": "b", "who": "Bo", "want": "Hi Bo."}]
-    back, cases, _ = from_promptfoo(to_promptfoo(PROMPT, rows)[0], "greet")
-    assert back.messages({"who": "Ada"}) == PROMPT.messages({"who": "Ada"})
-    for row, case in zip(rows, cases, strict=True):
-        pattern = str(case["exact-1-value"])
-        assert re.search(pattern, f" {row['want']}\n")
-        assert not re.search(pattern, "Hi BoX")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("prompts: [a, b]\n", "exactly one prompt"),
-        ("prompts: ['file://x.txt']\n", "exactly one prompt"),
-        ("prompts: ['{% if a %}b{% endif %}']\n", "logic"),
-        ("prompts: [a]\ntests: file://tests.csv\n", "only tests that are listed"),
-        ("prompts: [a]\ntests:\n- vars: file://vars.yaml\n", "vars of a test must be a mapping"),
-        ("prompts: [a]\ndefaultTest: {assert: 5}\ntests: [{}]\n", "assert of a test must be a list"),
-    ],
-)
-def test_a_promptfoo_configuration_that_says_more_is_refused(text: str, said: str) -> None:
-    with pytest.raises(PromptError, match=said):
-        from_promptfoo(text)

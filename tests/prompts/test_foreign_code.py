@@ -11,10 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from service.errors import PromptError
+from service.evaluation.promptfoo_config import from_promptfoo
 from service.prompts.convert import from_prompty, to_prompty
 from service.prompts.file import loads
 from service.prompts.foreign_code import asks_only, inert, literal
-from service.prompts.promptfoo import from_promptfoo, to_promptfoo
+from service.prompts.promptfoo import to_promptfoo
 from service.prompts.yaml_tree import dump
 
 RUN = [
@@ -52,7 +53,7 @@ def test_a_provider_that_runs_something_is_not_imported() -> None:
     """It is named among the parts that were not read."""
     prompt, _, left = from_promptfoo("prompts: [hi]\nproviders: ['exec:touch PWNED']\n")
     assert prompt.spec.model is None
-    assert any("providers" in sentence for sentence in left)
+    assert any("exec:touch PWNED" in sentence for sentence in left)
 
 
 RISKY: list[Any] = [

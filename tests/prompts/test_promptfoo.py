@@ -14,6 +14,7 @@ import pytest
 from service.evaluation import cases as case_files
 from service.evaluation import runner
 from service.evaluation.cases import Case
+from service.evaluation.promptfoo_config import read_configuration
 from service.evaluation.recording import Record
 from service.evaluation.replay import replay
 from service.prompts import render
@@ -82,6 +83,16 @@ def theirs(program: Path, folder: Path, prompt: Prompt, cases: list[Case], answe
     (folder / "promptfooconfig.yaml").write_text(text, encoding="utf-8")
     (folder / "provider.cjs").write_text(PROVIDER)
     (folder / "answers.json").write_text(json.dumps(answers))
+    found: Verdicts = {}
+    for row in results(program, folder):
+        for each in row["gradingResult"]["componentResults"]:
+            key = (str(row["vars"]["id"]), each["assertion"]["metric"])
+            found[key] = found.get(key, True) and bool(each["pass"])
+    return found
+
+
+def results(program: Path, folder: Path) -> list[dict[str, Any]]:
+    """promptfoo's rows of results for the configuration in a folder."""
     off = ("TELEMETRY", "UPDATE", "SHARING", "REMOTE_GENERATION", "REDTEAM_REMOTE_GENERATION")
     environment = {**os.environ, **{f"PROMPTFOO_DISABLE_{name}": "1" for name in off}}
     environment |= {"PROMPTFOO_CONFIG_DIR": str(folder / "state"), "HOME": str(folder), "CI": "1"}
@@ -91,13 +102,7 @@ def theirs(program: Path, folder: Path, prompt: Prompt, cases: list[Case], answe
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert (folder / "out.jsonl").exists(), (done.stdout + done.stderr)[-3000:]
-    found: Verdicts = {}
-    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
-    for row in rows:
-        for each in row["gradingResult"]["componentResults"]:
-            key = (str(row["vars"]["id"]), each["assertion"]["metric"])
-            found[key] = found.get(key, True) and bool(each["pass"])
-    return found
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
 
 
 def ours(prompt: Prompt, cases: list[Case], answers: dict[str, str]) -> Verdicts:
@@ -143,3 +148,67 @@ def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> N
         wanted = {key: passed for key, passed in ours(prompt, cases, answers).items() if key in found}
         assert found == wanted
         assert found
+
+
+IMPORTED = """
+prompts:
+- file://ask.txt
+- '[{"role": "system", "content": "{{style}}"}, {"role": "user", "content": "{{text}}{{nothing}}"}]'
+providers: [echo]
+defaultTest: {vars: {style: terse}}
+tests:
+- vars: {text: [a.b, 'A.B "c"'], style: [x, y]}
+  assert:
+  - {type: contains, value: a.b}
+  - {type: icontains, value: '{{text}}'}
+  - {type: not-contains, value: A.B}
+  - {type: not-icontains, value: zzz}
+  - {type: contains-any, value: [nope, a.b]}
+  - {type: contains-all, value: 'a.b, x'}
+  - {type: icontains-any, value: [NOPE, A.b]}
+  - {type: icontains-all, value: [A.b, X]}
+  - {type: not-contains-all, value: [a.b, x]}
+  - {type: starts-with, value: Say}
+  - {type: not-starts-with, value: say}
+  - {type: regex, value: '^(?<first>S)\\w+ [\\d.a-z]+'}
+  - {type: not-regex, value: 'y$'}
+  - {type: is-json}
+- vars: {text: "one\ntwo\n", style: 3, obj: {k: [1, true]}}
+  assert: [{type: contains, value: one}, {type: equals, value: 'Say one two  as 3: 1,true.'}]
+- file://tests.csv
+"""
+CSV = "text,style,__expected,__expected1\nhi,é,contains: é,not-equals: x\nbye,b,Say bye as b: .,icontains: BYE\n"
+
+
+def test_an_imported_configuration_asks_and_judges_alike(promptfoo: Path, tmp_path: Path) -> None:
+    """Files, products of lists, CSV, templates in values: promptfoo's echo answers, and both judge each test."""
+    (tmp_path / "promptfooconfig.yaml").write_text(IMPORTED, encoding="utf-8")
+    (tmp_path / "ask.txt").write_text("Say {{ text }} as {{style}}: {{obj.k}}.\n---\n{{text}}\n", encoding="utf-8")
+    (tmp_path / "tests.csv").write_text(CSV, encoding="utf-8")
+    read = read_configuration(IMPORTED, tmp_path / "promptfooconfig.yaml")
+    mine = []
+    for draft in read.drafts:
+        for row in read.rows:
+            messages = draft.messages({name: row[name] for name in draft.variables})
+            chat = [{"role": message.role, "content": message.content} for message in messages]
+            asked = chat[0]["content"] if len(chat) == 1 else chat
+            answer = asked if isinstance(asked, str) else json.dumps(asked)
+            case = Case(row["id"], row)
+            outcome = runner.apply_checks(draft, case, [Record(row["id"], "", answer, (), "stop")])
+            mine.append((json.dumps(asked), all(check.passed for check in outcome.checks)))
+    theirs_ = []
+    for row in results(promptfoo, tmp_path):
+        raw = row["prompt"]["raw"]
+        try:
+            asked = json.loads(raw)
+        except ValueError:
+            asked = raw
+        theirs_.append((json.dumps(asked if isinstance(asked, list) else raw), bool(row["success"]), raw))
+    assert sorted(text for text, _ in mine) == sorted(text for text, _, _ in theirs_)
+    assert {True, False} == {passed for _, passed in mine}
+    texts = {
+        text for text, _, raw in theirs_ if not raw.lstrip().startswith("[")
+    }  # the echo of a chat differs in blanks
+    assert sorted(pair for pair in mine if pair[0] in texts) == sorted(
+        (text, ok) for text, ok, _ in theirs_ if text in texts
+    )

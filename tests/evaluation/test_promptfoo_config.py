@@ -1,0 +1,178 @@
+"""promptfoo's configurations become drafts and cases with the same meaning. Each other part is told by file and line.
+
+The real promptfoo judges the same in tests/prompts/test_promptfoo.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.errors import PromptError
+from service.evaluation import assertions
+from service.evaluation.promptfoo_config import Configuration, from_promptfoo, read_configuration
+from service.prompts.file import loads
+from service.prompts.promptfoo import to_promptfoo
+
+PROMPTS = "prompts: ['Say {{a}}']\n"
+
+
+def read(folder: Path, text: str, judge: str | None = None, **files: str) -> Configuration:
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content, encoding="utf-8")
+    return read_configuration(text, folder / "promptfooconfig.yaml", name="x", judge=judge)
+
+
+def notes(read_: Configuration) -> list[str]:
+    return [note.split("promptfooconfig.yaml:")[-1] for note in read_.notes]
+
+
+def test_prompts_tests_and_variables_come_from_files(tmp_path: Path) -> None:
+    text = "prompts: [ask.txt, 'file://chat.json']\ntests: [file://tests.csv, {vars: {a: file://doc.md, b: [x, y]}}]\n"
+    chat = '[{"role": "system", "content": "{{b}}"}, {"role": "user", "content": "{{a}}"}]'
+    made = read(tmp_path, text, ask__txt="One {{a}}\n---\nTwo {{a}}\n", chat__json=chat, doc__md="Long.\n",
+                tests__csv="a,b,__expected,__metric\nhi,q,icontains: HI,greets\n")  # fmt: skip
+    assert [draft.name for draft in made.drafts] == ["x-1", "x-2", "x-3"]
+    assert [len(draft.spec.messages) for draft in made.drafts] == [1, 1, 2]
+    assert [(row["a"], row["b"]) for row in made.rows] == [("hi", "q"), ("Long.", "x"), ("Long.", "y")]
+    assert [check.name for check in made.drafts[0].spec.evaluators] == ["greets"]
+    assert [bool(re.search(row["greets-value"], "say hi")) for row in made.rows] == [True, True, True]
+    assert "is asserted of 1 of 3 tests. The others pass this check." in made.notes[0]
+
+
+def test_values_differ_between_tests_and_are_rendered(tmp_path: Path) -> None:
+    tests = "tests:\n- {vars: {a: one, b: two}, assert: [{type: icontains, value: '{{a}}', metric: Names it}]}\n"
+    tests += "- {vars: {a: 'see {{b}}', b: blue}, assert: [{type: icontains, value: '{{b}}', metric: Names it}]}\n"
+    made = read(tmp_path, PROMPTS + tests)
+    assert [(row["a"], row["Names-it-value"]) for row in made.rows] == [("one", "one"), ("see blue", "blue")]
+    assert made.drafts[0].spec.evaluators[0].string is not None
+    assert made.notes == []
+
+
+def test_what_is_not_read_is_named_by_line(tmp_path: Path) -> None:
+    text = (
+        PROMPTS
+        + """\
+providers:
+  - {id: 'openai:chat:gpt-4o', config: {temperature: 0.9, max_tokens: 12, tools: []}}
+  - exec:run
+defaultTest: {threshold: 0.5}
+tests:
+  - vars: {a: b}
+    assert:
+      - {type: latency, threshold: 100}
+      - {type: cost, threshold: 1}
+      - {type: llm-rubric, value: kind}
+      - {type: javascript, value: output.length}
+      - {type: icontains, value: b, weight: 3}
+      - {type: icontains, value: c, weight: 0}
+      - {type: equals, value: b, transform: output.trim()}
+      - {type: assert-set, assert: []}
+  - {vars: {a: c}, provider: x}
+tracing: on
+"""
+    )
+    made = read(tmp_path, text)
+    assert (made.drafts[0].spec.model, made.drafts[0].spec.modelParameters.maxTokens) == ("openai:chat:gpt-4o", 12)
+    told = notes(made)
+    for line, word in ((3, "config.tools"), (4, "'exec:run'"), (5, "threshold"), (9, "latency"), (10, "cost"),
+                       (11, "--judge"), (12, "javascript"), (13, "weight"), (14, "weight 0"), (15, "transform"), (16, "assert-set"),
+                       (17, "'provider'"), (18, "'tracing'")):  # fmt: skip
+        assert any(note.startswith(f"{line}: ") and word in note for note in told), (line, word, told)
+    assert [check.name for check in made.drafts[0].spec.evaluators] == ["icontains"]
+
+
+def test_a_transform_of_all_tests_leaves_their_checks_out(tmp_path: Path) -> None:
+    text = (
+        PROMPTS
+        + "defaultTest: {options: {transform: x}}\ntests: [{vars: {a: b}, assert: [{type: contains, value: b}]}]\n"
+    )
+    made = read(tmp_path, text)
+    assert made.drafts[0].spec.evaluators == ()
+    assert notes(made) == ["2: transform changes the answer before it is judged. The checks of its tests are left out."]
+
+
+def test_a_judge_answers_rubrics(tmp_path: Path) -> None:
+    text = PROMPTS + "tests: [{vars: {a: b}, assert: [{type: llm-rubric, value: 'is {{a}}'}]}]\n"
+    check = read(tmp_path, text, judge="smollm2-135m-instruct").drafts[0].spec.evaluators[0]
+    assert check.llm is not None
+    assert check.llm.prompt.endswith("criterion: is b")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("prompts: ['file://x.txt']\n", ["1: there is no file 'x.txt'"]),
+        (
+            "prompts: ['{% if a %}b{% endif %}', '{{a | upper}}']\n",
+            ["1: the template has '{% if a %}'", "'{{a | upper}}'"],
+        ),
+        ("prompts: ['{{env.HOME}}']\n", ["the template has '{{env.HOME}}'"]),
+        (PROMPTS + "tests: file://tests.py\n", ["2: 'tests.py' is code"]),
+        (PROMPTS + "tests:\n- vars: 5\n- {assert: 5}\n- 7\n", ["3: vars must", "4: assert must", "5: a test must"]),
+        (PROMPTS + "tests: [{vars: {a: 'x {{ b | upper }}'}}]\n", ["the variable 'a' has the template"]),
+        (PROMPTS + "tests: [{assert: [{type: equals, value: '{{ b | upper }}'}]}]\n", ["the value has the template"]),
+        (PROMPTS + "tests: [{vars: {a: file:///etc/passwd}}]\n", ["there is no file '/etc/passwd'"]),
+        ("[]\n", ["a configuration is a mapping"]),
+        ("tests: []\n", ["there is no prompt"]),
+    ],
+)
+def test_mistakes_are_told_at_once_with_their_lines(text: str, told: list[str], tmp_path: Path) -> None:
+    with pytest.raises(PromptError) as caught:
+        read(tmp_path, text)
+    for part in told:
+        assert part in str(caught.value)
+
+
+def test_several_prompts_need_a_folder() -> None:
+    with pytest.raises(PromptError, match="there are 2 prompts"):
+        from_promptfoo("prompts: [one, two]\n")
+
+
+def test_an_export_comes_back_with_the_same_judgements() -> None:
+    """Through promptfoo's format and back, the same answers pass."""
+    prompt = loads("""
+# Why it is here.
+schemaVersion: 1
+name: greet
+messages: [{role: system, content: Be kind.}, {role: user, content: 'Greet {{ who }}.'}]
+evaluators: [{name: exact, string: {equals: '{{want}}'}}]
+""")
+    rows = [{"id": "a", "who": "Ada", "want": "Hi {x}"}, {"id": "b", "who": "Bo", "want": "Hi Bo."}]
+    exported = to_promptfoo(prompt, rows)[0]
+    back, cases, _ = from_promptfoo(exported, "greet")
+    assert "# Why it is here" in back.text
+    assert back.messages({"who": "Ada"}) == prompt.messages({"who": "Ada"})
+    for row, case in zip(rows, cases, strict=True):
+        pattern = str(case["exact-value"])
+        assert re.search(pattern, f" {row['want']}\n")
+        assert not re.search(pattern, "Hi BoX")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "passing", "failing"),
+    [
+        ("contains", "a.b", "xa.by", "xA.B axb"),
+        ("icontains-any", "x, Y", "y", "z"),
+        ("contains-all", ["a", "b"], "b\na", "a"),
+        ("not-contains-all", ["a", "b"], "a", "ba"),
+        ("not-contains", "a", "A\nb", "b\na"),
+        ("equals", "a", "a", "a "),
+        ("not-equals", "a", "ab", "a"),
+        ("starts-with", "A", "Ab", "bA"),
+        ("regex", r"^(?<n>[\d-]+)$", "1-2", "1-2\n"),
+        ("not-regex", r"\w$", "é", "e"),
+    ],
+)
+def test_a_pattern_judges_as_the_assertion(kind: str, value: object, passing: str, failing: str) -> None:
+    pattern = assertions.pattern(kind, value)
+    assert pattern is not None
+    assert re.search(pattern, passing)
+    assert not re.search(pattern, failing)
+
+
+def test_an_assertion_without_a_pattern_has_none() -> None:
+    assert assertions.pattern("levenshtein", "a") is None
+    assert assertions.pattern("regex", "(") is None
