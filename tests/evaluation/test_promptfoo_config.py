@@ -77,8 +77,21 @@ tracing: on
     made = read(tmp_path, text)
     assert (made.drafts[0].spec.model, made.drafts[0].spec.modelParameters.maxTokens) == ("openai:chat:gpt-4o", 12)
     told = notes(made)
-    places = {3: "config.tools", 4: "'exec:run'", 5: "threshold", 9: "latency", 10: "cost", 11: "--judge", 12: "javascript",
-              13: "weight", 14: "weight 0", 15: "transform", 16: "assert-set", 17: "'provider'", 18: "'tracing'"}  # fmt: skip
+    places = {
+        3: "config.tools",
+        4: "'exec:run'",
+        5: "threshold",
+        9: "latency",
+        10: "cost",
+        11: "--judge",
+        12: "javascript",
+        13: "weight",
+        14: "weight 0",
+        15: "transform",
+        16: "assert-set",
+        17: "'provider'",
+        18: "'tracing'",
+    }
     for line, word in places.items():
         assert any(note.startswith(f"{line}: ") and word in note for note in told), (line, word, told)
     assert [check.name for check in made.drafts[0].spec.evaluators] == ["icontains"]
