@@ -150,27 +150,11 @@ def import_prompt(
     """
     text = read_text(path)
     kind = kind or ("prompty" if path.suffix == ".prompty" else "portable" if ".prompt." in path.name else "promptfoo")
-    left: list[str] = []
     if kind == "promptfoo":
         read = promptfoo_config.read_configuration(text, path, judge=judge)
-        left = read.notes
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in read.rows)
-        if to is not None:
-            _write_drafts(to, read.drafts, lines)
-            _tell(left)
-            return
-        if len(read.drafts) > 1:
-            raise PromptError(
-                f"{path}: there are {len(read.drafts)} prompts.", key="prompts", remedy="Name a folder with --to."
-            )
-        prompt = read.drafts[0]
-        if cases_to is not None:
-            cases_to.write_text(lines, encoding="utf-8")
-        elif read.rows:
-            left.append(
-                f"{path}: {len(read.rows)} tests are not written: name a file with --cases, or a folder with --to."
-            )
-    elif kind == "prompty":
+        _write_promptfoo(read, path, to, cases_to)
+        return
+    if kind == "prompty":
         prompt, left = convert.from_prompty(text, path)
     elif kind == "portable":
         prompt, left = convert.from_portable(text, path, judge)
@@ -178,6 +162,29 @@ def import_prompt(
         raise typer.BadParameter("prompty, promptfoo or portable", param_hint="--from")
     typer.echo(prompt.text, nl=False)
     _tell(left)
+
+
+def _write_promptfoo(
+    read: promptfoo_config.Configuration, path: Path, folder: Path | None, cases_to: Path | None
+) -> None:
+    """Write drafts and cases to a folder, or print the one draft.
+
+    Raises:
+        PromptError: if there are several drafts and no folder.
+    """
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in read.rows)
+    if folder is not None:
+        _write_drafts(folder, read.drafts, lines)
+    elif len(read.drafts) > 1:
+        count = len(read.drafts)
+        raise PromptError(f"{path}: there are {count} prompts.", key="prompts", remedy="Name a folder with --to.")
+    else:
+        typer.echo(read.drafts[0].text, nl=False)
+        if cases_to is not None:
+            cases_to.write_text(lines, encoding="utf-8")
+        elif read.rows:
+            _tell([f"{path}: {len(read.rows)} tests are not written: name a file with --cases, or a folder with --to."])
+    _tell(read.notes)
 
 
 def _write_drafts(folder: Path, drafts: Iterable[Prompt], cases_text: str) -> None:
