@@ -36,7 +36,7 @@ class ScriptedEngine:
         self.can_logprobs = False
         self.warmed: list[Sequence[Request]] = []
         self.thinks: Thinking | None = None
-        self.tools_reminder: str | None = None
+        self.tools_threshold: float | None = None
         self.numbers: dict[str, float] = {}
         self.state: Health = Health("ready", "scripted")
         self._identity = Identity("scripted", "1", name, "0" * 64, "1" * 64)

@@ -152,8 +152,8 @@ class RemoteEngine:
         return None
 
     @property
-    def tools_reminder(self) -> str | None:
-        """None. The server has prompts of its own."""
+    def tools_threshold(self) -> float | None:
+        """None. The server decides by itself."""
         return None
 
     @property

@@ -296,8 +296,8 @@ class Engine(Protocol):
         """The marks around the thoughts in the answer. None if there will be none. Raises RequestError."""
 
     @property
-    def tools_reminder(self) -> str | None:
-        """The end of the system message, if the answer may call tools. None if the model needs none."""
+    def tools_threshold(self) -> float | None:
+        """The least probability of needing a tool at which an answer may call one. None if the model is not asked."""
 
     @property
     def n_ctx(self) -> int | None:

@@ -42,6 +42,7 @@ from service.http.hosts import AllowedHosts, CrossSiteGuard
 from service.http.metrics import Metrics
 from service.http.pages import router as pages
 from service.http.rate_limit import RateLimit
+from service.prompts import tool_decision
 from service.prompts.library import Library
 from service.prompts.warmup import variants
 from service.settings import Settings
@@ -193,7 +194,11 @@ def models_to_start(service: Service) -> list[str]:
 
 
 async def _verify_prompts(service: Service) -> None:
-    """Log the prompts that cannot be served, and warm up the prefixes of the others."""
+    """Log the prompts that cannot be served, and warm up the prefixes of the others, and of questions about tools."""
+    for name in sorted(service.served_models):
+        engine = service.engines.get(name)
+        if engine.tools_threshold is not None:
+            await engine.warm_up([tool_decision.variants()])
     refused: dict[str, list[str]] = {}
     for name in service.library.names():
         try:

@@ -23,7 +23,6 @@ from service.http.openai_routes import start, thinking_of
 from service.http.responses_answers import ResponseWriter
 from service.http.responses_types import InputBody, ResponsesBody
 from service.http.streams import unless_disconnected
-from service.prompts.run import reminded
 
 router = APIRouter(prefix="/v1/responses", tags=["OpenAI-compatible"], route_class=JsonRoute)
 
@@ -54,4 +53,4 @@ async def count_input_tokens(body: InputBody, request: Request, service: Service
     engine = service.engines.get(body.model)
     engine_request = await asyncio.to_thread(body.request, options_of(request, service.settings))
     await engine.start()
-    return {"object": "response.input_tokens", "input_tokens": await engine.count(reminded(engine_request, engine))}
+    return {"object": "response.input_tokens", "input_tokens": await engine.count(engine_request)}

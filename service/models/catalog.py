@@ -85,8 +85,11 @@ class Model(_Strict):
     quantization: str
     good_for: str
     writes_files: bool = Field(False, description="Whether it can write the files of a small app, as builds ask it to")
-    tools_reminder: str | None = Field(
-        None, description="System text of a conversation with tools, for a model that calls too readily"
+    tools_threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Least probability of needing a tool at which it may call one, for a model that calls too readily",
     )
     sources: tuple[Source, ...] = Field(min_length=1)
     derived_from: Original | None = Field(None, description="What the sources deliver, if the model is made from it")

@@ -21,7 +21,6 @@ from service.engine.types import (
     Engine,
     Identity,
     LearnsIdentity,
-    Message,
     Mode,
     Priority,
     Request,
@@ -30,6 +29,7 @@ from service.engine.types import (
 from service.errors import NotSupported
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical, fingerprint, template_date
+from service.prompts.tool_decision import decide
 
 SMALL_INPUTS = 50
 SMALL_TEXT = 10_000  # characters of all inputs together
@@ -143,8 +143,8 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
     if isinstance(engine, LearnsIdentity):
         await engine.learn()
     _check_abilities(request, engine)
-    request = reminded(request, engine)
     engine.check((request,))
+    request = await decide(request, engine)
     identity = engine.identity
     request = replace(request, template_date=template_date(request, identity))  # midnight may come before the answer
     digest = fingerprint(request, identity)
@@ -160,24 +160,6 @@ async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Res
                 yield _result(item, request, digest, identity)
             else:  # a caller's patterns and an answer to match them may take long: other requests go on meanwhile
                 yield await asyncio.to_thread(_result, item, request, digest, identity)
-
-
-def reminded(request: Request, engine: Engine) -> Request:
-    """The request with the engine's reminder in its system message, if the answer may call a tool and need not.
-
-    Raises:
-        RequestError: if a tool's definition or the choice is malformed.
-    """
-    reminder = engine.tools_reminder
-    if reminder is None or not request.tools or not request.messages:
-        return request
-    _, must = toolcalls.allowed(request.tools, request.tool_choice)
-    if must:
-        return request
-    first, *others = request.messages
-    if first.role == "system":
-        return replace(request, messages=(replace(first, content=f"{first.content}\n\n{reminder}"), *others))
-    return replace(request, messages=(Message("system", reminder), *request.messages))
 
 
 def _check_abilities(request: Request, engine: Engine) -> None:
@@ -228,4 +210,4 @@ def _parsed(text: str, schema: str | None) -> tuple[Any, str | None]:
     return (None, "; ".join(problems)) if problems else (value, None)
 
 
-__all__ = ["Result", "build_request", "canonical", "prepare", "reminded", "run", "stream"]
+__all__ = ["Result", "build_request", "canonical", "prepare", "run", "stream"]

@@ -6,7 +6,6 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -132,29 +131,6 @@ TOOLS = replace(REQUEST, tools=({"type": "function"},))
 NEUTRAL = (Message("user", "N/A"),)
 DATED = replace(IDENTITY, template_date="2026-01-02")
 REMOTE = replace(IDENTITY, engine="remote", model_sha256=None)
-
-
-@pytest.mark.parametrize(
-    ("choice", "reminds"),
-    [("auto", True), ("required", False), ({"type": "function", "function": {"name": "now"}}, False)],
-)
-def test_a_model_that_calls_too_readily_is_reminded_where_it_may_answer(choice: Any, reminds: bool) -> None:
-    """The reminder is a message, so the fingerprint knows it. Nothing changes for requests without tools."""
-    engine = ScriptedEngine(lambda request: "x")
-    engine.tools_reminder = "Answer in words."
-    tools = ({"type": "function", "function": {"name": "now"}},)
-    request = Request(messages=(Message("user", "Hi"),), tools=tools, tool_choice=choice)
-    result = asyncio.run(prompts.run(request, engine))
-    assert engine.asked[0].messages[:-1] == ((Message("system", "Answer in words."),) if reminds else ())
-    engine.tools_reminder = None
-    assert (asyncio.run(prompts.run(request, engine)).fingerprint != result.fingerprint) == reminds
-    engine.tools_reminder = "Answer in words."
-    asyncio.run(prompts.run(replace(request, tools=()), engine))
-    assert engine.asked[-1].messages == request.messages
-    own = (Message("system", "Be brief."), *request.messages)
-    asyncio.run(prompts.run(replace(request, messages=own), engine))
-    text = "Be brief.\n\nAnswer in words." if reminds else "Be brief."
-    assert engine.asked[-1].messages == (Message("system", text), *request.messages)
 
 
 @pytest.mark.parametrize(

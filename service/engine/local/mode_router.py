@@ -111,9 +111,9 @@ class ModeRouter:
         return self._default.thinking(request)
 
     @property
-    def tools_reminder(self) -> str | None:
+    def tools_threshold(self) -> float | None:
         """The catalog's."""
-        return self._default.tools_reminder
+        return self._default.tools_threshold
 
     @property
     def n_ctx(self) -> int:

@@ -181,9 +181,9 @@ class LocalModel:
         return Thinking(*marks, begun=text.rstrip().endswith(marks[0]))
 
     @property
-    def tools_reminder(self) -> str | None:
+    def tools_threshold(self) -> float | None:
         """The catalog's."""
-        return self.model.tools_reminder
+        return self.model.tools_threshold
 
     @property
     def abilities(self) -> Abilities:
