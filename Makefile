@@ -93,7 +93,7 @@ bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCH
 	@"$$BIN/python" -m tests.bench.maskbench --path "$$SCHEMAS"
 
 .PHONY: bench-tools
-bench-tools: setup models ## measure tool calls under auto on 60 requests, with Qwen2.5-Coder: ARGS="--half unseen"
+bench-tools: setup models ## measure tool calls under auto on 70 requests, with Qwen2.5-Coder: ARGS="--half unseen"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.tools "$${words[@]}"
 
 .PHONY: bench-templates

@@ -1,13 +1,13 @@
 """Whether an answer needs a tool: one question to the model before its answer, for models that call too readily.
 
-In: a request that may call tools and need not, an engine with a threshold for it. Out: the same request, or one without
-its tools, so that the answer is words.
+In: a request that may call tools and need not, an engine with a threshold for it. Out: the same request with the choice
+made: it must call a tool, or it has none.
 Not here: how a call is written or read (`engine.toolcalls`).
 
 The question is "yes" or "no" behind twelve examples, and both labels are scored. The examples share no text with the
 requests of `tests/bench/tool_requests.jsonl`. They come first, so that every question has the same prefix. The
-question is a request with a fingerprint of its own. An answer in words has the fingerprint of a request without tools,
-because nothing else decides it.
+question is a request with a fingerprint of its own. The answer has the fingerprint of a request whose caller made the
+same choice, because nothing else decides it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ EXAMPLES = (
 
 
 async def decide(request: Request, engine: Engine) -> Request:
-    """The request without tools, if the engine's model finds that it needs none. Else the request as it is.
+    """The request with `tool_choice: required` if the engine's model finds that it needs a tool, else without tools.
 
     A conversation whose question does not fit into the context is not asked about: there the model decides while it
     answers.
@@ -82,13 +82,19 @@ async def decide(request: Request, engine: Engine) -> Request:
         return request
     if request.deadline_s is not None:
         request = replace(request, deadline_s=max(LEAST_S, request.deadline_s - answer.timings.total_s))
-    probabilities = answer.probabilities or {}
-    return request if probabilities[YES] >= threshold else without_tools(request)
+    if (answer.probabilities or {})[YES] < threshold:
+        return replace(request, tools=(), tool_choice="auto", parallel_tools=False)
+    choice = request.tool_choice
+    if isinstance(choice, Mapping):  # allowed_tools, whose tools are in an object of their own or beside the type
+        return replace(request, tool_choice=_required(choice))
+    return replace(request, tool_choice="required")
 
 
-def without_tools(request: Request) -> Request:
-    """The same request for an answer in words: what `tool_choice: none` gives."""
-    return replace(request, tools=(), tool_choice="auto", parallel_tools=False)
+def _required(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = choice.get("allowed_tools")
+    if isinstance(inner, Mapping):
+        return {**choice, "allowed_tools": {**inner, "mode": "required"}}
+    return {**choice, "mode": "required"}
 
 
 def question(request: Request, functions: Mapping[str, Mapping[str, Any]]) -> Request:
@@ -124,10 +130,10 @@ def _written(tools: Sequence[tuple[str, str]], conversation: str) -> str:
 
 def _lines(messages: Sequence[Message]) -> Iterator[str]:
     """The end of the conversation in plain lines."""
-    shown = messages[-MAX_MESSAGES:]
-    if messages[0].role == "system" and messages[0] not in shown:
-        shown = (messages[0], *shown)
-    for message in shown:
+    end = messages[-MAX_MESSAGES:]
+    if messages[0].role == "system" and messages[0] not in end:
+        end = (messages[0], *end)
+    for message in end:
         text = message.content[:MAX_CHARS]
         if text:
             yield f"{'Result' if message.role == 'tool' else message.role.capitalize()}: {text}"

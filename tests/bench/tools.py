@@ -1,6 +1,6 @@
 """Measures tool calls under `tool_choice: auto` on requests of our own.
 
-In: `tool_requests.jsonl`. Its first line is the toolbox. The other lines are requests: 30 that need a call, 30 that
+In: `tool_requests.jsonl`. Its first line is the toolbox. The other lines are requests: 40 that need a call, 30 that
 need none although tools are offered. A request names the tools that it offers. `call` has for each argument the values
 that are right, and null for a missing one. `half` is "tuning" for the requests that forms and prompts were tried on,
 and "unseen" for those that were written before and asked once, at the end.

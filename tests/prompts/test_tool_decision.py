@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from service.engine import toolcalls
 from service.engine.types import Message, Request, Sampling, TemplateInputs
 from service.errors import PromptTooLong
 from service.prompts import run as prompts
@@ -32,15 +32,24 @@ def run(engine: ScriptedEngine, request: Request = ASKED) -> prompts.Result:
     return asyncio.run(prompts.run(request, engine))
 
 
-@pytest.mark.parametrize(("label", "tools"), [("yes", (NOW, ROLL)), ("no", ())])
-def test_the_answer_sees_tools_only_if_it_needs_one(label: str, tools: Sequence[Any]) -> None:
+LISTED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NOW]}}
+FLAT = {"type": "allowed_tools", "mode": "auto", "tools": [NOW]}
+
+
+@pytest.mark.parametrize("choice", ["auto", LISTED, FLAT])
+@pytest.mark.parametrize("label", ["yes", "no"])
+def test_the_answer_must_call_or_sees_no_tools(label: str, choice: Any) -> None:
     engine = Deciding(label)
-    run(engine)
+    run(engine, replace(ASKED, tool_choice=choice))
     question, answer = engine.asked
     assert question.choices == ("yes", "no")
     assert not question.tools
-    assert answer.tools == tools
     assert answer.messages == ASKED.messages  # nothing is added to the conversation
+    assert answer.tools == ((NOW, ROLL) if label == "yes" else ())
+    if label == "yes":
+        functions, must = toolcalls.allowed(answer.tools, answer.tool_choice)
+        assert must
+        assert list(functions) == (["now", "roll"] if choice == "auto" else ["now"])
 
 
 @pytest.mark.parametrize(
@@ -81,9 +90,8 @@ def test_the_question_shows_the_allowed_functions_and_the_conversation() -> None
         Message("assistant", "", tool_calls=(call,)),
         Message("tool", "14:25"),
     )
-    listed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NOW]}}
     engine = Deciding("yes")
-    run(engine, replace(ASKED, messages=messages, tool_choice=listed))
+    run(engine, replace(ASKED, messages=messages, tool_choice=LISTED))
     assert engine.asked[0].messages[-1].content == (
         "Functions:\n- now: The time.\n\nConversation:\nSystem: Be brief.\nUser: Time in Oslo?\n"
         'Assistant called now({"city": "Oslo"})\nResult: 14:25\n\nDoes the assistant need a function now?'
@@ -128,12 +136,13 @@ def test_the_question_has_the_conditions_of_the_answer_and_is_greedy() -> None:
 
 
 def test_question_and_answers_have_fingerprints_of_their_own() -> None:
-    """So the decision is kept too, and an answer in words is kept as that of a request without tools."""
+    """So the decision is kept too, and an answer is kept as that of a caller who made the same choice."""
     needs, needs_none = Deciding("yes"), Deciding("no")
     marks = {run(needs).fingerprint, run(needs_none).fingerprint, needs.asked[0].fingerprint}
     assert len(marks) == 3
     assert None not in marks
     assert needs.asked[0].fingerprint == needs_none.asked[0].fingerprint
+    assert run(needs).fingerprint == run(needs, replace(ASKED, tool_choice="required")).fingerprint
     assert run(needs_none).fingerprint == run(needs_none, replace(ASKED, tools=())).fingerprint
 
 
