@@ -6,8 +6,8 @@ Not here: how a call is written or read (`engine.toolcalls`).
 
 The question is "yes" or "no" behind twelve examples, and both labels are scored. The examples share no text with the
 requests of `tests/bench/tool_requests.jsonl`. They come first, so that every question has the same prefix. The
-question is a request with a fingerprint of its own. The answer has the fingerprint of a request whose caller made the
-same choice, because nothing else decides it.
+question is a request with a fingerprint of its own. The answer has the fingerprint of a request in which the caller
+made the same choice, because nothing else decides it.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ EXAMPLES = (
 async def decide(request: Request, engine: Engine) -> Request:
     """The request with `tool_choice: required` if the engine's model finds that it needs a tool, else without tools.
 
-    A conversation whose question does not fit into the context is not asked about: there the model decides while it
-    answers.
+    A question that does not fit into the context is not asked: there the model decides while it answers.
 
     Raises:
         RequestError: if a tool's definition or the choice is malformed.
@@ -85,7 +84,7 @@ async def decide(request: Request, engine: Engine) -> Request:
     if (answer.probabilities or {})[YES] < threshold:
         return replace(request, tools=(), tool_choice="auto", parallel_tools=False)
     choice = request.tool_choice
-    if isinstance(choice, Mapping):  # allowed_tools, whose tools are in an object of their own or beside the type
+    if isinstance(choice, Mapping):  # allowed_tools, whose tools are in an inner object or beside the type
         return replace(request, tool_choice=_required(choice))
     return replace(request, tool_choice="required")
 

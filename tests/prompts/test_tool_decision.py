@@ -136,7 +136,7 @@ def test_the_question_has_the_conditions_of_the_answer_and_is_greedy() -> None:
 
 
 def test_question_and_answers_have_fingerprints_of_their_own() -> None:
-    """So the decision is kept too, and an answer is kept as that of a caller who made the same choice."""
+    """So the decision is kept too, and an answer is kept as if the caller had made the choice."""
     needs, needs_none = Deciding("yes"), Deciding("no")
     marks = {run(needs).fingerprint, run(needs_none).fingerprint, needs.asked[0].fingerprint}
     assert len(marks) == 3
