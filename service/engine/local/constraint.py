@@ -62,6 +62,7 @@ class Constraint:
             tokenizer, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0, limits=LIMITS
         )
         self._mask = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.uint32)
+        self._masked = False  # the mask is that of the next token
         self._check()
 
     def _check(self) -> None:
@@ -79,8 +80,15 @@ class Constraint:
         return bool(self._matcher.is_stopped())
 
     def allows(self, token: int) -> bool:
-        """Whether this token may be next: cheaper than the mask, so it is asked first."""
-        return int(self._matcher.validate_tokens([token])) == 1
+        """Whether this token may be next. `mask` then costs nothing more.
+
+        The mask is computed for it, although validating one token alone is cheaper: only a mask renews the work that
+        llguidance allows for one step. Without masks it gives up in long answers to counted patterns.
+        """
+        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        self._check()
+        self._masked = True
+        return bool(self._mask[token // 32] >> np.uint32(token % 32) & np.uint32(1))
 
     def possible(self, tokens: list[int]) -> int:
         """How many of these tokens may follow one after the other. The state does not change."""
@@ -88,13 +96,15 @@ class Constraint:
 
     def mask(self, logits: npt.NDArray[np.float32]) -> None:
         """Set the logits of every token that may not be next to minus infinity, in place."""
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
-        self._check()
+        if not self._masked:
+            self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+            self._check()
         allowed = np.unpackbits(self._mask.view(np.uint8), bitorder="little")[: len(logits)]
         logits[allowed == 0] = -np.inf
 
     def take(self, token: int) -> None:
         """The token was chosen or forced."""
+        self._masked = False
         self._matcher.consume_token(token)
 
     def forced(self) -> list[int]:

@@ -90,7 +90,7 @@ class Generation:
         return forced[0]
 
     def _choose(self, row: int, logits: npt.NDArray[np.float32]) -> int:
-        """Choose without the grammar first. Only if the grammar rejects the token, compute the mask and choose again.
+        """Choose without the grammar first. Only if the grammar rejects the token, apply the mask and choose again.
 
         Greedy choices are the same either way. Drawn tokens would have the same distribution (rejection sampling), but
         the generator would advance twice, so drawn choices use the mask at once.
