@@ -88,6 +88,31 @@ def test_a_draft_is_promoted_tried_compared_and_replayed(data: Path) -> None:
     assert bench.run("colour", thing="x").text == "red"
 
 
+def test_a_draft_is_improved_and_judged_on_deciding_cases(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples of dev cases go into the draft. The display has the cost, the evidence, the diff, and a picture."""
+
+    def copies(request: Request) -> str:
+        """The answer of the examples, else red."""
+        return next((message.content for message in request.messages if message.role == "assistant"), "red")
+
+    monkeypatch.setattr(Scripted, "get", lambda self, model: ScriptedEngine(copies))
+    text = TEXT.replace("messages:", "responseFormat: choice\nchoices: [red, green]\nmessages:", 1)
+    rows = [{"id": f"g{i}", "thing": f"g{i}", "expected": "green"} for i in range(60)]
+    dev, deciding = bench.split(bench.cases(rows), dev=0.5)
+    better = bench.improve(bench.draft(text), dev, deciding=deciding, budget=200)
+    assert better.search.after[1].passed == better.search.after[1].n == 10
+    assert better.deciding is not None
+    assert (better.deciding.before.passed, better.deciding.after.passed, better.deciding.gained) == (0, 30, 30)
+    assert bench.try_(better.draft, deciding).passed == 30
+    for shown in (repr(better), better._repr_html_()):
+        assert "deciding cases: 0 of 30" in shown
+        assert "content: green" in shown
+    assert "after 20 answers: +0.000" in repr(better.plot())
+    assert better.plot()._repr_png_().startswith(b"\x89PNG")
+    judged_again = bench.improve(bench.draft(text), dev, deciding=dev, budget=200)
+    assert "are dev cases, with which this draft was made" in repr(judged_again)
+
+
 def test_a_cell_of_a_running_event_loop_can_call_it(data: Path) -> None:
     """A notebook's kernel runs its own loop. The workbench has another."""
 

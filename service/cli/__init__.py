@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "Serve the promoted prompts and the OpenAI-compatible API.",
     "evaluate": "Run a prompt on its cases and report scores with intervals.",
     "parity": "Compare the answers of two engines to a promoted prompt's cases.",
+    "improve": "Search for a better draft with dev cases.",
     "promote": "Promote a draft whose verdict is PASS.",
     "doctor": "Find every problem on this machine. Exits with 1 if one would stop you.",
     "version": "Show the version, or the digests of the served prompts and models.",

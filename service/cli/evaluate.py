@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,9 +126,11 @@ def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
 
 @asynccontextmanager
 async def evaluation_context(
-    settings: Settings, prompt: Prompt, model: str | None = None
+    settings: Settings, prompt: Prompt, model: str | None = None, title: Callable[[], str] | None = None
 ) -> AsyncIterator[EvaluationContext]:
     """A context with a ready engine, a journal, and a progress bar on stderr. The engines stop when it is left.
+
+    `title` gives the text before the bar, by default the prompt's name.
 
     Raises:
         EngineError: if the engine cannot start.
@@ -140,12 +142,15 @@ async def evaluation_context(
         engine = engines.get(model or prompt.spec.model).for_mode("exact")
         await engine.ready()
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(prompt.name, total=None)
+            named = title or (lambda: prompt.name)
+            task = progress.add_task(named(), total=None)
             yield EvaluationContext(
                 engine=engine,
                 judges=engines.get,
                 journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
-                progress=lambda finished, total: progress.update(task, completed=finished, total=total),
+                progress=lambda finished, total: progress.update(
+                    task, completed=finished, total=total, description=named()
+                ),
                 conditions=diagnosis.conditions(settings),
                 warn=lambda sentence: typer.echo(f"sameboat: {sentence}", err=True),
             )

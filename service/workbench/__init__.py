@@ -10,6 +10,7 @@
     results.frame()                             # also .confusion(), .classes(), .fields(), .reliability(), .coverage()
     bench.table([draft, other], cases, models=["a", "b"])  # every draft on every model
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
+    better = bench.improve(draft, dev)          # searches for examples. Also better.draft, better.plot()
     bench.save(draft, "drafts/mine.prompt.yml", dev=dev)  # keeps comments, and writes into it what it was made with
     draft = bench.open("drafts/mine.prompt.yml")
     bench.promote(draft)                        # shows the text of the pull request
@@ -31,6 +32,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar, Unpack
 
 from service import settings as settings_module
@@ -40,6 +42,7 @@ from service.errors import EvaluationError
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
 from service.evaluation import columns, dev_cases, diagnosis, new_draft, recording, runner, tables
+from service.evaluation import improve as improving
 from service.evaluation import parity as parities
 from service.evaluation import promote as promotions
 from service.evaluation import replay as replays
@@ -55,12 +58,13 @@ from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 from service.prompts.run import Result
 from service.workbench.data import Cases
+from service.workbench.improved import ImprovedDraft
 from service.workbench.plot import Plot
 from service.workbench.show import Comparison, DraftTable, Results
 
-__all__ = ["Cases", "Comparison", "Plot", "Results", "ask", "cases", "close", "compare", "draft", "engine", "new",
-           "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save", "split", "table", "threshold",
-           "try_"]  # fmt: skip
+__all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "cases", "close", "compare", "draft",
+           "engine", "improve", "new", "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save",
+           "split", "table", "threshold", "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -103,7 +107,7 @@ class _Bar:
     """A progress bar in a cell's output or on a terminal. It disappears when the run is over."""
 
     def __init__(self, title: str) -> None:
-        self.title, self.done, self.total = title, 0, 0
+        self.title, self.done, self.total, self.started = title, 0, 0, monotonic()
         self.handle: Any = None
 
     def update(self, done: int, total: int) -> None:
@@ -112,7 +116,7 @@ class _Bar:
 
     def draw(self) -> None:
         """Show the progress."""
-        line = f"{self.title} {self.done}/{self.total or '?'}"
+        line = f"{self.title} {self.done}/{self.total or '?'}{self._left()}"
         if not _in_notebook():
             if sys.stderr.isatty():
                 print(f"\r{line}", end="", file=sys.stderr, flush=True)  # noqa: T201
@@ -125,6 +129,13 @@ class _Bar:
             self.handle = display(bar, display_id=True)
         else:
             self.handle.update(bar)
+
+    def _left(self) -> str:
+        """The time left, from the time so far."""
+        seconds = monotonic() - self.started
+        if not self.done or seconds < 5:
+            return ""
+        return f", about {seconds * (self.total - self.done) / self.done:.0f} s left"
 
     def clear(self) -> None:
         """Remove the bar, so that a saved notebook holds only the results."""
@@ -295,6 +306,30 @@ def threshold(results: Results, accuracy: float = 0.95) -> CoveragePoint:
         best = max(points, key=lambda candidate: candidate.accuracy)
         raise EvaluationError(f"No threshold reaches {100 * accuracy:g} %. The best is {best}.", key="accuracy")
     return point
+
+
+def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = (), **limits: Any) -> ImprovedDraft:
+    """Search for a better draft: examples from `dev` in their order, calibration, and `wordings` of the system message.
+
+    Limits are the fields of `SearchRules`: `budget` of answers, `seed`, `examples`, `wordings`. An interrupted search
+    goes on when it is called again. `deciding` cases judge the result once, at the end.
+
+    Raises:
+        EvaluationError: if there are too few dev cases, if the budget is too small, or if the draft cannot take
+            examples.
+        TypeError: if a limit has another name.
+    """
+    bar = _Bar(draft.name)
+
+    def report(answers: int, budget: int, gain: float) -> None:
+        bar.title = f"{draft.name}, best gain {gain:+.3f}, answers"
+        bar.update(answers, budget)
+
+    context = _context(draft, bar)
+    work = improving.improve(draft, dev, context, improving.SearchRules(**limits), report)
+    search = _bench().wait(work, bar)
+    judged = _bench().wait(improving.judge(search, deciding, context), bar) if deciding else None
+    return ImprovedDraft(search, judged)
 
 
 def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationContext:

@@ -1,0 +1,102 @@
+"""`sameboat improve DRAFT`: search for a better draft with dev cases, and judge it once on deciding cases.
+
+In: a prompt file or a prompt's name, a file of dev cases. Out: a draft file, its diff, and sentences.
+Not here: the search (`evaluation.improve`), and the promotion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import settings as settings_module
+from service import text_files
+from service.cli.evaluate import evaluation_context
+from service.cli.prompt import find_prompt
+from service.errors import EvaluationError
+from service.evaluation import cases as case_files
+from service.evaluation import dev_cases, improve, promote, split
+from service.evaluation.cases import Case
+from service.evaluation.improve import DecidingResult, Improvement, SearchRules
+from service.prompts import file as files
+from service.prompts.file import Prompt
+from service.prompts.file_names import prompt_file
+
+DEV_SHARE = 0.3  # of the draft's own cases, if no file of dev cases is given
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="A prompt file or a promoted prompt.")],
+    dev: Annotated[
+        Path | None, typer.Option(help="Dev cases. Without it, 30 % of the draft's own cases, by the seed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The better draft. By default NAME-improved.prompt.yml beside the draft.")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Answers that the search may use.")] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same draft.")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="The most examples in a draft.")] = 8,
+    wordings: Annotated[
+        Path | None, typer.Option(help="Other texts for the system message, one per line, tried as well.")
+    ] = None,
+) -> None:
+    """Search for examples from dev cases, their order, calibration and wording. An interrupted search goes on.
+
+    The draft's other cases judge the result once. Exits with 0 also if the draft stays as it is.
+    """
+    prompt = find_prompt(name)
+    rules = SearchRules(budget, seed, examples, _lines(wordings))
+    made_with, deciding = _cases(prompt, dev, seed)
+    improvement, judged = asyncio.run(_search(prompt, made_with, deciding, rules))
+    typer.echo("\n".join([str(improvement), *([str(judged)] if judged is not None else [])]))
+    if not improvement.changed:
+        return
+    typer.echo(improvement.diff)
+    target = out or (prompt.path.parent if prompt.path is not None else Path.cwd()) / prompt_file(
+        f"{prompt.name}-improved"
+    )
+    files.save(improvement.better, target)
+    typer.echo(f"{target}\nNext: sameboat promote {target}")
+
+
+def _lines(path: Path | None) -> tuple[str, ...]:
+    """The lines of a file that are not empty."""
+    if path is None:
+        return ()
+    return tuple(line.strip() for line in text_files.read(path, EvaluationError).splitlines() if line.strip())
+
+
+def _cases(prompt: Prompt, dev: Path | None, seed: int) -> tuple[Sequence[Case], Sequence[Case]]:
+    """(dev cases, deciding cases). A case of both is a dev case."""
+    own = case_files.read(prompt, promote.cases_folder(prompt, Path.cwd())).cases
+    if dev is None:
+        by = "expected" if any("expected" in case.values for case in own) else None
+        return split.split(own, DEV_SHARE, seed=seed, by=by)
+    spec = prompt.spec.model_copy(update={"testData": (), "testDataFile": dev.name})
+    made_with = case_files.read(Prompt(spec, prompt.text, prompt.path), dev.parent).cases
+    known = {dev_cases.digest(prompt, case) for case in made_with}
+    return made_with, [case for case in own if dev_cases.digest(prompt, case) not in known]
+
+
+async def _search(
+    prompt: Prompt, dev: Sequence[Case], deciding: Sequence[Case], rules: SearchRules
+) -> tuple[Improvement, DecidingResult | None]:
+    best = 0.0
+
+    def title() -> str:
+        return f"{prompt.name}, best gain {best:+.3f}"
+
+    async with evaluation_context(settings_module.load(), prompt, title=title) as context:
+
+        def report(answers: int, total: int, gain: float) -> None:
+            nonlocal best
+            best = gain
+            context.progress(answers, total)
+
+        improvement = await improve.improve(prompt, dev, context, rules, report)
+        judged = await improve.judge(improvement, deciding, context) if deciding else None
+        return improvement, judged

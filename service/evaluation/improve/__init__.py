@@ -1,0 +1,164 @@
+"""Improve a draft: a search for its examples, their order, its calibration and its wording.
+
+In: a draft, dev cases, a budget of answers, a seed. Out: an `Improvement` with the better draft, or with the same one
+if nothing better was shown.
+Not here: promotion. The better draft is a draft, and deciding cases judge it.
+
+The search is random first and then climbs (`search`). Examples come from dev cases (`examples`). Exact probabilities
+make the score smooth (`scoring`). A third of the dev cases decides whether the gain is more than chance (`guard`). The
+same seed and the same model give the same draft. Answers are kept in the context's journal, so that an interrupted
+search goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from time import monotonic
+
+from service.errors import EvaluationError
+from service.evaluation import bad_rows, dev_cases, runner
+from service.evaluation.cases import Case
+from service.evaluation.context import EvaluationContext, no_warning
+from service.evaluation.improve import guard
+from service.evaluation.improve.candidates import DraftCandidate
+from service.evaluation.improve.examples import CandidatePrompts, expected_answer, user_message
+from service.evaluation.improve.guard import Winner
+from service.evaluation.improve.outcome import DecidingResult, Improvement, Rate
+from service.evaluation.improve.scoring import CandidateScorer
+from service.evaluation.improve.search import SearchState, search
+from service.prompts.file import Prompt
+
+__all__ = ["DecidingResult", "Improvement", "SearchRules", "improve", "judge"]
+FINALISTS = 3
+Report = Callable[[int, int, float], None]
+"""Called with the answers so far, the budget, and the best gain so far."""
+
+
+def no_report(answers: int, budget: int, gain: float) -> None:
+    """The report that does nothing."""
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """The limits of a search.
+
+    `budget` counts answers, known ones too, so that a search that goes on takes the same way. A candidate has at most
+    `examples` examples. `wordings` are other texts for the system message.
+    """
+
+    budget: int = 600
+    seed: int = 0
+    examples: int = 8
+    wordings: tuple[str, ...] = ()
+
+
+async def improve(
+    draft: Prompt, dev: Sequence[Case], context: EvaluationContext, rules: SearchRules, report: Report = no_report
+) -> Improvement:
+    """Search for a better draft with dev cases.
+
+    Raises:
+        EvaluationError: if there are too few dev cases, if the budget is too small, if the draft cannot take examples,
+            or if a check cannot be applied.
+        EngineError: if an engine fails.
+    """
+    started = monotonic()
+    runner.require_checks(draft, dev)
+    cases = _usable(draft, dev, context)
+    labels = [expected_answer(draft, case) or "" if draft.spec.choices else "" for case in cases]
+    searched, held = guard.divide(labels, rules.seed)
+    least = len(searched) + (FINALISTS + 1) * len(held)
+    if rules.budget < 2 * least:
+        raise EvaluationError(
+            f"A budget of {rules.budget} answers is too small for {len(cases)} dev cases.",
+            key="budget",
+            remedy=f"Give at least {2 * least} answers, or fewer dev cases.",
+        )
+    answers = await _own_answers(draft, [cases[number] for number in searched], context)
+    prompts = CandidatePrompts(
+        draft, [cases[number] for number in searched], answers, wordings=rules.wordings, most=rules.examples
+    )
+    scorer = CandidateScorer(prompts, cases, context)
+    state = SearchState(
+        prompts.first, searched, scorer, rules.budget - (FINALISTS + 1) * len(held),
+        lambda answers, gain: report(answers, rules.budget, gain),
+    )  # fmt: skip
+    await search(prompts.space, state, rules.seed)
+    winner = await _final(state, held, scorer)
+    chosen = winner.candidate
+    better = draft if chosen == prompts.first else dev_cases.written(prompts.written(chosen), cases)
+    report(rules.budget, rules.budget, winner.searched)
+    return Improvement(
+        draft=draft,
+        better=better,
+        summary=prompts.summary(chosen),
+        winner=winner,
+        before=(Rate(*scorer.passes(prompts.first, searched)), Rate(*scorer.passes(prompts.first, held))),
+        after=(Rate(*scorer.passes(chosen, searched)), Rate(*scorer.passes(chosen, held))),
+        trials=tuple(state.trials),
+        answers=state.spent + (FINALISTS + 1) * len(held),
+        asked=scorer.asked,
+        seconds=monotonic() - started,
+    )
+
+
+async def judge(
+    improvement: Improvement, deciding: Sequence[Case], context: EvaluationContext
+) -> DecidingResult | None:
+    """The draft and the better one on cases that the search did not use. None if the draft stays.
+
+    Raises:
+        EvaluationError: if there are no cases, or if a check cannot be applied.
+        EngineError: if an engine fails.
+    """
+    if not improvement.changed:
+        return None
+    before = await runner.run(improvement.draft, deciding, context)
+    after = await runner.run(improvement.better, deciding, replace(context, warn=no_warning))
+    return DecidingResult.of(before, after, dev_cases.warning(improvement.better, deciding))
+
+
+def _usable(draft: Prompt, dev: Sequence[Case], context: EvaluationContext) -> list[Case]:
+    """The dev cases that can be asked and judged, each text once.
+
+    Raises:
+        EvaluationError: if they are too few.
+    """
+    problems = bad_rows.problems_of(draft, dev)
+    for sentence in bad_rows.warnings(draft, dev, problems):
+        context.warn(sentence)
+    by_text: dict[str, Case] = {}
+    for case in dev:
+        if case.id not in problems:
+            by_text.setdefault(user_message(draft, case), case)
+    if len(by_text) < guard.LEAST_CASES:
+        raise EvaluationError(
+            f"{len(by_text)} dev cases with different inputs are too few for a search.",
+            key="dev",
+            remedy=f"Give at least {guard.LEAST_CASES}. More than 100 are better.",
+        )
+    return list(by_text.values())
+
+
+async def _own_answers(draft: Prompt, cases: Sequence[Case], context: EvaluationContext) -> dict[str, str]:
+    """The draft's own answers that pass, for cases whose right answer the checks do not tell."""
+    unknown = [case for case in cases if expected_answer(draft, case) is None]
+    if not unknown:
+        return {}
+    outcomes = await runner.run(draft, unknown, context)
+    return {outcome.case.id: outcome.record.text for outcome in outcomes if outcome.passed}
+
+
+async def _final(state: SearchState, held: Sequence[int], scorer: CandidateScorer) -> Winner:
+    """The finalists on held cases."""
+    gainers = (candidate for candidate in state.ranked() if candidate != state.first and state.gain(candidate) > 0)
+    finalists = list(islice(gainers, FINALISTS))
+    before: Sequence[float | None] = await scorer(state.first, held)
+    differences: dict[DraftCandidate, list[float]] = {}
+    for candidate in finalists:
+        now = await scorer(candidate, held)
+        pairs = zip(now, before, strict=True)
+        differences[candidate] = [after - old for after, old in pairs if after is not None and old is not None]
+    return guard.choose(state.first, {candidate: state.gain(candidate) for candidate in finalists}, differences)

@@ -1,0 +1,191 @@
+"""A draft is improved with a scripted engine: examples, guard, diff, journal, and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.engine.types import Request
+from service.errors import EvaluationError
+from service.evaluation import dev_cases
+from service.evaluation.cases import Case
+from service.evaluation.context import EvaluationContext
+from service.evaluation.improve import Improvement, SearchRules, improve
+from service.evaluation.improve.candidates import DraftCandidate
+from service.evaluation.improve.examples import CandidatePrompts, expected_answer
+from service.evaluation.recording import Journal
+from service.prompts import file as files
+from service.prompts.file import Prompt
+from tests.scripted import ScriptedEngine
+
+TEXT = """\
+schemaVersion: 1
+name: parity
+responseFormat: choice
+choices: [odd, even]
+messages:
+  - role: system
+    content: Say "odd" or "even".  # as briefly as possible
+  - role: user
+    content: "{{number}}"
+evaluators:
+  - name: label
+    string: {equals: "{{expected}}"}
+"""
+JSON = """\
+name: sum
+responseFormat: json_schema
+jsonSchema:
+  type: object
+  properties: {b: {type: integer}, a: {type: object, properties: {c: {type: string}}, required: [c]}}
+  required: [a, b]
+inputs:
+  type: object
+  properties: {number: {type: string}, unit: {type: string, default: m}}
+  required: [number]
+messages:
+  - {role: user, content: "How many {{unit}}? {{number}}"}
+evaluators:
+  - name: fields
+    json: {equals: {/a/c: "{{expected}}", /b: 3}}
+"""
+
+
+def cases(n: int = 45) -> list[Case]:
+    return [Case(f"c{i}", {"number": str(i), "expected": "even" if i % 2 == 0 else "odd"}) for i in range(n)]
+
+
+def learner(request: Request) -> str:
+    """Right if the messages have two examples of the right label, else "odd"."""
+    number = int(request.messages[-1].content)
+    right = "even" if number % 2 == 0 else "odd"
+    shown = [message.content for message in request.messages if message.role == "assistant"]
+    return right if shown.count(right) >= 2 else "odd"
+
+
+def run(engine: ScriptedEngine, draft: Prompt, dev: list[Case], rules: SearchRules | None = None,
+        journal: Journal | None = None) -> Improvement:  # fmt: skip
+    context = EvaluationContext(engine, journal=journal)
+    return asyncio.run(improve(draft, dev, context, rules or SearchRules(budget=360)))
+
+
+def test_examples_that_help_are_written_into_the_draft() -> None:
+    """The better draft validates, keeps comments, and names its dev cases, so that a verdict on them says so."""
+    draft, dev = files.loads(TEXT), cases()
+    improvement = run(ScriptedEngine(learner), draft, dev)
+    better = improvement.better
+    assert improvement.changed
+    assert [message.content for message in better.spec.messages].count("even") >= 2
+    assert "# as briefly as possible" in better.text
+    assert better.spec == files.loads(better.text).spec
+    assert dev_cases.used(better, dev) == [case.id for case in dev]
+    assert dev_cases.used(better, [Case("new", {"number": "99", "expected": "odd"})]) == []
+    assert improvement.after[1].passed == improvement.after[1].n == 15
+    assert improvement.before[1].passed in (7, 8)
+    assert f"held dev cases: {improvement.before[1]} before, 15 of 15 (100.0 %" in str(improvement)
+    assert "devCases" not in improvement.diff
+    assert "+- role: assistant\n" in improvement.diff
+    assert all(line[0] != "-" for line in improvement.diff.splitlines()[2:] if "role" in line)
+
+
+def test_a_search_that_was_interrupted_goes_on_and_the_same_seed_gives_the_same_draft(tmp_path: Path) -> None:
+    draft, dev, engine = files.loads(TEXT), cases(), ScriptedEngine(learner)
+    asked: list[Request] = []
+
+    def interrupted(request: Request) -> str:
+        asked.append(request)
+        if len(asked) == 120:
+            raise KeyboardInterrupt
+        return learner(request)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ScriptedEngine(interrupted), draft, dev, journal=Journal(tmp_path / "a.jsonl"))
+    first = run(engine, draft, dev, journal=Journal(tmp_path / "a.jsonl"))
+    assert 0 < first.asked <= first.answers - 100
+    again = run(engine, draft, dev, journal=Journal(tmp_path / "a.jsonl"))
+    assert again.asked == 0
+    assert again.better.text == first.better.text == run(engine, draft, dev).better.text
+
+
+def test_a_draft_that_nothing_improves_stays() -> None:
+    draft = files.loads(TEXT)
+    improvement = run(ScriptedEngine(lambda request: "odd"), draft, cases())
+    assert improvement.better is draft
+    assert not improvement.changed
+    assert improvement.diff == ""
+    assert "stays as it is" in str(improvement)
+
+
+def test_wordings_are_tried() -> None:
+    def obeys(request: Request) -> str:
+        number = int(request.messages[-1].content)
+        return ("even" if number % 2 == 0 else "odd") if request.messages[0].content == "Parity?" else "odd"
+
+    rules = SearchRules(budget=360, wordings=("Colour?", "Parity?"))
+    improvement = run(ScriptedEngine(obeys), files.loads(TEXT), cases(), rules)
+    assert improvement.better.spec.messages[0].content == "Parity?"
+
+
+def test_examples_of_the_draft_stay_in_the_pool_and_its_first_candidate_is_the_draft() -> None:
+    shown = "  - {role: user, content: '7'}\n  - {role: assistant, content: odd}\n"
+    draft = files.loads(TEXT.replace("  - role: user", f"{shown}  - role: user", 1))
+    prompts = CandidatePrompts(draft, cases(), {}, most=4)
+    assert prompts.first == DraftCandidate(0, (0,), False)
+    assert prompts.prompt(prompts.first).spec == draft.spec
+    assert prompts.is_example(prompts.first, cases()[7])
+    assert not prompts.is_example(prompts.first, cases()[8])
+    dropped = prompts.written(DraftCandidate(0, (), True))
+    assert [message.role for message in dropped.spec.messages] == ["system", "user"]
+    assert dropped.spec.calibration == "contextual"
+
+
+def test_json_answers_are_made_from_the_checks_and_survive_the_file() -> None:
+    """An object in the order of the schema. Texts with line breaks, quotes and hashes come back as they were."""
+    draft = files.loads(JSON)
+    text = 'two\nlines: "quoted" # and \\ more\n'
+    dev = [Case("x", {"number": text, "expected": "é: {}"})]
+    assert expected_answer(draft, dev[0]) == '{"b": 3, "a": {"c": "é: {}"}}'
+    prompts = CandidatePrompts(draft, dev, {}, most=4)
+    written = prompts.written(DraftCandidate(0, (0,), False))
+    assert written.spec.messages == prompts.prompt(DraftCandidate(0, (0,), False)).spec.messages
+    assert written.spec.messages[0].content == f"How many m? {text}"
+
+
+def test_an_answer_that_the_checks_do_not_tell_is_the_drafts_own_if_it_passes() -> None:
+    text = TEXT.replace("responseFormat: choice\nchoices: [odd, even]\n", "").replace(
+        'string: {equals: "{{expected}}"}', "regex: ^o"
+    )
+    engine = ScriptedEngine(lambda request: "odd" if int(request.messages[-1].content) % 2 else "even")
+    run(engine, files.loads(text), cases())
+    shown = {message.content for request in engine.asked for message in request.messages if message.role == "assistant"}
+    assert shown == {"odd"}
+
+
+def test_a_text_with_a_placeholder_and_a_very_long_one_are_no_examples() -> None:
+    dev = [Case("p", {"number": "{{number}}", "expected": "odd"}), *cases(20),
+           Case("l", {"number": "9" * 500, "expected": "odd"})]  # fmt: skip
+    prompts = CandidatePrompts(files.loads(TEXT), dev, {}, most=4)
+    assert len(prompts.pool) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "dev", "rules", "key"),
+    [
+        (TEXT, cases(11), SearchRules(), "dev"),
+        (TEXT, [replace(case, values=cases()[0].values) for case in cases()], SearchRules(), "dev"),
+        (TEXT, cases(), SearchRules(budget=100), "budget"),
+        (TEXT.replace('"even".', '"even" of {{number}}.'), cases(), SearchRules(), "messages"),
+    ],
+    ids=["few", "one-text", "budget", "inputs-in-the-system-message"],
+)
+def test_a_search_that_cannot_work_is_refused_before_anything_is_asked(
+    text: str, dev: list[Case], rules: SearchRules, key: str
+) -> None:
+    engine = ScriptedEngine(learner)
+    with pytest.raises(EvaluationError) as error:
+        run(engine, files.loads(text), dev, rules)
+    assert error.value.key == key
+    assert engine.asked == []
