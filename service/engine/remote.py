@@ -344,6 +344,18 @@ class RemoteEngine:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RemoteError(f"The server's embeddings cannot be read: {type(error).__name__}.") from None
 
+    async def _without_end(self, reading: AnswerReader) -> tuple[int, ...]:
+        """The answer's token ids without the end of the turn, which vLLM tells too. None if that is not known."""
+        tokens = tuple(reading.tokens)
+        if not tokens or reading.finish != "stop" or self.facts.kind.ids_by != "return_token_ids":
+            return tokens
+        try:
+            end = await self._labels.end_of_turn(self.facts.kind)
+        except RemoteError as error:
+            log.warning("the answer's token ids are left out: %s", error.message)
+            return ()
+        return tokens[:-1] if tokens[-1] == end else tokens
+
     async def _labelled(self, request: Request, arrived: float) -> AsyncGenerator[Chunk | Answer, None]:
         begun = time.monotonic()
         scores = await self._labels.score(request, self.facts.kind)
@@ -393,7 +405,7 @@ class RemoteEngine:
         self._counters["completion_tokens"] += reading.usage.completion
         yield Answer(
             text=reading.text,
-            tokens=tuple(reading.tokens),
+            tokens=await self._without_end(reading),
             finish_reason=reading.finish,
             # All callers of this service share the server's cache, so its hits would tell one about the others.
             usage=replace(reading.usage, cached=0) if request.cache_salt else reading.usage,

@@ -66,6 +66,28 @@ class RemoteLabels:
             return await self._tokenized(request.text, kind, special=True)
         return await self._conversation(request.messages, kind)
 
+    async def end_of_turn(self, kind: RemoteKind) -> int:
+        """The token behind an assistant's message: the first one that the template writes after its text.
+
+        Raises:
+            RemoteError: if the server does not tell it.
+        """
+        if self._end is None:
+            if kind.tokenizer == "content":
+                props = (await self._server.facts("/props") or ({}, ""))[0]
+                body = {"content": _of(props, "eos_token", str), "add_special": False, "parse_special": True}
+                tokens = await self._tokens(body)
+            else:
+                turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+                body = {"model": self._model, "messages": turns, "add_generation_prompt": False}
+                closed = await self._tokens(body)
+                opened = await self._tokens({**body, "continue_final_message": True})
+                tokens = closed[len(opened) :] if closed[: len(opened)] == opened else ()
+            if not tokens:
+                raise RemoteError("The server does not tell the token that ends a turn.")
+            self._end = tokens[0]
+        return self._end
+
     async def score(self, request: Request, kind: RemoteKind) -> LabelScores:
         """The probabilities of the request's choices.
 
@@ -76,7 +98,7 @@ class RemoteLabels:
         labels = [await self._label(choice, kind) for choice in request.choices]
         ordered = sorted(labels)
         if any(shorter == longer[: len(shorter)] for shorter, longer in pairwise(ordered)):
-            end = await self._end_of_turn(kind)
+            end = await self.end_of_turn(kind)
             scored = [(*label, end) for label in labels]
         else:
             scored = labels
@@ -125,24 +147,6 @@ class RemoteLabels:
         if not all(isinstance(token, int) for token in tokens):
             raise RemoteError("The server's tokens cannot be read.")
         return tuple(tokens)
-
-    async def _end_of_turn(self, kind: RemoteKind) -> int:
-        """The token behind an assistant's message: the first one that the template writes after its text."""
-        if self._end is None:
-            if kind.tokenizer == "content":
-                props = (await self._server.facts("/props") or ({}, ""))[0]
-                body = {"content": _of(props, "eos_token", str), "add_special": False, "parse_special": True}
-                tokens = await self._tokens(body)
-            else:
-                turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-                body = {"model": self._model, "messages": turns, "add_generation_prompt": False}
-                closed = await self._tokens(body)
-                opened = await self._tokens({**body, "continue_final_message": True})
-                tokens = closed[len(opened) :] if closed[: len(opened)] == opened else ()
-            if not tokens:
-                raise RemoteError("The server does not tell the token that ends a turn.")
-            self._end = tokens[0]
-        return self._end
 
     # Probabilities
 

@@ -85,6 +85,7 @@ class KindServer(OpenAIServer):
             },
         }  # fmt: skip
         self.kind = kind
+        self.tokenizes = True
         self.facts = told.get(kind, {})
         owner = {"llama-server": "llamacpp", "openai": "openai"}.get(kind, kind)
         self.model: dict[str, Any] = {"id": "small", "object": "model", "owned_by": owner}
@@ -115,7 +116,7 @@ class KindServer(OpenAIServer):
             "vllm": ("/tokenize", "/v1/completions"), "sameboat": ("/tokenize", "/v1/completions"),
             "sglang": ("/tokenize", "/generate"), "llama-server": ("/tokenize", "/apply-template", "/completion"),
         }.get(self.kind, ())  # fmt: skip
-        if path not in known:
+        if path not in known or (path == "/tokenize" and not self.tokenizes):
             return JSONResponse({"error": {"message": "no such route"}}, 404)
         if path == "/tokenize":
             return JSONResponse({"tokens": _tokens(body)})

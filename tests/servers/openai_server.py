@@ -183,8 +183,8 @@ class OpenAIServer:
             said: dict[str, Any] = {"delta": delta} if chat else {"text": delta.get("content", "")}
             if body.get("logprobs") and delta.get("content") and mode != "silent":
                 said["logprobs"] = _logprobs(delta["content"], chat) if mode != "bad_logprobs" else {"content": ["x"]}
-            if body.get("return_token_ids") and delta.get("content"):
-                said["token_ids"] = [ord(character) for character in delta["content"]]
+            if body.get("return_token_ids"):  # with the end of the turn, as vLLM
+                said["token_ids"] = [*map(ord, delta.get("content", "")), *([3] if finish == "stop" else [])]
             return _event({"id": "x", "choices": [{"index": 0, "finish_reason": finish, **said}]})
 
         try:
