@@ -61,7 +61,14 @@ def test_every_row_of_the_table_names_a_test() -> None:
     tests = [f"{path}::{node.name}" for path, nodes in functions().items() for node in nodes]
     named = {row for test in tests for row in tiers.rows(test)}
     assert tiers.TIER_2.keys() - named == set()
+    assert tiers.TIER_2_SOME_PARAMETERS.keys() - set(tests) == set()
     assert set(tiers.LONGEST_FIRST) <= functions().keys()
+
+
+def test_a_row_with_parameters_names_these_alone() -> None:
+    test, (parameters, _) = next(iter(tiers.TIER_2_SOME_PARAMETERS.items()))
+    assert {tiers.tier(f"{test}[{parameter}]") for parameter in parameters} == {2}
+    assert (tiers.tier(test), tiers.tier(f"{test}[x{parameters[0]}]")) == (1, 1)
 
 
 def test_a_test_that_draws_says_so() -> None:

@@ -34,16 +34,16 @@ TIER_2 = {
     "tests/e2e/test_bundle.py": "an environment of its own",
     "tests/e2e/test_load.py": "a load of several clients",
     "tests/e2e/test_page.py": "browser on a service of its own",
-    "tests/e2e/test_parity.py::test_a_notebook_gives_the_recorded_tokens": "Jupyter kernel",
+    "tests/e2e/test_parity.py": "Jupyter kernel, an engine and a service of its own",
     "tests/e2e/test_remote.py": "an environment and services of its own",
-    "tests/e2e/test_shutdown.py::test_a_killed_engine_is_a_clear_503_and_waiting_requests_are_answered": "own service",
-    "tests/e2e/test_shutdown.py::test_a_service_finishes_running_answers_after_sigterm": "own service",
-    "tests/e2e/test_shutdown.py::test_an_answer_longer_than_the_grace_ends_with_an_error_event": "own service",
+    "tests/e2e/test_shutdown.py": "own service",
     "tests/e2e/test_smoke.py": "own service",
     "tests/e2e/test_tools.py": "own service",
     "tests/engine/local/test_client.py::test_a_killed_worker_fails_what_runs_keeps_what_waits_and_comes_back": "kills",
     "tests/engine/local/test_client.py::test_a_label_may_be_longer_than_a_batch": "many tokens",
     "tests/engine/local/test_client.py::test_a_long_forced_text_in_exact_mode_is_the_same_in_company": "many tokens",
+    "tests/engine/local/test_cpu.py::test_an_illegal_instruction_ends_it_once_with_the_reason": "kills",
+    "tests/engine/local/test_devices.py::test_a_device_that_fails_at_the_start_leaves_the_answer_to_the_cpu": "workers",
     "tests/engine/local/test_exact.py": "a crowd of requests",
     "tests/engine/local/test_fill_in.py": "a model of 1.1 GB",
     "tests/engine/local/test_kernels.py::test_a_library_that_ends_every_process_is_told_and_not_used": "a C compiler",
@@ -53,16 +53,50 @@ TIER_2 = {
     "tests/engine/local/test_watchdog.py::test_a_worker_that_is_stopped_is_not_ready_and_is_replaced": "waits for it",
     "tests/evaluation/test_determinism.py::test_the_starter_model_is_bit_identical_in_exact_mode": "many answers",
     "tests/evaluation/test_promoted.py::test_worse_equal_and_better_drafts_get_their_verdicts": "180 answers",
+    "tests/evaluation/test_statsmodels.py": "imports statsmodels",
     "tests/http/test_embeddings.py::test_a_parameter_at_its_ends": "many embeddings",
     "tests/http/test_embeddings.py::test_vectors_are_those_of_the_original": "a second implementation of the model",
     "tests/http/test_fuzz.py": "a minute of requests",
     "tests/http/test_page_views.py": "browser: every view, and npm: axe-core",
     "tests/http/test_openapi.py::test_schemathesis_finds_nothing": "half a minute of Schemathesis",
+    "tests/http/test_parameters_model.py::test_a_parameter_of_both_routes_at_its_ends_in_completions": "as in chat",
     "tests/notebooks/test_notebooks.py::test_a_notebook_runs": "Jupyter kernels",
     "tests/prompts/test_promptfoo.py": "npm: promptfoo",
 }
 
-# A parameter of a test, and the reason for tier 2.
+# A test, those of its parameters that are of tier 2, and the reason.
+TIER_2_SOME_PARAMETERS = {
+    "tests/builds/github/test_builds.py::test_killed_inside_a_walk_the_same_commit_is_found_again": (
+        ("POST-/git/blobs$", "POST-/git/commits$", "POST-/git/trees$", "POST-/pages$"),
+        "kills: tier 1 has the repository and the branch",
+    ),
+    "tests/builds/test_crashes.py::test_killed_where_others_see_an_effect_a_build_ends_once": (
+        ("push", "site"),
+        "kills: tier 1 has the callback, the last effect",
+    ),
+    "tests/builds/test_isolation.py::test_each_barrier_stops_it_alone": (
+        ("FLAGS", "SCRIPT", "namespace"),
+        "browser: tier 1 has all barriers and none",
+    ),
+    "tests/builds/test_verify.py::test_a_page_that_misbehaves_costs_only_its_time": (
+        ("dialogs", "loops later", "windows"),
+        "browser: tier 1 has a loop at once",
+    ),
+    "tests/builds/test_verify.py::test_a_picture_that_does_not_come_costs_the_picture_and_not_the_page": (
+        ("loops",),
+        "browser: tier 1 has a picture that is late",
+    ),
+    "tests/engine/local/test_speculation.py::test_a_text_that_repeats_is_the_same": (
+        ("drawn with penalties", "penalties"),
+        "tier 1 has greedy and drawn",
+    ),
+    "tests/evaluation/test_promoted.py::test_the_starter_gives_its_recordings_again": (
+        ("build-plan",),
+        "a long answer",
+    ),
+}
+
+# A parameter of any test, and the reason for tier 2.
 TIER_2_PARAMETERS = {
     "postgres": "tier 1 runs the same test on SQLite",
 }
@@ -92,10 +126,12 @@ def tier(test: str) -> int:
 
 
 def rows(test: str) -> Iterator[str]:
-    """The rows of both tables that name this test."""
+    """The rows of the tables that name this test."""
     name, _, parameters = test.partition("[")
     path = name.partition("::")[0]
     yield from (row for row in TIER_2 if row in (name, path) or (row.endswith("/") and path.startswith(row)))
+    if parameters.removesuffix("]") in TIER_2_SOME_PARAMETERS.get(name, ((), ""))[0]:
+        yield name
     yield from (row for row in TIER_2_PARAMETERS if row in parameters.removesuffix("]").split("-"))
 
 

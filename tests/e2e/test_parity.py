@@ -19,7 +19,6 @@ from service.evaluation import cases as case_files
 from service.evaluation import recording
 from service.prompts import run as prompts
 from service.prompts.library import Library
-from tests.tiers import draws
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME, COUNT = "sender", 20
@@ -92,12 +91,11 @@ def assert_recorded(answers: Seen) -> None:
     assert {key: (known[key].text, list(known[key].tokens), known[key].fingerprint) for key in answers} == answers
 
 
-@pytest.mark.draws
 def test_process_and_service_give_the_recorded_tokens(server: str) -> None:
-    """One real case, and twenty in `make test-all`: text, token ids and fingerprint are identical."""
-    process = in_this_process(draws(1, COUNT))
-    assert len(process) == draws(1, COUNT)
-    assert over_http(server, draws(1, COUNT)) == process
+    """Twenty real cases: text, token ids and fingerprint are identical."""
+    process = in_this_process(COUNT)
+    assert len(process) == COUNT
+    assert over_http(server, COUNT) == process
     assert_recorded(process)
 
 

@@ -11,6 +11,8 @@ import httpx
 import openai
 import pytest
 
+from tests.e2e import test_parity
+
 pytestmark = pytest.mark.model
 SCHEMA = {
     "type": "object",
@@ -67,6 +69,13 @@ def test_a_wrong_input_is_told_by_pointer(server: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"pointer": "/inputs/text", "detail": "this input is missing"} in answer.json()["errors"]
     assert "canary" not in answer.text
+
+
+def test_a_recorded_case_gets_the_recorded_tokens(server: str) -> None:
+    """Twenty cases, and those in a process and in a notebook, are in `test_parity.py`."""
+    answers = test_parity.over_http(server, 1)
+    assert len(answers) == 1
+    test_parity.assert_recorded(answers)
 
 
 def test_the_documentation_needs_nothing_from_elsewhere(server: str) -> None:

@@ -110,12 +110,20 @@ def ends_of(name: str, known: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return [option["minimum"], option["maximum"]], [*wrong, option["minimum"] - step]
 
 
+CHATS = next(body for body in BODIES if body.route == parameters.CHAT).own_schema()["properties"]
+OWN, SHARED = (
+    [
+        pytest.param(body.route, name, *ends_of(name, known), id=f"{body.__name__} {name}")
+        for body in BODIES
+        if body.route in LEAST
+        for name, known in body.own_schema()["properties"].items()
+        if (body.route == parameters.COMPLETIONS and CHATS.get(name) == known) is shared
+    ]
+    for shared in (False, True)
+)
+"""The parameters of chats, and those of completions that chats do not have. And those that both have alike."""
 CASES = [
-    pytest.param(body.route, name, *ends_of(name, known), id=f"{body.__name__} {name}")
-    for body in BODIES
-    if body.route in LEAST
-    for name, known in body.own_schema()["properties"].items()
-] + [
+    *OWN,
     pytest.param("/prompts/greet", "seed", [-1, 0, 2**32 - 2, None], [-2, 2**32 - 1, 1.5, "1", True], id="prompt seed"),
     pytest.param("/prompts/greet", "stream", [True, False, None], [1, "true"], id="prompt stream"),
     pytest.param("/prompts/greet", "inputs", [{"name": ""}, {"name": "x" * 40}], [{"name": "x" * 41}, 1, None]),
@@ -127,6 +135,19 @@ def test_a_parameter_at_its_ends(
     starter_service: httpx.Client, route: str, name: str, good: list[Any], wrong: list[Any]
 ) -> None:
     """Its limits and null are answered by the same worker. Values just outside are a 400 that names it."""
+    answers_at_its_ends(starter_service, route, name, good, wrong)
+
+
+@pytest.mark.parametrize(("route", "name", "good", "wrong"), SHARED)
+def test_a_parameter_of_both_routes_at_its_ends_in_completions(
+    starter_service: httpx.Client, route: str, name: str, good: list[Any], wrong: list[Any]
+) -> None:
+    answers_at_its_ends(starter_service, route, name, good, wrong)
+
+
+def answers_at_its_ends(
+    starter_service: httpx.Client, route: str, name: str, good: list[Any], wrong: list[Any]
+) -> None:
     required = name in ("messages", "prompt", "inputs")
     beside = {} if route == "/prompts/greet" else BESIDE.get(name, {})
     for value in good if required else [*good, None]:

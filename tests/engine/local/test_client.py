@@ -268,7 +268,7 @@ def test_the_same_fingerprint_is_answered_without_computing(loaded: Loaded) -> N
 def test_a_full_queue_is_busy_and_says_when_to_come_back() -> None:
     async def overload() -> list[object]:
         async with running(parallel=1, queue_requests=2) as engine:
-            asked = [engine.answer(ask(f"Story {n}", tokens=40)) for n in range(6)]
+            asked = [engine.answer(ask(f"Story {n}", tokens=8)) for n in range(6)]
             return list(await asyncio.gather(*asked, return_exceptions=True))
 
     results = asyncio.run(overload())

@@ -65,19 +65,25 @@ def test_an_arm_cpu_is_known_by_the_kernels_bits(monkeypatch: pytest.MonkeyPatch
     assert cpu.missing() == frozenset()
 
 
-@pytest.mark.model
 @pytest.mark.parametrize(
-    ("lacking", "said"),
+    ("lacking", "reason"),
     [
-        (frozenset({"asimddp", "atomics"}), "this CPU lacks asimddp, atomics, which the engine is compiled to use."),
-        (frozenset(), "the engine is compiled to use instructions that this CPU does not have."),
+        (frozenset({"asimddp", "atomics"}), "this CPU lacks asimddp, atomics, which the engine is compiled to use"),
+        (frozenset(), "the engine is compiled to use instructions that this CPU does not have"),
     ],
 )
-def test_an_illegal_instruction_ends_it_once_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch, starter: Path, lacking: frozenset[str], said: str
+def test_the_reason_names_what_the_cpu_lacks(
+    monkeypatch: pytest.MonkeyPatch, lacking: frozenset[str], reason: str
 ) -> None:
-    """A real worker gets the signal of such a CPU, once. Every waiting caller gets the reason."""
+    """What a supervisor makes of it is in `test_kernels.py`."""
     monkeypatch.setattr(cpu, "missing", lambda: lacking)
+    assert cpu.illegal() == reason
+
+
+@pytest.mark.model
+def test_an_illegal_instruction_ends_it_once_with_the_reason(monkeypatch: pytest.MonkeyPatch, starter: Path) -> None:
+    """A real worker gets the signal of such a CPU, once. Every waiting caller gets the reason."""
+    monkeypatch.setattr(cpu, "missing", lambda: frozenset({"asimddp", "atomics"}))
 
     async def end() -> tuple[str, Health]:
         async with running(parallel=1) as engine:
@@ -91,5 +97,5 @@ def test_an_illegal_instruction_ends_it_once_with_the_reason(
             return str(raised.value), engine.health()
 
     reason, health = asyncio.run(end())
-    assert reason == health.reason == f"The engine cannot run here: {said} {cpu.REMEDY}"
+    assert reason == health.reason == f"The engine cannot run here: {cpu.illegal()}. {cpu.REMEDY}"
     assert (health.state, health.restarts) == ("failed", 0)

@@ -110,7 +110,7 @@ def test_a_named_device_is_never_dropped_for_the_cpu(starter: Path) -> None:
 
 
 @pytest.mark.model
-def test_a_device_that_fails_at_the_start_of_a_worker_leaves_the_answer_to_the_cpu(
+def test_a_device_that_fails_at_the_start_leaves_the_answer_to_the_cpu(
     starter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there when it was asked. The answer, its fingerprint and the state tell the CPU."""

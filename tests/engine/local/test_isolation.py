@@ -46,10 +46,10 @@ def test_every_sampling_parameter_at_its_ends_gives_an_answer(loaded: Loaded) ->
     high = {name: ends[1] for name, ends in RANGES.items()}
     single = [*ENDS, *({"temperature": 1.0, **fields} for fields in ENDS), *OTHERS]
     together = [
-        {**base, **fields} for base in (low, high, {**high, "temperature": 1.0}) for fields in single[:: draws(18, 9)]
+        {**base, **fields} for base in (low, high, {**high, "temperature": 1.0}) for fields in single[:: draws(36, 9)]
     ]
     asked = [
-        ask("Hi", sampling=Sampling(**{"max_tokens": 1, **fields})) for fields in (*single[:: draws(4, 1)], *together)
+        ask("Hi", sampling=Sampling(**{"max_tokens": 1, **fields})) for fields in (*single[:: draws(12, 1)], *together)
     ]
     at_a_time = 30  # the queue takes 64
     groups = [asked[start : start + at_a_time] for start in range(0, len(asked), at_a_time)]

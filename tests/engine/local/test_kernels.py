@@ -179,7 +179,7 @@ def test_kernels_of_which_no_worker_gets_ready_are_dropped_too() -> None:
 def test_when_the_last_kernels_are_illegal_too_the_engine_has_failed() -> None:
     owner, health = supervised(-signal.SIGILL, -signal.SIGILL)
     assert len(owner.dropped) == 1
-    assert health.state == "failed"
+    assert (health.state, health.restarts) == ("failed", 1), "the second ending is the last"
     assert "The engine cannot run here" in health.reason
 
 
