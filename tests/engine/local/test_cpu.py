@@ -75,7 +75,7 @@ def test_an_arm_cpu_is_known_by_the_kernels_bits(monkeypatch: pytest.MonkeyPatch
 def test_the_reason_names_what_the_cpu_lacks(
     monkeypatch: pytest.MonkeyPatch, lacking: frozenset[str], reason: str
 ) -> None:
-    """What a supervisor makes of it is in `test_kernels.py`."""
+    """The supervisor ends with that reason: `test_kernels.py`."""
     monkeypatch.setattr(cpu, "missing", lambda: lacking)
     assert cpu.illegal() == reason
 
