@@ -33,7 +33,7 @@ export const post = (url, body, { signal, ...headers } = {}) => request(url, {
   method: "POST", signal, headers: withKey({ "content-type": "application/json", ...headers }), body: JSON.stringify(body),
 });
 
-// The events of a stream as [kind, value]. OpenAI's streams have no kinds and end with [DONE].
+// The events of a stream as [kind, value, id]. OpenAI's streams have no kinds and end with [DONE].
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -45,7 +45,7 @@ export async function* events(response) {
       rest = frames.pop();
       for (const frame of frames) {
         const data = /^data: (.*)$/m.exec(frame)?.[1];
-        if (data && data !== "[DONE]") yield [/^event: (.*)$/m.exec(frame)?.[1], JSON.parse(data)];
+        if (data && data !== "[DONE]") yield [/^event: (.*)$/m.exec(frame)?.[1], JSON.parse(data), /^id: (.*)$/m.exec(frame)?.[1]];
       }
     }
   } finally {

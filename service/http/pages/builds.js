@@ -93,28 +93,32 @@ function Brief() {
     <${Problem} problem=${problem} /><p class="row"><button type="submit">${w.submit}</button></p></form></section>`;
 }
 
-// The events of a build as they happen. They are asked for again after the stream ends early.
-function useEvents(id, ended) {
+// The events of a build as they happen. A stream that ends early goes on after the last event, but never in a hidden tab.
+// `goes_on` loads the build, and tells whether more events will come.
+function useEvents(id, goes_on) {
   const [rows, setRows] = useState([]);
   useEffect(() => {
-    const control = new AbortController();
-    let last = 0, timer;
+    let control, timer, last = "0";
     const follow = async () => {
-      if (document.hidden) return;
       clearTimeout(timer);
+      control?.abort();
+      if (document.hidden) return;
+      const { signal } = control = new AbortController();
       try {
-        const response = await request(`${path(id)}/events`, { signal: control.signal, headers: { "last-event-id": String(last) } });
-        for await (const [kind, event] of events(response)) {
-          last += 1;
+        const response = await request(`${path(id)}/events`, { signal, headers: { "last-event-id": last, ...(secret() && { authorization: `Bearer ${secret()}` }) } });
+        for await (const [kind, event, number] of events(response)) {
+          last = number;
           setRows((old) => [...old, { kind, ...event }]);
         }
-        ended();
+        if (!(await goes_on())) return;
       } catch (error) {
-        if (error.name !== "AbortError") timer = setTimeout(follow, AGAIN_MS);
+        if (error.status >= 400 && error.status < 500) return;
       }
+      if (!signal.aborted) timer = setTimeout(follow, AGAIN_MS);
     };
+    document.addEventListener("visibilitychange", follow);
     follow();
-    return () => { control.abort(); clearTimeout(timer); };
+    return () => { document.removeEventListener("visibilitychange", follow); control?.abort(); clearTimeout(timer); };
   }, [id]);
   return rows;
 }

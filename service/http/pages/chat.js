@@ -68,9 +68,12 @@ function Column({ model, messages, state, give }) {
     <${Problem} problem=${state?.problem} /></section>`;
 }
 
+// Whether a model writes text: one that gives vectors only does not.
+const writes = ({ abilities = [] }) => !abilities.includes("embeddings") || abilities.includes("schema");
+
 export function Chat({ rest: [first] }) {
   const [listed, problem] = useLoaded(() => json("v1/models"), []);
-  const ids = (listed?.data ?? []).map((model) => model.id);
+  const ids = (listed?.data ?? []).filter(writes).map((model) => model.id);
   if (!listed) return html`<${Problem} problem=${problem} /><p class="quiet">${problem ? "" : words.loading}</p>`;
   return html`<${Conversation} ids=${ids} first=${ids.includes(first) ? first : ids[0]} />`;
 }

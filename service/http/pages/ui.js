@@ -65,12 +65,13 @@ export function Tabs({ names, chosen, choose, label }) {
 // Calls `load` now and every `every_ms`, but never while the tab is hidden.
 export function usePolling(load, every_ms, keys = []) {
   useEffect(() => {
-    let timer, stopped = false;
+    let timer, stopped = false, round = 0;
     const tick = async () => {
       clearTimeout(timer);
       if (stopped || document.hidden) return;
+      const mine = round += 1; // a tab that is shown again begins a new round, and the older one ends
       const again = await load();
-      if (!stopped && again !== false) timer = setTimeout(tick, every_ms);
+      if (!stopped && mine === round && again !== false) timer = setTimeout(tick, every_ms);
     };
     document.addEventListener("visibilitychange", tick);
     tick();
