@@ -8,7 +8,8 @@ The rooms of this package, from the ground up. Each imports only from the floors
     2  engine
     3  prompts
     4  evaluation, builds
-    5  http, workbench, cli
+    5  doctor
+    6  http, workbench, cli
 """
 
 __version__ = "0.1.0"

@@ -22,6 +22,7 @@ FLOORS = [
     {"engine"},
     {"prompts"},
     {"evaluation", "builds"},
+    {"doctor"},
     {"http", "workbench", "cli"},
 ]
 FACES = FLOORS[-1]

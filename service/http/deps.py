@@ -40,6 +40,8 @@ class Service:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     evaluations: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     """The recorded evaluation of each prompt, with the digest of the lock that it belongs to."""
+    examining: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the doctor examines the machine, which nobody needs twice at a time."""
     history: History = field(default_factory=History)
 
     def wait_s(self) -> float:

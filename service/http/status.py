@@ -6,6 +6,8 @@ Not here: readiness for machines (`health`), Prometheus' format (`metrics`).
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -13,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 
 from service import __version__
 from service.errors import SameboatError
-from service.http import pages
+from service.http import pages, problems
 from service.http.deps import Service, ServiceDep
 from service.http.history import COLUMNS, EVERY_S
 from service.settings import Settings, env_variables
@@ -45,6 +47,33 @@ async def get_history(
 ) -> dict[str, Any]:
     """One row every five seconds. Counters only grow, so the difference of two rows covers the time in between."""
     return {"every_s": EVERY_S, "columns": COLUMNS, "rows": service.history.rows(after)}
+
+
+@router.get("/status/doctor", summary="Examine the machine")
+async def get_findings(request: Request, service: ServiceDep) -> list[dict[str, str]]:
+    """The findings of `sameboat doctor`, except those about the port and the kernels, which the running service uses.
+
+    They name folders, hosts and callers. So only the single user of a service on loopback without keys gets them.
+
+    Raises:
+        HTTPProblem: for every other caller, and while another examination runs.
+    """
+    caller = request.state.caller
+    if not caller.trusted or caller.name is not None:
+        detail = "Findings name folders and callers. On the machine of the service: sameboat doctor"
+        raise problems.HTTPProblem(403, "forbidden", "Forbidden", detail)
+    if service.examining.locked():
+        raise problems.HTTPProblem(
+            409, "examining", "Conflict", "The machine is being examined. Ask again in a moment."
+        )
+    async with service.examining:
+        return await asyncio.to_thread(_findings, service.settings)
+
+
+def _findings(settings: Settings) -> list[dict[str, str]]:
+    from service.doctor import examine  # it imports the engine and the builds, and few people ask
+
+    return [asdict(finding) for finding in examine(settings)]
 
 
 def _engine(name: str, service: Service, *, trusted: bool) -> dict[str, Any]:

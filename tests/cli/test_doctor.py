@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from service import doctor
 from service import settings as settings_module
-from service.cli import doctor
-from service.cli.doctor import DoctorFinding
+from service.doctor import DoctorFinding
 from service.engine.local import cpu
 from service.errors import SettingsError
 from service.settings import Settings

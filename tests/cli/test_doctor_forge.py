@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from service import doctor
 from service import settings as settings_module
-from service.cli import doctor
-from service.cli.doctor import DoctorFinding
+from service.doctor import DoctorFinding
 from tests.servers.github import TOKEN, github
 
 WHERE = {"SAMEBOAT_SECRET": "a long enough secret", "SAMEBOAT_FORGE": "github"}  # pragma: allowlist secret

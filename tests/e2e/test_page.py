@@ -124,6 +124,8 @@ def test_the_service_view_draws_the_last_minute(page: Page, service: str) -> Non
     page.get_by_role("heading", name=STARTER).wait_for()
     page.locator("th code", has_text="SAMEBOAT_PARALLEL").wait_for()
     page.locator(".tile b", has_text="MiB").first.wait_for()
+    page.get_by_role("button", name="Examine this machine").click()
+    page.locator("#findings li", has_text=f"{STARTER} is verified and fits").wait_for()
 
 
 def test_the_secret_shows_the_builds(page: Page, service: str) -> None:

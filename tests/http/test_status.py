@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from service import keys
+from service import doctor, keys
+from service import settings as settings_module
+from service.doctor import DoctorFinding
 from service.engine.types import Health
 from service.http import history, status
 from service.http.history import COLUMNS, History
 from service.http.metrics import Metrics
+from service.settings import Settings
 from tests.http.conftest import Make, ask, looks
 from tests.scripted import ScriptedEngine
+
+
+class Busy:
+    """A lock that somebody holds."""
+
+    def locked(self) -> bool:
+        return True
+
 
 KEY = keys.new()
 SECRET = "not-for-anybody-at-all"  # pragma: allowlist secret
@@ -45,6 +57,39 @@ def test_without_a_key_a_service_with_keys_shows_nothing(make: Make) -> None:
     app = make(ScriptedEngine(lambda request: "x"), api_keys=keys.line("ada", KEY))
     paths = ("/status", "/status/history", "/evaluations", "/prompts/greet/evaluation")
     assert {answer.status_code for answer in looks(app, *paths)} == {401}
+
+
+def test_the_doctor_answers_only_the_single_user_on_loopback(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its findings name folders and callers. One examination runs at a time."""
+    seen: list[Settings] = []
+
+    def examined(running: Settings) -> Iterator[DoctorFinding]:
+        seen.append(running)
+        yield DoctorFinding("cache", "note", "a folder", "Free some of it.")
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    engine = ScriptedEngine(lambda request: "x")
+    app = make(engine)
+    [finding] = ask(app, "GET", "/status/doctor").json()
+    assert finding == {"what": "cache", "level": "note", "found": "a folder", "remedy": "Free some of it."}
+    assert seen == [app.state.service.settings]
+    app.state.service.examining = Busy()
+    assert ask(app, "GET", "/status/doctor").status_code == 409
+    keyed = make(engine, api_keys=keys.line("ada", KEY))
+    assert [answer.status_code for answer in looks(keyed, "/status/doctor", authorization=f"Bearer {KEY}")] == [403]
+    assert ask(make(engine, open=True, host="0.0.0.0"), "GET", "/status/doctor").status_code == 403
+    assert len(seen) == 1
+
+
+def test_a_running_service_is_not_asked_for_its_port_or_a_second_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other tests run, with the settings of the service."""
+    names = [name for name in vars(doctor) if name.startswith("_") and name in doctor.examine.__code__.co_names]
+    for name in names:
+        finding = DoctorFinding(name, "ok", "")
+        monkeypatch.setattr(doctor, name, lambda settings, finding=finding: iter([finding]))
+    given = settings_module.load()
+    everything = {finding.what for finding in doctor.examine()}
+    assert everything - {finding.what for finding in doctor.examine(given)} == {"_engine", "_kernels", "_port"}
 
 
 def test_two_rows_tell_what_happened_in_between(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

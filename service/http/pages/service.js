@@ -93,8 +93,21 @@ function Described() {
         [w.digest]: engine.sha256, [w.restarts]: engine.restarts || null, [w.memory]: engine.stats?.worker_rss_bytes ? mebibytes(engine.stats.worker_rss_bytes) : null }} />`)}
       ${ready.threads && html`<h3>${w.machine}</h3><${Facts} facts=${{ [w.threads]: `${ready.threads.value}: ${ready.threads.reason}`, [w.memory]: `${mebibytes(ready.memory_bytes.value)}: ${ready.memory_bytes.reason}` }} />`}
       ${!described.settings && html`<p class="quiet">${w.untrusted}</p>`}</section>
+    ${described.settings && html`<${Doctor} />`}
     ${described.settings && html`<${Settings} rows=${described.settings} />`}`;
 }
+
+function Doctor() {
+  const [found, setFound] = useState({});
+  const ask = async () => {
+    setFound({ busy: true });
+    try { setFound({ rows: await json("status/doctor") }); } catch (problem) { setFound({ problem }); }
+  };
+  return html`<section class="card" aria-labelledby="doctor-title"><h2 id="doctor-title">${w.doctor}</h2>
+    <p class="row"><button type="button" class="plain" disabled=${found.busy} onClick=${ask}>${found.busy ? w.examining : w.examine}</button></p><${Problem} problem=${found.problem} />
+    <ul class="list" id="findings">${(found.rows ?? []).map((row) => html`<li><span class=${`badge ${LEVELS[row.level]}`}>${row.level}</span> <b>${row.what}</b> ${row.found}${row.remedy && html`<p class="quiet small">${row.remedy}</p>`}</li>`)}</ul></section>`;
+}
+const LEVELS = { ok: "passed", note: "checked", stop: "failed" };
 
 function Settings({ rows }) {
   const [changed, setChanged] = useState(false);

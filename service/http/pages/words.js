@@ -38,7 +38,7 @@ export const words = {
     give: "Send the result", cut: "cut at the most tokens",
   },
   service: {
-    title: "Service", models: "Models", machine: "Machine", engine: "Engine", model: "Model", state: "State", fits: "Why", digest: "sha256", restarts: "Restarts",
+    title: "Service", doctor: "Doctor", examine: "Examine this machine", examining: "Examining…", models: "Models", machine: "Machine", engine: "Engine", model: "Model", state: "State", fits: "Why", digest: "sha256", restarts: "Restarts",
     threads: "Threads", memory: "Memory", now: "Now", minute: "Last minute", hour: "Last hour", range: "Range", settings: "Settings", setting: "Setting",
     value: "Value", about: "What it decides", changed: "Only those that differ from the default", untrusted: "A key shows engines, machine and settings.",
     waiting: "waiting", running: "running", decode: "answer tokens per second", prefill: "prompt tokens per second", first: "to the first token",

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from service import resources
+from service import doctor, resources
 from service import settings as settings_module
-from service.cli import doctor
 from service.engine.local import device_setup, devices, kernels, recipe
 from service.engine.local.client import LocalEngine
 from service.engine.local.device_setup import Lack

@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 import pytest
 
+from service import doctor
 from service import settings as settings_module
-from service.cli import doctor
 from service.engine.local import client, kernels, recipe
 from service.engine.local.client import LocalEngine
 from service.engine.local.mode_router import ModeRouter
@@ -270,7 +270,7 @@ def test_a_library_that_ends_every_process_is_told_and_not_used(
     )
     command = ["cc", "-shared", "-fPIC", f"-Wl,-soname,{kernels.LIBRARY}", "-o", str(library), str(code)]
     subprocess.run(command, check=True)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{doctor.__file__.removesuffix('service/cli/doctor.py')}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{doctor.__file__.removesuffix('service/doctor/__init__.py')}")
     monkeypatch.setattr(kernels, "folder", lambda: library.parents[1])
     monkeypatch.setattr(kernels, "announced", lambda: [each for each in kernels.KNOWN if each.name == "amx"])
 

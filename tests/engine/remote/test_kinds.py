@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.cli import doctor_remote
+from service.doctor import remote as doctor_remote
 from service.engine import remote, remote_labels
 from service.engine.local.labels import normalize as local_normalize
 from service.engine.remote_kinds import KINDS
