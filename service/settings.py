@@ -58,6 +58,8 @@ class Settings(BaseSettings):
         description="all: answer and build. api: answer, enqueue builds. worker: only build.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much to log.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines: text, or one JSON object each.")
+    access_log: bool = Field(True, description="One log line for each request, without inputs and answers.")
     shutdown_grace_s: float = Field(20, ge=0, description="Seconds that running answers may take to end on SIGTERM.")
 
     # Callers

@@ -15,7 +15,7 @@ from tests import prose, raises
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths"},
+    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths", "request_id"},
     {"text_files", "strict_json", "json_pointer"},
     {"settings", "folders", "private_files", "children"},
     {"resources", "exposure", "models"},

@@ -41,7 +41,7 @@ def command(
     overrides = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     try:
         settings = settings_module.load(**overrides)
-        logs.install(settings.log_level.upper())
+        logs.install(settings.log_level.upper(), settings.log_format)
         logging.getLogger("uvicorn.error").addFilter(shorten_startup_error)
         exposure.require(settings)
         engines = start_engines(settings)

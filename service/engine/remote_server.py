@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from service import request_id
 from service.backoff import Backoff, parse_retry_after
 from service.errors import RemoteError, SettingsError
 from service.settings import Settings
@@ -69,6 +70,8 @@ class RemoteServer:
             RemoteError: if the server cannot be reached, or answers with another status than 200.
         """
         headers = {"cache-control": "no-cache"} if fresh else {}
+        if identifier := request_id.current.get():
+            headers[request_id.HEADER] = identifier
         number = 0
         while True:
             number += 1

@@ -34,6 +34,7 @@ from service.http import (
     status,
     tokens_routes,
 )
+from service.http.access import AccessLog
 from service.http.admission import Admission
 from service.http.auth import Authentication
 from service.http.brute_force import FailedAttempts, SecretThrottle
@@ -56,7 +57,7 @@ TAGS = [
     {"name": "service", "description": "Health, readiness, metrics, version."},
 ]
 """In the order in which `/docs` shows them."""
-EXPOSED_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint"]
+EXPOSED_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint", "x-request-id"]
 """Response headers that a page of another origin may read."""
 
 
@@ -143,6 +144,7 @@ def _add_middleware(app: FastAPI, exposed: Exposure, service: Service) -> None:
         )
     app.add_middleware(CrossSiteGuard, origins=exposed.origins, own=exposed.own_origin, rejected=rejected)
     app.add_middleware(AllowedHosts, names=exposed.hosts, rejected=rejected)
+    app.add_middleware(AccessLog, metrics=service.metrics, lines=service.settings.access_log)
 
 
 @contextlib.asynccontextmanager

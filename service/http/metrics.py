@@ -160,12 +160,34 @@ class Metrics:
             ["reason"],
             registry=self._registry,
         )
+        self._responses = Histogram(
+            "sameboat_http_request_duration_seconds",
+            "From the first byte of a request to the last one of its response, by route and class of status",
+            ["route", "status"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._prompts = Histogram(
+            "sameboat_prompt_duration_seconds",
+            "Requests to promoted prompts that were answered, by prompt, model and finish reason",
+            ["prompt", "model", "finish_reason"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
         self._engines: Engines | None = None
         self._registry.register(self)
 
     def rejected(self, reason: str) -> None:
         """Count a request that was rejected before it reached a route."""
         self._rejected.labels(reason).inc()
+
+    def responded(self, route: str, status: int, seconds: float) -> None:
+        """Count a response. `route` is the path with names in place of values."""
+        self._responses.labels(route, f"{status // 100}xx").observe(seconds)
+
+    def prompt_answered(self, prompt: str, model: str, finish_reason: str, seconds: float) -> None:
+        """Count an answer to a promoted prompt."""
+        self._prompts.labels(prompt, model, finish_reason).observe(seconds)
 
     def closed(self, reason: str) -> None:
         """Count a closed connection: slow, unread, idle, connections, long, upgrade, not-http."""

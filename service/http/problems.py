@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service import errors, json_pointer
+from service import errors, json_pointer, request_id
 from service.errors import MAX_LISTED, MAX_POINTER
 from service.http import paths
 
@@ -202,9 +202,11 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
         detail = "An unexpected error occurred. The service's log has the details."
+        identifier = request_id.current.get()  # this response comes from outside of the middleware that adds it
+        headers = {request_id.HEADER: identifier} if identifier else {}
         if paths.is_openai(request.url.path):
-            return respond(request.url.path, 500, openai_error(500, "internal", detail, None))
-        return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail))
+            return respond(request.url.path, 500, openai_error(500, "internal", detail, None), headers)
+        return respond(request.url.path, 500, problem(500, "internal", "Internal error", detail), headers)
 
     app.add_exception_handler(HTTPProblem, http_problem)
     app.add_exception_handler(errors.SameboatError, sameboat_error)

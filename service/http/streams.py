@@ -15,6 +15,7 @@ from typing import TypeVar
 from fastapi import Request
 
 from service.engine.types import Chunk
+from service.http.access import note
 from service.http.rate_limit import charge
 from service.prompts.run import Result
 
@@ -34,6 +35,7 @@ async def charged(
         async with contextlib.aclosing(items) as stream:
             async for item in stream:
                 if isinstance(item, Result):
+                    note(request, item)
                     usage = item.answer.usage
                     tokens = usage.completion + (usage.prompt if prompt else 0)
                 elif isinstance(item, Chunk):
