@@ -18,7 +18,7 @@ from service.cli.build import read_brief
 from service.errors import PromptError, SameboatError
 from service.evaluation import cases, promptfoo_config, recording
 from service.models.catalog import Catalog
-from service.prompts import convert, lock
+from service.prompts import lock, prompty
 from service.prompts.file import load
 from service.prompts.library import Library
 from tests.tiers import draws
@@ -61,7 +61,7 @@ def promptfoo_of(path: Path) -> object:
 
 
 def prompty_of(path: Path) -> object:
-    return convert.from_prompty(text_files.read(path, PromptError), path)
+    return prompty.from_prompty(text_files.read(path, PromptError), path)
 
 
 KINDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {

@@ -23,7 +23,7 @@ from service.engine.pool import Engines
 from service.engine.types import Mode
 from service.errors import InputsError, PromptError
 from service.evaluation import cases, promptfoo_config
-from service.prompts import convert, promptfoo
+from service.prompts import convert, promptfoo, prompty
 from service.prompts import run as prompts
 from service.prompts.file import Prompt, load
 from service.prompts.file_names import CASES, prompt_file
@@ -120,7 +120,7 @@ def export(
         rows = [{**case.values, "id": case.id} for case in cases.load(prompt)]
         text, left = promptfoo.to_promptfoo(prompt, rows)
     elif to in ("portable", "prompty"):
-        text, left = (convert.to_portable if to == "portable" else convert.to_prompty)(prompt)
+        text, left = (convert.to_portable if to == "portable" else prompty.to_prompty)(prompt)
     else:
         raise typer.BadParameter("portable, promptfoo or prompty", param_hint="--to")
     typer.echo(text, nl=False)
@@ -155,7 +155,7 @@ def import_prompt(
         _write_promptfoo(read, path, to, cases_to)
         return
     if kind == "prompty":
-        prompt, left = convert.from_prompty(text, path)
+        prompt, left = prompty.from_prompty(text, path)
     elif kind == "portable":
         prompt, left = convert.from_portable(text, path, judge)
     else:

@@ -15,6 +15,7 @@ from typing import Any
 
 from service import json_pointer, text_files
 from service.errors import PromptError, join_first, short_name
+from service.prompts import foreign_code
 from service.prompts.render import PLACEHOLDER
 from service.prompts.yaml_tree import line_of, parse_any, plain
 
@@ -23,7 +24,6 @@ CODE = re.compile(r".*\.(?:[cm]?[jt]s|py|rb|go|sh)(?::[\w.]+)?", re.IGNORECASE |
 REMOTE = re.compile(
     r"(?:https?|huggingface|langfuse|portkey|helicone|az|exec|package|sharepoint)(?::|://)", re.IGNORECASE
 )
-LOGIC = re.compile(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _resolved(value: Any, root: Any, depth: int) -> Any:
 
 def logic(template: str) -> str | None:
     """The first construct of a nunjucks or Jinja template that our placeholders lack. None if it has none."""
-    for match in LOGIC.finditer(template):
+    for match in foreign_code.CONSTRUCT.finditer(template):
         name = PLACEHOLDER.fullmatch(match[0])
         if name is None and match[0] not in ("{{'{'}}", "{{'}'}}"):
             return match[0]

@@ -1,8 +1,8 @@
-"""Conversion to and from Prompty v2 files, and to the part of `.prompt.yml` that GitHub reads.
+"""Conversion to and from the part of `.prompt.yml` that GitHub reads.
 
-In: a `Prompt`, or the text of a Prompty file. Out: the converted text or prompt, and one sentence for each part that
-the other format cannot express. Comments are kept. In Prompty these are the comments above the first key.
-Not here: promptfoo (`promptfoo`).
+In: a `Prompt`, or the text of GitHub's file. Out: the converted text or prompt, and one sentence for each part that
+the other format cannot express. Comments are kept.
+Not here: promptfoo (`promptfoo`), Prompty (`prompty`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from service.errors import PromptError, short_name
+from service.errors import short_name
 from service.prompts import foreign_code
 from service.prompts.file import Prompt, loads
 from service.prompts.github_form import in_our_form, judged, our_parameter
@@ -22,13 +21,9 @@ from service.prompts.mistakes import Mistakes, read_spec
 from service.prompts.render import PLACEHOLDER
 from service.prompts.yaml_tree import dump, header, line_of, parse, plain
 
-ROLE_LINE = r"^\s*(system|user|assistant):[ \t]*$"  # the line with which Prompty begins a message
 PORTABLE_KEYS = {"name", "description", "model", "modelParameters", "responseFormat", "jsonSchema", "messages",
                  "testData", "evaluators"}  # fmt: skip
 PORTABLE_PARAMETERS = {"maxTokens", "temperature", "topP"}
-PROMPTY_OPTIONS = {"temperature": "temperature", "maxTokens": "maxOutputTokens", "seed": "seed", "topK": "topK",
-                   "topP": "topP", "stop": "stopSequences", "frequencyPenalty": "frequencyPenalty",
-                   "presencePenalty": "presencePenalty"}  # fmt: skip
 
 
 def portable_losses(prompt: Prompt) -> list[str]:
@@ -64,7 +59,7 @@ def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
     if prompt.schema is not None:
         tree["jsonSchema"] = json.dumps({"name": prompt.name, "strict": True, "schema": prompt.schema})
     for message in tree["messages"]:
-        message["content"] = _tight(message["content"])
+        message["content"] = tight(message["content"])
     for number in reversed(range(len(prompt.spec.evaluators))):
         if prompt.spec.evaluators[number].kind not in ("string", "llm"):
             del tree["evaluators"][number]
@@ -145,68 +140,7 @@ def _drop_unknown(tree: CommentedMap, where: str) -> list[tuple[int, str]]:
     return dropped
 
 
-def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
-    """A Prompty v2 file, and one sentence for each part that was left out.
-
-    Raises:
-        PromptError: if a message has a line that would begin another message.
-    """
-    spec = prompt.spec
-    given = spec.modelParameters.model_dump(exclude_unset=True, mode="json")
-    options = {PROMPTY_OPTIONS[key]: value for key, value in given.items() if key in PROMPTY_OPTIONS}
-    # Readers of the front matter replace `${env:NAME}` and `${file:PATH}`.
-    front = {"name": prompt.name, "description": spec.description.replace("${", "$ {"),
-             "model": {"id": spec.model or "", "apiType": "chat", "options": options},
-             "inputs": [{"name": name, "kind": "string", "required": True} for name in prompt.variables],
-             "template": {"format": {"kind": "jinja2"}, "parser": {"kind": "prompty"}}}  # fmt: skip
-    for message in spec.messages:
-        if re.search(ROLE_LINE, message.content, flags=re.M):
-            raise PromptError(
-                f"{prompt.name}: a message has a line that would begin another message in a Prompty file.",
-                key="messages",
-            )
-    body = "\n\n".join(f"{message.role}:\n{_tight(message.content)}" for message in spec.messages)
-    left = [f"modelParameters.{key} is unknown there" for key in given if key not in PROMPTY_OPTIONS]
-    left += [f"{key} is unknown there" for key, value in (("jsonSchema", spec.jsonSchema), ("choices", spec.choices),
-             ("evaluators", spec.evaluators), ("testData", spec.testData or spec.testDataFile)) if value]  # fmt: skip
-    return f"---\n{header(prompt.text)}{dump(front)}---\n{body}\n", left
-
-
-def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]]:
-    """The prompt of a Prompty v2 file, and one sentence for each part that was not read.
-
-    Raises:
-        PromptError: if it is no Prompty file, or if its template has more than placeholders.
-    """
-    where = str(path or "<text>")
-    parts = re.split(r"^---[ \t]*$", text, maxsplit=2, flags=re.M)
-    if len(parts) != 3 or parts[0].strip():
-        raise PromptError(f"{where}:1: a Prompty file begins with front matter between two lines of ---.")
-    if re.search(r"\{%|\{#|\{\{[^}]*[|(\[]", parts[2]):
-        raise PromptError(f"{where}: only plain {{{{name}}}} placeholders can be read; this template has logic.")
-    front = plain(parse(parts[1], where), where)
-    turns = re.split(ROLE_LINE, parts[2], flags=re.M)
-    messages = [
-        {"role": role, "content": foreign_code.plain(body.strip())}
-        for role, body in zip(turns[1::2], turns[2::2], strict=True)
-    ]
-    known = {theirs: ours for ours, theirs in PROMPTY_OPTIONS.items()}
-    given = front.get("model")
-    model: dict[str, Any] = given if isinstance(given, dict) else {}
-    chosen = model.get("options")
-    options: dict[str, Any] = chosen if isinstance(chosen, dict) else {}
-    out: dict[str, Any] = {"name": front.get("name", ""), "description": front.get("description", "")}
-    if model.get("id"):
-        out["model"] = model["id"]
-    if options:
-        out["modelParameters"] = {known[key]: value for key, value in options.items() if key in known}
-    out["messages"] = messages
-    left = [f"model.options.{key} was not read" for key in options if key not in known]
-    left += [f"{key} was not read" for key in front if key not in {"name", "description", "model", "template"}]
-    return loads(header(parts[1].lstrip()) + dump(out), path), left
-
-
-def _tight(content: str) -> str:
+def tight(content: str) -> str:
     """A message as a template in which only the placeholders are not literal."""
     parts = PLACEHOLDER.split(content)  # texts at even places, the names between them
     return "".join(f"{{{{{part}}}}}" if place % 2 else foreign_code.literal(part) for place, part in enumerate(parts))

@@ -140,7 +140,7 @@ class Prompt:
         """
         self.check_inputs(inputs)
         defaults = {name: schema["default"] for name, schema in self._properties.items() if "default" in schema}
-        messages = render.render(self.spec.messages, {**defaults, **inputs}, self._message_lists)
+        messages = render.render(self.spec.messages, {**defaults, **inputs}, self.message_lists)
         if not messages:
             raise InputsError(f"The inputs of {self.name} give no message.", [("/", "hold no message")])
         return messages
@@ -150,7 +150,7 @@ class Prompt:
         return render.render(self.spec.messages, dict.fromkeys(self.variables, NEUTRAL))
 
     @cached_property
-    def _message_lists(self) -> frozenset[str]:
+    def message_lists(self) -> frozenset[str]:
         """Inputs that may be lists of messages: arrays whose items are not declared, or have a role."""
         return frozenset(
             name

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 WORDS = frozenset({"env", "true", "false", "none", "null", "in", "is", "not", "and", "or", "if", "else"})
 TEMPLATE = re.compile(r"\{[{%#]|#\}")  # the end of a comment without a beginning is an error
+CONSTRUCT = re.compile(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}", re.DOTALL)
+PLAIN_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 LOADED = re.compile(r"\s*(file://|package:)", re.IGNORECASE)
 # APIs that complete a prompt. Under some of these names promptfoo also has APIs that run agents or programs.
 APIS = re.compile(
@@ -70,6 +72,14 @@ def inert(value: Any) -> bool:
 def literal(text: str) -> str:
     """A template that nunjucks renders to exactly this text, also in front of a placeholder."""
     return re.sub(r"\{(?=[{%#]|\Z)|(?<=#)\}", lambda match: f"{{{{'{match[0]}'}}}}", text)
+
+
+def constructs(template: str) -> Iterator[tuple[str, int]]:
+    """Each construct of a nunjucks, Jinja or Mustache template that our placeholders lack, with its place."""
+    for match in CONSTRUCT.finditer(template):
+        name = PLAIN_NAME.fullmatch(match[0])
+        if match[0] not in ("{{'{'}}", "{{'}'}}") and (name is None or name[1] in WORDS):
+            yield match[0], match.start()
 
 
 def plain(template: str) -> str:

@@ -51,12 +51,16 @@ def our_parameter(name: str) -> str | None:
     return camel if camel in ModelParameters.model_fields else None
 
 
+def slug(title: str) -> str:
+    """A title as the name of a prompt. It may be empty."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64].strip("-")
+
+
 def _name(values: dict[str, Any], path: Path | None) -> None:
     """GitHub's names are titles. A file without one is named after itself."""
     title = values.get("name", path.name.split(".prompt.")[0] if path is not None else None)
     if isinstance(title, str):
-        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64].strip("-")
-        values["name"] = slug or title
+        values["name"] = slug(title) or title
 
 
 def _messages(values: dict[str, Any]) -> None:

@@ -9,9 +9,10 @@ from ruamel.yaml import YAML
 
 from service.errors import PromptError
 from service.evaluation.promptfoo_config import from_promptfoo
-from service.prompts.convert import from_prompty, portable_losses, to_portable, to_prompty
+from service.prompts.convert import portable_losses, to_portable
 from service.prompts.file import loads
 from service.prompts.promptfoo import to_promptfoo
+from service.prompts.prompty import from_prompty, to_prompty
 
 PROMPT = loads("""
 schemaVersion: 1

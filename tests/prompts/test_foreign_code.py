@@ -12,10 +12,10 @@ from ruamel.yaml import YAML
 
 from service.errors import PromptError
 from service.evaluation.promptfoo_config import from_promptfoo
-from service.prompts.convert import from_prompty, to_prompty
 from service.prompts.file import loads
 from service.prompts.foreign_code import asks_only, inert, literal
 from service.prompts.promptfoo import to_promptfoo
+from service.prompts.prompty import from_prompty, to_prompty
 from service.prompts.yaml_tree import dump
 
 RUN = [

@@ -1,0 +1,271 @@
+"""Conversion to and from Prompty files, version 1 and 2.
+
+In: a `Prompt`, or the text of a Prompty file. Out: the converted text or prompt, and one sentence, in an import with
+file and line, for each part that the other format cannot express. The comments above the first key are kept.
+Prompty's readers are prompty 0.1 (parsers.py) and runtime/IMPLEMENTATION_GUIDE.md of version 2. Text above the first
+role line is the system message.
+Not here: GitHub's form (`convert`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service import text_files
+from service.errors import PromptError, short_name
+from service.prompts import foreign_code
+from service.prompts.convert import tight
+from service.prompts.file import Prompt, loads
+from service.prompts.github_form import our_parameter, slug
+from service.prompts.render import PLACEHOLDER
+from service.prompts.spec import ModelParameters
+from service.prompts.yaml_tree import dump, header, line_of, parse, plain
+
+ROLE_LINE = r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$"
+"""The line with which Prompty begins a message."""
+PROMPTY_OPTIONS = {"temperature": "temperature", "maxTokens": "maxOutputTokens", "seed": "seed", "topK": "topK",
+                   "topP": "topP", "stop": "stopSequences", "frequencyPenalty": "frequencyPenalty",
+                   "presencePenalty": "presencePenalty"}  # fmt: skip
+KINDS = {"string": "string", "str": "string", "text": "string", "integer": "integer", "int": "integer",
+         "number": "number", "float": "number", "boolean": "boolean", "bool": "boolean",
+         "array": "array", "list": "array", "object": "object", "dict": "object"}  # fmt: skip
+"""Types of Prompty's inputs, and ours."""
+IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
+FILE = re.compile(r"\$\{file:([^}]+)\}")
+KNOWN = {"name", "description", "model", "inputs", "sample", "template"}
+
+
+def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
+    """A Prompty v2 file, and one sentence for each part that was left out.
+
+    Raises:
+        PromptError: if a message has a line that would begin another message.
+    """
+    spec = prompt.spec
+    given = spec.modelParameters.model_dump(exclude_unset=True, mode="json")
+    options = {PROMPTY_OPTIONS[key]: value for key, value in given.items() if key in PROMPTY_OPTIONS}
+    # Readers of the front matter replace `${env:NAME}` and `${file:PATH}`.
+    front = {"name": prompt.name, "description": spec.description.replace("${", "$ {"),
+             "model": {"id": spec.model or "", "apiType": "chat", "options": options},
+             "inputs": [{"name": name, "kind": "string", "required": True} for name in prompt.variables],
+             "template": {"format": {"kind": "jinja2"}, "parser": {"kind": "prompty"}}}  # fmt: skip
+    for message in spec.messages:
+        if re.search(ROLE_LINE, message.content, flags=re.M):
+            raise PromptError(
+                f"{prompt.name}: a message has a line that would begin another message in a Prompty file.",
+                key="messages",
+            )
+    body = "\n\n".join(f"{message.role}:\n{tight(message.content)}" for message in spec.messages)
+    left = [f"modelParameters.{key} is unknown there" for key in given if key not in PROMPTY_OPTIONS]
+    left += [f"{key} is unknown there" for key, value in (("abstain", spec.abstain), ("devCases", spec.devCases),
+             ("calibration", spec.calibration != "none"), ("repeats", spec.repeats > 1)) if value]  # fmt: skip
+    left += [f"input {name} is a list of messages here, and a text there" for name in sorted(prompt.message_lists)]
+    left += [f"{key} is unknown there" for key, value in (("jsonSchema", spec.jsonSchema), ("choices", spec.choices),
+             ("evaluators", spec.evaluators), ("testData", spec.testData or spec.testDataFile)) if value]  # fmt: skip
+    return f"---\n{header(prompt.text)}{dump(front)}---\n{body}\n", left
+
+
+@dataclass
+class _Reading:
+    """One Prompty file while it is read."""
+
+    text: str
+    where: str
+    front: dict[str, Any]
+    tree: Any
+    folder: Path
+    body: str
+    body_line: int
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    mistakes: list[tuple[int, str]] = field(default_factory=list)
+
+    def note(self, place: tuple[Any, ...], sentence: str) -> None:
+        """A part of the front matter that is not read."""
+        self.notes.append((line_of(self.tree, place), sentence))
+
+    def wrong(self, at: int, sentence: str) -> None:
+        """A part of the body that cannot be read. `at` is its offset there."""
+        self.mistakes.append((self.body_line + self.body[:at].count("\n"), sentence))
+
+    def lines(self, sentences: list[tuple[int, str]]) -> list[str]:
+        """Sentences with file and line, in the file's order."""
+        return [f"{self.where}:{line}: {sentence}" for line, sentence in sorted(set(sentences))]
+
+
+def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]]:
+    """The prompt of a Prompty file, and one sentence for each part that was not read.
+
+    Raises:
+        PromptError: if it is no Prompty file, or if its messages have more than texts and placeholders. All at once.
+    """
+    where = str(path or "<text>")
+    parts = re.split(r"^---[ \t]*$", text, maxsplit=2, flags=re.M)
+    if len(parts) != 3 or parts[0].strip():
+        raise PromptError(f"{where}:1: a Prompty file begins with front matter between two lines of ---.")
+    tree = parse(parts[1], where) if parts[1].strip() else {}
+    front = plain(tree, where)
+    folder = path.parent if path is not None else Path.cwd()
+    reading = _Reading(text, where, front, tree, folder, parts[2], text.count("\n", 0, len(text) - len(parts[2])) + 1)
+    messages = _messages(reading)
+    out: dict[str, Any] = {"schemaVersion": 1}
+    title = front.get("name") or (path.name.split(".")[0] if path is not None else "imported")
+    out["name"] = slug(str(title)) or "imported"
+    out["description"] = str(front.get("description") or "")
+    out |= _model(reading)
+    used = {name for message in messages for name in PLACEHOLDER.findall(message["content"])}
+    inputs = _inputs(reading, used)
+    if inputs:
+        out["inputs"] = inputs
+    out["messages"] = messages
+    row = _sample(reading, used)
+    if row:
+        out["testData"] = [row]
+    for key in front:
+        if key not in KNOWN:
+            reading.note((key,), f"{short_name(key)} is not read.")
+    if reading.mistakes:
+        raise PromptError("\n".join(reading.lines(reading.mistakes)), key="messages")
+    return loads(header(parts[1].lstrip()) + dump(out)), reading.lines(reading.notes)
+
+
+def _messages(reading: _Reading) -> list[dict[str, str]]:
+    """The messages of the body. Text above the first role line is the system message."""
+    body = reading.body
+    marks = list(re.finditer(ROLE_LINE, body, flags=re.M | re.I))
+    starts = [("system", 0, marks[0].start() if marks else len(body))]
+    ends = [mark.start() for mark in marks[1:]] + [len(body)]
+    starts += [(mark[1].lower(), mark.end(), end) for mark, end in zip(marks, ends, strict=False)]
+    messages = []
+    for role, start, end in starts:
+        content = body[start:end].strip()
+        if start == 0 and role == "system" and not content:
+            continue
+        if role == "developer":
+            role = "system"
+            line = reading.body_line + body[:start].count("\n")
+            reading.notes.append((line, "the role developer is read as system."))
+        if role in ("tool", "function"):
+            reading.wrong(start, f"a message of the role {role} cannot be read.")
+        for construct, at in foreign_code.constructs(body[start:end]):
+            only = "only plain {{name}} placeholders can be read."
+            reading.wrong(start + at, f"the template has {short_name(construct)}: {only}")
+        for image in IMAGE.finditer(body, start, end):
+            reading.wrong(image.start(), "an image, which a message cannot hold here.")
+        messages.append({"role": role, "content": foreign_code.plain(content)})
+    if not messages:
+        reading.wrong(0, "there is no message.")
+    return messages
+
+
+def _model(reading: _Reading) -> dict[str, Any]:
+    """Model, parameters and the answer's form of version 1 (`parameters`) and 2 (`options`)."""
+    given = reading.front.get("model")
+    if isinstance(given, str):
+        given = {"id": given}
+    if not isinstance(given, Mapping):
+        return {}
+    out: dict[str, Any] = {}
+    model_key: tuple[str, ...] = ("model", "id") if "id" in given else ("model",)
+    name = given.get("id")
+    configuration = given.get("configuration")
+    for key, value in configuration.items() if isinstance(configuration, Mapping) else ():
+        if key in ("name", "model", "azure_deployment") and name is None:
+            name, model_key = value, ("model", "configuration", key)
+        else:
+            reading.note(("model", "configuration", key), f"model.configuration.{key[:80]} is not read.")
+    try:
+        out["model"] = foreign_code.model_name(str(name)) if name else None
+    except ValueError:
+        reading.note(model_key, "the model is no name of a model, and is not read.")
+    parameters: dict[str, Any] = {}
+    theirs = {other: ours for ours, other in PROMPTY_OPTIONS.items()}
+    for group in ("parameters", "options"):
+        values = given.get(group)
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            ours = theirs.get(key) or (key if key in ModelParameters.model_fields else our_parameter(key))
+            if key == "additionalProperties" or ours is None or isinstance(value, str) or value is None:
+                if key != "response_format" or not _answer_form(value, out):
+                    reading.note(("model", group, key), f"model.{group}.{key[:80]} is not read.")
+            else:
+                parameters[ours] = value
+    for key in given:
+        is_chat = key in ("api", "apiType") and given[key] == "chat"
+        if key not in ("id", "configuration", "parameters", "options") and not is_chat:
+            reading.note(("model", key), f"model.{key[:80]} is not read.")
+    if parameters:
+        out["modelParameters"] = parameters
+    return {key: value for key, value in out.items() if value is not None}
+
+
+def _answer_form(value: Any, out: dict[str, Any]) -> bool:
+    """Read OpenAI's `response_format`. False if it has another form."""
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if kind in ("json_object", "text"):
+        out["responseFormat"] = kind
+    elif kind == "json_schema" and isinstance(value.get("json_schema"), Mapping):
+        out |= {"responseFormat": "json_schema", "jsonSchema": value["json_schema"]}
+    else:
+        return False
+    return True
+
+
+def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
+    """A schema of the inputs that the messages use. None if the file declares none."""
+    given = reading.front.get("inputs")
+    if isinstance(given, list):
+        declared = {str(item.get("name")): item for item in given if isinstance(item, Mapping)}
+    elif isinstance(given, Mapping):
+        declared = {name: item if isinstance(item, Mapping) and ("type" in item or "kind" in item or "default" in item)
+                    else {"default": item} for name, item in given.items()}  # fmt: skip
+    else:
+        return None
+    properties: dict[str, Any] = {}
+    required = []
+    for name in sorted(used):
+        item = declared.get(name, {})
+        kind = str(item.get("type") or item.get("kind") or "")
+        schema: dict[str, Any] = {"type": KINDS[kind]} if kind in KINDS else {"type": ["string", "number", "boolean"]}
+        if kind == "thread":
+            schema = {"type": "array"}
+        elif kind and kind not in KINDS:
+            reading.note(("inputs",), f"the type {short_name(kind)} of the input {short_name(name)} is not read.")
+        if isinstance(item.get("description"), str):
+            schema["description"] = item["description"]
+        default = item.get("default")
+        if default is not None and not (isinstance(default, str) and "${" in default):
+            schema["default"] = default
+            if kind not in KINDS:
+                schema.pop("type")
+        elif item.get("required") is False:
+            schema["default"] = ""
+        else:
+            required.append(name)
+        properties[name] = schema
+        for key in item:
+            if key not in ("name", "type", "kind", "description", "default", "required"):
+                reading.note(("inputs", name), f"{short_name(key)} of the input {short_name(name)} is not read.")
+    for name in declared:
+        if name not in used:
+            reading.note(("inputs", name), f"the input {short_name(name)} is in no message, and is left out.")
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _sample(reading: _Reading, used: set[str]) -> dict[str, Any]:
+    """The values of `sample` as one row of test data."""
+    given = reading.front.get("sample")
+    if isinstance(given, str) and (reference := FILE.fullmatch(given.strip())):
+        path = reading.folder / reference[1].strip()
+        if not path.resolve().is_relative_to(reading.folder.resolve()) or path.suffix != ".json" or not path.is_file():
+            reading.note(("sample",), f"there is no JSON file {short_name(reference[1])} in the folder.")
+            return {}
+        text = text_files.read(path, PromptError)
+        given = text_files.from_json(text, str(path), PromptError, form="A sample is JSON.")
+    if not isinstance(given, Mapping):
+        if given is not None:
+            reading.note(("sample",), "sample is not read.")
+        return {}
+    return {name: value for name, value in given.items() if name in used}

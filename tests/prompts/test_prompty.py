@@ -1,0 +1,106 @@
+"""Prompty files of both versions keep their meaning. Each part that is not read is told by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import PromptError
+from service.prompts.file import loads
+from service.prompts.prompty import from_prompty, to_prompty
+
+V1 = """\
+---
+name: My Basic Prompt
+authors: [x]
+model:
+  api: chat
+  configuration: {type: azure_openai, azure_deployment: gpt-4o}
+  parameters: {max_tokens: 12, temperature: 0.2, response_format: {type: json_object}, tools: []}
+inputs:
+  question: {type: string}
+  tone: {type: string, default: kind}
+  unused: {type: string}
+sample: {question: Why?, unused: x}
+---
+Always answer in French.
+
+# User:
+{{question}}, {{tone}}
+"""
+V2 = """\
+---
+name: two
+model: {id: gpt-4o, apiType: chat, options: {maxOutputTokens: 9, stopSequences: [x]}}
+inputs:
+- {name: count, kind: integer, default: 3}
+- {name: text, kind: string, required: true}
+---
+developer:
+Be kind.
+user[name="a"]:
+{{count}} {{text}}
+assistant:
+Yes.
+"""
+PATH = Path("x.prompty")
+
+
+def test_version_1_keeps_parameters_sample_and_the_text_above_the_first_role() -> None:
+    prompt, left = from_prompty(V1, PATH)
+    assert (prompt.name, prompt.spec.model, prompt.spec.responseFormat) == ("my-basic-prompt", "gpt-4o", "json_object")
+    assert (prompt.spec.modelParameters.maxTokens, prompt.spec.modelParameters.temperature) == (12, 0.2)
+    assert [(message.role, message.content) for message in prompt.messages({"question": "a"})] == [
+        ("system", "Always answer in French."),
+        ("user", "a, kind"),
+    ]
+    assert prompt.spec.testData == ({"question": "Why?"},)
+    assert left == [
+        "x.prompty:3: 'authors' is not read.",
+        "x.prompty:6: model.configuration.type is not read.",
+        "x.prompty:7: model.parameters.tools is not read.",
+        "x.prompty:11: the input 'unused' is in no message, and is left out.",
+    ]
+
+
+def test_version_2_keeps_types_defaults_and_options() -> None:
+    prompt, left = from_prompty(V2, PATH)
+    assert (prompt.spec.model, prompt.spec.modelParameters.maxTokens) == ("gpt-4o", 9)
+    assert prompt.spec.modelParameters.stop == ("x",)
+    turns = [(message.role, message.content) for message in prompt.messages({"text": "hi"})]
+    assert turns == [("system", "Be kind."), ("user", "3 hi"), ("assistant", "Yes.")]
+    assert left == ["x.prompty:8: the role developer is read as system."]
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "{id: gpt-4o}", "{configuration: {name: gpt-4o}}"])
+def test_every_form_of_the_model_is_read(model: str) -> None:
+    assert from_prompty(f"---\nname: x\nmodel: {model}\n---\nhi\n")[0].spec.model == "gpt-4o"
+
+
+def test_a_sample_comes_from_a_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"a": 1, "b": 2}')
+    text = "---\nname: x\nsample: ${file:NAME}\n---\nuser:\n{{a}}\n"
+    assert from_prompty(text.replace("NAME", "s.json"), tmp_path / "x.prompty")[0].spec.testData == ({"a": 1},)
+    for name in ("../s.json", "/etc/passwd", "none.json"):
+        prompt, left = from_prompty(text.replace("NAME", name), tmp_path / "x.prompty")
+        assert prompt.spec.testData == ()
+        assert "there is no JSON file" in left[0]
+
+
+def test_every_construct_that_cannot_be_read_is_told_at_once_by_line() -> None:
+    text = "---\nname: x\n---\nuser:\n{% if a %}b{% endif %}\n{{a | upper}}\n{{b.c}}\n{{#d}}\n![i](x.png)\ntool:\nx\n"
+    with pytest.raises(PromptError) as caught:
+        from_prompty(text, PATH)
+    lines = [line.split(":")[1] for line in str(caught.value).splitlines()]
+    assert lines == ["5", "5", "6", "7", "8", "9", "10"]
+
+
+def test_an_export_names_the_parts_that_it_loses() -> None:
+    prompt = loads(
+        "name: x\nresponseFormat: choice\nchoices: [a, b]\ncalibration: contextual\nabstain: {below: 0.5, answer: c}\n"
+        "inputs: {type: object, properties: {chat: {type: array}}}\nmessages: [{role: user, content: '{{chat}}'}]"
+    )
+    left = " ".join(to_prompty(prompt)[1])
+    for part in ("choices", "calibration", "abstain", "input chat is a list of messages"):
+        assert part in left
