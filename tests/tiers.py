@@ -42,6 +42,7 @@ TIER_2 = {
     "tests/engine/local/test_client.py::test_a_killed_worker_fails_what_runs_keeps_what_waits_and_comes_back": "kills",
     "tests/engine/local/test_client.py::test_a_label_may_be_longer_than_a_batch": "many tokens",
     "tests/engine/local/test_client.py::test_a_long_forced_text_in_exact_mode_is_the_same_in_company": "many tokens",
+    "tests/engine/local/test_client.py::test_exact_answers_survive_a_new_process": "tier 1 computes recordings again",
     "tests/engine/local/test_cpu.py::test_an_illegal_instruction_ends_it_once_with_the_reason": "kills",
     "tests/engine/local/test_devices.py::test_a_device_that_fails_at_the_start_leaves_the_answer_to_the_cpu": "workers",
     "tests/engine/local/test_exact.py": "a crowd of requests",
@@ -51,6 +52,7 @@ TIER_2 = {
     "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_with_a_schema_are_the_same": "long prompts",
     "tests/engine/local/test_warm.py": "several engines",
     "tests/engine/local/test_watchdog.py::test_a_worker_that_is_stopped_is_not_ready_and_is_replaced": "waits for it",
+    "tests/engine/local/test_watchdog.py::test_neither_a_large_frame_nor_the_end_of_reading_makes_it_deaf": "workers",
     "tests/evaluation/test_determinism.py::test_the_starter_model_is_bit_identical_in_exact_mode": "many answers",
     "tests/evaluation/test_promoted.py::test_worse_equal_and_better_drafts_get_their_verdicts": "180 answers",
     "tests/evaluation/test_statsmodels.py": "imports statsmodels",
@@ -93,6 +95,10 @@ TIER_2_SOME_PARAMETERS = {
     "tests/evaluation/test_promoted.py::test_the_starter_gives_its_recordings_again": (
         ("build-plan",),
         "a long answer",
+    ),
+    "tests/evaluation/test_verdict.py::test_simulated_promotions_stay_at_or_under_the_stated_error_rate": (
+        ("150",),
+        "tier 1 has 12 and 50 cases",
     ),
 }
 

@@ -145,28 +145,38 @@ def test_the_page_is_on_an_origin_of_its_own(neighbour: tuple[str, list[str]]) -
     assert set(asked) == {"/data"}
 
 
+LATE = """<!DOCTYPE html><title>t</title><p id=count>0</p><ol id=l></ol><b id=n>0</b>
+<button id=b onclick='n.textContent = +n.textContent + 2'>x</button>
+<script>setTimeout(() => { l.innerHTML = '<li>x'; }, 300)</script><script>null.x</script>"""
+ARRIVES = "document.querySelector('#l li').textContent === 'x'"
+WRONG = "document.querySelector('#count').textContent === '1' && document.querySelector('#gone')"
+PRESS = "(document.querySelector('#b').click(), Number(document.querySelector('#n').textContent) === {})"
+CHECKS = (ARRIVES, "Promise.resolve(false)", WRONG, "not code (", PRESS.format(2), PRESS.format(4), "null.y")
+
+
+@pytest.fixture(scope="module")
+def late() -> VerificationReport:
+    """One look at a page with data that comes late, a button, and an error."""
+    return look(LATE, *CHECKS, timeout_s=30.0)
+
+
 @browser
 @pytest.mark.browser
-def test_a_check_waits_for_data_and_says_what_it_saw() -> None:
+def test_a_check_waits_for_data_and_says_what_it_saw(late: VerificationReport) -> None:
     """An element that comes late is found. A promise of false is false. A failure names the elements' content."""
-    late = "<!DOCTYPE html><title>t</title><p id=count>0</p><ol id=l></ol><script>setTimeout(() => { l.innerHTML = '<li>x'; }, 300)</script>"
-    wrong = "document.querySelector('#count').textContent === '1' && document.querySelector('#gone')"
-    checks = ("document.querySelector('#l li').textContent === 'x'", "Promise.resolve(false)", wrong, "not code (")
-    found = page_outcomes(look(late, *checks))
-    assert [each.verdict for each in found.values()] == ["passed", "failed", "failed", "failed"]
-    assert '#count is a p with text "0"' in found[wrong].reason
-    assert "there is no #gone" in found[wrong].reason
+    found = page_outcomes(late)
+    assert [found[check].verdict for check in CHECKS[:4]] == ["passed", "failed", "failed", "failed"]
+    assert '#count is a p with text "0"' in found[WRONG].reason
+    assert "there is no #gone" in found[WRONG].reason
     assert "SyntaxError" in found["not code ("].reason
 
 
 @browser
 @pytest.mark.browser
-def test_a_check_presses_a_button_once() -> None:
+def test_a_check_presses_a_button_once(late: VerificationReport) -> None:
     """An expression with effects is evaluated once in an opened page: a counter that adds two is not saved by luck."""
-    html = "<!DOCTYPE html><title>t</title><b id=n>0</b><button id=b onclick='n.textContent = +n.textContent + 2'>x</button>"
-    press = "(document.querySelector('#b').click(), Number(document.querySelector('#n').textContent) === {})"
-    found = page_outcomes(look(html, press.format(2), press.format(4)))
-    assert [each.verdict for each in found.values()] == ["passed", "failed"]
+    found = page_outcomes(late)
+    assert [found[PRESS.format(number)].verdict for number in (2, 4)] == ["passed", "failed"]
 
 
 @browser
@@ -231,13 +241,12 @@ def test_many_checks_that_never_end_do_not_cost_the_build_its_deadline() -> None
 
 @browser
 @pytest.mark.browser
-def test_an_error_in_the_page_is_a_failure_and_a_refused_request_is_told() -> None:
+def test_an_error_in_the_page_is_a_failure_and_one_of_a_check_is_not(late: VerificationReport) -> None:
     """Errors of the page itself count. Errors that a check provokes do not."""
-    report = look("<!DOCTYPE html><title>t</title><script>null.x</script>", "null.y")
-    assert [outcome.verdict for outcome in report.outcomes if outcome.said == "the page opens without errors"] == [
+    assert [outcome.verdict for outcome in late.outcomes if outcome.said == "the page opens without errors"] == [
         "failed"
     ]
-    assert not any("reading 'y'" in line for line in report.console)
+    assert not any("reading 'y'" in line for line in late.console)
 
 
 @browser

@@ -192,7 +192,7 @@ def test_a_worker_that_is_stopped_is_not_ready_and_is_replaced(monkeypatch: pyte
 
 
 @pytest.mark.model
-def test_neither_a_frame_too_large_nor_the_end_of_the_reading_thread_makes_a_worker_deaf(
+def test_neither_a_large_frame_nor_the_end_of_reading_makes_it_deaf(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first is refused and harms nobody. The second ends in another worker."""
