@@ -96,6 +96,10 @@ bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCH
 bench-tools: setup models ## measure tool calls under auto on 70 requests, with Qwen2.5-Coder: ARGS="--half unseen"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.tools "$${words[@]}"
 
+.PHONY: bench-improve
+bench-improve: setup models ## measure the search for better drafts on the starter: ARGS="data/topics.csv --budget 400"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.improve "$${words[@]}"
+
 .PHONY: bench-templates
 bench-templates: setup ## measure chat templates against transformers' renderings: TEMPLATES=DIR
 	@"$$BIN/python" -m tests.bench.chat_templates --path "$$TEMPLATES"
