@@ -22,8 +22,6 @@ export const mebibytes = (bytes) => `${Math.round(bytes / 1048576).toLocaleStrin
 export const when = (unix) => new Date(1000 * unix).toLocaleString();
 export const text = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
-export const Bad = ({ children }) => html`<p class="bad" role="alert">${children}</p>`;
-
 // A problem of the API as lines: its pointers, or its detail.
 export function Problem({ problem }) {
   if (!problem) return null;
