@@ -59,6 +59,7 @@ def test_a_worse_prompt_is_a_regression_and_a_better_one_passes() -> None:
     assert worse.word == "REGRESSION"
     assert len(worse.lost) == 9
     assert worse.gained == ("case-0009",)
+    assert worse.compared[0].kept == 60, "two of three of the other 90 pass before and now"
     better = decide(*table(1, 20, 120))
     assert better.word == "PASS"
     assert better.lost == ("case-0000",)
