@@ -21,7 +21,7 @@ from service import settings as settings_module
 from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
-from service.evaluation import diagnosis, html_report, promote, report, report_details, result_rows
+from service.evaluation import diagnosis, html_report, inspect_log, promote, report, report_details, result_rows
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.evaluation.replay import live as run_live
@@ -54,7 +54,10 @@ def command(
     minimum: Annotated[
         float | None, typer.Option("--fail-under", min=0, max=1, help="Share of cases that must pass, 0..1.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write every answer: .jsonl, .csv or .parquet.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write every answer: .jsonl, .csv, .parquet, or .inspect.json as a log of Inspect."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
     stop_after: Annotated[
         int | None, typer.Option("--stop-after", min=1, help="Stop after N cases that cannot be asked or judged.")
@@ -94,10 +97,15 @@ def command(
 
 
 def _write(path: Path, prompt: Prompt, outcomes: Sequence[CaseOutcome], lines: Sequence[str]) -> None:
-    """Write every answer, by the ending of the name as JSON lines, CSV or Parquet."""
+    """Write every answer, by the ending of the name as JSON lines, CSV, Parquet or Inspect's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = result_rows.table_rows(prompt, outcomes)
-    if path.suffix == ".parquet":
+    if path.name.endswith(".inspect.json"):
+        text, left = inspect_log.inspect_log(prompt, outcomes, prompt.spec.model or "default")
+        path.write_text(text, encoding="utf-8")
+        for sentence in left:
+            typer.echo(f"sameboat: {sentence}", err=True)
+    elif path.suffix == ".parquet":
         result_rows.frame(rows).to_parquet(path, index=False)
     else:
         text = result_rows.csv_text(rows) if path.suffix == ".csv" else "".join(line + "\n" for line in lines)

@@ -213,6 +213,8 @@ def _prompt_text(text: str, node: Node, source: Source) -> Iterator[RawPrompt]:
                 node, f"prompts in a CSV file ({short_name(path.name)}) are not read. Name one text file for each."
             )
             continue
+        elif ending in (".yaml", ".yml"):
+            parts = [json.dumps(source.values(content, str(path)).value, ensure_ascii=False)]
         else:
             parts = [content]
         for part in parts:

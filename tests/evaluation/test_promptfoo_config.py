@@ -139,6 +139,11 @@ def test_mistakes_are_told_at_once_with_their_lines(text: str, told: list[str], 
         assert part in str(caught.value)
 
 
+def test_a_chat_in_yaml_may_begin_with_a_comment(tmp_path: Path) -> None:
+    made = read(tmp_path, "prompts: [file://c.yaml]\n", c__yaml="# Why.\n- {role: system, content: Be kind.}\n")
+    assert [(turn.role, turn.content) for turn in made.drafts[0].spec.messages] == [("system", "Be kind.")]
+
+
 def test_several_prompts_need_a_folder() -> None:
     with pytest.raises(PromptError, match="there are 2 prompts"):
         from_promptfoo("prompts: [one, two]\n")
