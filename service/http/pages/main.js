@@ -68,6 +68,7 @@ function Page({ prompts }) {
   useEffect(() => {
     const moved = () => setAt(place());
     addEventListener("hashchange", moved);
+    moved(); // the address may have changed after the first rendering and before this
     return () => removeEventListener("hashchange", moved);
   }, []);
   useEffect(() => {
