@@ -285,7 +285,7 @@ def test_nothing_to_judge_is_an_error_and_never_a_pass(data: Path) -> None:
         ("", TEXT, "no cases"),
         (one + one, TEXT, "there twice"),
         ("[1]\n", TEXT, "one JSON object a line"),
-        ('{"thing": 3}\n', TEXT, "thing"),
+        ('{"thing": [3], "expected": "red"}\n', TEXT, "thing"),
         (one, TEXT.split("evaluators")[0], "no evaluators"),
         (one, TEXT.replace("{{expected}}", "{{expcted}}"), "expcted"),
     ):
