@@ -157,6 +157,29 @@ def answered(answer: Answer) -> str | None:
     return None
 
 
+def tokenized(answer: Answer) -> str | None:
+    """The tokens of a prompt, or a refusal because this instance does not hold the model or its engine tells none."""
+    found = answer.json()
+    if not isinstance(found, dict):
+        return None
+    if answer.status == 200 and found.get("tokens"):
+        return f"{found['count']} tokens"
+    if answer.status == 400 and "remote engine" in found.get("detail", ""):
+        return f"not with this engine: {found['detail'][:80]}"
+    return answered(answer)
+
+
+def is_list(answer: Answer) -> str | None:
+    """200, and a JSON list."""
+    found = answer.json()
+    return f"{len(found)} rows" if answer.status == 200 and isinstance(found, list) else None
+
+
+def examined(answer: Answer) -> str | None:
+    """Findings, or a refusal to everyone but the single user on loopback."""
+    return is_list(answer) or refuses(403)(answer)
+
+
 def streamed(answer: Answer) -> str | None:
     """Server-sent events to the end."""
     events = answer.text.count("data: ")
@@ -208,6 +231,9 @@ def service(smoke: Smoke, digests: dict[str, Any] | None) -> None:
         smoke.see("GET", "/v1/models", asks_for_a_key, bearer=WRONG, route="/v1/models with a wrong key")
     version = smoke.see("GET", "/version", is_json("version", "prompts"))
     smoke.see("GET", "/metrics", holds("# HELP", "sameboat"))
+    smoke.see("GET", "/status", is_json("version", "engines"))
+    smoke.see("GET", "/status/history", is_json("columns", "rows"))
+    smoke.see("GET", "/status/doctor", examined)
     smoke.see("GET", "/", holds("<html", "Sameboat"))
     smoke.see("GET", "/docs", holds("swagger-ui"))
     if digests is not None:
@@ -227,11 +253,16 @@ def prompts(smoke: Smoke) -> None:
         return ", ".join(each["name"] for each in found) or "none is promoted"
 
     listed = smoke.see("GET", "/prompts", good)
+    smoke.see("GET", "/evaluations", is_list)
     for each in listed.json() if listed else []:
         name = each["name"]
         smoke.see("GET", f"/prompts/{name}", is_json("name", "sha256"), route="/prompts/{name}")
         inputs = example(each["inputs"])
         smoke.see("POST", f"/prompts/{name}", answered, body={"inputs": inputs})
+        path = f"/prompts/{name}/tokens"
+        smoke.see("POST", path, tokenized, body={"inputs": inputs}, route="/prompts/{name}/tokens")
+        path = f"/prompts/{name}/evaluation"
+        smoke.see("GET", path, is_json("name", "cases"), route="/prompts/{name}/evaluation")
 
 
 def openai(smoke: Smoke) -> None:
