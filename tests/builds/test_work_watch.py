@@ -95,7 +95,7 @@ def test_a_delay_that_has_passed_is_due_and_one_that_has_not_is_not(
 def test_only_a_sqlite_file_has_a_path() -> None:
     assert sqlite_path("sqlite:////srv/builds.sqlite") == Path("/srv/builds.sqlite")
     assert sqlite_path("sqlite://") is None
-    assert sqlite_path("postgresql+psycopg://somebody:secret@db/x") is None
+    assert sqlite_path("postgresql+psycopg://somebody@db/x") is None
 
 
 def test_the_sweeper_rests_until_the_file_changes_and_not_while_runs_are_active(

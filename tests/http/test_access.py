@@ -20,8 +20,8 @@ from tests.scripted import ScriptedEngine
 from tests.servers.openai_server import OpenAIServer
 
 KEY = keys.new()
-SECRET_INPUT = "canary-input-4711"
-SECRET_ANSWER = "canary-answer-4711"
+CANARY_INPUT = "canary-input-4711"
+CANARY_ANSWER = "canary-answer-4711"
 
 
 class Lines(logging.Handler):
@@ -50,11 +50,11 @@ def lines() -> Iterator[Lines]:
 
 
 def engine() -> ScriptedEngine:
-    return ScriptedEngine(lambda request: f"Hello {SECRET_ANSWER}")
+    return ScriptedEngine(lambda request: f"Hello {CANARY_ANSWER}")
 
 
 def test_a_line_has_the_route_the_prompt_and_the_tokens_and_no_content(make: Make, lines: Lines) -> None:
-    response = ask(make(engine()), "POST", "/prompts/greet?x=canary", json={"inputs": {"name": SECRET_INPUT}})
+    response = ask(make(engine()), "POST", "/prompts/greet?x=canary", json={"inputs": {"name": CANARY_INPUT}})
     (line,) = lines.all
     told = {name: line[name] for name in ("logger", "method", "route", "status", "prompt", "answers", "complete")}
     assert told == {
