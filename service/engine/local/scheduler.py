@@ -7,7 +7,8 @@ One step of the worker, decided in this order:
    splits the batch, and each part reads all the weights again. Among those slots it takes the one with the longest
    common prefix, else an empty one, else the least recently used one. A longer prefix in the prefix cache or in
    another slot is copied. Interactive requests go first. A background request may not take the last free slot, so an
-   interactive one never waits for a build to end.
+   interactive one never waits for a build to end. If a prompt that is being computed begins like the request's, the
+   request waits until that beginning is there to copy. So a burst of requests computes their common prefix once.
 3. If no sequence is answering, the next prompt advances by one chunk.
 4. If a sequence is answering, one prompt chunk follows each answer step. So inter-token latencies stay level and first
    tokens still come. Interactive prompts go before background ones, then the one with the fewest tokens left. Warm-up
@@ -41,6 +42,15 @@ class StoredTokens(Protocol):
     """Tokens with a stored state. The first `canonical` were computed in whole chunks. Salt None: shared by all
     callers.
     """
+
+    tokens: list[int]
+    canonical: int
+    salt: str | None
+
+
+@dataclass
+class StoredPrompt:
+    """A prompt as it will be stored (`StoredTokens`)."""
 
     tokens: list[int]
     canonical: int
@@ -170,6 +180,24 @@ def neighbours(slots: Sequence[Slot]) -> list[Slot]:
     low, high = min(busy), max(busy)
     gaps = [slot for slot in free if low < slot.number < high]
     return gaps or [slot for slot in free if slot.number in (low - 1, high + 1)]
+
+
+def computed_soon(sequence: ScheduledSequence, running: Iterable[ScheduledSequence]) -> int:
+    """The number of prompt tokens that this request could take from prompts that are being computed, once they are.
+
+    An interactive request never waits for a background one.
+    """
+    best = 0
+    for other in running:
+        slot = other.slot
+        if slot is None or other.answering or other.is_warmup or (other.background and not sequence.background):
+            continue
+        canonical = len(other.prompt) if slot.canonical == other.done else slot.canonical
+        whole = StoredPrompt(other.prompt, canonical, other.salt)
+        size = reusable_tokens(whole, sequence.prompt, exact=sequence.exact, salt=sequence.salt)
+        if size > other.done:
+            best = max(best, size)
+    return best
 
 
 class Scheduler:

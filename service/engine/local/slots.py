@@ -7,13 +7,21 @@ Not here: the choice of the slot, which is `scheduler.place`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from service.engine.local.context import Context
 from service.engine.local.prefix_cache import Prefix, PrefixCache
 from service.engine.local.recipe import CHUNK
-from service.engine.local.scheduler import Placement, ScheduledSequence, Slot, StoredTokens, place, worth_reusing
+from service.engine.local.scheduler import (
+    Placement,
+    ScheduledSequence,
+    Slot,
+    StoredTokens,
+    computed_soon,
+    place,
+    worth_reusing,
+)
 from service.errors import ModelError
 
 
@@ -25,8 +33,11 @@ class KVSlots:
         self.slots = [Slot(number) for number in range(slots)]
         self.prefixes = prefixes
 
-    def admit(self, sequence: ScheduledSequence, step: int) -> bool:
-        """Give this sequence a slot with the known prefix of its prompt. False if no slot is free for it."""
+    def admit(self, sequence: ScheduledSequence, step: int, running: Iterable[ScheduledSequence] = ()) -> bool:
+        """Give this sequence a slot with the known prefix of its prompt.
+
+        False if no slot is free for it, or if `running` sequences are about to compute more of its prompt.
+        """
         while True:
             placed = place(
                 self.slots,
@@ -40,6 +51,8 @@ class KVSlots:
                 return False
             if sequence.reads_all:
                 placed = Placement(placed.slot, placed.slot, 0)
+            elif computed_soon(sequence, running) >= placed.reuse + CHUNK:
+                return False
             elif self._context.flash_attention and not sequence.exact:
                 placed = replace(placed, reuse=worth_reusing(placed.reuse, len(sequence.prompt)))
             if self._fill(placed):

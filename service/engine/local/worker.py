@@ -212,11 +212,12 @@ class Worker:
         self._stats()
 
     def _admit(self) -> None:
+        running = [request.sequence for request in self._requests.values()]
         waiting = [request for request in self._requests.values() if request.sequence.slot is None]
         for request in sorted(waiting, key=lambda request: (request.sequence.background, request.id)):
             sequence = request.sequence
             try:
-                if not self._slots.admit(sequence, self._step):
+                if not self._slots.admit(sequence, self._step, running):
                     continue
             except Exception as error:  # noqa: BLE001
                 self._fail(sequence.id, error)

@@ -96,7 +96,7 @@ def break_at(worker: Watched, monkeypatch: pytest.MonkeyPatch, place: str) -> No
     if place == "input":
         monkeypatch.setattr(inputs, "request", breaking(inputs.request, lambda message, *_: message["id"] == 2))
     elif place == "slot":
-        monkeypatch.setattr(slots, "admit", breaking(slots.admit, lambda sequence, _: sequence.id == 2))
+        monkeypatch.setattr(slots, "admit", breaking(slots.admit, lambda sequence, *_: sequence.id == 2))
     elif place == "prompt":
         monkeypatch.setattr(worker, "_prompt", breaking(worker._prompt, lambda step: step.sequences[0].id == 2))
     elif place == "sampling":

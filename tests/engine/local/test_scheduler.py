@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from service.engine.local.scheduler import (
@@ -11,6 +13,7 @@ from service.engine.local.scheduler import (
     Slot,
     chunk_size,
     common_length,
+    computed_soon,
     neighbours,
     place,
     reusable_tokens,
@@ -86,6 +89,41 @@ def test_chunks_end_at_multiples_of_the_chunk_in_exact_mode(done: int, left: int
         chunk_size(ScheduledSequence(1, prompt, exact=mode, background=False, done=done)) for mode in (True, False)
     ]
     assert sizes == [exact, fast]
+
+
+def prompting(prompt: list[int], done: int, **more: Any) -> ScheduledSequence:
+    """A sequence. Its prompt is computed up to `done`, in whole chunks."""
+    slot = Slot(0, prompt[:done], canonical=done, owner=1, salt=more.get("salt", ""))
+    fields: dict[str, Any] = {"exact": False, "background": False, **more}
+    return ScheduledSequence(1, prompt, slot=slot, done=done, **fields)
+
+
+@pytest.mark.parametrize(
+    ("done", "running", "waiting", "tokens"),
+    [
+        (CHUNK, {}, {}, 300),
+        (CHUNK, {"exact": True}, {"exact": True}, 4 * CHUNK),  # 256 of 300
+        (320, {}, {}, 0),  # it is there already
+        (CHUNK, {"salt": "one"}, {"salt": "other"}, 0),
+        (CHUNK, {"background": True}, {}, 0),
+        (CHUNK, {"background": True}, {"background": True}, 300),
+        (CHUNK, {"answering": True}, {}, 0),
+        (CHUNK, {"is_warmup": True, "salt": None}, {}, 0),
+    ],
+)
+def test_a_common_beginning_that_is_being_computed(
+    done: int, running: dict[str, Any], waiting: dict[str, Any], tokens: int
+) -> None:
+    other = prompting([5] * 300 + [6] * 100, done, **running)
+    fields: dict[str, Any] = {"exact": False, "background": False, **waiting}
+    assert computed_soon(ScheduledSequence(2, [5] * 300 + [7] * 100, **fields), [other]) == tokens
+
+
+def test_an_exact_request_does_not_wait_for_chunks_of_another_shape() -> None:
+    other = prompting([5] * 400, 100)
+    assert other.slot is not None
+    other.slot.canonical = CHUNK
+    assert computed_soon(ScheduledSequence(2, [5] * 400, exact=True, background=False), [other]) == 0
 
 
 def test_a_chunk_that_is_nearly_whole_begins_earlier_and_is_whole() -> None:
