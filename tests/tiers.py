@@ -47,6 +47,7 @@ TIER_2 = {
     "tests/engine/local/test_devices.py::test_a_device_that_fails_at_the_start_leaves_the_answer_to_the_cpu": "workers",
     "tests/engine/local/test_exact.py": "a crowd of requests",
     "tests/engine/local/test_fill_in.py": "a model of 1.1 GB",
+    "tests/engine/local/test_idle_unload.py::test_a_request_brings_an_unloaded_model_back": "two workers",
     "tests/engine/local/test_kernels.py::test_a_library_that_ends_every_process_is_told_and_not_used": "a C compiler",
     "tests/engine/local/test_kernels.py::test_exact_answers_keep_the_recorded_bits_beside_fast_ones": "two engines",
     "tests/engine/local/test_speculation.py::test_answers_to_recorded_cases_with_a_schema_are_the_same": "long prompts",

@@ -193,7 +193,7 @@ def test_a_stop_while_it_unloads_stays() -> None:
 @pytest.mark.model
 def test_a_request_brings_an_unloaded_model_back(starter: Path) -> None:
     async def story() -> None:
-        engine = make(unload_idle_s=0.05, answer_cache_size=0)
+        engine = make(unload_idle_s=0.05, answer_cache_size=0, context=512, parallel=1, prefix_cache_bytes=0)
         try:
             first = await engine.answer(ask("Hello", tokens=3))
             while engine.health().state != "starting":
