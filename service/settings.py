@@ -129,6 +129,11 @@ class Settings(BaseSettings):
     remote_timeout_s: float = Field(120, gt=0, description="Remote engine: seconds to wait for the next byte.")
     remote_retries: int = Field(3, ge=0, le=10, description="Remote engine: tries after the first, on 429 and 5xx.")
     remote_concurrency: int = Field(8, ge=1, description="Remote engine: requests at a time, all models together.")
+    unpromoted_engines: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="Promoted prompts on a remote engine that no promotion names: refuse, or allow. Builds and /v1 "
+        "are always allowed.",
+    )
     mode: Literal["fast", "exact"] = Field(
         "fast", description="For callers who do not say: fast, or exact (bit-identical under any load, slower)."
     )

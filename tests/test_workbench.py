@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -18,8 +19,12 @@ from nbclient import NotebookClient
 
 from service import workbench as bench
 from service.engine.types import Request
-from service.errors import EngineUnavailable, EvaluationError
+from service.errors import EngineUnavailable, EvaluationError, LockMismatch
+from service.evaluation import promoted_engines
+from service.evaluation.context import EvaluationContext
 from service.evaluation.side_by_side import side_by_side
+from service.prompts.promoted import PromotedFolder
+from service.settings import Settings
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -68,6 +73,35 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(bench, "Engines", lambda settings: Scripted())
     yield tmp_path / "data"
     bench.close()
+
+
+def test_parity_compares_the_remote_engine_with_a_recording(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first recording, or that of a further engine. One answer of the remote engine is another one."""
+    bench.promote(bench.draft(TEXT))
+    folder = PromotedFolder(data / "prompts" / "colour")
+    further = ScriptedEngine(lambda request: reply(request).replace("red", "green"), name="green")
+    further._identity = replace(further.identity, version="2")
+    added = asyncio.run(promoted_engines.promote_on(folder, EvaluationContext(further), accept="a test"))
+    remote = ScriptedEngine(lambda request: "blue" if "thing 3?" in request.messages[-1].content else reply(request))
+    asked: list[str] = []
+
+    class Remote(Scripted):
+        async def start(self, model: str | None) -> ScriptedEngine:
+            return remote
+
+    def engines(settings: Settings) -> Scripted:
+        asked.append(settings.engine)
+        return Remote()
+
+    monkeypatch.setattr(bench, "Engines", engines)
+    result = bench.parity("colour")
+    assert (result.answers, result.texts, result.verdict.lost) == (30, 29, ("c3",))
+    assert asked == ["remote"]
+    assert "| equal texts | 29 of 30 |" in result._repr_markdown_()
+    other = bench.parity("colour", against=added.engine)
+    assert (other.texts, len(other.verdict.gained)) == (1, 28)
+    with pytest.raises(LockMismatch, match="no further engine"):
+        bench.parity("colour", against="vllm-none")
 
 
 def test_a_draft_is_promoted_tried_compared_and_replayed(data: Path) -> None:

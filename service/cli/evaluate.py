@@ -21,7 +21,7 @@ from service import settings as settings_module
 from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
-from service.evaluation import diagnosis, html_report, inspect_log, promote, report, report_details, result_rows
+from service.evaluation import diagnosis, html_report, inspect_log, parity, promote, report, report_details, result_rows
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.evaluation.replay import live as run_live
@@ -73,7 +73,7 @@ def command(
         raise typer.BadParameter("Use either --replay (without a model) or --live (with it).")
     prompt = find_prompt(name)
     evaluation = (
-        _alone(prompt, replay_recording(prompt, _folder(prompt)), minimum)
+        _replay(prompt, _folder(prompt), minimum)
         if replay
         else asyncio.run(_evaluate(prompt, live=live, model=model, minimum=minimum, stop_after=stop_after))
     )
@@ -182,6 +182,13 @@ async def _evaluate(
         target = PromotedFolder(settings.data_dir / "prompts" / prompt.name)
         comparison = await promote.compare(prompt, target, context, minimum=minimum)
         return Evaluation(comparison.outcomes, comparison.verdict, comparison.text, comparison.baseline or ())
+
+
+def _replay(prompt: Prompt, folder: PromotedFolder, minimum: float | None) -> Evaluation:
+    """The recording, judged again, and the parity of each further engine's recording with it."""
+    evaluation = _alone(prompt, replay_recording(prompt, folder), minimum)
+    tables = parity.of_recordings(prompt, folder).values()
+    return replace(evaluation, text="\n\n".join([evaluation.text, *(table.markdown() for table in tables)]))
 
 
 def _folder(prompt: Prompt) -> PromotedFolder:

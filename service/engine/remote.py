@@ -111,6 +111,11 @@ class RemoteEngine:
         return self._facts or RemoteFacts(KINDS.get(self._settings.remote_kind, KINDS["openai"]))
 
     @property
+    def knows_identity(self) -> bool:
+        """Whether the server told its kind, now or earlier."""
+        return self._facts is not None
+
+    @property
     def identity(self) -> Identity:
         """The server's URL, kind and version, and its own description of the model. Few kinds tell a digest."""
         facts = self.facts

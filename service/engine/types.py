@@ -378,3 +378,7 @@ class LearnsIdentity(Protocol):
 
     async def learn(self) -> None:
         """Ask, if that is due. An engine that cannot be asked keeps those that it has."""
+
+    @property
+    def knows_identity(self) -> bool:
+        """Whether it was told its identity, now or earlier."""

@@ -170,14 +170,28 @@ def compare(prompt: Prompt, here: EngineRun, there: EngineRun) -> Parity:
     )
 
 
-def recorded(prompt: Prompt, folder: PromotedFolder) -> EngineRun:
-    """The promoted prompt's recording as a run. No model is asked.
+def recorded(prompt: Prompt, folder: PromotedFolder, engine: str | None = None) -> EngineRun:
+    """A recording of the promoted prompt as a run. No model is asked. `engine` is the id of a further engine.
 
     Raises:
         EvaluationError: if the recording lacks an answer.
+        LockMismatch: if the lock cannot be used, or does not name the engine.
+    """
+    lock = folder.lock()
+    identity = lock.identity if engine is None else lock.engine_lock(engine).identity
+    return EngineRun(identity, replay.replay(prompt, folder, engine))
+
+
+def of_recordings(prompt: Prompt, folder: PromotedFolder) -> dict[str, Parity]:
+    """Each further engine of the lock beside the first one, by id. Every recording is judged again.
+
+    Raises:
+        EvaluationError: if a recording lacks an answer.
         LockMismatch: if the lock cannot be used.
     """
-    return EngineRun(folder.lock().identity, replay.replay(prompt, folder))
+    names = sorted(folder.lock().engines)
+    first = recorded(prompt, folder) if names else None
+    return {name: compare(prompt, first, recorded(prompt, folder, name)) for name in names if first is not None}
 
 
 async def ask(prompt: Prompt, folder: PromotedFolder, context: EvaluationContext) -> EngineRun:

@@ -116,8 +116,11 @@ async def promote(
     if not passed and not accept:
         return promotion
     accepted = "" if passed or accept is None else accept
+    engines = set(target.lock().engines) if target.has_lock else set()
     _write(promotion, target, context, accepted)
     text = promotion.text + (f"\nAccepted all the same: {accepted}\n" if accepted else "")
+    if dropped := sorted(engines - set(target.lock().engines)):
+        text += f"\nRecorded over further engines before, and not now: {', '.join(dropped)}.\n"
     return replace(promotion, written=True, text=text)
 
 
@@ -169,7 +172,8 @@ def _write(promotion: Promotion, target: PromotedFolder, context: EvaluationCont
     """Write prompt, cases, recording and lock into a copy of the target, which then takes the target's place.
 
     Answers that the promoted prompt was asked for this comparison are written too, so that a report can repeat the
-    comparison without a model. Other files of the target stay.
+    comparison without a model. Recordings over further engines stay only if prompt and cases are the same. Other
+    files of the target stay.
     """
     draft, source = promotion.prompt, promotion.cases_folder
     with target.replacing() as staged:
@@ -182,23 +186,28 @@ def _write(promotion: Promotion, target: PromotedFolder, context: EvaluationCont
             if scorer != target.path / place:
                 (staged.path / place).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(scorer, staged.path / place)
-        recording.write(staged.recording_path, _records(promotion.outcomes))
+        recording.write(staged.recording_path, records_of(promotion.outcomes))
         staged.baseline_path.unlink(missing_ok=True)
-        if asked := _records([outcome for outcome in promotion.baseline or () if not outcome.kept]):
+        if asked := records_of([outcome for outcome in promotion.baseline or () if not outcome.kept]):
             recording.write(staged.baseline_path, asked)
         judges = {check.llm.modelId for check in draft.spec.evaluators if check.llm is not None}
-        staged.save_lock(
-            locks.make(
-                prompt,
-                staged.path,
-                context.engine.identity,
-                judges={name: context.judges(name).identity for name in sorted(judges)},
-                recorded_with=context.conditions,
-                accepted=accepted,
-            )
+        lock = locks.make(
+            prompt,
+            staged.path,
+            context.engine.identity,
+            judges={name: context.judges(name).identity for name in sorted(judges)},
+            recorded_with=context.conditions,
+            accepted=accepted,
         )
+        before = target.lock() if target.has_lock else None
+        same = ("prompt_sha256", "cases_sha256")
+        if before is not None and all(getattr(before, part) == getattr(lock, part) for part in same):
+            lock = replace(lock, engines=before.engines)
+        else:
+            shutil.rmtree(staged.engine_recordings, ignore_errors=True)
+        staged.save_lock(lock)
 
 
-def _records(outcomes: Sequence[CaseOutcome]) -> list[Record]:
+def records_of(outcomes: Sequence[CaseOutcome]) -> list[Record]:
     """The answers. A case that was not asked has none."""
     return [record for outcome in outcomes for record in outcome.records if record.fingerprint]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from service.errors import SameboatError
 from service.evaluation import baseline as baselines
-from service.evaluation import judge, promote, recording, report
+from service.evaluation import judge, parity, promote, recording, report
 from service.evaluation.baseline import PromotedVersion
 from service.evaluation.replay import replay
 from service.prompts.promoted import PromotedFolder
@@ -61,7 +61,14 @@ async def _comparison(now: PromotedFolder, before: PromotedFolder) -> PromptSect
     text = report.markdown(prompt, outcomes, verdict, baseline or (), old=old)
     if verdict.word != "PASS" and lock.accepted:
         text += f"\nAccepted all the same: {lock.accepted}\n"
-    return PromptSection(name, text, verdict.word == "PASS" or bool(lock.accepted))
+    good = verdict.word == "PASS" or bool(lock.accepted)
+    for engine, result in parity.of_recordings(prompt, now).items():
+        accepted = lock.engines[engine].accepted
+        text += f"\n<details><summary>On {engine}: {result.verdict.word}</summary>\n\n"
+        text += f"{result.markdown()}\n\n</details>\n"
+        text += f"\nAccepted all the same on {engine}: {accepted}\n" if accepted else ""
+        good = good and (result.verdict.word == "PASS" or bool(accepted))
+    return PromptSection(name, text, good)
 
 
 def markdown(sections: Iterable[PromptSection], limit: int = LIMIT) -> str:

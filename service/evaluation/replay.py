@@ -26,29 +26,36 @@ from service.prompts.lock import Lock
 from service.prompts.promoted import PromotedFolder
 
 
-def replay(prompt: Prompt, folder: PromotedFolder) -> list[CaseOutcome]:
-    """Judge the recording again without a model.
+def replay(prompt: Prompt, folder: PromotedFolder, engine: str | None = None) -> list[CaseOutcome]:
+    """Judge the recording again without a model. `engine` is the id of a further engine in the lock.
 
     The lock names the engine and the judges. The recording holds the judgements and the results of external checks.
 
     Raises:
         EvaluationError: if the recording lacks an answer or a judgement with its present fingerprint.
-        LockMismatch: if the lock cannot be used.
+        LockMismatch: if the lock cannot be used, or does not name the engine.
     """
-    lock, recorded = folder.lock(), recording.read(folder.recording_path)
+    lock = folder.lock()
+    if engine is None:
+        identity, path = lock.identity, folder.recording_path
+    else:
+        identity, path = lock.engine_lock(engine).identity, folder.engine_recording_path(engine)
+    recorded = recording.read(path)
     cases = case_files.load(prompt, folder.path)
     runner.require_checks(prompt, cases)
     answers = {case.id: runner.recorded_answers(prompt, case, recorded) for case in cases}
     problems = bad_rows.problems_of(prompt, cases)
     missing = [
-        case.id for case in cases if case.id not in problems and not _is_complete(prompt, case, answers[case.id], lock)
+        case.id
+        for case in cases
+        if case.id not in problems and not _is_complete(prompt, case, answers[case.id], lock, identity)
     ]
     if missing:
         raise EvaluationError(
             f"{prompt.name}: {len(missing)} of {len(cases)} cases are not in the recording as they are asked now, "
             f"first {missing[0]}.",
             key=missing[0],
-            remedy=f"Record them again: sameboat promote {prompt.name}",
+            remedy=f"Record them again: sameboat promote {prompt.name}{'' if engine is None else ' --engine remote'}",
         )
     return [
         runner.not_asked(prompt, case, problems[case.id])
@@ -58,10 +65,10 @@ def replay(prompt: Prompt, folder: PromotedFolder) -> list[CaseOutcome]:
     ]
 
 
-def _is_complete(prompt: Prompt, case: Case, records: Sequence[Record], lock: Lock) -> bool:
+def _is_complete(prompt: Prompt, case: Case, records: Sequence[Record], lock: Lock, identity: Identity) -> bool:
     """Whether a recording holds every answer to the case and every judgement as they are asked for now."""
     return len(records) == prompt.spec.repeats and all(
-        record.fingerprint == runner.fingerprint_of(prompt, case, lock.identity, repeat)
+        record.fingerprint == runner.fingerprint_of(prompt, case, identity, repeat)
         and judge.has_all_judgements(prompt, case, record, lock.judge_identities)
         for repeat, record in enumerate(records)
     )

@@ -205,7 +205,7 @@ async def _verify_prompts(service: Service) -> None:
     for name in service.library.names():
         try:
             promoted = service.library.promoted(name)
-            prompt, engine = promoted.prompt, service.engine_for(promoted)
+            prompt, engine = promoted.prompt, await service.engine_for(promoted)
             if service.engines.catalog.resolve(prompt.spec.model or service.engines.default) in service.served_models:
                 await engine.warm_up([variants(prompt)])
         except SameboatError as error:

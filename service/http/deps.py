@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from service.engine.pool import Engines
-from service.engine.types import Engine, Mode, Priority
-from service.errors import RequestError
+from service.engine.types import Engine, LearnsIdentity, Mode, Priority
+from service.errors import EngineUnavailable, RequestError
 from service.http.history import History
 from service.http.metrics import Metrics
 from service.prompts.library import Library, PromotedPrompt
@@ -48,14 +48,23 @@ class Service:
         """Seconds for `Retry-After`: the longest queue that an engine estimates, at least 1."""
         return max([1.0, *(engine.stats().get("queue_wait_s", 0.0) for engine in self.engines.all().values())])
 
-    def engine_for(self, promoted: PromotedPrompt) -> Engine:
+    async def engine_for(self, promoted: PromotedPrompt) -> Engine:
         """The engine of the prompt's model.
 
         Raises:
-            LockMismatch: if the prompt was promoted with another model or engine.
+            LockMismatch: if the prompt was promoted on other models or engines.
+            EngineUnavailable: if a remote server does not tell its kind.
         """
         engine = self.engines.get(promoted.prompt.spec.model)
-        promoted.verify(engine.identity)
+        allow = self.settings.unpromoted_engines == "allow"
+        if isinstance(engine, LearnsIdentity) and not allow:
+            await engine.learn()
+            if not engine.knows_identity:
+                raise EngineUnavailable(
+                    "The remote engine does not tell its kind, so it cannot be compared with the promoted ones.",
+                    retry_after_s=5.0,
+                )
+        promoted.verify(engine.identity, allow_unpromoted=allow)
         return engine
 
 

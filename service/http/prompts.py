@@ -152,7 +152,7 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
     """
     promoted = service.library.promoted(name)
     body = _run_body(await body_of(request))
-    engine = service.engine_for(promoted)
+    engine = await service.engine_for(promoted)
     streamed = body.stream or "text/event-stream" in request.headers.get("accept", "")
     options = options_of(request, service.settings, streamed=streamed)
     question = await prompts.prepare(promoted.prompt, body.inputs, seed=body.seed, **options)
@@ -212,7 +212,7 @@ async def render_prompt(name: str, request: Request, service: ServiceDep) -> dic
     """
     promoted = service.library.promoted(name)
     body = _run_body(await body_of(request))
-    engine = service.engine_for(promoted)
+    engine = await service.engine_for(promoted)
     question = await prompts.prepare(promoted.prompt, body.inputs, **options_of(request, service.settings))
     await engine.start()
     tokens = await engine.tokenize(question)

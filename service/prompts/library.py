@@ -7,6 +7,7 @@ Not here: how a prompt is promoted (`evaluation.promote`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from typing import Any
 from service.engine.types import Identity
 from service.errors import InputsError, LockMismatch, PromptError, UnknownPrompt, did_you_mean, join_first, short_name
 from service.prompts import lock as locks
+from service.prompts.engine_lock import engine_differences, engine_id, same_boat
 from service.prompts.file import Prompt
-from service.prompts.file_names import LOCK
+from service.prompts.file_names import ENGINE_RECORDINGS, LOCK
 from service.prompts.lock import Lock
 from service.prompts.promoted import PromotedFolder
 
@@ -33,19 +35,37 @@ class PromotedPrompt:
     prompt: Prompt
     lock: Lock
 
-    def verify(self, identity: Identity) -> None:
-        """Check that the engine is the one that the prompt was promoted with.
+    def verify(self, identity: Identity, *, allow_unpromoted: bool = False) -> None:
+        """Check that the engine is one of those that the prompt was promoted on.
 
-        A remote engine tells no digests, so nothing can be compared there. Its answers' fingerprints say that they are
-        remote. Other kernels than the recording's are no mismatch: a prompt is served on every CPU, and the fingerprint
-        of each answer names the kernels that computed it.
+        Other kernels than the recording's are no mismatch: a prompt is served on every CPU, and the fingerprint of each
+        answer names the kernels that computed it. `allow_unpromoted` lets every remote engine pass.
 
         Raises:
-            LockMismatch: if it is another one. The message names every difference.
+            LockMismatch: if it is another one. The message names every difference from the nearest one.
         """
+        further = [engine_differences(engine.identity, identity) for engine in self.lock.engines.values()]
+        if [] in further or same_boat(self.lock.identity, identity):
+            return
         if identity.engine == "local":
             here = replace(self.lock.decoded_by(identity), engine_kernels=self.lock.engine_kernels)
             _refuse_if(self.prompt.name, locks.differences(self.lock, here))
+        elif identity.engine == "remote" and not allow_unpromoted:
+            primary = engine_differences(self.lock.identity, identity) if self.lock.engine == "remote" else None
+            candidates = further + ([primary] if primary is not None else [])
+            if [] not in candidates:
+                self._refuse_engine(identity, min(candidates, key=len, default=[]))
+
+    def _refuse_engine(self, identity: Identity, nearest: list[str]) -> None:
+        """Raise LockMismatch for a remote engine, with its differences from the nearest promoted one."""
+        known = join_first([engine_id(self.lock.identity), *self.lock.engines], ", ")
+        differences = f": {'; '.join(nearest)}" if nearest else ""
+        raise LockMismatch(
+            f"{self.prompt.name} was promoted on {known}, and not on this {engine_id(identity)}{differences}.",
+            key="engine",
+            remedy=f"Record its cases over this engine (sameboat promote {self.prompt.name} --engine remote), or "
+            "allow engines without a recording (SAMEBOAT_UNPROMOTED_ENGINES=allow).",
+        )
 
 
 class Library:
@@ -103,7 +123,7 @@ class Library:
         return {"prompt": promoted.prompt.sha256, "lock": promoted.lock.digest()}
 
     def verify(self, name: str, identity: Identity) -> None:
-        """Check that the engine is the one that the prompt was promoted with. Raises as `promoted` and its `verify`."""
+        """Check that the engine is one that the prompt was promoted on. Raises as `promoted` and its `verify`."""
         self.promoted(name).verify(identity)
 
     def promoted(self, name: str) -> PromotedPrompt:
@@ -156,13 +176,19 @@ def _refuse_if(name: str, differences: list[str]) -> None:
 
 
 def _state_of(folder: Path) -> FolderState:
-    """The state of a folder. It is empty if there is no such folder."""
+    """The state of a folder and of its recordings over further engines. It is empty if there is no such folder."""
     try:
-        with os.scandir(folder) as entries:
-            stats = [(entry.name, entry.stat()) for entry in entries]
+        stats = _stats(folder)
     except OSError:
         return ()
+    with contextlib.suppress(OSError):  # most prompts have none
+        stats += _stats(folder / ENGINE_RECORDINGS)
     return tuple(sorted((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+
+
+def _stats(folder: Path) -> list[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        return [(entry.name, entry.stat()) for entry in entries]
 
 
 def example_of(prompt: Prompt) -> dict[str, Any] | None:

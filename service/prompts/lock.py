@@ -11,18 +11,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from service import text_files
 from service.engine.types import Identity
-from service.errors import LockMismatch
+from service.errors import LockMismatch, short_name
+from service.prompts.engine_lock import ID, EngineLock
 from service.prompts.file import Prompt
-from service.prompts.file_names import CASES, RECORDING
+from service.prompts.file_names import CASES, RECORDING, engine_recording
 
 VERSION = 2  # 2: kernels, template_date, llguidance's version, every parameter of llama.cpp that can change a token
-OPTIONAL = ("judges", "recorded_with", "accepted")  # parts that the service does not need
+OPTIONAL = ("judges", "recorded_with", "accepted", "engines")  # parts that a lock may lack
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Lock:
     """Threads, sequences and machine of the recording. They must not decide a token. The doctor shows them."""
     accepted: str = ""
     """The reason for a promotion without the verdict PASS."""
+    engines: dict[Annotated[str, StringConstraints(pattern=ID)], EngineLock] = field(default_factory=dict)
+    """Further engines that the prompt was promoted on, by id. Each has a recording of its own."""
 
     @property
     def identity(self) -> Identity:
@@ -66,6 +69,17 @@ class Lock:
             self.engine_kernels,
             self.template_date,
         )
+
+    def engine_lock(self, name: str) -> EngineLock:
+        """The further engine with this id.
+
+        Raises:
+            LockMismatch: if the prompt was not promoted on it.
+        """
+        if name not in self.engines:
+            known = ", ".join(self.engines) or "none"
+            raise LockMismatch(f"The lock names no further engine {short_name(name)}. It names: {known}.", key="engine")
+        return self.engines[name]
 
     def decoded_by(self, identity: Identity) -> Lock:
         """A copy of the lock with `identity` as the engine. The date is an input, so it stays."""
@@ -111,8 +125,9 @@ def make(
     judges: Mapping[str, Identity] | None = None,
     recorded_with: Mapping[str, Any] | None = None,
     accepted: str = "",
+    engines: Mapping[str, EngineLock] | None = None,
 ) -> Lock:
-    """The lock of the prompt with the present files of `folder`."""
+    """The lock of the prompt with the present files of `folder`. `engines` are those whose recordings are there."""
     return Lock(
         prompt_sha256=prompt.sha256,
         cases_sha256=file_sha256(folder / (prompt.spec.testDataFile or CASES)),
@@ -129,6 +144,10 @@ def make(
         judges={name: _fields(judge) for name, judge in sorted((judges or {}).items())},
         recorded_with=dict(recorded_with or {}),
         accepted=accepted,
+        engines={
+            name: replace(engine, recording_sha256=file_sha256(folder / engine_recording(name)))
+            for name, engine in sorted((engines or {}).items())
+        },
     )
 
 
@@ -167,7 +186,12 @@ def differences(lock: Lock, current: Lock) -> list[str]:
     return [
         f"{key}: locked {_short(mine[key])}, found {_short(theirs[key])}"
         for key in mine
-        if mine[key] != theirs[key] and (key not in OPTIONAL or (mine[key] and theirs[key]))
+        if mine[key] != theirs[key] and key != "engines" and (key not in OPTIONAL or (mine[key] and theirs[key]))
+    ] + [
+        f"engines.{name}.recording_sha256: locked {_short(engine.recording_sha256)}, "
+        f"found {_short(current.engines[name].recording_sha256)}"
+        for name, engine in lock.engines.items()
+        if name in current.engines and engine.recording_sha256 != current.engines[name].recording_sha256
     ]
 
 

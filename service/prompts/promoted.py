@@ -19,7 +19,15 @@ from service import atomic_files
 from service.prompts import file as prompt_files
 from service.prompts import lock as locks
 from service.prompts.file import Prompt
-from service.prompts.file_names import BASELINE, LOCK, RECORDING, SCHEMA, prompt_file
+from service.prompts.file_names import (
+    BASELINE,
+    ENGINE_RECORDINGS,
+    LOCK,
+    RECORDING,
+    SCHEMA,
+    engine_recording,
+    prompt_file,
+)
 from service.prompts.lock import Lock
 
 AT_FDCWD = -100  # fcntl.h: a path is relative to the working directory
@@ -51,6 +59,15 @@ class PromotedFolder:
     def baseline_path(self) -> Path:
         """The answers of the previous prompt to cases that its own recording does not hold."""
         return self.path / BASELINE
+
+    @property
+    def engine_recordings(self) -> Path:
+        """The folder of the recordings over further engines."""
+        return self.path / ENGINE_RECORDINGS
+
+    def engine_recording_path(self, engine: str) -> Path:
+        """The answers of a further engine, by its id in the lock."""
+        return self.path / engine_recording(engine)
 
     @property
     def lock_path(self) -> Path:
@@ -85,7 +102,7 @@ class PromotedFolder:
 
     def differences(self, prompt: Prompt, lock: Lock) -> list[str]:
         """Each difference between the files here and the lock, as "part: locked x, found y"."""
-        return locks.differences(lock, locks.make(prompt, self.path, lock.identity))
+        return locks.differences(lock, locks.make(prompt, self.path, lock.identity, engines=lock.engines))
 
     def save_prompt(self, prompt: Prompt) -> Prompt:
         """Write the prompt file, with the line that names its schema for editors.

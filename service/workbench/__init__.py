@@ -370,14 +370,18 @@ def _folder(name: str) -> PromotedFolder:
     return PromotedFolder(_bench().library.folder(name))
 
 
-def parity(name: str) -> parities.Parity:
+def parity(name: str, against: str | None = None) -> parities.Parity:
     """Ask the remote engine of the settings a promoted prompt's cases, and compare with the recording.
+
+    `against` is the id of a further engine in the lock. Its recording takes the place of the first one.
 
     Raises:
         SettingsError: if SAMEBOAT_REMOTE_BASE_URL is not set.
+        LockMismatch: if the lock does not name the engine.
         EvaluationError: if the cases cannot be read or judged.
     """
     bench, prompt, bar = _bench(), promoted(name), _Bar(name)
+    here = parities.recorded(prompt, _folder(name), against)
     there = Engines(bench.settings.model_copy(update={"engine": "remote"}))
 
     async def ask() -> parities.EngineRun:
@@ -388,7 +392,7 @@ def parity(name: str) -> parities.Parity:
         finally:
             await there.stop(0)
 
-    return parities.compare(prompt, parities.recorded(prompt, _folder(name)), bench.wait(ask(), bar))
+    return parities.compare(prompt, here, bench.wait(ask(), bar))
 
 
 def rehearse() -> Path:

@@ -94,7 +94,25 @@ def test_another_model_or_engine_is_named(tmp_path: Path) -> None:
     identity = replace(library.lock("greet").identity, engine="local")
     with pytest.raises(LockMismatch, match="engine: locked scripted, found local"):
         library.promoted("greet").verify(identity)
-    library.promoted("greet").verify(replace(identity, engine="remote"))  # it tells no digests to compare
+    remote = replace(identity, engine="remote", model_sha256=None)
+    with pytest.raises(LockMismatch, match="greet was promoted on scripted-scripted, and not on this 1-scripted"):
+        library.promoted("greet").verify(remote)
+    library.promoted("greet").verify(remote, allow_unpromoted=True)
+
+
+def test_a_sameboat_with_the_same_weights_template_and_decoder_is_the_promoted_engine(tmp_path: Path) -> None:
+    """It decodes as the lock says. With other weights or another decoder it is another engine."""
+    promoted(tmp_path)
+    prompt = Library(tmp_path).promoted("greet")
+    prompt = replace(prompt, lock=replace(prompt.lock, engine="local"))
+    locked = prompt.lock.identity
+    remote = replace(
+        locked, engine="remote", version="sameboat 0.2.0", settings={"decoder": locked.version, "url": "x"}
+    )
+    prompt.verify(remote)
+    for other in (replace(remote, model_sha256="c" * 64), replace(remote, settings={"decoder": "2", "url": "x"})):
+        with pytest.raises(LockMismatch):
+            prompt.verify(other)
 
 
 def test_a_folder_that_is_read_while_a_promotion_takes_its_place_is_read_again(
