@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 
 from service.engine.types import Identity
 
-ADDRESS = "url"  # the setting of a remote engine's identity that tells where it is, not what it is
+ADDRESS = "url"  # the setting of a remote engine's identity that may change without another answer
 ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"  # it is a part of a file's name
 LONGEST_ID = 100
 
@@ -79,7 +79,8 @@ def engine_id(identity: Identity) -> str:
 def engine_differences(locked: Identity, other: Identity) -> list[str]:
     """Each difference that makes `other` another engine than `locked`. A server's address is never told.
 
-    A server that tells what it serves is compared by that. Its address and its name for the model may be others then.
+    A server that describes its model is compared by the description. Its address and its name for the model may be
+    others then.
     """
     told = {name: value for name, value in locked.settings.items() if name != ADDRESS}
     here = {name: value for name, value in other.settings.items() if name != ADDRESS}
