@@ -116,6 +116,11 @@ class Settings(BaseSettings):
         "everywhere a model is named.",
     )
     accept_licences: str = Field("", description="Comma-separated licences that you accept, for example: gemma.")
+    ollama_registry: str = Field(
+        "https://registry.ollama.ai",
+        pattern=r"^https?://[^/?#@\s]+/?$",
+        description="Registry that sameboat model add asks for names of Ollama's library, or a mirror of it.",
+    )
     offline: bool = Field(False, description="Never fetch a model; only use what the cache holds.")
     engine: Literal["local", "remote"] = Field(
         "local", description="local: llama.cpp here. remote: an OpenAI-compatible URL."

@@ -1,14 +1,14 @@
-"""`sameboat model list | pull | verify | remove`: the catalog and the cache, for people and scripts.
+"""`sameboat model list | add | pull | verify | remove`: the catalog and the cache, for people and scripts.
 
 In: names of models. Out: tables, JSON and progress bars.
-Not here: how a file is fetched and verified (`models.cache`).
+Not here: how a file is fetched and verified (`models.cache`), and how it is found (`models.add`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated
 
 import typer
@@ -18,12 +18,13 @@ from rich.table import Table
 
 from service import settings as settings_module
 from service.errors import ModelError
+from service.models import add, fit, references
 from service.models.cache import Cache, no_progress
 from service.models.cache import Progress as DownloadCallback
-from service.models.catalog import Catalog, Model
+from service.models.catalog import Catalog, Model, local_path
 from service.settings import Settings
 
-app = typer.Typer(help="List, fetch, verify and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, add, fetch, verify and remove models.", no_args_is_help=True)
 ModelName = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
@@ -35,17 +36,21 @@ def catalog_and_cache() -> tuple[Settings, Catalog, Cache]:
     return settings, Catalog.of(settings), Cache(settings.cache_dir)
 
 
-@contextmanager
-def download_progress(model: Model, *, silent: bool = False) -> Iterator[DownloadCallback]:
+def download_progress(model: Model, *, silent: bool = False) -> AbstractContextManager[DownloadCallback]:
     """A progress bar on stderr for one model, as the callback that the cache takes."""
+    return _download_bar(model.name, model.size_bytes, silent=silent)
+
+
+@contextmanager
+def _download_bar(name: str, size_bytes: int, *, silent: bool) -> Iterator[DownloadCallback]:
     if silent:
         yield no_progress
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
-        task = progress.add_task(model.name, total=model.size_bytes)
+        task = progress.add_task(name, total=size_bytes)
         yield lambda done, total, what: progress.update(
-            task, completed=done, total=total, description=f"{model.name}: {what}"
+            task, completed=done, total=total, description=f"{name}: {what}"
         )
 
 
@@ -78,6 +83,76 @@ def list_models(as_json: Json = False) -> None:
             mark, "yes" if cache.holds(model) else "", size, model.licence, str(model.context), model.good_for
         )
     Console().print(table)
+
+
+@app.command("add")
+def add_model(
+    reference: Annotated[
+        str,
+        typer.Argument(help="hf:OWNER/REPO[@REVISION][:FILE or :Q4_K_M], an https URL, ollama:NAME[:TAG], or a path."),
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="Its name in the catalog. Default: the file's.")] = None,
+    sha256: Annotated[str | None, typer.Option("--sha256", help="The digest that it must have.")] = None,
+    pull_it: Annotated[bool, typer.Option("--pull/--no-pull", help="Fetch it too.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Pin a model that the catalog does not list in models.local.toml, and fetch it.
+
+    The size, the licence, the context, the chat template and the memory are shown first. Of several quantizations, one
+    is chosen that fits.
+    """
+    settings, catalog, cache = catalog_and_cache()
+    if settings.offline and not isinstance(references.parse(reference), references.PathReference):
+        raise ModelError("SAMEBOAT_OFFLINE forbids asking for a model.", key="SAMEBOAT_OFFLINE")
+    found = add.find(references.parse(reference), settings.ollama_registry)
+    proposal = add.propose(found, settings)
+    if not as_json:
+        _show(proposal)
+    with _download_bar(proposal.chosen.file, proposal.chosen.size_bytes, silent=as_json) as report:
+        digest, fetched = add.digest_of(proposal, cache, settings.accept_licences, report)
+    if sha256 is not None and digest != sha256.lower().removeprefix("sha256:"):
+        raise ModelError(f"The file hashes to {digest}, and --sha256 is another digest.", key="--sha256")
+    known = catalog.by_digest(digest)
+    model = (
+        known if known is not None and name in (None, known.name) else add.model_of(proposal, name, digest, reference)
+    )
+    written = known is not model and add.pin(catalog, model, cache)
+    state = f"pinned in {local_path(catalog.path)}" if written else "in the catalog already"
+    if not as_json:
+        typer.echo(f"{model.name}: {state}, sha256 {model.sha256}")
+    path = None
+    if fetched is not None:
+        path = str(cache.adopt(model, fetched))
+    elif pull_it:
+        path = pull_model(settings, Catalog.of(settings), model.name, silent=as_json)
+    if as_json:
+        facts = {**model.model_dump(mode="json"), "fits": proposal.fits(proposal.chosen), "path": path}
+        facts["memory_bytes"] = proposal.needs[found.offers.index(proposal.chosen)].total
+        typer.echo(json.dumps({**facts, "pinned": written, "revision": found.revision}, indent=2))
+    elif path is not None:
+        typer.echo(f"verified: {path}")
+
+
+def _show(proposal: add.Proposal) -> None:
+    """The facts about a model that is to be added, and its files if there are several."""
+    found, metadata = proposal.found, proposal.metadata
+    table = Table(title=found.title + (f" at {found.revision}" if found.revision else ""), title_justify="left")
+    for heading in ("", "file", "quantization", "MB", "memory, MiB", "fits"):
+        table.add_column(heading)
+    for offer, need in zip(found.offers, proposal.needs, strict=True):
+        mark, size = "*" if offer is proposal.chosen else "", f"{offer.size_bytes / 1e6:.0f}"
+        fits = "yes" if proposal.fits(offer) else "no"
+        table.add_row(mark, offer.file, offer.quantization, size, str(fit.mib(need.total)), fits)
+    Console().print(table)
+    template = metadata.template_sha256
+    rows = {
+        "licence": proposal.licence + (f" ({found.terms})" if proposal.asks and found.terms else ""),
+        "architecture": f"{metadata.architecture}, trained for {metadata.context_length} tokens",
+        "chat template": f"in the file, sha256 {template[:12]}" if template else "none, so it takes raw texts only",
+        "memory": f"{fit.mib(proposal.limit[0])} MiB may be used ({proposal.limit[1]})",
+    }
+    for key, value in rows.items():
+        typer.echo(f"{key:14} {value}")
 
 
 @app.command()

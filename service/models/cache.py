@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Literal
 
 from service import file_lock, folders
-from service.errors import LicenceNotAccepted, ModelCorrupt, ModelFetchError, ModelMissing
-from service.models import sources
-from service.models.catalog import FileSource, Model, licence_accepted
+from service.errors import ModelCorrupt, ModelFetchError, ModelMissing
+from service.models import hub, sources
+from service.models.catalog import HuggingFaceSource, Model, UrlSource, require_licence
 
 Progress = Callable[[int, int, str], None]
 """Called with the bytes done, the bytes in all, and a name for the present work."""
@@ -164,21 +164,16 @@ class Cache:
         with contextlib.suppress(ModelCorrupt):  # deleted just now, hence fetched again
             if path := self.find(model, progress):
                 return path
-        if not licence_accepted(model, accept):
-            raise LicenceNotAccepted(
-                f"{model.name} comes under the {model.licence}" + (f" ({model.terms})." if model.terms else "."),
-                key="SAMEBOAT_ACCEPT_LICENCES",
-                remedy=f"If you accept it, set SAMEBOAT_ACCEPT_LICENCES={model.asks}",
-            )
-        if offline and not self._originals(model):
+        require_licence(model, accept)
+        held = self._held(model)
+        if offline and not held:
             raise ModelFetchError(
                 f"{model.name} is not in the cache and SAMEBOAT_OFFLINE forbids fetching it.", key="SAMEBOAT_OFFLINE"
             )
-        if offline:  # made from the file that is here, and from nothing else
-            model = model.model_copy(update={"sources": ()})
+        tried: list[sources.AnySource] = [*held, *(() if offline else model.sources)]
         try:
             with self._lock(model.sha256, lambda: progress(0, model.size_bytes, "waiting for another process")):
-                return self._fetch(model, progress, base or Path.cwd())
+                return self._fetch(model, tried, progress, base or Path.cwd())
         except OSError as error:
             trouble = folders.problem(self.root, "SAMEBOAT_CACHE_DIR")
             raise ModelFetchError(
@@ -189,18 +184,44 @@ class Cache:
                 remedy=trouble.remedy if trouble else "Make it writable for this user, or name another directory.",
             ) from None
 
-    def _originals(self, model: Model) -> list[FileSource]:
-        """The file that the model is made from, if the cache holds it as a model of its own."""
-        path = self.root / "models" / f"{model.original.sha256}.gguf"
-        held = model.derived_from is not None and path.exists()
-        return [FileSource(kind="file", path=str(path.absolute()))] if held else []
+    def receive(self, source: UrlSource, size_bytes: int, progress: Progress = no_progress) -> tuple[Path, str]:
+        """Fetch a file that no catalog pins yet. Returns it, and the digest of its bytes. `adopt` makes it a model's.
 
-    def _fetch(self, model: Model, progress: Progress, base: Path) -> Path:
+        Raises:
+            ModelFetchError: if the source does not deliver. The bytes so far are kept for the next try.
+        """
+        partial = self.root / "partial" / f"url-{hashlib.sha256(source.url.encode()).hexdigest()}.part"
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        sources.fetch(
+            source,
+            partial,
+            lambda done, what: progress(done, size_bytes, what),
+            base=self.root,
+            size_bytes=size_bytes,
+        )
+        return partial, sha256_of(partial, lambda done: progress(done, size_bytes, "verifying"))
+
+    def adopt(self, model: Model, partial: Path) -> Path:
+        """Make a received file, whose digest is the model's, the model's file."""
+        with self._lock(model.sha256, lambda: None):
+            self._discard(f"{partial.stem}.etag")
+            return self._complete(model, partial, no_progress)
+
+    def _held(self, model: Model) -> list[sources.HeldFile]:
+        """Files of this machine that may be the model's: the one that it is made from, and the hub client's."""
+        own = self.root / "models" / f"{model.original.sha256}.gguf"
+        paths = [own] if model.derived_from is not None and own.exists() else []
+        for source in model.sources:
+            if isinstance(source, HuggingFaceSource):
+                path = hub.cached(source.repository, source.revision, source.file)
+                paths += [path] if path is not None else []
+        return [sources.HeldFile(path.absolute()) for path in paths]
+
+    def _fetch(self, model: Model, tried: list[sources.AnySource], progress: Progress, base: Path) -> Path:
         """Look again, now that the lock is held, and then try the sources in order."""
         with contextlib.suppress(ModelCorrupt):
             if path := self.find(model, progress):
                 return path
-        tried = [*self._originals(model), *model.sources]
         errors: list[str] = []
         original = model.original
         for source in tried:

@@ -1,6 +1,7 @@
-"""The models that exist: `data/models.toml`, parsed and checked.
+"""The models that exist: `data/models.toml` and `data/models.local.toml`, parsed and checked.
 
 In: the catalog's path. Out: `Model` values, each identified by the sha256 of its bytes.
+The second file has what `sameboat model add` pinned (`add`).
 Not here: where files are kept (`cache`), and how they are fetched (`sources`).
 """
 
@@ -14,7 +15,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service import text_files
-from service.errors import ModelError, SettingsError, UnknownModel, did_you_mean, join_first, short_name
+from service.errors import (
+    LicenceNotAccepted,
+    ModelError,
+    SettingsError,
+    UnknownModel,
+    did_you_mean,
+    join_first,
+    short_name,
+)
 from service.settings import Settings, model_aliases
 
 REPACKS = {("Q4_1", "Q8_0")}
@@ -115,12 +124,50 @@ class Model(_Strict):
         return self.size_bytes + (self.derived_from.size_bytes if self.derived_from else 0)
 
 
-def _entries(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The models' table of a file. Raises ModelError."""
+def local_path(path: Path) -> Path:
+    """The file of added models beside a catalog: models.local.toml."""
+    return path.with_name(f"{path.stem}.local{path.suffix}")
+
+
+def _models(raw: dict[str, Any], path: Path) -> dict[str, Model]:
+    """The models of a file. Raises ModelError with the key at fault."""
     entries = raw.get("models", {})
     if not isinstance(entries, dict):
         raise ModelError(f"{path}: models must be a table, with one table of keys per model.", key="models")
-    return entries
+    models = {}
+    for name, entry in entries.items():
+        try:
+            models[name] = Model(name=name, **entry)
+        except (ValidationError, TypeError) as error:
+            if isinstance(error, TypeError):
+                raise ModelError(f"{path}: models.{name} must be a table of keys.") from None
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(["models", name, *map(str, problem["loc"])])
+            raise ModelError(f"{path}: {key}: {problem['msg']}.", key=key) from None
+    return models
+
+
+def _added(path: Path, known: Mapping[str, Model]) -> dict[str, Model]:
+    """The models of the file that `sameboat model add` writes. Raises ModelError."""
+    if not path.exists():
+        return {}
+    raw = text_files.from_toml(text_files.read(path, ModelError), str(path), ModelError)
+    models = _models(raw, path)
+    for key in raw:
+        if key != "models":
+            raise ModelError(
+                f"{path}: {short_name(key)} is no key of this file.",
+                key=key,
+                remedy="It holds models only. SAMEBOAT_MODEL names the model for requests that name none.",
+            )
+    for name in models:
+        if name in known:
+            raise ModelError(
+                f"{path}: models.{name}: models.toml has a model of this name.",
+                key=f"models.{name}",
+                remedy=f"Give one of the two another name, or remove it from {path.name}.",
+            )
+    return models
 
 
 class Catalog:
@@ -137,7 +184,7 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path) -> Catalog:
-        """Read and check the catalog.
+        """Read and check the catalog, with the added models beside it.
 
         Raises:
             ModelError: if it cannot be used. The message has the file, the model, the key and the problem.
@@ -145,22 +192,13 @@ class Catalog:
         remedy = "SAMEBOAT_DATA_DIR must name the directory that holds models.toml."
         text = text_files.read(path, ModelError, key="data_dir", remedy=remedy)
         raw = text_files.from_toml(text, str(path), ModelError)
-        models = {}
-        for name, entry in _entries(raw, path).items():
-            try:
-                models[name] = Model(name=name, **entry)
-            except (ValidationError, TypeError) as error:
-                if isinstance(error, TypeError):
-                    raise ModelError(f"{path}: models.{name} must be a table of keys.") from None
-                problem = error.errors(include_url=False)[0]
-                key = ".".join(["models", name, *map(str, problem["loc"])])
-                raise ModelError(f"{path}: {key}: {problem['msg']}.", key=key) from None
+        models = _models(raw, path)
         default = raw.get("default", "")
         if not isinstance(default, str) or default not in models:
             raise ModelError(
                 f"{path}: default is {default!r}, which is not one of: {', '.join(models)}.", key="default"
             )
-        return cls(models, default, path)
+        return cls({**models, **_added(local_path(path), models)}, default, path)
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
@@ -217,3 +255,17 @@ class Catalog:
 def licence_accepted(model: Model, accepted: str) -> bool:
     """Whether the comma-separated setting `accepted` contains the word for this model's licence."""
     return model.asks is None or model.asks.lower() in {word.lower() for word in re.split(r"[,\s]+", accepted) if word}
+
+
+def require_licence(model: Model, accepted: str) -> None:
+    """Stop before a download whose licence is not accepted.
+
+    Raises:
+        LicenceNotAccepted: if `accepted` has no word for it. The remedy names the word.
+    """
+    if not licence_accepted(model, accepted):
+        raise LicenceNotAccepted(
+            f"{model.name} comes under the {model.licence}" + (f" ({model.terms})." if model.terms else "."),
+            key="SAMEBOAT_ACCEPT_LICENCES",
+            remedy=f"If you accept it, set SAMEBOAT_ACCEPT_LICENCES={model.asks}",
+        )

@@ -145,14 +145,23 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         ModelCorrupt: if there is no header, or it is cut, or it has impossible lengths.
     """
+    with path.open("rb") as file:
+        return parse_metadata(file, path)
+
+
+def parse_metadata(file: BinaryIO, name: Path | str) -> Metadata:
+    """The header that an open file begins with. Nothing behind it is read. `name` is for messages.
+
+    Raises:
+        ModelCorrupt: if there is no header, or it is cut, or it has impossible lengths.
+    """
     try:
-        with path.open("rb") as file:
-            return _parse(file, path)
+        return _parse(file, name)
     except _UNREADABLE as error:
-        raise ModelCorrupt(f"{path}: the GGUF header cannot be read: {error}.", key="file") from None
+        raise ModelCorrupt(f"{name}: the GGUF header cannot be read: {error}.", key="file") from None
 
 
-def _counts(file: BinaryIO, path: Path) -> tuple[int, int]:
+def _counts(file: BinaryIO, path: Path | str) -> tuple[int, int]:
     """The numbers of tensors and of keys, which the file begins with."""
     if file.read(4) != MAGIC:
         raise ModelCorrupt(f"{path}: not a GGUF file.", key="file")
@@ -165,7 +174,7 @@ def _counts(file: BinaryIO, path: Path) -> tuple[int, int]:
     return tensors, keys
 
 
-def _parse(file: BinaryIO, path: Path) -> Metadata:
+def _parse(file: BinaryIO, path: Path | str) -> Metadata:
     tensors, count = _counts(file, path)
     values: dict[str, Any] = {}
     for _ in range(count):

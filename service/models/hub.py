@@ -1,0 +1,167 @@
+"""The Hugging Face hub: the files of a repository with their digests, and the cache of the hub's own client.
+
+In: a repository and a revision. Out: its commit, licence and GGUF files, or ModelFetchError.
+Not here: downloads (`sources`), and the choice between files (`add`).
+
+The variables, the requests and the folders are those of huggingface_hub (constants.py, hf_api.py `model_info`,
+file_download.py). The client itself is no dependency, because it brings a second HTTP stack, and this is all of it that
+a pinned download needs. Tests ask their stand-in for the hub with the real client too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from service.errors import ModelFetchError, did_you_mean, short_name
+
+if TYPE_CHECKING:
+    import httpx
+
+ANSWER_TIMEOUT_S = 30
+GGUF = ".gguf"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository. `sha256` is None for a small file that git holds itself."""
+
+    name: str
+    size_bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """A repository at one commit, with its GGUF files. `licence` is the hub's identifier, or None."""
+
+    name: str
+    commit: str
+    licence: str | None
+    terms: str | None
+    files: tuple[HubFile, ...]
+
+
+def endpoint() -> str:
+    """The URL of the hub, or of the mirror in HF_ENDPOINT."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def _home() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("HF_HOME") or Path(cache, "huggingface")).expanduser()
+
+
+def token() -> str | None:
+    """HF_TOKEN, or the token that the client's login stored."""
+    given = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN")
+    if given is None:
+        path = Path(os.environ.get("HF_TOKEN_PATH") or _home() / "token").expanduser()
+        given = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return "".join(given.split()) or None
+
+
+def headers() -> dict[str, str]:
+    """The headers of every request to the hub. httpx drops the token where the hub redirects to another host."""
+    secret = token()
+    return {"authorization": f"Bearer {secret}"} if secret else {}
+
+
+def file_url(repository: str, revision: str, file: str) -> str:
+    """Where a file of a repository is downloaded."""
+    return f"{endpoint()}/{repository}/resolve/{quote(revision, safe='')}/{quote(file)}"
+
+
+def cached(repository: str, revision: str, file: str) -> Path | None:
+    """The file in the cache of the hub's client, if it was downloaded there. Its bytes are not checked here."""
+    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or _home() / "hub"
+    name = "models--" + repository.replace("/", "--")
+    path = Path(folder).expanduser() / name / "snapshots" / revision / file
+    return path.resolve() if path.is_file() else None
+
+
+def refusal(response: httpx.Response, repository: str) -> ModelFetchError:
+    """The hub's refusal in words. It names its reason in the header X-Error-Code."""
+    reason, status = response.headers.get("x-error-code", ""), response.status_code
+    about = short_name(repository)
+    if reason == "GatedRepo" or status == 403:
+        problem = f"{about} is gated, and " + (
+            "the token's account has no access to it." if token() else "no token is set."
+        )
+        remedy = f"Accept its terms at {endpoint()}/{repository}, and set HF_TOKEN to a token of that account."
+    elif reason == "RevisionNotFound":
+        problem, remedy = f"{about} has no such revision.", "A revision is a branch, a tag or a commit."
+    elif reason == "EntryNotFound":
+        problem, remedy = f"{about} has no such file.", f"Its files are listed at {endpoint()}/{repository}/tree/main"
+    elif status in (401, 404):
+        problem = f"The hub shows no repository {about}."
+        remedy = f"Look for it at {endpoint()}. A private one needs HF_TOKEN."
+    else:
+        problem, remedy = f"The hub answered HTTP {status} for {about}.", "Try again later, or set HF_ENDPOINT."
+    return ModelFetchError(problem, key=repository, remedy=remedy)
+
+
+def look_up(repository: str, revision: str = "main") -> HubRepository:
+    """A repository's commit, licence and GGUF files.
+
+    Raises:
+        ModelFetchError: if the hub cannot be reached or refuses, or its answer has another form.
+    """
+    import httpx  # here, because the import takes 0.1 s and most starts ask no hub
+
+    url = f"{endpoint()}/api/models/{repository}/revision/{quote(revision, safe='')}"
+    try:
+        response = httpx.get(
+            url, params={"blobs": "true"}, headers=headers(), follow_redirects=True, timeout=ANSWER_TIMEOUT_S
+        )
+        if response.status_code != 200:
+            raise refusal(response, repository)
+        return _repository(repository, response.json())
+    except httpx.HTTPError as error:
+        raise ModelFetchError(
+            f"The hub {endpoint()} cannot be reached: {type(error).__name__}.",
+            key="HF_ENDPOINT",
+            remedy="HF_ENDPOINT names a mirror. A file of this machine works too: sameboat model add ./FILE.gguf",
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelFetchError(
+            f"{endpoint()} does not answer as the hub does.", key="HF_ENDPOINT", remedy="Set HF_ENDPOINT to a mirror."
+        ) from None
+
+
+def _repository(name: str, answer: Mapping[str, Any]) -> HubRepository:
+    card = answer.get("cardData") or {}
+    licence = card.get("license")
+    if isinstance(licence, list):
+        licence = " and ".join(map(str, licence))
+    if licence == "other":
+        licence = card.get("license_name") or licence
+    files = tuple(
+        HubFile(file["rfilename"], int(lfs.get("size", file.get("size", 0))), lfs.get("sha256"))
+        for file in answer["siblings"]
+        if file["rfilename"].lower().endswith(GGUF)
+        for lfs in [file.get("lfs") or {}]
+    )
+    terms = card.get("license_link")
+    return HubRepository(
+        answer.get("id") or name,
+        answer["sha"],
+        str(licence) if licence else None,
+        terms if isinstance(terms, str) and terms.startswith("https://") else None,
+        files,
+    )
+
+
+def no_such_file(repository: HubRepository, wanted: str) -> ModelFetchError:
+    """The error for a file or a quantization that a repository does not have."""
+    names = [file.name for file in repository.files]
+    listed = f"It has: {', '.join(names[:20])}." if names else "It has no GGUF file."
+    return ModelFetchError(
+        f"{short_name(repository.name)} has no GGUF file or quantization {short_name(wanted)}.",
+        key=repository.name,
+        remedy=did_you_mean(wanted, names, listed),
+    )

@@ -1,0 +1,277 @@
+"""`sameboat model add`: a model by the name that people know it by, pinned by commit and digest, and fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli.model import app
+from service.errors import LicenceNotAccepted, ModelError, ModelFetchError
+from service.models import references
+from service.models.catalog import Catalog
+from tests.servers.hub import COMMIT, TOKEN, HubServer, Repository, model_bytes, serving
+
+CATALOG = Path(__file__).resolve().parents[2] / "data" / "models.toml"
+REPOSITORY = "maker/Small-Model-GGUF"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub with one repository, and settings that lead there. Nothing of this user's own cache or token is read."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "models.toml").write_bytes(CATALOG.read_bytes())
+    with serving() as made:
+        files = {f"Small-Model-{name}.gguf": model_bytes(tmp_path, file_type=kind, rows=rows)
+                 for name, kind, rows in (("Q2_K", 10, 2_000), ("Q4_K_M", 15, 6_000), ("Q8_0", 7, 12_000))}  # fmt: skip
+        more = {"README.md": b"# Small", "mmproj-f16.gguf": b"GGUF, a projector"}
+        made.repositories[REPOSITORY] = Repository({**files, **more})
+        for name, value in {
+            "HF_HOME": tmp_path / "hf",
+            "HF_ENDPOINT": made.url,
+            "SAMEBOAT_OLLAMA_REGISTRY": made.url,
+            "SAMEBOAT_DATA_DIR": tmp_path / "data",
+            "SAMEBOAT_CACHE_DIR": tmp_path / "cache",
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        yield made
+
+
+def add(*arguments: str) -> Result:
+    """Run the command. An error of ours is raised here, as it would be shown."""
+    return CliRunner().invoke(app, ["add", *arguments], catch_exceptions=False)
+
+
+def added(*arguments: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(add(*arguments, "--json").stdout)
+    return facts
+
+
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog.load(tmp_path / "data" / "models.toml")
+
+
+def test_a_model_of_the_hub_is_shown_pinned_by_commit_and_digest_and_fetched(server: HubServer, tmp_path: Path) -> None:
+    shown = add(f"hf:{REPOSITORY}").output
+    model = catalog(tmp_path)["small-model"]
+    data = server.repositories[REPOSITORY].files["Small-Model-Q4_K_M.gguf"]
+    assert (model.sha256, model.size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert (model.licence, model.asks, model.context, model.quantization) == ("Apache-2.0", None, 4096, "Q4_K_M")
+    assert model.sources[0].model_dump() == {
+        "kind": "huggingface", "repository": REPOSITORY, "revision": COMMIT, "file": "Small-Model-Q4_K_M.gguf",
+    }  # fmt: skip
+    assert (tmp_path / "cache" / "models" / f"{model.sha256}.gguf").read_bytes() == data
+    for fact in (COMMIT, "Apache-2.0", "4096 tokens", "chat template", "memory", model.sha256, "models.local.toml"):
+        assert fact in shown
+    assert "mmproj" not in shown
+
+
+def test_the_same_model_again_changes_nothing(server: HubServer, tmp_path: Path) -> None:
+    add(f"hf:{REPOSITORY}")
+    text = (tmp_path / "data" / "models.local.toml").read_text(encoding="utf-8")
+    assert added(f"hf:{REPOSITORY}")["pinned"] is False
+    assert (tmp_path / "data" / "models.local.toml").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("limit", "chosen"), [(None, "Q4_K_M"), (104_000_000, "Q2_K"), (103_000_000, None)], ids=["room", "little", "none"]
+)
+def test_of_several_quantizations_one_is_chosen_that_fits(
+    limit: int | None, chosen: str | None, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual one, or else a smaller one. The limit is the container's."""
+    if limit is not None:
+        monkeypatch.setenv("SAMEBOAT_MEMORY_LIMIT_BYTES", str(limit))
+    monkeypatch.setenv("SAMEBOAT_CONTEXT", "256")
+    monkeypatch.setenv("SAMEBOAT_PARALLEL", "1")
+    if chosen is None:
+        with pytest.raises(ModelError, match="None of the 3 files fits: the smallest needs"):
+            add(f"hf:{REPOSITORY}")
+    else:
+        assert added(f"hf:{REPOSITORY}", "--no-pull")["quantization"] == chosen
+
+
+@pytest.mark.parametrize("wanted", ["Q8_0", "q8_0", "Small-Model-Q8_0.gguf"])
+def test_a_quantization_or_a_file_can_be_named(wanted: str, server: HubServer) -> None:
+    assert added(f"hf:{REPOSITORY}:{wanted}", "--no-pull")["file"] == "Small-Model-Q8_0.gguf"
+
+
+def test_no_such_file_names_the_similar_one(server: HubServer) -> None:
+    with pytest.raises(ModelFetchError, match="Did you mean") as refused:
+        add(f"hf:{REPOSITORY}:Small-Model-Q8_1.gguf")
+    assert "Small-Model-Q8_0.gguf" in str(refused.value)
+
+
+def test_a_gated_repository_needs_the_token_of_an_account_with_access(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its facts are public, its bytes are not. The token goes to the hub and to no other origin."""
+    repository = server.repositories[REPOSITORY]
+    repository.gated, repository.card = True, {"license": "gemma"}
+    with pytest.raises(ModelFetchError, match=r"no token is set.*HF_TOKEN"):
+        add(f"hf:{REPOSITORY}")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_another_account")
+    with pytest.raises(ModelFetchError, match="no access"):
+        add(f"hf:{REPOSITORY}")
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text(f"{TOKEN}\n", encoding="ascii")  # as the client's login stores it
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(LicenceNotAccepted, match="SAMEBOAT_ACCEPT_LICENCES=gemma"):
+        add(f"hf:{REPOSITORY}")
+    monkeypatch.setenv("SAMEBOAT_ACCEPT_LICENCES", "gemma")
+    assert added(f"hf:{REPOSITORY}")["path"]
+    sent = {(path.split("/")[1], headers.get("authorization")) for _, path, headers in server.requests}
+    assert ("cdn", None) in sent
+    assert not any(place == "cdn" and token for place, token in sent)
+
+
+def test_a_cut_download_stays_pinned_and_goes_on_where_it_stopped(server: HubServer, tmp_path: Path) -> None:
+    server.cut = 1_000_000
+    with pytest.raises(ModelFetchError, match="bytes are kept"):
+        add(f"hf:{REPOSITORY}")
+    assert "small-model" in catalog(tmp_path)
+    server.cut = None
+    assert added(f"hf:{REPOSITORY}")["path"]
+    assert server.ranges()[-1] == "bytes=1000000-"
+
+
+def test_bytes_of_another_digest_are_never_a_model(server: HubServer, tmp_path: Path) -> None:
+    server.flip = True
+    with pytest.raises(ModelFetchError, match=r"hash to .*, not to .*; deleted"):
+        add(f"hf:{REPOSITORY}")
+    assert not list((tmp_path / "cache").glob("models/*"))
+    assert not list((tmp_path / "cache").glob("partial/*.part"))
+
+
+def test_a_wrong_expected_digest_pins_nothing(server: HubServer, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--sha256"):
+        add(f"hf:{REPOSITORY}", "--sha256", "0" * 64)
+    assert not (tmp_path / "data" / "models.local.toml").exists()
+
+
+def test_a_file_in_the_cache_of_the_hub_s_client_is_linked_and_not_downloaded(
+    server: HubServer, tmp_path: Path
+) -> None:
+    """And if its bytes are wrong, it is left alone and downloaded."""
+    data = server.repositories[REPOSITORY].files["Small-Model-Q4_K_M.gguf"]
+    for content, downloads in ((data, False), (b"x" * len(data), True)):
+        hub = tmp_path / f"hub-{downloads}"
+        place = hub / "models--maker--Small-Model-GGUF" / "snapshots" / COMMIT / "Small-Model-Q4_K_M.gguf"
+        place.parent.mkdir(parents=True)
+        (hub / "blob").write_bytes(content)
+        place.symlink_to(hub / "blob")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_HUB_CACHE", str(hub))
+            patch.setenv("SAMEBOAT_CACHE_DIR", str(tmp_path / f"cache-{downloads}"))
+            server.requests.clear()
+            path = Path(added(f"hf:{REPOSITORY}")["path"])
+        assert path.read_bytes() == data
+        assert path.samefile(hub / "blob") is not downloads
+        assert (hub / "blob").read_bytes() == content
+        assert len(server.ranges()) == 1 + downloads  # the header, and the file
+
+
+def test_a_name_of_ollama_s_library_is_its_layer_by_digest(server: HubServer, tmp_path: Path) -> None:
+    data = model_bytes(tmp_path, file_type=7, rows=500)
+    licence = b"LLAMA 3.2 COMMUNITY LICENSE AGREEMENT\nVersion"
+    server.ollama["library/llama3.2:1b"] = [("license", licence), ("model", data), ("params", b"{}")]
+    facts = added("llama3.2:1b", "--no-pull")
+    assert (facts["name"], facts["licence"], facts["asks"]) == ("llama3.2-1b", "llama3.2", "llama3.2")
+    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
+    with pytest.raises(ModelFetchError, match=r"no model 'llama3.2:9b' \(HTTP 404\)"):
+        add("ollama:llama3.2:9b")
+
+
+def test_a_url_is_fetched_once_and_pinned_by_the_digest_of_its_bytes(server: HubServer, tmp_path: Path) -> None:
+    server.plain["My_Model.Q8_0.gguf"] = data = model_bytes(tmp_path, file_type=7, rows=3000, template=None)
+    url = f"http://localhost:{server.server_port}/plain/My_Model.Q8_0.gguf"  # another host than the hub's
+    server.cut = 500_000
+    with pytest.raises(ModelFetchError):
+        add(url)
+    server.cut = None
+    shown = add(url).output
+    assert "not stated" in shown
+    assert "none, so it takes raw texts only" in shown
+    model = catalog(tmp_path)["my-model"]
+    assert model.sha256 == hashlib.sha256(data).hexdigest()
+    assert (tmp_path / "cache" / "models" / f"{model.sha256}.gguf").read_bytes() == data
+    ranges = [headers.get("range") for _, path, headers in server.requests if path.startswith("/plain/")]
+    assert ranges == [None, None, None, "bytes=500000-"]
+
+
+def test_a_file_of_this_machine_is_copied_and_another_model_of_its_name_is_refused(
+    server: HubServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.gguf"
+    path.write_bytes(model_bytes(tmp_path, rows=70))
+    copy = Path(added(str(path))["path"])
+    assert copy.read_bytes() == path.read_bytes()
+    assert not copy.samefile(path)
+    path.write_bytes(model_bytes(tmp_path, rows=71))
+    with pytest.raises(ModelError, match="--name"):
+        add(str(path))
+    assert added(str(path), "--name", "mine-2")["name"] == "mine-2"
+
+
+def test_a_server_that_is_no_hub_and_a_file_that_is_no_model_are_told(server: HubServer, tmp_path: Path) -> None:
+    server.repositories[REPOSITORY].files = {"a.gguf": b"<html>"}
+    with pytest.raises(ModelError, match="not a GGUF file"):
+        add(f"hf:{REPOSITORY}")
+    with pytest.raises(ModelError, match="is not a file"):
+        add("./none.gguf")
+    with pytest.raises(ModelFetchError, match="no repository"):
+        add("hf:maker/none")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "values"),
+    [
+        ("hf:a/B-GGUF", "HubReference", ("a/B-GGUF", "main", None)),
+        ("hf:a/B@v1.0:Q4_K_M", "HubReference", ("a/B", "v1.0", "Q4_K_M")),
+        ("hf:a/B:sub/x.gguf", "HubReference", ("a/B", "main", "sub/x.gguf")),
+        ("hf.co/a/B:Q4_K_M", "HubReference", ("a/B", "main", "Q4_K_M")),
+        ("https://huggingface.co/a/B", "HubReference", ("a/B", "main", None)),
+        ("https://huggingface.co/a/B/blob/main/x%20y.gguf?download=true", "HubReference", ("a/B", "main", "x y.gguf")),
+        ("https://example.org/x.gguf", "UrlReference", ("https://example.org/x.gguf",)),
+        ("qwen3:0.6b", "OllamaReference", ("qwen3", "0.6b")),
+        ("qwen3", "OllamaReference", ("qwen3", "latest")),
+        ("ollama:user/model", "OllamaReference", ("user/model", "latest")),
+        ("./x.gguf", "PathReference", (Path("x.gguf"),)),
+    ],
+)
+def test_each_form_of_a_name_is_read(text: str, kind: str, values: tuple[Any, ...]) -> None:
+    reference = references.parse(text)
+    assert type(reference).__name__ == kind
+    assert tuple(vars(reference).values()) == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hf:", "hf:name", "hf:a/../b", "hf:a/b/c", "https://huggingface.co/", "https://u:p@example.org/x.gguf",
+     "https://example.org/x.gguf?token=s3cret", "http://example.org/x.gguf", "a b", "ollama:../x", "https://[/x"],
+)  # fmt: skip
+def test_other_forms_and_passwords_are_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ModelError) as refused:
+        references.parse(text)
+    assert "s3cret" not in str(refused.value)
+    assert "u:p" not in str(refused.value)
+
+
+def test_the_added_file_cannot_shadow_the_catalog_or_hold_other_keys(server: HubServer, tmp_path: Path) -> None:
+    local = tmp_path / "data" / "models.local.toml"
+    add(f"hf:{REPOSITORY}", "--no-pull")
+    text = local.read_text(encoding="utf-8")
+    for content, problem in (
+        (text.replace("small-model", "phi-2"), "models.toml has a model of this name"),
+        ('default = "small-model"\n' + text, "'default' is no key of this file"),
+    ):
+        local.write_text(content, encoding="utf-8")
+        with pytest.raises(ModelError, match=problem):
+            catalog(tmp_path)
