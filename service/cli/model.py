@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from service import resources
 from service import settings as settings_module
 from service.errors import ModelError
 from service.models import add, fit, references
@@ -100,12 +101,16 @@ def add_model(
 
     The size, the licence, the context, the chat template and the memory are shown first. Of several quantizations, one
     is chosen that fits.
+
+    Raises:
+        ModelError: if the settings forbid asking, or the file has another digest than --sha256.
     """
     settings, catalog, cache = catalog_and_cache()
     if settings.offline and not isinstance(references.parse(reference), references.PathReference):
         raise ModelError("SAMEBOAT_OFFLINE forbids asking for a model.", key="SAMEBOAT_OFFLINE")
-    found = add.find(references.parse(reference), settings.ollama_registry)
-    proposal = add.propose(found, settings)
+    listing = add.find(references.parse(reference), settings.ollama_registry)
+    limit = resources.memory_bytes(settings)
+    proposal = add.propose(listing, limit, context=settings.context, parallel=settings.parallel)
     if not as_json:
         _show(proposal)
     with _download_bar(proposal.chosen.file, proposal.chosen.size_bytes, silent=as_json) as report:
@@ -127,26 +132,26 @@ def add_model(
         path = pull_model(settings, Catalog.of(settings), model.name, silent=as_json)
     if as_json:
         facts = {**model.model_dump(mode="json"), "fits": proposal.fits(proposal.chosen), "path": path}
-        facts["memory_bytes"] = proposal.needs[found.offers.index(proposal.chosen)].total
-        typer.echo(json.dumps({**facts, "pinned": written, "revision": found.revision}, indent=2))
+        facts["memory_bytes"] = proposal.needs[listing.offers.index(proposal.chosen)].total
+        typer.echo(json.dumps({**facts, "pinned": written, "revision": listing.revision}, indent=2))
     elif path is not None:
         typer.echo(f"verified: {path}")
 
 
 def _show(proposal: add.Proposal) -> None:
     """The facts about a model that is to be added, and its files if there are several."""
-    found, metadata = proposal.found, proposal.metadata
-    table = Table(title=found.title + (f" at {found.revision}" if found.revision else ""), title_justify="left")
+    listing, metadata = proposal.listing, proposal.metadata
+    table = Table(title=listing.title + (f" at {listing.revision}" if listing.revision else ""), title_justify="left")
     for heading in ("", "file", "quantization", "MB", "memory, MiB", "fits"):
         table.add_column(heading)
-    for offer, need in zip(found.offers, proposal.needs, strict=True):
+    for offer, need in zip(listing.offers, proposal.needs, strict=True):
         mark, size = "*" if offer is proposal.chosen else "", f"{offer.size_bytes / 1e6:.0f}"
         fits = "yes" if proposal.fits(offer) else "no"
         table.add_row(mark, offer.file, offer.quantization, size, str(fit.mib(need.total)), fits)
     Console().print(table)
     template = metadata.template_sha256
     rows = {
-        "licence": proposal.licence + (f" ({found.terms})" if proposal.asks and found.terms else ""),
+        "licence": proposal.licence + (f" ({listing.terms})" if proposal.asks and listing.terms else ""),
         "architecture": f"{metadata.architecture}, trained for {metadata.context_length} tokens",
         "chat template": f"in the file, sha256 {template[:12]}" if template else "none, so it takes raw texts only",
         "memory": f"{fit.mib(proposal.limit[0])} MiB may be used ({proposal.limit[1]})",

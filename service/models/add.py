@@ -1,8 +1,8 @@
-"""A model that the catalog does not list: from a name that people know it by to a pin in `models.local.toml`.
+"""A model that the catalog does not list: from its public name to a pin in `models.local.toml`.
 
 In: a reference (`references`), the memory of this machine. Out: a `Proposal` with facts from the file's own header and
 from its source, and the entry of the catalog. Only the header is read before a person sees the size and the licence.
-Not here: what the hub and Ollama answer (`hub`, `ollama`), downloads (`sources`, `cache`), tables (`cli`).
+Not here: the answers of the hub and of Ollama (`hub`, `ollama`), downloads (`sources`, `cache`), tables (`cli`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import atomic_files, file_lock, resources
+from service import atomic_files, file_lock
 from service.errors import ModelError, ModelFetchError, short_name
 from service.models import fit, hub, ollama, quantizations, sources
 from service.models.cache import Cache, Progress, no_progress, sha256_of
@@ -28,7 +28,6 @@ from service.models.catalog import (
 )
 from service.models.gguf import Metadata, parse_metadata
 from service.models.references import HubReference, OllamaReference, Reference, UrlReference
-from service.settings import Settings
 
 OPEN_LICENCES = {
     "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause",
@@ -57,8 +56,8 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Offers:
-    """What a reference stands for. `revision` is a hub's commit."""
+class Listing:
+    """The files that a reference stands for. `revision` is a hub's commit."""
 
     title: str
     offers: tuple[Offer, ...]
@@ -71,7 +70,7 @@ class Offers:
 class Proposal:
     """The chosen file with the facts of its header. `needs` has the memory of each offer, in the same order."""
 
-    found: Offers
+    listing: Listing
     chosen: Offer
     metadata: Metadata
     needs: tuple[fit.Fit, ...]
@@ -79,12 +78,12 @@ class Proposal:
 
     def fits(self, offer: Offer) -> bool:
         """Whether the offer can be loaded here with these settings."""
-        return self.needs[self.found.offers.index(offer)].total <= self.limit[0]
+        return self.needs[self.listing.offers.index(offer)].total <= self.limit[0]
 
     @property
     def licence(self) -> str:
         """By the source, or else by the file's header."""
-        stated = self.found.licence or self.metadata.values.get("general.license")
+        stated = self.listing.licence or self.metadata.values.get("general.license")
         return OPEN_LICENCES.get(str(stated).lower(), str(stated)) if stated else NOT_STATED
 
     @property
@@ -99,12 +98,12 @@ class Proposal:
     def name(self) -> str:
         """The catalog's name for it, if a person gives no other: the file's, without its quantization."""
         by_file = self.chosen.file if isinstance(self.chosen.source, HuggingFaceSource | FileSource) else None
-        stem = quantizations.without(by_file or self.found.title)
+        stem = quantizations.without(by_file or self.listing.title)
         return re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
 
 
-def find(reference: Reference, registry: str) -> Offers:
-    """What a reference stands for, asked of its source.
+def find(reference: Reference, registry: str) -> Listing:
+    """The files that a reference stands for, asked of its source.
 
     Raises:
         ModelFetchError: if the source does not answer, or has nothing of this name.
@@ -116,24 +115,24 @@ def find(reference: Reference, registry: str) -> Offers:
         layer = ollama.look_up(registry, reference.name, reference.tag)
         title = f"{reference.name}-{reference.tag}".removesuffix("-latest").replace("/", "-")
         source = UrlSource(kind="url", url=layer.url)
-        return Offers(title, (Offer(f"{title}.gguf", layer.size_bytes, layer.sha256, source),), layer.licence)
+        return Listing(title, (Offer(f"{title}.gguf", layer.size_bytes, layer.sha256, source),), layer.licence)
     if isinstance(reference, UrlReference):
         file = reference.url.rpartition("/")[2]
-        return Offers(file, (Offer(file, 0, None, UrlSource(kind="url", url=reference.url)),))
+        return Listing(file, (Offer(file, 0, None, UrlSource(kind="url", url=reference.url)),))
     path = reference.path.absolute()
     if not path.is_file():
         raise ModelError(f"{short_name(path)} is not a file.", key="model", remedy="Give the path of a GGUF file.")
     offer = Offer(path.name, path.stat().st_size, None, FileSource(kind="file", path=str(path)))
-    return Offers(path.name, (offer,))
+    return Listing(path.name, (offer,))
 
 
-def _of_hub(reference: HubReference) -> Offers:
+def _of_hub(reference: HubReference) -> Listing:
     repository = hub.look_up(reference.repository, reference.revision)
     files = [file for file in repository.files if file.sha256 and not BESIDE_MODELS.search(file.name)]
-    wanted = reference.file
-    if wanted is not None:
-        files = [file for file in files if file.name == wanted] or [
-            file for file in files if quantizations.of_file(file.name) == wanted.upper()
+    name = reference.file
+    if name is not None:
+        files = [file for file in files if file.name == name] or [
+            file for file in files if quantizations.of_file(file.name) == name.upper()
         ]
     whole = [file for file in files if not PART.search(file.name)]
     if files and not whole:
@@ -143,37 +142,38 @@ def _of_hub(reference: HubReference) -> Offers:
             remedy="Join them with llama-gguf-split --merge, and add the file by its path.",
         )
     if not whole:
-        raise hub.no_such_file(repository, wanted or "*.gguf")
+        raise hub.no_such_file(repository, name or "*.gguf")
     offers = tuple(
         Offer(file.name, file.size_bytes, file.sha256, HuggingFaceSource(
             kind="huggingface", repository=repository.name, revision=repository.commit, file=file.name))
         for file in sorted(whole, key=lambda file: file.size_bytes)
     )  # fmt: skip
     terms = repository.terms or f"{hub.endpoint()}/{repository.name}"
-    return Offers(repository.name.rpartition("/")[2], offers, repository.licence, terms, repository.commit)
+    return Listing(repository.name.rpartition("/")[2], offers, repository.licence, terms, repository.commit)
 
 
-def propose(found: Offers, settings: Settings) -> Proposal:
+def propose(listing: Listing, limit: tuple[int, str], *, context: int | None, parallel: int) -> Proposal:
     """Read a header and choose a file: the usual quantization, else the largest smaller one, else a larger one.
+
+    `limit` is the memory in bytes with its reason. `context` and `parallel` are the settings that decide the need.
 
     Raises:
         ModelFetchError: if the source does not deliver the header.
         ModelCorrupt: if the file is no GGUF file.
         ModelError: if none of several files fits into the memory.
     """
-    first = _preferred(found.offers)
+    first = _preferred(listing.offers)
     metadata, size = _header(first)
     if size and size != first.size_bytes:
         renewed = Offer(first.file, size, first.sha256, first.source)
-        found = Offers(found.title, tuple(renewed if offer is first else offer for offer in found.offers),
-                       found.licence, found.terms, found.revision)  # fmt: skip
+        listing = Listing(listing.title, tuple(renewed if offer is first else offer for offer in listing.offers),
+                       listing.licence, listing.terms, listing.revision)  # fmt: skip
         first = renewed
-    limit = resources.memory_bytes(settings)
-    tokens = settings.context or min(fit.USUAL_CONTEXT, metadata.context_length or fit.USUAL_CONTEXT)
-    needs = tuple(fit.estimate(metadata, offer.size_bytes, tokens=tokens * settings.parallel) for offer in found.offers)
-    fitting = [offer for offer, need in zip(found.offers, needs, strict=True) if need.total <= limit[0]]
-    if len(found.offers) == 1:
-        return Proposal(found, first, metadata, needs, limit)
+    tokens = context or min(fit.USUAL_CONTEXT, metadata.context_length or fit.USUAL_CONTEXT)
+    needs = tuple(fit.estimate(metadata, offer.size_bytes, tokens=tokens * parallel) for offer in listing.offers)
+    fitting = [offer for offer, need in zip(listing.offers, needs, strict=True) if need.total <= limit[0]]
+    if len(listing.offers) == 1:
+        return Proposal(listing, first, metadata, needs, limit)
     if not fitting:
         raise ModelError(
             f"None of the {len(needs)} files fits: the smallest needs {needs[0].sentence()}; this container may use "
@@ -185,7 +185,7 @@ def propose(found: Offers, settings: Settings) -> Proposal:
     chosen = first if first in fitting else (smaller or fitting[:1])[-1]
     if chosen is not first:
         metadata, _ = _header(chosen)
-    return Proposal(found, chosen, metadata, needs, limit)
+    return Proposal(listing, chosen, metadata, needs, limit)
 
 
 def _preferred(offers: Sequence[Offer]) -> Offer:
@@ -218,7 +218,7 @@ def model_of(proposal: Proposal, name: str | None, sha256: str, origin: str) -> 
     asks = proposal.asks
     return Model(
         name=name, file=chosen.file, sha256=sha256, size_bytes=chosen.size_bytes, licence=proposal.licence, asks=asks,
-        terms=proposal.found.terms if asks else None, context=metadata.context_length or fit.USUAL_CONTEXT,
+        terms=proposal.listing.terms if asks else None, context=metadata.context_length or fit.USUAL_CONTEXT,
         quantization=by_header if by_header != quantizations.UNKNOWN else chosen.quantization,
         good_for=f"added as {origin}", sources=(chosen.source,),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The models that exist: `data/models.toml` and `data/models.local.toml`, parsed and checked.
 
 In: the catalog's path. Out: `Model` values, each identified by the sha256 of its bytes.
-The second file has what `sameboat model add` pinned (`add`).
+`sameboat model add` writes the second file (`add`).
 Not here: where files are kept (`cache`), and how they are fetched (`sources`).
 """
 

@@ -156,12 +156,12 @@ def _repository(name: str, answer: Mapping[str, Any]) -> HubRepository:
     )
 
 
-def no_such_file(repository: HubRepository, wanted: str) -> ModelFetchError:
+def no_such_file(repository: HubRepository, name: str) -> ModelFetchError:
     """The error for a file or a quantization that a repository does not have."""
     names = [file.name for file in repository.files]
     listed = f"It has: {', '.join(names[:20])}." if names else "It has no GGUF file."
     return ModelFetchError(
-        f"{short_name(repository.name)} has no GGUF file or quantization {short_name(wanted)}.",
+        f"{short_name(repository.name)} has no GGUF file or quantization {short_name(name)}.",
         key=repository.name,
-        remedy=did_you_mean(wanted, names, listed),
+        remedy=did_you_mean(name, names, listed),
     )

@@ -37,7 +37,7 @@ class OllamaModel:
 
 
 def look_up(registry: str, name: str, tag: str) -> OllamaModel:
-    """What a registry has under this name and tag. A name without a namespace is in `library`.
+    """The weights of a registry under this name and tag. A name without a namespace is in `library`.
 
     Raises:
         ModelFetchError: if the registry cannot be reached or has no such model, or the model is no single GGUF file.

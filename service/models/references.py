@@ -1,7 +1,7 @@
-"""The names by which people know a model outside of the catalog, as `sameboat model add` takes them.
+"""Names of models outside of the catalog, as `sameboat model add` takes them.
 
 In: a text, such as `hf:OWNER/REPO:Q4_K_M`. Out: one of four kinds of reference, or ModelError.
-Not here: what the name stands for (`add`).
+Not here: the model behind a name (`add`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Reference = HubReference | UrlReference | OllamaReference | PathReference
 
 
 def parse(text: str) -> Reference:
-    """What kind of name this is. Only the form is looked at, and whether it is a path that exists.
+    """The reference that a text is. Only its form is looked at, and the existence of a path.
 
     Raises:
         ModelError: if it has none of the forms, or would bring a password into the catalog.

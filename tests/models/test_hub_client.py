@@ -31,6 +31,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
 def test_the_real_client_and_ours_read_the_same_of_a_repository(server: HubServer) -> None:
     theirs = huggingface_hub.HfApi(endpoint=server.url, token=False).model_info("o/open", files_metadata=True)
     ours = hub.look_up("o/open")
+    assert theirs.card_data is not None
+    assert theirs.siblings is not None
     assert (ours.commit, ours.licence) == (theirs.sha, theirs.card_data["license"]) == (COMMIT, "apache-2.0")
     lfs = {file.rfilename: (file.lfs.size, file.lfs.sha256) for file in theirs.siblings if file.lfs}
     assert {file.name: (file.size_bytes, file.sha256) for file in ours.files} == lfs

@@ -205,7 +205,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             start, status = int(first), 206
             if start >= len(data):
-                self._send(416, Content_Range=f"bytes */{len(data)}", **more)
+                self._send(416, b"", Content_Range=f"bytes */{len(data)}", **more)
                 return
             end = int(last) if last else len(data) - 1
             more["Content_Range"] = f"bytes {start}-{end}/{len(data)}"
