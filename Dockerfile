@@ -44,7 +44,7 @@ WORKDIR /app
 COPY pyproject.toml uv.lock README.md LICENSE ./
 # Dependencies first: this layer, with the compiled engine, changes only when the lock does.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-default-groups --extra local --no-install-project
+    uv sync --locked --no-default-groups --extra local --extra otel --no-install-project
 # The kernels for newer CPUs, beside the portable ones. A worker takes the best that run where it is. Debian's cmake comes
 # after the engine, which is compiled with the one that its package asks for.
 # hadolint ignore=DL3008
@@ -62,7 +62,7 @@ RUN cp uv.lock /tmp/kernels/ \
 COPY service service
 # Refreshed, because uv knows its last build of us by pyproject.toml alone, and would install older code from its cache.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-default-groups --extra local --no-editable --refresh-package sameboat
+    uv sync --locked --no-default-groups --extra local --extra otel --no-editable --refresh-package sameboat
 
 # --- served: how an image that serves is run, whatever is in it --------------------------------------------------------
 FROM base AS served
@@ -87,7 +87,7 @@ COPY --chmod=755 data /app/data
 # --- worker: the same with the browser that checks builds ---------------------------------------------------------------
 FROM build AS build-worker
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-default-groups --extra local --extra browser --no-editable
+    uv sync --locked --no-default-groups --extra local --extra otel --extra browser --no-editable
 
 FROM served AS worker
 USER 0:0

@@ -15,10 +15,10 @@ from tests import prose, raises
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths", "request_id"},
+    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths", "request_id", "tracing"},
     {"text_files", "strict_json", "json_pointer"},
     {"settings", "folders", "private_files", "children"},
-    {"resources", "exposure", "models"},
+    {"resources", "exposure", "telemetry", "models"},
     {"engine"},
     {"prompts"},
     {"evaluation", "builds"},

@@ -26,6 +26,7 @@ TIER_2 = {
     "tests/builds/test_failure_modes.py::test_2_twenty_duplicates_before_during_and_after_are_one_build": "own service",
     "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service",  # pragma: allowlist secret
     "tests/builds/test_real_tasks.py": "browser: whole tasks",
+    "tests/builds/test_traces.py::test_a_killed_build_goes_on_in_another_process_and_in_the_same_trace": "kills",
     "tests/builds/test_workers.py": "several processes on Postgres",
     "tests/clients/test_matrix.py": "foreign client libraries, each in an environment of its own",
     "tests/clients/test_zod.py": "npm: zod",

@@ -6,11 +6,13 @@ Not here: reading and writing rows (`store`), recording steps (`workflow`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service import request_id, tracing
 from service.builds.browser import Check
 from service.builds.budget import Budget
 
@@ -36,6 +38,41 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The request that a build came with: its id, and the headers that carry its trace, if it has one.
+
+    Whichever process works on the build continues with both.
+    """
+
+    request_id: str = ""
+    trace: Mapping[str, str] | None = None
+
+    @classmethod
+    def now(cls) -> Origin:
+        """Of the request that this task works for. A span of its trace is reserved for the build."""
+        return cls(request_id.current.get(), tracing.reserve())
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | None) -> Origin:
+        """As stored. Builds of earlier versions have none."""
+        return cls() if value is None else cls(value["request_id"], value["trace"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as the table of builds has them."""
+        return {"request_id": self.request_id, "trace": None if self.trace is None else dict(self.trace)}
+
+    @contextlib.contextmanager
+    def continued(self) -> Iterator[None]:
+        """Log lines, requests to other servers and spans of this block belong to the request."""
+        token = request_id.current.set(self.request_id)
+        try:
+            with tracing.continuing(self.trace):
+                yield
+        finally:
+            request_id.current.reset(token)
+
+
+@dataclass(frozen=True)
 class Build:
     """One build: its brief, its repository and its state at the time of reading. Times are Unix seconds."""
 
@@ -58,6 +95,7 @@ class Build:
     delivery: str
     outcome: Mapping[str, Any] | None
     finished_s: float | None
+    origin: Origin = Origin()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Build:
@@ -88,6 +126,7 @@ class Build:
             delivery=row["delivery"],
             outcome=row["outcome"],
             finished_s=row["finished_s"],
+            origin=Origin.from_json(row["origin"]),
         )
 
     @property

@@ -26,6 +26,7 @@ from typing import Literal
 import httpcore
 import httpx
 
+from service import request_id, tracing
 from service.backoff import Backoff, parse_retry_after
 from service.builds.ssrf import AllowedAddresses, ResolvedUrl, Resolver, UrlRefused, check, resolve
 from service.errors import BuildError
@@ -112,11 +113,16 @@ def post(
         "webhook-id": identity,
         "webhook-timestamp": str(now_s),
     }
+    if identifier := request_id.current.get():
+        headers[request_id.HEADER] = identifier
     if key is not None:
         headers["webhook-signature"] = signature(key, identity, now_s, body)
     with _BoundConnection(target) as connection:
         try:
-            status, text, response = connection.exchange(headers, body)
+            with tracing.client_span("POST", url, template="/") as span:  # a receiver's path may hold a secret
+                headers.update(tracing.headers())
+                status, text, response = connection.exchange(headers, body)
+                span.set({"http.response.status_code": status})
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             late = f"no whole answer within {TIMEOUT_S:.0f} s"
             return DeliveryAttempt("retry", None, late if connection.expired else f"{type(error).__name__}: {error}")

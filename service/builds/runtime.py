@@ -23,7 +23,7 @@ from dbos import DBOS
 from service.builds import brief as briefs
 from service.builds import dbos_private, queues, startup
 from service.builds.brief import Brief
-from service.builds.build import Build
+from service.builds.build import Build, Origin
 from service.builds.database import unavailable_reason
 from service.builds.forge.choose import make_forge
 from service.builds.generate.providers import Providers
@@ -160,6 +160,7 @@ class Builds:
                 "enqueued": False,
                 "status": "accepted",
                 "delivery": "none",
+                "origin": Origin.now().to_json(),
             },
             {file.name: file.data for file in files},
         )
@@ -212,6 +213,7 @@ class Builds:
         return {
             "id": build.id,
             "public_id": build.public_id,
+            "request_id": build.origin.request_id or None,
             "task": build.task,
             "round": build.round,
             "brief": build.brief,
@@ -285,7 +287,7 @@ class Builds:
         run = DBOS.get_workflow_status(build)
         if run is not None and run.status == "PENDING":  # its last step is recorded, and its end is not
             raise EngineUnavailable("The build is about to end.", retry_after_s=1.0)
-        if self.store.retry(build):
+        if self.store.retry(build, Origin.now().to_json()):
             self._enqueue(stored)
         return self.view(self._require(build))
 

@@ -40,7 +40,10 @@ BUILDS = sa.Table(
     sa.Column("outcome", sa.JSON),
     sa.Column("delivery", sa.String, nullable=False, default="none"),
     sa.Column("finished_s", sa.Float),
+    sa.Column("origin", sa.JSON),  # the request that the build came with; NULL in rows from before it was stored
 )
+LATER_COLUMNS = {"identity": "VARCHAR", "origin": "JSON"}
+"""Columns that tables of earlier versions lack, with their types in SQL."""
 IDENTITIES = sa.Index("sameboat_builds_identity", BUILDS.c.identity, unique=True)
 EVENTS = sa.Table(
     "sameboat_events",
@@ -116,10 +119,10 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_KEY})
             METADATA.create_all(connection)
-            if BUILDS.c.identity.name not in {
-                column["name"] for column in sa.inspect(connection).get_columns(BUILDS.name)
-            }:
-                connection.execute(sa.text(f"ALTER TABLE {BUILDS.name} ADD COLUMN {BUILDS.c.identity.name} VARCHAR"))
+            columns = {column["name"] for column in sa.inspect(connection).get_columns(BUILDS.name)}
+            for name, kind in LATER_COLUMNS.items():
+                if name not in columns:
+                    connection.execute(sa.text(f"ALTER TABLE {BUILDS.name} ADD COLUMN {name} {kind}"))
             IDENTITIES.create(connection, checkfirst=True)
 
     @contextlib.contextmanager
@@ -213,9 +216,10 @@ class Store:
         last = next((number for number, row in enumerate(rows, 1) if row["id"] == until), 0)
         return [Arrival(Build.from_row(dict(row)), row["place"], bool(row["retried"])) for row in rows[:last]]
 
-    def retry(self, build: str) -> bool:
+    def retry(self, build: str, origin: Mapping[str, Any] | None = None) -> bool:
         """Accept a failed or cancelled build again. Returns whether it was one of these.
 
+        `origin` is of the request that asked for it.
         Its base is looked up again. A build that has pushed keeps its base, because its own commit must not become it.
         """
         with self._write() as connection:
@@ -223,7 +227,7 @@ class Store:
             fresh = {} if connection.execute(sa.select(EVENTS.c.number).where(pushed)).first() else {"base": None}
             where = (BUILDS.c.id == build) & BUILDS.c.status.in_(("failed", "cancelled"))
             values = {"status": "accepted", "received_s": time.time(), "enqueued": False, "delivery": "none", **fresh}
-            query = BUILDS.update().where(where).values(outcome=None, finished_s=None, **values)
+            query = BUILDS.update().where(where).values(outcome=None, finished_s=None, origin=origin, **values)
             if connection.execute(query).rowcount != 1:
                 return False
             self._event(connection, build, "retried", "Somebody asked to build it again.", {})

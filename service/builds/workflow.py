@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dbos import DBOS, error
 
+from service import tracing
 from service.builds import queues
 from service.builds.build import Build, Candidate
 from service.builds.database import unavailable_reason
@@ -50,12 +51,14 @@ class Workflows:
 
         @DBOS.workflow(name="build", max_recovery_attempts=queues.MAX_RUNS)
         def build(build_id: str) -> str:
-            with self._running():
-                return self.story(build_id)
+            with self._running(build_id):
+                status = self.story(build_id)
+                self._write_span(build_id)
+                return status
 
         @DBOS.workflow(name="deliver", max_recovery_attempts=queues.MAX_RUNS)
         def deliver(build_id: str, first: int) -> str:
-            with self._running():
+            with self._running(build_id):
                 return self.delivery(build_id, first)
 
     # The stories
@@ -176,7 +179,12 @@ class Workflows:
         Raises BuildInterrupted if the process shuts down, or if the database or the disk cannot be used.
         """
         self.steps.shutdown.check()
-        return DBOS.run_step({"name": name}, lambda: self._guarded(work, *values, **named))
+
+        def traced() -> T:
+            with tracing.span(f"step {name.rstrip('0123456789 ')}", {"sameboat.build.step": name}):
+                return self._guarded(work, *values, **named)
+
+        return DBOS.run_step({"name": name}, traced)
 
     def _guarded(self, work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
         try:
@@ -199,11 +207,28 @@ class Workflows:
             raise BuildError(f"There is no build {build!r} any more.")
         return stored
 
+    def _write_span(self, build: str) -> None:
+        """The build is over, so the span of which its steps are children ends. It began with the brief's arrival."""
+        stored = self.steps.store.build(build)
+        if stored is None or not tracing.enabled():
+            return
+        attributes: dict[str, str | int] = {
+            "sameboat.build.public_id": stored.public_id,
+            "sameboat.build.round": stored.round,
+            "sameboat.build.status": stored.status,
+        }
+        if stored.status == "failed":
+            attributes["error.type"] = "BuildError"
+        tracing.complete(stored.origin.trace, "build", stored.budget.received_s, attributes)
+
     @contextlib.contextmanager
-    def _running(self) -> Iterator[None]:
+    def _running(self, build: str) -> Iterator[None]:
+        """The run is active, and continues the request that the build came with."""
         run = str(DBOS.workflow_id)
         self.active.add(run)
         try:
-            yield
+            stored = self._guarded(self.steps.store.build, build)
+            with stored.origin.continued() if stored is not None else contextlib.nullcontext():
+                yield
         finally:
             self.active.discard(run)

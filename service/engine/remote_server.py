@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from service import request_id
+from service import request_id, tracing
 from service.backoff import Backoff, parse_retry_after
 from service.errors import RemoteError, SettingsError
 from service.settings import Settings
@@ -77,8 +77,11 @@ class RemoteServer:
             number += 1
             last = number > self._retries
             try:
-                request = self._client.build_request("POST", self.url(path), json=body, headers=headers)
-                response = await self._client.send(request, stream=True)
+                with tracing.client_span("POST", self.url(path), resent=number - 1) as span:
+                    sent = {**headers, **tracing.headers()}
+                    request = self._client.build_request("POST", self.url(path), json=body, headers=sent)
+                    response = await self._client.send(request, stream=True)
+                    span.set({"http.response.status_code": response.status_code})
             except (httpx.TransportError, httpx.InvalidURL) as error:
                 if last:
                     raise RemoteError(

@@ -11,12 +11,15 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import os
 from collections.abc import AsyncIterator
+from typing import cast
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
-from service import __version__, exposure
+from service import __version__, exposure, telemetry
 from service.engine.pool import Engines
 from service.errors import EngineUnavailable, SameboatError
 from service.exposure import Exposure
@@ -34,7 +37,7 @@ from service.http import (
     status,
     tokens_routes,
 )
-from service.http.access import AccessLog
+from service.http.access import QUIET, AccessLog
 from service.http.admission import Admission
 from service.http.auth import Authentication
 from service.http.brute_force import FailedAttempts, SecretThrottle
@@ -59,6 +62,11 @@ TAGS = [
 """In the order in which `/docs` shows them."""
 EXPOSED_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "location", "x-sameboat-fingerprint", "x-request-id"]
 """Response headers that a page of another origin may read."""
+PLAIN_PATHS = (
+    "/", "/api-endpoint", "/builds", "/prompts", "/readyz", "/status", "/v1/chat/completions", "/v1/completions",
+    "/v1/embeddings", "/v1/models", "/v1/responses", "/version",
+)  # fmt: skip
+"""The paths that traces show. Others may hold a build's id, which lets its holder read the build."""
 
 
 def create_app(settings: Settings, *, engines: Engines | None = None, library: Library | None = None) -> FastAPI:
@@ -74,6 +82,7 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         library=library or Library(settings.data_dir),
         metrics=Metrics(),
     )
+    measured = telemetry.start(os.environ)
     app = FastAPI(
         title="Sameboat",
         version=__version__,
@@ -83,8 +92,9 @@ def create_app(settings: Settings, *, engines: Engines | None = None, library: L
         openapi_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        telemetry=cast(TelemetryConfig, measured.of_framework(PLAIN_PATHS, QUIET)),
     )
-    app.state.service = service
+    app.state.service, app.state.telemetry = service, measured
     list(service.library)  # raises LockMismatch
     routers: tuple[APIRouter, ...] = (
         health.probes,
@@ -173,6 +183,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         service.draining.set()
         await service.engines.stop(0.0)
+        await asyncio.to_thread(app.state.telemetry.stop)
 
 
 async def _start_others(service: Service) -> None:

@@ -212,6 +212,7 @@ async def _events(builds: Builds, build: str, after: int) -> AsyncGenerator[str,
         for event in await _ask(builds.events, build, after):
             after = event["number"]
             value = {"at_s": event["at_s"], "text": event["text"], "data": event["data"]}
+            value["request_id"] = fields["request_id"] if fields is not None else None
             yield f"id: {after}\n" + sse.frame(value, event["kind"])
         if fields is None or (fields["status"] in ENDED and fields["delivery"] != "pending"):
             return

@@ -53,6 +53,7 @@ class BuildResponse(BaseModel):
     model_config = ConfigDict(extra="allow")
     id: str = Field(description="Random and secret. It gives access to the build without a further secret")
     public_id: str = Field(description="Public id: `build` in the site's build.json, `webhook-id` of callbacks")
+    request_id: str | None = Field(description="X-Request-Id of the request that sent the brief, and of its callbacks")
     task: str
     round: int
     brief: str

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from service import tracing
 from service.engine import toolcalls
 from service.engine.schema import compiled
 from service.engine.types import (
@@ -29,6 +30,7 @@ from service.engine.types import (
 from service.errors import NotSupported
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical, fingerprint, template_date
+from service.prompts.generation_span import traced
 from service.prompts.tool_decision import decide
 
 SMALL_INPUTS = 50
@@ -137,8 +139,13 @@ async def run(request: Request, engine: Engine) -> Result:
     return result
 
 
-async def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
+def stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
     """The chunks of the answer, then the result. Closing the generator cancels the request. Raises as `run` does."""
+    items = _stream(request, engine)
+    return traced(request, engine, items) if tracing.enabled() else items
+
+
+async def _stream(request: Request, engine: Engine) -> AsyncGenerator[Chunk | Result, None]:
     engine = engine.for_mode(request.mode)
     if isinstance(engine, LearnsIdentity):
         await engine.learn()

@@ -12,18 +12,22 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from service import settings as settings_module
+from service import telemetry
 from service.builds import queues
 from service.engine.pool import Engines
 from service.engine.types import Answer, Chunk, Engine, Identity, Request
 from service.http import builds as routes
 from service.http import builds_lifespan, problems
+from service.http.access import AccessLog
+from service.http.metrics import Metrics
 from service.prompts.file import Prompt, load
 from service.prompts.library import Library
 from service.settings import Settings
@@ -86,8 +90,11 @@ def app_for(settings: Settings, engine: Engine) -> FastAPI:
         async with builds_lifespan.running(app, settings, Unlocked(settings.data_dir), OneEngine(settings, engine)):
             yield
         await engine.stop(0)
+        await asyncio.to_thread(measured.stop)
 
-    app = FastAPI(lifespan=lifespan)
+    measured = telemetry.start(os.environ)
+    app = FastAPI(lifespan=lifespan, telemetry=cast(TelemetryConfig, measured.of_framework(["/builds"], [])))
+    app.add_middleware(AccessLog, metrics=Metrics(), lines=False)
     app.include_router(routes.router)
     problems.install(app)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from service.builds.build import Base, Build, Candidate
+from service.builds.build import Base, Build, Candidate, Origin
 from tests.builds.harness import brief, row
 
 
@@ -32,7 +32,7 @@ def test_a_row_becomes_a_build() -> None:
     content = brief("https://example.com/", checks=["A sentence.", {"js": "!!document.title"}])
     base = {"url": "http://forge/app.git", "head": None}
     build = Build.from_row(
-        row("build-1", brief=content, attachments=attachments, base=base, outcome=None, finished_s=None)
+        row("build-1", brief=content, attachments=attachments, base=base, outcome=None, finished_s=None, origin=None)
     )
     assert [(check.said, check.js) for check in build.checks] == [
         ("A sentence.", None),
@@ -43,11 +43,13 @@ def test_a_row_becomes_a_build() -> None:
     assert build.budget.ends_s == 65.0
     assert build.stamp == {"build": build.public_id, "round": 1}
     assert build.active
+    assert build.origin == Origin()
+    assert Origin.from_json(Origin("r-1", {"traceparent": "00-1-2-01"}).to_json()).request_id == "r-1"
 
 
 def test_a_build_is_active_until_it_is_over_or_cancelled() -> None:
     def active(status: str) -> bool:
-        return Build.from_row(row("b", status=status, base=None, outcome=None, finished_s=None)).active
+        return Build.from_row(row("b", status=status, base=None, outcome=None, finished_s=None, origin=None)).active
 
     states = ("accepted", "running", "cancelling", "cancelled", "done", "failed")
     assert [state for state in states if active(state)] == ["accepted", "running"]

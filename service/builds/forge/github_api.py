@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from service import atomic_files, file_lock, private_files
+from service import atomic_files, file_lock, private_files, tracing
 from service.backoff import Backoff, parse_retry_after
 from service.builds.forge import ForgeError
 from service.errors import SettingsError
@@ -203,8 +203,13 @@ class GitHubApi:
             if (silence_s := self._pace.silence_s()) > 0:
                 left_s = self._rest(silence_s, left_s)
             try:
-                with self._pace.writing() if writes else contextlib.nullcontext():
+                url = f"{str(self._client.base_url).rstrip('/')}{path}"
+                with (
+                    self._pace.writing() if writes else contextlib.nullcontext(),
+                    tracing.client_span(method, url) as span,
+                ):
                     response = self._client.request(method, path, json=body, params=query or None)
+                    span.set({"http.response.status_code": response.status_code})
                 status, data = response.status_code, _json(response)
             except (httpx.HTTPError, ValueError) as error:
                 trouble = f"the connection to GitHub broke ({type(error).__name__})"
