@@ -113,7 +113,7 @@ def span(name: str, attributes: Attributes | None = None, kind: Kind = "internal
 
 @contextlib.contextmanager
 def client_span(method: str, url: str, *, template: str | None = None, resent: int = 0) -> Iterator[TraceSpan]:
-    """A span of one HTTP request to another server. Its query, and whatever is not in `template`, are left out."""
+    """A span of one HTTP request to another server. Its query is left out. `template` replaces its path."""
     parts = urlsplit(url)
     path = template if template is not None else parts.path
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""Which `OTEL_*` variables ask for telemetry, and what happens if they cannot be followed."""
+"""The `OTEL_*` variables that ask for telemetry, and the errors if they cannot be followed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Base:
 class Origin:
     """The request that a build came with: its id, and the headers that carry its trace, if it has one.
 
-    Whichever process works on the build continues with both.
+    Every process that works on the build continues with both.
     """
 
     request_id: str = ""

@@ -1,4 +1,4 @@
-"""A build is one trace, whichever processes work on it, and its request id goes with it to the callback."""
+"""A build is one trace, also over several processes, and its request id goes with it to the callback."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_path_with_values_and_a_query_are_hidden_and_probes_have_no_span(make:
 
 
 def test_a_chat_over_a_remote_engine_carries_the_trace_to_it(heard: Received, make: Make, catalog: Any) -> None:
-    """Also a streamed one, whose spans end with the stream. Each try is a span of its own."""
+    """Also a streamed one. Its spans end with the stream. Each try is a span of its own."""
     from service.engine.pool import Engines
     from service.http.app import create_app
     from service.prompts.library import Library
