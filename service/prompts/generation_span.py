@@ -1,7 +1,7 @@
 """The span and the measurements of one answer, as OpenTelemetry's conventions for generative AI name them.
 
 In: a request, its engine, and the stream of its answer. Out: the same stream.
-Not here: what a span is (`tracing`). No text of a prompt or an answer is an attribute.
+Not here: spans in general (`tracing`). No text of a prompt or an answer is an attribute.
 
 The times within a local answer come from the engine's process with the answer, so queue, prefill and decode become
 spans when it ends.
@@ -55,7 +55,7 @@ async def traced(
 def _remote(engine: Engine) -> bool:
     try:
         return engine.identity.engine == "remote"
-    except SameboatError:  # its model is missing, which the request itself will tell
+    except SameboatError:  # its model is missing. The request itself will tell
         return False
 
 
