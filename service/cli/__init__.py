@@ -31,7 +31,7 @@ COMMANDS = {
     "version": "Show the version, or the digests of the served prompts and models.",
 }
 GROUPS = {
-    "model": "List, add, fetch, verify and remove models.",
+    "model": "List, suggest, add, fetch, verify and remove models.",
     "prompt": "List, check, convert and run prompts.",
     "key": "Make keys for callers.",
     "build": "Submit, watch and show builds.",

@@ -1,4 +1,4 @@
-"""`sameboat model list | add | pull | verify | remove`: the catalog and the cache, for people and scripts.
+"""`sameboat model list | suggest | add | pull | verify | remove`: the catalog and the cache, for people and scripts.
 
 In: names of models. Out: tables, JSON and progress bars.
 Not here: how a file is fetched and verified (`models.cache`), and how it is found (`models.add`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,14 +18,14 @@ from rich.table import Table
 
 from service import resources
 from service import settings as settings_module
-from service.errors import ModelError
-from service.models import add, fit, references
+from service.errors import ModelError, SameboatError
+from service.models import add, fit, references, suggest
 from service.models.cache import Cache, no_progress
 from service.models.cache import Progress as DownloadCallback
 from service.models.catalog import Catalog, Model, local_path
 from service.settings import Settings
 
-app = typer.Typer(help="List, add, fetch, verify and remove models.", no_args_is_help=True)
+app = typer.Typer(help="List, suggest, add, fetch, verify and remove models.", no_args_is_help=True)
 ModelName = Annotated[str | None, typer.Argument(help="A model of data/models.toml. Default: the default model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
@@ -73,7 +73,8 @@ def list_models(as_json: Json = False) -> None:
         typer.echo(json.dumps({"default": catalog.default, "cache": str(cache.root), "models": rows}, indent=2))
         return
     table = Table(title=f"cache: {cache.root}", title_justify="left")
-    for heading in ("model", "here", "MB", "licence", "context", "good for"):
+    table.add_column("model", no_wrap=True)
+    for heading in ("here", "MB", "licence", "context", "good for"):
         table.add_column(heading)
     for model in catalog:
         mark = model.name + (" (default)" if model.name == catalog.default else "")
@@ -158,6 +159,59 @@ def _show(proposal: add.Proposal) -> None:
     }
     for key, value in rows.items():
         typer.echo(f"{key:14} {value}")
+
+
+@app.command("suggest")
+def suggest_models(as_json: Json = False) -> None:
+    """Show the models that fit this machine, and the models that the promoted prompts were judged on."""
+    settings, catalog, cache = catalog_and_cache()
+    limit, reason = resources.memory_bytes(settings)
+    rows = suggest.suggestions(catalog, cache, limit, context=settings.context, parallel=settings.parallel)
+    judged = judged_prompts(settings)
+    if as_json:
+        models = [
+            {"name": row.model.name, "fits": row.fits, "memory_bytes": row.needs_bytes, "exact": row.exact,
+             "cached": row.cached, "tried": row.model.tried, "licence": row.model.licence,
+             "good_for": row.model.good_for,
+             "prompts": [prompt for prompt in judged if prompt["model"] == row.model.name]}
+            for row in rows
+        ]  # fmt: skip
+        typer.echo(json.dumps({"limit_bytes": limit, "reason": reason, "models": models}, indent=2))
+        return
+    typer.echo(f"Models may use {fit.mib(limit)} MiB here: {reason}.")
+    for group in sorted({row.group_gib for row in rows}):
+        typer.echo(f"\nUp to {group} GiB of memory")
+        for row in sorted((row for row in rows if row.group_gib == group), key=lambda row: row.needs_bytes):
+            model, about = row.model, "" if row.exact else "at most "
+            notes = ["fits" if row.fits else "does not fit", *(["here"] if row.cached else []),
+                     *([] if model.tried else ["not tried here"]), model.licence]  # fmt: skip
+            typer.echo(f"  {model.name}: {about}{fit.mib(row.needs_bytes)} MiB, {', '.join(notes)}")
+            typer.echo(f"      {model.good_for}")
+    typer.echo("\nPromoted prompts, by their recorded answers")
+    for prompt in judged:
+        result = prompt["refused"] or f"{prompt['passed']} of {prompt['cases']} cases passed"
+        typer.echo(f"  {prompt['name']}: {prompt['model']}, {result}")
+    typer.echo("\nsameboat model pull NAME fetches one. sameboat model add finds others.")
+
+
+def judged_prompts(settings: Settings) -> list[dict[str, Any]]:
+    """Each promoted prompt with its model and its recorded score. `refused` has the reason if there is no score."""
+    from service.evaluation import json_report  # only for this command, because the import takes a second
+    from service.evaluation.replay import replay
+    from service.prompts.library import Library
+    from service.prompts.promoted import PromotedFolder
+
+    library, rows = Library(settings.data_dir), []
+    for name in library.names():
+        row: dict[str, Any] = {"name": name, "model": None, "passed": None, "cases": None, "refused": None}
+        try:
+            prompt = library[name]
+            row["model"] = prompt.spec.model
+            row.update(json_report.summary(replay(prompt, PromotedFolder(library.folder(name)))))
+        except SameboatError as error:
+            row["refused"] = str(error)
+        rows.append(row)
+    return rows
 
 
 @app.command()

@@ -33,7 +33,7 @@ from service.engine.local.mode_router import ModeRouter
 from service.engine.local.model import LocalModel
 from service.errors import EngineUnavailable, SameboatError
 from service.exposure import is_loopback
-from service.models import fit
+from service.models import fit, suggest
 from service.models.cache import Cache
 from service.models.catalog import Catalog, Model, licence_accepted
 from service.prompts.library import Library
@@ -70,6 +70,7 @@ def examine(running: Settings | None = None) -> Iterator[DoctorFinding]:
         _resources,
         _cache,
         _model,
+        _catalog,
         _device,
         _kernels,
         _prompts,
@@ -162,6 +163,23 @@ def _model(settings: Settings) -> Iterator[DoctorFinding]:
     local.check_fit(other_engines_bytes=0)
     needed = fit.estimate(local.metadata, model.size_bytes, tokens=local.n_ctx * settings.parallel)
     yield DoctorFinding("model", "ok", f"{model.name} is verified and fits: {needed.sentence()}")
+
+
+def _catalog(settings: Settings) -> Iterator[DoctorFinding]:
+    """How many models of the catalog could be loaded here."""
+    if settings.engine == "remote":
+        return
+    rows = suggest.suggestions(
+        Catalog.of(settings),
+        Cache(settings.cache_dir),
+        resources.memory_bytes(settings)[0],
+        context=settings.context,
+        parallel=settings.parallel,
+    )
+    fitting = [row.model.name for row in rows if row.fits]
+    largest = f"; the largest is {fitting[0]}" if fitting else ""
+    what = f"{len(fitting)} of {len(rows)} models of the catalog fit{largest}. sameboat model suggest lists them"
+    yield DoctorFinding("models", "ok" if fitting else "note", what, "" if fitting else "Allow models more memory.")
 
 
 def _device(settings: Settings) -> Iterator[DoctorFinding]:

@@ -93,6 +93,7 @@ class Model(_Strict):
     context: int = Field(gt=0)
     quantization: str
     good_for: str
+    tried: bool = Field(False, description="Whether the file was fetched and asked when its entry was written")
     writes_files: bool = Field(False, description="Whether it can write the files of a small app, as builds ask it to")
     tools_threshold: float | None = Field(
         None,
