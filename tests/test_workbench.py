@@ -321,6 +321,42 @@ def test_a_draft_without_checks_shows_its_answers_and_passes_nothing(data: Path)
 
 
 @pytest.mark.model
+def test_every_call_takes_the_data_that_cases_takes(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A frame, rows, a file or a prompt's name. A text without a name is `draft`, and notes are told."""
+    draft = bench.draft(TEXT.replace("name: colour\n", "").replace("{type: string}", "{type: string, x: 1.10}"))
+    assert draft.name == "draft"
+    told = capsys.readouterr().out
+    assert "the text has no name, and is called 'draft'" in told
+    assert "is read as 1.1" in told
+    assert "line 1: the text has no name" in bench.try_(draft, [{"thing": "a", "expected": "red"}])._repr_markdown_()
+    frame = pd.DataFrame({"thing": ["thing 1", "thing 7"], "expected": ["red", "red"]})
+    for rows in (frame, frame.to_dict("records"), bench.cases(frame), list(bench.cases(frame))):
+        assert bench.try_(draft, rows).rate.startswith("50.0 %")
+    assert len(bench.table([draft], frame).results["draft", "default"].outcomes) == 2
+    assert bench.compare(draft, draft, frame).verdict.n == 2
+    assert [len(side) for side in bench.split(frame, 0.5)] == [1, 1]
+    assert bench.new("made", frame).name == "made"
+    bench.promote(bench.draft(TEXT))
+    assert bench.try_("colour", "colour").passed == 29
+    with pytest.raises(EvaluationError, match="needs a draft and a model"):
+        bench.table([], frame)
+
+
+def test_an_interrupted_cell_says_how_far_it_came(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted(bench.ProgressBar):
+        def draw(self) -> None:
+            raise KeyboardInterrupt
+
+    async def forever() -> None:
+        bar.update(3, 10)
+        await asyncio.sleep(60)
+
+    bar = Interrupted("colour")
+    with pytest.raises(KeyboardInterrupt):
+        bench._bench().wait(forever(), bar)
+    assert "interrupted after 3 of 10 answers. They are kept" in capsys.readouterr().out
+
+
 def test_a_program_that_ends_stops_its_engine_without_a_word(starter: Path) -> None:
     """No `close` is needed, and nothing of asyncio's is printed at the end."""
     program = "from service import workbench as bench; print(bench.engine().health().state, bench.engine().pid)"
@@ -367,7 +403,7 @@ async def slow(bar):
         bar.update(done, 3)
         await asyncio.sleep(0.3)
 
-bar = bench._Bar("colour")
+bar = bench.ProgressBar("colour")
 bench._bench().wait(slow(bar), bar)
 bench.close()
 print("drawn", bar.handle is not None)

@@ -118,7 +118,8 @@ def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
         json.dumps({
             "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice, "text": record.text,
             "values": dict(outcome.case.values),
-            "passed": outcome.passed, "fingerprint": record.fingerprint, "kept": outcome.kept,
+            "passed": outcome.passed if outcome.judged else None, "kept": outcome.kept,
+            "fingerprint": record.fingerprint,
             "tokens": {"prompt": record.prompt_tokens, "completion": len(record.tokens)}, "seconds": record.seconds,
             "finish_reason": record.finish_reason, "problem": record.problem,
             "probabilities": dict(record.probabilities) or None,
@@ -152,16 +153,24 @@ async def evaluation_context(
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             named = title or (lambda: prompt.name)
             task = progress.add_task(named(), total=None)
-            yield EvaluationContext(
-                engine=engine,
-                judges=engines.get,
-                journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
-                progress=lambda finished, total: progress.update(
-                    task, completed=finished, total=total, description=named()
-                ),
-                conditions=diagnosis.conditions(settings),
-                warn=lambda sentence: typer.echo(f"sameboat: {sentence}", err=True),
-            )
+            try:
+                yield EvaluationContext(
+                    engine=engine,
+                    judges=engines.get,
+                    journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
+                    progress=lambda finished, total: progress.update(
+                        task, completed=finished, total=total, description=named()
+                    ),
+                    conditions=diagnosis.conditions(settings),
+                    warn=lambda sentence: typer.echo(f"sameboat: {sentence}", err=True),
+                )
+            except asyncio.CancelledError:
+                bar = progress.tasks[0]
+                if bar.total:
+                    count = f"{bar.completed:.0f} of {bar.total:.0f} answers"
+                    kept = "They are kept: the same command goes on from there."
+                    typer.echo(f"sameboat: interrupted after {count}. {kept}", err=True)
+                raise
     finally:
         await engines.stop(0)
 
@@ -172,6 +181,9 @@ async def _evaluate(
     settings = settings_module.load()
     async with evaluation_context(settings, prompt, model) as context:
         context = replace(context, stop_after=stop_after)
+        if not prompt.spec.evaluators and not live:
+            looked_at = replace(context, judged=False)
+            return _alone(prompt, await promote.evaluate(prompt, _folder(prompt), looked_at), minimum)
         if live:
             folder = _folder(prompt)
             if warning := other_kernels(folder.lock(), context.engine.identity):
@@ -202,7 +214,10 @@ def _is_promoted(prompt: Prompt, settings: Settings) -> bool:
 
 
 def _alone(prompt: Prompt, outcomes: Sequence[CaseOutcome], minimum: float | None) -> Evaluation:
-    """Scores without a comparison. There is a verdict only if a minimum is missed or a check gives two results."""
+    """Scores without a comparison. There is a verdict only if it fails.
+
+    It fails if a minimum is missed, if a check gives two results, or if not everything is judged.
+    """
     verdict = promote.verdict_of(prompt, outcomes, None, minimum=minimum)
     fails = verdict.word in ("BELOW MINIMUM", "NOT ENOUGH EVIDENCE")
     return Evaluation(

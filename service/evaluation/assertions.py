@@ -26,7 +26,7 @@ ASSERTION = re.compile(
 )
 WITH_VALUE = ("equals", "contains", "icontains", "starts-with", "regex")
 ANYTHING = "(?:)"
-"""A pattern that is found in every answer."""
+"""A pattern that is found in every answer, as an empty text is."""
 
 
 def of_cell(cell: str, where: str) -> tuple[str, str | None]:

@@ -7,9 +7,7 @@ Not here: the form of the file of cases (`case_files`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from service.errors import (
     AnswerUnusable,
@@ -25,6 +23,7 @@ from service.errors import (
     short_name,
 )
 from service.evaluation.cases import Case
+from service.prompts.conditions import judging, usable
 from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER, substitute
 from service.prompts.spec import Evaluator
@@ -60,7 +59,8 @@ def _problem(prompt: Prompt, case: Case) -> str | None:
         prompt.messages(case.inputs(prompt))
     except InputsError as error:
         return str(error)
-    missing = list(dict.fromkeys(name for check in prompt.spec.evaluators for name in _missing(prompt, check, case)))
+    checks = judging(prompt.spec.evaluators, case.values)
+    missing = list(dict.fromkeys(name for check in checks for name in _missing(prompt, check, case)))
     if missing:
         return f"No value for {join_first([short_name(name) for name in missing], ', ')}, which a check compares with."
     return None
@@ -95,17 +95,12 @@ def folded(label: str) -> str:
 
 def expected_label(prompt: Prompt, case: Case) -> str | None:
     """The answer that a `string: equals` check expects of a case. None if the prompt has no such check or no value."""
-    for check in prompt.spec.evaluators:
+    for check in judging(prompt.spec.evaluators, case.values):
         if check.string is not None and check.string.equals is not None:
             names = PLACEHOLDER.findall(check.string.equals)
             if all(usable(case.values.get(name)) for name in names):
                 return substitute(check.string.equals, case.values)
     return None
-
-
-def usable(value: Any) -> bool:
-    """Whether a value is neither null nor NaN. Their texts would be compared as if they were labels."""
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def _missing(prompt: Prompt, check: Evaluator, case: Case) -> Iterator[str]:

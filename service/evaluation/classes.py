@@ -19,6 +19,7 @@ from service.evaluation.cases import Case
 from service.evaluation.checks import CheckInput, check
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import Interval, wilson
+from service.prompts.conditions import judging
 from service.prompts.file import Prompt
 from service.prompts.spec import Evaluator
 
@@ -131,13 +132,14 @@ def is_pure(evaluator: Evaluator) -> bool:
 
 
 def would_pass(prompt: Prompt, case: Case, answer: str) -> bool:
-    """Whether an answer to a case would pass every check that can judge it.
+    """Whether an answer to a case would pass every check of the case that can judge it.
 
     Raises:
         EvaluationError: if a check cannot be applied.
     """
     given = CheckInput(answer, None, None)
-    return all(check(evaluator, case, given).passed for evaluator in prompt.spec.evaluators if is_pure(evaluator))
+    checks = judging(prompt.spec.evaluators, case.values)
+    return all(check(evaluator, case, given).passed for evaluator in checks if is_pure(evaluator))
 
 
 def classes_of(prompt: Prompt, cases: Sequence[Case]) -> Mapping[str, tuple[str, ...]]:

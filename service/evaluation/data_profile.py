@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import short_name
-from service.evaluation.bad_rows import folded, usable
+from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
 from service.evaluation.tables import NULL_WORDS, listed
+from service.prompts.conditions import usable
 from service.prompts.fingerprint import canonical
 
 SHOWN = 20  # classes

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from service.errors import CaseUnusable
 from service.evaluation.checks import expected_value, pointer_passes
 from service.evaluation.runner import CaseOutcome
+from service.prompts.conditions import judges
 from service.prompts.file import Prompt
 
 
@@ -36,6 +37,8 @@ def field_rates(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[FieldRa
         for pointer, template in check.json_.equals.items():
             right, n = 0, 0
             for outcome in outcomes:
+                if not judges(check, outcome.case.values):
+                    continue
                 try:
                     expected = expected_value(template, outcome.case)
                 except CaseUnusable:

@@ -17,6 +17,7 @@ from service.errors import EvaluationError
 from service.evaluation.cases import Case
 from service.evaluation.classes import classes_of, is_pure, would_pass
 from service.evaluation.runner import CaseOutcome
+from service.prompts.conditions import judges
 from service.prompts.file import Prompt
 
 Groups = Mapping[str, frozenset[str]]
@@ -44,9 +45,10 @@ def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
     named: set[str] = set()
     for evaluator in prompt.spec.evaluators:
         named |= evaluator.minimums.keys()
-        if missing := [name for name in evaluator.minimums if name and name not in table]:
+        judged = {case.id for case in cases if judges(evaluator, case.values)}
+        if missing := [name for name in evaluator.minimums if name and not judged & table.get(name, set())]:
             raise EvaluationError(
-                f"the minimum of {evaluator.name!r} names the {missing[0]}, and no case is in it.",
+                f"the minimum of {evaluator.name!r} names the {missing[0]}, and it judges no case there.",
                 key="minimum",
                 remedy=f"There are: {', '.join(sorted(table))}.",
             )
@@ -55,7 +57,7 @@ def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
 
 
 def constants(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> Constants | None:
-    """The passes of constant answers. None if a check cannot judge them.
+    """The passes of constant answers, on the cases that a check judges. None if a check cannot judge them.
 
     They are the prompt's choices and its answer when it abstains. Without choices they are the most frequent expected
     values of the cases, and the prompt's own most frequent answers.
@@ -68,7 +70,7 @@ def constants(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> Constants | No
     abstention = (prompt.spec.abstain.answer,) if prompt.spec.abstain is not None else ()
     answers = (*prompt.spec.choices, *abstention) or _frequent(prompt, outcomes)
     return {
-        answer: {outcome.case.id: would_pass(prompt, outcome.case, answer) for outcome in outcomes}
+        answer: {outcome.case.id: would_pass(prompt, outcome.case, answer) for outcome in outcomes if outcome.judged}
         for answer in answers
     }
 

@@ -39,12 +39,14 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
     script = SCRIPT.read_text(encoding="utf-8")
     old = {outcome.case.id: outcome for outcome in before}
     matrix, answers = confusion(prompt, outcomes), scored_answers(prompt, outcomes)
-    passed = sum(outcome.passed for outcome in outcomes)
+    judged = [outcome for outcome in outcomes if outcome.judged]
+    passed = sum(outcome.passed for outcome in judged)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=prompt.name,
         verdict=verdict,
-        rate=report.format_rate(passed, len(outcomes)) if outcomes else "no cases",
+        rate=report.format_rate(passed, len(judged)) if judged else "",
         passed=passed,
+        judged=len(judged),
         guess=report.guessing(prompt, outcomes),
         checks=[check.name for check in prompt.spec.evaluators],
         classes=[class_row(score) for score in matrix.scores] if matrix is not None else [],
@@ -80,7 +82,7 @@ def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None) -> dict[
     return {
         "id": outcome.case.id,
         "slice": outcome.case.slice,
-        "state": "broken" if outcome.broken else "passed" if outcome.passed else "failed",
+        "state": outcome.state,
         "change": change,
         "inputs": [(name, text_of(value)) for name, value in inputs.items()],
         "expected": [("", expected)]

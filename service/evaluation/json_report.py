@@ -20,9 +20,10 @@ from service.prompts.file import Prompt
 
 
 def summary(outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:
-    """The number of cases, of those that pass every check, and the 95 % Wilson interval of the rate."""
-    passed = sum(outcome.passed for outcome in outcomes)
-    return {"cases": len(outcomes), "passed": passed, "interval": list(wilson(passed, len(outcomes)))}
+    """The number of cases that a check judges, of those that pass, and the 95 % Wilson interval of the rate."""
+    judged = [outcome for outcome in outcomes if outcome.judged]
+    passed = sum(outcome.passed for outcome in judged)
+    return {"cases": len(judged), "passed": passed, "interval": list(wilson(passed, len(judged)))}
 
 
 def document(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:
@@ -55,12 +56,9 @@ def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str, A
     """The pass rate of each check on each slice, and on all cases at the end."""
     rows = []
     for name, chosen in report.slices(outcomes):
-        for number, evaluator in enumerate(prompt.spec.evaluators):
-            passed = sum(outcome.checks[number].passed for outcome in chosen)
-            interval = list(wilson(passed, len(chosen)))
-            rows.append(
-                {"slice": name, "check": evaluator.name, "passed": passed, "of": len(chosen), "interval": interval}
-            )
+        for check, results in report.by_check(prompt, chosen):
+            passed, n = sum(result.passed for result in results), len(results)
+            rows.append({"slice": name, "check": check, "passed": passed, "of": n, "interval": list(wilson(passed, n))})
     return rows
 
 
@@ -96,7 +94,7 @@ def _row(prompt: Prompt, outcome: CaseOutcome) -> dict[str, Any]:
     return {
         "id": outcome.case.id,
         "slice": outcome.case.slice,
-        "state": "broken" if outcome.broken else "passed" if outcome.passed else "failed",
+        "state": outcome.state,
         "inputs": inputs,
         "label": expected_label(prompt, outcome.case),
         "expected": {

@@ -20,6 +20,7 @@ from service.evaluation.cases import Case
 from service.evaluation.observation import is_external, observation_fingerprint, observe
 from service.evaluation.recording import Judgement, Record
 from service.prompts import run as prompts
+from service.prompts.conditions import judging
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
 from service.prompts.render import substitute
@@ -70,7 +71,7 @@ def has_all_judgements(prompt: Prompt, case: Case, record: Record, identities: M
     if record.problem is not None:
         return True
     known = dict(record.judgements)
-    for evaluator in prompt.spec.evaluators:
+    for evaluator in judging(prompt.spec.evaluators, case.values):
         if evaluator.llm is not None and evaluator.llm.modelId not in identities:
             return False
         current = _current_fingerprint(evaluator, case, record, identities.__getitem__)
@@ -90,7 +91,7 @@ async def add_judgements(prompt: Prompt, case: Case, record: Record, judges: Jud
     if record.problem is not None:
         return record
     known, judgements = dict(record.judgements), []
-    for evaluator in prompt.spec.evaluators:
+    for evaluator in judging(prompt.spec.evaluators, case.values):
         current = _current_fingerprint(evaluator, case, record, lambda name: judges(name).identity)
         if current is None:
             continue

@@ -14,9 +14,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from service.errors import EvaluationError
-from service.evaluation.bad_rows import folded, usable
+from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
 from service.evaluation.data_profile import is_labels
+from service.prompts.conditions import usable
 
 MAX_CHOICES = 50
 RESERVED = ("id", "slice")

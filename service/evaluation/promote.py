@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service.errors import short_name
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
 from service.evaluation import dev_cases, groups, recording, report, runner, scorers
@@ -155,10 +156,21 @@ def verdict_of(
             groups.constants(prompt, now) if before is None else None,
             same_requests,
             unstable_checks(prompt, now),
+            _unjudged(prompt, now),
         ),
     )
     warning = dev_cases.warning(prompt, [outcome.case for outcome in now])
     return replace(verdict, reason=f"{verdict.reason}. {warning}") if warning else verdict
+
+
+def _unjudged(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:
+    """A sentence about the cases that no check judges, and about the checks that judge none of the cases. Else ""."""
+    cases = [outcome.case.id for outcome in outcomes if not outcome.judged]
+    used = {result.name for outcome in outcomes for result in outcome.checks}
+    sentences = [f"no check judges {len(cases)} of {len(outcomes)} cases, first {cases[0][:80]}"] if cases else []
+    idle = [short_name(check.name) for check in prompt.spec.evaluators if check.name not in used]
+    sentences += [f"{name} judges no case: correct its `when`" for name in idle]
+    return "; ".join(sentences)
 
 
 def cases_folder(draft: Prompt, target: Path) -> Path:

@@ -1,8 +1,7 @@
 """Evaluators that judge rows as the assertions of promptfoo's tests do.
 
 In: rows, and the assertions about each. Out: evaluators, and columns in the rows for values that differ.
-promptfoo's assertions belong to a test, and our checks to all cases. In a test without some assertion its column has a
-pattern that every answer matches.
+promptfoo's assertions belong to a test. A check of some tests has `when`, so that it counts these tests only.
 Not here: reading the tests (`promptfoo_tests`), and the patterns (`assertions`).
 """
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,18 +37,21 @@ class Assertion:
 def evaluators_for(
     rows: list[Row], judged: list[list[Assertion]], source: Source, judge: str | None
 ) -> list[dict[str, Any]]:
-    """One evaluator for each kind and place of assertion, with columns for values that differ."""
-    columns: dict[tuple[str, str, int], dict[int, Assertion]] = {}
+    """One evaluator for each kind and place of assertion, with columns for values that differ.
+
+    An assertion of some tests has a `when`: a column that only the rows of these tests have.
+    """
+    columns: dict[tuple[str, str, int, str], dict[int, Assertion]] = {}
     for number, checks in enumerate(judged):
         seen: Counter[tuple[str, str]] = Counter()
         for check in checks:
             key = (check.metric or check.kind, check.kind)
             seen[key] += 1
-            columns.setdefault((*key, seen[key]), {})[number] = check
-    names = Counter(name for name, _, _ in columns)
+            columns.setdefault((*key, seen[key], _form(check)), {})[number] = check
+    names = Counter(name for name, *_ in columns)
     used: Counter[str] = Counter()
     evaluators = []
-    for (label, kind, _), given in columns.items():
+    for (label, kind, *_), given in columns.items():
         used[label] += 1
         name = label if names[label] == 1 else f"{label}-{used[label]}"
         first = next(iter(given.values()))
@@ -57,75 +59,78 @@ def evaluators_for(
         if isinstance(written, str):
             source.note(first.node, written)
             continue
+        check_, column = written
         if len(given) < len(rows):
-            source.note(
-                first.node,
-                f"{short_name(name)} is asserted of {len(given)} of {len(rows)} tests. The others pass this check.",
-            )
-        if kind == "equals" and "string" in written:
+            if column is None or any(rows[number][column] in (None, "") for number in given):
+                column = _column(rows, f"{name}-is-asserted", dict.fromkeys(given, True))
+            check_["when"] = column
+        if kind == "equals" and "string" in check_:
             source.note(first.node, "equals ignores blanks around the answer here.")
-        evaluators.append({"name": name, **written})
+        evaluators.append({"name": name, **check_})
     return evaluators
+
+
+def _form(check: Assertion) -> str:
+    """Assertions with different forms become evaluators of their own: schemas, and JSON values beside texts."""
+    if check.kind in ("is-json", "not-is-json"):
+        return json.dumps(check.value, sort_keys=True, default=str)
+    return str(check.kind == "equals" and isinstance(check.value, dict | list))
 
 
 def _check(
     name: str, kind: str, given: Mapping[int, Assertion], rows: list[Row], judge: str | None
-) -> dict[str, Any] | str:
-    """The check for a column of assertions, or a sentence why there is none."""
-    values = [given[number].value if number in given else None for number in range(len(rows))]
-    whole, first = len(given) == len(rows), next(iter(given.values())).value
-    same = all(check.value == first for check in given.values())
-    if kind in JUDGES:
-        if judge is None or not whole:
-            return (
-                f"{kind} needs a judge: name a model with --judge."
-                if judge is None
-                else f"{kind} is not asserted of every test, and is left out."
-            )
-        return {"llm": rubric(judge, _inline(first) if same else _column(rows, name, values))}
+) -> tuple[dict[str, Any], str | None] | str:
+    """The check for a column of assertions and the column's name if it has one, or a sentence why there is none."""
+    values = {number: check.value for number, check in given.items()}
+    first = next(iter(values.values()))
     if kind == "is-json":
         schema = _schema(first)
-        if not whole or not same or (first is not None and schema is None):
-            return "is-json has another schema for some tests, or none, and is left out."
-        return {"json": {} if schema is None else {"schema": schema}}
-    if kind == "equals" and any(isinstance(value, dict | list) for value in values):
-        if not whole or any(isinstance(value, str) for value in values):
-            return "equals of a JSON value is not asserted of every test, and is left out."
-        return {"json": {"equals": {"": _column(rows, name, values)}}}
-    if (
-        whole
-        and kind in NATURAL
-        and all(isinstance(value, (str, int, float)) and str(value).strip() for value in values)
+        if first is not None and schema is None:
+            return "is-json has a schema that is no JSON object, and is left out."
+        return {"json": {} if schema is None else {"schema": schema}}, None
+    if kind in JUDGES:
+        if judge is None:
+            return f"{kind} needs a judge: name a model with --judge."
+        return _written(rows, name, values, lambda text: {"llm": rubric(judge, text)})
+    if kind == "equals" and isinstance(first, dict | list):
+        column = _column(rows, name, values)
+        return {"json": {"equals": {"": f"{{{{{column}}}}}"}}}, column
+    if kind in NATURAL and all(
+        isinstance(value, (str, int, float)) and str(value).strip() for value in values.values()
     ):
-        texts = [assertions.text_of(value) for value in values]
-        if kind != "equals" or all(text == text.strip() for text in texts):
-            text = _inline(texts[0]) if same else None
-            return {"string": {NATURAL[kind]: text or _column(rows, name, texts)}}
-    patterns = [
-        assertions.pattern(kind, value) if number in given else assertions.ANYTHING
-        for number, value in enumerate(values)
-    ]
-    if None in patterns:
+        texts = {number: assertions.text_of(value) for number, value in values.items()}
+        if kind != "equals" or all(text == text.strip() for text in texts.values()):
+            return _written(rows, name, texts, lambda text: {"string": {NATURAL[kind]: text}})
+    patterns = {number: assertions.pattern(kind, value) for number, value in values.items()}
+    if None in patterns.values():
         return f"{short_name(kind)} has no check here, and is left out."
-    text = _inline(patterns[0]) if whole and same else None
-    return {"regex": text or _column(rows, name, patterns)}
+    filled = {number: pattern or assertions.ANYTHING for number, pattern in patterns.items()}
+    return _written(rows, name, filled, lambda text: {"regex": text})
 
 
-def _inline(text: Any) -> str | None:
-    """A text that an evaluator can hold itself. None if it has a placeholder, which would be filled in."""
-    written = assertions.text_of(text)
-    return None if PLACEHOLDER.search(written) else written
+def _written(
+    rows: list[Row], name: str, texts: Mapping[int, Any], check: Callable[[str], dict[str, Any]]
+) -> tuple[dict[str, Any], str | None]:
+    """The check with its one text, or with the placeholder of a new column, and this column's name.
+
+    A text with a placeholder stands in a column, because an evaluator's own text is filled in.
+    """
+    text = assertions.text_of(next(iter(texts.values())))
+    if len(set(map(assertions.text_of, texts.values()))) == 1 and text and not PLACEHOLDER.search(text):
+        return check(text), None
+    column = _column(rows, name, texts)
+    return check(f"{{{{{column}}}}}"), column
 
 
-def _column(rows: list[Row], name: str, values: Sequence[Any]) -> str:
-    """Add a column to the rows, and return its placeholder."""
+def _column(rows: list[Row], name: str, values: Mapping[int, Any]) -> str:
+    """Add a column to these rows, and return its name."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-") or "value"
-    column = f"{plain}-value"
+    column = plain if name.endswith("-is-asserted") else f"{plain}-value"
     while any(column in row for row in rows):
         column += "-"
-    for row, value in zip(rows, values, strict=True):
-        row[column] = value
-    return f"{{{{{column}}}}}"
+    for number, value in values.items():
+        rows[number][column] = value
+    return column
 
 
 def _schema(value: Any) -> dict[str, Any] | None:
@@ -138,7 +143,7 @@ def _schema(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def rubric(model: str, text: str | None) -> dict[str, Any]:
+def rubric(model: str, text: str) -> dict[str, Any]:
     """A judge that says whether an answer meets a rubric."""
     return {
         "modelId": model,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from service.evaluation.checks import check
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.scorers import function_of
+from service.prompts.conditions import judges
 from service.prompts.external_check import external_dependency
 from service.prompts.file import Prompt
 
@@ -36,6 +37,8 @@ def unstable_checks(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str
         if evaluator.python is None or external_dependency(function_of(evaluator)) is not None:
             continue
         for case, answer in answers:
+            if not judges(evaluator, case.values):
+                continue
             scores = {check(evaluator, case, answer).score for _ in range(rounds)}
             if len(scores) > 1:
                 unstable[evaluator.name] = case.id

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from service.evaluation import groups, report_details
+from service.evaluation.checks import CheckResult
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
 from service.evaluation.verdict import GROUP_CASES, GROUP_TOLERANCE, CheckComparison, Verdict
@@ -41,7 +42,10 @@ def markdown(
     lines = [f"### {prompt.name}"]
     if verdict is not None:
         lines += ["", f"**{verdict.word}**: {verdict.reason}."]
+    lines += _notes(prompt)
     lines += _broken(outcomes)
+    lines += _not_judged(outcomes)
+    lines += _cut(prompt, outcomes)
     lines += _scores(prompt, outcomes)
     guess = guessing(prompt, outcomes)
     lines += ["", guess] if guess else []
@@ -52,11 +56,14 @@ def markdown(
         lines += _changed(verdict, outcomes, before)
     if old is not None:
         lines += _diff(prompt, old)
+    if not prompt.spec.evaluators:
+        return "\n".join([*lines, *report_details.case_table(prompt, outcomes, SHOWN)]) + "\n"
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if failed:
-        lines += ["", f"<details><summary>{len(failed)} cases fail</summary>", ""]
+        counted = "1 case fails" if len(failed) == 1 else f"{len(failed)} cases fail"
+        lines += ["", f"<details><summary>{counted}</summary>", ""]
         for outcome in failed[:SHOWN]:
-            reason = next(result.reason for result in outcome.checks if not result.passed)
+            reason = outcome.reasons[0]
             given = report_details.input_text(prompt, outcome)
             lines.append(f"- `{_cell(outcome.case.id)}`: {_cell(reason.rstrip('.'))}. Input: {_cell(given)}")
         if len(failed) > SHOWN:
@@ -65,36 +72,84 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
+def _notes(prompt: Prompt) -> list[str]:
+    """The parts of the file that are read otherwise than they are written, by line. A path is no part of a report."""
+    if not prompt.notes:
+        return []
+    places = [note.removeprefix(f"{prompt.path or '<text>'}:") for note in prompt.notes]
+    return [
+        "",
+        "Parts of the file are read otherwise than they are written:",
+        "",
+        *(f"- line {_cell(place)}" for place in places),
+    ]
+
+
 def _broken(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """A sentence about the cases that could not be asked or judged."""
     names = [outcome.case.id for outcome in outcomes if outcome.broken]
     if not names:
         return []
-    listed = ", ".join(f"`{_cell(name)}`" for name in names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     counted = f"{len(names)} of {len(outcomes)} cases could not be asked or judged, and count as failed"
-    return ["", f"{counted}: {listed}{more}."]
+    return ["", f"{counted}: {_listed(names)}."]
+
+
+def _not_judged(outcomes: Sequence[CaseOutcome]) -> list[str]:
+    """A sentence about the cases that no check judges."""
+    names = [outcome.case.id for outcome in outcomes if not outcome.judged]
+    if not names:
+        return []
+    counted = f"{len(names)} of {len(outcomes)} cases are judged by no check"
+    if len(names) == len(outcomes):
+        return ["", f"{counted}. Add evaluators, for example `string: {{equals: '{{{{expected}}}}'}}`."]
+    return ["", f"{counted}: {_listed(names)}."]
+
+
+def _cut(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
+    """A sentence about the answers that reached the limit of tokens."""
+    records = [record for outcome in outcomes for record in outcome.records]
+    cut = sum(record.finish_reason == "length" for record in records)
+    if not cut:
+        return []
+    limit = prompt.spec.modelParameters.maxTokens
+    return ["", f"{cut} of {len(records)} answers were cut after {limit} tokens: `modelParameters.maxTokens`."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f"`{_cell(name)}`" for name in names[:SHOWN]) + more
 
 
 def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
     """The table of pass rates. A check with graded scores also has its mean score."""
+    if not any(outcome.judged for outcome in outcomes):
+        return []
     graded = {
-        number
-        for number in range(len(prompt.spec.evaluators))
-        if any(outcome.checks[number].score not in (0.0, 1.0) for outcome in outcomes)
+        check
+        for check, results in by_check(prompt, outcomes)
+        if any(result.score not in (0.0, 1.0) for result in results)
     }
     more = (" mean score (95 % bootstrap) |", "---|") if graded else ("", "")
     lines = ["", f"| slice | check | passed | of | rate (95 % Wilson) |{more[0]}", f"|---|---|--:|--:|---|{more[1]}"]
     for name, chosen in slices(outcomes):
-        for number, evaluator in enumerate(prompt.spec.evaluators):
-            passed = sum(outcome.checks[number].passed for outcome in chosen)
-            line = f"| {name} | {evaluator.name} | {passed} | {len(chosen)} | {format_rate(passed, len(chosen))} |"
-            if number in graded:
-                line += f" {format_mean([outcome.checks[number].score for outcome in chosen])} |"
+        for check, results in by_check(prompt, chosen):
+            passed = sum(result.passed for result in results)
+            line = f"| {name} | {_cell(check)} | {passed} | {len(results)} | {format_rate(passed, len(results))} |"
+            if check in graded:
+                line += f" {format_mean([result.score for result in results])} |"
             elif graded:
                 line += " |"
             lines.append(line)
     return lines
+
+
+def by_check(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[tuple[str, list[CheckResult]]]:
+    """The results of each check, in the order of the file. A check that judges none of the cases is left out."""
+    table: dict[str, list[CheckResult]] = {check.name: [] for check in prompt.spec.evaluators}
+    for outcome in outcomes:
+        for result in outcome.checks:
+            table[result.name].append(result)
+    return [(check, results) for check, results in table.items() if results]
 
 
 def slices(outcomes: Sequence[CaseOutcome]) -> list[tuple[str, list[CaseOutcome]]]:
@@ -116,8 +171,8 @@ def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:
         return ""
     passed = {label: sum(passes.values()) for label, passes in table.items()}
     best = max(passed, key=passed.__getitem__)
-    share = 100 * passed[best] / len(outcomes)
-    return f"Always answering `{best}` would pass {passed[best]} of {len(outcomes)} ({share:.1f} %)."
+    n = len(table[best])
+    return f"Always answering `{best}` would pass {passed[best]} of {n} ({100 * passed[best] / n:.1f} %)." if n else ""
 
 
 def _abstentions(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
@@ -126,7 +181,7 @@ def _abstentions(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
         return []
     answered = [outcome for outcome in outcomes if not prompt.abstains(dict(outcome.record.probabilities))]
     text = f"It answers {len(answered)} of {len(outcomes)} cases ({100 * len(answered) / len(outcomes):.1f} % coverage)"
-    if answered:
+    if answered := [outcome for outcome in answered if outcome.judged]:
         text += f", and passes {format_rate(sum(outcome.passed for outcome in answered), len(answered))} of these"
     return ["", f"{text}. The others get `{_cell(prompt.spec.abstain.answer)}`."]
 

@@ -40,8 +40,8 @@ def case_table(prompt: Prompt, outcomes: Sequence[CaseOutcome], rows: int) -> li
     ordered = sorted(outcomes, key=lambda outcome: outcome.passed)[:rows]
     lines = ["", "| case | checks | answer | input |", "|---|---|---|---|"]
     for outcome in ordered:
-        reasons = "; ".join(result.reason for result in outcome.checks if not result.passed)
-        columns = (outcome.case.id, reasons or "ok", shortened(outcome.record.text, INPUT), input_text(prompt, outcome))
+        words = "; ".join(outcome.reasons) or ("ok" if outcome.judged else "not judged")
+        columns = (outcome.case.id, words, shortened(outcome.record.text, INPUT), input_text(prompt, outcome))
         lines.append(f"| {' | '.join(map(cell, columns))} |")
     return [*lines, f"And {len(outcomes) - rows} more."] if len(outcomes) > rows else lines
 

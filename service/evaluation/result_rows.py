@@ -21,7 +21,7 @@ from service.prompts.render import PLACEHOLDER, text_of
 def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str, Any]]:
     """One row per answer: `id, repeat, slice, input.NAME, expected, answer, passed, check.NAME, score.NAME,
     reason.NAME, p.LABEL, problem, tokens, seconds, fingerprint`. `expected` is the expected label. Other expected
-    values, such as those of JSON fields, are `expected.NAME`.
+    values, such as those of JSON fields, are `expected.NAME`. A check that does not judge the case has None.
     """
     names = list(prompt.inputs_schema.get("properties", {}))
     others = [name for name in _compared(prompt) if name not in names]
@@ -31,6 +31,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
     rows = []
     for outcome in outcomes:
         values = outcome.case.values
+        results = {check.name: outcome.result(check.name) for check in prompt.spec.evaluators}
         for record in outcome.records:
             shares = dict(record.probabilities)
             rows.append({
@@ -38,10 +39,10 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
                 **{f"input.{name}": values.get(name) for name in names},
                 "expected": expected_label(prompt, outcome.case),
                 **{f"expected.{name}": values.get(name) for name in others},
-                "answer": prompt.decision(record.text, shares), "passed": outcome.passed,
-                **{f"check.{result.name}": result.passed for result in outcome.checks},
-                **{f"score.{result.name}": result.score for result in outcome.checks},
-                **{f"reason.{result.name}": result.reason for result in outcome.checks},
+                "answer": prompt.decision(record.text, shares), "passed": outcome.passed if outcome.judged else None,
+                **{f"check.{name}": result and result.passed for name, result in results.items()},
+                **{f"score.{name}": result and result.score for name, result in results.items()},
+                **{f"reason.{name}": result and result.reason for name, result in results.items()},
                 **{f"p.{label}": shares.get(label) for label in labels},
                 "problem": record.problem, "prompt_tokens": record.prompt_tokens, "tokens": len(record.tokens),
                 "seconds": record.seconds, "fingerprint": record.fingerprint,

@@ -20,6 +20,7 @@ from service.evaluation.checks import CheckResult, check
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import BROKEN, Record
 from service.prompts import run as prompts
+from service.prompts.conditions import judging
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
 
@@ -40,8 +41,30 @@ class CaseOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passes."""
-        return all(result.passed for result in self.checks)
+        """Whether it has an answer and every check passes."""
+        return not self._has_no_answer and all(result.passed for result in self.checks)
+
+    @property
+    def judged(self) -> bool:
+        """Whether a check judges it. A case that no check judges counts in no rate."""
+        return bool(self.checks)
+
+    @property
+    def state(self) -> str:
+        """ "broken", "not judged", "passed" or "failed"."""
+        if self.broken:
+            return "broken"
+        return "not judged" if not self.checks else "passed" if self.passed else "failed"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of the checks that fail. Without checks the reason why there is no answer."""
+        failed = tuple(result.reason for result in self.checks if not result.passed)
+        return failed or ((self.record.problem or "no answer",) if self._has_no_answer else ())
+
+    def result(self, check: str) -> CheckResult | None:
+        """The result of the check with this name, None if it does not judge this case."""
+        return next((result for result in self.checks if result.name == check), None)
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -51,14 +74,16 @@ class CaseOutcome:
     @property
     def broken(self) -> bool:
         """Whether the case could not be asked, or a check could not be applied to it. It has failed then."""
-        return any(record.finish_reason == BROKEN for record in self.records) or not all(
-            result.judged for result in self.checks
-        )
+        return self._has_no_answer or not all(result.judged for result in self.checks)
+
+    @property
+    def _has_no_answer(self) -> bool:
+        return any(record.finish_reason == BROKEN for record in self.records)
 
     def __repr__(self) -> str:
         """One line, for a notebook's cell."""
-        failed = "passed" if self.passed else "failed: " + ", ".join(c.name for c in self.checks if not c.passed)
-        return f"<outcome of {self.case.id}: {failed}>"
+        failed = ", ".join(result.name for result in self.checks if not result.passed)
+        return f"<outcome of {self.case.id}: {self.state}{': ' if failed else ''}{failed}>"
 
 
 async def run(
@@ -91,9 +116,8 @@ async def run(
             broken.append(outcome)
         if context.stop_after is not None and len(broken) >= context.stop_after:
             names = ", ".join(outcome.case.id[:80] for outcome in broken)
-            reason = next(result.reason for result in outcome.checks if not result.passed)
             problem = f"stopped after {len(broken)} cases that could not be asked or judged"
-            raise EvaluationError(f"{prompt.name}: {problem}: {names}. {reason}", key=broken[0].case.id)
+            raise EvaluationError(f"{prompt.name}: {problem}: {names}. {outcome.reasons[0]}", key=broken[0].case.id)
         return outcome
 
     async def answer_case(case: Case) -> CaseOutcome:
@@ -206,13 +230,13 @@ def _key(case: Case, repeat: int) -> str:
 
 
 def apply_checks(prompt: Prompt, case: Case, records: Sequence[Record], *, kept: bool = False) -> CaseOutcome:
-    """Apply the prompt's checks to the answers to one case. One that cannot be applied to this case fails.
+    """Apply the checks that judge a case to its answers. One that cannot be applied to this case fails.
 
     Raises:
         EvaluationError: if a check can be applied to no case.
     """
     results = []
-    for evaluator in prompt.spec.evaluators:
+    for evaluator in judging(prompt.spec.evaluators, case.values):
         repeats = [check(evaluator, case, record.check_input(prompt)) for record in records]
         results.append(repeats[0] if len(repeats) == 1 else _combine_repeats(repeats, prompt.spec.repeatsPass))
     return CaseOutcome(case, records[0], tuple(results), kept, tuple(records[1:]))

@@ -18,6 +18,8 @@ whether it is not worse by more than `TOLERANCE`. Each class and slice has the s
 * For a check with graded scores the first test flips the signs of the scores' differences. On pass and fail that is
   McNemar's test.
 * A prompt under a minimum is BELOW MINIMUM, whatever was promoted before.
+* A check with `when` is compared on the cases that it judges. A case that no check judges, or a check that judges no
+  case, keeps a prompt from a PASS.
 """
 
 from __future__ import annotations
@@ -115,7 +117,8 @@ class Rules:
 
     `minimums` are pass rates, 0 to 1, by check and class or slice. Check "" is passing every check, group "" is all
     cases. `constants` is None if no constant answer can be judged. With `same_requests` every request is equal to the
-    promoted prompt's. `unstable` maps checks that gave two results for one answer to the case.
+    promoted prompt's. `unjudged` names the cases that no check judges, and the checks that judge no case. `unstable`
+    maps checks that gave two results for one answer to the case.
     """
 
     minimums: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class Rules:
     constants: Constants | None = None
     same_requests: bool = False
     unstable: Mapping[str, str] = field(default_factory=dict)
+    unjudged: str = ""
 
 
 def decide(
@@ -138,33 +142,34 @@ def decide(
     those of now and before. With the same requests no test is needed unless a check of an answer was lost.
     """
     rules = rules or Rules()
-    cases = next(iter(now.values()), {})
-    passes_all = {case: all(results[case] for results in now.values()) for case in cases}
+    cases = dict.fromkeys(case for results in now.values() for case in results)
+    passes_all = {case: all(results[case] for results in now.values() if case in results) for case in cases}
     n, passed = len(cases), sum(passes_all.values())
     missed = _missed_minimums({**now, "": passes_all}, rules)
     compared, grouped = _compare(now, before, scores or ({}, {}), rules.groups) if before is not None else ((), ())
-    if rules.unstable:
-        text = "; ".join(
-            f"{check} gave two results for one answer, case {case}" for check, case in rules.unstable.items()
-        )
-        return Verdict("NOT ENOUGH EVIDENCE", n, passed, f"{text}. Make it depend on nothing else", compared, grouped)
-    if missed:
-        return Verdict("BELOW MINIMUM", n, passed, "; ".join(missed), compared, grouped)
-    if before is None:
-        word, reason = _first(passes_all, rules)
-        return Verdict(word, n, passed, reason)
-    dropped = sorted({case for results in before.values() for case in results} - set(cases))
+    dropped = sorted({case for results in (before or {}).values() for case in results} - set(cases))
     worse = [comparison for comparison in (*compared, *grouped) if comparison.p_worse <= ALPHA]
     unsure = [comparison for comparison in compared if comparison.p_not_worse > ALPHA]
     unsure_groups = [row for row in grouped if row.n >= GROUP_CASES and row.p_not_worse > ALPHA]
     lost_whole = [comparison for comparison in grouped if comparison.lost_whole]
-    if worse:
+    word: Word
+    if rules.unstable:
+        word = "NOT ENOUGH EVIDENCE"
+        reason = "; ".join(
+            f"{check} gave two results for one answer, case {case}" for check, case in rules.unstable.items()
+        )
+        reason = f"{reason}. Make it depend on nothing else"
+    elif missed:
+        word, reason = "BELOW MINIMUM", "; ".join(missed)
+    elif before is None:
+        word, reason = _first(passes_all, rules)
+    elif worse:
         word = "REGRESSION"
         reason = "; ".join(f"{comparison.counts}: p = {comparison.p_worse:.3g}" for comparison in worse)
     elif dropped:
         word, reason = "NOT ENOUGH EVIDENCE", f"{len(dropped)} cases were not run: {', '.join(dropped)}"
     elif compared and rules.same_requests:
-        word, reason = "PASS", f"it asks exactly what the promoted prompt asks, on all {compared[0].n} cases"
+        word, reason = "PASS", f"it asks exactly what the promoted prompt asks, on all {len(cases)} cases"
     elif not compared or unsure:
         word, reason = "NOT ENOUGH EVIDENCE", _doubt(unsure)
     elif lost_whole:
@@ -175,6 +180,8 @@ def decide(
     else:
         largest = max(comparison.p_not_worse for comparison in compared)
         word, reason = "PASS", f"a drop of {100 * TOLERANCE:.0f} points or more is excluded: p = {largest:.3g}"
+    if word == "PASS" and rules.unjudged:
+        word, reason = "NOT ENOUGH EVIDENCE", rules.unjudged
     return Verdict(word, n, passed, reason, compared, grouped)
 
 
@@ -204,8 +211,9 @@ def _missed_minimums(now: Passes, rules: Rules) -> list[str]:
     """One sentence for each minimum that is not reached."""
     sentences = []
     for (check, group), minimum in rules.minimums.items():
-        results = [passed for case, passed in now[check].items() if not group or case in rules.groups[group]]
-        if sum(results) < minimum * len(results):
+        passes = now.get(check, {}).items()
+        results = [passed for case, passed in passes if not group or case in rules.groups[group]]
+        if results and sum(results) < minimum * len(results):
             subject = (check or "all checks together") + (f" ({group})" if group else "")
             rate = f"{sum(results)} of {len(results)} pass ({100 * sum(results) / len(results):.1f} %)"
             sentences.append(f"{subject}: {rate}, the minimum is {100 * minimum:g} %")

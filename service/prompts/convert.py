@@ -41,6 +41,8 @@ def portable_losses(prompt: Prompt) -> list[str]:
         losses.append("responseFormat: choice is unknown there")
     losses += [f"evaluator {check.name!r} ({check.kind.rstrip('_')}) is unknown there"
                for check in evaluators if check.kind not in ("string", "llm")]  # fmt: skip
+    losses += [f"evaluator {check.name!r}: when is unknown there, and it would judge every case"
+               for check in evaluators if check.when is not None and check.kind in ("string", "llm")]  # fmt: skip
     spaced = any(re.search(r"\{\{\s|\s\}\}", message.content) for message in prompt.spec.messages)
     return losses + (["placeholders have no inner spaces there"] if spaced else [])
 
@@ -61,7 +63,8 @@ def to_portable(prompt: Prompt) -> tuple[str, list[str]]:
     for message in tree["messages"]:
         message["content"] = tight(message["content"])
     for number in reversed(range(len(prompt.spec.evaluators))):
-        if prompt.spec.evaluators[number].kind not in ("string", "llm"):
+        check = prompt.spec.evaluators[number]
+        if check.kind not in ("string", "llm") or check.when is not None:
             del tree["evaluators"][number]
         else:
             tree["evaluators"][number].pop("minimum", None)

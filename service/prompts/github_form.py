@@ -32,7 +32,7 @@ def in_our_form(values: dict[str, Any], path: Path | None) -> tuple[dict[str, An
     values, notes = dict(values), []
     foreign = "schemaVersion" not in values
     if foreign:
-        _name(values, path)
+        notes += _name(values, path)
         _messages(values)
         if values.get("model", "") in ("", None):
             values.pop("model", None)
@@ -56,11 +56,13 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64].strip("-")
 
 
-def _name(values: dict[str, Any], path: Path | None) -> None:
-    """GitHub's names are titles. A file without one is named after itself."""
-    title = values.get("name", path.name.split(".prompt.")[0] if path is not None else None)
+def _name(values: dict[str, Any], path: Path | None) -> list[Note]:
+    """GitHub's names are titles. A file without one is named after itself, and a text without one is `draft`."""
+    nameless = path is None and "name" not in values
+    title = values.get("name", path.name.split(".prompt.")[0] if path is not None else "draft")
     if isinstance(title, str):
         values["name"] = slug(title) or title
+    return [(("name",), "the text has no name, and is called 'draft'.")] if nameless else []
 
 
 def _messages(values: dict[str, Any]) -> None:

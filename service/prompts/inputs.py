@@ -79,6 +79,9 @@ def _told(error: Any) -> Iterator[Problem]:
     elif error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         yield from _unknown((name for name in error.instance if name not in known), known, place)
+    elif error.validator == "type":
+        kinds = error.validator_value
+        yield pointer(place), f"must be of the type {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
     else:
         limit = textwrap.shorten(repr(error.validator_value), MAX_WANTED)
         yield pointer(place), f"does not satisfy {error.validator}: {limit}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from service import json_pointer
 from service.prompts import foreign_code, render
+from service.prompts.conditions import judging
 from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER, substitute
 from service.prompts.spec import Evaluator
@@ -42,7 +43,7 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
             left.append(f"case {name}: promptfoo would run or load its {inputs}")
             continue
         asserts = []
-        for check in prompt.spec.evaluators:
+        for check in judging(prompt.spec.evaluators, row):
             assertions = _assert(check, row)
             if assertions is None:
                 left.append(f"evaluator {check.name!r} ({check.kind.rstrip('_')}) has no equal there")
@@ -58,10 +59,33 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
     if not foreign_code.asks_only(model):
         left.append("the model, which is no name that promptfoo only asks; echo stands in its place")
         model = "echo"
+    left += _losses(prompt)
     description = prompt.spec.description or prompt.name
     out = {"description": description if foreign_code.inert(description) else prompt.name,
            "prompts": [json.dumps(messages, ensure_ascii=False)], "providers": [model], "tests": tests}  # fmt: skip
     return header(prompt.text) + dump(out), sorted(set(left))
+
+
+def _losses(prompt: Prompt) -> list[str]:
+    """The parts of a prompt that decide its answers or its verdict here, and have no place in a configuration."""
+    spec = prompt.spec
+    lists = sorted(prompt.message_lists & set(prompt.variables))
+    parts = {
+        f"modelParameters: {', '.join(sorted(spec.modelParameters.model_fields_set))}": bool(
+            spec.modelParameters.model_fields_set
+        ),
+        "choices, which are probabilities here and free text there": bool(spec.choices),
+        f"responseFormat {spec.responseFormat}, which is enforced here": spec.responseFormat
+        in ("json_object", "json_schema"),
+        "abstain": spec.abstain is not None,
+        "calibration": spec.calibration != "none",
+        "repeats and repeatsPass": spec.repeats > 1,
+        "the types of inputs": spec.inputs is not None,
+        "devCases": bool(spec.devCases),
+    }
+    left = [part for part, given in parts.items() if given]
+    left += [f"the minimum of {check.name!r}" for check in spec.evaluators if check.minimum is not None]
+    return left + [f"the list of messages {name}, which becomes JSON inside one message" for name in lists]
 
 
 def _assert(check: Evaluator, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:

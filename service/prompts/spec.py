@@ -117,6 +117,7 @@ class JudgeCheck(Strict):
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Scalar = str | bool | int | float
 
 
 class Abstain(Strict):
@@ -135,7 +136,10 @@ class Minimum(Strict):
 
 
 class Evaluator(Strict):
-    """One check, applied to every case. Placeholders in its strings are filled with the case's values."""
+    """One check. Placeholders in its strings are filled with the case's values.
+
+    It judges every case, or with `when` the cases that have a value of that name, or one of the values in a mapping.
+    """
 
     name: str = Field(min_length=1)
     string: StringCheck | None = None
@@ -147,6 +151,11 @@ class Evaluator(Strict):
     python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     llm: JudgeCheck | None = None
     minimum: Share | Minimum | None = None
+    when: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[dict[str, Scalar | Annotated[tuple[Scalar, ...], Field(min_length=1)]], Field(min_length=1)]
+        | None
+    ) = None
     uses: str | None = None
     _folder: Path | None = PrivateAttr(None)
 

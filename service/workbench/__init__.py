@@ -24,15 +24,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import html
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar, Unpack
 
 from service import settings as settings_module
@@ -60,6 +57,7 @@ from service.prompts.run import Result
 from service.workbench.data import Cases
 from service.workbench.improved import ImprovedDraft
 from service.workbench.plot import Plot
+from service.workbench.progress import ProgressBar
 from service.workbench.show import Comparison, DraftTable, Results
 
 __all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "cases", "close", "compare", "draft",
@@ -80,7 +78,7 @@ class _Workbench:
         self.library = Library(self.settings.data_dir)
         self.rehearsal: tempfile.TemporaryDirectory[str] | None = None
 
-    def wait(self, work: Coroutine[Any, Any, T], bar: _Bar | None = None) -> T:
+    def wait(self, work: Coroutine[Any, Any, T], bar: ProgressBar | None = None) -> T:
         """Run a coroutine on the workbench's loop and wait for it. An interrupted cell cancels it.
 
         The bar is drawn from here, in the cell's thread. A display from another thread could appear under another cell.
@@ -95,62 +93,14 @@ class _Workbench:
                         raise
                     if bar is not None:
                         bar.draw()
-        except BaseException:
+        except BaseException as error:
             future.cancel()
+            if bar is not None and isinstance(error, KeyboardInterrupt):
+                bar.interrupted()
             raise
         finally:
             if bar is not None:
                 bar.clear()
-
-
-class _Bar:
-    """A progress bar in a cell's output or on a terminal. It disappears when the run is over."""
-
-    def __init__(self, title: str) -> None:
-        self.title, self.done, self.total, self.started = title, 0, 0, monotonic()
-        self.handle: Any = None
-
-    def update(self, done: int, total: int) -> None:
-        """Takes the progress. The run calls it from its own thread."""
-        self.done, self.total = done, total
-
-    def draw(self) -> None:
-        """Show the progress."""
-        line = f"{self.title} {self.done}/{self.total or '?'}{self._left()}"
-        if not _in_notebook():
-            if sys.stderr.isatty():
-                print(f"\r{line}", end="", file=sys.stderr, flush=True)  # noqa: T201
-            return
-        from IPython.display import HTML, display
-
-        share = 100 * self.done / self.total if self.total else 0
-        bar = HTML(f"<progress max='100' value='{share:.0f}'></progress> {html.escape(line)}")
-        if self.handle is None:
-            self.handle = display(bar, display_id=True)
-        else:
-            self.handle.update(bar)
-
-    def _left(self) -> str:
-        """The time left, from the time so far."""
-        seconds = monotonic() - self.started
-        if not self.done or seconds < 5:
-            return ""
-        return f", about {seconds * (self.total - self.done) / self.done:.0f} s left"
-
-    def clear(self) -> None:
-        """Remove the bar, so that a saved notebook holds only the results."""
-        if self.handle is not None:
-            from IPython.display import HTML
-
-            self.handle.update(HTML(""))
-        elif not _in_notebook() and sys.stderr.isatty():
-            print(f"\r{'':60}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _in_notebook() -> bool:
-    """Whether this runs in a notebook's kernel. IPython is not imported for the question."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 _benches: list[_Workbench] = []
@@ -197,8 +147,19 @@ def ask(text: str, *, model: str | None = None, max_tokens: int = 128, logprobs:
 
 
 def draft(text: str) -> Prompt:
-    """A prompt from its text. Raises PromptError, with line, key and remedy, if it cannot be used."""
-    return files.loads(text)
+    """A prompt from its text, called `draft` if it has no name. Raises PromptError, with line, key and remedy."""
+    return _told(files.loads(text))
+
+
+def _told(prompt: Prompt) -> Prompt:
+    """The prompt, after its notes about parts that are read otherwise than they are written."""
+    for note in prompt.notes:
+        _say(note)
+    return prompt
+
+
+def _say(sentence: str) -> None:
+    print(sentence)  # noqa: T201 # a cell's output is where a person looks
 
 
 def promoted(name: str) -> Prompt:
@@ -216,7 +177,7 @@ def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: Mod
 
 def open(path: str | Path) -> Prompt:
     """A draft from its file, with the data file beside it. Raises PromptError if it cannot be used."""
-    return files.load(Path(path))
+    return _told(files.load(Path(path)))
 
 
 def cases(of: Any, limit: int | None = None, *, file: str | None = None, **names: Unpack[columns.ColumnNames]) -> Cases:
@@ -248,40 +209,56 @@ def cases(of: Any, limit: int | None = None, *, file: str | None = None, **names
     return Cases(loaded.cases[:limit], loaded.notes)
 
 
-def split(
-    cases: Sequence[Case], dev: float = 0.3, *, seed: int = 0, by: str | None = "expected"
-) -> tuple[Cases, Cases]:
+def split(cases: Any, dev: float = 0.3, *, seed: int = 0, by: str | None = "expected") -> tuple[Cases, Cases]:
     """(dev cases, deciding cases). Of each class of `by` nearly the share `dev` is dev cases, drawn by the seed.
 
     Equal inputs stay on one side. Raises EvaluationError if a side would be empty or if no case has a value `by`.
     """
-    made_with, deciding = splits.split(cases, dev, seed=seed, by=by)
+    made_with, deciding = splits.split(_cases(cases), dev, seed=seed, by=by)
     return Cases(made_with), Cases(deciding)
 
 
-def new(name: str, cases: Sequence[Case], *, expected: str | Sequence[str] = "expected") -> Prompt:
+def new(name: str, cases: Any, *, expected: str | Sequence[str] = "expected") -> Prompt:
     """A first draft that takes these cases: labels become a choice, several expected values a JSON answer.
 
     Raises:
         EvaluationError: if the cases have no inputs or no expected value.
         PromptError: if the name or a column's name cannot be used.
     """
-    return files.loads(new_draft.draft_text(name, cases, [expected] if isinstance(expected, str) else expected))
+    return files.loads(new_draft.draft_text(name, _cases(cases), [expected] if isinstance(expected, str) else expected))
 
 
-def try_(prompt: Prompt, on: Sequence[Case], *, model: str | None = None) -> Results:
-    """Run a prompt on cases. A progress bar is shown meanwhile. A prompt without checks shows its answers."""
-    bar = _Bar(prompt.name)
+def try_(prompt: Prompt | str, on: Any, *, model: str | None = None) -> Results:
+    """Run a prompt on cases, or on anything that `cases` takes. A prompt without checks shows its answers.
+
+    Raises:
+        EvaluationError: if there are no cases, or if a check can be applied to none of them.
+    """
+    prompt, chosen = _prompt(prompt), _cases(on)
+    bar = ProgressBar(prompt.name)
     context = replace(_context(prompt, bar, model), judged=False)
-    return Results(prompt, _bench().wait(runner.run(prompt, on, context), bar))
+    return Results(prompt, _bench().wait(runner.run(prompt, chosen, context), bar))
 
 
-def table(drafts: Sequence[Prompt], on: Sequence[Case], *, models: Sequence[str | None] = (None,)) -> DraftTable:
+def _prompt(of: Prompt | str) -> Prompt:
+    return promoted(of) if isinstance(of, str) else of
+
+
+def _cases(on: Any) -> Sequence[Case]:
+    """Cases as they are, and the cases of anything that `cases` takes."""
+    return on if isinstance(on, Sequence) and all(isinstance(case, Case) for case in on) else cases(on)
+
+
+def table(drafts: Sequence[Prompt], on: Any, *, models: Sequence[str | None] = (None,)) -> DraftTable:
     """Every draft on every model, as one table: the pass rate with its interval, each check, tokens.
 
     None stands for a draft's own model. `.results[name, model]` has the results. Known answers are not asked again.
+    Raises EvaluationError without a draft or a model.
     """
+    if not drafts or not models:
+        raise EvaluationError("A table needs a draft and a model.", key="models" if drafts else "drafts")
     results: dict[tuple[str, str], Results] = {}
+    on = _cases(on)
     for draft_ in drafts:
         for model in models:
             name, number = draft_.name, 2
@@ -319,7 +296,7 @@ def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = ()
             examples.
         TypeError: if a limit has another name.
     """
-    bar = _Bar(draft.name)
+    bar = ProgressBar(draft.name)
 
     def report(answers: int, budget: int, gain: float) -> None:
         bar.title = f"{draft.name}, best gain {gain:+.3f}, answers"
@@ -332,7 +309,7 @@ def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = ()
     return ImprovedDraft(search, judged)
 
 
-def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationContext:
+def _context(prompt: Prompt, bar: ProgressBar, model: str | None = None) -> EvaluationContext:
     """The context of an evaluation. Its journal outlives the kernel, so known answers are not computed again."""
     bench = _bench()
     return EvaluationContext(
@@ -341,15 +318,16 @@ def _context(prompt: Prompt, bar: _Bar, model: str | None = None) -> EvaluationC
         journal=recording.Journal(bench.settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
         progress=bar.update,
         conditions=diagnosis.conditions(bench.settings),
-        warn=lambda sentence: print(sentence),  # noqa: T201 # a cell's output is where a person looks
+        warn=_say,
     )
 
 
-def compare(prompt: Prompt, other: str | Prompt, on: Sequence[Case]) -> Comparison:
+def compare(prompt: Prompt, other: str | Prompt, on: Any) -> Comparison:
     """Compare a draft with a promoted prompt, given by its name, or with another draft, on the same cases.
 
     The draft's checks judge both.
     """
+    on = _cases(on)
     results, bench = try_(prompt, on), _bench()
     if isinstance(other, Prompt):
         spec = other.spec.model_copy(update={"evaluators": prompt.spec.evaluators})
@@ -359,7 +337,7 @@ def compare(prompt: Prompt, other: str | Prompt, on: Sequence[Case]) -> Comparis
     cases = {outcome.case.id: outcome.case for outcome in results.outcomes}
     before: dict[str, CaseOutcome] = {}
     if (version := baselines.PromotedVersion.read(_folder(other))) is not None:
-        bar = _Bar(other)
+        bar = ProgressBar(other)
         old = bench.wait(baselines.baseline(prompt, version, cases, _context(prompt, bar)), bar)
         before = {outcome.case.id: outcome for outcome in old if outcome.case.id in cases}
     results.outcomes = [outcome for outcome in results.outcomes if outcome.case.id in before]
@@ -380,7 +358,7 @@ def parity(name: str, against: str | None = None) -> parities.Parity:
         LockMismatch: if the lock does not name the engine.
         EvaluationError: if the cases cannot be read or judged.
     """
-    bench, prompt, bar = _bench(), promoted(name), _Bar(name)
+    bench, prompt, bar = _bench(), promoted(name), ProgressBar(name)
     here = parities.recorded(prompt, _folder(name), against)
     there = Engines(bench.settings.model_copy(update={"engine": "remote"}))
 
@@ -421,7 +399,7 @@ def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotio
 
     `accept` is the reason to promote it under another verdict.
     """
-    bar = _Bar(prompt.name)
+    bar = ProgressBar(prompt.name)
     work = promotions.promote(prompt, _folder(prompt.name), _context(prompt, bar), accept=accept)
     return _bench().wait(work, bar)
 

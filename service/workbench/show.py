@@ -48,15 +48,16 @@ class Results:
 
     @property
     def passed(self) -> int:
-        """The number of cases that pass every check."""
-        return sum(outcome.passed for outcome in self.outcomes)
+        """The number of judged cases that pass every check."""
+        return sum(outcome.passed for outcome in self.outcomes if outcome.judged)
 
     @property
     def rate(self) -> str:
         """The pass rate with its Wilson interval."""
         if not self.prompt.spec.evaluators:
             return "not judged, because there are no checks"
-        return report.format_rate(self.passed, len(self.outcomes)) if self.outcomes else "no cases"
+        judged = sum(outcome.judged for outcome in self.outcomes)
+        return report.format_rate(self.passed, judged) if judged else "no cases"
 
     def scores(self) -> list[tuple[str, str, str]]:
         """(check, slice, rate with its interval) for each slice, and for all slices together if there are several."""
@@ -89,7 +90,8 @@ class Results:
     def _repr_html_(self) -> str:
         rate = f"{self.rate} of the cases pass every check" if self.prompt.spec.evaluators else self.rate
         title = f"<p><b>{html.escape(self.prompt.name)}</b>: {html.escape(rate)}</p>"
-        scores = _table(("check", "slice", "rate (95 % Wilson)"), self.scores())
+        rates = self.scores()
+        scores = _table(("check", "slice", "rate (95 % Wilson)"), rates) if rates else ""
         guess = report.guessing(self.prompt, self.outcomes)
         scores += f"<p>{html.escape(guess)}</p>" if guess else ""
         rows = _table(("case", "checks", "answer", "input"), self.rows()[: self.SHOWN])
@@ -172,9 +174,15 @@ class Results:
         return answers
 
     def plot(self) -> Plot:
-        """The pass rate per check and slice with 95 % Wilson intervals. `.figure` is matplotlib's object."""
-        title = f"cases of {self.prompt.name} that pass, with 95 % Wilson intervals"
-        return _intervals(title, [("", NOW, _groups(self.prompt, self.outcomes))])
+        """The pass rate per check and slice with 95 % Wilson intervals. `.figure` is matplotlib's object.
+
+        Raises:
+            EvaluationError: if no check judges a case.
+        """
+        groups = _groups(self.prompt, self.outcomes)
+        if not groups:
+            raise EvaluationError(f"{self.prompt.name} has no check that judges a case.", key="evaluators")
+        return _intervals(f"cases of {self.prompt.name} that pass, with 95 % Wilson intervals", [("", NOW, groups)])
 
     def costs(self) -> Plot:
         """Histograms of the tokens of each answer, and of the seconds of answers that were computed on this machine."""
@@ -233,9 +241,15 @@ class Comparison:
             if row.check in old and row.check in new
         ]
 
+    def groups(self) -> list[tuple[str, str, str, str]]:
+        """(check with its class or slice, lost, gained, of), for each class and slice that lost or gained a case."""
+        rows = [row for row in self.verdict.groups if row.lost or row.gained]
+        return [(row.name, str(len(row.lost)), str(len(row.gained)), str(row.n)) for row in rows]
+
     def __str__(self) -> str:
         """The same as plain text, for a terminal."""
         lines = [f"{self.verdict.word}: {self.verdict.reason}", f"now {self.results.rate}"]
+        lines += [f"  {name}: {lost} lost, {gained} gained of {n}" for name, lost, gained, n in self.groups()]
         changed = self.changed()
         return "\n".join([*lines, *("  ".join(row) for row in changed[:SHOWN]), *_more(len(changed))])
 
@@ -245,14 +259,18 @@ class Comparison:
         colour = WORDS[self.verdict.word]
         title = f"<p><b style='color:{colour}'>{self.verdict.word}</b>: {html.escape(self.verdict.reason)}</p>"
         checks = _table(("check", "before", "now", "lost", "gained"), self.checks())
+        if groups := self.groups():
+            checks += _table(("check (class or slice)", "lost", "gained", "of"), groups)
         changed = self.changed()
+        inputs = {now.case.id: input_text(self.results.prompt, now, 80) for now in self.results.outcomes}
         body = "".join(
             f"<tr><td style='{FIRST}'>{html.escape(case)}</td><td style='{CELL}'>{word}</td>"
-            f"<td style='{CELL}'>{left}</td><td style='{CELL}'>{right}</td></tr>"
+            f"<td style='{CELL}'>{left}</td><td style='{CELL}'>{right}</td>"
+            f"<td style='{CELL}'>{html.escape(inputs[case])}</td></tr>"
             for case, word, before, now in changed[:SHOWN]
             for left, right in [side_by_side(before, now)]
         )
-        head = "".join(f"<th style='{CELL}'>{name}</th>" for name in ("case", "", "before", "now"))
+        head = "".join(f"<th style='{CELL}'>{name}</th>" for name in ("case", "", "before", "now", "input"))
         diffs = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if changed else ""
         more = "".join(f"<p>{line.strip()}</p>" for line in _more(len(changed)))
         return f"{title}{checks}{diffs}{more}"
@@ -287,10 +305,8 @@ class DraftTable(DisplayTable):
 
 
 def _verdict(outcome: CaseOutcome) -> str:
-    """ "ok", the reasons of the failed checks, or "not judged" for a prompt without checks."""
-    if not outcome.checks:
-        return "not judged"
-    return "ok" if outcome.passed else "; ".join(check.reason for check in outcome.checks if not check.passed)
+    """ "ok", the reasons of the failed checks, or "not judged" for a case without checks."""
+    return "; ".join(outcome.reasons) or ("ok" if outcome.judged else "not judged")
 
 
 CheckGroup = tuple[str, str, list[CheckResult]]
@@ -299,12 +315,10 @@ CheckGroup = tuple[str, str, list[CheckResult]]
 
 def _groups(prompt: Prompt, outcomes: Iterable[CaseOutcome]) -> list[CheckGroup]:
     """The results of each check on each slice, and on all slices together if there are several."""
-    cases = list(outcomes)
-    return [
-        (evaluator.name, name, [outcome.checks[number] for outcome in chosen])
-        for number, evaluator in enumerate(prompt.spec.evaluators)
-        for name, chosen in report.slices(cases)
-    ]
+    slices = report.slices(list(outcomes))
+    groups = [(check, name, results) for name, chosen in slices for check, results in report.by_check(prompt, chosen)]
+    order = [check.name for check in prompt.spec.evaluators]
+    return sorted(groups, key=lambda group: order.index(group[0]))
 
 
 def _totals(prompt: Prompt, outcomes: Iterable[CaseOutcome]) -> dict[str, list[CheckResult]]:
@@ -332,23 +346,22 @@ def _intervals(
     series: Sequence[tuple[str, str, list[CheckGroup]]],
 ) -> Plot:
     """One row per check and slice. Each series has one mark with its interval in a row."""
-    labels = [
-        f"{check}, {name}" if name != "all" or len(series[0][2]) > 1 else check for check, name, _ in series[0][2]
-    ]
+    rows = list(dict.fromkeys((check, name) for _, _, groups in series for check, name, _ in groups))
+    labels = [f"{check}, {name}" if name != "all" or len(rows) > 1 else check for check, name in rows]
     figure = new_figure(6.5, 0.9 + 0.4 * len(labels) * max(1, 0.7 * len(series)))
     axes = figure.subplots()
     lines = []
     for number, (name, colour, groups) in enumerate(series):
-        for row, (check, slice_, results) in enumerate(groups):
+        for check, slice_, results in groups:
             value, low, high = _rate(results)
-            height = row + 0.18 * (number - (len(series) - 1) / 2) * 2
+            height = rows.index((check, slice_)) + 0.18 * (number - (len(series) - 1) / 2) * 2
             axes.errorbar(
                 value, height, xerr=[[value - low], [high - value]], fmt="o", capsize=4, color=colour,
-                label=name if row == 0 and name else None,
+                label=name if (check, slice_) == groups[0][:2] and name else None,
             )  # fmt: skip
             lines.append(f"{name + ' ' if name else ''}{check}, {slice_}: {value:.3f} ({low:.3f} to {high:.3f})")
     axes.set_yticks(range(len(labels)), labels)
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
     axes.set_xlabel(title)
     axes.grid(axis="x", alpha=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from service import cli
+from service import cli, settings
 from service.cli import evaluate as evaluating
 from service.engine.types import Request
+from service.prompts.file import loads
 from tests import casefile
 from tests.scripted import ScriptedEngine
 
@@ -154,6 +156,31 @@ def test_nothing_to_evaluate_is_an_error(data: Path) -> None:
     done = run("evaluate", draft(data / "empty", "x", TEXT.replace("name: colour", "name: other")))
     assert done.exit_code == 1
     assert "no cases" in done.stderr
+
+
+def test_a_file_without_checks_shows_its_answers(data: Path) -> None:
+    """The answers come before the first check. A minimum without checks is not met, and a promotion needs one."""
+    bare = draft(data, "bare", "name: bare\nmessages: [{role: user, content: 'Colour of {{thing}}?'}]\n"
+                 "testData: [{id: a, thing: thing 1}, {id: b, thing: thing 7}]\n")  # fmt: skip
+    done = run("evaluate", bare)
+    assert done.exit_code == 0
+    assert "2 of 2 cases are judged by no check" in done.output
+    assert "green" in done.output
+    assert run("evaluate", bare, "--fail-under", "0.5").exit_code == 2
+    rows = [json.loads(line) for line in run("evaluate", bare, "--json").stdout.splitlines()]
+    assert [(row["id"], row["text"], row["passed"]) for row in rows] == [("a", "red", None), ("b", "green", None)]
+    assert run("promote", bare).exit_code == 1
+
+
+def test_an_interrupted_run_says_how_far_it_came(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def interrupted() -> None:
+        async with evaluating.evaluation_context(settings.load(), loads(TEXT)) as context:
+            context.progress(3, 10)
+            raise asyncio.CancelledError  # as asyncio.run does after Ctrl-C
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interrupted())
+    assert "interrupted after 3 of 10 answers. They are kept" in capsys.readouterr().err
 
 
 def test_bad_rows_are_told_on_standard_error_and_may_end_the_run(data: Path) -> None:

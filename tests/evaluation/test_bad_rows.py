@@ -79,7 +79,7 @@ def test_inputs_that_the_prompt_does_not_take_are_one_failed_case(tmp_path: Path
     run = Run(tmp_path, [*GOOD, {"id": "t9", "text": None, "label": "bug"}, {"id": "t8", "label": "bug"}])
     outcomes = run.outcomes()
     assert [name for name, outcome in outcomes.items() if outcome.broken] == ["t9", "t8"]
-    assert "/text does not satisfy type" in outcomes["t9"].checks[0].reason
+    assert "/text must be of the type string" in outcomes["t9"].checks[0].reason
     assert [sentence.split(". ")[0] for sentence in run.warnings] == [
         "1 of 5 cases cannot be asked or judged, and fails: t9", "1 of 5 cases cannot be asked or judged, and fails: t8"
     ]  # fmt: skip

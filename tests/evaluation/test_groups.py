@@ -110,7 +110,7 @@ def test_a_minimum_names_a_class_and_a_slice_that_exist(data: Path) -> None:
         "BELOW MINIMUM",
         "label (class green): 0 of 12 pass (0.0 %), the minimum is 50 %",
     )
-    with pytest.raises(EvaluationError, match="the minimum of 'label' names the slice long, and no case is in it"):
+    with pytest.raises(EvaluationError, match="'label' names the slice long, and it judges no case there"):
         promoted(data, text % "long")
     with pytest.raises(PromptError, match="the minimum of 'label' names 'gren', which is no choice"):
         loads(TEXT + "    minimum: {classes: {gren: 0.5}}\n")
@@ -125,5 +125,5 @@ def test_a_class_of_free_answers_that_is_lost_whole_is_not_promoted(data: Path) 
     assert "label (class green): 12 lost, 0 gained of 12" in done.verdict.reason
     text = polite + "    minimum: {classes: {%s: 0.5}}\n"
     assert promoted(data, text % "green", lambda request: "red").verdict.word == "BELOW MINIMUM"
-    with pytest.raises(EvaluationError, match="the minimum of 'label' names the class blue, and no case is in it"):
+    with pytest.raises(EvaluationError, match="'label' names the class blue, and it judges no case there"):
         promoted(data, text % "blue")

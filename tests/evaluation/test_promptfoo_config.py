@@ -12,7 +12,10 @@ import pytest
 
 from service.errors import PromptError
 from service.evaluation import assertions
+from service.evaluation.cases import Case
 from service.evaluation.promptfoo_config import Configuration, from_promptfoo, read_configuration
+from service.evaluation.recording import Judgement, Record
+from service.evaluation.runner import apply_checks
 from service.prompts.file import loads
 from service.prompts.promptfoo import to_promptfoo
 
@@ -38,8 +41,44 @@ def test_prompts_tests_and_variables_come_from_files(tmp_path: Path) -> None:
     assert [len(draft.spec.messages) for draft in made.drafts] == [1, 1, 2]
     assert [(row["a"], row["b"]) for row in made.rows] == [("hi", "q"), ("Long.", "x"), ("Long.", "y")]
     assert [check.name for check in made.drafts[0].spec.evaluators] == ["greets"]
-    assert [bool(re.search(row["greets-value"], "say hi")) for row in made.rows] == [True, True, True]
-    assert "is asserted of 1 of 3 tests. The others pass this check." in made.notes[0]
+    assert made.drafts[0].spec.evaluators[0].when == "greets-is-asserted"
+    assert ["greets-is-asserted" in row for row in made.rows] == [True, False, False]
+    assert made.notes == []
+
+
+SOME = """
+tests:
+- {vars: {a: x}, assert: [{type: is-json, value: {type: object}}, {type: equals, value: {k: null}}]}
+- {vars: {a: y}, assert: [{type: is-json, value: {type: array}}, {type: equals, value: text}]}
+- {vars: {a: z}, assert: [{type: llm-rubric, value: kind}, {type: contains, value: '{{b}}'}, {type: equals, value: 3}]}
+- {vars: {a: w}}
+"""
+
+
+def test_an_assertion_judges_the_tests_that_have_it(tmp_path: Path) -> None:
+    """Schemas, JSON values and rubrics of some tests too, an empty text, a null, and a test without any."""
+    made = read(tmp_path, PROMPTS + SOME, judge="smollm2-135m-instruct")
+    answers = {
+        "test-1": ['{"k": null}', "{}", "[]"],
+        "test-2": ["text", "[]", "{}"],
+        "test-3": ["3", "4"],
+        "test-4": ["x"],
+    }
+    passing: dict[str, list[tuple[int, int]]] = {}
+    for row in made.rows:
+        for answer in answers[row["id"]]:
+            choice = (("llm-rubric", Judgement("yes", "f")),)
+            record = Record(row["id"], "f", answer, (1,), "stop", judgements=choice)
+            outcome = apply_checks(made.drafts[0], Case(row["id"], row), [record])
+            counts = (sum(result.passed for result in outcome.checks), len(outcome.checks))
+            passing.setdefault(row["id"], []).append(counts)
+    assert passing == {
+        "test-1": [(2, 2), (1, 2), (0, 2)],
+        "test-2": [(1, 2), (1, 2), (0, 2)],
+        "test-3": [(3, 3), (2, 3)],
+        "test-4": [(0, 0)],
+    }
+    assert [note for note in made.notes if "blanks" not in note] == []
 
 
 def test_values_differ_between_tests_and_are_rendered(tmp_path: Path) -> None:

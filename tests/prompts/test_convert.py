@@ -42,7 +42,32 @@ def test_promptfoo_gets_values_that_it_cannot_expand_again() -> None:
     assert "{{" not in pattern
     assert re.search(pattern, " {{who}} (x)\n")
     assert not re.search(pattern, "Ada (x)")
-    assert left == ["evaluator 'alike' (similarity) has no equal there"]
+    assert left == ["evaluator 'alike' (similarity) has no equal there", "modelParameters: minP, seed, temperature"]
+
+
+def test_promptfoo_export_names_what_it_loses() -> None:
+    text = """
+name: x
+responseFormat: choice
+choices: [a, b]
+calibration: contextual
+abstain: {below: 0.5, answer: nobody}
+repeats: 2
+inputs: {type: object, properties: {history: {type: array}}}
+messages: [{role: user, content: "{{history}}"}]
+evaluators: [{name: e, minimum: 0.5, regex: a}]
+"""
+    _, left = to_promptfoo(loads(text), [])
+    for part in (
+        "choices",
+        "abstain",
+        "calibration",
+        "repeats",
+        "types of inputs",
+        "minimum of 'e'",
+        "messages history",
+    ):
+        assert any(part in sentence for sentence in left), part
 
 
 def test_prompty_comes_back_as_it_went() -> None:

@@ -30,7 +30,7 @@ def score(prompt: Prompt, outcome: CaseOutcome) -> float:
     shares = {label: max(LEAST, share) for label, share in outcome.record.probabilities}
     label = expected_answer(prompt, outcome.case) if shares else None
     if label is None or label not in shares or len(shares) < 2:
-        return fmean(result.score for result in outcome.checks)
+        return fmean(result.score for result in outcome.checks) if outcome.judged else 0.0
     best_other = max(share for other, share in shares.items() if other != label)
     return shares[label] / (shares[label] + best_other)
 
