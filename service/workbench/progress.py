@@ -1,7 +1,7 @@
 """The progress bar of a notebook's cell or of a terminal.
 
 In: a title and the progress. Out: one line, which disappears at the end, or a sentence if the run is interrupted.
-Not here: what runs.
+Not here: the run itself, which the workbench waits for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ProgressBar:
         return f", about {seconds * (self.total - self.done) / self.done:.0f} s left"
 
     def interrupted(self) -> None:
-        """Say how far an interrupted run came, and that it will go on from there."""
+        """Tell the progress of an interrupted run, and that it will go on from there."""
         if self.total:
             answers = f"{self.done} of {self.total} answers"
             print(f"{self.title}: interrupted after {answers}. They are kept: the same call goes on from there.")  # noqa: T201
