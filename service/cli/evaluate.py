@@ -144,6 +144,7 @@ async def evaluation_context(
     Raises:
         EngineError: if the engine cannot start.
         EvaluationError: if the journal cannot be read.
+        CancelledError: if the run is interrupted. The progress is told before.
     """
     engines = Engines(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

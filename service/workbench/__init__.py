@@ -253,7 +253,9 @@ def table(drafts: Sequence[Prompt], on: Any, *, models: Sequence[str | None] = (
     """Every draft on every model, as one table: the pass rate with its interval, each check, tokens.
 
     None stands for a draft's own model. `.results[name, model]` has the results. Known answers are not asked again.
-    Raises EvaluationError without a draft or a model.
+
+    Raises:
+        EvaluationError: without a draft or a model.
     """
     if not drafts or not models:
         raise EvaluationError("A table needs a draft and a model.", key="models" if drafts else "drafts")
