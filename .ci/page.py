@@ -2,6 +2,7 @@
 
 In: package.json and package-lock.json there, and npm. Out: each library as one ES module that imports by relative name,
 its licence, and `files.lock.json` with the sha256 of every file. The files are committed, so no other step needs npm.
+CodeMirror consists of many packages, which esbuild bundles into one module.
 Not here: the page's own modules, which are used as they are written.
 """
 
@@ -25,7 +26,20 @@ FILES = {
     "preact.LICENSE": "preact/LICENSE",
     "htm.LICENSE": "htm/LICENSE",
     "uplot.LICENSE": "uplot/LICENSE",
+    "codemirror.LICENSE": "@codemirror/state/LICENSE",
 }
+EDITOR = {
+    "@codemirror/autocomplete": ("autocompletion", "completionKeymap"),
+    "@codemirror/commands": ("defaultKeymap", "history", "historyKeymap"),
+    "@codemirror/lang-yaml": ("yaml",),
+    "@codemirror/language": ("HighlightStyle", "bracketMatching", "syntaxHighlighting"),
+    "@codemirror/lint": ("lintGutter", "lintKeymap", "setDiagnostics"),
+    "@codemirror/search": ("search", "searchKeymap"),
+    "@codemirror/state": ("EditorState", "Transaction"),
+    "@codemirror/view": ("EditorView", "drawSelection", "hoverTooltip", "keymap", "lineNumbers"),
+    "@lezer/highlight": ("tags",),
+}
+"""The names that the page takes from each package of the editor."""
 DIGESTS = "files.lock.json"
 
 
@@ -51,7 +65,26 @@ def vendored(folder: Path) -> dict[str, str]:
         shutil.copy(VENDOR / name, folder / name)
     subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"], cwd=folder, check=True)
     modules = folder / "node_modules"
-    return {name: module(name, (modules / path).read_text(encoding="utf-8")) for name, path in FILES.items()}
+    texts = {name: module(name, (modules / path).read_text(encoding="utf-8")) for name, path in FILES.items()}
+    return texts | {"codemirror.js": bundled_editor(folder)}
+
+
+def bundled_editor(folder: Path) -> str:
+    """The names of EDITOR as one module.
+
+    Raises:
+        subprocess.CalledProcessError: if esbuild cannot bundle them.
+    """
+    entry = "".join(f'export {{ {", ".join(names)} }} from "{package}";\n' for package, names in EDITOR.items())
+    words = [
+        str(folder / "node_modules" / ".bin" / "esbuild"),
+        "--bundle",
+        "--format=esm",
+        "--minify",
+        "--log-level=error",
+    ]
+    done = subprocess.run(words, cwd=folder, input=entry, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def digests(texts: dict[str, str]) -> dict[str, str]:

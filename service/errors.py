@@ -133,7 +133,21 @@ class ModelDoesNotFit(ModelError):
 
 
 class PromptError(SameboatError):
-    """A prompt file cannot be used. The message has file, line, problem and remedy."""
+    """A prompt file cannot be used. The message has file, line, problem and remedy.
+
+    `mistakes` has the line and the sentence of each mistake in the file, if the file could be read.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        remedy: str | None = None,
+        mistakes: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        super().__init__(message, key=key, remedy=remedy)
+        self.mistakes = tuple(mistakes)
 
 
 class UnknownPrompt(PromptError):

@@ -18,15 +18,12 @@ from service import text_files
 from service.cli.evaluate import evaluation_context
 from service.cli.prompt import find_prompt
 from service.errors import EvaluationError
-from service.evaluation import cases as case_files
-from service.evaluation import dev_cases, improve, promote, split
+from service.evaluation import improve, promote, split
 from service.evaluation.cases import Case
 from service.evaluation.improve import DecidingResult, Improvement, SearchRules
 from service.prompts import file as files
 from service.prompts.file import Prompt
 from service.prompts.file_names import prompt_file
-
-DEV_SHARE = 0.3  # of the draft's own cases, if no file of dev cases is given
 
 
 def command(
@@ -50,7 +47,7 @@ def command(
     """
     prompt = find_prompt(name)
     rules = SearchRules(budget, seed, examples, _lines(wordings))
-    made_with, deciding = _cases(prompt, dev, seed)
+    made_with, deciding = split.of_draft(prompt, promote.cases_folder(prompt, Path.cwd()), dev=dev, seed=seed)
     improvement, judged = asyncio.run(_search(prompt, made_with, deciding, rules))
     typer.echo("\n".join([str(improvement), *([str(judged)] if judged is not None else [])]))
     if not improvement.changed:
@@ -68,18 +65,6 @@ def _lines(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     return tuple(line.strip() for line in text_files.read(path, EvaluationError).splitlines() if line.strip())
-
-
-def _cases(prompt: Prompt, dev: Path | None, seed: int) -> tuple[Sequence[Case], Sequence[Case]]:
-    """(dev cases, deciding cases). A case of both is a dev case."""
-    own = case_files.read(prompt, promote.cases_folder(prompt, Path.cwd())).cases
-    if dev is None:
-        by = "expected" if any("expected" in case.values for case in own) else None
-        return split.split(own, DEV_SHARE, seed=seed, by=by)
-    spec = prompt.spec.model_copy(update={"testData": (), "testDataFile": dev.name})
-    made_with = case_files.read(Prompt(spec, prompt.text, prompt.path), dev.parent).cases
-    known = {dev_cases.digest(prompt, case) for case in made_with}
-    return made_with, [case for case in own if dev_cases.digest(prompt, case) not in known]
 
 
 async def _search(

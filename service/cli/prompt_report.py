@@ -7,19 +7,14 @@ Not here: the text itself (`evaluation.pull_request`).
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import tarfile
-import tempfile
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service import settings as settings_module
-from service.children import child_environment
-from service.errors import PromptError
 from service.evaluation import pull_request
+from service.evaluation.promotion_history import extracted, git, root_of
 from service.prompts.promoted import PromotedFolder
 
 
@@ -33,18 +28,14 @@ def command(
     with a reason.
     """
     data = settings_module.load().data_dir.resolve()
-    root = Path(_git(data, "rev-parse", "--show-toplevel").decode().strip())
+    root = root_of(data)
     inside = (data / "prompts").relative_to(root.resolve()).as_posix()
-    start = _git(root, "merge-base", "--end-of-options", base, "HEAD").decode().strip()
-    named = _git(root, "diff", "--name-only", "--no-renames", "-z", start, "--", inside).decode().split("\0")
-    named += _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", inside).decode().split("\0")
+    start = git(root, "merge-base", "--end-of-options", base, "HEAD").decode().strip()
+    named = git(root, "diff", "--name-only", "--no-renames", "-z", start, "--", inside).decode().split("\0")
+    named += git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", inside).decode().split("\0")
     parts = [path.removeprefix(f"{inside}/").split("/") for path in named if path]
     names = sorted({part[0] for part in parts if len(part) > 1})
-    with tempfile.TemporaryDirectory() as folder:
-        before = Path(folder) / inside
-        if names and _git(root, "ls-tree", "--name-only", start, "--", f"{inside}/"):
-            with tarfile.open(fileobj=BytesIO(_git(root, "archive", start, "--", inside))) as archive:
-                archive.extractall(folder, filter="data")
+    with extracted(data / "prompts", start) as before:
         sections = asyncio.run(_sections(names, data / "prompts", before))
     text = pull_request.markdown(sections) if out is not None else pull_request.markdown(sections, limit=10**9)
     if out is not None:
@@ -59,13 +50,3 @@ def command(
 
 async def _sections(names: list[str], now: Path, before: Path) -> list[pull_request.PromptSection]:
     return [await pull_request.section_of(PromotedFolder(now / name), PromotedFolder(before / name)) for name in names]
-
-
-def _git(where: Path, *words: str) -> bytes:
-    """The output of git. Raises PromptError with git's message."""
-    environment = child_environment(prefixes=("GIT_",))
-    process = subprocess.run(["git", *words], cwd=where, capture_output=True, check=False, env=environment)
-    if process.returncode:
-        lines = process.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
-        raise PromptError(f"git {words[0]}: {lines[-1]}", key="base", remedy="Fetch the base: git fetch origin.")
-    return process.stdout

@@ -24,11 +24,17 @@ LIMIT = 60_000  # characters. GitHub takes 65,536 in a comment.
 
 @dataclass(frozen=True)
 class PromptSection:
-    """The section of one prompt. `good`: it replays, and its verdict is PASS or was accepted with a reason."""
+    """The section of one prompt. `good`: it replays, and its verdict is PASS or was accepted with a reason.
+
+    `verdict` is its word, and `passed` of `cases` pass every check. They are empty if the prompt cannot be judged.
+    """
 
     name: str
     text: str
     good: bool
+    verdict: str = ""
+    passed: int = 0
+    cases: int = 0
 
 
 async def section_of(now: PromotedFolder, before: PromotedFolder) -> PromptSection:
@@ -61,14 +67,14 @@ async def _comparison(now: PromotedFolder, before: PromotedFolder) -> PromptSect
     text = report.markdown(prompt, outcomes, verdict, baseline or (), old=old)
     if verdict.word != "PASS" and lock.accepted:
         text += f"\nAccepted all the same: {lock.accepted}\n"
-    good = verdict.word == "PASS" or bool(lock.accepted)
+    good, passed = verdict.word == "PASS" or bool(lock.accepted), sum(outcome.passed for outcome in outcomes)
     for engine, result in parity.of_recordings(prompt, now).items():
         accepted = lock.engines[engine].accepted
         text += f"\n<details><summary>On {engine}: {result.verdict.word}</summary>\n\n"
         text += f"{result.markdown()}\n\n</details>\n"
         text += f"\nAccepted all the same on {engine}: {accepted}\n" if accepted else ""
         good = good and (result.verdict.word == "PASS" or bool(accepted))
-    return PromptSection(name, text, good)
+    return PromptSection(name, text, good, verdict.word, passed, len(outcomes))
 
 
 def markdown(sections: Iterable[PromptSection], limit: int = LIMIT) -> str:

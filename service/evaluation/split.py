@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 from service.errors import EvaluationError, did_you_mean, short_name
+from service.evaluation import cases as case_files
+from service.evaluation import dev_cases
 from service.evaluation.cases import Case
+from service.prompts.file import Prompt
 from service.prompts.fingerprint import canonical
 
 NOT_INPUTS = ("id", "slice")
+DEV_SHARE = 0.3  # of a draft's own cases, if no file of dev cases is given
 
 
 def split(
@@ -52,6 +57,26 @@ def split(
             f"{len(cases)} cases with dev={dev:g} leave one side empty.", key="dev", remedy="Take more cases."
         )
     return sides
+
+
+def of_draft(
+    prompt: Prompt, folder: Path, *, dev: Path | None = None, seed: int = 0
+) -> tuple[Sequence[Case], Sequence[Case]]:
+    """(dev cases, deciding cases) of a draft whose cases are in `folder`. A case of both is a dev case.
+
+    `dev` is a file of dev cases. Without it, a part of the draft's own cases are dev cases.
+
+    Raises:
+        EvaluationError: if a file cannot be used, or if a side would be empty.
+    """
+    own = case_files.read(prompt, folder).cases
+    if dev is None:
+        by = "expected" if any("expected" in case.values for case in own) else None
+        return split(own, DEV_SHARE, seed=seed, by=by)
+    spec = prompt.spec.model_copy(update={"testData": (), "testDataFile": dev.name})
+    made_with = case_files.read(Prompt(spec, prompt.text, prompt.path), dev.parent).cases
+    known = {dev_cases.digest(prompt, case) for case in made_with}
+    return made_with, [case for case in own if dev_cases.digest(prompt, case) not in known]
 
 
 def _counts(sizes: dict[str, int], share: float) -> dict[str, int]:

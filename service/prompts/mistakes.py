@@ -58,7 +58,8 @@ class Mistakes:
         lines = [f"{self._where}:{line}: {sentence}" for (line, sentence), _ in told[:MOST]]
         if len(told) > MOST:
             lines.append(f"{self._where}: and {len(told) - MOST} more.")
-        raise PromptError("\n".join(lines), key=told[0][1])
+        mistakes = [mistake for mistake, _ in told[:MOST]]
+        raise PromptError("\n".join(lines), key=told[0][1], mistakes=mistakes)
 
 
 def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:

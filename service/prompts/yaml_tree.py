@@ -42,7 +42,8 @@ def parse(text: str, where: str) -> CommentedMap:
     """
     tree = parse_any(text, where)
     if not isinstance(tree, CommentedMap):
-        raise PromptError(f"{where}:1: a prompt file is a mapping with at least name and messages.")
+        sentence = "a prompt file is a mapping with at least name and messages."
+        raise PromptError(f"{where}:1: {sentence}", mistakes=[(1, sentence)])
     return tree
 
 
@@ -69,7 +70,8 @@ def parse_any(text: str, where: str) -> Any:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         line = mark.line + 1 if mark is not None else 1
         reasons = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines()
-        raise PromptError(f"{where}:{line}: not valid YAML: {reasons[0] if reasons else 'cannot be read'}.") from None
+        sentence = f"not valid YAML: {reasons[0] if reasons else 'cannot be read'}."
+        raise PromptError(f"{where}:{line}: {sentence}", mistakes=[(line, sentence)]) from None
 
 
 def dump(value: Any) -> str:
