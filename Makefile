@@ -27,6 +27,10 @@ run: ## set up, fetch and verify the starter model, serve on http://127.0.0.1:78
 	@"$$BIN/python" .ci/kernels.py best
 	@exec "$$BIN/sameboat" serve
 
+.PHONY: studio
+studio: setup models ## edit, run, compare, improve and promote drafts in the browser, on this machine only
+	@exec "$$BIN/sameboat" studio
+
 # Options have the form --name=value: pytest would take an existing file after a space for a test path.
 PYTEST := PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$PYTEST_ARGS" "$$BIN/python" -m pytest
 

@@ -10,6 +10,7 @@ The rooms of this package, from the ground up. Each imports only from the floors
     4  evaluation, builds
     5  doctor
     6  http, workbench, cli
+    7  studio
 """
 
 __version__ = "0.1.0"

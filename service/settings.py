@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=lambda: REPOSITORY / "data", description="Where models.toml and prompts/ are. Default: ./data"
     )
+    drafts_dir: Path = Field(
+        default_factory=lambda: REPOSITORY / "notebooks" / "drafts",
+        description="Where `sameboat studio` edits drafts. Default: ./notebooks/drafts",
+    )
+    studio_port: int = Field(7862, ge=0, le=65535, description="Port of `sameboat studio`; 0 takes any free one.")
     cache_dir: Path = Field(
         default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
         description="Verified model files and saved prefixes; can be deleted at any time. Default: ~/.cache/sameboat",

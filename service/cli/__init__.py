@@ -23,6 +23,7 @@ from service.errors import SameboatError
 
 COMMANDS = {
     "serve": "Serve the promoted prompts and the OpenAI-compatible API.",
+    "studio": "Edit, run, compare, improve and promote drafts in the browser.",
     "evaluate": "Run a prompt on its cases and report scores with intervals.",
     "parity": "Compare the answers of two engines to a promoted prompt's cases.",
     "improve": "Search for a better draft with dev cases.",

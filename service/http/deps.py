@@ -43,6 +43,8 @@ class Service:
     examining: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the doctor examines the machine, which nobody needs twice at a time."""
     history: History = field(default_factory=History)
+    in_studio: bool = False
+    """Whether this is the studio of one person, where the only key is that person's."""
 
     def wait_s(self) -> float:
         """Seconds for `Retry-After`: the longest queue that an engine estimates, at least 1."""

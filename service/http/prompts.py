@@ -17,7 +17,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service import json_pointer
-from service.engine.types import Chunk, Logprob
+from service.engine.types import Chunk, Engine, Logprob, Sampling
+from service.engine.types import Request as Inference
 from service.errors import PromptError, RequestError, SameboatError
 from service.http import problems, sse
 from service.http.deps import Service, ServiceDep, options_of
@@ -30,13 +31,18 @@ from service.prompts import run as prompts
 from service.prompts.file import Prompt
 from service.prompts.library import Library, example_of
 from service.prompts.run import Result
+from service.settings import Settings
 
 router = APIRouter(tags=["prompts"])
 KEYS = ("inputs", "seed", "stream", "logprobs")
 ALTERNATIVES = 5  # of each token, if log-probabilities are asked for
 
 
-RENDERED = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "object"}}}
+RENDERED = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {"inputs": {"type": "object"}, "logprobs": {"type": ["boolean", "null"], "default": False}},
+}
 
 
 class RunBody(NamedTuple):
@@ -151,11 +157,28 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
         RequestError: if the body is not an object with `inputs`, or has an unknown key or a wrong value.
     """
     promoted = service.library.promoted(name)
-    body = _run_body(await body_of(request))
-    engine = await service.engine_for(promoted)
+    body = await run_body(request)
+    return await answer(promoted.prompt, body, await service.engine_for(promoted), request, service.settings)
+
+
+async def run_body(request: Request) -> RunBody:
+    """The body of a request that runs or renders a prompt.
+
+    Raises:
+        RequestError: if it is not an object with `inputs`, or has an unknown key or a wrong value.
+    """
+    return _run_body(await body_of(request))
+
+
+async def answer(prompt: Prompt, body: RunBody, engine: Engine, request: Request, settings: Settings) -> Response:
+    """The answer of a prompt to the inputs of a body, streamed or whole.
+
+    Raises:
+        RequestError: if the log-probabilities of labels are asked for.
+    """
     streamed = body.stream or "text/event-stream" in request.headers.get("accept", "")
-    options = options_of(request, service.settings, streamed=streamed)
-    question = await prompts.prepare(promoted.prompt, body.inputs, seed=body.seed, **options)
+    options = options_of(request, settings, streamed=streamed)
+    question = await prompts.prepare(prompt, body.inputs, seed=body.seed, **options)
     if body.logprobs:
         if question.choices:
             raise RequestError(
@@ -164,7 +187,7 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
         question = replace(question, logprobs=ALTERNATIVES)
     items = charged(prompts.stream(question, engine), request)
     if streamed:
-        events = await unless_disconnected(request, sse.prefetch_first(_events(promoted.prompt, items)))
+        events = await unless_disconnected(request, sse.prefetch_first(_events(prompt, items)))
         if events is None:
             return Response(status_code=499)
         return sse.EventStreamResponse(events, openai=False)
@@ -175,10 +198,10 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
     if result.problem is not None:
         detail = f"The model's answer cannot be used: {result.problem}."
         problem = problems.problem(
-            502, "answer-unusable", "The answer is unusable", detail, answer=answer_json(promoted.prompt, result)
+            502, "answer-unusable", "The answer is unusable", detail, answer=answer_json(prompt, result)
         )
         return problems.respond(request.url.path, 502, problem, headers)
-    return JSONResponse(answer_json(promoted.prompt, result), headers=headers)
+    return JSONResponse(answer_json(prompt, result), headers=headers)
 
 
 async def _events(prompt: Prompt, items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> AsyncGenerator[str, None]:
@@ -205,22 +228,44 @@ async def _result(items: AsyncGenerator[tuple[int, Chunk | Result], None]) -> Re
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": RENDERED}}}},
 )
 async def render_prompt(name: str, request: Request, service: ServiceDep) -> dict[str, Any]:
-    """The messages of a promoted prompt with these inputs, and the tokens that the model reads. Nothing is computed.
+    """The messages of a promoted prompt with these inputs, and the tokens that the model reads.
+
+    Nothing is computed, except with `logprobs`: then `logprobs` has the log-probability of each token after those
+    before it. It is null for the first token, which follows nothing.
 
     Raises:
         RequestError: if the body is not an object with `inputs`, or has an unknown key or a wrong value.
     """
     promoted = service.library.promoted(name)
-    body = _run_body(await body_of(request))
-    engine = await service.engine_for(promoted)
-    question = await prompts.prepare(promoted.prompt, body.inputs, **options_of(request, service.settings))
+    body = await run_body(request)
+    return await rendered(promoted.prompt, body, await service.engine_for(promoted), request, service.settings)
+
+
+async def rendered(
+    prompt: Prompt, body: RunBody, engine: Engine, request: Request, settings: Settings
+) -> dict[str, Any]:
+    """The messages and tokens of a prompt with the inputs of a body.
+
+    Raises:
+        NotSupported: if the engine cannot tell the probabilities of a prompt's tokens.
+    """
+    options = options_of(request, settings)
+    question = await prompts.prepare(prompt, body.inputs, **options)
     await engine.start()
     tokens = await engine.tokenize(question)
+    logprobs = None
+    if body.logprobs:
+        once = Sampling(temperature=0.0, max_tokens=0)
+        reading = Inference(tokens=tuple(tokens), echo=True, logprobs=0, sampling=once, prompt=prompt.name, **options)
+        result = await unless_disconnected(request, _result(charged(prompts.stream(reading, engine), request)))
+        read = result.answer.prompt_logprobs if result is not None else ()
+        logprobs = [round(entry.logprob, 4) if at else None for at, entry in enumerate(read)]
     return {
         "messages": [message.to_openai() for message in question.messages],
         "count": len(tokens),
         "tokens": tokens,
         "token_strs": (await engine.detokenize(tokens)).names,
+        "logprobs": logprobs,
     }
 
 

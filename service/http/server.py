@@ -11,6 +11,7 @@ import gc
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -26,22 +27,33 @@ from service.http.quiet_server import QuietServer
 from service.settings import Settings
 
 
-def server_of(app: FastAPI, *, began: float | None = None) -> Server:
-    """A server with the application's settings. `began`: the time of the start, by `time.monotonic`."""
+def server_of(app: FastAPI, *, began: float | None = None, greet: Callable[[int, str], str] | None = None) -> Server:
+    """A server with the application's settings. `began`: the time of the start, by `time.monotonic`.
+
+    `greet` makes the first lines in the terminal from the port and the engine's sentence.
+    """
     service: Service = app.state.service
     grace_s = int(service.settings.shutdown_grace_s) + 5
     config = listener.uvicorn_config(
         app, service.settings, service.settings.port, closed=service.metrics.closed, timeout_graceful_shutdown=grace_s
     )
-    return Server(config, service, began=began)
+    return Server(config, service, began=began, greet=greet)
 
 
 class Server(QuietServer):
     """uvicorn with a greeting when the model is ready. On shutdown the engines finish their answers first."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, *, began: float | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        *,
+        began: float | None = None,
+        greet: Callable[[int, str], str] | None = None,
+    ) -> None:
         super().__init__(config)
         self.service = service
+        self._greet_with = greet
         self._began = time.monotonic() if began is None else began
         self.failed = False
         self._draining: asyncio.Task[None] | None = None
@@ -99,7 +111,12 @@ class Server(QuietServer):
             self.should_exit = True
             return
         took = time.monotonic() - self._began
-        sys.stdout.write(greeting(settings, self.port(), health.reason, took, self.names()) + "\n")
+        text = (
+            self._greet_with(self.port(), health.reason)
+            if self._greet_with is not None
+            else greeting(settings, self.port(), health.reason, took, self.names())
+        )
+        sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
     def port(self) -> int:

@@ -53,13 +53,14 @@ async def get_history(
 async def get_findings(request: Request, service: ServiceDep) -> list[dict[str, str]]:
     """The findings of `sameboat doctor`, except those about the port and the kernels, which the running service uses.
 
-    They name folders, hosts and callers. So only the single user of a service on loopback without keys gets them.
+    They name folders, hosts and callers. So only the person who started the studio, or the single user of a service
+    on loopback without keys, gets them.
 
     Raises:
         HTTPProblem: for every other caller, and while another examination runs.
     """
     caller = request.state.caller
-    if not caller.trusted or caller.name is not None:
+    if not caller.trusted or not (caller.name is None or service.in_studio):
         detail = "Findings name folders and callers. On the machine of the service: sameboat doctor"
         raise problems.HTTPProblem(403, "forbidden", "Forbidden", detail)
     if service.examining.locked():

@@ -48,7 +48,10 @@ async def index(request: Request) -> Response:
     """The page. It may show published sites in a frame if this service serves them from another origin."""
     sites = site_source(getattr(request.app.state, "site_pattern", None))
     policy = headers(frame_src=sites) if sites is not None else HEADERS
-    return Response(read("index.html"), media_type="text/html", headers=policy)
+    page = read("index.html")
+    if request.app.state.service.in_studio:
+        page = page.replace(b"<html", b"<html data-studio", 1)
+    return Response(page, media_type="text/html", headers=policy)
 
 
 def site_source(pattern: str | None) -> str | None:

@@ -3,7 +3,10 @@ import { events, post } from "./api.js";
 import { words } from "./words.js";
 
 const w = words.try;
-const url = (name) => `prompts/${encodeURIComponent(name)}`;
+// A draft of the studio has the same routes as a promoted prompt, at another place.
+const DRAFT = "draft:";
+export const draftOf = (name) => (name.startsWith(DRAFT) ? name.slice(DRAFT.length) : null);
+export const url = (name) => (draftOf(name) ? `studio/drafts/${encodeURIComponent(draftOf(name))}` : `prompts/${encodeURIComponent(name)}`);
 
 // Runs one prompt and tells each state of the run to `tell`. The last one has the answer or the problem.
 export async function run(name, body, tell, { signal, headers = {} }) {
@@ -25,5 +28,5 @@ export async function run(name, body, tell, { signal, headers = {} }) {
   return state;
 }
 
-export const rendered = async (name, body) => (await post(`${url(name)}/tokens`, { inputs: body.inputs })).json();
+export const rendered = async (name, body, logprobs = false) => (await post(`${url(name)}/tokens`, { inputs: body.inputs, logprobs })).json();
 export const withProbabilities = async (name, body, headers) => (await post(url(name), { ...body, logprobs: true }, headers)).json();

@@ -9,19 +9,20 @@ const line = (values) => Object.values(values).map(text).join(" · ");
 const cut = (value, length = 160) => (value.length > length ? `${value.slice(0, length)}…` : value);
 
 // The filters are part of the address, so that a link shows the same rows.
-function setAddress(name, filters) {
+function setAddress(place, filters) {
   const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
-  history.replaceState(null, "", `#/prompts/${encodeURIComponent(name)}${[...query].length ? `?${query}` : ""}`);
+  history.replaceState(null, "", `${place}${[...query].length ? `?${query}` : ""}`);
 }
 
-export function CaseTable({ name, rows, query, prompt, ask }) {
+// `place`: the address of the view. Without one the filters are no part of the address. `ask` runs a case now.
+export function CaseTable({ name, rows, query = new URLSearchParams(), prompt, ask, place }) {
   const [filters, setFilters] = useState(Object.fromEntries(["state", "slice", "label", "text"].map((key) => [key, query.get(key) ?? ""])));
   const [most, setMost] = useState(PAGE);
   const set = (key) => (event) => {
     const next = { ...filters, [key]: event.target.value };
     setFilters(next);
     setMost(PAGE);
-    setAddress(name, next);
+    if (place) setAddress(place, next);
   };
   const parts = filters.text.toLowerCase().split(/\s+/).filter(Boolean);
   const searched = (row) => `${row.id} ${line(row.inputs)} ${row.answers.join(" ")}`.toLowerCase();

@@ -3,6 +3,17 @@
 const NAME = "sameboat-key";
 const $ = (id) => document.getElementById(id);
 
+// The address of the studio holds its key once. A browser sends nothing after # to a server.
+export const studio = "studio" in document.documentElement.dataset;
+function takeFromAddress() {
+  const [path, query] = location.hash.split("?");
+  const given = studio && new URLSearchParams(query).get("token");
+  if (!given) return;
+  sessionStorage.setItem(NAME, given);
+  history.replaceState(null, "", path);
+}
+takeFromAddress();
+
 export const key = () => sessionStorage.getItem(NAME);
 
 export const withKey = (headers = {}) => (key() ? { ...headers, authorization: `Bearer ${key()}` } : headers);

@@ -1,16 +1,17 @@
 // The page: the frame around the views, and which view the address names: #/try/NAME, #/builds/ID and so on.
 import { json } from "./api.js";
-import { enter, forget, get as plain, key } from "./login.js";
+import { enter, forget, get as plain, key, studio } from "./login.js";
 import { Try } from "./try.js";
 import { html, render, useEffect, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
 
-const VIEWS = ["try", "chat", "prompts", "builds", "service"];
+const VIEWS = ["try", "chat", "prompts", studio ? "drafts" : "builds", "service"]; // the studio builds nothing
 // The first view is part of the first load. The others come when they are opened.
 const load = {
   try: async () => Try,
   chat: async () => (await import("./chat.js")).Chat,
   prompts: async () => (await import("./prompts.js")).Prompts,
+  drafts: async () => (await import("./drafts.js")).Drafts,
   builds: async () => (await import("./builds.js")).Builds,
   service: async () => (await import("./service.js")).Service,
 };
@@ -96,4 +97,5 @@ const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prom
 const promoted = await (await enter("prompts")).json();
 const models = (await json("v1/models")).data.map((model) => model.id);
 promoted.sort((a, b) => rank(a, models) - rank(b, models));
+if (studio) promoted.push(...(await json("studio/drafts")).map((row) => row.prompt).filter(Boolean));
 render(html`<${Page} prompts=${promoted} />`, document.getElementById("app"));

@@ -3,12 +3,13 @@ import { json } from "./api.js";
 import { run } from "./asking.js";
 import { CaseTable } from "./cases.js";
 import { Chart } from "./chart.js";
-import { Problem, html, percent, useLoaded } from "./ui.js";
+import { studio } from "./login.js";
+import { Problem, html, percent, useEffect, useLoaded, useState } from "./ui.js";
 import { words } from "./words.js";
 
 const w = words.prompts;
 const interval = ([low, high]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
-const rated = (right, of, range) => `${percent(right / of)} (${interval(range)})`;
+export const rated = (right, of, range) => `${percent(right / of)} (${interval(range)})`;
 const triple = (rate) => (rate ? `${percent(rate[0])} (${interval(rate.slice(1))})` : "–");
 
 export function Prompts({ rest: [name], query, prompts }) {
@@ -24,7 +25,7 @@ function List() {
         ${row.refused ? html`<td colspan="4" class="bad">${row.refused}</td>` : html`<td>${row.description}</td><td>${row.model ?? words.try.default_model}</td><td class="number">${row.passed} / ${row.cases}</td><td class="rate">${rated(row.passed, row.cases, row.interval)}</td>`}</tr>`)}</tbody></table></div>`}</section>`;
 }
 
-function Table({ title, head, rows }) {
+export function Table({ title, head, rows }) {
   const id = `table-${title.replace(/\W+/g, "-").toLowerCase()}`;
   return html`<h3 id=${id}>${title}</h3><div class="scroll" tabindex="0" role="group" aria-labelledby=${id}><table><thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => (at ? html`<td>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody></table></div>`;
@@ -40,6 +41,8 @@ function Matrix({ matrix }) {
 }
 
 function One({ name, query, prompt }) {
+  const [History, setHistory] = useState(null);
+  useEffect(() => { if (studio) import("./history.js").then((module) => setHistory(() => module.History)); }, []);
   const [found, problem] = useLoaded(() => json(`prompts/${encodeURIComponent(name)}/evaluation`), [name]);
   if (!found) return html`<section class="card"><h2>${name}</h2>${problem ? html`<p class="bad" role="alert">${w.broken} ${problem.detail}</p>` : html`<p class="quiet">${words.loading}</p>`}</section>`;
   const { matrix, fields, coverage, scores } = found;
@@ -53,7 +56,8 @@ function One({ name, query, prompt }) {
         rows=${matrix.classes.map((row) => [row.label, row.cases, row.answered, triple(row.precision), triple(row.recall), triple(row.f1)])} />`}
       ${coverage.length > 1 && html`<h3>${w.curve}</h3><p class="quiet small">${w.calibration(found.calibration_error.toFixed(3))}</p><${Curve} points=${coverage} />`}
       <details><summary>${w.file}</summary><pre tabindex="0">${found.file}</pre></details></section>
-    <${CaseTable} name=${name} rows=${found.rows} query=${query} prompt=${prompt} ask=${run} /></div>`;
+    ${History && html`<${History} name=${name} />`}
+    <${CaseTable} name=${name} rows=${found.rows} query=${query} prompt=${prompt} ask=${run} place=${`#/prompts/${encodeURIComponent(name)}`} /></div>`;
 }
 
 function Curve({ points }) {

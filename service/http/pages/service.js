@@ -1,7 +1,8 @@
 // The service: its models and why they fit, the queue and speeds now and in the last hour, its settings.
 import { json } from "./api.js";
 import { Chart } from "./chart.js";
-import { Facts, Problem, html, mebibytes, percent, seconds, useLoaded, usePolling, useRef, useState } from "./ui.js";
+import { studio } from "./login.js";
+import { Facts, Problem, html, mebibytes, percent, seconds, useEffect, useLoaded, usePolling, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
 
 const w = words.service;
@@ -58,6 +59,8 @@ const milliseconds = (value) => (value === null || value === undefined ? null : 
 export function Service() {
   const rows = useHistory();
   const [range, setRange] = useState("minute");
+  const [Pull, setPull] = useState(null);
+  useEffect(() => { if (studio) import("./jobs.js").then((module) => setPull(() => module.Pull)); }, []);
   const span_s = range === "hour" ? HOUR_S : 60;
   const { tokens, latency, memory, queue, whole } = series(rows, span_s);
   const now = rows.at(-1) ?? {};
@@ -80,7 +83,7 @@ export function Service() {
         <${Chart} title=${named("memory")} names=${names("workers", "http")} columns=${memory} summary=${last(memory)} />
         <${Chart} title=${named("queue")} names=${names("waiting", "running")} columns=${queue} summary=${last(queue)} />
       </div></section>
-    <${Described} /></div>`;
+    <${Described} />${Pull && html`<${Pull} />`}</div>`;
 }
 
 function Described() {

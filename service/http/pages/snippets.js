@@ -1,5 +1,5 @@
 // The same request as curl, as Python, and as OpenAI's client sends it.
-import { rendered } from "./asking.js";
+import { rendered, url } from "./asking.js";
 import { Copy, Tabs, html, useLoaded, useState } from "./ui.js";
 import { words } from "./words.js";
 
@@ -8,7 +8,7 @@ const quoted = (value) => `'${value.replaceAll("'", "'\\''")}'`;
 const python = (value) => JSON.stringify(value, null, 4).replace(/("(?:[^"\\]|\\.)*")|\b(true|false|null)\b/g, (all, string, word) => string ?? { true: "True", false: "False", null: "None" }[word]).replaceAll("\n", "\n    ");
 const base = () => new URL(".", location.href).href.replace(/\/$/, "");
 
-const curl = (prompt, body) => `curl ${base()}/prompts/${prompt.name} \\
+const curl = (prompt, body) => `curl ${base()}/${url(prompt.name)} \\
   -H "authorization: Bearer $SAMEBOAT_KEY" -H 'content-type: application/json' \\
   -d ${quoted(JSON.stringify(body))}`;
 
@@ -17,7 +17,7 @@ const httpx = (prompt, body) => `import os
 import httpx
 
 answer = httpx.post(
-    "${base()}/prompts/${prompt.name}",
+    "${base()}/${url(prompt.name)}",
     headers={"authorization": f"Bearer {os.environ.get('SAMEBOAT_KEY', '')}"},
     json=${python(body)},
     timeout=120,

@@ -37,12 +37,15 @@ export function PromptTokens({ prompt, body, answer, mode }) {
   };
   const same = state.sure && JSON.stringify(state.sure.tokens) === JSON.stringify(answer.tokens);
   return html`<p class="row"><button type="button" class="plain" onClick=${() => load("prompt", () => rendered(prompt.name, body))}>${w.show_tokens}</button>
+      ${state.prompt && !state.prompt.logprobs && html`<button type="button" class="plain" onClick=${() => load("prompt", () => rendered(prompt.name, body, true))}>${w.show_prompt_probabilities}</button>`}
       ${!answer.probabilities && html`<button type="button" class="plain" onClick=${() => load("sure", () => withProbabilities(prompt.name, body, mode ? { "x-sameboat-mode": mode } : {}))}>${w.show_probabilities}</button>`}</p>
     <${Problem} problem=${state.problem} />
     ${state.prompt && html`<p class="quiet small">${answer.reused ? w.legend_before(state.prompt.count) : w.legend(answer.usage.cached, state.prompt.count)}</p>
       <p class="tokens" tabindex="0" role="group" aria-label=${w.rendered}>${state.prompt.token_strs.map((name, at) => {
         const kind = !answer.reused && at < answer.usage.cached ? "cached" : "computed";
-        return html`<${Token} text=${named(name)} kind=${kind} title=${`${state.prompt.tokens[at]} · ${w[kind]}`} />`;
+        const logprob = state.prompt.logprobs?.[at] ?? null;
+        const title = [state.prompt.tokens[at], w[kind], logprob === null ? "" : chance(logprob)].filter((part) => part !== "").join(" · ");
+        return html`<${Token} text=${named(name)} kind=${logprob === null ? kind : `${kind} ${level(logprob)}`} title=${title} />`;
       })}</p>`}
     ${state.sure && html`<p class="quiet small">${same ? w.same_tokens : w.other_tokens}</p>
       <p class="tokens" role="group" aria-label=${w.answered}>${state.sure.logprobs.map((entry) => html`<${Token} text=${entry.text} kind=${entry.top.length ? level(entry.logprob) : "forced"}

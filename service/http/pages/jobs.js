@@ -1,0 +1,71 @@
+// A job of the studio: started once, followed by its events, stopped by a button.
+import { events, json, post, request } from "./api.js";
+import { withKey } from "./login.js";
+import { Problem, html, useEffect, useRef, useState } from "./ui.js";
+import { words } from "./words.js";
+
+const w = words.drafts;
+
+// Gives [state, start, stop]. The state has `busy`, `progress`, `warnings`, `gains`, and at last `result` or `problem`.
+export function useJob() {
+  const [state, setState] = useState({});
+  const current = useRef(null);
+  const control = useRef(null);
+  useEffect(() => () => control.current?.abort(), []);
+  const start = async (body) => {
+    control.current?.abort();
+    const { signal } = control.current = new AbortController();
+    let now = { busy: true, warnings: [], gains: [] };
+    const tell = (part) => !signal.aborted && setState(now = { ...now, ...part });
+    tell({});
+    try {
+      const job = await (await post("studio/jobs", body, { signal })).json();
+      current.current = job.id;
+      const response = await request(`studio/jobs/${job.id}/events`, { headers: withKey(), signal });
+      for await (const [kind, values] of events(response)) {
+        if (kind === "progress") tell({ progress: values });
+        else if (kind === "warning") tell({ warnings: [...now.warnings, values.text] });
+        else if (kind === "gain") tell({ gains: [...now.gains, values] });
+        else if (kind === "result") tell({ result: values });
+        else if (kind === "failed") tell({ problem: values });
+        else tell({ stopped: true });
+      }
+    } catch (error) {
+      if (error.name !== "AbortError") tell({ problem: error });
+    }
+    tell({ busy: false });
+    return now;
+  };
+  const stop = async () => {
+    try { await post(`studio/jobs/${current.current}/stop`, {}); } catch (problem) { setState((old) => ({ ...old, problem })); }
+  };
+  return [state, start, stop];
+}
+
+export function Progress({ state, stop }) {
+  const { done = 0, total = 0, what = "" } = state.progress ?? {};
+  return html`${state.busy && html`<p class="row"><progress max=${total || 1} value=${total ? done : undefined} aria-label=${w.progress}></progress>
+      <span class="number" role="status">${total ? w.done(done, total, what) : w.loading}</span><button type="button" class="plain" onClick=${stop}>${w.stop}</button></p>`}
+    ${state.stopped && html`<p class="quiet" role="status">${w.stopped}</p>`}
+    ${(state.warnings ?? []).map((text) => html`<p class="quiet small">${text}</p>`)}
+    <${Problem} problem=${state.problem} />`;
+}
+
+// A model of the catalog is fetched here, and nowhere else on the page.
+export function Pull({ done }) {
+  const [models, setModels] = useState([]);
+  const [state, start, stop] = useJob();
+  const load = async () => setModels(await json("studio/models"));
+  useEffect(() => { load(); }, []);
+  const pull = async (name) => { if ((await start({ kind: "pull", name })).result) { await load(); done?.(); } };
+  return html`<section class="card" aria-labelledby="pull-title"><h2 id="pull-title">${w.models}</h2><${Progress} state=${state} stop=${stop} />
+    ${state.result && html`<p class="good" role="status">${w.verified(state.result.model)}</p>`}
+    <ul class="list" id="models">${models.map((model) => html`<li key=${model.name}><b>${model.name}</b> <span class="quiet small">${w.size(model.size_bytes)} · ${model.licence}</span>
+      <p class="quiet small">${model.good_for}</p>${model.cached ? html`<span class="badge passed">${w.here}</span>` : html`<button type="button" class="plain" disabled=${state.busy} aria-label=${`${w.pull} ${model.name}`} onClick=${() => pull(model.name)}>${w.pull}</button>`}</li>`)}</ul></section>`;
+}
+
+// A unified diff as lines with a mark and a colour.
+export function Diff({ text, label }) {
+  const kind = (line) => (/^(\+\+\+|---|@@|diff |index |new file)/.test(line) ? "quiet" : line[0] === "+" ? "added" : line[0] === "-" ? "removed" : "");
+  return html`<pre class="diff" tabindex="0" role="group" aria-label=${label}>${text.replace(/\n$/, "").split("\n").map((line) => html`<span class=${kind(line)}>${line}${"\n"}</span>`)}</pre>`;
+}
