@@ -66,6 +66,7 @@ TIER_2 = {
     "tests/http/test_parameters_model.py::test_a_parameter_of_both_routes_at_its_ends_in_completions": "as in chat",
     "tests/notebooks/test_notebooks.py::test_a_notebook_runs": "Jupyter kernels",
     "tests/prompts/test_promptfoo.py": "npm: promptfoo",
+    "tests/studio/test_page.py": "browser, and npm: axe-core",
 }
 
 # A test, those of its parameters that are of tier 2, and the reason.

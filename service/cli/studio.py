@@ -20,6 +20,16 @@ from service.errors import SameboatError, SettingsError
 from service.http import logs
 
 
+def require_studio() -> None:
+    """Refuse to start in an image.
+
+    Raises:
+        SettingsError: if the studio is not installed here.
+    """
+    if importlib.util.find_spec("service.studio") is None:
+        raise SettingsError("An image has no studio.", remedy="Start it in a checkout of the repository.")
+
+
 def command(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = False,
@@ -28,8 +38,7 @@ def command(
     overrides = {} if port is None else {"studio_port": port}
     key = keys.new()
     try:
-        if importlib.util.find_spec("service.studio") is None:
-            raise SettingsError("An image has no studio.", remedy="Start it in a checkout of the repository.")
+        require_studio()
         from service.studio.app import address, create_studio, studio_settings
 
         settings = studio_settings(settings_module.load(**overrides), key)

@@ -31,6 +31,14 @@ class CheckedDraft:
     mistakes: tuple[tuple[int, str], ...] = ()
 
     @property
+    def notes(self) -> list[tuple[int, str]]:
+        """The parts that are read otherwise than written, each with its line."""
+        if self.prompt is None:
+            return []
+        parts = (note.removeprefix(f"{self.prompt.path}:").partition(": ") for note in self.prompt.notes)
+        return [(int(line), sentence) for line, _, sentence in parts]
+
+    @property
     def sha256(self) -> str:
         """The digest of the text. A page sends it back, so that it replaces no text that it has not shown."""
         return hashlib.sha256(self.text.encode()).hexdigest()

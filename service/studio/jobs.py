@@ -1,6 +1,6 @@
 """Jobs of the studio: one at a time, with events that a page follows, and a stop.
 
-In: a coroutine that reports events. Out: its events from the first on, as often as somebody asks for them.
+In: a coroutine that reports events. Out: its events from the first on, as often as they are asked for.
 Not here: the work of a job (`work`), and the form of an event stream (`http.sse`).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from service.errors import SameboatError
 
 log = logging.getLogger("sameboat.studio")
-KEPT = 20  # finished jobs whose events can still be read
+KEPT = 20  # finished jobs with events that can still be read
 Report = Callable[[str, dict[str, Any]], None]
 """Appends an event: its kind, and its values."""
 LAST = frozenset({"result", "failed", "stopped"})
@@ -95,7 +95,7 @@ class StudioJobs:
         return job
 
     async def stop(self, job: StudioJob) -> None:
-        """Cancel a job and wait for its end."""
+        """Cancel a job, and wait for its end."""
         if job.task is not None:
             job.task.cancel()
             await asyncio.wait({job.task})

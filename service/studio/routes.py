@@ -36,7 +36,7 @@ PREFIX = "draft:"  # before a draft's name, where names of promoted prompts stan
 
 
 class Studio:
-    """What the routes share."""
+    """The parts that the routes share."""
 
     def __init__(self, drafts: DraftFolder, workspace: Workspace) -> None:
         self.drafts, self.workspace, self.jobs = drafts, workspace, StudioJobs()
@@ -93,12 +93,17 @@ def _usable(studio: Studio, name: str) -> Prompt:
 
 def _json(draft: CheckedDraft) -> dict[str, Any]:
     """A draft for the page. A usable one has the fields of a prompt, under a name that no promoted prompt has."""
-    mistakes = [{"line": line, "text": text} for line, text in draft.mistakes]
-    document: dict[str, Any] = {"draft": draft.name, "sha256": draft.sha256, "mistakes": mistakes, "prompt": None}
+    mistakes, notes = ([{"line": line, "text": text} for line, text in rows] for rows in (draft.mistakes, draft.notes))
+    document: dict[str, Any] = {
+        "draft": draft.name,
+        "sha256": draft.sha256,
+        "mistakes": mistakes,
+        "notes": notes,
+        "prompt": None,
+    }
     if draft.prompt is not None:
         fields = prompt_routes.prompt_json(draft.prompt)
         document["prompt"] = {**fields, "name": f"{PREFIX}{draft.name}", "promotes": draft.prompt.name, "refused": None}
-        document["notes"] = list(draft.prompt.notes)
     return document
 
 

@@ -1,7 +1,7 @@
 """The work of the studio's jobs: run a draft, compare it, improve it, promote it, fetch a model.
 
 In: a usable draft, options, the engines of the service. Out: plain values for the page.
-Not here: the evaluation (`service.evaluation`), and the notebook's displays, whose rows are used (`service.workbench`).
+Not here: the evaluation (`service.evaluation`), and the tables of notebooks, which are used here (`service.workbench`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from service.engine.pool import Engines
 from service.evaluation import cases as case_files
 from service.evaluation import diagnosis, improve, json_report, promote, promotion_history, split
+from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.improve import SearchRules
 from service.evaluation.promote import Promotion
@@ -33,7 +34,7 @@ Work = Callable[[Report], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Workspace:
-    """What every job needs: settings and engines."""
+    """The parts that every job needs: settings and engines."""
 
     settings: Settings
     engines: Engines
@@ -67,14 +68,14 @@ class Workspace:
         )
 
     def evaluation(self, prompt: Prompt, most: int | None, model: str | None) -> Work:
-        """Run a draft on its first `most` cases, or on all of them."""
+        """Run a draft on `most` cases, spread evenly over the file, or on all of them."""
 
         async def work(report: Report) -> dict[str, Any]:
             loaded = await asyncio.to_thread(case_files.read, prompt, self.cases_folder(prompt))
             for note in loaded.notes:
                 report("warning", {"text": note})
             context = replace(await self.context(prompt, report, model), judged=False)
-            return await asyncio.to_thread(_document, prompt, await run(prompt, loaded.cases[:most], context))
+            return await asyncio.to_thread(_document, prompt, await run(prompt, spread(loaded.cases, most), context))
 
         return work
 
@@ -149,6 +150,13 @@ class Workspace:
             return {"model": model.name}
 
         return work
+
+
+def spread(cases: Sequence[Case], most: int | None) -> Sequence[Case]:
+    """At most `most` cases in their order, spread evenly, because files are often sorted by their labels."""
+    if most is None or most >= len(cases):
+        return cases
+    return [cases[number * len(cases) // most] for number in range(most)]
 
 
 def _document(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The studio's routes on a scripted engine: drafts, jobs, promotions, and who may reach them."""
+"""The studio's routes on a scripted engine: drafts, jobs, promotions, and their key."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Begun(Held):
 
 
 def during(workspace: Workspace, work: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-    """What the work gives, with a client that sends the key."""
+    """The result of the work, with a client that sends the key."""
 
     async def run() -> Any:
         async with inside(workspace.app) as client:
@@ -133,6 +133,16 @@ def test_a_draft_is_checked_at_its_lines_and_saved(workspace: Workspace) -> None
     during(workspace, edited)
 
 
+def test_a_part_that_is_read_otherwise_is_noted_at_its_line(workspace: Workspace) -> None:
+    """A file without schemaVersion may have keys of other readers of GitHub's form."""
+    body = {"text": COLOUR + "author: Ada\n"}
+    checked = ask(workspace.app, "POST", "/studio/drafts/colour/check", headers=workspace.headers, json=body).json()
+    assert checked["mistakes"] == []
+    (note,) = checked["notes"]
+    assert note["line"] == 12
+    assert note["text"].startswith("'author' is no key")
+
+
 @pytest.mark.parametrize("name", ["..%2fcolour", "Colour", "a b", ".colour"])
 def test_a_name_leads_to_no_other_file(workspace: Workspace, name: str) -> None:
     there = sorted(workspace.drafts.parent.rglob("*"))
@@ -160,6 +170,7 @@ def test_a_run_on_some_cases_tells_its_progress_and_every_case(workspace: Worksp
     kind, found = told[-1]
     assert (kind, found["cases"], found["passed"]) == ("result", 5, 0)
     assert [row["answers"] for row in found["rows"]] == [["red"]] * 5
+    assert [row["id"] for row in found["rows"]] == ["c0", "c12", "c24", "c36", "c48"]
     again = result(workspace, kind="evaluate", name="colour", cases=5)
     assert again["passed"] == 0
     assert len(workspace.engine.asked) == 5, "the journal has the answers"

@@ -115,7 +115,7 @@ function Opened({ name, first, schema, prompts }) {
       <${Problem} problem=${problem} />
       <ul class="list" id="mistakes" aria-label=${w.mistakes_label}>${draft.mistakes.map((mistake) => html`<li class="bad">${w.at(mistake.line)} ${mistake.text}</li>`)}</ul>
       ${draft.prompt && html`<p class="quiet small">${draft.prompt.coverage}</p>`}
-      ${(draft.notes ?? []).map((note) => html`<p class="quiet small">${note}</p>`)}</section>
+      ${draft.notes.map((note) => html`<p class="quiet small">${w.at(note.line)} ${note.text}</p>`)}</section>
     <section class="card" aria-label=${w.work}><${Tabs} names=${Object.keys(WORK)} chosen=${chosen} choose=${choose} label=${w.work} />
       <${Chosen} key=${chosen} name=${name} draft=${draft} ready=${ready} /></section></div>`;
 }
@@ -131,8 +131,8 @@ function Work({ id, note, label, disabled, state, stop, start, children, result 
 const broken = (draft) => draft.mistakes.length > 0;
 
 function Run({ name, draft, ready }) {
-  const [state, begin, stop] = useJob();
-  const start = async ({ cases }) => (await ready()) && begin({ kind: "evaluate", name, cases: cases ? Number(cases) : null });
+  const [state, begin, stop] = useJob("evaluate", name);
+  const start = async ({ cases }) => (await ready()) && begin({ cases: cases ? Number(cases) : null });
   const found = state.result;
   return html`<${Work} id="run-form" note=${w.run_note} label=${w.run} disabled=${broken(draft)} state=${state} stop=${stop} start=${start}
     result=${found && html`<${Scores} found=${found} /><${CaseTable} name=${`draft:${name}`} rows=${found.rows} prompt=${draft.prompt} ask=${run} />`}>
@@ -159,19 +159,19 @@ function Compared({ found }) {
 }
 
 function Compare({ name, draft, ready }) {
-  const [state, begin, stop] = useJob();
-  const start = async () => (await ready()) && begin({ kind: "compare", name });
+  const [state, begin, stop] = useJob("compare", name);
+  const start = async () => (await ready()) && begin({});
   return html`<${Work} id="compare-form" note=${w.compare_note} label=${w.compare} disabled=${broken(draft)} state=${state} stop=${stop} start=${start} result=${state.result && html`<${Compared} found=${state.result} />`} />`;
 }
 
 function Improve({ name, draft, ready }) {
-  const [state, begin, stop] = useJob();
+  const [state, begin, stop] = useJob("improve", name);
   const [kept, setKept] = useState(null);
-  const start = async ({ budget, seed }) => { setKept(null); if (await ready()) begin({ kind: "improve", name, budget: Number(budget), seed: Number(seed) }); };
+  const start = async ({ budget, seed }) => { setKept(null); if (await ready()) begin({ budget: Number(budget), seed: Number(seed) }); };
   const keep = async () => {
     const better = `${name}-improved`;
     try {
-      const old = await json(path(better)).catch((error) => { if (error.status === 404) return null; throw error; });
+      const old = (await json("studio/drafts")).find((row) => row.draft === better);
       await send("PUT", path(better), { text: state.result.text, replaces: old?.sha256 ?? null });
       setKept({ name: better });
     } catch (problem) { setKept({ problem }); }
@@ -196,9 +196,9 @@ function Course({ state }) {
 }
 
 function Promote({ name, draft, ready }) {
-  const [state, begin, stop] = useJob();
+  const [state, begin, stop] = useJob("promote", name);
   const [accepts, setAccepts] = useState(false);
-  const start = async ({ accept }) => (await ready()) && begin({ kind: "promote", name, ...(accept && { accept }) });
+  const start = async ({ accept }) => (await ready()) && begin({ ...(accept && { accept }) });
   const found = state.result;
   return html`<${Work} id="promote-form" note=${w.promote_note} label=${w.promote} disabled=${broken(draft)} state=${state} stop=${stop} start=${start}
     result=${found && html`<p role="status" class=${found.written ? "good" : "bad"}>${found.written ? w.written : w.not_written}</p><${Compared} found=${found} />

@@ -71,6 +71,9 @@ function extensions(code, { label, schema, changed, save }) {
     "&.cm-focused": { outline: "3px solid var(--sea)" }, ".cm-scroller": { fontFamily: "ui-monospace, monospace", overflow: "auto" },
     ".cm-content": { caretColor: "var(--ink)" }, ".cm-cursor": { borderLeftColor: "var(--ink)" }, ".cm-gutters": { backgroundColor: "var(--card)", color: "var(--quiet)", borderRight: "1px solid var(--line)" },
     ".cm-selectionBackground, &.cm-focused .cm-selectionBackground": { backgroundColor: "var(--tint) !important" },
+    // The library draws these marks as images in data: addresses, which the policy of the page does not allow.
+    ".cm-lint-marker-error": { content: "''", width: ".7em", height: ".7em", borderRadius: "50%", backgroundColor: "var(--bad)" },
+    ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--bad)" },
     ".cm-tooltip, .cm-panels": { backgroundColor: "var(--card)", color: "var(--ink)", border: "1px solid var(--line)" },
     ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--sea)", color: "var(--card)" }, ".cm-completionInfo": { maxWidth: "24rem" },
     ".cm-panels input, .cm-panels button": { backgroundColor: "var(--paper)", color: "var(--ink)", backgroundImage: "none", border: "1px solid var(--quiet)" },

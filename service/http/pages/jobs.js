@@ -6,22 +6,21 @@ import { words } from "./words.js";
 
 const w = words.drafts;
 
-// Gives [state, start, stop]. The state has `busy`, `progress`, `warnings`, `gains`, and at last `result` or `problem`.
-export function useJob() {
+// Gives [state, start, stop]. The state has `busy`, `progress`, `warnings`, `gains`, and at last `result` or `problem`. A
+// job of this kind and name that runs already, for example after a reload, is followed from its first event.
+export function useJob(kind, name) {
   const [state, setState] = useState({});
   const current = useRef(null);
   const control = useRef(null);
-  useEffect(() => () => control.current?.abort(), []);
-  const start = async (body) => {
+  const follow = async (begin) => {
     control.current?.abort();
     const { signal } = control.current = new AbortController();
     let now = { busy: true, warnings: [], gains: [] };
     const tell = (part) => !signal.aborted && setState(now = { ...now, ...part });
     tell({});
     try {
-      const job = await (await post("studio/jobs", body, { signal })).json();
-      current.current = job.id;
-      const response = await request(`studio/jobs/${job.id}/events`, { headers: withKey(), signal });
+      current.current = await begin(signal);
+      const response = await request(`studio/jobs/${current.current}/events`, { headers: withKey(), signal });
       for await (const [kind, values] of events(response)) {
         if (kind === "progress") tell({ progress: values });
         else if (kind === "warning") tell({ warnings: [...now.warnings, values.text] });
@@ -36,6 +35,14 @@ export function useJob() {
     tell({ busy: false });
     return now;
   };
+  useEffect(() => {
+    json("studio/jobs").then((jobs) => {
+      const running = jobs.find((job) => job.kind === kind && (name === undefined || job.name === name));
+      if (running && !control.current) follow(async () => running.id);
+    }, (problem) => setState({ problem }));
+    return () => control.current?.abort();
+  }, []);
+  const start = (body) => follow(async (signal) => (await (await post("studio/jobs", { kind, name, ...body }, { signal })).json()).id);
   const stop = async () => {
     try { await post(`studio/jobs/${current.current}/stop`, {}); } catch (problem) { setState((old) => ({ ...old, problem })); }
   };
@@ -54,10 +61,10 @@ export function Progress({ state, stop }) {
 // A model of the catalog is fetched here, and nowhere else on the page.
 export function Pull({ done }) {
   const [models, setModels] = useState([]);
-  const [state, start, stop] = useJob();
+  const [state, start, stop] = useJob("pull");
   const load = async () => setModels(await json("studio/models"));
   useEffect(() => { load(); }, []);
-  const pull = async (name) => { if ((await start({ kind: "pull", name })).result) { await load(); done?.(); } };
+  const pull = async (name) => { if ((await start({ name })).result) { await load(); done?.(); } };
   return html`<section class="card" aria-labelledby="pull-title"><h2 id="pull-title">${w.models}</h2><${Progress} state=${state} stop=${stop} />
     ${state.result && html`<p class="good" role="status">${w.verified(state.result.model)}</p>`}
     <ul class="list" id="models">${models.map((model) => html`<li key=${model.name}><b>${model.name}</b> <span class="quiet small">${w.size(model.size_bytes)} · ${model.licence}</span>

@@ -62,7 +62,7 @@ export const words = {
     at: (line) => `Line ${line}:`, editor: (name) => `The file of ${name}`, save: "Save", saved: "saved", unsaved: "not saved yet", back: "All drafts", work: "Work", loading: "loading the model…",
     run: "Run", compare: "Compare", improve: "Improve", promote: "Promote", stop: "Stop", stopped: "Stopped. The answers so far are kept.", progress: "Progress",
     done: (done, total, what) => (what ? `${what}: ${Math.round(100 * done / total)} %` : `${done} of ${total}`), cases: "Cases", all: "all", not_judged: "The draft has no checks, so its answers are not judged.",
-    run_note: "Saves the draft and runs it on its first cases, in exact mode. Known answers are not asked again.",
+    run_note: "Saves the draft and runs it in exact mode on all cases, or on some that are spread evenly over the file. Known answers are not asked again.",
     compare_note: "Runs all cases and compares them with the promoted prompt, as a promotion does. Nothing is written.",
     improve_note: "Searches for examples, calibration and order with 30 % of the cases. The others judge the result once.",
     promote_note: "Runs all cases. On PASS it writes prompt, cases, recording and lock. Their diff is the pull request.",
@@ -72,7 +72,7 @@ export const words = {
     becomes: "becomes", accept: "Promote it under any verdict, with a reason", accept_reason: "Reason", written: "Promoted. The service serves it from now on.", not_written: "Not promoted. Nothing was written.",
     review: "The diff that a reviewer sees", models: "Models of the catalog", pull: "Fetch", here: "here", verified: (name) => `${name} is here and verified.`, size: (bytes) => `${Math.round(bytes / 1e6).toLocaleString("en")} MB`,
     history: "History", history_none: "There is no git here, so there is no history.", history_empty: "It was never committed.", uncommitted: "Changed since the last commit", opening: "Judging the recording again…", no_verdict: "cannot be judged now", score: (passed, cases) => `${passed} / ${cases} pass`,
-    template: (name) => `name: ${name}\ndescription: Say what it does.\nmessages:\n  - role: user\n    content: "{{text}}"\ninputs:\n  type: object\n  required: [text]\n  properties:\n    text: {type: string, maxLength: 2000}\ntestData:\n  - {id: first, text: Hello, expected: Hello}\nevaluators:\n  - name: equal\n    string: {equals: "{{expected}}"}\n`,
+    template: (name) => `schemaVersion: 1\nname: ${name}\ndescription: Say what it does.\nmessages:\n  - role: user\n    content: "{{text}}"\ninputs:\n  type: object\n  required: [text]\n  properties:\n    text: {type: string, maxLength: 2000}\ntestData:\n  - {id: first, text: Hello, expected: Hello}\nevaluators:\n  - name: equal\n    string: {equals: "{{expected}}"}\n`,
   },
   builds: {
     title: "Builds", secret: "Secret", enter: "Enter", forget: "Forget the secret", secret_note: "SAMEBOAT_SECRET of this service. It is kept for this tab only.", // pragma: allowlist secret
