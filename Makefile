@@ -172,6 +172,10 @@ drill-exact: setup models ## a thousand recorded cases in exact mode, beside fas
 drill-load: setup models ## 200 clients for five minutes, the engine killed 20 times meanwhile, into docs/load.md
 	@"$$BIN/python" -m tests.bench.drill_load
 
+.PHONY: drill-fleet
+drill-fleet: setup ## 1,000 clients before HAProxy and two api, which are killed with the engine, into docs/fleet.md; ARGS="--seconds 150"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_fleet "$${words[@]}"
+
 .PHONY: drill-hostile
 drill-hostile: setup models ## 30 clients of every kind for 15 minutes, engine and service killed meanwhile, into docs/hostile.md
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_hostile "$${words[@]}"

@@ -18,6 +18,7 @@ from dbos import _dbos
 from dbos._dbos import _get_dbos_instance
 from dbos._queue import queue_worker_thread
 from dbos._sys_db import SystemDatabase
+from dbos._sys_db_postgres import PostgresSystemDatabase
 
 JOIN_S = 10.0  # for a look that is under way, as DBOS itself allows
 
@@ -49,8 +50,9 @@ class LookSignal(threading.Event):
 def without_polling(due: Callable[[], bool], every_s: float) -> Iterator[None]:
     """Launch DBOS in this block, and it looks for work only when `due` says so. It is asked every `every_s` seconds.
 
-    By itself DBOS has five threads that ask the database twice to ten times a second. The others serve messages,
-    events, schedules and time limits of workflows, and builds use none of them.
+    By itself DBOS has five threads that ask the database twice to ten times a second, and on Postgres one that wakes
+    a hundred times a second. The others serve messages, events, schedules and time limits of workflows, and builds use
+    none of them.
     """
 
     def nothing(*_: Any) -> None:
@@ -64,6 +66,7 @@ def without_polling(due: Callable[[], bool], every_s: float) -> Iterator[None]:
         (_dbos, "background_jobs_thread", nothing),
         (_dbos, "dynamic_scheduler_loop", nothing),
         (SystemDatabase, "run_notification_listener", nothing),
+        (PostgresSystemDatabase, "run_notifier", nothing),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     try:
@@ -78,7 +81,10 @@ def without_polling(due: Callable[[], bool], every_s: float) -> Iterator[None]:
 def _look_when_due(stop: threading.Event, due: Callable[[], bool], every_s: float) -> None:
     instance = _get_dbos_instance()
     database = instance._sys_db
-    queues = [*database.list_queues(application_name=database.app_name), instance._registry.get_internal_queue()]
+    named = instance._listening_queues  # None: all of them
+    stored = database.list_queues(application_name=database.app_name)
+    queues = [queue for queue in stored if named is None or queue.name in named]
+    queues.append(instance._registry.get_internal_queue())
     threads: list[tuple[LookSignal, threading.Thread]] = []
     for queue in queues:
         signal = LookSignal()

@@ -18,7 +18,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from pydantic import SecretStr
 
 from service import private_files
-from service.builds import dbos_private, queues, sqlite_time
+from service.builds import dbos_private, queues, sqlite_time, work_notifications
 from service.builds.callback import key_of
 from service.builds.database import (
     CONNECT_TIMEOUT_S,
@@ -41,7 +41,8 @@ from service.builds.ssrf import AllowedAddresses
 from service.builds.steps import Steps
 from service.builds.store import Store
 from service.builds.verify import find_browser
-from service.builds.work_watch import Changes, WorkWatch
+from service.builds.work_notifications import PostgresChanges
+from service.builds.work_watch import Changes, FileChanges, WorkWatch
 from service.builds.workflow import Workflows
 from service.errors import SettingsError
 from service.prompts.library import Library
@@ -167,16 +168,22 @@ def launch(settings: Settings, worker: str, workflows: Workflows) -> None:
         DBOS.listen_queues([])
     else:
         queues.register(url, settings.build_concurrency)
-    with _without_polling(url):
+    with _without_polling(settings, url):
         DBOS.launch()
 
 
-def _without_polling(url: str) -> contextlib.AbstractContextManager[None]:
-    """On SQLite, which has one process, DBOS looks for work only when the file changed. Postgres is polled."""
+def _without_polling(settings: Settings, url: str) -> contextlib.AbstractContextManager[None]:
+    """DBOS looks for work only after a change. It polls a Postgres that cannot notify of changes."""
+    if settings.role == "api":
+        return dbos_private.without_polling(lambda: False, queues.POLL_S)
     path = sqlite_path(url)
-    if path is None:
+    if path is not None:
+        changes: Changes = FileChanges(path)
+    elif work_notifications.make_triggers(url):
+        changes = PostgresChanges(url)
+    else:
         return contextlib.nullcontext()
-    watch = WorkWatch(Changes(path), lambda: len(dbos_private.running()))
+    watch = WorkWatch(changes, lambda: len(dbos_private.running()))
     return dbos_private.without_polling(watch.due, queues.POLL_S)
 
 

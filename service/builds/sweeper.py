@@ -23,14 +23,16 @@ from service.builds.build import ACTIVE
 from service.builds.database import sqlite_path, unavailable_reason
 from service.builds.delivery import give_up
 from service.builds.store import Store
-from service.builds.work_watch import Changes
+from service.builds.work_notifications import PostgresChanges
+from service.builds.work_watch import Changes, FileChanges
 
 log = logging.getLogger("sameboat.builds")
 
 BEAT_S = 5.0
 SILENT_S = 45.0  # a worker without a heartbeat for so long is dead. Its builds go on within 60 s
-SWEEPS = 3  # after a change of a SQLite file. The first may come too early to see a run that was interrupted
+SWEEPS = 3  # after a change. The first may come too early to see a run that was interrupted
 QUIET_S = 300.0  # between sweeps of a SQLite file that does not change and has nothing pending
+QUIET_POSTGRES_S = 15.0  # the same on Postgres, whose other workers may die at any time
 RETENTION_EVERY_S = 3600.0
 UNSTARTED_S = 2.0  # an older brief that is not enqueued was lost by the process that received it
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"sameboat sweeper").digest()[:8], "big", signed=True)
@@ -51,7 +53,8 @@ class Sweeper:
         self.works = works
         self.retention_s = retention_s
         file = sqlite_path(store.engine.url)
-        self._changes = Changes(file) if file is not None else None
+        self._changes: Changes = FileChanges(file) if file is not None else PostgresChanges(store.engine.url)
+        self._quiet_s = QUIET_S if file is not None else QUIET_POSTGRES_S
         self._sweeps = SWEEPS
         self._swept = time.monotonic()
         self._stopping = threading.Event()
@@ -64,7 +67,7 @@ class Sweeper:
         self._heartbeat()
         self._sweep()
         jobs: list[tuple[str, float, Callable[[], None]]] = []
-        if self._changes is None:
+        if self.store.postgres:
             jobs += [("heartbeat", BEAT_S, self._heartbeat)]
         if self.works:
             jobs += [("sweeper", BEAT_S, self._sweep_if_due), ("retention", RETENTION_EVERY_S, self._apply_retention)]
@@ -113,12 +116,11 @@ class Sweeper:
     # Dropped builds
 
     def _sweep_if_due(self) -> None:
-        """Sweep, unless the SQLite file shows that nothing happened since the last sweeps, and they left nothing."""
-        if self._changes is not None:
-            if self._changes.seen():
-                self._sweeps = SWEEPS
-            elif not self._sweeps and time.monotonic() - self._swept < QUIET_S:
-                return
+        """Sweep, unless nothing happened since the last sweeps, and they left nothing."""
+        if self._changes.seen():
+            self._sweeps = SWEEPS
+        elif not self._sweeps and time.monotonic() - self._swept < self._quiet_s:
+            return
         self._sweep()
         self._swept = time.monotonic()
         self._sweeps = max(self._sweeps - 1, 1 if self.active or self._interrupted else 0)

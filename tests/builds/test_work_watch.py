@@ -12,7 +12,7 @@ import pytest
 from service.builds import sweeper, work_watch
 from service.builds.database import make_engine, sqlite_path
 from service.builds.store import Store
-from service.builds.work_watch import Changes, WorkWatch
+from service.builds.work_watch import FileChanges, WorkWatch
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def other(file: Path) -> Iterator[sqlite3.Connection]:
 def test_a_commit_is_seen_once_and_reading_and_rolling_back_are_no_changes(
     file: Path, other: sqlite3.Connection
 ) -> None:
-    changes = Changes(file)
+    changes = FileChanges(file)
     assert changes.seen()  # the first question
     assert not changes.seen()
     other.execute("SELECT * FROM workflow_status").fetchall()
@@ -49,7 +49,7 @@ def test_a_commit_is_seen_once_and_reading_and_rolling_back_are_no_changes(
 
 
 def test_a_file_that_cannot_be_read_counts_as_changed_and_is_not_made(file: Path) -> None:
-    changes = Changes(file)
+    changes = FileChanges(file)
     assert changes.seen()
     assert changes.seen()
     assert not file.exists()
@@ -59,11 +59,11 @@ def test_looks_end_some_time_after_the_last_change_and_go_on_while_runs_are_runn
     file: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = 0
-    watch = WorkWatch(Changes(file), lambda: running)
+    watch = WorkWatch(FileChanges(file), lambda: running)
     assert watch.due()
     assert watch.due()  # it goes on for a while
     monkeypatch.setattr(work_watch, "AFTER_CHANGE_S", 0.0)
-    watch = WorkWatch(Changes(file), lambda: running)
+    watch = WorkWatch(FileChanges(file), lambda: running)
     watch.due()
     assert not watch.due()
     running = 1
@@ -76,7 +76,7 @@ def test_looks_end_some_time_after_the_last_change_and_go_on_while_runs_are_runn
 def test_a_delay_that_has_passed_is_due_and_one_that_has_not_is_not(
     file: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = WorkWatch(Changes(file), lambda: 0)
+    watch = WorkWatch(FileChanges(file), lambda: 0)
     passes_ms = int(time.time() * 1000) + 3_600_000
     other.execute("INSERT INTO workflow_status VALUES ('DELAYED', ?)", (passes_ms,))
     watch.due()
@@ -122,5 +122,5 @@ def test_the_sweeper_rests_until_the_file_changes_and_not_while_runs_are_active(
     assert swept(10) == 10
     active.clear()
     assert swept(10) == 1
-    monkeypatch.setattr(sweeper, "QUIET_S", 0.0)
+    monkeypatch.setattr(ours, "_quiet_s", 0.0)
     assert swept(2) == 2
