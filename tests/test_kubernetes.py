@@ -1,4 +1,4 @@
-"""The manifests of a cluster are valid, closed, and name only what is there."""
+"""The manifests of a cluster are valid and closed, and each name in them exists."""
 
 from __future__ import annotations
 

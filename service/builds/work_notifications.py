@@ -49,8 +49,8 @@ def make_triggers(url: str) -> bool:
     """Make the triggers, once for a database. False if this user or this version of Postgres cannot.
 
     Raises:
-        sa.exc.OperationalError: if the database cannot be reached.
-        sa.exc.ProgrammingError: if it refuses for another reason.
+        OperationalError: if the database cannot be reached.
+        ProgrammingError: if it refuses for another reason.
     """
     engine = _engine(url)
     try:
