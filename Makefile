@@ -11,6 +11,8 @@ GIVEN := ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE SCHEMAS TA
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 export BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
+# Many containers forbid Python to keep compiled modules. Here each process would then compile them again, for 3 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
