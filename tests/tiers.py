@@ -56,6 +56,7 @@ TIER_2 = {
     "tests/engine/local/test_watchdog.py::test_a_worker_that_is_stopped_is_not_ready_and_is_replaced": "waits for it",
     "tests/engine/local/test_watchdog.py::test_neither_a_large_frame_nor_the_end_of_reading_makes_it_deaf": "workers",
     "tests/evaluation/test_determinism.py::test_the_starter_model_is_bit_identical_in_exact_mode": "many answers",
+    "tests/evaluation/test_mlflow_run.py::test_the_real_mlflow_holds_the_results_and_the_prompt": "installs mlflow",
     "tests/evaluation/test_promoted.py::test_worse_equal_and_better_drafts_get_their_verdicts": "180 answers",
     "tests/evaluation/test_statsmodels.py": "imports statsmodels",
     "tests/http/test_embeddings.py::test_a_parameter_at_its_ends": "many embeddings",

@@ -21,7 +21,17 @@ from service import settings as settings_module
 from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
-from service.evaluation import diagnosis, html_report, inspect_log, parity, promote, report, report_details, result_rows
+from service.evaluation import (
+    diagnosis,
+    html_report,
+    inspect_log,
+    mlflow_run,
+    parity,
+    promote,
+    report,
+    report_details,
+    result_rows,
+)
 from service.evaluation.context import EvaluationContext
 from service.evaluation.recording import Journal
 from service.evaluation.replay import live as run_live
@@ -62,6 +72,9 @@ def command(
     stop_after: Annotated[
         int | None, typer.Option("--stop-after", min=1, help="Stop after N cases that cannot be asked or judged.")
     ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(help="Log a run in this MLflow experiment, and register the prompt.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write one page with every answer, to filter and search.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Also print the first N cases, failures first.")] = None,
 ) -> None:
@@ -80,6 +93,10 @@ def command(
     lines = json_lines(evaluation.outcomes)
     if out is not None:
         _write(out, prompt, evaluation.outcomes, lines)
+    if mlflow is not None:
+        run = mlflow_run.to_mlflow(prompt, evaluation.outcomes, mlflow)
+        for sentence in (f"MLflow run {run.run_id} of {run.prompt_uri}.", *run.left):
+            typer.echo(f"sameboat: {sentence}", err=True)
     if html is not None:
         html.parent.mkdir(parents=True, exist_ok=True)
         verdict = evaluation.verdict

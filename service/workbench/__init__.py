@@ -38,7 +38,7 @@ from service.engine.types import Engine, Message, Mode, Request, Sampling
 from service.errors import EvaluationError
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import columns, dev_cases, diagnosis, new_draft, recording, runner, tables
+from service.evaluation import columns, dev_cases, diagnosis, mlflow_run, new_draft, recording, runner, tables
 from service.evaluation import improve as improving
 from service.evaluation import parity as parities
 from service.evaluation import promote as promotions
@@ -62,7 +62,7 @@ from service.workbench.show import Comparison, DraftTable, Results
 
 __all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "cases", "close", "compare", "draft",
            "engine", "improve", "new", "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save",
-           "split", "table", "threshold", "try_"]  # fmt: skip
+           "split", "table", "threshold", "to_mlflow", "try_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -269,6 +269,15 @@ def table(drafts: Sequence[Prompt], on: Any, *, models: Sequence[str | None] = (
                 name, number = f"{draft_.name} ({number})", number + 1
             results[name, used] = try_(draft_, on, model=model)
     return DraftTable(results)
+
+
+def to_mlflow(results: Results, experiment: str | None = None) -> mlflow_run.MlflowRun:
+    """Log results as a run of MLflow, and register their prompt. `MLFLOW_TRACKING_URI` names the server or the store.
+
+    Raises:
+        EvaluationError: if MLflow is not installed, or if there are no results.
+    """
+    return mlflow_run.to_mlflow(results.prompt, results.outcomes, experiment)
 
 
 def threshold(results: Results, accuracy: float = 0.95) -> CoveragePoint:
