@@ -311,7 +311,7 @@ def builds(smoke: Smoke, secret: str) -> None:
     else:
         smoke.see("GET", "/builds", no, bearer=WRONG)
     lost = refuses(403, 404, 503)
-    looks = [("GET", rest) for rest in ("", "/events", "/exchanges", "/screenshot")]
+    looks = [("GET", rest) for rest in ("", "/events", "/exchanges", "/diff", "/screenshot")]
     for method, rest in (*looks, ("POST", "/cancel"), ("POST", "/deliver"), ("POST", "/retry")):
         smoke.see(method, f"/builds/no-such-build{rest}", lost, route="/builds/{build}" + rest, bearer=WRONG)
 

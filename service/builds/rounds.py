@@ -1,11 +1,12 @@
 """Earlier rounds in a new one: their checks are asked again, and models are told their briefs.
 
-In: the finished builds of a repository. Out: checks, briefs, and the ids of lost elements. Not here: judging checks
-(`verify`), the reaction to a loss (`steps`).
+In: the finished builds of a repository, or the files before and after a round. Out: checks, briefs, the ids of lost
+elements, and a diff. Not here: judging checks (`verify`), the reaction to a loss (`steps`).
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from service.builds.build import Build
 from service.builds.generate import EarlierRound
 
 MAX_EARLIER_CHECKS = 100  # checks of earlier rounds that are asked again, the newest first
+MAX_DIFF = 200_000  # characters
 IDS = re.compile(rb"""<[a-z][^<>]*?\sid\s*=\s*["']?([A-Za-z][\w-]*)""", re.IGNORECASE)
 WORD = re.compile(rb"[\w-]+")
 
@@ -57,3 +59,28 @@ def lost_ids(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[st
     there = {word for path, data in after.items() if path != "README.md" for word in WORD.findall(data)}
     ids = dict.fromkeys(IDS.findall(before.get("index.html", b"")))
     return [name.decode() for name in ids if name not in there]
+
+
+def diff(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
+    """The change of an app's files as a unified diff. A file that is not text is only named, and so is the rest.
+
+    At most MAX_DIFF characters, because a browser shows it.
+    """
+    parts: list[str] = []
+    size = 0
+    for path in sorted({*before, *after}):
+        old, new = before.get(path, b""), after.get(path, b"")
+        if old == new and (path in before) == (path in after):
+            continue
+        part = _file_diff(path, old, new)
+        size += len(part)
+        parts.append(part if size <= MAX_DIFF else f"{path} differs\n")
+    return "".join(parts)
+
+
+def _file_diff(path: str, old: bytes, new: bytes) -> str:
+    try:
+        lines = [data.decode().splitlines() for data in (old, new)]
+    except UnicodeDecodeError:
+        return f"{path} differs\n"
+    return "".join(line + "\n" for line in difflib.unified_diff(*lines, f"a/{path}", f"b/{path}", lineterm=""))

@@ -21,7 +21,7 @@ from typing import Any
 from dbos import DBOS
 
 from service.builds import brief as briefs
-from service.builds import dbos_private, queues, startup
+from service.builds import dbos_private, queues, rounds, startup
 from service.builds.brief import Brief
 from service.builds.build import Build, Origin
 from service.builds.database import unavailable_reason
@@ -232,6 +232,21 @@ class Builds:
     def exchanges(self, build: str) -> list[dict[str, Any]]:
         """Every question to a model and its answer, without this service's secrets."""
         return self.asking.exchanges(build)
+
+    def changes(self, build: str) -> dict[str, Any] | None:
+        """The change of the app's files in this build, from the commit that it edited. None before its commit.
+
+        Raises:
+            ForgeError: if the forge does not have a commit any more.
+        """
+        stored = self._require(build)
+        commit = (stored.outcome or {}).get("commit_sha")
+        if commit is None:
+            return None
+        base = stored.base.head if stored.base is not None else None
+        before = self.forge.read(stored.repository, base) if base is not None else {}
+        text = rounds.diff(before, self.forge.read(stored.repository, commit))
+        return {"base": base, "commit": commit, "diff": text}
 
     def screenshot(self, build: str) -> bytes | None:
         """The page as PNG, from the last verification that took a picture, or None."""

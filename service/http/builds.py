@@ -27,6 +27,7 @@ from service.http.builds_types import (
     BuildDetailResponse,
     BuildListResponse,
     BuildResponse,
+    ChangesResponse,
     ExchangesResponse,
     with_deprecated,
 )
@@ -230,6 +231,24 @@ async def list_exchanges(build: str, builds: AuthorizedBuildsDep) -> Response:
     """Each question to a model and its answer, with tokens and cost. This service's secrets are removed."""
     await _require_build(builds, build)
     return JSONResponse({"exchanges": await _ask(builds.exchanges, build)})
+
+
+@router.get(
+    "/builds/{build}/diff",
+    summary="Get the change of the app's files in a build",
+    responses={200: {"model": ChangesResponse}},
+)
+async def get_diff(build: str, builds: AuthorizedBuildsDep) -> Response:
+    """From the commit that the build edited, which is the round before. 404 before its own commit.
+
+    Raises:
+        HTTPProblem: if there is no commit of this build.
+    """
+    await _require_build(builds, build)
+    changes = await _ask(builds.changes, build)
+    if changes is None:
+        raise problems.HTTPProblem(404, "unknown-build", "Not found", "There is no commit of this build.")
+    return JSONResponse(changes)
 
 
 @router.get(

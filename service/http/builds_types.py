@@ -84,6 +84,14 @@ class ExchangesResponse(BaseModel):
     exchanges: list[dict[str, Any]]
 
 
+class ChangesResponse(BaseModel):
+    """The change of the app's files in a build, as a unified diff. `base` is null for a new repository."""
+
+    base: str | None
+    commit: str
+    diff: str
+
+
 def with_deprecated(build: Mapping[str, Any]) -> dict[str, Any]:
     """The build as it is sent: with the field names of 0.2, and those of 0.1, which 0.3 removes."""
     renamed = {**build, "left_s": build["remaining_s"]}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.builds import callback, queues, sweeper
+from service.builds import callback, queues, rounds, sweeper
 from service.builds.build import Build
 from service.builds.database import make_engine
 from service.builds.delivery import Delivery
@@ -136,3 +136,11 @@ def test_a_build_that_is_given_up_after_its_end_is_called_back(store: Store, mon
     sweeper.Sweeper(store, "here", set(), works=True, retention_s=1.0)._end_given_up()
     assert sent == ["done 1"]
     assert [stored(store, name).status for name in ("done", "told", "open")] == ["done", "done", "failed"]
+
+
+def test_a_diff_names_files_that_are_no_text_and_stays_short() -> None:
+    before = {"same": b"1", "a.txt": b"one\ntwo\n", "gone": b"", "p.png": b"\xff", "z": b"0"}
+    after = {"same": b"1", "a.txt": b"one\n2\n", "p.png": b"\xfe", "z": b"line\n" * rounds.MAX_DIFF}
+    text = rounds.diff(before, after)
+    assert text.startswith("--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n")
+    assert text.endswith("p.png differs\nz differs\n")

@@ -73,6 +73,11 @@ def test_a_second_round_edits_the_same_repository_forward(tmp_path: Path) -> Non
         assert log == [second["outcome"]["commit_sha"], first["outcome"]["commit_sha"]]
         assert (tmp_path / "clone" / "data.csv").exists()
         assert httpx.get(second["outcome"]["pages_url"] + "build.json").json()["round"] == 2
+        bearer = {"authorization": f"Bearer {SECRET}"}
+        changes = client.get(f"/builds/{second['id']}/diff", headers=bearer).json()
+        assert changes["base"] == first["outcome"]["commit_sha"]
+        assert "\n-Publish a page that shows the sales.\n+Add a note.\n" in changes["diff"]
+        assert client.get(f"/builds/{second['id']}/diff").status_code == 403
 
 
 @pytest.mark.usefixtures("no_browser")

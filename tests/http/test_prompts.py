@@ -205,3 +205,18 @@ def test_log_probabilities_come_with_the_tokens_and_their_alternatives(make: Mak
     wrong = ask(make(engine), "POST", "/prompts/greet", json={**body, "logprobs": 3})
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "/logprobs")
     assert ask(make(ScriptedEngine(lambda request: "x")), "POST", "/prompts/greet", json=body).status_code == 400
+
+
+@pytest.mark.model
+def test_tokens_of_a_prompt_have_their_probabilities_if_they_are_asked_for(starter_service: httpx.Client) -> None:
+    """They are those that /v1/completions tells for the same tokens. The first token follows nothing."""
+    body = {"inputs": {"name": "Ada"}}
+    plain = starter_service.post("/prompts/greet/tokens", json=body).json()
+    assert plain["logprobs"] is None
+    read = starter_service.post("/prompts/greet/tokens", json={**body, "logprobs": True}).json()
+    assert read["tokens"] == plain["tokens"]
+    assert read["logprobs"][0] is None
+    assert all(logprob <= 0 for logprob in read["logprobs"][1:])
+    echoed = {"model": "smollm2-135m-instruct", "prompt": read["tokens"], "echo": True, "logprobs": 0, "max_tokens": 0}
+    told = starter_service.post("/v1/completions", json=echoed).json()["choices"][0]["logprobs"]["token_logprobs"]
+    assert read["logprobs"][1:] == pytest.approx(told[1:], abs=1e-3)

@@ -1,5 +1,6 @@
 // Builds: the newest, a form for a brief, and one build with its live steps, page, screenshot and checks.
 import { events, json, keepSecret, request, secret, withSecret } from "./api.js";
+import { Diff } from "./diff.js";
 import { Facts, Problem, html, seconds, useEffect, useLoaded, usePolling, useState, text, webUrl, when } from "./ui.js";
 import { words } from "./words.js";
 
@@ -149,11 +150,19 @@ function Exchanges({ id }) {
     ${rows?.exchanges.length === 0 && html`<p class="quiet">${words.none}</p>`}`;
 }
 
+// The change of the files since the round before.
+function Changes({ id }) {
+  const [found, problem] = useLoaded(() => withSecret(`${path(id)}/diff`), [id]);
+  return html`<${Problem} problem=${problem} />${!found && !problem && html`<p class="quiet">${words.loading}</p>`}
+    ${found && html`<p class="quiet small">${found.base ? w.since(found.base.slice(0, 9), found.commit.slice(0, 9)) : w.first_round}</p><${Diff} text=${found.diff} label=${w.changes} />`}`;
+}
+
 function One({ id }) {
   const [build, setBuild] = useState(null);
   const [problem, setProblem] = useState(null);
   const [shot, setShot] = useState(null);
   const [talks, setTalks] = useState(false);
+  const [changes, setChanges] = useState(false);
   const load = async () => {
     try {
       const headers = secret() ? { authorization: `Bearer ${secret()}` } : {};
@@ -185,6 +194,7 @@ function One({ id }) {
       <${Problem} problem=${problem} />
       <h3>${w.checks_title}</h3><${Checks} report=${verified.at(-1)?.data?.report} />
       ${secret() && html`<details onToggle=${(event) => setTalks(event.target.open)}><summary>${w.exchanges}</summary>${talks && html`<${Exchanges} id=${id} />`}</details>`}
+      ${secret() && build.outcome?.commit_sha && html`<details onToggle=${(event) => setChanges(event.target.open)}><summary>${w.changes}</summary>${changes && html`<${Changes} id=${id} />`}</details>`}
       <p class="row"><a href="#/builds">${w.back}</a></p></section>
     <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${w.steps}</h2>
       <ol class="steps" aria-live="polite" id="steps">${rows.map((row, at) => html`<li key=${at}><time>+${seconds(Math.max(0, row.at_s - begun))}</time><span>${row.text}</span></li>`)}</ol>

@@ -1,6 +1,6 @@
 // The promotions of a prompt in git, in the studio: verdict, score, the text of the pull request, and the diff.
 import { json } from "./api.js";
-import { Diff } from "./jobs.js";
+import { Diff } from "./diff.js";
 import { Problem, html, useLoaded, useState, when } from "./ui.js";
 import { words } from "./words.js";
 

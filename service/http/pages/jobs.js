@@ -70,9 +70,3 @@ export function Pull({ done }) {
     <ul class="list" id="models">${models.map((model) => html`<li key=${model.name}><b>${model.name}</b> <span class="quiet small">${w.size(model.size_bytes)} · ${model.licence}</span>
       <p class="quiet small">${model.good_for}</p>${model.cached ? html`<span class="badge passed">${w.here}</span>` : html`<button type="button" class="plain" disabled=${state.busy} aria-label=${`${w.pull} ${model.name}`} onClick=${() => pull(model.name)}>${w.pull}</button>`}</li>`)}</ul></section>`;
 }
-
-// A unified diff as lines with a mark and a colour.
-export function Diff({ text, label }) {
-  const kind = (line) => (/^(\+\+\+|---|@@|diff |index |new file)/.test(line) ? "quiet" : line[0] === "+" ? "added" : line[0] === "-" ? "removed" : "");
-  return html`<pre class="diff" tabindex="0" role="group" aria-label=${label}>${text.replace(/\n$/, "").split("\n").map((line) => html`<span class=${kind(line)}>${line}${"\n"}</span>`)}</pre>`;
-}

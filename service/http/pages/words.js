@@ -81,7 +81,7 @@ export const words = {
     round_of: (task, round) => `${task}, round ${round}`, delivery: "callback", steps: "Steps", page: "page", repository: "repository", details: "details", cancel: "Cancel",
     deliver: "Send the callback again", retry: "Build it again", screenshot: "Screenshot of the app", preview: "The published page", checks_title: "Checks",
     passed: (count) => `${count} checks passed`, failed: (count) => `${count} failed`, status: "Status", received: "Received", deadline: "Deadline", back: "All builds",
-    exchanges: "Exchanges with models", exchange: (row) => [row.kind, row.prompt, row.model ?? row.provider].filter(Boolean).join(" · "),
+    exchanges: "Exchanges with models", changes: "What this round changed", since: (base, commit) => `from ${base} to ${commit}`, first_round: "A new repository: every file is new.", exchange: (row) => [row.kind, row.prompt, row.model ?? row.provider].filter(Boolean).join(" · "),
     show_page: "Show the page here", hide_page: "Hide the page", verdicts: { passed: "passed", failed: "failed", "not judged": "not judged" }, commit: "commit", too_large: "A file is larger than 10 MiB.",
   },
 };
