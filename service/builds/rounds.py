@@ -80,7 +80,7 @@ def diff(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
 
 def _file_diff(path: str, old: bytes, new: bytes) -> str:
     try:
-        lines = [data.decode().splitlines() for data in (old, new)]
+        before, after = old.decode().splitlines(), new.decode().splitlines()
     except UnicodeDecodeError:
         return f"{path} differs\n"
-    return "".join(line + "\n" for line in difflib.unified_diff(*lines, f"a/{path}", f"b/{path}", lineterm=""))
+    return "".join(line + "\n" for line in difflib.unified_diff(before, after, f"a/{path}", f"b/{path}", lineterm=""))
