@@ -6,6 +6,7 @@ It keeps the `Engine` contract (streams, abilities, cancellation is visible in `
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from service.engine.types import (
@@ -107,6 +108,7 @@ class ScriptedEngine:
             usage=Usage(prompt=prompt, completion=len(tokens)),
             timings=Timings(0.0, 0.0, 0.0),
             probabilities=probabilities,
+            label_logprobs={label: math.log(share) for label, share in (probabilities or {}).items()} or None,
             constrained=request.schema is not None,
         )
 

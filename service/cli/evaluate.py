@@ -152,11 +152,16 @@ def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
 
 @asynccontextmanager
 async def evaluation_context(
-    settings: Settings, prompt: Prompt, model: str | None = None, title: Callable[[], str] | None = None
+    settings: Settings,
+    prompt: Prompt,
+    model: str | None = None,
+    title: Callable[[], str] | None = None,
+    *,
+    fast_too: bool = False,
 ) -> AsyncIterator[EvaluationContext]:
     """A context with a ready engine, a journal, and a progress bar on stderr. The engines stop when it is left.
 
-    `title` gives the text before the bar, by default the prompt's name.
+    `title` gives the text before the bar, by default the prompt's name. `fast_too` readies the engine of fast answers.
 
     Raises:
         EngineError: if the engine cannot start.
@@ -166,14 +171,19 @@ async def evaluation_context(
     engines = Engines(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        engine = engines.get(model or prompt.spec.model).for_mode("exact")
-        await engine.ready()
+        engine = engines.get(model or prompt.spec.model)
+        fast = engine.for_mode("fast") if fast_too else None
+        engine = engine.for_mode("exact")
+        for needed in (engine, fast):
+            if needed is not None:
+                await needed.ready()
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             named = title or (lambda: prompt.name)
             task = progress.add_task(named(), total=None)
             try:
                 yield EvaluationContext(
                     engine=engine,
+                    fast_engine=fast,
                     judges=engines.get,
                     journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
                     progress=lambda finished, total: progress.update(

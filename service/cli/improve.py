@@ -17,6 +17,7 @@ from service import settings as settings_module
 from service import text_files
 from service.cli.evaluate import evaluation_context
 from service.cli.prompt import find_prompt
+from service.engine.types import Mode
 from service.errors import EvaluationError
 from service.evaluation import improve, promote, split
 from service.evaluation.cases import Case
@@ -40,13 +41,16 @@ def command(
     wordings: Annotated[
         Path | None, typer.Option(help="Other texts for the system message, one per line, tried as well.")
     ] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Of the search's answers: `exact` ones are the same in every run, and slower.")
+    ] = "fast",
 ) -> None:
     """Search for examples from dev cases, their order, calibration and wording. An interrupted search goes on.
 
     The draft's other cases judge the result once. Exits with 0 also if the draft stays as it is.
     """
     prompt = find_prompt(name)
-    rules = SearchRules(budget, seed, examples, _lines(wordings))
+    rules = SearchRules(budget, seed, examples, _lines(wordings), mode)
     made_with, deciding = split.of_draft(prompt, promote.cases_folder(prompt, Path.cwd()), dev=dev, seed=seed)
     improvement, judged = asyncio.run(_search(prompt, made_with, deciding, rules))
     typer.echo("\n".join([str(improvement), *([str(judged)] if judged is not None else [])]))
@@ -75,7 +79,8 @@ async def _search(
     def title() -> str:
         return f"{prompt.name}, best gain {best:+.3f}"
 
-    async with evaluation_context(settings_module.load(), prompt, title=title) as context:
+    settings, fast = settings_module.load(), rules.mode == "fast"
+    async with evaluation_context(settings, prompt, title=title, fast_too=fast) as context:
 
         def report(answers: int, total: int, gain: float) -> None:
             nonlocal best

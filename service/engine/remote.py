@@ -376,6 +376,7 @@ class RemoteEngine:
             usage=Usage(scores.prompt, len(scores.tokens)),
             timings=Timings(begun - arrived, now - arrived, now - arrived),
             probabilities=dict(zip(request.choices, scores.probabilities, strict=True)),
+            label_logprobs=dict(zip(request.choices, scores.logprobs, strict=True)),
             constrained=True,
         )
 

@@ -5,8 +5,9 @@ Not here: queues and tries. Local engines have an own scorer (`local.labels`), a
 
 A label's probability is the product of its tokens' probabilities. If one label's tokens are a prefix of another's,
 every label also has to end the turn. Calibration divides by the probabilities on a content-free input (Zhao et al.
-2021). Labels are tokenized once. An answer takes one request for the prompt's tokens and one for all labels. A
-llama-server tells the probabilities of the most likely tokens, and takes one request more for each other token.
+2021), or is fitted: it multiplies the log-probabilities by a scale and adds a bias to each. Labels are tokenized once.
+An answer takes one request for the prompt's tokens and one for all labels. A llama-server tells the probabilities of
+the most likely tokens, and takes one request more for each other token.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from service.engine.remote_kinds import RemoteKind
 from service.engine.remote_server import RemoteServer
-from service.engine.types import Message, Request
+from service.engine.types import LabelCalibration, Message, Request
 from service.errors import NotSupported, RemoteError
 
 KEPT = 4096  # labels with their tokens, and scores of content-free inputs
@@ -29,9 +30,13 @@ Tokens = tuple[int, ...]
 
 
 class LabelScores(NamedTuple):
-    """The result. `tokens` are those of the best label, without the end of the turn. `prompt` counts tokens."""
+    """The result. `tokens` are those of the best label, without the end of the turn. `prompt` counts tokens.
+
+    `logprobs` are the logarithms of the probabilities before calibration.
+    """
 
     probabilities: list[float]
+    logprobs: list[float]
     best: int
     tokens: Tokens
     prompt: int
@@ -112,9 +117,11 @@ class RemoteLabels:
                 content_free = await self._conversation(request.neutral, kind)
                 _keep(self._neutral, key, await self._scores(content_free, scored, kind))
             neutral = self._neutral[key]
-        probabilities = normalize(scores, neutral)
+        probabilities = normalize(scores, neutral, request.calibration)
         best = max(range(len(labels)), key=probabilities.__getitem__)
-        return LabelScores(probabilities, best, labels[best], len(prompt))
+        most = max(scores)
+        total = most + math.log(math.fsum(math.exp(score - most) for score in scores))
+        return LabelScores(probabilities, [score - total for score in scores], best, labels[best], len(prompt))
 
     # Tokens
 
@@ -255,15 +262,19 @@ def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
         cache.popitem(last=False)
 
 
-def normalize(scores: Sequence[float], neutral: Sequence[float] | None = None) -> list[float]:
-    """Probabilities that sum to 1, calibrated when the scores of a content-free input are given.
+def normalize(
+    scores: Sequence[float], neutral: Sequence[float] | None = None, calibration: LabelCalibration | None = None
+) -> list[float]:
+    """Probabilities that sum to 1, calibrated by the scores of a content-free input, or by a fit.
 
     Raises:
         RemoteError: if a score is no number, or no label is possible.
     """
     values = [score - other for score, other in zip(scores, neutral or [0.0] * len(scores), strict=True)]
-    best = max(values)
     if not all(map(math.isfinite, values)):
         raise RemoteError("The server's probabilities of the labels are not finite.")
+    if calibration is not None:
+        values = [calibration.scale * value + bias for value, bias in zip(values, calibration.bias, strict=True)]
+    best = max(values)
     weights = [math.exp(value - best) for value in values]
     return [weight / math.fsum(weights) for weight in weights]

@@ -84,6 +84,17 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelCalibration:
+    """A fitted calibration: the probability of a label is proportional to exp(scale * its log-probability + its bias).
+
+    `bias` has one number for each choice, in their order.
+    """
+
+    scale: float
+    bias: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that decides one answer, and how urgent it is.
 
@@ -106,6 +117,7 @@ class Request:
     choices: tuple[str, ...] = ()  # a closed set of labels, scored and not sampled
     calibrate: bool = False  # divide out the labels' probabilities on a content-free input (Zhao et al. 2021)
     neutral: tuple[Message, ...] = ()  # with `calibrate`: the same conversation around a content-free input
+    calibration: LabelCalibration | None = None  # fitted, instead of `calibrate`
     tools: tuple[Mapping[str, Any], ...] = ()  # OpenAI tool definitions, passed to the chat template
     tool_choice: str | Mapping[str, Any] = "auto"  # OpenAI's: auto, required, allowed_tools, or one named function
     parallel_tools: bool = False  # more than one call in an answer
@@ -220,7 +232,8 @@ class Answer:
     """The whole answer.
 
     `tokens` are the ids that were generated, without the end-of-turn token. `probabilities` has one entry per label
-    when the request gave `choices`, summing to 1. `constrained` says that a grammar was enforced while decoding.
+    when the request gave `choices`, summing to 1. `label_logprobs` has their logarithms before any calibration.
+    `constrained` says that a grammar was enforced while decoding.
     `reused` says that nothing was computed: the same fingerprint had been answered before under the same salt.
     `prompt_logprobs` are those of the prompt's tokens, if the request has `echo` and `logprobs`. The first token
     follows nothing: its log-probability is 0 and means nothing.
@@ -233,6 +246,7 @@ class Answer:
     timings: Timings
     logprobs: tuple[Logprob, ...] | None = None
     probabilities: Mapping[str, float] | None = None
+    label_logprobs: Mapping[str, float] | None = None
     constrained: bool = False
     reused: bool = False
     prompt_logprobs: tuple[Logprob, ...] = ()

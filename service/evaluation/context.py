@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.engine.types import Engine
+from service.engine.types import Engine, Mode
 from service.evaluation.judge import Judges, no_judge
 from service.evaluation.recording import Journal
 
@@ -35,7 +35,8 @@ class EvaluationContext:
     they help to explain one that changed. At most `concurrency` requests run at a time. Without `reuse` the engine
     computes every answer anew. `warn` gets sentences about bad rows before anything is asked. A run ends after
     `stop_after` cases that could not be asked or judged, or never if it is None. Without `judged` a prompt may have no
-    checks: its answers are only looked at.
+    checks: its answers are only looked at. `mode` is that of the answers, where the engine has both. `fast_engine` is
+    for searches, whose answers judge nothing.
     """
 
     engine: Engine
@@ -48,3 +49,5 @@ class EvaluationContext:
     warn: Callable[[str], None] = no_warning
     stop_after: int | None = None
     judged: bool = True
+    mode: Mode = "exact"
+    fast_engine: Engine | None = None

@@ -37,7 +37,8 @@ class Record:
     """One recorded answer. `tokens` are the model's ids, so equal records have the same tokens.
 
     `repeat` numbers the answers to one case from 0. `judgements` are pairs of check name and judgement. `prompt_tokens`
-    and `seconds` are costs and no part of equality. Recordings omit the seconds, which would change in every diff.
+    and `seconds` are costs and no part of equality. `label_logprobs` are the labels' log-probabilities before any
+    calibration. Recordings omit these and the seconds: journals have them.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Record:
     judgements: tuple[tuple[str, Judgement], ...] = ()
     prompt_tokens: int | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
+    label_logprobs: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
     @property
     def key(self) -> str:
@@ -68,9 +70,10 @@ class Record:
         """The record of a result. Probabilities are rounded to four decimals for readers."""
         shares = tuple((label, round(share, 4)) for label, share in (result.answer.probabilities or {}).items())
         answer = result.answer
+        logprobs = tuple((label, round(value, 6)) for label, value in (answer.label_logprobs or {}).items())
         return cls(
             identifier, result.fingerprint, answer.text, answer.tokens, answer.finish_reason, result.problem, shares,
-            repeat, (), answer.usage.prompt, round(answer.timings.total_s, 4),
+            repeat, (), answer.usage.prompt, round(answer.timings.total_s, 4), logprobs,
         )  # fmt: skip
 
     def check_input(self, prompt: Prompt) -> CheckInput:
@@ -82,7 +85,7 @@ class Record:
         return CheckInput(text, value, self.problem, {name: judgement.choice for name, judgement in self.judgements})
 
     def line(self, *, timed: bool = False) -> str:
-        """The record's line in a file. `timed` adds the seconds."""
+        """The record's line in a file. `timed` adds what only journals have."""
         raw: dict[str, Any] = {
             "id": self.id, "fingerprint": self.fingerprint, "text": self.text, "tokens": list(self.tokens),
             "finish_reason": self.finish_reason,
@@ -99,6 +102,8 @@ class Record:
             raw["prompt_tokens"] = self.prompt_tokens
         if timed and self.seconds is not None:
             raw["seconds"] = self.seconds
+        if timed and self.label_logprobs:
+            raw["label_logprobs"] = dict(self.label_logprobs)
         return json.dumps(raw, ensure_ascii=False) + "\n"
 
 
@@ -123,6 +128,7 @@ class _Row(BaseModel):
     judgements: dict[str, Judgement] = {}
     prompt_tokens: int | None = None
     seconds: float | None = None
+    label_logprobs: dict[str, float] = {}
 
 
 def _record(line: str, where: str, number: int, remedy: str) -> Record:
@@ -139,6 +145,7 @@ def _record(line: str, where: str, number: int, remedy: str) -> Record:
     return Record(
         row.id, row.fingerprint, row.text, tuple(row.tokens), row.finish_reason, row.problem,
         tuple(row.probabilities.items()), row.repeat, tuple(row.judgements.items()), row.prompt_tokens, row.seconds,
+        tuple(row.label_logprobs.items()),
     )  # fmt: skip
 
 

@@ -261,10 +261,14 @@ async def _answer(
     """
     engine, journal = context.engine, context.journal
     request = request_of(prompt, case, engine.identity, repeat, reuse=context.reuse)
+    if context.mode == "fast":
+        request = replace(request, mode="fast")
     request_fingerprint = fingerprint(request, engine.identity)
     record = recorded.get(_key(case, repeat))
     if record is None or record.fingerprint != request_fingerprint or record.finish_reason == BROKEN:
         earlier = journal.get(request_fingerprint) if journal is not None else None
+        if earlier is not None and request.choices and not earlier.label_logprobs:
+            earlier = None  # an earlier version wrote it, and a search needs the log-probabilities
         record = replace(earlier, id=case.id, repeat=repeat) if earlier is not None else None
     kept = record is not None
     while True:

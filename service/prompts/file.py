@@ -21,7 +21,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from service import atomic_files, json_pointer, text_files
 from service.engine.schema import Grammar, compile_schema
-from service.engine.types import Message
+from service.engine.types import LabelCalibration, Message
 from service.errors import (
     MAX_LISTED,
     InputsError,
@@ -111,6 +111,14 @@ class Prompt:
         """The label, or the prompt's answer if it abstains."""
         rule = self.spec.abstain
         return rule.answer if rule is not None and self.abstains(probabilities) else label
+
+    @property
+    def label_calibration(self) -> LabelCalibration | None:
+        """The fitted calibration in the order of the choices. None if there is none."""
+        fitted = self.spec.calibration
+        if isinstance(fitted, str):
+            return None
+        return LabelCalibration(fitted.scale, tuple(fitted.bias[choice] for choice in self.spec.choices))
 
     def check_inputs(self, inputs: Mapping[str, Any]) -> None:
         """Check the inputs against the schema.

@@ -63,6 +63,7 @@ def parts(request: Request, identity: Identity) -> dict[str, Any]:
         "model_sha256": identity.model_sha256,
         "template_sha256": identity.template_sha256,
         "template_date": template_date(request, identity),
+        **({"calibration": asdict(request.calibration)} if request.calibration is not None else {}),
         **({"tokens": list(request.tokens)} if request.tokens is not None else {}),
         **({"suffix": request.suffix} if request.suffix is not None else {}),
         **({"parse_special": True} if request.parse_special else {}),

@@ -134,6 +134,6 @@ def _known_keys(place: Place) -> list[str]:
             model = Evaluator
         elif isinstance(part, str) and part in model.model_fields:
             kind = model.model_fields[part].annotation
-            options = [kind, *getattr(kind, "__args__", ())]
+            options = [getattr(kind, "__origin__", kind) for kind in (kind, *getattr(kind, "__args__", ()))]
             model = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
     return [info.alias or name for name, info in model.model_fields.items()]

@@ -94,6 +94,7 @@ def build_request(
         choices=spec.choices,
         calibrate=calibrate,
         neutral=prompt.neutral() if calibrate else (),
+        calibration=prompt.label_calibration,
         mode=mode,
         prompt=prompt.name,
         reuse=reuse,

@@ -10,10 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    model_validator,
+)
 
 from service import safe_paths
 from service.engine.types import Sampling
+from service.errors import short_name
 from service.prompts import foreign_code
 from service.prompts.file_names import CASES, WRITTEN_BY_PROMOTION
 
@@ -187,6 +197,19 @@ class Evaluator(Strict):
         return self
 
 
+class FittedCalibration(Strict):
+    """Fitted on dev cases. A label's log-probability is multiplied by `scale`, and its bias is added."""
+
+    scale: float = Field(gt=0, le=100, allow_inf_nan=False)
+    bias: dict[str, Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]]
+
+
+Calibration = Annotated[
+    Annotated[Literal["none", "contextual"], Tag("str")] | Annotated[FittedCalibration, Tag("dict[]")],
+    Discriminator(lambda value: "dict[]" if isinstance(value, dict | FittedCalibration) else "str"),
+]  # the tags are the names of types in pydantic's places, which a mistake leaves out
+
+
 class Spec(Strict):
     """A whole prompt file."""
 
@@ -199,7 +222,7 @@ class Spec(Strict):
     responseFormat: Literal["text", "json_object", "json_schema", "choice"] = "text"  # noqa: N815
     jsonSchema: dict[str, Any] | str | None = None  # noqa: N815
     choices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    calibration: Literal["none", "contextual"] = "none"
+    calibration: Calibration = "none"
     abstain: Abstain | None = None
     messages: tuple[MessageTemplate, ...] = Field(min_length=1)
     testData: tuple[dict[str, Any], ...] = ()  # noqa: N815
@@ -220,6 +243,13 @@ class Spec(Strict):
             raise ValueError("choices: give at least two different ones")
         if self.calibration != "none" and not self.choices:
             raise ValueError("calibration is for responseFormat: choice")
+        if isinstance(self.calibration, FittedCalibration):
+            missing = [choice for choice in self.choices if choice not in self.calibration.bias]
+            unknown = [label for label in self.calibration.bias if label not in self.choices]
+            if missing or unknown:
+                problem = f"names {short_name(unknown[0])}, which is no choice" if unknown else ""
+                problem = problem or f"has no number for the choice {short_name(missing[0])}"
+                raise ValueError(f"calibration: bias {problem}; give one number for each of choices")
         for check in self.evaluators:
             named = check.minimum.classes if isinstance(check.minimum, Minimum) else {}
             if self.choices and (unknown := sorted(named.keys() - set(self.choices))):

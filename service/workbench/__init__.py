@@ -299,8 +299,8 @@ def threshold(results: Results, accuracy: float = 0.95) -> CoveragePoint:
 def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = (), **limits: Any) -> ImprovedDraft:
     """Search for a better draft: examples from `dev` in their order, calibration, and `wordings` of the system message.
 
-    Limits are the fields of `SearchRules`: `budget` of answers, `seed`, `examples`, `wordings`. An interrupted search
-    goes on when it is called again. `deciding` cases judge the result once, at the end.
+    Limits are the fields of `SearchRules`: `budget` of answers, `seed`, `examples`, `wordings`, `mode`. An interrupted
+    search goes on when it is called again. `deciding` cases judge the result once, at the end, in `exact` mode.
 
     Raises:
         EvaluationError: if there are too few dev cases, if the budget is too small, or if the draft cannot take
@@ -313,8 +313,11 @@ def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = ()
         bar.title = f"{draft.name}, best gain {gain:+.3f}, answers"
         bar.update(answers, budget)
 
+    rules = improving.SearchRules(**limits)
     context = _context(draft, bar)
-    work = improving.improve(draft, dev, context, improving.SearchRules(**limits), report)
+    if rules.mode == "fast":
+        context = replace(context, fast_engine=engine(draft.spec.model, mode="fast"))
+    work = improving.improve(draft, dev, context, rules, report)
     search = _bench().wait(work, bar)
     judged = _bench().wait(improving.judge(search, deciding, context), bar) if deciding else None
     return ImprovedDraft(search, judged)

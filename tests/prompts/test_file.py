@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine.types import LabelCalibration
 from service.errors import InputsError, PromptError
 from service.prompts.file import dumps, loads, save
+from service.prompts.run import build_request
 from tests.tiers import draws
 
 GOOD = """\
@@ -36,6 +38,13 @@ testData:
 evaluators:
   - name: says
     string: {contains: "{{expected}}"}
+"""
+CHOICE = """\
+name: x
+responseFormat: choice
+choices: [a, b]
+calibration: none
+messages: [{role: user, content: "{{t}}"}]
 """
 
 
@@ -105,6 +114,33 @@ def test_wrong_inputs_are_told_by_pointer_and_without_their_values(
         loads(GOOD).messages(inputs)
     assert caught.value.problems[0][0] == pointer
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "said"),
+    [
+        ("canary", "calibration: .*'none' or 'contextual'"),
+        ("[canary]", "calibration: .*'none' or 'contextual'"),
+        ("{scale: 0, bias: {a: 1, b: 2}}", "calibration.scale: .* greater than 0"),
+        ("{scale: .nan, bias: {a: 1, b: 2}}", "calibration.scale: .* finite"),
+        ("{scale: 1}", "calibration.bias is missing"),
+        ("{scale: 1, bias: {a: 1, b: canary}}", "calibration.bias.b: .* valid number"),
+        ("{scale: 1, bias: {a: 1}}", "no number for the choice 'b'; give one number for each"),
+        ("{scale: 1, bias: {a: 1, b: 2, c: 3}}", "names 'c', which is no choice"),
+        ("{scael: 1, bias: {a: 1, b: 2}}", "in calibration; did you mean 'scale'"),
+    ],
+)
+def test_a_wrong_calibration_is_told_by_key(calibration: str, said: str) -> None:
+    with pytest.raises(PromptError, match=said) as caught:
+        loads(CHOICE.replace("none", calibration))
+    assert "canary" not in str(caught.value)
+
+
+def test_a_fitted_calibration_is_in_the_order_of_the_choices() -> None:
+    prompt = loads(CHOICE.replace("none", "{scale: 0.5, bias: {b: -1, a: 2}}"))
+    assert prompt.label_calibration == LabelCalibration(0.5, (2.0, -1.0))
+    assert build_request(prompt, {"t": "x"}).calibration == prompt.label_calibration
+    assert loads(CHOICE).label_calibration is loads(CHOICE.replace("none", "contextual")).label_calibration is None
 
 
 def test_saving_keeps_comments(tmp_path: Path) -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.types import Answer, Identity, Message, Request, Sampling, TemplateInputs, Timings, Usage
+from service.engine.types import (
+    Answer,
+    Identity,
+    LabelCalibration,
+    Message,
+    Request,
+    Sampling,
+    TemplateInputs,
+    Timings,
+    Usage,
+)
 from service.errors import EngineBusy, InputsError, LockMismatch, NotSupported, PromptError, UnknownPrompt
 from service.prompts import lock as locks
 from service.prompts import run as prompts
@@ -143,6 +153,7 @@ REMOTE = replace(IDENTITY, engine="remote", model_sha256=None)
         ((REQUEST, IDENTITY), (replace(REQUEST, template=TemplateInputs(documents=({"text": "x"},))), IDENTITY)),
         ((REQUEST, IDENTITY), (replace(REQUEST, messages=(Message("user", "hi", reasoning="hm"),)), IDENTITY)),
         ((REQUEST, IDENTITY), (replace(REQUEST, calibrate=True, neutral=NEUTRAL), IDENTITY)),
+        ((REQUEST, IDENTITY), (replace(REQUEST, calibration=LabelCalibration(1.0, (0.0,))), IDENTITY)),
         ((REQUEST, IDENTITY), (replace(REQUEST, messages=(Message("user", "\ud800"),)), IDENTITY)),
         ((REQUEST, IDENTITY), (REQUEST, replace(IDENTITY, kernels="avx2"))),
         ((REQUEST, REMOTE), (REQUEST, replace(REMOTE, model="another"))),

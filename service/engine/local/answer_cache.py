@@ -67,12 +67,12 @@ class AnswerCache:
 def memory_bytes(answer: Answer) -> int:
     """The memory of a cached answer in bytes, at least its real size."""
     labels = sum(
-        sys.getsizeof(label) + 2 * sys.getsizeof(share) for label, share in (answer.probabilities or {}).items()
+        sys.getsizeof(label) + 4 * sys.getsizeof(share) for label, share in (answer.probabilities or {}).items()
     )
     return (
         ENTRY_BYTES
         + sys.getsizeof(answer.text)
         + TOKEN_BYTES * len(answer.tokens)
         + labels
-        + sys.getsizeof(answer.probabilities)
+        + 2 * sys.getsizeof(answer.probabilities)
     )

@@ -18,6 +18,7 @@ from service.engine.local import labels as label_scores
 from service.engine.local.context import Context
 from service.engine.local.input_processor import RunningRequest
 from service.engine.local.recipe import UBATCH
+from service.engine.types import LabelCalibration
 
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
 
@@ -74,7 +75,10 @@ class LabelScorer:
 
     def _labelled(self, request: RunningRequest, scores: list[float], neutral: list[float] | None) -> dict[str, Any]:
         assert request.labels is not None
-        probabilities = label_scores.normalize(scores, neutral)
+        fitted = request.message["calibration"]
+        calibration = LabelCalibration(fitted[0], tuple(fitted[1:])) if fitted is not None else None
+        probabilities = label_scores.normalize(scores, neutral, calibration)
         best = int(np.argmax(probabilities))
         tokens = [token for token in request.labels[best] if token not in self._context.endings]
-        return {"probabilities": probabilities, "best": best, "tokens": tokens}
+        logprobs = label_scores.log_normalize(scores).tolist()
+        return {"probabilities": probabilities, "label_logprobs": logprobs, "best": best, "tokens": tokens}

@@ -6,7 +6,8 @@ Not here: llama.cpp's batches, caching.
 A label's probability is the product of its tokens' probabilities. If one label's tokens are a prefix of another's
 ("in", "in stock"), the shorter one would win by its length, so every label then also has to end the turn.
 Contextual calibration divides by the labels' probabilities on a content-free input and renormalizes: W =
-diag(p_cf)^-1, b = 0 in Zhao et al. 2021, "Calibrate Before Use", section 4.
+diag(p_cf)^-1, b = 0 in Zhao et al. 2021, "Calibrate Before Use", section 4. A fitted calibration multiplies the
+log-probabilities by a scale and adds a bias to each.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from service.engine.local.context import Context
 from service.engine.local.sampling import log_softmax
+from service.engine.types import LabelCalibration
 
 
 def sequences(context: Context, labels: Sequence[str], check: Callable[[], None] = lambda: None) -> list[list[int]]:
@@ -56,10 +58,20 @@ def score(
     return totals
 
 
-def normalize(logs: Sequence[float], neutral: Sequence[float] | None = None) -> list[float]:
-    """Probabilities that sum to 1, calibrated when the log-probabilities on a content-free input are given."""
+def log_normalize(logs: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Log-probabilities whose probabilities sum to 1."""
     values = np.asarray(logs, dtype=np.float64)
-    values = values - np.log(np.exp(values - values.max()).sum()) - values.max()
+    normalized: npt.NDArray[np.float64] = values - np.log(np.exp(values - values.max()).sum()) - values.max()
+    return normalized
+
+
+def normalize(
+    logs: Sequence[float], neutral: Sequence[float] | None = None, calibration: LabelCalibration | None = None
+) -> list[float]:
+    """Probabilities that sum to 1, calibrated by the log-probabilities on a content-free input, or by a fit."""
+    values = log_normalize(logs)
+    if calibration is not None:
+        values = calibration.scale * values + np.asarray(calibration.bias, dtype=np.float64)
     if neutral is not None:
         reference = np.asarray(neutral, dtype=np.float64)
         values = values - (reference - np.log(np.exp(reference - reference.max()).sum()) - reference.max())

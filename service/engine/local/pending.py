@@ -79,9 +79,10 @@ class PendingRequest:
             elif event["op"] == "broken":
                 raise broken(event["log_id"])
             else:
-                probabilities = None
+                probabilities = label_logprobs = None
                 if self.request.choices:
                     probabilities = dict(zip(self.request.choices, event["probabilities"], strict=True))
+                    label_logprobs = dict(zip(self.request.choices, event["label_logprobs"], strict=True))
                     text, tokens = [self.request.choices[event["best"]]], event["tokens"]
                     yield Chunk(text[0], tuple(tokens))
                 yield Answer(
@@ -94,6 +95,7 @@ class PendingRequest:
                     ),
                     logprobs=tuple(logprobs) if self.request.logprobs is not None else None,
                     probabilities=probabilities,
+                    label_logprobs=label_logprobs,
                     prompt_logprobs=tuple(prompt_logprobs),
                     constrained=self.message["lark"] is not None or bool(self.request.choices),
                 )

@@ -35,7 +35,7 @@ class Submission(WirePrompt):
     """A `submit` message without its id.
 
     `lark` is a grammar to enforce, `labels` a closed set to score. `marks` are texts of control tokens that stay in the
-    answer's text.
+    answer's text. `calibration` is the scale and the bias of each label.
     """
 
     op: Literal["submit"]
@@ -44,6 +44,7 @@ class Submission(WirePrompt):
     labels: list[str]
     marks: list[str]
     neutral: Segments
+    calibration: list[float] | None
     logprobs: int | None
     prompt_logprobs: bool
     exact: bool

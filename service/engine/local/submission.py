@@ -71,6 +71,7 @@ def build_submission(request: Request, template: ChatTemplate, *, force: bool) -
             if request.calibrate and request.neutral
             else []
         ),
+        "calibration": [request.calibration.scale, *request.calibration.bias] if request.calibration else None,
         "logprobs": request.logprobs,
         "prompt_logprobs": request.echo and request.logprobs is not None,
         "exact": request.mode == "exact",

@@ -5,33 +5,32 @@ if nothing better was shown.
 Not here: promotion. The better draft is a draft, and deciding cases judge it.
 
 The search is random first and then climbs (`search`). Examples come from dev cases (`examples`). Exact probabilities
-make the score smooth (`scoring`). A third of the dev cases decides whether the gain is more than chance (`guard`). The
-same seed and the same model give the same draft. Answers are kept in the context's journal, so that an interrupted
-search goes on from there.
+make the score smooth (`scoring`), and a calibration is fitted to them (`fitting`). Nested cross-validation decides
+whether the gain is more than chance (`guard`). The search asks in `fast` mode if the context has an engine for it. The
+final calibration is fitted on `exact` answers. Answers are kept in the context's journal, so that an interrupted search
+goes on from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from statistics import fmean
 from time import monotonic
 
+from service.engine.types import Mode
 from service.errors import EvaluationError
 from service.evaluation import bad_rows, dev_cases, runner
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext, no_warning
 from service.evaluation.improve import guard
-from service.evaluation.improve.candidates import DraftCandidate
 from service.evaluation.improve.examples import CandidatePrompts, expected_answer, user_message
-from service.evaluation.improve.guard import Winner
 from service.evaluation.improve.outcome import DecidingResult, Improvement, Rate
-from service.evaluation.improve.scoring import CandidateScorer
+from service.evaluation.improve.scoring import FOLDS, CandidateScorer
 from service.evaluation.improve.search import SearchState, search
 from service.prompts.file import Prompt
 
 __all__ = ["DecidingResult", "Improvement", "SearchRules", "improve", "judge"]
-FINALISTS = 3
 Report = Callable[[int, int, float], None]
 """Called with the answers so far, the budget, and the best gain so far."""
 
@@ -45,13 +44,15 @@ class SearchRules:
     """The limits of a search.
 
     `budget` counts answers, known ones too, so that a search that goes on takes the same way. A candidate has at most
-    `examples` examples. `wordings` are other texts for the system message.
+    `examples` examples. `wordings` are other texts for the system message. `mode` is that of the search's answers:
+    `fast` ones take a fraction of the time, and only `exact` ones are the same in every run.
     """
 
     budget: int = 600
     seed: int = 0
     examples: int = 8
     wordings: tuple[str, ...] = ()
+    mode: Mode = "fast"
 
 
 async def improve(
@@ -68,38 +69,49 @@ async def improve(
     runner.require_checks(draft, dev)
     cases = _usable(draft, dev, context)
     labels = [expected_answer(draft, case) or "" if draft.spec.choices else "" for case in cases]
-    searched, held = guard.divide(labels, rules.seed)
-    least = len(searched) + (FINALISTS + 1) * len(held)
-    if rules.budget < 2 * least:
+    order = guard.ordered(labels, rules.seed)
+    searching = context
+    if rules.mode == "fast" and context.fast_engine is not None:
+        searching = replace(context, engine=context.fast_engine, mode="fast")
+    finish = len(cases) if searching is not context and draft.spec.choices else 0
+    if rules.budget < 2 * len(cases) + finish:
         raise EvaluationError(
             f"A budget of {rules.budget} answers is too small for {len(cases)} dev cases.",
             key="budget",
-            remedy=f"Give at least {2 * least} answers, or fewer dev cases.",
+            remedy=f"Give at least {2 * len(cases) + finish} answers, or fewer dev cases.",
         )
-    answers = await _own_answers(draft, [cases[number] for number in searched], context)
-    prompts = CandidatePrompts(
-        draft, [cases[number] for number in searched], answers, wordings=rules.wordings, most=rules.examples
-    )
-    scorer = CandidateScorer(prompts, cases, context)
+    answers = await _own_answers(draft, cases, searching)
+    prompts = CandidatePrompts(draft, cases, answers, wordings=rules.wordings, most=rules.examples)
+    scorer = CandidateScorer(prompts, cases, order, searching)
     state = SearchState(
-        prompts.first, searched, scorer, rules.budget - (FINALISTS + 1) * len(held),
+        prompts.first, order, scorer, rules.budget - finish,
         lambda answers, gain: report(answers, rules.budget, gain),
     )  # fmt: skip
     await search(prompts.space, state, rules.seed)
-    winner = await _final(state, held, scorer)
-    chosen = winner.candidate
-    better = draft if chosen == prompts.first else dev_cases.written(prompts.written(chosen), cases)
+    complete = state.ranked()
+    result = guard.nested(prompts.first, complete, order, FOLDS, scorer)
+    best = guard.best_of(prompts.first, complete, order, scorer)
+    before, after = scorer.passes(prompts.first, order), scorer.passes(best, order)
+    searched = fmean(after[number] - before[number] for number in after)
+    winner = guard.choose(prompts.first, best, searched, result)
+    better, asked = draft, scorer.asked
+    if winner.candidate != prompts.first:
+        last = CandidateScorer(prompts, cases, order, context) if finish else scorer
+        await last.ask(best, order)
+        asked += last.asked if finish else 0
+        better = dev_cases.written(prompts.written(best, last.fit(best, order)), cases)
     report(rules.budget, rules.budget, winner.searched)
     return Improvement(
         draft=draft,
         better=better,
-        summary=prompts.summary(chosen),
+        summary=prompts.summary(winner.candidate),
         winner=winner,
-        before=(Rate(*scorer.passes(prompts.first, searched)), Rate(*scorer.passes(prompts.first, held))),
-        after=(Rate(*scorer.passes(chosen, searched)), Rate(*scorer.passes(chosen, held))),
+        before=Rate(int(sum(result.before.values())), len(result.before)),
+        after=Rate(int(sum(result.now.values())), len(result.now)),
+        cases=len(cases),
         trials=tuple(state.trials),
-        answers=state.spent + (FINALISTS + 1) * len(held),
-        asked=scorer.asked,
+        answers=state.spent + (finish if better is not draft else 0),
+        asked=asked,
         seconds=monotonic() - started,
     )
 
@@ -149,16 +161,3 @@ async def _own_answers(draft: Prompt, cases: Sequence[Case], context: Evaluation
         return {}
     outcomes = await runner.run(draft, unknown, context)
     return {outcome.case.id: outcome.record.text for outcome in outcomes if outcome.passed}
-
-
-async def _final(state: SearchState, held: Sequence[int], scorer: CandidateScorer) -> Winner:
-    """The finalists on held cases."""
-    gainers = (candidate for candidate in state.ranked() if candidate != state.first and state.gain(candidate) > 0)
-    finalists = list(islice(gainers, FINALISTS))
-    before: Sequence[float | None] = await scorer(state.first, held)
-    differences: dict[DraftCandidate, list[float]] = {}
-    for candidate in finalists:
-        now = await scorer(candidate, held)
-        pairs = zip(now, before, strict=True)
-        differences[candidate] = [after - old for after, old in pairs if after is not None and old is not None]
-    return guard.choose(state.first, {candidate: state.gain(candidate) for candidate in finalists}, differences)

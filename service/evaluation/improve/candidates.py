@@ -12,52 +12,51 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DraftCandidate:
-    """A wording, the examples in their order, and whether probabilities are calibrated."""
+    """A wording, the examples in their order, and whether the calibration is fitted. If not, it is the draft's."""
 
     wording: int
     examples: tuple[int, ...]
-    calibrated: bool
+    fitted: bool = False
 
 
 @dataclass(frozen=True)
 class Space:
     """All candidates. `labels` has the label of each example, which a draw balances.
 
-    A candidate has at most `most` examples. `calibrations` are the values that may be tried.
+    A candidate has at most `most` examples. `fitted` says that candidates have a fitted calibration.
     """
 
     labels: Sequence[str]
     most: int
     wordings: int = 1
-    calibrations: Sequence[bool] = (False,)
+    fitted: bool = False
 
     def chain(self, draw: random.Random, models: Sequence[DraftCandidate] = ()) -> list[DraftCandidate]:
         """Candidates with 1, 2, 4, ... examples, each of which continues the one before it.
 
         The labels take turns in a random order, so that every label has nearly as many examples. Three of four chains
-        take wording and calibration from one of `models`.
+        take the wording of one of `models`.
         """
         order = self._balanced(draw)[: self.most]
-        wording, calibrated = draw.randrange(self.wordings), draw.choice(list(self.calibrations))
+        wording = draw.randrange(self.wordings)
         if models and draw.random() < 0.75:
-            model = draw.choice(list(models))
-            wording, calibrated = model.wording, model.calibrated
+            wording = draw.choice(list(models)).wording
         sizes = sorted({min(2**step, len(order)) for step in range(len(order).bit_length() + 1)})
-        return [DraftCandidate(wording, tuple(order[:size]), calibrated) for size in sizes]
+        return [DraftCandidate(wording, tuple(order[:size]), self.fitted) for size in sizes]
 
     def neighbour(self, of: DraftCandidate, draw: random.Random) -> DraftCandidate:
-        """A candidate with one change: an example replaced, added, moved or dropped, another wording or calibration.
+        """A candidate with one change: an example replaced, added, moved or dropped, or another wording.
 
         It is the same candidate if the chosen change is impossible.
         """
         examples = list(of.examples)
         unused = [index for index in range(len(self.labels)) if index not in of.examples]
-        moves = ["replace", "replace", "add", "move", "drop", "calibrate"] + ["word"] * (self.wordings > 1)
+        moves = ["replace", "replace", "add", "move", "drop"] + ["word"] * (self.wordings > 1)
         move = draw.choice(moves)
         at = max(draw.randrange(len(examples)), draw.randrange(len(examples))) if examples else 0
         if move == "add" and unused and len(examples) < self.most:
@@ -69,11 +68,9 @@ class Space:
             examples.insert(draw.randrange(len(examples)), examples.pop(at))
         elif move == "drop" and examples:
             examples.pop(at)
-        elif move == "calibrate":
-            return replace(of, calibrated=draw.choice(list(self.calibrations)))
         elif move == "word":
-            return replace(of, wording=draw.randrange(self.wordings))
-        return replace(of, examples=tuple(examples))
+            return DraftCandidate(draw.randrange(self.wordings), of.examples, self.fitted)
+        return DraftCandidate(of.wording, tuple(examples), self.fitted)
 
     def _balanced(self, draw: random.Random) -> list[int]:
         """Every example once. The labels take turns."""

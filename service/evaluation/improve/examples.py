@@ -24,6 +24,7 @@ from service.evaluation.cases import Case
 from service.evaluation.checks import expected_value
 from service.evaluation.classes import would_pass
 from service.evaluation.improve.candidates import DraftCandidate, Space
+from service.evaluation.improve.fitting import LabelFit
 from service.prompts import file as files
 from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER
@@ -102,12 +103,12 @@ class CandidatePrompts:
                 pool.setdefault(user, Example(user, answer, answer if draft.spec.choices else ""))
         self.pool = list(pool.values())
         own = tuple(self.pool.index(pool[example.user]) for example in self.parts.examples)
-        self.first = DraftCandidate(0, own, draft.spec.calibration == "contextual")
+        self.first = DraftCandidate(0, own)
         self.space = Space(
             [example.label for example in self.pool],
             max(most, len(own)),
             len(self.wordings),
-            (False, True) if draft.spec.choices else (False,),
+            bool(draft.spec.choices),
         )
 
     def is_example(self, candidate: DraftCandidate, case: Case) -> bool:
@@ -116,12 +117,14 @@ class CandidatePrompts:
         return any(self.pool[index].user == user for index in candidate.examples)
 
     def prompt(self, candidate: DraftCandidate) -> Prompt:
-        """The prompt of a candidate, for asking. Its text is still the draft's."""
+        """The prompt of a candidate, for asking. Its text is still the draft's, and a fit is not applied."""
         spec = self.draft.spec
-        update = {"messages": tuple(self._messages(candidate)), "calibration": self._calibration(candidate)}
+        update: dict[str, Any] = {"messages": tuple(self._messages(candidate))}
+        if candidate.examples != self.first.examples or candidate.wording:
+            update["calibration"] = "none"
         return Prompt(spec.model_copy(update=update), self.draft.text, self.draft.path)
 
-    def written(self, candidate: DraftCandidate) -> Prompt:
+    def written(self, candidate: DraftCandidate, fitted: LabelFit | None = None) -> Prompt:
         """The prompt of a candidate with its text. Only changed messages and keys differ from the draft's.
 
         Raises:
@@ -137,22 +140,20 @@ class CandidatePrompts:
             for message in self._messages(candidate)
         ]
         changes: dict[str, Any] = {"messages": messages}
-        if self._calibration(candidate) != self.draft.spec.calibration:
-            changes["calibration"] = self._calibration(candidate)
+        if fitted is not None:
+            bias = dict(zip(self.draft.spec.choices, fitted.bias, strict=True))
+            changes["calibration"] = {"scale": fitted.scale, "bias": bias}
         return files.loads(files.dumps(self.draft, changes), self.draft.path)
 
     def summary(self, candidate: DraftCandidate) -> str:
         """A candidate in a few words."""
         number = len(candidate.examples)
         parts = [f"{number} example" + ("" if number == 1 else "s")]
-        if self.draft.spec.choices:
-            parts.append(f"calibration {self._calibration(candidate)}")
+        if candidate.fitted:
+            parts.append("fitted calibration")
         if candidate.wording:
             parts.append(f"wording {candidate.wording}")
         return ", ".join(parts)
-
-    def _calibration(self, candidate: DraftCandidate) -> str:
-        return "contextual" if candidate.calibrated else "none"
 
     def _messages(self, candidate: DraftCandidate) -> list[MessageTemplate]:
         head = list(self.parts.head)

@@ -1,13 +1,15 @@
-"""The guard against chance: a held part of the dev cases that the search never sees.
+"""The guard against chance: the whole choice is repeated without each fifth of the dev cases, and judged on it.
 
-In: dev cases and their labels, or the paired scores of finalists on held cases. Out: a division, and the winner with
-its evidence.
+In: dev cases and their labels, or candidates with their scores. Out: an order of the cases, and the winner with its
+evidence.
 Not here: the search, and the verdict on deciding cases.
 
 The best of many candidates looks better than it is (G. C. Cawley, N. L. C. Talbot, "On over-fitting in model selection
-and subsequent selection bias in performance evaluation", JMLR 11 (2010) 2079-2107). The winner therefore has to gain on
-held cases too, by a one-sided test of the paired scores. Otherwise the draft stays. The optimism is the gain on the
-cases of the search less the gain on held ones.
+and subsequent selection bias in performance evaluation", JMLR 11 (2010) 2079-2107). So cross-validation is nested: for
+each fold, the other folds choose a candidate and fit its calibration, and the fold's own cases judge both (S. Varma, R.
+Simon, "Bias in error estimation when using cross-validation for model selection", BMC Bioinformatics 7 (2006) 91). A
+one-sided test of the paired differences to the draft decides. All dev cases take part, and none judges a choice that it
+made. The optimism is the winner's gain in the search less this gain.
 """
 
 from __future__ import annotations
@@ -16,40 +18,45 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol
 
 from service.evaluation import statistics
 from service.evaluation.improve.candidates import DraftCandidate
 
-HELD = 1 / 3  # of the dev cases
 LEAST_CASES = 12
-FEW_HELD = 30  # fewer held cases leave a wide interval, which is told
-ALPHA = 0.1  # of the test on held cases
+FEW_CASES = 30  # fewer dev cases leave a wide interval, which is told
+ALPHA = 0.05  # of the test
 
 
-def divide(labels: Sequence[str], seed: int) -> tuple[list[int], list[int]]:
-    """(cases of the search, held cases) as numbers. Every beginning of the first list has each label in proportion."""
+class Scores(Protocol):
+    """The scores of candidates on cases, by their numbers. A case without an answer is left out."""
+
+    def scores(self, candidate: DraftCandidate, numbers: Sequence[int]) -> Mapping[int, float]:
+        """Smooth scores, for a choice. Only these cases take part."""
+
+    def unseen(self, candidate: DraftCandidate, seen: Sequence[int], left: Sequence[int]) -> Mapping[int, float]:
+        """What a person counts on the cases `left`, for a calibration fitted on `seen`."""
+
+
+def ordered(labels: Sequence[str], seed: int) -> list[int]:
+    """The cases as numbers, in an order whose every beginning has each label in proportion."""
     draw = random.Random(seed)  # noqa: S311 # not a secret
     by_label: dict[str, list[int]] = {}
     for number, label in enumerate(labels):
         by_label.setdefault(label, []).append(number)
-    held: list[int] = []
     places: list[tuple[float, int]] = []
-    seen = 0
     for members in by_label.values():
         draw.shuffle(members)
-        seen += len(members)
-        count = round(HELD * seen) - len(held)
-        held += members[:count]
-        rest = members[count:]
-        places += [((rank + draw.random()) / len(rest), number) for rank, number in enumerate(rest)]
-    return [number for _, number in sorted(places)], sorted(held)
+        places += [((rank + draw.random()) / len(members), number) for rank, number in enumerate(members)]
+    return [number for _, number in sorted(places)]
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The chosen candidate. Gains are mean differences of the scores to the draft's.
+    """The chosen candidate. Gains are mean differences to the draft.
 
-    `searched` is the gain on the cases of the search, `held` that on held cases, and `p` of the test on held cases.
+    `searched` is the winner's gain on all dev cases, which chose it. `held` is the gain of choices on cases that they
+    did not see, and `p` of its test.
     """
 
     candidate: DraftCandidate
@@ -59,26 +66,63 @@ class Winner:
 
     @property
     def optimism(self) -> float:
-        """How much better the winner looked during the search than on cases that the search did not see."""
+        """How much better the winner looked during the search than on cases that a choice did not see."""
         return self.searched - self.held
 
 
-def choose(
-    first: DraftCandidate,
-    searched: Mapping[DraftCandidate, float],
-    held: Mapping[DraftCandidate, Sequence[float]],
-) -> Winner:
-    """The finalist with the largest gain on held cases, or the first candidate if that gain may be chance.
+@dataclass(frozen=True)
+class NestedResult:
+    """The draft and the choices on cases that the choices did not see, by the cases' numbers."""
 
-    `searched` has the gain of each finalist in the search, and `held` the differences of its scores to the first
-    candidate's. The p-values are adjusted, since the largest of several gains is taken.
+    before: Mapping[int, float]
+    now: Mapping[int, float]
+
+    @property
+    def differences(self) -> list[float]:
+        """The paired differences."""
+        return [self.now[number] - self.before[number] for number in self.now]
+
+
+def best_of(
+    first: DraftCandidate, candidates: Sequence[DraftCandidate], numbers: Sequence[int], scores: Scores
+) -> DraftCandidate:
+    """The candidate with the largest mean gain on these cases, or the first one if none gains."""
+    before = scores.scores(first, numbers)
+    best, most = first, 0.0
+    for candidate in candidates:
+        now = scores.scores(candidate, numbers)
+        both = now.keys() & before.keys()
+        gain = fmean(now[number] - before[number] for number in both) if both else 0.0
+        if gain > most:
+            best, most = candidate, gain
+    return best
+
+
+def nested(
+    first: DraftCandidate, candidates: Sequence[DraftCandidate], order: Sequence[int], folds: int, scores: Scores
+) -> NestedResult:
+    """The nested cross-validation. The fold of a case is the rest of its place in `order`."""
+    before: dict[int, float] = {}
+    now: dict[int, float] = {}
+    for fold in range(folds):
+        left = order[fold::folds]
+        seen = [number for place, number in enumerate(order) if place % folds != fold]
+        chosen = best_of(first, candidates, seen, scores)
+        old, new = scores.unseen(first, seen, left), scores.unseen(chosen, seen, left)
+        both = [number for number in left if number in old and number in new]
+        before |= {number: old[number] for number in both}
+        now |= {number: new[number] for number in both}
+    return NestedResult(before, now)
+
+
+def choose(first: DraftCandidate, best: DraftCandidate, searched: float, result: NestedResult) -> Winner:
+    """The best candidate, or the first one if the gain of the nested cross-validation may be chance.
+
+    `searched` is the best candidate's gain on all dev cases.
     """
-    adjusted = statistics.holm([statistics.sign_flip(differences, "better") for differences in held.values()])
-    winners = [
-        Winner(candidate, searched[candidate], fmean(held[candidate]), p)
-        for candidate, p in zip(held, adjusted, strict=True)
-    ]
-    winner = max(winners, key=lambda row: row.held, default=Winner(first, 0.0, 0.0, 1.0))
-    if winner.held <= 0 or winner.p > ALPHA:
-        return Winner(first, 0.0, 0.0, winner.p)
-    return winner
+    differences = result.differences
+    p = statistics.sign_flip(differences, "better") if differences else 1.0
+    held = fmean(differences) if differences else 0.0
+    if best == first or held <= 0 or p > ALPHA:
+        return Winner(first, 0.0, 0.0, p)
+    return Winner(best, searched, held, p)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.evaluation import statistics
-from service.evaluation.improve.guard import FEW_HELD, Winner
+from service.evaluation.improve.guard import FEW_CASES, Winner
 from service.evaluation.improve.search import Trial
 from service.evaluation.runner import CaseOutcome
 from service.prompts import file as files
@@ -38,16 +38,17 @@ class Rate(NamedTuple):
 class Improvement:
     """The better draft and its evidence. `better` is the draft itself if nothing better was shown.
 
-    `before` and `after` are the pass rates on the cases of the search and on held dev cases. `answers` is the cost, of
-    which `asked` were not known before.
+    `before` and `after` are the pass rates on dev cases. That of `after` is cross-fitted: each case was
+    answered by a choice and a fit without it. `answers` is the cost, of which `asked` were not known before.
     """
 
     draft: Prompt
     better: Prompt
     summary: str
     winner: Winner
-    before: tuple[Rate, Rate]
-    after: tuple[Rate, Rate]
+    before: Rate
+    after: Rate
+    cases: int
     trials: tuple[Trial, ...]
     answers: int
     asked: int
@@ -59,10 +60,10 @@ class Improvement:
         return self.better is not self.draft
 
     def course(self) -> list[tuple[int, float]]:
-        """(answers so far, best gain so far) after every candidate that was scored on all cases of the search."""
+        """(answers so far, best gain so far) after every candidate that was scored on all dev cases."""
         points: list[tuple[int, float]] = []
         for trial in self.trials:
-            if trial.cases == self.before[0].n:
+            if trial.cases == self.cases:
                 points.append((trial.answers, max(trial.gain, points[-1][1] if points else trial.gain)))
         return points
 
@@ -79,17 +80,16 @@ class Improvement:
         cost = f"{tried} candidates, {self.answers} answers ({self.asked} new), {self.seconds:.0f} s"
         if not self.changed:
             return (
-                f"{self.draft.name} stays as it is: no candidate was shown to be better on held dev cases "
+                f"{self.draft.name} stays as it is: no choice was shown to be better on dev cases that it did not see "
                 f"(p = {self.winner.p:.2g}).\n{cost}."
             )
-        few = self.after[1].n < FEW_HELD
         lines = [
             f"{self.draft.name}: {self.summary}. {cost}.",
-            f"cases of the search: {self.before[0]} before, {self.after[0]} now. The search chose it on them.",
-            f"held dev cases: {self.before[1]} before, {self.after[1]} now. Expect this on new cases.",
-            f"mean score: {self.winner.searched:+.3f} in the search, {self.winner.held:+.3f} on held cases "
-            f"(p = {self.winner.p:.2g}), so its optimism is {self.winner.optimism:+.3f}.",
-            *(["The held cases are few, so the gain is uncertain. More dev cases help."] if few else []),
+            f"dev cases, each answered by a choice that did not see it: {self.before} before, {self.after} now "
+            f"(p = {self.winner.p:.2g}). Expect this on new cases.",
+            f"The choice on all dev cases gains {100 * self.winner.searched:+.1f} points there, so its optimism is "
+            f"{100 * self.winner.optimism:+.1f} points.",
+            *(["The dev cases are few, so the gain is uncertain. More help."] if self.cases < FEW_CASES else []),
         ]
         return "\n".join(lines)
 

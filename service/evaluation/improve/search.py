@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from service.evaluation.improve.candidates import DraftCandidate, Space
 
 Ask = Callable[[DraftCandidate, Sequence[int]], Awaitable[list[float | None]]]
-"""Scores a candidate on cases. None stands for a case that the candidate has as an example."""
+"""Scores a candidate on cases. None stands for a case that the candidate has as an example. More cases may change the
+score of each, since a calibration is fitted on all of them."""
 RATE = 3  # of each round, one of so many candidates goes on
 LEAST = 8  # cases of the first step of a round
 ROUND = 12  # candidates of a random round
@@ -49,6 +50,7 @@ class SearchState:
     budget: int
     progress: Callable[[int, float], None] = lambda answers, gain: None
     scores: dict[DraftCandidate, dict[int, float | None]] = field(default_factory=dict)
+    answered: set[tuple[int, tuple[int, ...], int]] = field(default_factory=set)
     trials: list[Trial] = field(default_factory=list)
     spent: int = 0
 
@@ -69,15 +71,19 @@ class SearchState:
         return sorted(complete, key=lambda candidate: (-self.gain(candidate), len(candidate.examples)))
 
     async def score(self, candidate: DraftCandidate, size: int) -> bool:
-        """Score a candidate on the first `size` cases. False if the budget does not allow it."""
-        known = self.scores.get(candidate, {})
-        missing = [case for case in self.order[:size] if case not in known]
-        if self.spent + len(missing) > self.budget:
+        """Score a candidate on the first `size` cases. False if the budget does not allow it.
+
+        A candidate that differs from another in its calibration only costs no answer.
+        """
+        known, cases = self.scores.get(candidate, {}), self.order[:size]
+        answers = {(candidate.wording, candidate.examples, case) for case in cases}
+        cost = len(answers - self.answered)
+        if self.spent + cost > self.budget:
             return False
-        if missing:
-            scores = await self.ask(candidate, missing)
-            self.scores[candidate] = known | dict(zip(missing, scores, strict=True))
-            self.spent += len(missing)
+        if len(known) < len(cases):
+            self.scores[candidate] = dict(zip(cases, await self.ask(candidate, cases), strict=True))
+            self.answered |= answers
+            self.spent += cost
             self.trials.append(Trial(candidate, len(self.scores[candidate]), self.gain(candidate), self.spent))
             best = self.ranked()[:1]
             self.progress(self.spent, self.gain(best[0]) if best else 0.0)
@@ -117,17 +123,13 @@ def rungs(cases: int, labels: int) -> list[int]:
 
 
 def _plain(space: Space, first: DraftCandidate) -> list[DraftCandidate]:
-    """The first candidate with every wording and calibration, which a draft's author would try first."""
-    return [
-        candidate
-        for wording in range(space.wordings)
-        for calibrated in space.calibrations
-        if (candidate := replace(first, wording=wording, calibrated=calibrated)) != first
-    ]
+    """The first candidate with every wording, fitted where it can be, which a draft's author would try first."""
+    every = [DraftCandidate(wording, first.examples, space.fitted) for wording in range(space.wordings)]
+    return [candidate for candidate in every if candidate != first]
 
 
 def _drawn(space: Space, state: SearchState, draw: random.Random) -> list[DraftCandidate]:
-    """Candidates of a few chains that were not scored yet. Chains prefer wordings and calibrations that did well."""
+    """Candidates of a few chains that were not scored yet. Chains prefer wordings that did well."""
     known = sorted(state.scores, key=state.gain, reverse=True)
     models = known[: max(1, len(known) // RATE)]
     drawn: dict[DraftCandidate, None] = {}

@@ -10,11 +10,12 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service import settings as settings_module
 from service.engine.local.process import WorkerProcess
-from service.engine.types import Answer, Chunk, Message, Request, Sampling
+from service.engine.types import Answer, Chunk, LabelCalibration, Message, Request, Sampling
 from service.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, PromptTooLong, RequestError
 from service.models.cache import Cache
 from tests.engine.local.conftest import Loaded, ask, make, running
@@ -161,6 +162,23 @@ def test_calibration_divides_out_what_a_content_free_input_gives(loaded: Loaded)
     neutral = (Message("user", "Is 'N/A' good or bad?"),)
     request = Request(messages=neutral, choices=("good", "bad"), calibrate=True, neutral=neutral)
     assert loaded.run(request)[0].probabilities == pytest.approx({"good": 0.5, "bad": 0.5}, abs=1e-3)
+
+
+def test_a_fitted_calibration_scales_and_shifts_the_log_probabilities(loaded: Loaded) -> None:
+    """The same bits as in the definition, and the chunk, the text and the tokens are those of the calibrated label."""
+    request = Request(messages=(Message("user", "Is rain good or bad?"),), choices=("good", "bad"), mode="exact")
+    plain = loaded.run(request)[0]
+    logs = plain.label_logprobs or {}
+    assert sum(map(math.exp, logs.values())) == pytest.approx(1)
+    assert plain.probabilities == pytest.approx({label: math.exp(value) for label, value in logs.items()})
+    other = "bad" if plain.text == "good" else "good"
+    bias = tuple(20.0 if label == other else -0.25 for label in request.choices)
+    fitted = loaded.run(replace(request, calibration=LabelCalibration(0.3, bias)))[0]
+    values = np.array([0.3 * logs[label] + add for label, add in zip(request.choices, bias, strict=True)])
+    shares = np.exp(values - values.max())
+    assert list((fitted.probabilities or {}).values()) == [float(share) for share in shares / shares.sum()]
+    assert (fitted.text, fitted.label_logprobs) == (other, plain.label_logprobs)
+    assert fitted.tokens != plain.tokens
 
 
 def test_seeds_decide_and_zero_is_one_of_them(loaded: Loaded) -> None:

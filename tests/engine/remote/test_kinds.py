@@ -14,7 +14,7 @@ from service.doctor import remote as doctor_remote
 from service.engine import remote, remote_labels
 from service.engine.local.labels import normalize as local_normalize
 from service.engine.remote_kinds import KINDS
-from service.engine.types import Message, Request, Sampling
+from service.engine.types import LabelCalibration, Message, Request, Sampling
 from service.errors import NotSupported, RemoteError
 from service.prompts.fingerprint import fingerprint
 from service.prompts.run import run
@@ -26,6 +26,7 @@ SCORING = ("vllm", "sglang", "llama-server", "sameboat")
 MESSAGES = (Message("user", "Is it good?"),)
 LABELS = Request(messages=MESSAGES, choices=("yes", "no", "may be"))
 NEUTRAL = (Message("user", "Is N/A good?"),)
+FITTED = LabelCalibration(0.4, (0.25, -3.0, 1.5))
 
 
 @pytest.fixture(params=list(KINDS))
@@ -54,6 +55,9 @@ def expected(request: Request, *, ended: bool = False) -> dict[str, float]:
     if request.calibrate:
         neutral = [score(plain(request.neutral), label, ended=ended) for label in request.choices]
         scores = [value - other for value, other in zip(scores, neutral, strict=True)]
+    if request.calibration is not None:
+        fitted = request.calibration
+        scores = [fitted.scale * value + bias for value, bias in zip(scores, fitted.bias, strict=True)]
     return dict(zip(request.choices, softmax(scores), strict=True))
 
 
@@ -150,12 +154,17 @@ def test_llama_servers_token_ids_come_beside_log_probabilities_that_nobody_asked
         assert [(told.token, len(told.top)) for told in chunk.logprobs] == ([] if logprobs is None else [(7, logprobs)])
 
 
-@pytest.mark.parametrize("calibrate", [False, True])
-def test_label_probabilities_are_exact(scoring: KindServer, calibrate: bool) -> None:
-    request = replace(LABELS, calibrate=calibrate, neutral=NEUTRAL if calibrate else ())
-    answer = ask(scoring, request)
-    assert answer.probabilities == pytest.approx(expected(request))
-    assert answer.text == max(request.choices, key=expected(request).__getitem__)
+@pytest.mark.parametrize(
+    "request_",
+    [LABELS, replace(LABELS, calibrate=True, neutral=NEUTRAL), replace(LABELS, calibration=FITTED)],
+    ids=["plain", "contextual", "fitted"],
+)
+def test_label_probabilities_are_exact(scoring: KindServer, request_: Request) -> None:
+    answer = ask(scoring, request_)
+    assert answer.probabilities == pytest.approx(expected(request_))
+    raw = expected(replace(request_, calibrate=False, calibration=None))
+    assert answer.label_logprobs == pytest.approx({label: math.log(share) for label, share in raw.items()})
+    assert answer.text == max(request_.choices, key=expected(request_).__getitem__)
     assert answer.tokens == tuple(map(ord, answer.text))
     assert answer.usage.prompt == len(render(plain(MESSAGES)))
 

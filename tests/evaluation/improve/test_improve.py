@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.engine.types import Request
+from service.engine.types import Answer, LabelCalibration, Request, Timings, Usage
 from service.errors import EvaluationError
 from service.evaluation import dev_cases
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
-from service.evaluation.improve import Improvement, SearchRules, improve
+from service.evaluation.improve import Improvement, SearchRules, improve, judge
 from service.evaluation.improve.candidates import DraftCandidate
 from service.evaluation.improve.examples import CandidatePrompts, expected_answer
+from service.evaluation.improve.fitting import LabelFit
 from service.evaluation.recording import Journal
 from service.prompts import file as files
 from service.prompts.file import Prompt
@@ -83,9 +85,9 @@ def test_examples_that_help_are_written_into_the_draft() -> None:
     assert better.spec == files.loads(better.text).spec
     assert dev_cases.used(better, dev) == [case.id for case in dev]
     assert dev_cases.used(better, [Case("new", {"number": "99", "expected": "odd"})]) == []
-    assert improvement.after[1].passed == improvement.after[1].n == 15
-    assert improvement.before[1].passed in (7, 8)
-    assert f"held dev cases: {improvement.before[1]} before, 15 of 15 (100.0 %" in str(improvement)
+    assert improvement.after.passed == improvement.after.n
+    assert improvement.before.passed < 0.6 * improvement.before.n
+    assert f"did not see it: {improvement.before} before, {improvement.after} now" in str(improvement)
     assert "devCases" not in improvement.diff
     assert "+- role: assistant\n" in improvement.diff
     assert all(line[0] != "-" for line in improvement.diff.splitlines()[2:] if "role" in line)
@@ -108,6 +110,44 @@ def test_a_search_that_was_interrupted_goes_on_and_the_same_seed_gives_the_same_
     again = run(engine, draft, dev, journal=Journal(tmp_path / "a.jsonl"))
     assert again.asked == 0
     assert again.better.text == first.better.text == run(engine, draft, dev).better.text
+
+
+def biased(request: Request) -> Answer:
+    """Knows the parity, and prefers "odd" so much that it is always the answer. Applies a fitted calibration."""
+    even = int(request.messages[-1].content) % 2 == 0
+    logs = {"odd": -0.1 - 0.3 * even, "even": -3.0 + 0.3 * even}
+    fitted = request.calibration or LabelCalibration(1.0, (0.0, 0.0))
+    values = {label: fitted.scale * logs[label] + bias for label, bias in zip(logs, fitted.bias, strict=True)}
+    shares = {label: math.exp(value) for label, value in values.items()}
+    label = max(shares, key=shares.__getitem__)
+    whole = sum(shares.values())
+    return Answer(label, (1,), "stop", Usage(1, 1), Timings(0.0, 0.0, 0.0), label_logprobs=logs,
+                  probabilities={name: share / whole for name, share in shares.items()})  # fmt: skip
+
+
+def test_a_calibration_is_fitted_from_answers_that_are_there_already() -> None:
+    """A biased model is right everywhere after the fit, which costs no answer, and the file has it."""
+    draft, engine = files.loads(TEXT), ScriptedEngine(biased)
+    improvement = run(engine, draft, cases(), SearchRules(budget=90, examples=0))
+    assert len(engine.asked) == len(cases()) == improvement.answers
+    assert improvement.after.passed == improvement.after.n == 45
+    assert improvement.before.passed == 22
+    assert "+calibration:\n+  scale:" in improvement.diff
+    assert improvement.summary == "0 examples, fitted calibration"
+    judged = asyncio.run(
+        judge(improvement, [Case("n", {"number": "98", "expected": "even"})], EvaluationContext(engine))
+    )
+    assert judged is not None
+    assert (judged.before.passed, judged.after.passed) == (0, 1)
+
+
+def test_the_search_asks_the_fast_engine_and_the_last_fit_is_of_exact_answers() -> None:
+    fast, exact = ScriptedEngine(biased), ScriptedEngine(biased, name="exact")
+    context = EvaluationContext(exact, fast_engine=fast)
+    improvement = asyncio.run(improve(files.loads(TEXT), cases(), context, SearchRules(budget=135, examples=0)))
+    assert {request.mode for request in fast.asked} == {"fast"}
+    assert {request.mode for request in exact.asked} == {"exact"}
+    assert (len(fast.asked), len(exact.asked), improvement.answers) == (45, 45, 90)
 
 
 def test_a_draft_that_nothing_improves_stays() -> None:
@@ -133,13 +173,14 @@ def test_examples_of_the_draft_stay_in_the_pool_and_its_first_candidate_is_the_d
     shown = "  - {role: user, content: '7'}\n  - {role: assistant, content: odd}\n"
     draft = files.loads(TEXT.replace("  - role: user", f"{shown}  - role: user", 1))
     prompts = CandidatePrompts(draft, cases(), {}, most=4)
-    assert prompts.first == DraftCandidate(0, (0,), False)
+    assert prompts.first == DraftCandidate(0, (0,))
     assert prompts.prompt(prompts.first).spec == draft.spec
     assert prompts.is_example(prompts.first, cases()[7])
     assert not prompts.is_example(prompts.first, cases()[8])
-    dropped = prompts.written(DraftCandidate(0, (), True))
+    dropped = prompts.written(DraftCandidate(0, (), True), LabelFit(0.5, (-0.25, 1.0)))
     assert [message.role for message in dropped.spec.messages] == ["system", "user"]
-    assert dropped.spec.calibration == "contextual"
+    assert dropped.label_calibration == LabelCalibration(0.5, (-0.25, 1.0))
+    assert "bias:\n    odd: -0.25\n    even: 1.0\n" in dropped.text
 
 
 def test_json_answers_are_made_from_the_checks_and_survive_the_file() -> None:
@@ -149,8 +190,8 @@ def test_json_answers_are_made_from_the_checks_and_survive_the_file() -> None:
     dev = [Case("x", {"number": text, "expected": "é: {}"})]
     assert expected_answer(draft, dev[0]) == '{"b": 3, "a": {"c": "é: {}"}}'
     prompts = CandidatePrompts(draft, dev, {}, most=4)
-    written = prompts.written(DraftCandidate(0, (0,), False))
-    assert written.spec.messages == prompts.prompt(DraftCandidate(0, (0,), False)).spec.messages
+    written = prompts.written(DraftCandidate(0, (0,)))
+    assert written.spec.messages == prompts.prompt(DraftCandidate(0, (0,))).spec.messages
     assert written.spec.messages[0].content == f"How many m? {text}"
 
 
@@ -176,7 +217,7 @@ def test_a_text_with_a_placeholder_and_a_very_long_one_are_no_examples() -> None
     [
         (TEXT, cases(11), SearchRules(), "dev"),
         (TEXT, [replace(case, values=cases()[0].values) for case in cases()], SearchRules(), "dev"),
-        (TEXT, cases(), SearchRules(budget=100), "budget"),
+        (TEXT, cases(), SearchRules(budget=89), "budget"),
         (TEXT.replace('"even".', '"even" of {{number}}.'), cases(), SearchRules(), "messages"),
     ],
     ids=["few", "one-text", "budget", "inputs-in-the-system-message"],
