@@ -35,8 +35,8 @@ class EvaluationContext:
     they help to explain one that changed. At most `concurrency` requests run at a time. Without `reuse` the engine
     computes every answer anew. `warn` gets sentences about bad rows before anything is asked. A run ends after
     `stop_after` cases that could not be asked or judged, or never if it is None. Without `judged` a prompt may have no
-    checks: its answers are only looked at. `mode` is that of the answers, where the engine has both. `fast_engine` is
-    for searches, whose answers judge nothing.
+    checks: its answers are only looked at. `mode` is that of the answers, if the engine has both. `fast_engine` is
+    for searches. Their answers judge nothing.
     """
 
     engine: Engine

@@ -85,7 +85,7 @@ class Record:
         return CheckInput(text, value, self.problem, {name: judgement.choice for name, judgement in self.judgements})
 
     def line(self, *, timed: bool = False) -> str:
-        """The record's line in a file. `timed` adds what only journals have."""
+        """The record's line in a file. `timed` adds the values that only journals have."""
         raw: dict[str, Any] = {
             "id": self.id, "fingerprint": self.fingerprint, "text": self.text, "tokens": list(self.tokens),
             "finish_reason": self.finish_reason,

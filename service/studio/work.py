@@ -108,6 +108,10 @@ class Workspace:
             folder = self.cases_folder(prompt)
             dev, deciding = await asyncio.to_thread(split.of_draft, prompt, folder, seed=rules.seed)
             context = await self.context(prompt, report)
+            if rules.mode == "fast":
+                fast = (await self.engines.start(prompt.spec.model)).for_mode("fast")
+                await fast.ready()
+                context = replace(context, fast_engine=fast)
 
             def searched(answers: int, budget: int, gain: float) -> None:
                 report("progress", {"done": answers, "total": budget})

@@ -25,7 +25,8 @@ from service.evaluation.improve.candidates import DraftCandidate
 
 LEAST_CASES = 12
 FEW_CASES = 30  # fewer dev cases leave a wide interval, which is told
-ALPHA = 0.05  # of the test
+ALPHA = 0.1  # the share of searches that may replace a draft by one that is no better
+TEST_ALPHA = 0.04  # of the nested test. It is below ALPHA, because the cases also steered the search for candidates
 
 
 class Scores(Protocol):
@@ -35,7 +36,7 @@ class Scores(Protocol):
         """Smooth scores, for a choice. Only these cases take part."""
 
     def unseen(self, candidate: DraftCandidate, seen: Sequence[int], left: Sequence[int]) -> Mapping[int, float]:
-        """What a person counts on the cases `left`, for a calibration fitted on `seen`."""
+        """1 for each of the cases `left` that passes, and 0 for others, by a calibration fitted on `seen`."""
 
 
 def ordered(labels: Sequence[str], seed: int) -> list[int]:
@@ -55,7 +56,7 @@ def ordered(labels: Sequence[str], seed: int) -> list[int]:
 class Winner:
     """The chosen candidate. Gains are mean differences to the draft.
 
-    `searched` is the winner's gain on all dev cases, which chose it. `held` is the gain of choices on cases that they
+    `searched` is the winner's gain on all dev cases, and these chose it. `held` is the gain of choices on cases that they
     did not see, and `p` of its test.
     """
 
@@ -123,6 +124,6 @@ def choose(first: DraftCandidate, best: DraftCandidate, searched: float, result:
     differences = result.differences
     p = statistics.sign_flip(differences, "better") if differences else 1.0
     held = fmean(differences) if differences else 0.0
-    if best == first or held <= 0 or p > ALPHA:
+    if best == first or held <= 0 or p > TEST_ALPHA:
         return Winner(first, 0.0, 0.0, p)
     return Winner(best, searched, held, p)
