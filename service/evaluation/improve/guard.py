@@ -56,8 +56,8 @@ def ordered(labels: Sequence[str], seed: int) -> list[int]:
 class Winner:
     """The chosen candidate. Gains are mean differences to the draft.
 
-    `searched` is the winner's gain on all dev cases, and these chose it. `held` is the gain of choices on cases that they
-    did not see, and `p` of its test.
+    `searched` is the winner's gain on all dev cases, and these chose it. `held` is the gain of choices on cases that
+    they did not see, and `p` of its test.
     """
 
     candidate: DraftCandidate
