@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+import engine_wheel
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")  # the workspace's container keeps it outside
 TOOLS = ROOT / ".tools"
@@ -70,7 +72,7 @@ def compiler() -> None:
 
 
 def compiled_before(uv: str) -> bool:
-    """Whether uv's cache holds a compiled engine, perhaps of an older lock. Only the announcement depends on it."""
+    """Whether uv's cache holds a compiled engine, perhaps of an older lock. Then no release's wheel is fetched."""
     cache = subprocess.run([uv, "cache", "dir"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     return bool(cache) and any(Path(cache).glob("sdists-v*/**/llama_cpp_python-*.whl"))
 
@@ -112,15 +114,24 @@ def main(arguments: list[str]) -> None:
     if not first:
         done = subprocess.run([*sync, "--quiet"], cwd=ROOT, env=environment)
         sys.exit(done.returncode)
-    compiler()
     print(f"sameboat: setting up {VENV.name} from uv.lock.", end=" ")
-    if compiled_before(sync[0]):
+    wants_engine = not {"--only-group", "--no-default-groups"} & set(arguments) or "local" in arguments
+    before = compiled_before(sync[0])
+    reason = engine_wheel.install(sync[0], VENV, ROOT / ".ci" / "engine.txt") if wants_engine and not before else None
+    if not wants_engine:
+        what, expected_s = "installing", INSTALL_S
+        print(flush=True)
+    elif not before and reason is None:
+        what, expected_s = "installing", INSTALL_S
+        print("The engine is the release's compiled one, verified by its digest.", flush=True)
+    elif before:
         what, expected_s = "installing", INSTALL_S
         print("The engine was compiled here before, so this takes seconds.", flush=True)
     else:
+        compiler()
         what, expected_s = "installing and compiling", COMPILE_S
         print(
-            "The first time this compiles llama.cpp:\n"
+            f"The first time this compiles llama.cpp ({reason}):\n"
             "          about 2 minutes on two cores, once; uv keeps the result for every later checkout.",
             flush=True,
         )

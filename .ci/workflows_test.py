@@ -1,11 +1,11 @@
 """Run the workflows of GitHub Actions on this machine with act: `.ci/workflows_test.py [WORKFLOW...]`.
 
-In: `.github/workflows/`, act from the group `workflows` of uv.lock. Out: one line per job with its result and seconds, the
-log of each run in `.sameboat/workflows/`, and exit code 1 if a job has another result than expected.
+In: `.github/workflows/`, act from the group `workflows` of uv.lock. Out: one line per job with its result and seconds,
+the log of each run in `.sameboat/workflows/`, and exit code 1 if a job has another result than expected.
 Not here: GitHub's own part, such as identities, approvals, caches between runs and other kinds of runners.
 
-Each run uses a clone with a bare repository as its origin, so a branch can be pushed. Steps run on this machine, not in a
-container. Actions come from ACTIONS (a folder with a git repository OWNER/NAME each), where that has the pinned
+Each run uses a clone with a bare repository as its origin, so a branch can be pushed. Steps run on this machine, not in
+a container. Actions come from ACTIONS (a folder with a git repository OWNER/NAME each), where that has the pinned
 commit. Others have a stand-in in `tests/workflows/`, or act fetches them from GitHub. `gh` is always a stand-in, which
 writes down its calls. WORKFLOWS_PYTEST narrows the tests of the workflow `test`, so that a run takes minutes.
 """
@@ -106,14 +106,16 @@ RUNS = (
     Run("scorecard", "scorecard", "schedule", ("scorecard",), lambda clone: None),
 )  # fmt: skip
 NOT_RUN = {
-    "promote": "it verifies an attestation of GitHub and moves a tag in a registry; make drill-delivery walks its scripts",
+    "promote": "it verifies GitHub's attestation and moves a registry's tag; make drill-delivery walks its scripts",
     "build-image": "image calls it; its jobs publish and join need the registry and GitHub's identity",
 }
 
 
 def actions(clone: Path) -> Iterator[tuple[str, str, Path | None, str]]:
     """Each pinned action: name, commit, the folder that stands for it, and where that is from."""
-    used = {match for path in (clone / ".github" / "workflows").glob("*.yml") for match in USES.findall(path.read_text())}
+    used = {
+        match for path in (clone / ".github" / "workflows").glob("*.yml") for match in USES.findall(path.read_text())
+    }
     source = os.environ.get("ACTIONS")
     for name, commit in sorted(used):
         repository, target = Path(source or "none") / name, WORK / "actions" / f"{name.replace('/', '+')}-{commit}"
@@ -164,8 +166,9 @@ def command(run: Run, clone: Path) -> list[str]:
         **run.extra,
     }
     (WORK / "event.json").write_text(json.dumps(event), encoding="utf-8")
-    words = [str(Path(sys.executable).parent / "act"), run.event, "--workflows", f".github/workflows/{run.workflow}.yml",
-             "--eventpath", str(WORK / "event.json"), "--env", f"GITHUB_REPOSITORY={NAME}", "--no-cache-server",
+    workflow = f".github/workflows/{run.workflow}.yml"
+    words = [str(Path(sys.executable).parent / "act"), run.event, "--workflows", workflow, "--eventpath",
+             str(WORK / "event.json"), "--env", f"GITHUB_REPOSITORY={NAME}", "--no-cache-server",
              "--env", f"PATH={STAND_INS / 'bin'}:{os.environ['PATH']}", "--env", f"STAND_IN_LOG={WORK / 'calls'}",
              "--env", f"UV_PROJECT_ENVIRONMENT={WORK / 'venv'}", "--secret", "GITHUB_TOKEN=none", "--json"]  # fmt: skip
     for runner in RUNNERS:
@@ -187,9 +190,12 @@ def act(run: Run) -> dict[str, tuple[str, float]]:
     log = WORK / f"{re.sub('[^a-z]+', '-', run.title)}.log"
     results: dict[str, tuple[str, float]] = {}
     began: dict[str, float] = {}
-    with log.open("w", encoding="utf-8") as file, subprocess.Popen(
-        command(run, clone), cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command(run, clone), cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             try:
