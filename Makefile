@@ -7,7 +7,7 @@ BASE ?= origin/main
 
 # What a caller gives is data. It is taken as it is written and never expanded here, also where it says $(shell ...);
 # recipes read it from the environment, quoted, so that no shell reads it as code either.
-GIVEN := ACTIONS ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE SCHEMAS TARGET TEMPLATES TESTS URL UV_PROJECT_ENVIRONMENT WORKFLOWS_PYTEST
+GIVEN := ACTIONS ARGS BASE JUPYTER_ARGS OUT PLATFORM PYTEST_ARGS PYTHON_IMAGE SCHEMAS TARGET TEMPLATES TESTS URL UV_PROJECT_ENVIRONMENT WORKFLOWS_OFFLINE WORKFLOWS_PYTEST
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 export BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
@@ -163,7 +163,7 @@ refresh: setup ## fetch the data sets again, make the cases again, and say what 
 	@.ci/evaluate replay || true
 
 .PHONY: workflows-test
-workflows-test: ## run the jobs of every workflow here with act; ARGS="prompts test", ACTIONS=DIR, WORKFLOWS_PYTEST=tests/test_errors.py
+workflows-test: ## run the jobs of every workflow here with act; ARGS="prompts test", ACTIONS=DIR, WORKFLOWS_PYTEST="tests/test_errors.py"
 	@python3 .ci/bootstrap.py --no-default-groups --group workflows
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" .ci/workflows_test.py "$${words[@]}"
 

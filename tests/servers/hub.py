@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import gguf
 import numpy as np
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # pragma: allowlist secret
 TOKEN = "hf_stand_in_only"  # pragma: allowlist secret
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
