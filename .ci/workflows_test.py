@@ -7,7 +7,8 @@ Not here: GitHub's own part, such as identities, approvals, caches between runs 
 Each run uses a clone with a bare repository as its origin, so a branch can be pushed. Steps run on this machine, not in
 a container. Actions come from ACTIONS (a folder with a git repository OWNER/NAME each), where that has the pinned
 commit. Others have a stand-in in `tests/workflows/`, or act fetches them from GitHub. `gh` is always a stand-in, which
-writes down its calls. WORKFLOWS_OFFLINE=1 leaves out the database of advisories. WORKFLOWS_PYTEST narrows the tests of the workflow `test`, so that a run takes minutes.
+writes down its calls. WORKFLOWS_OFFLINE=1 leaves out the database of advisories. WORKFLOWS_PYTEST narrows the tests of
+the workflow `test`, so that a run takes minutes.
 """
 
 from __future__ import annotations

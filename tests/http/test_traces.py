@@ -22,7 +22,7 @@ from tests.scripted import ScriptedEngine
 from tests.servers.openai_server import OpenAIServer
 from tests.servers.otlp import Received, receiver
 
-TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"  # pragma: allowlist secret
 CANARY_INPUT, CANARY_ANSWER = "canary-input-4711", "canary-answer-4711"
 SERVER, CLIENT = 2, 3
 
