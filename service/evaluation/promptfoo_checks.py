@@ -84,10 +84,9 @@ def _check(
     values = {number: check.value for number, check in given.items()}
     first = next(iter(values.values()))
     if kind == "is-json":
-        schema = _schema(first)
-        if first is not None and schema is None:
+        if first and not isinstance(first, dict):
             return "is-json has a schema that is no JSON object, and is left out."
-        return {"json": {} if schema is None else {"schema": schema}}, None
+        return {"json": {"schema": first} if first else {}}, None
     if kind in JUDGES:
         if judge is None:
             return f"{kind} needs a judge: name a model with --judge."
@@ -131,16 +130,6 @@ def _column(rows: list[Row], name: str, values: Mapping[int, Any]) -> str:
     for number, value in values.items():
         rows[number][column] = value
     return column
-
-
-def _schema(value: Any) -> dict[str, Any] | None:
-    """The schema of an assertion, which may be text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, dict) else None
 
 
 def rubric(model: str, text: str) -> dict[str, Any]:

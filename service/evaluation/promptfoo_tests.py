@@ -317,6 +317,8 @@ def _rendered(check: Node, values: Row, source: Source) -> Assertion | None:
         if kind in ("is-json", "not-is-json"):
             value = source.values(value, check.name).value if value else None
     filled = _filled(value, values, check, source)
+    if kind == "is-json" and isinstance(filled, str):
+        filled = source.values(filled, check.name).value if filled.strip() else None
     return Assertion(kind, filled, str(metric) if metric is not None else None, check)
 
 

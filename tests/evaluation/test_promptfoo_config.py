@@ -90,6 +90,17 @@ def test_values_differ_between_tests_and_are_rendered(tmp_path: Path) -> None:
     assert made.notes == []
 
 
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [("false", None), ("''", None), ("'{type: object}'", {"type": "object"}), ("{type: array}", {"type": "array"})],
+)
+def test_a_schema_may_be_a_text_or_nothing(value: str, schema: object, tmp_path: Path) -> None:
+    made = read(tmp_path, PROMPTS + f"tests: [{{vars: {{a: b}}, assert: [{{type: is-json, value: {value}}}]}}]\n")
+    check = made.drafts[0].spec.evaluators[0]
+    assert check.json_ is not None
+    assert (check.json_.schema_, made.notes) == (schema, [])
+
+
 def test_what_is_not_read_is_named_by_line(tmp_path: Path) -> None:
     text = (
         PROMPTS
