@@ -263,6 +263,7 @@ def prompts(smoke: Smoke) -> None:
         smoke.see("POST", path, tokenized, body={"inputs": inputs}, route="/prompts/{name}/tokens")
         path = f"/prompts/{name}/evaluation"
         smoke.see("GET", path, is_json("name", "cases"), route="/prompts/{name}/evaluation")
+        smoke.see("GET", f"/prompts/{name}/drift", is_json("word", "kept"), route="/prompts/{name}/drift")
 
 
 def openai(smoke: Smoke) -> None:

@@ -60,6 +60,24 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much to log.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines: text, or one JSON object each.")
     access_log: bool = Field(True, description="One log line for each request, without inputs and answers.")
+    log_content: bool = Field(
+        False,
+        description="Inputs and answers in the access log, the first 2,000 characters, with e-mail addresses, numbers "
+        "and keys masked. Names stay.",
+    )
+    keep_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the answers of promoted prompts that are kept in the database, with label "
+        "probabilities and times, for `sameboat drift`. 0: none.",
+    )
+    keep_content: bool = Field(
+        False,
+        description="Kept answers hold inputs and texts too, masked as in the log, so that they can become cases.",
+    )
+    keep_days: float = Field(30, gt=0, description="Kept answers are deleted after this many days.")
+    keep_rows: int = Field(100_000, ge=1, description="Kept answers at most. One more deletes the oldest.")
     shutdown_grace_s: float = Field(20, ge=0, description="Seconds that running answers may take to end on SIGTERM.")
 
     # Callers

@@ -15,14 +15,14 @@ from tests import prose, raises
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths", "request_id", "tracing"},
+    {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths", "request_id", "tracing", "masking"},
     {"text_files", "strict_json", "json_pointer"},
     {"settings", "folders", "private_files", "children"},
     {"resources", "exposure", "telemetry", "models"},
     {"engine"},
     {"prompts"},
     {"evaluation", "builds"},
-    {"doctor"},
+    {"doctor", "drift"},
     {"http", "workbench", "cli"},
     {"studio"},
 ]

@@ -26,6 +26,7 @@ COMMANDS = {
     "studio": "Edit, run, compare, improve and promote drafts in the browser.",
     "evaluate": "Run a prompt on its cases and report scores with intervals.",
     "parity": "Compare the answers of two engines to a promoted prompt's cases.",
+    "drift": "Compare served answers that were kept with a prompt's recording.",
     "improve": "Search for a better draft with dev cases.",
     "promote": "Promote a draft whose verdict is PASS.",
     "doctor": "Find every problem on this machine. Exits with 1 if one would stop you.",
@@ -34,6 +35,7 @@ COMMANDS = {
 GROUPS = {
     "model": "List, suggest, add, fetch, verify and remove models.",
     "prompt": "List, check, convert and run prompts.",
+    "cases": "Turn served answers that were kept into cases.",
     "key": "Make keys for callers.",
     "build": "Submit, watch and show builds.",
 }

@@ -4,11 +4,12 @@ In: requests, and the results that their routes report. Out: a response header, 
 Not here: the format of log lines (`logs`), the rejections themselves.
 
 A line has the route and not the path, because a path may hold a build's id, which lets its holder read the build. It
-holds no inputs and no answers.
+holds no inputs and no answers, unless SAMEBOAT_LOG_CONTENT asks for them. Then they are masked.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import request_id
 from service.http.admission import ALWAYS_ADMITTED
+from service.masking import masked, masked_value
 from service.prompts.run import Result
 
 if TYPE_CHECKING:
@@ -43,6 +45,16 @@ class Answered:
     completion_tokens: int = 0
     finish_reason: str = ""
     fingerprint: str = ""
+    input: str | None = None
+    answer: str | None = None
+
+
+def note_input(request: Request, value: Any) -> None:
+    """Put the inputs of this request into its access line, masked, if the settings ask for content."""
+    state = request.scope.get("state", {})
+    if state.get("log_content"):
+        text = value if isinstance(value, str) else json.dumps(masked_value(value), ensure_ascii=False)
+        state["answered"].input = masked(text)
 
 
 def note(request: Request, result: Result) -> None:
@@ -56,15 +68,18 @@ def note(request: Request, result: Result) -> None:
     answered.answers += 1
     answered.prompt_tokens += answer.usage.prompt
     answered.completion_tokens += answer.usage.completion
+    if request.scope["state"].get("log_content"):
+        answered.answer = masked(answer.text)
 
 
 class AccessLog:
     """Middleware. It comes first, so that rejections have an id and a line too."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, lines: bool) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, lines: bool, content: bool = False) -> None:
         self.app = app
         self.metrics = metrics
         self.lines = lines
+        self.content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -73,7 +88,9 @@ class AccessLog:
             return
         identifier = request_id.of(Headers(scope=scope).get(request_id.HEADER))
         exchange = _Exchange(scope, identifier)
-        scope.setdefault("state", {}).update(answered=exchange.answered, request_id=identifier)
+        scope.setdefault("state", {}).update(
+            answered=exchange.answered, request_id=identifier, log_content=self.content
+        )
         request_id.current.set(
             identifier
         )  # never reset: the task ends with the request, and its errors are logged last
@@ -93,7 +110,9 @@ class AccessLog:
             self.metrics.prompt_answered(answered.prompt, answered.model, answered.finish_reason, seconds)
         if self.lines and not (scope["path"] in QUIET and (exchange.status < 400 or exchange.status == 503)):
             fields = exchange.fields(route, seconds)
-            log.info(" ".join(f"{name}={value}" for name, value in fields.items()), extra={"fields": fields})
+            quoted = {name: json.dumps(fields[name]) for name in ("input", "answer") if name in fields}
+            text = " ".join(f"{name}={value}" for name, value in (fields | quoted).items())
+            log.info("%s", text, extra={"fields": fields})
 
 
 class _Exchange:

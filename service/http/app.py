@@ -154,7 +154,9 @@ def _add_middleware(app: FastAPI, exposed: Exposure, service: Service) -> None:
         )
     app.add_middleware(CrossSiteGuard, origins=exposed.origins, own=exposed.own_origin, rejected=rejected)
     app.add_middleware(AllowedHosts, names=exposed.hosts, rejected=rejected)
-    app.add_middleware(AccessLog, metrics=service.metrics, lines=service.settings.access_log)
+    app.add_middleware(
+        AccessLog, metrics=service.metrics, lines=service.settings.access_log, content=service.settings.log_content
+    )
 
 
 @contextlib.asynccontextmanager
@@ -166,6 +168,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.engines.get(name)
     service.metrics.watch(service.engines)
     await service.engines.start()
+    service.keeper.start()
     tasks = [
         asyncio.create_task(_start_others(service)),
         asyncio.create_task(_verify_prompts(service)),
@@ -183,6 +186,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         service.draining.set()
         await service.engines.stop(0.0)
+        await service.keeper.stop()
         await asyncio.to_thread(app.state.telemetry.stop)
 
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from service.drift.keeper import AnswerKeeper
 from service.engine.pool import Engines
 from service.engine.types import Engine, LearnsIdentity, Mode, Priority
 from service.errors import EngineUnavailable, RequestError
 from service.http.history import History
 from service.http.metrics import Metrics
+from service.prompts.file import Prompt
 from service.prompts.library import Library, PromotedPrompt
+from service.prompts.run import Result
 from service.settings import Settings
 
 STREAM_DEADLINE_S = 3600.0
@@ -45,6 +49,17 @@ class Service:
     history: History = field(default_factory=History)
     in_studio: bool = False
     """Whether this is the studio of one person, where the only key is that person's."""
+    keeper: AnswerKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keeper = AnswerKeeper(self.settings, self.metrics.kept)
+
+    def answered(self, prompt: Prompt, inputs: Mapping[str, Any], result: Result) -> None:
+        """Count a promoted prompt's answer, and keep it by chance."""
+        abstained = prompt.abstains(result.answer.probabilities or {})
+        outcome = "unusable" if result.problem is not None else "abstained" if abstained else "usable"
+        self.metrics.prompt_outcome(prompt.name, outcome)
+        self.keeper.offer(prompt, inputs, result)
 
     def wait_s(self) -> float:
         """Seconds for `Retry-After`: the longest queue that an engine estimates, at least 1."""

@@ -30,6 +30,20 @@ async def get_evaluation(name: str, service: ServiceDep) -> dict[str, Any]:
     return await asyncio.to_thread(_evaluation, service, name)
 
 
+@router.get("/prompts/{name}/drift", summary="Compare the kept answers of a promoted prompt with its recording")
+async def get_drift(name: str, service: ServiceDep) -> dict[str, Any]:
+    """The population stability index of each distribution, the shares of abstentions and unusable answers, the times.
+
+    Answers are kept only if SAMEBOAT_KEEP_SHARE is above 0.
+    """
+    promoted = service.library.promoted(name)
+    from service.drift import report  # imported at the first request, as SQLAlchemy with it
+
+    folder = PromotedFolder(service.library.folder(name))
+    drift = await asyncio.to_thread(report.of_prompt, service.settings, promoted.prompt, folder)
+    return {"share": service.settings.keep_share, **drift.as_json()}
+
+
 def _summary(service: Service, name: str) -> dict[str, Any]:
     try:
         document = _evaluation(service, name)

@@ -174,6 +174,20 @@ class Metrics:
             buckets=SECONDS,
             registry=self._registry,
         )
+        self._outcomes = Counter(
+            "sameboat_prompt_answers",
+            "Answers to promoted prompts, by prompt and outcome: usable, abstained, unusable",
+            ["prompt", "outcome"],
+            registry=self._registry,
+        )
+        self._kept = Counter(
+            "sameboat_answers_kept",
+            "Answers that were chosen for the comparison with the recording, by result: stored, dropped, failed",
+            ["result"],
+            registry=self._registry,
+        )
+        for result in ("stored", "dropped", "failed"):
+            self._kept.labels(result)
         self._engines: Engines | None = None
         self._registry.register(self)
 
@@ -188,6 +202,14 @@ class Metrics:
     def prompt_answered(self, prompt: str, model: str, finish_reason: str, seconds: float) -> None:
         """Count an answer to a promoted prompt."""
         self._prompts.labels(prompt, model, finish_reason).observe(seconds)
+
+    def prompt_outcome(self, prompt: str, outcome: str) -> None:
+        """Count an answer to a promoted prompt: usable, abstained, unusable."""
+        self._outcomes.labels(prompt, outcome).inc()
+
+    def kept(self, result: str, count: int) -> None:
+        """Count answers that were chosen for the comparison: stored, dropped, failed."""
+        self._kept.labels(result).inc(count)
 
     def closed(self, reason: str) -> None:
         """Count a closed connection: slow, unread, idle, connections, long, upgrade, not-http."""

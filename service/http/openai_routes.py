@@ -24,6 +24,7 @@ from service.engine.types import Request as EngineRequest
 from service.errors import NotSupported
 from service.http import openai_answers as answers
 from service.http import sse
+from service.http.access import note_input
 from service.http.deps import ServiceDep, options_of
 from service.http.json_body import JsonRoute
 from service.http.openai_answers import Shape
@@ -91,6 +92,7 @@ async def _texts(requests: Sequence[EngineRequest], engine: Engine) -> list[str]
 async def start(request: Request, engine: Engine, choices: list[EngineRequest], shape: Shape) -> answers.Streams:
     """The streams of these requests. Their tokens count against the caller. Raises RequestError."""
     await asyncio.to_thread(engine.check, choices)  # it may render a long conversation
+    note_input(request, [message.to_openai() for message in choices[0].messages] or choices[0].text or "")
     return [
         charged(prompts.stream(choice, engine), request, index, prompt=index % shape.n == 0)
         for index, choice in enumerate(choices)

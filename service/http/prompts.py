@@ -9,7 +9,8 @@ Not here: rendering, validation of inputs, and the engine (`prompts.run`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from service.engine.types import Chunk, Engine, Logprob, Sampling
 from service.engine.types import Request as Inference
 from service.errors import PromptError, RequestError, SameboatError
 from service.http import problems, sse
+from service.http.access import note_input
 from service.http.deps import Service, ServiceDep, options_of
 from service.http.generation_body import SEEDS, seed_of
 from service.http.json_body import body_of
@@ -158,7 +160,9 @@ async def run_prompt(name: str, request: Request, service: ServiceDep) -> Respon
     """
     promoted = service.library.promoted(name)
     body = await run_body(request)
-    return await answer(promoted.prompt, body, await service.engine_for(promoted), request, service.settings)
+    engine = await service.engine_for(promoted)
+    ended = functools.partial(service.answered, promoted.prompt, body.inputs)
+    return await answer(promoted.prompt, body, engine, request, service.settings, ended=ended)
 
 
 async def run_body(request: Request) -> RunBody:
@@ -170,8 +174,16 @@ async def run_body(request: Request) -> RunBody:
     return _run_body(await body_of(request))
 
 
-async def answer(prompt: Prompt, body: RunBody, engine: Engine, request: Request, settings: Settings) -> Response:
-    """The answer of a prompt to the inputs of a body, streamed or whole.
+async def answer(
+    prompt: Prompt,
+    body: RunBody,
+    engine: Engine,
+    request: Request,
+    settings: Settings,
+    *,
+    ended: Callable[[Result], None] = lambda result: None,
+) -> Response:
+    """The answer of a prompt to the inputs of a body, streamed or whole. `ended` is called with it.
 
     Raises:
         RequestError: if the log-probabilities of labels are asked for.
@@ -179,13 +191,14 @@ async def answer(prompt: Prompt, body: RunBody, engine: Engine, request: Request
     streamed = body.stream or "text/event-stream" in request.headers.get("accept", "")
     options = options_of(request, settings, streamed=streamed)
     question = await prompts.prepare(prompt, body.inputs, seed=body.seed, **options)
+    note_input(request, body.inputs)
     if body.logprobs:
         if question.choices:
             raise RequestError(
                 "The labels of this prompt have probabilities, and no tokens are drawn.", key="/logprobs"
             )
         question = replace(question, logprobs=ALTERNATIVES)
-    items = charged(prompts.stream(question, engine), request)
+    items = charged(prompts.stream(question, engine), request, ended=ended)
     if streamed:
         events = await unless_disconnected(request, sse.prefetch_first(_events(prompt, items)))
         if events is None:

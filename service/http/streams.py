@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,12 +23,17 @@ T = TypeVar("T")
 
 
 async def charged(
-    items: AsyncGenerator[T, None], request: Request, index: int = 0, *, prompt: bool = True
+    items: AsyncGenerator[T, None],
+    request: Request,
+    index: int = 0,
+    *,
+    prompt: bool = True,
+    ended: Callable[[Result], None] = lambda result: None,
 ) -> AsyncGenerator[tuple[int, T], None]:
     """The same chunks and results, each with the stream's index. At the end their tokens count against the caller.
 
     A stream that is closed early counts too. `prompt`: whether the prompt's tokens count. Several answers to one prompt
-    count them once.
+    count them once. `ended` is called with the result.
     """
     tokens = 0
     try:
@@ -36,6 +41,7 @@ async def charged(
             async for item in stream:
                 if isinstance(item, Result):
                     note(request, item)
+                    ended(item)
                     usage = item.answer.usage
                     tokens = usage.completion + (usage.prompt if prompt else 0)
                 elif isinstance(item, Chunk):

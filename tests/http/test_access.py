@@ -174,3 +174,22 @@ def test_a_traceback_is_part_of_the_object() -> None:
     line = JsonFormatter().format(record)
     assert "\n" not in line
     assert "ValueError: broken" in json.loads(line)["traceback"]
+
+
+PRIVATE = "Ada, ada@mail.example"
+
+
+def test_inputs_and_answers_are_in_the_line_only_if_the_setting_asks_and_then_masked(make: Make, lines: Lines) -> None:
+    """Of a prompt and of a chat."""
+    chat = {"messages": [{"role": "user", "content": f"{CANARY_INPUT} for {PRIVATE}"}]}
+    for content in (False, True):
+        app = make(ScriptedEngine(lambda request: "Call 044 668 18 00\nnow"), log_content=content)
+        ask(app, "POST", "/prompts/greet", json={"inputs": {"name": PRIVATE}})
+        ask(app, "POST", "/v1/chat/completions", json=chat)
+    silent, masked = lines.all[:2], lines.all[2:]
+    assert [set(line) & {"input", "answer"} for line in silent] == [set(), set()]
+    assert masked[0]["input"] == '{"name": "Ada, [email]"}'
+    assert CANARY_INPUT in masked[1]["input"]
+    assert {line["answer"] for line in masked} == {"Call [number]\nnow"}
+    assert "ada@mail" not in lines.text
+    assert "668" not in lines.text

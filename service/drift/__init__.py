@@ -1,0 +1,1 @@
+"""Served answers that are kept, their comparison with the recording, and their way to cases."""

@@ -1,0 +1,36 @@
+"""The drift of one promoted prompt, from the database and its recording.
+
+In: settings, a promoted prompt and its folder. Out: a `Drift`. Not here: the comparison itself (`comparison`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from service.drift.comparison import Drift, compare
+from service.drift.store import KeptAnswerStore
+from service.evaluation import recording
+from service.prompts.file import Prompt
+from service.prompts.promoted import PromotedFolder
+from service.settings import Settings
+
+
+def of_prompt(settings: Settings, prompt: Prompt, folder: PromotedFolder, days: float | None = None) -> Drift:
+    """The kept answers of this version of the prompt, of the last `days` if given, beside its recording.
+
+    Raises:
+        EvaluationError: if the recording cannot be read.
+    """
+    return compare(prompt, recording.read(folder.recording_path).values(), kept_rows(settings, prompt, days))
+
+
+def kept_rows(settings: Settings, prompt: Prompt, days: float | None = None) -> list[dict[str, Any]]:
+    """The kept answers of this version of the prompt, oldest first. Nothing is created if nothing was kept."""
+    if settings.database_url is None and not (settings.state_dir / "kept.sqlite").exists():
+        return []
+    store = KeptAnswerStore(settings)
+    try:
+        return store.rows(prompt.name, prompt.sha256, since_s=0.0 if days is None else time.time() - 86400 * days)
+    finally:
+        store.close()
