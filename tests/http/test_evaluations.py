@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from service import settings as settings_module
+from service.drift.store import KeptAnswerStore
 from service.engine.pool import Engines
 from service.evaluation.replay import replay
 from service.evaluation.report import guessing
@@ -88,3 +90,28 @@ def test_a_promotion_is_judged_anew(app: FastAPI) -> None:
     assert ask(app, "GET", "/prompts/sender/evaluation").json() == {"kept": True}
     service.evaluations["sender"] = ("another lock", {"kept": True})
     assert json.loads(first) == ask(app, "GET", "/prompts/sender/evaluation").json() == document
+
+
+def test_kept_answers_are_compared_with_the_recording(tmp_path: Path, catalog: Catalog) -> None:
+    """Without any there is a word too. All answers in one language are drift."""
+    settings = settings_module.load(port=0, data_dir=DATA, state_dir=tmp_path / "state")
+    app = create_app(settings, engines=Engines(settings, catalog), library=Library(DATA))
+    client = TestClient(app, base_url="http://127.0.0.1")  # no lifespan, so that no model is loaded
+    none = client.get("/prompts/language/drift").json()
+    assert (none["word"], none["kept"], none["recorded"], none["share"]) == ("NOT ENOUGH ANSWERS", 0, 200, 0.0)
+    prompt = PromotedFolder(DATA / "prompts" / "language").prompt()
+    shares = {label: 0.96 if label == "German" else 0.01 for label in prompt.spec.choices}
+    row = {
+        "prompt": "language", "prompt_sha256": prompt.sha256, "model": "m", "request_id": "r", "fingerprint": "f",
+        "label": "German", "probabilities": shares, "abstained": False, "invalid": False, "prompt_tokens": 30,
+        "answer_tokens": 1, "queued_s": 0.0, "first_token_s": 0.1, "total_s": 0.2,
+    }  # fmt: skip
+    store = KeptAnswerStore(settings)
+    store.add([row] * 100)
+    store.close()
+    drift = client.get("/prompts/language/drift").json()
+    assert (drift["word"], drift["kept"]) == ("DRIFT", 100)
+    labels = drift["distributions"][0]
+    assert [(part["name"], part["kept"]) for part in labels["bins"] if part["kept"]] == [("German", 100)]
+    assert sum(part["recorded"] for part in labels["bins"]) == 200
+    assert client.get("/prompts/no-such/drift").status_code == 404

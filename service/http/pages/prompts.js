@@ -3,6 +3,7 @@ import { json } from "./api.js";
 import { run } from "./asking.js";
 import { CaseTable } from "./cases.js";
 import { Chart } from "./chart.js";
+import { Drift } from "./drift.js";
 import { studio } from "./login.js";
 import { Problem, html, percent, useEffect, useLoaded, useState } from "./ui.js";
 import { words } from "./words.js";
@@ -57,6 +58,7 @@ function One({ name, query, prompt }) {
       ${coverage.length > 1 && html`<h3>${w.curve}</h3><p class="quiet small">${w.calibration(found.calibration_error.toFixed(3))}</p><${Curve} points=${coverage} />`}
       <details><summary>${w.file}</summary><pre tabindex="0">${found.file}</pre></details></section>
     ${History && html`<${History} name=${name} />`}
+    <${Drift} name=${name} />
     <${CaseTable} name=${name} rows=${found.rows} query=${query} prompt=${prompt} ask=${run} place=${`#/prompts/${encodeURIComponent(name)}`} /></div>`;
 }
 

@@ -56,6 +56,12 @@ export const words = {
     more: "Show more", precision: "Precision", recall: "Recall", f1: "F1", threshold: "threshold", accuracy: "accuracy",
     calibration: (error) => `Expected calibration error ${error}`, file: "The prompt file", field: "Field", class: "Class",
   },
+  drift: {
+    title: "Served answers beside the recording", bin: "Bin", recorded: "Recorded", kept: "Kept", shares: "Share", difference: "Difference (95 %, points)", found: "Result",
+    words: { STABLE: "stable", MODERATE: "moderate change", DRIFT: "drift", "NOT ENOUGH ANSWERS": "not enough answers" },
+    counts: (kept, recorded) => `${kept} kept answers, ${recorded} recorded ones`, seconds: (median, late) => `${median.toFixed(3)} s in the median, ${late.toFixed(3)} s at 95 %`,
+    index: (psi, critical) => `Population stability index ${psi}, 99 % by chance ${critical}`,
+  },
   drafts: {
     title: "Drafts", none: "There is no draft yet.", new: "New draft", name: "Name", name_rule: "small letters, digits, dots, hyphens and underscores", from: "Begin with", empty: "an empty draft",
     create: "Create", taken: "There is a draft of this name.", promoted: "as promoted", usable: "usable", mistakes: (count) => (count === 1 ? "1 mistake" : `${count} mistakes`), mistakes_label: "Mistakes",
