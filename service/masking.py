@@ -1,4 +1,4 @@
-"""Replaces what may be private in texts that are kept for operators: e-mail addresses, numbers and keys.
+"""Replaces private parts of texts that are kept for operators: e-mail addresses, numbers and keys.
 
 In: a text, or a JSON value. Out: the same with marks in place of these.
 Not here: the decision to keep a text (`http.access`, `drift`), and the search before a push (`builds.secrets_scan`).

@@ -1,7 +1,7 @@
 """How far served answers have moved away from the recording of their prompt.
 
 In: kept answers, and the recording. Out: a `Drift` with a word, and every figure behind it.
-Not here: which answers are kept (`keeper`), and how good they are. Drift says that something changed. Cases say whether
+Not here: the choice of answers (`keeper`), and their quality. Drift says that something changed. Cases say whether
 the answers are still right.
 
 * Each distribution (labels, the best label's probability, tokens) is compared by the population stability index,

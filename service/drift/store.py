@@ -1,6 +1,6 @@
 """The table of kept answers, in a SQLite file of its own or in the Postgres of builds.
 
-In: settings, rows. Out: rows. Not here: which answers are kept (`keeper`), what they are compared with (`comparison`).
+In: settings, rows. Out: rows. Not here: the choice of answers (`keeper`), and their comparison (`comparison`).
 Texts are masked before they come here.
 """
 
