@@ -25,6 +25,8 @@ TIER_2 = {
     "tests/builds/test_delivery.py::test_killed_between_attempts_the_series_goes_on": "own service, killed",
     "tests/builds/test_failure_modes.py::test_2_twenty_duplicates_before_during_and_after_are_one_build": "own service",
     "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service",  # pragma: allowlist secret
+    "tests/bench/test_held_out.py::test_a_reference_page_passes_every_check": "browser: many pages",
+    "tests/builds/test_piece_pages.py": "browser: many pages",
     "tests/builds/test_real_tasks.py": "browser: whole tasks",
     "tests/builds/test_traces.py::test_a_killed_build_goes_on_in_another_process_and_in_the_same_trace": "kills",
     "tests/builds/test_workers.py": "several processes on Postgres",

@@ -23,6 +23,7 @@ from service.builds.forge import Files, Forge, ForgeError
 from service.builds.generate import Job, Maker, TruncatedAnswer, UnusableAnswer
 from service.builds.generate.fetched_sources import fetched, hosts
 from service.builds.generate.model_client import ModelClient
+from service.builds.generate.pieces import PieceMaker, made_of_pieces
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, own_readme
 from service.builds.shutdown import ShutdownSignal
@@ -31,7 +32,11 @@ from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatEr
 from service.settings import Settings
 
 T = TypeVar("T")
-NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work
+NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work. Pieces need none
+FURTHER = {  # the tries after the first version, by its maker
+    "pieces": ("pieces 1", "pieces 2", "asked", "files", "repair", "repair"),
+    "files": ("repair", "repair", "repair"),
+}
 TRIES = 3  # of one maker, when its answer is unusable
 RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the next maker: this share, at most so long
 REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)
@@ -80,11 +85,11 @@ class GenerationSteps:
         Raises:
             BuildError: if the build was cancelled.
         """
-        previous: Files | None = None
-        if head := build.base and build.base.head:
-            previous = self._with_waits(lambda: self.forge.read(build.repository, head), build.budget)
-        job = replace(self._job(build, previous), sources=self._sources(build))
-        able = [name for name in self.makers if self._able(build, name)]
+        previous = self._base_files(build)
+        job = self._first_job(build, previous)
+        if (output := self._pieces(build, job, "pieces 0")) is not None:
+            return self._candidate(build, job, output, "pieces")
+        able = [name for name in self.makers if name in NEEDS and self._able(build, name)]
         if previous and "files" in able:
             able = able[: able.index("files") + 1]  # a plan would replace an app that works by a page about it
         for number, name in enumerate(able):
@@ -104,21 +109,59 @@ class GenerationSteps:
             self.store.event(build.id, "unable", f"Maker {name!r} cannot work here: {why}.", maker=name)
         return not why
 
-    def repair(self, build: Build, best: Candidate, number: int = 1) -> Candidate | None:
-        """Show the best version and its failures to its maker. None when no usable answer came.
+    def tries(self, maker: str) -> tuple[str, ...]:
+        """The tries after a first version by this maker: further pieces, files written anew, repairs."""
+        writes = "files" in self.makers
+        return tuple(one for one in FURTHER.get(maker, ()) if writes or one not in ("files", "repair"))
 
-        The first repair decodes greedily. Further ones sample, because greedy decoding would repeat the answer. An
-        answer that changes nothing is refused, and no browser is opened for it.
+    def repair(self, build: Build, best: Candidate, number: int = 1, maker: str = "") -> Candidate | None:
+        """A further version. None when no usable answer came. `maker`: the maker of the first version.
+
+        A repair shows the best version and its failures to the writer of files. The first one decodes greedily. Further
+        ones sample, because greedy decoding would repeat the answer. An answer that changes nothing is refused, and no
+        browser is opened for it.
 
         Raises:
             BuildError: if the build was cancelled.
         """
+        tries = self.tries(maker or best.maker)
+        what = tries[number - 1]
+        if what != "repair":
+            job = self._first_job(build, self._base_files(build))
+            output = self._try(build, "files", job) if what == "files" else self._pieces(build, job, what)
+            return (
+                None if output is None else self._candidate(build, job, output, what if what == "files" else "pieces")
+            )
         previous = self.store.files(build.id, best.files)
         job = self._job(build, previous, failures=best.failed)
         if best.own_readme:
             job = replace(job, readme=previous["README.md"])
-        output = self._try(build, best.maker, job, first=number)
-        return None if output is None else self._candidate(build, job, output, best.maker)
+        output = self._try(build, "files", job, first=number - tries.index("repair"))
+        return None if output is None else self._candidate(build, job, output, "files")
+
+    def _base_files(self, build: Build) -> Files | None:
+        """The files of the round before, or None in a new repository."""
+        head = build.base and build.base.head
+        return self._with_waits(lambda: self.forge.read(build.repository, head), build.budget) if head else None
+
+    def _first_job(self, build: Build, previous: Files | None) -> Job:
+        return replace(self._job(build, previous), sources=self._sources(build))
+
+    def _pieces(self, build: Build, job: Job, what: str) -> MakerOutput | None:
+        """The page of pieces of this try, or None. A page that was not made of pieces is not replaced by one."""
+        maker = self.makers.get("pieces")
+        if not isinstance(maker, PieceMaker) or (job.previous and not made_of_pieces(job.previous)):
+            return None
+        if what == "asked":
+            if why := self.asking.able("build-pieces"):
+                self.store.event(build.id, "unable", f"No model plans pieces here: {why}.", maker="pieces")
+                return None
+            return self._try(build, "pieces", job)
+        try:
+            return MakerOutput(maker.planned(job, int(what.split()[1])))
+        except UnusableAnswer as error:
+            self.store.event(build.id, "making", str(error), maker="pieces")
+            return None
 
     def _sources(self, build: Build) -> tuple[Attachment, ...]:
         """The documents on allowed hosts to which the brief points."""
@@ -229,6 +272,7 @@ class GenerationSteps:
             title=build.task.replace("-", " ").replace("_", " ").strip().capitalize(),
             brief=build.brief,
             checks=tuple(check.said for check in build.checks),
+            expressions=tuple(check.js for check in build.checks if check.js is not None),
             attachments=self._attachments(build),
             author=build.email.split("@")[0],
             year=datetime.fromtimestamp(build.budget.received_s, UTC).year,

@@ -32,6 +32,7 @@ from service.builds.delivery import Delivery
 from service.builds.forge import Forge
 from service.builds.generate import Maker
 from service.builds.generate.model_client import Caps, ModelClient
+from service.builds.generate.pieces import PieceMaker
 from service.builds.generate.plan import PlanRenderer
 from service.builds.generate.providers import Providers
 from service.builds.generate.write import FileWriter
@@ -129,11 +130,14 @@ def make_steps(
     local = settings.engine == "local" and not providers.entries
     characters = TOLD_CHARACTERS if local else 10 * TOLD_CHARACTERS
     makers: dict[str, Maker] = {
+        "pieces": PieceMaker(),
         "files": FileWriter(characters, automation=settings.build_automation),
         "plan": PlanRenderer(),
     }
     if settings.maker == "plan":
         del makers["files"]
+    if settings.maker == "files":
+        del makers["pieces"]
     return Steps(
         settings,
         store,

@@ -140,20 +140,31 @@ class Steps(GenerationSteps):
             report=report.plain(),
         )
 
-    def go_on(self, build: Build, best: Candidate, failures: list[list[str]]) -> bool:
-        """Whether another repair is worth it. `failures` are those of each version so far. The reason to stop is an
-        event."""
+    def go_on(
+        self, build: Build, best: Candidate, failures: list[list[str] | None], number: int = 1, maker: str = ""
+    ) -> bool:
+        """Whether another version is worth it. The reason to stop is an event.
+
+        `failures` are those of each version so far, and None where no usable answer came. `maker`: the maker of the
+        first version.
+        """
+        tries = self.tries(maker or best.maker)
+        before, now = ("", *tries)[number - 1 : number], (*tries, "")[number - 1]
         if not best.failed:
             reason = "every check that could be judged passes"
-        elif best.maker not in self.makers or best.maker == "plan":
+        elif not tries:
             reason = "this maker has no way to repair"  # the same plan would be rendered the same way
+        elif number > len(tries):
+            reason = "all ways to make it better were tried"
+        elif failures[-1] is None and before == ("repair",):
+            reason = "no usable answer came"
         elif (
-            len(failures) >= 3 and failures[-1] == failures[-2]
+            now == "repair" and number - tries.index("repair") >= 3 and failures[-1] == failures[-2]
         ):  # the first repair is greedy, so a sampled one may help
             reason = "the same checks failed twice"
         elif build.budget.for_generation(time.time()) <= 0:
             reason = "the time for making is used up"
-        elif why := self.asking.exhausted(build.id):
+        elif now in ("files", "repair", "asked") and (why := self.asking.exhausted(build.id)):
             reason = why.rstrip(".")
         else:
             return True

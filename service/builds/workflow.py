@@ -33,7 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger("sameboat.builds")
 
-MAX_REPAIRS = 3
+MAX_REPAIRS = 7  # more than any list of tries
 OUTAGE_S = 5.0
 TURN_S = 0.25  # between looks at whether the callbacks of earlier rounds were tried
 SOON_S = 60.0
@@ -77,13 +77,15 @@ class Workflows:
             checks = step("checks", build, steps.checks)
             best = candidate_step("make", build, steps.make)
             best = candidate_step("verify", build, steps.verify, best, checks)
-            failures = [list(best.failed)]
+            maker = best.maker
+            failures: list[list[str] | None] = [list(best.failed)]
             for number in range(1, MAX_REPAIRS + 1):
-                if not step(f"go on {number}", build, steps.go_on, best, failures):
+                if not step(f"go on {number}", build, steps.go_on, best, failures, number, maker):
                     break
-                repaired = self._optional_step(f"repair {number}", build, steps.repair, best, number)
-                if repaired is None:  # the model gave no usable answer
-                    break
+                repaired = self._optional_step(f"repair {number}", build, steps.repair, best, number, maker)
+                if repaired is None:  # no piece fits, or the model gave no usable answer
+                    failures.append(None)
+                    continue
                 repaired = candidate_step(f"verify {number}", build, steps.verify, repaired, checks)
                 failures.append(list(repaired.failed))
                 best = candidate_step(f"choose {number}", build, steps.choose, best, repaired)

@@ -2,8 +2,8 @@
 
 In: a `Job` with the brief, the files so far and the failed checks, and a function that asks a model. Out: files.
 
-`plan` lets the model fill a typed plan and renders it with our templates, so even the smallest model yields a valid
-site. `write` lets a capable model write whole files, or edits.
+`pieces` puts tested building blocks together. `write` lets a capable model write whole files, or edits. `plan` shows
+the brief and its files where neither has a usable answer.
 
 Not here: engines, forges and workflows.
 """
@@ -65,6 +65,7 @@ class Job:
     kept_checks: tuple[str, ...] = ()  # expressions of earlier rounds that must stay true
     readme: bytes | None = None  # the maker's own README of an earlier version in this round
     notes: tuple[str, ...] = ()  # sentences about the result, for the README
+    expressions: tuple[str, ...] = ()  # the code of the checks, which no maker writes into a page
 
     @property
     def kept(self) -> tuple[Attachment, ...]:

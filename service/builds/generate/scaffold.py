@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from service.builds.forge import STAMP
 from service.builds.generate import Job
+from service.builds.generate.libraries import with_libraries
 from service.safe_paths import without_twins
 
 STYLE = "style.css"  # our own stylesheet, for a page that links to it and has none. It saves the model tokens
@@ -49,6 +50,7 @@ def add_scaffold(app: Mapping[str, bytes], job: Job, build: str, round_: int, ma
     files = {attachment.name: attachment.data for attachment in new}
     previous = without_twins(job.previous or {}, [*app, *(attachment.name for attachment in job.attachments)])
     files = {**files, **previous, **app}
+    files = with_libraries(files, frozenset(attachment.name for attachment in job.kept))
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()
     files["LICENSE"] = templates().get_template("LICENSE.j2").render(job=job).encode()
@@ -83,7 +85,15 @@ def role(path: str, attached: set[str]) -> str:
     """The purpose of a file, in a few words."""
     if path in attached:
         return "came with the brief"
-    known = {"index.html": "the page", "LICENSE": "the licence", "README.md": "this text", STYLE: "how the page looks"}
+    if path.startswith("vendor/"):
+        return "a library, or its licence"
+    known = {
+        "pieces.js": "the tested pieces that the page is made of",
+        "index.html": "the page",
+        "LICENSE": "the licence",
+        "README.md": "this text",
+        STYLE: "how the page looks",
+    }
     kinds = {
         "js": "what the page does",
         "css": "how the page looks",

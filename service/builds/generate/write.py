@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from service.builds.generate import AskModel, Job, TruncatedAnswer, UnusableAnswer, describe_attachments, shorten
 from service.builds.generate.answer_parser import KEPT, parse_answer
+from service.builds.generate.blocks.page import PIECES
 from service.builds.generate.completeness import close_page, is_truncated
 from service.builds.generate.edits import PAGE
 from service.builds.generate.scaffold import STYLE, style
@@ -124,7 +125,8 @@ def files_prompt(previous: Mapping[str, bytes]) -> str:
     """The whole text files that a maker may change, in the form of an answer."""
     blocks = []
     for path, data in sorted(previous.items(), key=lambda item: (item[0] != "index.html", item[0])):
-        if path.lower() in KEPT or path == "README.md" or (path == STYLE and data == style()) or b"\0" in data:
+        ours = (path == STYLE and data == style()) or path == PIECES or path.startswith("vendor/")
+        if path.lower() in KEPT or path == "README.md" or ours or b"\0" in data:
             continue
         text = data.decode("utf-8", "replace")
         kind = path.rsplit(".", 1)[-1] if "." in path else ""

@@ -1,0 +1,274 @@
+"""Pieces that react to clicks: counter, list, timer, tabs, disclosure, theme, board.
+
+In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Not here: forms (`fit_forms`),
+files (`fit_contents`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from service.builds.generate.blocks.fitting import Match, class_for, match, name, storage_key
+from service.builds.generate.blocks.reading import Element, Reading, first_match
+
+REMOVES = r"\b(remove|delete|erase)"
+FORMATS = (
+    (r"hh:mm:ss", r"\b00:00:00\b(?!\.)", "hh:mm:ss"),
+    (r"mm:ss[.,](?:cc|hh|xx|ss|ms)", r"\b\d\d:\d\d\.00\b", "mm:ss.cc"),
+    (r"mm:ss[.,](?:t|d|s|x)\b|tenths", r"\b\d\d:\d\d\.\d\b", "mm:ss.t"),
+    (r"mm:ss", r"\b\d\d:\d\d\b", "mm:ss"),
+    (r"\bm:ss", r"(?<!\d)\d:\d\d\b", "m:ss"),
+    (r"seconds with (?:one|1) decimal", r"\b0\.0\b", "seconds.t"),
+)
+
+
+def counter(reading: Reading) -> Match | None:
+    """A number that buttons change."""
+    buttons = reading.of("button")
+    plus = first_match(buttons, r"\b(plus|inc\w*|increase|add|up|more|likes?|adds one|one more|grows?)\b")
+    minus = first_match(buttons, r"\b(minus|dec\w*|decrease|down|less|fewer|sub\w*)\b", [name(plus) or ""])
+    value = first_match(reading.of("output", "heading"), r"count|counter|number|value|total|likes|score|points|clicks")
+    if value is None or plus is None or reading.of("list", "table", "textarea", "select") or reading.of("input"):
+        return None
+    reset = first_match(buttons, r"reset|zero|clear|back", [plus.id, name(minus) or ""])
+    least = re.search(
+        r"(?:never|not|cannot|can't)\b[^.]{0,20}\b(?:below|less than|under)\s+(-?\d+)|never negative|not negative",
+        reading.brief,
+    )
+    most = re.search(
+        r"(?:never|not|cannot|at most|no more than)\b[^.]{0,20}?\b(?:above|over|more than|most|than)\s+(\d+)",
+        reading.brief,
+    )
+    step = re.search(r"\bby (\d+|two|five|ten)\b", reading.brief)
+    first = value.first if value.first and re.fullmatch(r"-?\d+", value.first) else "0"
+    options = {
+        "value": value.id,
+        "plus": plus.id,
+        "minus": name(minus),
+        "reset": name(reset),
+        "first": int(first),
+        "least": None if least is None else int(least[1] or 0),
+        "most": None if most is None else int(most[1]),
+        "step": {"two": 2, "five": 5, "ten": 10}.get(step[1]) or int(step[1]) if step else None,
+    }
+    return match("counter", 2.0 if minus else 0.5, options, value, plus, minus, reset)
+
+
+def list_(reading: Reading) -> Match | None:
+    """A list to which people add entries."""
+    lists = reading.of("list")
+    item = first_match(reading.of("input", "textarea"), r"item|new|task|todo|entry|name|thing|note|text|what")
+    item = item or next(iter(reading.of("input")), None)
+    if len(lists) != 1 or item is None or any(file.endswith((".csv", ".json")) for file in reading.files):
+        return None
+    if reading.says(r"stopwatch|countdown|\bquiz\b"):
+        return None
+    buttons, outputs = reading.of("button"), reading.of("output", "heading")
+    add = first_match(buttons, r"add|put|append|save|new|insert|submit|sign|enter")
+    clear = first_match(buttons, r"clear|empty|remove|delete|all", [name(add) or ""])
+    form = next(iter(reading.of("form")), None)
+    if add is None and form is None and not reading.says(r"\benter\b"):
+        return None
+    count = first_match(outputs, r"count|total|number|how many|left|open|items|remaining")
+    empty = first_match(outputs, r"empty|nothing", [name(count) or ""])
+    removes = re.search(
+        r"button\s+(?:with the (?:text|label) |labell?ed |called |named )?[\"'`“]?(Remove|Delete|Erase|×|✕|x|X)\b",
+        reading.brief,
+    )
+    done = re.search(r"\b(done|complet\w+|bought|checked|finished|struck|strike)\b", reading.brief, re.IGNORECASE)
+    options = {
+        "item": item.id,
+        "add": name(add),
+        "list": lists[0].id,
+        "count": name(count),
+        "clear": name(clear),
+        "empty": name(empty),
+        "counts": "open" if count and re.search(r"\bleft\b|open|remaining|not done|undone|still", count.text) else None,
+        "remove": removes[1] if removes else "Remove" if re.search(REMOVES, reading.brief, re.IGNORECASE) else None,
+        "removeClass": class_for(reading, REMOVES[2:]),
+        "done": None if not done else "checkbox" if reading.says(r"check ?box|tick") else "click",
+        "doneClass": class_for(reading, r"done|complete|bought|checked|finished") if done else None,
+        "clears": "done" if clear and re.search(r"done|complete|finished|bought", clear.text) else None,
+        "newest": True
+        if reading.says(r"newest (?:is )?(?:first|on top)|at the top|at the beginning|prepend")
+        else None,
+        "keeps": True if storage_key(reading, "list") else None,
+        "key": storage_key(reading, f"list-{lists[0].id}"),
+    }
+    return match("list", 3.0, options, item, add, lists[0], count, clear, empty, form)
+
+
+def timer(reading: Reading) -> Match | None:
+    """A stopwatch, or a countdown."""
+    if not reading.says(r"stop ?watch|timer|count(?:s|ing)? ?down|pomodoro"):
+        return None
+    buttons, outputs = reading.of("button"), reading.of("output", "heading", "box")
+    start = first_match(buttons, r"\b(start|go|begin|run|toggle|starts)\b")
+    display = first_match(outputs, r"time|display|remaining|left|clock|elapsed|watch|seconds|counter|timer")
+    if start is None or display is None:
+        return None
+    stop = first_match(buttons, r"\b(stop|pause|hold|halt|stops|pauses|holds)\b", [start.id])
+    reset = first_match(buttons, r"\b(reset|clear|zero|resets|back)\b", [start.id, name(stop) or ""])
+    lap = first_match(buttons, r"\b(lap|laps|split|round)\b", [start.id, name(stop) or "", name(reset) or ""])
+    laps = next(iter(reading.of("list")), None)
+    length = first_match(reading.of("input", "select"), r"minute|second|duration|length|time|from")
+    done = first_match(outputs, r"done|over|end|finish|message|alarm|up|ring", [display.id])
+    down = length is not None or reading.says(r"count(?:s|ing)? ?down|egg|time left|remaining|pomodoro")
+    text = f"{display.text} {display.sentence}"
+    shape = next(
+        (form for words, example, form in FORMATS if re.search(words, text, re.I) or re.search(example, text)), None
+    )
+    shape = shape or next((form for words, _, form in FORMATS if reading.says(words)), "mm:ss" if down else None)
+    long = re.search(r"(\d+)[ -](minute|second)", reading.brief)
+    texts = re.search(
+        r"text[^.]{0,40}?[\"'`“]?(Start|Go|Begin)[\"'`”]?[^.]{0,50}?\b(Stop|Pause|Hold)",
+        start.sentence + " " + reading.brief,
+    )
+    seconds = re.search(r"second", f"{length.id} {length.text}" if length else long[2] if long else "") is not None
+    options = {
+        "display": display.id,
+        "start": start.id,
+        "stop": name(stop),
+        "reset": name(reset),
+        "lap": name(lap),
+        "laps": name(laps),
+        "length": name(length),
+        "done": name(done) if down else None,
+        "down": down or None,
+        "format": shape,
+        "unit": "seconds" if down and seconds else None,
+        "first": (length.first if length else None) or (long[1] if long and down else None),
+        "toggles": True if stop is None else None,
+        "startText": texts[1] if texts else None,
+        "stopText": texts[2] if texts else None,
+        "newest": True if reading.says(r"newest (?:lap )?(?:first|on top)|at the top") else None,
+    }
+    return match("timer", 4.0, options, start, display, stop, reset, lap, laps, length, done if down else None)
+
+
+def _pairs(reading: Reading, word: str) -> tuple[list[Element], list[Element]] | None:
+    """As many buttons as panels, in the order of the brief."""
+    buttons = [one for one in reading.of("button", "link", "unknown") if re.search(word, one.words)] or reading.of(
+        "button", "link"
+    )
+    ids = {one.id for one in buttons}
+    panels = [
+        one for one in reading.elements if one.kind in ("box", "output", "unknown", "heading") and one.id not in ids
+    ]
+    return (buttons, panels) if len(buttons) == len(panels) >= 1 else None
+
+
+def tabs(reading: Reading) -> Match | None:
+    """Panels of which one is shown."""
+    if not reading.says(r"\btabs?\b") or (pairs := _pairs(reading, r"\btab\b|show")) is None or len(pairs[0]) < 2:
+        return None
+    buttons, panels = pairs
+    start = re.search(r"\bat first\b[^.]*|[^.]*\bat first\b", reading.brief)
+    first = next(
+        (at for at, panel in enumerate(panels) if start and re.search(rf"\b{re.escape(panel.id)}\b", start[0])), 0
+    )
+    options = {
+        "tabs": [one.id for one in buttons],
+        "panels": [one.id for one in panels],
+        "first": first,
+        "activeClass": class_for(reading, r"active|selected|current|chosen"),
+    }
+    return match("tabs", 3.0, options, *buttons, *panels)
+
+
+def disclosure(reading: Reading) -> Match | None:
+    """Panels that buttons show and hide."""
+    if not reading.says(r"accordion|aria-expanded|frequent|\bFAQ|show(?:s|n)?\b[^.]{0,60}\bhide|expand|collaps|fold"):
+        return None
+    single = (
+        True
+        if reading.says(r"only one|one at a time|closes the other|others? (?:close|are closed|is hidden)")
+        else None
+    )
+    if (pairs := _pairs(reading, r"toggle|more|question|show|q\d")) is not None:
+        ids = {"buttons": [one.id for one in pairs[0]], "panels": [one.id for one in pairs[1]]}
+        return match("disclosure", 2.0, {**ids, "single": single}, *pairs[0], *pairs[1])
+    button = class_for(reading, r"question|button|toggle|header|title|trigger")
+    panel = class_for(reading, r"answer|panel|content|body|text", (button or "",))
+    if button is None or panel is None:
+        return None
+    number = re.search(r"\b(two|three|four|five|six|[2-9])\b", reading.brief)
+    count = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}.get(number[1]) or int(number[1]) if number else 3
+    options = {"buttonClass": button, "panelClass": panel, "single": single, "count": count}
+    return match("disclosure", 3.0, options)
+
+
+def theme(reading: Reading) -> Match | None:
+    """Light and dark."""
+    if not reading.says(r"\bdark\b"):
+        return None
+    button = first_match(reading.of("button", "checkbox"), r"theme|dark|mode|night|light|toggle|switch")
+    if button is None:
+        return None
+    attribute = re.search(
+        r"\b(data-(?!text)[\w-]+)", reading.brief + " " + reading.code.replace("dataset.theme", "data-theme")
+    )
+    root = (
+        reading.says(r"\bhtml\b(?! button)|document ?element|root element|<html>") or "documentElement" in reading.code
+    )
+    while_ = (
+        r"(?:\b(?:is|says|reads|shows|and|be|to|or|it)\s+|[\"'`“])([A-Z☀☾🌙][\w-]*(?: "
+        r"\w+)?)[\"'`”]?\s+(?:while|when|if|in)\s+(?:the page |it |the theme )?(?:is )?(light|dark)"
+    )
+    texts = {state: text for text, state in re.findall(while_, reading.brief)}
+    options = {
+        "button": button.id,
+        "on": "html" if root else None,
+        "attribute": attribute[1] if attribute else None,
+        "name": class_for(reading, r"dark|night|theme"),
+        "key": storage_key(reading, "theme"),
+        "lightText": texts.get("light"),
+        "darkText": texts.get("dark") if texts.get("light") else None,
+    }
+    state = first_match(reading.of("output"), r"state|status|current|theme|mode", [button.id])
+    options["state"] = name(state)
+    return match("theme", 2.0, options, button, state)
+
+
+def kanban(reading: Reading) -> Match | None:
+    """Cards in columns."""
+    if not reading.says(r"kanban|\bboard\b|columns?\b[^.]{0,60}\b(?:card|task)"):
+        return None
+    columns = reading.of("list")
+    if len(columns) < 2:
+        columns = [
+            one
+            for one in reading.of("box", "unknown")
+            if re.search(r"to ?do|doing|done|progress|column|backlog|review|ready", one.words)
+        ]
+    item = next(iter(reading.of("input", "textarea")), None)
+    if len(columns) < 2 or item is None:
+        return None
+    add = first_match(reading.of("button"), r"add|new|create|put")
+    ids = [one.id for one in columns]
+    counts = [
+        first_match(reading.of("output"), rf"(?:^| ){re.escape(one.words)} |count {re.escape(one.words)}")
+        for one in columns
+    ]
+    next_ = class_for(reading, r"next|move|right|forward|advance")
+    back = class_for(reading, r"back|left|prev", (next_ or "",))
+    gone = class_for(reading, r"delete|remove|trash", (next_ or "", back or ""))
+    form = next(iter(reading.of("form")), None)
+    total = first_match(reading.of("output"), r"total|count|all", [name(one) or "" for one in counts])
+    options = {
+        "columns": ids,
+        "item": item.id,
+        "add": name(add),
+        "next": next_ or ("next" if reading.says(r"button[^.]{0,60}(?:next|moves?)") else None),
+        "back": back,
+        "remove": gone,
+        "cardClass": class_for(reading, r"card|item", (next_ or "", back or "", gone or "")),
+        "counts": [one.id for one in counts if one] if all(counts) else None,
+        "count": name(total),
+        "keeps": True if storage_key(reading, "board") else None,
+        "key": storage_key(reading, "board"),
+    }
+    return match("kanban", 5.0, options, *columns, item, add, form, *(counts if all(counts) else []))
+
+
+FITS = (counter, list_, timer, tabs, disclosure, theme, kanban)

@@ -1,0 +1,186 @@
+"""The piece that shows a file of data: table, chart, list, figures, with search, sort and filter.
+
+In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Not here: other contents (`fit_contents`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+from service.builds.generate.blocks.fitting import Match, class_for, match, name
+from service.builds.generate.blocks.reading import Element, Reading, first_match
+
+MEASURES = (
+    (
+        "count",
+        r"\bhow many (?!.{0,30}\b(?:people|fell|sold)\b)|\bcount\b|number of|\brows\b (?:are "
+        r")?(?:shown|left)|matches|\bshown\b",
+    ),
+    ("average", r"average|\bmean\b"),
+    (
+        "best",
+        r"(?:name|which|names|\bwho\b|the \w+) [^,.]{0,30}\b(?:most|highest|largest|biggest|best|"
+        r"longest|maximum|greatest)\b|\b(?:best|top)\b",
+    ),
+    ("worst", r"(?:name|which|names|the \w+) [^,.]{0,30}\b(?:least|lowest|smallest|worst|minimum|fewest)\b"),
+    ("largest", r"largest|highest|maximum|\bmax\b|biggest"),
+    ("smallest", r"smallest|lowest|minimum|\bmin\b"),
+    ("sum", r"\bsums?\b|total|together|altogether|in all|whole|how (?:much|many)"),
+)
+
+
+def columns(file: str, text: str | None) -> list[str]:
+    """The names of the columns of a CSV, or of the keys of a JSON list."""
+    if text is None:
+        return []
+    if file.lower().endswith(".json"):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return []
+        entries = (
+            value
+            if isinstance(value, list)
+            else next((part for part in value.values() if isinstance(part, list)), [])
+            if isinstance(value, dict)
+            else []
+        )
+        return list(entries[0]) if entries and isinstance(entries[0], dict) else []
+    first = text.lstrip("\ufeff").strip().splitlines()[:1]
+    if not first:
+        return []
+    mark = max(",;\t", key=first[0].count)
+    return [cell.strip() for cell in next(csv.reader(io.StringIO(first[0]), delimiter=mark))]
+
+
+def numeric(file: str, text: str | None) -> list[str]:
+    """The columns that hold a number in the first row."""
+    if file.lower().endswith(".json"):
+        value = json.loads(text or "[]")
+        entries = (
+            value if isinstance(value, list) else next((part for part in value.values() if isinstance(part, list)), [])
+        )
+        return (
+            [key for key, cell in entries[0].items() if isinstance(cell, int | float)]
+            if entries and isinstance(entries[0], dict)
+            else []
+        )
+    lines = (text or "").lstrip("\ufeff").strip().splitlines()[1:2]
+    if not lines:
+        return []
+    mark = max(",;\t", key=lines[0].count)
+    cells = next(csv.reader(io.StringIO(lines[0]), delimiter=mark))
+    return [
+        name_
+        for name_, cell in zip(columns(file, text), cells, strict=False)
+        if re.fullmatch(r"\s*[-+]?\d[\d,]*(?:\.\d+)?\s*", cell)
+    ]
+
+
+def data(reading: Reading) -> Match | None:
+    """A table, chart, list or figures of a file."""
+    file = reading.file(".csv", ".tsv", ".json")
+    if file is None or reading.says(r"\bquiz\b|\bquestions?\b.{0,60}\bchoices\b|language|translat"):
+        return None
+    names = columns(file, reading.files[file])
+    if not names:
+        return None
+    table = next(iter(reading.of("table")), None)
+    chart = next(iter(reading.of("canvas", "svg")), None) or first_match(
+        reading.of("box", "output", "unknown"), r"chart|graph|plot|diagram|bars"
+    )
+    list_ = next(iter(reading.of("list")), None)
+    search = first_match(reading.of("input"), r"search|filter|find|query|contain")
+    select = next(iter(reading.of("select")), None)
+    sort = first_match(reading.of("button"), r"sort|order")
+    shown = [one for one in (table, chart, list_) if one is not None]
+    numbers = numeric(file, reading.files[file]) or names
+    results, taken = [], []
+    for one in reading.of("output", "heading", "box", "unknown"):
+        if one in shown:
+            continue
+        what = next(
+            (what for what, words in MEASURES if re.search(words, f"{one.words}: {one.text}", re.IGNORECASE)), None
+        )
+        if what is None and re.search(r"shows? the|names? the", one.text):
+            what = "sum"
+        if what is not None:
+            results.append(
+                _without_none(
+                    {
+                        "id": one.id,
+                        "what": what,
+                        "column": named_in(one, numbers) if what != "count" else None,
+                        "decimals": one.decimals if what in ("sum", "average", "largest", "smallest") else None,
+                    }
+                )
+            )
+            taken.append(one)
+    if not shown and not results:
+        return None
+    order = re.search(r"(?:sorted|ordered) by (?:the )?(\w+)([^.;]{0,40})", reading.brief, re.IGNORECASE)
+    order_column = next((column for column in names if order and column.lower() == order[1].lower()), None)
+    down = bool(order and re.search(r"descend|largest|highest|newest|most", order[2]))
+    if order_column is None and (age := re.search(r"\b(oldest|newest|cheapest)\b[^.;]{0,20}\bfirst\b", reading.brief)):
+        order_column = next(
+            (column for column in names if re.search(r"year|date|day|time|price", column, re.IGNORECASE)), None
+        )
+        down = age[1] == "newest"
+    values = {one["column"] for one in results if one.get("column")}
+    filter_column = named_in(select, names, both=True) if select else None
+    options = {
+        "file": file,
+        "table": name(table),
+        "chart": name(chart),
+        "list": name(list_),
+        "search": name(search),
+        "filter": name(select) if filter_column else None,
+        "filterColumn": filter_column,
+        "all": _all(reading, select) if filter_column else None,
+        "sorts": True
+        if table and reading.says(r"sort[^.]{0,60}\bcolumns?|(?:heading|header|column)s?\b[^.]{0,60}\bsort")
+        else None,
+        "sortButton": name(sort),
+        "descending": True if sort and re.search(r"descend|largest|highest", sort.text) else None,
+        "order": order_column,
+        "orderDown": down or None,
+        "results": results,
+        "valueColumn": named_in(chart, numbers) if chart else (values.pop() if len(values) == 1 else None),
+        "barClass": class_for(reading, r"bar|column") if chart else None,
+        "kind": next((kind for kind in ("pie", "line", "doughnut") if reading.says(rf"\b{kind} chart")), None)
+        if chart
+        else None,
+        "chartLibrary": True if chart and (chart.kind == "canvas" or reading.says(r"chart\.?js")) else None,
+    }
+    return match("data", 2.0, options, *shown, search, select if filter_column else None, sort, *taken)
+
+
+def _all(reading: Reading, select: Element | None) -> str | None:
+    """The option that shows everything, as the brief or a check spells it."""
+    found = re.search(r"\b(All|all|Every|every|Any)\b", select.text if select else "")
+    coded = re.search(r"['\"`](All|all)\b(?=[,'\"`])", reading.code)
+    return coded[1] if coded else found[1] if found and found[1].lower() == "all" else "All"
+
+
+def named_in(element: Element, columns_: list[str], *, both: bool = False) -> str | None:
+    """The column that the words about an element name. `both`: also one that its id names."""
+    texts = [element.id, element.text] if both else [element.text, element.id, element.sentence]
+    for words in texts:
+        for column in columns_:
+            if re.search(rf"\b{re.escape(column)}s?\b", words, re.IGNORECASE):
+                return column
+    for column in columns_:
+        if re.search(rf"\b{re.escape(column[:5])}", element.text, re.IGNORECASE) and len(column) > 4:
+            return column
+    return None
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+FITS = (data,)

@@ -1,0 +1,323 @@
+"""Pieces that work on what people type: calculator, measures of a text.
+
+In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Formulas are those of `FORMULAS`, a rate that the
+brief states, or a model's. Not here: units (`fit_units`), lists and buttons (`fit_controls`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from service.builds.generate.blocks.fitting import Match, class_for, match, name, text_when
+from service.builds.generate.blocks.reading import Element, Reading, first_match
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A calculation that many briefs ask for. `inputs` and `results` map names to the words of their elements.
+
+    An input whose name ends with `?` may be missing, and then counts as the number behind the colon.
+    """
+
+    says: str
+    inputs: dict[str, str]
+    results: tuple[tuple[str, str], ...]  # words of the element, and the expression in the inputs
+
+
+FORMULAS = (
+    Formula(
+        r"\btip\b",
+        {
+            "bill": r"bill|amount|price|cost|check",
+            "percent": r"percent|tip|rate|service",
+            "people?:1": r"people|persons?|guests|friends|split|party|diners",
+        },
+        (
+            (r"\bper\b|each|share|person|everybody|one pays", "bill * (1 + percent / 100) / people"),
+            (r"total|sum|together|all|to pay", "bill * (1 + percent / 100)"),
+            (r"tip", "bill * percent / 100"),
+        ),
+    ),
+    Formula(
+        r"\bBMI\b|body mass",
+        {"kilograms": r"kilo|weight|kg|mass", "height": r"height|cm|centi|metre|meter"},
+        ((r"bmi|index|result|value", "kilograms / (height > 3 ? height / 100 : height) ** 2"),),
+    ),
+    Formula(
+        r"loan|mortgage|annuit|instal",
+        {
+            "amount": r"amount|principal|loan|sum|price",
+            "rate": r"rate|interest|percent",
+            "years": r"years?|term|duration",
+        },
+        (
+            (
+                r"total|all|altogether",
+                "12 * years * (rate ? amount * rate / 1200 / (1 - (1 + rate / 1200) ** (-12 * "
+                "years)) : amount / (12 * years))",
+            ),
+            (
+                r"interest|cost",
+                "12 * years * (rate ? amount * rate / 1200 / (1 - (1 + rate / 1200) ** (-12 * "
+                "years)) : amount / (12 * years)) - amount",
+            ),
+            (
+                r"month|payment|instal|rate|result",
+                "rate ? amount * rate / 1200 / (1 - (1 + rate / 1200) ** (-12 * years)) : amount / (12 * years)",
+            ),
+        ),
+    ),
+    Formula(
+        r"compound|savings|grows",
+        {
+            "amount": r"amount|principal|start|capital|deposit",
+            "rate": r"rate|interest|percent",
+            "years": r"years?|term",
+        },
+        (
+            (r"interest|gain|earned", "amount * (1 + rate / 100) ** years - amount"),
+            (r"total|final|end|result|value|balance|amount", "amount * (1 + rate / 100) ** years"),
+        ),
+    ),
+    Formula(
+        r"discount|sale price|% off|per cent off|percent off",
+        {"price": r"price|amount|cost|original", "percent": r"percent|discount|rate|off"},
+        (
+            (r"sav|discount|off", "price * percent / 100"),
+            (r"final|new|total|pay|price|result", "price * (1 - percent / 100)"),
+        ),
+    ),
+    Formula(
+        r"\bVAT\b|sales tax|\btax\b",
+        {"net": r"net|price|amount|cost|sum", "percent": r"percent|rate|vat|tax"},
+        ((r"gross|total|with|sum|pay|result", "net * (1 + percent / 100)"), (r"vat|tax", "net * percent / 100")),
+    ),
+    Formula(
+        r"rectangle|perimeter",
+        {"length": r"length|long|\ba\b|height", "width": r"width|wide|\bb\b|breadth"},
+        (
+            (r"perimeter|around|outline|circumference", "2 * (length + width)"),
+            (r"area|surface|result", "length * width"),
+        ),
+    ),
+    Formula(
+        r"circle",
+        {"radius": r"radius|\br\b"},
+        (
+            (r"circumference|perimeter", "2 * Math.PI * radius"),
+            (r"area|surface", "Math.PI * radius ** 2"),
+            (r"diameter", "2 * radius"),
+        ),
+    ),
+    Formula(
+        r"fahrenheit|celsius", {"celsius": r"celsius|\bc\b"}, ((r"fahrenheit|\bf\b|result", "celsius * 9 / 5 + 32"),)
+    ),
+    Formula(
+        r"fahrenheit|celsius",
+        {"fahrenheit": r"fahrenheit|\bf\b"},
+        ((r"celsius|\bc\b|result", "(fahrenheit - 32) * 5 / 9"),),
+    ),
+    Formula(
+        r"average speed|\bspeed\b",
+        {"distance": r"distance|km|kilomet|miles|way", "hours": r"hours?|time|duration"},
+        ((r"speed|result|average", "distance / hours"),),
+    ),
+    Formula(
+        r"fuel|consumption",
+        {
+            "distance": r"distance|km|kilomet|miles",
+            "consumption": r"consumption|litres?|liters?|per 100",
+            "price?:0": r"price|cost per",
+        },
+        (
+            (r"cost|price|pay", "distance * consumption / 100 * price"),
+            (r"litres?|liters?|fuel|needed|result", "distance * consumption / 100"),
+        ),
+    ),
+    Formula(
+        r"per ?cent(?:age)?\b",
+        {"percent": r"percent|rate|%", "number": r"number|amount|whole|value|of|base"},
+        ((r"result|part|answer|share|value", "number * percent / 100"),),
+    ),
+)
+MEASURES = (
+    ("left", r"\bleft\b|remain"),
+    ("words", r"\bwords?\b"),
+    ("letters", r"character|letter|length|\blong\b|chars?\b"),
+    ("sentences", r"sentence"),
+    ("lines", r"\blines?\b"),
+    ("vowels", r"vowel"),
+    ("reversed", r"revers|backwards"),
+    ("upper", r"upper ?case|capital letters|\bcapitals\b"),
+    ("lower", r"lower ?case"),
+    ("slug", r"\bslug\b"),
+)
+
+
+def calculator(reading: Reading) -> Match | None:
+    """Numbers in, numbers out."""
+    inputs, outputs = reading.of("input", "select", "checkbox"), reading.of("output", "heading", "box", "unknown")
+    if not inputs or not outputs:
+        return None
+    found = (
+        _by_formula(reading, inputs, outputs)
+        or _by_rate(reading, inputs, outputs)
+        or _by_words(reading, inputs, outputs)
+    )
+    if found is None:
+        return None
+    named, results = found
+    parts = frame(reading, [one.id for one, _ in results])
+    options = {
+        "inputs": [{"id": one.id, "name": variable, **parts["each"]} for variable, one in named.items()],
+        "results": [
+            {"id": one.id, "formula": formula, **({"decimals": one.decimals} if one.decimals is not None else {})}
+            for one, formula in results
+        ],
+        **parts["all"],
+    }
+    beside = [
+        element
+        for element in reading.elements
+        if element.id in {value for value in parts["all"].values() if isinstance(value, str)}
+    ]
+    return match("calculator", 1.5, options, *named.values(), *(one for one, _ in results), *beside)
+
+
+def frame(reading: Reading, results: list[str]) -> dict[str, dict[str, Any]]:
+    """The other parameters of a calculator: those of each input, and those of the whole."""
+    button = first_match(reading.of("button"), r"calc|comput|work|go|result|submit|show|convert|add|sum")
+    clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or ""])
+    problem = first_match(
+        reading.of("output", "heading", "box", "unknown"), r"problem|error|invalid|wrong|warning", results
+    )
+    zero = reading.says(r"(?:empty|missing)[^.]{0,40}(?:counts? as|is|are|means?|taken as) (?:0|zero)")
+    live = reading.says(
+        r"while (?:some|any|you|typing|people)|as (?:some|any|you|people)|when(?:ever)? "
+        r"[^.]{0,30}(?:types?|changes?)|follow"
+    )
+    options = {
+        "button": name(button),
+        "clear": name(clear),
+        "problem": name(problem),
+        "form": name(next(iter(reading.of("form")), None)),
+        "live": live or None,
+    }
+    return {
+        "each": {"otherwise": 0} if zero else {},
+        "all": {key: value for key, value in options.items() if value is not None},
+    }
+
+
+Found = tuple[dict[str, Element], list[tuple[Element, str]]]
+
+
+def _by_formula(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    for formula in FORMULAS:
+        if not reading.says(formula.says):
+            continue
+        named: dict[str, Element] = {}
+        defaults: dict[str, str] = {}
+        for key, words in formula.inputs.items():
+            variable, _, default = key.partition("?:")
+            one = first_match(inputs, words, [element.id for element in named.values()])
+            if one is not None:
+                named[variable] = one
+            elif default:
+                defaults[variable] = default
+        results: list[tuple[Element, str]] = []
+        for words, expression in formula.results:
+            for variable, default in defaults.items():
+                expression = re.sub(rf"\b{variable}\b", default, expression)
+            if one := first_match(outputs, words, [element.id for element, _ in results]):
+                results.append((one, expression))
+        if results and len(named) + len(defaults) == len(formula.inputs):
+            return named, results
+    return None
+
+
+def _by_rate(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    """A rate that the brief states: `One kilometre is 0.621371 miles`."""
+    rate = re.search(
+        r"\b(?:one|1|an?) ([a-z]+?)s? (?:is|are|=|equals|has) (\d+(?:\.\d+)?) ([a-z]+?)s?\b",
+        reading.brief,
+        re.IGNORECASE,
+    )
+    if rate is None or len(inputs) != 1:
+        return None
+    result = first_match(outputs, rf"{rate[3]}|{rate[1]}|result")
+    if result is None:
+        return None
+    forwards = re.search(rf"{rate[3]}", f"{result.words} {result.text}", re.IGNORECASE)
+    return {"number": inputs[0]}, [(result, f"number {'*' if forwards else '/'} {rate[2]}")]
+
+
+def _by_words(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    """A sum, product, difference, quotient or average of all boxes, as an output's own words say."""
+    works = {
+        r"\bsum\b|\btotal\b|added|plus": " + ",
+        r"product|multipl|times": " * ",
+        r"difference|minus|subtract": " - ",
+        r"quotient|divided|ratio": " / ",
+    }
+    named = {f"n{number}": one for number, one in enumerate(inputs, 1)}
+    results: list[tuple[Element, str]] = []
+    for one in outputs:
+        text = f"{one.words} {one.text}"
+        if len(named) > 1 and re.search(r"average|mean\b", text, re.IGNORECASE):
+            results.append((one, f"({' + '.join(named)}) / {len(named)}"))
+        elif len(named) == 1 and (
+            power := re.search(r"\b(twice|double|half|square|triple|three times)\b", text, re.IGNORECASE)
+        ):
+            works_one = {"twice": "2 * n1", "double": "2 * n1", "half": "n1 / 2", "square": "n1 ** 2"}
+            results.append((one, works_one.get(power[1].lower(), "3 * n1")))
+        elif len(named) > 1 and (
+            sign := next((sign for words, sign in works.items() if re.search(words, text, re.IGNORECASE)), None)
+        ):
+            results.append((one, sign.join(named)))
+    return (named, results) if results else None
+
+
+def text(reading: Reading) -> Match | None:
+    """Measures of what is typed."""
+    source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
+    if source is None or len(reading.of("input", "textarea", "select")) != 1 or reading.of("list", "table"):
+        return None
+    button = first_match(reading.of("button"), r"check|count|show|test|reverse|go|make|convert|turn")
+    clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or ""])
+    results, taken = [], []
+    palindrome = reading.says(r"palindrom|same backwards")
+    for one in reading.of("output", "heading", "box", "unknown"):
+        if palindrome and re.search(r"result|answer|verdict|says|palindrom", f"{one.words} {one.text}"):
+            measure: str | None = "palindrome"
+        else:
+            measure = next((what for what, words in MEASURES if re.search(words, one.words)), None)
+            measure = measure or next(
+                (what for what, words in MEASURES if re.search(words, one.text, re.IGNORECASE)), None
+            )
+        if measure is not None:
+            results.append({"id": one.id, "what": measure})
+            taken.append(one)
+    if not results:
+        return None
+    most = re.search(
+        r"\b(?:of|at most|up to|maximum of|limit(?:ed)? (?:of|to)|more than)\s+(\d{2,5})\b|\b(\d{2,5}) characters",
+        reading.brief,
+    )
+    no = re.search(r"[\"'`“]?\b([\w ]{1,20}?)[\"'`”]? (?:otherwise|if not|when not|else)\b", reading.brief)
+    options = {
+        "source": source.id,
+        "results": results,
+        "button": name(button),
+        "clear": name(clear),
+        "most": int(most[1] or most[2]) if most else None,
+        "overClass": class_for(reading, r"over|too|long|limit|warn|error|danger"),
+        "yesText": text_when(reading.brief, r"same|palindrom|is one") if palindrome else None,
+        "noText": re.sub(r"^(?:and|or) ", "", no[1].strip()) if palindrome and no else None,
+    }
+    return match("text", 1.0 if not palindrome else 2.0, options, source, *taken, button, clear)
+
+
+FITS = (calculator, text)

@@ -1,0 +1,93 @@
+"""What the pieces' fits have in common: a match, and words that several pieces read in the same way.
+
+In: a `Reading` or a sentence of it. Out: `Match` values and texts. Not here: the fits themselves (`fit_*`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from service.builds.generate.blocks.reading import Element, Reading
+
+QUOTED = r"[\"'“`](?P<q>[^\"'”`]{1,40})[\"'”`]"
+KEEPS = r"local ?storage|after a reload|survives?|persist|remember|is kept|are kept|saved"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A piece that fits a brief. `ids`: the elements that it takes. `score`: how well it fits."""
+
+    piece: str
+    options: dict[str, Any]
+    ids: frozenset[str]
+    score: float
+
+    def plain(self) -> dict[str, Any]:
+        """As a part of a plan, without empty parameters."""
+        return {
+            "piece": self.piece,
+            **{name: value for name, value in self.options.items() if value not in (None, "", [], {})},
+        }
+
+
+def match(piece: str, score: float, options: dict[str, Any], *elements: Element | None) -> Match:
+    """A match that takes these elements. Each of them makes it fit better."""
+    ids = frozenset(element.id for element in elements if element is not None)
+    return Match(piece, options, ids, score + len(ids))
+
+
+def name(element: Element | None) -> str | None:
+    """The element's id."""
+    return None if element is None else element.id
+
+
+def storage_key(reading: Reading, usual: str) -> str | None:
+    """The key of localStorage that the brief names, or the usual one if the brief wants something kept."""
+    if not reading.says(KEEPS):
+        return None
+    told = re.search(
+        r"local ?storage[^.]{0,40}?\b(?:under|as|key)\s+(?:the\s+)?(?:key\s+|name\s+)?[\"'`]?(?!the\b|"
+        r"so\b|key\b)([A-Za-z][\w.-]*)"
+        r"|\bkey\s+[\"'`]?([A-Za-z][\w.-]*)",
+        reading.brief,
+        re.IGNORECASE,
+    )
+    in_code = re.search(
+        r"localStorage\.(?:getItem|setItem)\(\s*['\"`]([\w.-]+)|localStorage\.(?!getItem|setItem|clear|removeItem|length)([A-Za-z]\w*)",
+        reading.code,
+    )
+    found = told or in_code
+    return usual if found is None else found[1] or found[2]
+
+
+def class_for(reading: Reading, pattern: str, taken: tuple[str, ...] = ()) -> str | None:
+    """The class of the brief with such a name, or in a sentence that says so."""
+    free = [one for one in reading.classes if one not in taken]
+    by_name = next((one for one in free if re.search(pattern, one, re.IGNORECASE)), None)
+    if by_name is not None:
+        return by_name
+    for one in free:
+        around = re.search(rf"[^,;.]*\bclass(?:es)?\b[^,;.]*\b{re.escape(one)}\b[^,;.]*", reading.classes[one])
+        if around and re.search(pattern, around[0], re.IGNORECASE):
+            return one
+    return None
+
+
+def text_when(text: str, condition: str) -> str | None:
+    """The text that a sentence shows under a condition: `says Loading while it waits`, `"Not found" if ... 404`."""
+    found = re.search(
+        rf"(?:[\"“'`](?P<q>[^\"”'`]{{1,60}})[\"”'`]|(?P<w>\b[A-Z][\w…]*(?: [a-z]+){{0,3}}?|\b(?:yes|no)\b))\s+"
+        rf"(?:if|when|while|for|on|in case of|as long as|otherwise)\b[^,;.\"“]{{0,60}}?(?:{condition})",
+        text,
+    )
+    if found is not None:
+        return found["q"] or found["w"]
+    turned = re.search(
+        rf"\b(?:if|when|while|for|on|in case "
+        rf"of)\b[^,;.\"“]{{0,50}}?(?:{condition})[^;.\"“]{{0,40}}?[\"“](?P<q>[^\"”]{{1,60}})[\"”]",
+        text,
+        re.IGNORECASE,
+    )
+    return None if turned is None else turned["q"]

@@ -1,0 +1,74 @@
+"""Chooses pieces for a brief and fills their parameters from its words.
+
+In: a `Reading`. Out: plans, the most fitting one first. A plan is a title and pieces with parameters, as
+`schema.PLAN` types them. A model's plan has the same form.
+
+Not here: reading the brief (`reading`), how each piece fits (`fit_forms`, `fit_controls`, `fit_contents`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from service.builds.generate.blocks import fit_contents, fit_controls, fit_data, fit_forms, fit_units
+from service.builds.generate.blocks.fitting import Match
+from service.builds.generate.blocks.reading import Reading
+
+FITS = (*fit_data.FITS, *fit_contents.FITS, *fit_controls.FITS, *fit_units.FITS, *fit_forms.FITS)
+MOST_PLANS = 3
+Plan = dict[str, Any]
+
+
+def matches(reading: Reading) -> list[Match]:
+    """All pieces that fit, the most fitting one first."""
+    found = [match for fit in FITS if (match := fit(reading)) is not None]
+    return sorted(found, key=lambda match: -match.score)
+
+
+def plans(reading: Reading) -> list[Plan]:
+    """Plans of pieces that share no element. The first one takes the most fitting pieces."""
+    found = matches(reading)
+    made: list[Plan] = []
+    for lead in range(min(MOST_PLANS, len(found))):
+        order = [found[lead], *(match for match in found if match is not found[lead])]
+        plan = {"title": title(reading.brief), "pieces": [match.plain() for match in together(order)]}
+        if plan not in made:
+            made.append(plan)
+    return made
+
+
+def together(order: Iterable[Match]) -> list[Match]:
+    """The pieces in this order that share no element with an earlier one."""
+    taken: set[str] = set()
+    chosen: list[Match] = []
+    for match in order:
+        if match.ids.isdisjoint(taken) and match.piece not in {other.piece for other in chosen}:
+            chosen.append(match)
+            taken |= match.ids
+    return chosen
+
+
+def title(brief: str) -> str:
+    """A title from the brief's own first words."""
+    if told := re.search(r"\btitle\b[^.\"“]{0,20}[\"“]([^\"”]{1,60})[\"”]", brief):
+        return told[1]
+    first = re.split(r"(?<=[\w)])[.:;!?](?:\s|$)", brief.strip(), maxsplit=1)[0]
+    if about := re.search(r"\bpage (?:about|for|of) (.{3,60}?)(?=,| with | that | where | and an? |$)", first):
+        first = about[1]
+    first = re.split(
+        r" (?:in|into|inside|with|of|to) [\w ]{0,30}#| ?#|,| with (?:an? |the )?(?:id|ids)\b| that | "
+        r"which | where | so that ",
+        first,
+        maxsplit=1,
+    )[0]
+    first = re.sub(
+        r"^(?:please )?(?:create|make|build|publish|write|show|display|add)\s+", "", first, flags=re.IGNORECASE
+    )
+    first = re.sub(r"^(?:me )?(?:an?|the)\s+", "", first, flags=re.IGNORECASE)
+    first = re.sub(
+        r"^(?:page|app|site|single-page \w+)\s+(?:to|for|of|that)\s+", "", first, flags=re.IGNORECASE
+    ).strip()
+    words = first[:60].rsplit(" ", 1)[0] if len(first) > 60 else first
+    return words[:1].upper() + words[1:] or "Page"

@@ -1,0 +1,327 @@
+"""The page of a plan: the elements that the brief names, and a call of each piece.
+
+In: a `Reading` and a plan. Out: `index.html`, and `pieces.js` with the functions of its pieces.
+
+The elements stand in the order of the brief, with its ids. Every text is the brief's, the plan's or an id as words. Not
+here: what fits (`matching`), libraries (`libraries`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from service.builds.generate.blocks.formulas import arrow
+from service.builds.generate.blocks.reading import Element, Reading
+
+PIECES = "pieces.js"  # ours, like style.css: a model that changes the page is not shown it
+FOLDER = Path(__file__).parent / "pieces"
+LIBRARIES = {
+    "markdown": ("vendor/marked.umd.js",),
+    "highlights": ("vendor/highlight.min.js",),
+    "chart": ("vendor/chart.umd.js",),
+}
+NAMED_SCRIPTS = (
+    (r"seedrandom", "vendor/seedrandom.min.js"),
+    (r"papa ?parse", "vendor/papaparse.min.js"),
+    (r"chart\.?js", "vendor/chart.umd.js"),
+    (r"\bmarked\b", "vendor/marked.umd.js"),
+    (r"highlight\.?js", "vendor/highlight.min.js"),
+)
+NAMED_STYLES = ((r"\bbootstrap\b", "vendor/bootstrap.min.css"), (r"highlight\.?js", "vendor/highlight.min.css"))
+SUBMITS = re.compile(r"submit|send|add|save|sign|search|look|go|log|find|put", re.IGNORECASE)
+TYPES = (
+    ("color", r"\bcolou?r\b"),
+    ("password", r"password|repeat|confirm"),
+    ("email", r"e-?mail"),
+    ("date", r"\bdate\b"),
+    ("range", r"slider|range"),
+    ("search", r"search|filter"),
+    ("url", r"\burl\b"),
+)
+
+
+def pages(reading: Reading, plan: Mapping[str, Any]) -> dict[str, bytes]:
+    """The two files of a plan."""
+    used = sorted({piece["piece"] for piece in plan["pieces"]})
+    return {"index.html": html(reading, plan).encode(), PIECES: script(tuple(used)).encode()}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The names of all pieces."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.js") if path.stem != "common"))
+
+
+@cache
+def script(used: tuple[str, ...]) -> str:
+    """The functions of these pieces, as one object `pieces`."""
+    parts = [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in ("common", *used)]
+    return f"const pieces = (() => {{\n{''.join(parts)}return {{ {', '.join(used)} }};\n}})();\n"
+
+
+def html(reading: Reading, plan: Mapping[str, Any]) -> str:
+    """The page. A call of a piece stands for its behaviour: `pieces.timer({...})`."""
+    body = _Body(reading, plan)
+    parts = list(body.parts())
+    language = next((piece["codes"][0] for piece in plan["pieces"] if piece.get("codes")), "en")
+    head = [
+        "<!DOCTYPE html>",
+        f'<html lang="{escape(language)}">',
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(plan['title'])}</title>",
+        '<link rel="icon" href="data:,">',
+        '<link rel="stylesheet" href="style.css">',
+    ]
+    head[-1:-1] = [f'<link rel="stylesheet" href="{path}">' for words, path in NAMED_STYLES if reading.says(words)]
+    scripts = [f'<script src="{path}"></script>' for path in dict.fromkeys(_libraries(reading, plan))]
+    calls = [call(piece) for piece in plan["pieces"]]
+    return "\n".join(
+        [
+            *head,
+            "</head>",
+            "<body>",
+            "<main>",
+            *parts,
+            "</main>",
+            *scripts,
+            f'<script src="{PIECES}"></script>',
+            "<script>",
+            *calls,
+            "</script>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def call(piece: Mapping[str, Any]) -> str:
+    """The call of a piece with its parameters."""
+    options = {key: value for key, value in piece.items() if key not in ("piece", "count")}
+    works = ""
+    if piece["piece"] == "calculator":
+        names_ = [one["name"] for one in piece["inputs"]] + [one["name"] for one in piece["results"] if "name" in one]
+        works = ", [" + ", ".join(arrow(one["formula"], names_) for one in piece["results"]) + "]"
+        options["results"] = [
+            {key: value for key, value in one.items() if key != "formula"} for one in piece["results"]
+        ]
+    text = json.dumps(options, ensure_ascii=False).replace("</", "<\\/")
+    return f"pieces.{piece['piece']}({text}{works});"
+
+
+def _libraries(reading: Reading, plan: Mapping[str, Any]) -> Iterator[str]:
+    yield from (path for words, path in NAMED_SCRIPTS if reading.says(words))
+    for piece in plan["pieces"]:
+        if piece["piece"] == "markdown":
+            yield from LIBRARIES["markdown"]
+            if piece.get("highlights"):
+                yield from LIBRARIES["highlights"]
+        elif piece.get("chartLibrary"):
+            yield from LIBRARIES["chart"]
+
+
+class _Body:
+    """The parts of `main`."""
+
+    def __init__(self, reading: Reading, plan: Mapping[str, Any]) -> None:
+        self.reading = reading
+        self.plan = plan
+        self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
+        self.numbers = self._numbers()
+        self.by_id = {element.id: element for element in reading.elements}
+
+    def _numbers(self) -> set[str]:
+        ids = {one["id"] for one in self.pieces.get("calculator", {}).get("inputs", [])}
+        return ids | {
+            str(self.pieces.get(piece, {}).get(slot)) for piece, slot in (("converter", "value"), ("timer", "length"))
+        }
+
+    def parts(self) -> Iterator[str]:
+        """The heading, the elements, and what pieces need beside them."""
+        if not (self.reading.elements and self.reading.elements[0].kind == "heading") and not self._translated_title():
+            yield f"<h1>{escape(self.plan['title'])}</h1>"
+        for text in [*self.plan.get("paragraphs", ()), *self._paragraphs()]:
+            yield f"<p>{escape(text)}</p>"
+        yield from self._extra()
+        groups = {slot: self._group(slot) for slot in ("columns", "tabs")}
+        form, inside = self._form()
+        for element in self.reading.elements:
+            first_of = next((slot for slot, ids in groups.items() if ids and element.id == ids[0]), None)
+            if first_of == "columns":
+                yield (
+                    '<div style="display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, '
+                    'minmax(11rem, 1fr))">'
+                )
+                for one in groups["columns"]:
+                    yield f"<section><h2>{escape(label(self.by_id[one]))}</h2>{self._markup(self.by_id[one])}</section>"
+                yield "</div>"
+            elif first_of == "tabs":
+                yield '<div role="tablist">'
+                yield from (self._markup(self.by_id[one]) for one in groups["tabs"])
+                yield "</div>"
+            elif any(element.id in ids for ids in groups.values()) or element in inside:
+                continue
+            elif element is form:
+                yield f'<form id="{element.id}">'
+                yield from (self._markup(one, submits=True) for one in inside)
+                if not any(one.kind == "button" for one in inside):
+                    yield f'<button type="submit">{escape(element.words.capitalize())}</button>'
+                yield "</form>"
+            else:
+                yield self._markup(element)
+
+    def _group(self, slot: str) -> list[str]:
+        ids: list[str] = next((piece[slot] for piece in self.pieces.values() if slot in piece), [])
+        return [one for one in ids if one in self.by_id]
+
+    def _form(self) -> tuple[Element | None, list[Element]]:
+        """The form, and the elements in it: the boxes that follow it, and the buttons that submit."""
+        form = next(iter(self.reading.of("form")), None)
+        if form is None:
+            return None, []
+        after = self.reading.elements[self.reading.elements.index(form) + 1 :]
+        return form, [
+            one
+            for one in after
+            if one.kind in ("input", "textarea", "select", "checkbox")
+            or (one.kind == "button" and SUBMITS.search(f"{one.words} {one.text}"))
+        ]
+
+    def _translated_title(self) -> bool:
+        return "languages" in self.pieces and "file" in self.pieces["languages"]
+
+    def _paragraphs(self) -> Iterator[str]:
+        """As many paragraphs as the brief asks for without an id, with its own words."""
+        if self.plan.get("paragraphs"):
+            return
+        count = re.search(r"\b(a|one|two|three|2|3) (?:short )?paragraphs?\b(?! with (?:the )?id)", self.reading.brief)
+        if count:
+            number = {"two": 2, "2": 2, "three": 3, "3": 3}.get(count[1], 1)
+            yield from [
+                f"This page is about {self.plan['title'][:1].lower()}{self.plan['title'][1:]}.",
+                "It has no further text yet.",
+                "",
+            ][:number]
+
+    def _extra(self) -> Iterator[str]:
+        """Elements that a piece needs and the brief does not give an id."""
+        words = self.pieces.get("languages")
+        if words and "file" in words:
+            for number, key in enumerate(_text_keys(self.reading.files.get(words["file"]))):
+                tag = "h1" if number == 0 else "p"
+                yield f'<{tag} {words.get("attribute", "data-text")}="{escape(key)}"></{tag}>'
+        folds = self.pieces.get("disclosure")
+        if folds and "buttonClass" in folds:
+            told = self.plan.get("folds") or [
+                (f"{_word(folds['buttonClass'])} {n}", f"{_word(folds['panelClass'])} {n}")
+                for n in range(1, folds.get("count", 3) + 1)
+            ]
+            for button, panel in told:
+                yield (
+                    f'<div><button type="button" class="{folds["buttonClass"]}" '
+                    f'aria-expanded="false">{escape(button)}</button>'
+                )
+                yield f'<div class="{folds["panelClass"]}" hidden>{escape(panel)}</div></div>'
+
+    def _markup(self, element: Element, *, submits: bool = False) -> str:
+        one, words = element.id, escape(label(element))
+        first = escape(element.first or "")
+        hidden = " hidden" if element.hidden else ""
+        kind = element.kind
+        if kind == "button":
+            return f'<button type="{"submit" if submits else "button"}" id="{one}"{hidden}>{words}</button>'
+        if kind in ("input", "textarea", "select", "checkbox"):
+            return f'<p><label for="{one}">{words}</label> {self._field(element, first)}</p>'
+        if kind == "table":
+            return (
+                f'<div class="scroll"><table '
+                f'id="{one}"><caption>{words}</caption><thead></thead><tbody></tbody></table></div>'
+            )
+        if kind == "list":
+            tag = "ol" if re.search(r"\bol\b|(?<!un)ordered list", element.text) else "ul"
+            return f'<{tag} id="{one}" aria-label="{words}"{hidden}></{tag}>'
+        if kind == "image":
+            return f'<img id="{one}" alt="{words}">'
+        if kind == "canvas":
+            return f'<canvas id="{one}" role="img" aria-label="{words}"></canvas>'
+        if kind == "svg":
+            return f'<svg id="{one}" role="img" aria-label="{words}"></svg>'
+        if kind == "heading":
+            return f'<h1 id="{one}"{hidden}>{first or escape(self.plan["title"])}</h1>'
+        if kind == "link":
+            return f'<p><a id="{one}" href="#">{words}</a></p>'
+        if kind == "form":
+            return f'<form id="{one}"></form>'
+        if kind == "box" or one in self._group("panels") or self._group("choices"):
+            text = self.plan.get("texts", {}).get(
+                one, "" if kind == "box" and one not in self._group("panels") else label(element)
+            )
+            return f'<div id="{one}"{hidden}>{escape(text)}</div>'
+        if hidden:
+            return f'<p id="{one}" role="status" hidden>{first or words}</p>'
+        if re.search(r"\b(message|status|state|error|problem|feedback)\b", element.words):
+            return f'<p id="{one}" role="status">{first}</p>'
+        return f'<p>{words}: <output id="{one}">{first}</output></p>'
+
+    def _field(self, element: Element, first: str) -> str:
+        one = element.id
+        if element.kind == "textarea":
+            return f'<textarea id="{one}">{first}</textarea>'
+        if element.kind == "checkbox":
+            return f'<input id="{one}" type="checkbox">'
+        if element.kind == "select":
+            known = self.pieces.get("converter", {})
+            options = element.options or (
+                tuple(known.get("units", ())) if one in (known.get("from"), known.get("to")) else ()
+            )
+            chosen = element.first or (options[1] if one == known.get("to") and len(options) > 1 else "")
+            marked = "".join(
+                f'<option value="{escape(text)}"{" selected" if text == chosen else ""}>{escape(text)}</option>'
+                for text in options
+            )
+            return f'<select id="{one}">{marked}</select>'
+        kind = (
+            "number"
+            if one in self.numbers
+            else next(
+                (
+                    kind
+                    for kind, words in TYPES
+                    if re.search(words, f"{element.words} {element.text if kind == 'color' else ''}", re.I)
+                ),
+                "text",
+            )
+        )
+        more = ' step="any"' if kind == "number" else ""
+        value = f' value="{first.lower() if kind == "color" else first}"' if first else ""
+        return f'<input id="{one}" type="{kind}"{more}{value} autocomplete="off">'
+
+
+def label(element: Element) -> str:
+    """The text on or beside an element: the one that the brief gives, or its id as words."""
+    return element.label or element.words.capitalize()
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[-_]", " ", name).capitalize()
+
+
+def _text_keys(text: str | None) -> list[str]:
+    """The keys of the texts of a file of languages."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return []
+    first = next(iter(value.values()), None) if isinstance(value, dict) else None
+    if not isinstance(first, dict):
+        return []
+    by_language = all(re.fullmatch(r"[a-z]{2}(?:-\w+)?", key) for key in value)
+    return list(first) if by_language else list(value)

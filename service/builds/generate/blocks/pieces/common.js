@@ -1,0 +1,37 @@
+const $ = (id) => (id ? document.getElementById(id) : null);
+const put = (id, text) => { const element = $(id); if (element) ("value" in element && element.tagName !== "BUTTON" && element.tagName !== "OUTPUT" && element.tagName !== "LI" ? element.value = text : element.textContent = text); };
+const hide = (id, hidden) => { const element = $(id); if (element) element.hidden = hidden; };
+const on = (id, kind, act) => { const element = $(id); if (element) element.addEventListener(kind, act); };
+const amount = (text) => Number(String(text).trim().replace(/(?<=\d),(?=\d{3}\b)/g, ""));
+const isNumber = (text) => String(text).trim() !== "" && Number.isFinite(amount(text));
+const tidy = (number) => String(Number(number.toFixed(10)));
+const made = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text, ...more });
+const kept = {
+  get: (key, otherwise) => { try { return JSON.parse(localStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } },
+  set: (key, value) => { localStorage.setItem(key, JSON.stringify(value)); },
+};
+function fromCsv(text) {
+  const lines = text.replace(/^\uFEFF/, "").trim().split(/\r?\n/);
+  const mark = [",", ";", "\t"].reduce((best, one) => (lines[0].split(one).length > lines[0].split(best).length ? one : best));
+  const cells = (line) => {
+    const found = []; let cell = "", quoted = false;
+    for (let at = 0; at < line.length; at++) {
+      if (line[at] === '"') { if (quoted && line[at + 1] === '"') { cell += '"'; at++; } else quoted = !quoted; }
+      else if (line[at] === mark && !quoted) { found.push(cell.trim()); cell = ""; }
+      else cell += line[at];
+    }
+    return [...found, cell.trim()];
+  };
+  const [names, ...rows] = lines.filter((line) => line.trim()).map(cells);
+  return { names, rows };
+}
+async function loaded(file) {
+  const response = await fetch(file);
+  if (!response.ok) throw new Error(`${file} answers ${response.status}`);
+  const text = await response.text();
+  if (!/\.json$/i.test(file)) return fromCsv(text);
+  const value = JSON.parse(text);
+  const list = Array.isArray(value) ? value : Object.values(value).find(Array.isArray) ?? [value];
+  const names = [...new Set(list.flatMap((entry) => Object.keys(entry)))];
+  return { names, rows: list.map((entry) => names.map((name) => entry[name] ?? "")) };
+}

@@ -1,0 +1,95 @@
+async function data(o) {
+  const { names, rows } = await loaded(o.file);
+  const numeric = names.map((_, at) => rows.every((row) => row[at] === "" || isNumber(row[at])) && rows.some((row) => isNumber(row[at])));
+  const column = (name) => names.findIndex((own) => own.toLowerCase() === String(name ?? "").toLowerCase());
+  const figures = (name) => (column(name) >= 0 ? column(name) : numeric.lastIndexOf(true));
+  const label = (name) => (column(name) >= 0 ? column(name) : Math.max(0, numeric.indexOf(false)));
+  const filter = column(o.filterColumn), at = figures(o.valueColumn);
+  let sorted = column(o.order), up = !o.orderDown, chart;
+  const table = $(o.table);
+  if (table) {
+    const head = table.tHead ?? table.createTHead(), line = head.rows[0] ?? head.insertRow();
+    if (!table.tBodies[0]) table.createTBody();
+    line.replaceChildren(...names.map((name, number) => {
+      const cell = made("th", name, { scope: "col", tabIndex: o.sorts ? 0 : -1 });
+      const sort = () => { up = sorted === number ? !up : true; sorted = number; show(); };
+      if (o.sorts) {
+        cell.style.cursor = "pointer";
+        cell.addEventListener("click", sort);
+        cell.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+      } else cell.removeAttribute("tabindex");
+      return cell;
+    }));
+  }
+  const select = $(o.filter);
+  if (select) {
+    const values = [...new Set(rows.map((row) => row[filter]))];
+    if (o.sortsOptions) values.sort();
+    select.replaceChildren(...(o.all ? [o.all] : []).concat(values).map((value) => made("option", value, { value })));
+    select.addEventListener("change", () => show());
+  }
+  on(o.search, "input", () => show());
+  on(o.sortButton, "click", () => { up = sorted === at ? !up : !o.descending; sorted = at; show(); });
+  function show() {
+    const words = ($(o.search)?.value ?? "").trim().toLowerCase();
+    const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && row.join(" ").toLowerCase().includes(words));
+    if (sorted >= 0) seen.sort((one, other) => (up ? 1 : -1) * (numeric[sorted] ? amount(one[sorted]) - amount(other[sorted]) : String(one[sorted]).localeCompare(String(other[sorted]))));
+    if (table) {
+      table.tBodies[0].replaceChildren(...seen.map((row) => { const line = made("tr", ""); line.append(...row.map((cell) => made("td", cell))); return line; }));
+      table.querySelectorAll("thead th").forEach((cell, number) => cell.setAttribute("aria-sort", number !== sorted ? "none" : up ? "ascending" : "descending"));
+    }
+    if (o.list) $(o.list).replaceChildren(...seen.map((row) => made("li", row.join(", "))));
+    for (const { id, what, column: name, decimals, before, after } of o.results ?? []) {
+      const cell = figures(name ?? o.valueColumn), values = seen.map((row) => amount(row[cell])).filter(Number.isFinite);
+      const sum = values.reduce((total, value) => total + value, 0);
+      const write = (value) => (decimals === undefined || decimals === null ? tidy(value) : value.toFixed(decimals));
+      const row = (pick) => seen.find((one) => amount(one[cell]) === pick)?.[label(o.labelColumn)] ?? "";
+      const texts = {
+        count: () => String(seen.length), sum: () => write(sum), average: () => write(values.length ? sum / values.length : 0),
+        largest: () => write(Math.max(...values)), smallest: () => write(Math.min(...values)),
+        best: () => row(Math.max(...values)), worst: () => row(Math.min(...values)),
+      };
+      put(id, (before ?? "") + texts[what]() + (after ?? ""));
+    }
+    draw(seen);
+  }
+  function draw(seen) {
+    const place = $(o.chart);
+    if (!place) return;
+    const labels = seen.map((row) => row[label(o.labelColumn)]), values = seen.map((row) => amount(row[at]) || 0);
+    if (place.tagName === "CANVAS") {
+      chart?.destroy();
+      chart = new Chart(place, { type: o.kind || "bar", data: { labels, datasets: [{ label: names[at], data: values }] }, options: { animation: false } });
+      return;
+    }
+    if (place.tagName !== "svg") { bars(place, labels, values); return; }
+    const most = Math.max(...values, 0) || 1, wide = 360 / Math.max(1, values.length), made_ = (tag, more, text) => {
+      const shape = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(more)) shape.setAttribute(name, value);
+      if (text !== undefined) shape.textContent = text;
+      return shape;
+    };
+    place.setAttribute("viewBox", "0 0 360 220");
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", labels.map((name, number) => `${name}: ${values[number]}`).join(", "));
+    place.replaceChildren(...values.flatMap((value, number) => {
+      const high = (180 * value) / most, left = number * wide;
+      const bar = made_("rect", { x: left + wide * 0.1, y: 190 - high, width: wide * 0.8, height: high, fill: "currentColor", class: "bar" });
+      bar.append(made_("title", {}, `${labels[number]}: ${value}`));
+      return [bar, made_("text", { x: left + wide / 2, y: 208, "text-anchor": "middle", "font-size": 11, fill: "currentColor" }, labels[number])];
+    }));
+  }
+  function bars(place, labels, values) {
+    const most = Math.max(...values, 0) || 1;
+    place.style.cssText = "display:flex;align-items:flex-end;gap:.5rem;height:220px";
+    place.replaceChildren(...values.map((value, number) => {
+      const bar = made("div", "", { className: o.barClass || "bar", title: `${labels[number]}: ${value}` });
+      bar.style.cssText = `height:${(100 * value) / most}%;flex:1;background:var(--accent,#0b5cad)`;
+      bar.dataset.value = value;
+      bar.setAttribute("role", "img");
+      bar.setAttribute("aria-label", `${labels[number]}: ${value}`);
+      return bar;
+    }));
+  }
+  show();
+}

@@ -1,0 +1,49 @@
+function list(o) {
+  const key = o.key || `list-${o.list}`;
+  let items = o.keeps ? kept.get(key, []) : [];
+  const tell = () => {
+    if (o.keeps) kept.set(key, items);
+    const left = items.filter((item) => !item.done).length;
+    put(o.count, String(o.counts === "open" ? left : items.length));
+    put(o.open, String(left));
+    hide(o.empty, items.length > 0);
+  };
+  const show = () => {
+    const place = $(o.list);
+    place.replaceChildren(...items.map((item, number) => {
+      const line = made("li", "");
+      line.append(made("span", item.text));
+      line.classList.toggle(o.doneClass || "done", item.done);
+      if (o.done === "checkbox") {
+        const box = made("input", "", { type: "checkbox", checked: item.done });
+        box.setAttribute("aria-label", `Done: ${item.text}`);
+        box.addEventListener("change", () => { item.done = box.checked; line.classList.toggle(o.doneClass || "done", item.done); tell(); });
+        line.prepend(box);
+      } else if (o.done === "click") {
+        line.addEventListener("click", () => { item.done = !item.done; line.classList.toggle(o.doneClass || "done", item.done); tell(); });
+      }
+      if (o.remove) {
+        const button = made("button", o.remove, { type: "button", className: o.removeClass || "" });
+        button.addEventListener("click", (event) => { event.stopPropagation(); items.splice(number, 1); show(); });
+        line.append(" ", button);
+      }
+      return line;
+    }));
+    tell();
+  };
+  const add = (event) => {
+    event?.preventDefault();
+    const box = $(o.item), text = box.value.trim();
+    if (text) o.newest ? items.unshift({ text, done: false }) : items.push({ text, done: false });
+    box.value = "";
+    show();
+  };
+  const form = $(o.item)?.form;
+  if (form) form.addEventListener("submit", add);
+  else {
+    on(o.add, "click", add);
+    on(o.item, "keydown", (event) => { if (event.key === "Enter") add(event); });
+  }
+  on(o.clear, "click", () => { items = o.clears === "done" ? items.filter((item) => !item.done) : []; show(); });
+  show();
+}

@@ -1,0 +1,29 @@
+async function markdown(o) {
+  const source = $(o.source);
+  const safe = (html) => {
+    const part = new DOMParser().parseFromString(html, "text/html");
+    part.querySelectorAll("script, style, iframe, object, embed").forEach((element) => element.remove());
+    part.querySelectorAll("*").forEach((element) => [...element.attributes].forEach(({ name, value }) => {
+      if (/^on/i.test(name) || /^\s*javascript:/i.test(value)) element.removeAttribute(name);
+    }));
+    return part.body.innerHTML;
+  };
+  let raw = "";
+  const show = () => {
+    const text = source ? source.value : raw;
+    $(o.preview).innerHTML = safe(marked.parse(text));
+    if (o.highlights && window.hljs) $(o.preview).querySelectorAll("pre code").forEach((code) => hljs.highlightElement(code));
+    put(o.words, String(text.trim().split(/\s+/).filter(Boolean).length));
+    put(o.letters, String(text.length));
+  };
+  source?.addEventListener("input", show);
+  on(o.clear, "click", () => { source.value = ""; show(); });
+  if (source && !source.value) source.value = o.first ?? "";
+  show();
+  if (o.file) {
+    const response = await fetch(o.file);
+    raw = await response.text();
+    if (source) source.value = raw;
+    show();
+  }
+}

@@ -1,0 +1,310 @@
+"""Reads the elements that a brief names: ids and classes, kinds, first values, options.
+
+In: a brief's text, the expressions of its checks. Out: a `Reading`. Nothing is guessed by a model, so the ids of the
+page are those of the brief, letter by letter.
+
+Not here: the choice of pieces (`matching`), and the page (`page`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+# The word left of an id decides the element's kind. The nearest one counts.
+KINDS = (
+    ("checkbox", r"check ?box(?:es)?|tick box"),
+    ("textarea", r"text ?areas?|multi-?line (?:box|field)"),
+    ("select", r"selects?|drop-?downs?(?: lists?| menus?)?|menu|combo ?box"),
+    ("input", r"(?:text|number|search|input|date) (?:box|field)(?:es|s)?|boxes|box|fields?|inputs?|slider|picker"),
+    ("button", r"buttons?"),
+    ("table", r"tables?"),
+    ("list", r"(?:un)?ordered lists?|lists?|ul|ol"),
+    ("form", r"forms?"),
+    ("image", r"imgs?|images?|pictures?"),
+    ("canvas", r"canvas"),
+    ("svg", r"svg"),
+    ("heading", r"headings?|headline|h[1-3]"),
+    ("link", r"links?"),
+    ("box", r"div|sections?|panels?|areas?|containers?|columns?|articles?|preview"),
+    ("output", r"elements?|outputs?|paragraphs?|spans?|p|line|labels?|text|counter|message|status"),
+)
+KIND = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in KINDS), re.IGNORECASE)
+NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
+HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
+EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
+KEYED = re.compile(
+    rf"\b(?P<key>id|class)\b(?:\s+(?:is|of|named|called))?\s*[=:]?\s*(?P<one>{NAME})"
+    rf"|\b(?P<keys>ids|classes)\b\s*(?:are\s+|[=:]\s*)?(?P<many>{NAME}(?:\s*,\s*{NAME})*\s*,?\s+(?:and|or)\s+{NAME}"
+    rf"|{NAME}(?:\s*,\s*{NAME})+(?=\s*[).:;]))"
+    rf"|(?P<hash>{HASHED}(?:(?:\s*\([^()]*\))?\s*(?:,\s*(?:and\s+|or\s+)?|(?:and|or)\s+){HASHED})*(?:\s*\([^()]*\))?)",
+    re.IGNORECASE,
+)
+COLOUR = re.compile(r"(?=.*\d|[A-F]{3}|[a-f]{6})[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3}){0,1}")
+NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'`#(])|\n+")
+VALUE = r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|[-+]?\d[\d.,:]*\d|\d|[A-Za-z][\w-]*)"
+FIRST = (
+    re.compile(rf"\bstarts?\s+(?:with|at|from|as|out\s+at)\s+(?P<value>{VALUE})", re.IGNORECASE),
+    re.compile(rf"\bbegins?\s+(?:with|at|from|as)\s+(?P<value>{VALUE})", re.IGNORECASE),
+    re.compile(r"\((?P<value>[^\s()]{1,12})\)\s+(?:at first|initially|at the start)", re.IGNORECASE),
+    re.compile(
+        rf"(?P<value>{VALUE})\s*\)?,?\s+(?:at first|initially|by default|at the start|when the page opens|before)\b",
+        re.I,
+    ),
+    re.compile(rf"\b(?:at first|initially|by default)\s+(?:it\s+)?(?:shows|says|is|has)?\s*(?P<value>{VALUE})", re.I),
+    re.compile(rf"\bdefaults?\s+(?:to|is|of|value)\s+(?P<value>{VALUE})", re.IGNORECASE),
+)
+FIRSTS = re.compile(
+    rf"\b(?:start|begin|default)s?\s+(?:with|at|"
+    rf"to)\s+(?P<values>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})|"
+    rf"(?P<first>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})\s+(?:at first|initially|by default)",
+    re.I,
+)
+NO_VALUE = {
+    "hidden",
+    "shown",
+    "empty",
+    "it",
+    "the",
+    "a",
+    "an",
+    "all",
+    "disabled",
+    "light",
+    "visible",
+    "nothing",
+    "them",
+    "dash",
+}
+OPTIONS = re.compile(
+    r"\b(?:offers?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
+    r"(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)",
+    re.IGNORECASE,
+)
+BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
+HIDDEN = re.compile(
+    r"\bhidden\b[^.;]{0,12}\b(?:before|at first|until|initially|at the start)\b|\b(?:initially|starts?|first) hidden",
+    re.I,
+)
+LABEL = re.compile(
+    r"\b(?:labell?ed|called|named|says|saying|reads?|with the (?:text|label)|text is|"
+    r"text)\s+[\"“'`](?P<text>[^\"”'`]{1,40})[\"”'`]",
+    re.I,
+)
+DECIMALS = re.compile(
+    r"\b(?P<n>no|zero|one|two|three|four|\d)\s+(?:digits? after the|decimals?|decimal)", re.IGNORECASE
+)
+NUMBERS = {"no": 0, "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4}
+CODED = {
+    "table": r"{0}[ '\"`][^'\"`]*\b(?:tbody|thead|tr|td|th)\b",
+    "list": r"{0}\s*>?\s+li\b",
+    "select": r"{0} option\b",
+    "svg": r"svg{0}\b|{0} (?:rect|circle|path|line)\b",
+    "canvas": r"canvas{0}\b|{0}['\"`]\)+\.getContext|getChart\([^)]*{0}\b",
+    "form": r"{0}['\"`]\)\.(?:requestSubmit|submit)\b",
+    "image": r"img{0}\b|{0}['\"`]\)\.(?:getAttribute\(['\"]src|naturalWidth|src\b)",
+    "input": r"{0}['\"`]\)\.value\s*=(?!=)",
+    "checkbox": r"{0}['\"`]\)\.checked\b",
+    "button": r"{0}['\"`]\)\.click\(",
+    "output": r"{0}['\"`]\)\.(?:textContent|innerText)",
+}
+IN_CODE = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")
+
+
+@dataclass(frozen=True)
+class Element:
+    """An element that a brief names. `text`: the words about it. `sentence`: the whole sentence."""
+
+    id: str
+    kind: str
+    text: str = ""
+    sentence: str = ""
+    first: str | None = None
+    options: tuple[str, ...] = ()
+    label: str | None = None
+    hidden: bool = False
+    decimals: int | None = None
+    group: str = ""  # the first id of those that the brief names together
+
+    @property
+    def words(self) -> str:
+        """Its id as words."""
+        return " ".join(re.findall(r"[A-Z]?[a-z]+|\d+|[A-Z]+", self.id)).lower()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A brief as its words tell it. `classes` maps the names of classes to the sentences that name them."""
+
+    brief: str
+    code: str
+    elements: tuple[Element, ...]
+    classes: dict[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict)  # names of attachments, with the text of texts
+
+    def says(self, pattern: str) -> bool:
+        """Whether the brief has such words."""
+        return re.search(pattern, self.brief, re.IGNORECASE) is not None
+
+    def of(self, *kinds: str) -> list[Element]:
+        """The elements of these kinds, in the order of the brief."""
+        return [element for element in self.elements if element.kind in kinds]
+
+    def file(self, *endings: str) -> str | None:
+        """The attachment of such a name that the brief names first, or else the first one."""
+        able = [name for name in self.files if name.lower().endswith(endings)]
+        return min(able, key=lambda name: self.brief.find(name) % (len(self.brief) + 1), default=None)
+
+
+def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | None] | None = None) -> Reading:
+    """The elements of a brief, with further ids of the checks at the end."""
+    code = "\n".join(expressions)
+    text = re.sub(r"[ \t]+", " ", brief)
+    elements: dict[str, Element] = {}
+    classes: dict[str, str] = {}
+    last: list[str] = []
+    for sentence in filter(None, map(str.strip, SENTENCE.split(text))):
+        own = list(_elements(sentence, classes))
+        for element in own:
+            elements.setdefault(element.id, element)
+        if not own and re.match(r"(?:both|all|they|it)\b", sentence, re.IGNORECASE):  # a sentence about those before
+            for name in last:
+                element = elements[name]
+                if element.kind in ("output", "unknown", "box"):
+                    elements[name] = replace(element, first=element.first or _first(sentence))
+        last = [element.id for element in own] or last
+    for match in IN_CODE.finditer(code):
+        name = match[1] or match[2]
+        if name not in elements and not COLOUR.fullmatch(name) and name != "type":
+            elements[name] = Element(name, "unknown")
+    found = tuple(_coded(element, code) for element in elements.values())
+    known = {
+        element.group: element.kind
+        for element in found
+        if element.group and element.kind in ("list", "table", "button", "select")
+    }
+    found = tuple(
+        replace(element, kind=known[element.group])
+        if element.group in known and element.kind in ("box", "output")
+        else element
+        for element in found
+    )
+    return Reading(brief, code, found, classes, files or {})
+
+
+def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
+    """The elements of one sentence. The words about one of them end where the next one's kind is named."""
+    found: list[tuple[int, int, str, list[str]]] = []  # begin of the kind's word, end, kind, names
+    after = 0
+    for match in KEYED.finditer(sentence):
+        if match["one"] and match["one"].lower() in NOT_NAMES:
+            continue
+        if match["hash"]:
+            names = [name for name in re.findall(r"#([A-Za-z][\w-]*)", match["hash"]) if not COLOUR.fullmatch(name)]
+        else:
+            names = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", match["one"] or match["many"])
+        names = [name.strip("\"'`#") for name in names]
+        if not (names := [name for name in names if name]):
+            continue
+        if (match["key"] or match["keys"] or "").lower().startswith("class"):
+            classes.update(dict.fromkeys(names, sentence))
+            continue
+        kinds = list(KIND.finditer(sentence, after, match.start()))
+        if (
+            match["hash"]
+            and kinds
+            and not re.fullmatch(
+                r"[\s(:]*(?:with\s+|called\s+|in\s+|of the class \w+\s+)?", sentence[kinds[-1].end() : match.start()]
+            )
+        ):
+            kinds = []  # `displays the list of words in #words`: the word is not about this element
+        begin = kinds[-1].start() if kinds else match.start()
+        kind = next((name for name, value in kinds[-1].groupdict().items() if value), "unknown") if kinds else "unknown"
+        if match["hash"] and len(names) > 1 and kinds and not kinds[-1][0].endswith("s"):
+            cut = match.start() + match[0].index(names[1]) - 1  # `the textarea #a, and #b`: the word is about the first
+            found += [(begin, cut, kind, names[:1]), (cut, match.end(), "unknown", names[1:])]
+        else:
+            found.append((begin, match.end(), kind, names))
+        after = match.end()
+    for number, (begin, end, kind, names) in enumerate(found):
+        stop = found[number + 1][0] if number + 1 < len(found) else len(sentence)
+        about = sentence[begin:stop]
+        tail = sentence[end:stop]
+        firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
+        if (each := EACH.search(tail)) and (of := KIND.fullmatch(each["kind"])):
+            kind = next(name for name, value in of.groupdict().items() if value)
+        bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
+        own = {name: value for name in names if len(names) > 1 and (value := _own_first(sentence, name)) is not None}
+        for at, name in enumerate(names):
+            first = firsts[at] if len(firsts) == len(names) > 1 else own.get(name) if own else _first(tail)
+            if bracketed:
+                first = _first(bracketed.get(name, "")) or (first if len(names) == 1 else None)
+            yield Element(
+                name,
+                kind,
+                about,
+                sentence,
+                first=first,
+                options=_options(tail),
+                label=label["text"] if (label := LABEL.search(tail)) and len(names) == 1 else None,
+                hidden=bool(HIDDEN.search(tail)),
+                group=names[0],
+                decimals=decimals(tail) if decimals(tail) is not None else decimals(sentence),
+            )
+
+
+def decimals(text: str) -> int | None:
+    """The number of decimals that a text asks for, or None."""
+    match = DECIMALS.search(text)
+    return None if match is None else NUMBERS.get(match["n"].lower()) if not match["n"].isdigit() else int(match["n"])
+
+
+def _first(text: str) -> str | None:
+    for pattern in FIRST:
+        for match in pattern.finditer(text):
+            value = match["value"].strip("\"'`").rstrip(".,:")
+            if value.lower() not in NO_VALUE and (
+                not value.isalpha() or match["value"][0] in "\"'`" or len(value) < 4 or value[0].isupper()
+            ):
+                return value
+    return None
+
+
+def _own_first(text: str, name: str) -> str | None:
+    """The first value that a sentence gives this one of several elements: `percent starts at 10`."""
+    match = re.search(rf"\b{re.escape(name)}\s+(?=starts?|begins?)", text)
+    return _first(text[match.end() :]) if match else None
+
+
+def _options(text: str) -> tuple[str, ...]:
+    return tuple(_listed(BRACKET.search(text), "list") or _listed(OPTIONS.search(text), "list"))
+
+
+def _listed(match: re.Match[str] | None, group: str) -> list[str]:
+    if match is None:
+        return []
+    text = match[group] or match["first"]
+    parts = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", text)
+    return [part.strip().strip("\"'`") for part in parts if part.strip()]
+
+
+def _coded(element: Element, code: str) -> Element:
+    """The element with the kind that the checks' code shows, where the brief's word does not tell it."""
+    if element.kind not in ("unknown", "output", "box", "heading"):
+        return element
+    where = rf"(?:#|getElementById\(['\"`]){re.escape(element.id)}(?![\w-])"
+    for kind, pattern in CODED.items():
+        if element.kind != "unknown" and kind in ("output", "button"):
+            continue
+        if re.search(pattern.format(where), code):
+            return replace(element, kind=kind)
+    return element if element.kind != "unknown" else replace(element, kind="output")
+
+
+def first_match(elements: Sequence[Element], pattern: str, taken: Iterable[str] = ()) -> Element | None:
+    """The first element of which the id matches, or else the words about it. Taken ids are passed over."""
+    free = [element for element in elements if element.id not in set(taken)]
+    texts = [(element.words, element) for element in free] + [(element.text, element) for element in free]
+    return next((element for text, element in texts if re.search(pattern, text, re.IGNORECASE)), None)

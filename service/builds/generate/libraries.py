@@ -1,0 +1,82 @@
+"""Libraries that pages ask for by name: their vendored files stand in for those of a CDN.
+
+In: the files of a site. Out: the files, with the libraries that its pages load under `vendor/`, and pages that load
+them from there. So a page works in the sandbox, which has no network, and the published site asks nobody else.
+
+Not here: which library a page uses. `make page-vendor` renews the files by the lock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "vendor"
+TAG = re.compile(r"<(?P<tag>script|link)\b(?P<rest>[^>]*?)>", re.IGNORECASE)
+ADDRESS = re.compile(r"\b(?P<key>src|href)\s*=\s*(?P<mark>[\"']?)(?P<url>[^\"'\s>]+)(?P=mark)", re.IGNORECASE)
+DROPPED = re.compile(
+    r"\s+(?:integrity|crossorigin|referrerpolicy)(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s>]+))?", re.IGNORECASE
+)
+SCRIPTS = (  # words of a URL, and the file that stands in for it
+    (r"bootstrap", "bootstrap.bundle.min.js"),
+    (r"chart(?:\.js|js)?\b|chart\.umd", "chart.umd.js"),
+    (r"highlight|hljs", "highlight.min.js"),
+    (r"marked", "marked.umd.js"),
+    (r"papa(?:parse)?", "papaparse.min.js"),
+    (r"seedrandom", "seedrandom.min.js"),
+)
+STYLES = ((r"bootstrap(?!-icons)", "bootstrap.min.css"), (r"highlight|hljs", "highlight.min.css"))
+
+
+def with_libraries(files: Mapping[str, bytes], keep: frozenset[str] = frozenset()) -> dict[str, bytes]:
+    """The files, with the libraries of their pages. Pages in `keep` stay as they are, byte for byte."""
+    changed = dict(files)
+    for path, data in files.items():
+        if not path.lower().endswith((".html", ".htm")) or path in keep:
+            continue
+        text, used = _local(data.decode("utf-8", "replace"), "../" * path.count("/"), files)
+        if used:
+            changed[path] = text.encode()
+            changed.update(_stored(used))
+    return changed
+
+
+@cache
+def library(name: str) -> bytes:
+    """A file of the vendored libraries."""
+    return (FOLDER / name).read_bytes()
+
+
+def _stored(names: set[str]) -> Iterator[tuple[str, bytes]]:
+    for name in sorted(names):
+        licence = f"{name.split('.')[0]}.LICENSE"
+        yield f"vendor/{name}", library(name)
+        yield f"vendor/{licence}", library(licence)
+
+
+def _local(page: str, up: str, files: Mapping[str, bytes]) -> tuple[str, set[str]]:
+    """The page with the addresses of its libraries changed, and the names of the libraries."""
+    used: set[str] = set()
+
+    def changed(match: re.Match[str]) -> str:
+        address = ADDRESS.search(match["rest"])
+        if address is None or (match["tag"].lower() == "link" and "stylesheet" not in match["rest"].lower()):
+            return match[0]
+        url = address["url"]
+        if url.removeprefix("./") in files and not url.startswith("vendor/"):
+            return match[0]
+        known = SCRIPTS if match["tag"].lower() == "script" else STYLES
+        name = next((file for words, file in known if re.search(words, url, re.IGNORECASE)), None)
+        if name is None or not re.match(
+            r"(?:https?:)?//|(?:\./|\.\./|/)?(?:vendor|lib|libs|js|css|node_modules)/|[\w.-]+$", url
+        ):
+            return match[0]
+        used.add(name)
+        rest = (
+            match["rest"][: address.start()] + f'{address["key"]}="{up}vendor/{name}"' + match["rest"][address.end() :]
+        )
+        return f"<{match['tag']}{DROPPED.sub('', rest)}>"
+
+    return TAG.sub(changed, page), used

@@ -1,0 +1,36 @@
+"""The held-out briefs: their checks can be passed, because a reference page passes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.builds.brief import decode
+from service.builds.browser import Check
+from service.builds.browser.process import look
+from service.builds.generate.libraries import with_libraries
+from service.builds.verify import find_browser
+
+HELD_OUT = sorted((Path(__file__).parent / "held_out").glob("*.json"))
+BROWSER, _ = find_browser(None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+@pytest.mark.parametrize("path", HELD_OUT, ids=lambda path: path.stem)
+def test_a_reference_page_passes_every_check(path: Path) -> None:
+    brief = json.loads(path.read_text(encoding="utf-8"))
+    files = {one["name"]: decode(one["name"], one["url"]).data for one in brief["attachments"]}
+    files["index.html"] = path.with_suffix(".html").read_bytes()
+    code = [check["js"] for check in brief["checks"] if isinstance(check, dict)]
+    assert BROWSER is not None
+    seen = look(with_libraries(files), [Check(one, one) for one in code], browser=BROWSER, timeout_s=90)
+    assert [(one.said, one.reason) for one in seen.outcomes if one.verdict != "passed"] == []
+
+
+def test_there_are_three_levels_and_no_brief_of_development_among_them() -> None:
+    texts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in HELD_OUT}
+    assert [sum(brief["level"] == level for brief in texts.values()) for level in (1, 2, 3)] == [8, 8, 8]
+    development = {path.stem for path in (Path(__file__).parent / "briefs").glob("*.json")}
+    assert development.isdisjoint(texts)

@@ -1,0 +1,156 @@
+"""The pieces: what is read in a brief, which pieces fit, what their pages hold, and what a formula may do."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.builds.brief import decode
+from service.builds.generate import UnusableAnswer
+from service.builds.generate.blocks import matching, page, schema
+from service.builds.generate.blocks.formulas import arrow
+from service.builds.generate.blocks.reading import Reading, read
+from service.builds.generate.libraries import with_libraries
+
+BRIEFS = Path(__file__).resolve().parents[1] / "bench" / "briefs"
+CASES = yaml.safe_load((Path(__file__).parent / "piece_cases.yml").read_text(encoding="utf-8"))
+
+
+def reading_of(case: dict[str, Any]) -> Reading:
+    """The reading of a case, or of a brief as it is posted."""
+    files = {one["name"]: decode(one["name"], one["url"]).text for one in case.get("attachments", ())}
+    code = case.get("js") or [check["js"] for check in case["checks"] if isinstance(check, dict)]
+    return read(case["brief"], code, files or case.get("files") or {})
+
+
+def briefs() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(BRIEFS.glob("*.json"))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The box with id first takes a number, the element with id twice shows it twice, 0 at first.",
+        "The input #first takes a number and #twice shows it twice (0 at first).",
+        'An input (id="first") takes a number, and the paragraph with the id `twice` starts at 0.',
+    ],
+)
+def test_ids_kinds_and_first_values_are_read_in_several_spellings(text: str) -> None:
+    first, twice = read(text).elements
+    assert (first.id, first.kind) == ("first", "input")
+    assert (twice.id, twice.kind, twice.first) == ("twice", "output", "0")
+
+
+def test_lists_of_ids_share_their_kind_and_take_their_values_in_order() -> None:
+    elements = read(
+        "The boxes with ids low, high and step start with 1, 10 and 2. The selects #a and #b offer x, y and z."
+    ).elements
+    assert [(one.id, one.kind, one.first) for one in elements[:3]] == [
+        ("low", "input", "1"),
+        ("high", "input", "10"),
+        ("step", "input", "2"),
+    ]
+    assert [(one.id, one.kind, one.options) for one in elements[3:]] == [
+        ("a", "select", ("x", "y", "z")),
+        ("b", "select", ("x", "y", "z")),
+    ]
+
+
+def test_colours_are_no_ids_and_ids_of_checks_are_elements() -> None:
+    reading = read("Paint it #3366CC.", ["document.querySelector('#go').click()"])
+    assert [(one.id, one.kind) for one in reading.elements] == [("go", "button")]
+
+
+def test_every_piece_has_a_case() -> None:
+    """The cases are opened in a browser by `test_piece_pages`."""
+    chosen = {piece["piece"] for case in [*CASES, *briefs()] for piece in matching.plans(reading_of(case))[0]["pieces"]}
+    assert chosen == set(page.names()) == set(schema.NAMES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[" ".join(case["pieces"]) for case in CASES])
+def test_the_pieces_of_a_case_are_chosen_by_its_words(case: dict[str, Any]) -> None:
+    assert {piece["piece"] for piece in matching.plans(reading_of(case))[0]["pieces"]} == set(case["pieces"])
+
+
+@pytest.mark.parametrize("brief", briefs(), ids=[brief["task"] for brief in briefs()])
+def test_a_page_has_every_id_of_its_brief_once(brief: dict[str, Any]) -> None:
+    reading = reading_of(brief)
+    text = page.pages(reading, matching.plans(reading)[0])["index.html"].decode()
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert sorted(ids) == sorted(one.id for one in reading.elements)
+
+
+def test_no_piece_fits_a_brief_without_elements() -> None:
+    assert matching.plans(read("A page about the bakery with its opening hours.")) == []
+
+
+def test_texts_of_a_brief_are_escaped() -> None:
+    reading = read(
+        "A counter <script>alert(1)</script>. The element #count starts at 0, the button #plus adds "
+        'one, labelled "</button><b>".'
+    )
+    text = page.pages(reading, matching.plans(reading)[0])["index.html"].decode()
+    assert "<script>alert" not in text
+    assert "<b>" not in text
+
+
+@pytest.mark.parametrize(
+    "formula", ["alert(1)", "a; b", "fetch(a)", "a = 2", "this.x", "a[0]", "(() => 1)()", "constructor"]
+)
+def test_a_formula_only_computes(formula: str) -> None:
+    with pytest.raises(UnusableAnswer):
+        arrow(formula, ["a"])
+
+
+def test_a_formula_becomes_a_function_of_its_names() -> None:
+    assert arrow("a > 3 ? Math.round(a / b) : 0", ["a", "b", "c"]) == "({ a, b }) => a > 3 ? Math.round(a / b) : 0"
+
+
+def test_a_models_plan_keeps_only_ids_of_the_brief() -> None:
+    reading = read("The boxes #length and #mass take numbers, #force shows the force.")
+    calculator = {
+        "piece": "calculator",
+        "inputs": ["mass", "nowhere"],
+        "results": [{"id": "force", "formula": "mass * 9.81", "decimals": 2}],
+    }
+    plan = schema.usable(reading, {"title": "Force", "pieces": [calculator]})
+    assert [one["id"] for one in plan["pieces"][0]["inputs"]] == ["mass"]
+    with pytest.raises(UnusableAnswer):
+        schema.usable(reading, {"title": "Force", "pieces": [{"piece": "kanban"}]})
+
+
+CDN = (
+    '<script src="https://cdn.jsdelivr.net/npm/marked@12/marked.min.js" integrity="sha384-x" '
+    'crossorigin="anonymous"></script>'
+)
+
+
+def test_libraries_of_a_cdn_are_served_by_the_site_itself() -> None:
+    files = with_libraries(
+        {
+            "index.html": CDN.encode(),
+            "a/b.html": b'<link rel=stylesheet href="//unpkg.com/bootstrap@5/dist/css/bootstrap.min.css">',
+        }
+    )
+    assert files["index.html"] == b'<script src="vendor/marked.umd.js"></script>'
+    assert b'href="../vendor/bootstrap.min.css"' in files["a/b.html"]
+    assert {"vendor/marked.umd.js", "vendor/marked.LICENSE", "vendor/bootstrap.min.css"} <= set(files)
+
+
+@pytest.mark.parametrize(
+    "page_",
+    [
+        b'<script src="app.js"></script>',
+        b'<link rel="icon" href="https://x.test/bootstrap.png">',
+        b'<script src="marked.js"></script>',
+    ],
+)
+def test_own_files_and_other_addresses_stay(page_: bytes) -> None:
+    files = {"index.html": page_, "app.js": b"", "marked.js": b""}
+    assert with_libraries(files) == files
+    assert with_libraries({"index.html": CDN.encode()}, frozenset({"index.html"})) == {"index.html": CDN.encode()}
