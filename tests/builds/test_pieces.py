@@ -1,4 +1,4 @@
-"""The pieces: what is read in a brief, which pieces fit, what their pages hold, and what a formula may do."""
+"""The pieces: the elements of a brief, the pieces that fit them, their pages, and the limits of a formula."""
 
 from __future__ import annotations
 

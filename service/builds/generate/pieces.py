@@ -21,7 +21,7 @@ BRIEF_CHARACTERS = 3000
 
 
 class NoPieceFits(UnusableAnswer):
-    """No piece does what the brief asks for."""
+    """No piece fits the brief."""
 
 
 class PieceMaker:
@@ -52,7 +52,7 @@ class PieceMaker:
         return page.pages(reading, usable(reading, result.value))
 
     def inputs(self, job: Job, reading: Reading) -> dict[str, str]:
-        """What the model is told: the brief, its elements and its files."""
+        """The question to the model: the brief, its elements and its files."""
         elements = "\n".join(f"- {element.kind} {element.id}" for element in reading.elements) or "none"
         return {
             "brief": shorten(reading.brief, BRIEF_CHARACTERS),

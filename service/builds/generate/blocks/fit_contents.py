@@ -1,6 +1,6 @@
 """Pieces that show contents: a looked-up answer, Markdown, a quiz, languages, a picture.
 
-In: a `Reading`. Out: a `Match`, or None if the piece does not fit.
+In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit.
 Not here: tables and charts (`fit_data`), forms (`fit_forms`), buttons (`fit_controls`).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from service.builds.generate.blocks.fitting import Match, match, name, storage_key, text_when
+from service.builds.generate.blocks.fitting import PieceFit, match, name, storage_key, text_when
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".avif")
@@ -42,7 +42,7 @@ GITHUB = {
 }
 
 
-def lookup(reading: Reading) -> Match | None:
+def lookup(reading: Reading) -> PieceFit | None:
     """An answer of another host, with its states."""
     url = re.search(r"https?://[^\s\"'`<>),]+(?:<\w+>[^\s\"'`),]*)?|\bapi\.[\w.]+/[^\s\"'`),]+", reading.brief)
     github = reading.says(r"github") and reading.says(r"\buser")
@@ -96,12 +96,11 @@ def path(element: Element, keys: list[str], *, github: bool) -> str:
             rf"\b{re.escape(key.lower())}\b", words
         ):
             return key
-    if github and (key := next((key for word, key in GITHUB.items() if re.search(rf"\b{word}", words)), None)):
-        return key
-    return own
+    known = next((key for word, key in GITHUB.items() if github and re.search(rf"\b{word}", words)), None)
+    return known or own
 
 
-def markdown(reading: Reading) -> Match | None:
+def markdown(reading: Reading) -> PieceFit | None:
     """Markdown as HTML."""
     if not reading.says(r"markdown|marked"):
         return None
@@ -137,7 +136,7 @@ def markdown(reading: Reading) -> Match | None:
     return match("markdown", 5.0, options, source, preview, words, letters, clear)
 
 
-def quiz(reading: Reading) -> Match | None:
+def quiz(reading: Reading) -> PieceFit | None:
     """Questions of a file, one after the other."""
     file = reading.file(".json")
     if file is None or not reading.says(r"\bquiz\b|\bquestions?\b"):
@@ -189,7 +188,7 @@ def quiz(reading: Reading) -> Match | None:
     return match("quiz", 5.0, options, question, choices, score, feedback, progress, next_, again)
 
 
-def languages(reading: Reading) -> Match | None:
+def languages(reading: Reading) -> PieceFit | None:
     """A page in several languages."""
     spoken = [CODES[word] for word in re.findall(r"[a-z]+", reading.brief.lower()) if word in CODES]
     if not reading.says(r"language|translat|bilingual") and len(set(spoken)) < 2:
@@ -206,7 +205,7 @@ def languages(reading: Reading) -> Match | None:
     codes = [option for option in (select.options if select else ()) if re.fullmatch(r"[a-z]{2}", option)] or list(
         dict.fromkeys(spoken)
     )
-    texts, shown = _texts(reading, codes)
+    texts, parts = _texts(reading, codes)
     if file is None and not texts:
         return None
     if file is not None:
@@ -224,28 +223,28 @@ def languages(reading: Reading) -> Match | None:
         "button": name(single),
         "buttons": [one.id for one in switches] if len(switches) > 1 else None,
         "codes": codes or None,
-        "attribute": found[1] if (found := re.search(r"\b(data-(?!theme)[\w-]+)", reading.brief)) else None,
-        "elements": {one.id: one.id for one in shown} or None,
+        "attribute": hit[1] if (hit := re.search(r"\b(data-(?!theme)[\w-]+)", reading.brief)) else None,
+        "elements": {one.id: one.id for one in parts} or None,
         "key": storage_key(reading, "lang"),
         "buttonTexts": dict(zip(codes, labels, strict=True)) if len(labels) == len(codes) > 1 else None,
     }
-    return match("languages", 4.0, options, select, *switches, *shown)
+    return match("languages", 4.0, options, select, *switches, *parts)
 
 
 def _texts(reading: Reading, codes: list[str]) -> tuple[dict[str, dict[str, str]], list[Element]]:
     """The texts that the brief gives its elements in each language: `says "Hello" in English and "Hallo" in German`."""
     texts: dict[str, dict[str, str]] = {}
-    shown = []
+    parts = []
     for one in reading.of("output", "heading", "box", "unknown", "link"):
         quotes = re.findall(r"[\"“`]([^\"”`]{1,200})[\"”`]", one.text)
         if len(codes) > 1 and len(quotes) == len(codes):
-            shown.append(one)
+            parts.append(one)
             for code, quote in zip(codes, quotes, strict=True):
                 texts.setdefault(code, {})[one.id] = quote
-    return texts, shown
+    return texts, parts
 
 
-def picture(reading: Reading) -> Match | None:
+def picture(reading: Reading) -> PieceFit | None:
     """A picture by its address."""
     parameter = re.search(r"\?(\w+)=", reading.brief) or re.search(
         r"\b(?:query|address|URL) parameter [\"'`]?(\w+)", reading.brief

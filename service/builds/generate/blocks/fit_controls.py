@@ -1,6 +1,6 @@
 """Pieces that react to clicks: counter, list, timer, tabs, disclosure, theme, board.
 
-In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Not here: forms (`fit_forms`),
+In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here: forms (`fit_forms`),
 files (`fit_contents`).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from service.builds.generate.blocks.fitting import Match, class_for, match, name, storage_key
+from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, storage_key
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 REMOVES = r"\b(remove|delete|erase)"
@@ -22,7 +22,7 @@ FORMATS = (
 )
 
 
-def counter(reading: Reading) -> Match | None:
+def counter(reading: Reading) -> PieceFit | None:
     """A number that buttons change."""
     buttons = reading.of("button")
     plus = first_match(buttons, r"\b(plus|inc\w*|increase|add|up|more|likes?|adds one|one more|grows?)\b")
@@ -54,8 +54,8 @@ def counter(reading: Reading) -> Match | None:
     return match("counter", 2.0 if minus else 0.5, options, value, plus, minus, reset)
 
 
-def list_(reading: Reading) -> Match | None:
-    """A list to which people add entries."""
+def list_(reading: Reading) -> PieceFit | None:
+    """A list with entries that people add."""
     lists = reading.of("list")
     item = first_match(reading.of("input", "textarea"), r"item|new|task|todo|entry|name|thing|note|text|what")
     item = item or next(iter(reading.of("input")), None)
@@ -98,7 +98,7 @@ def list_(reading: Reading) -> Match | None:
     return match("list", 3.0, options, item, add, lists[0], count, clear, empty, form)
 
 
-def timer(reading: Reading) -> Match | None:
+def timer(reading: Reading) -> PieceFit | None:
     """A stopwatch, or a countdown."""
     if not reading.says(r"stop ?watch|timer|count(?:s|ing)? ?down|pomodoro"):
         return None
@@ -158,7 +158,7 @@ def _pairs(reading: Reading, word: str) -> tuple[list[Element], list[Element]] |
     return (buttons, panels) if len(buttons) == len(panels) >= 1 else None
 
 
-def tabs(reading: Reading) -> Match | None:
+def tabs(reading: Reading) -> PieceFit | None:
     """Panels of which one is shown."""
     if not reading.says(r"\btabs?\b") or (pairs := _pairs(reading, r"\btab\b|show")) is None or len(pairs[0]) < 2:
         return None
@@ -176,7 +176,7 @@ def tabs(reading: Reading) -> Match | None:
     return match("tabs", 3.0, options, *buttons, *panels)
 
 
-def disclosure(reading: Reading) -> Match | None:
+def disclosure(reading: Reading) -> PieceFit | None:
     """Panels that buttons show and hide."""
     if not reading.says(r"accordion|aria-expanded|frequent|\bFAQ|show(?:s|n)?\b[^.]{0,60}\bhide|expand|collaps|fold"):
         return None
@@ -198,7 +198,7 @@ def disclosure(reading: Reading) -> Match | None:
     return match("disclosure", 3.0, options)
 
 
-def theme(reading: Reading) -> Match | None:
+def theme(reading: Reading) -> PieceFit | None:
     """Light and dark."""
     if not reading.says(r"\bdark\b"):
         return None
@@ -230,7 +230,7 @@ def theme(reading: Reading) -> Match | None:
     return match("theme", 2.0, options, button, state)
 
 
-def kanban(reading: Reading) -> Match | None:
+def kanban(reading: Reading) -> PieceFit | None:
     """Cards in columns."""
     if not reading.says(r"kanban|\bboard\b|columns?\b[^.]{0,60}\b(?:card|task)"):
         return None

@@ -1,6 +1,6 @@
 """The piece that shows a file of data: table, chart, list, figures, with search, sort and filter.
 
-In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Not here: other contents (`fit_contents`).
+In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here: other contents (`fit_contents`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import json
 import re
 from typing import Any
 
-from service.builds.generate.blocks.fitting import Match, class_for, match, name
+from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 MEASURES = (
+    ("average", r"average|\bmean\b"),
     (
         "count",
-        r"\bhow many (?!.{0,30}\b(?:people|fell|sold)\b)|\bcount\b|number of|\brows\b (?:are "
-        r")?(?:shown|left)|matches|\bshown\b",
+        r"\bhow many (?!.{0,30}\b(?:people|fell|sold)\b)|\bcount\b|number of|rows (?:are "
+        r")?(?:visible|left)|matches|^shown\b",
     ),
-    ("average", r"average|\bmean\b"),
     (
         "best",
         r"(?:name|which|names|\bwho\b|the \w+) [^,.]{0,30}\b(?:most|highest|largest|biggest|best|"
@@ -81,7 +81,7 @@ def numeric(file: str, text: str | None) -> list[str]:
     ]
 
 
-def data(reading: Reading) -> Match | None:
+def data(reading: Reading) -> PieceFit | None:
     """A table, chart, list or figures of a file."""
     file = reading.file(".csv", ".tsv", ".json")
     if file is None or reading.says(r"\bquiz\b|\bquestions?\b.{0,60}\bchoices\b|language|translat"):
@@ -97,11 +97,11 @@ def data(reading: Reading) -> Match | None:
     search = first_match(reading.of("input"), r"search|filter|find|query|contain")
     select = next(iter(reading.of("select")), None)
     sort = first_match(reading.of("button"), r"sort|order")
-    shown = [one for one in (table, chart, list_) if one is not None]
+    parts = [one for one in (table, chart, list_) if one is not None]
     numbers = numeric(file, reading.files[file]) or names
     results, taken = [], []
     for one in reading.of("output", "heading", "box", "unknown"):
-        if one in shown:
+        if one in parts:
             continue
         what = next(
             (what for what, words in MEASURES if re.search(words, f"{one.words}: {one.text}", re.IGNORECASE)), None
@@ -120,7 +120,7 @@ def data(reading: Reading) -> Match | None:
                 )
             )
             taken.append(one)
-    if not shown and not results:
+    if not parts and not results:
         return None
     order = re.search(r"(?:sorted|ordered) by (?:the )?(\w+)([^.;]{0,40})", reading.brief, re.IGNORECASE)
     order_column = next((column for column in names if order and column.lower() == order[1].lower()), None)
@@ -156,14 +156,14 @@ def data(reading: Reading) -> Match | None:
         else None,
         "chartLibrary": True if chart and (chart.kind == "canvas" or reading.says(r"chart\.?js")) else None,
     }
-    return match("data", 2.0, options, *shown, search, select if filter_column else None, sort, *taken)
+    return match("data", 2.0, options, *parts, search, select if filter_column else None, sort, *taken)
 
 
 def _all(reading: Reading, select: Element | None) -> str | None:
     """The option that shows everything, as the brief or a check spells it."""
-    found = re.search(r"\b(All|all|Every|every|Any)\b", select.text if select else "")
+    hit = re.search(r"\b(All|all|Every|every|Any)\b", select.text if select else "")
     coded = re.search(r"['\"`](All|all)\b(?=[,'\"`])", reading.code)
-    return coded[1] if coded else found[1] if found and found[1].lower() == "all" else "All"
+    return coded[1] if coded else hit[1] if hit and hit[1].lower() == "all" else "All"
 
 
 def named_in(element: Element, columns_: list[str], *, both: bool = False) -> str | None:

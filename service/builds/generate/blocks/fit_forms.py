@@ -1,6 +1,6 @@
-"""Pieces that work on what people type: calculator, measures of a text.
+"""Pieces that work on typed numbers and texts: calculator, measures of a text.
 
-In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Formulas are those of `FORMULAS`, a rate that the
+In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Formulas are those of `FORMULAS`, a rate that the
 brief states, or a model's. Not here: units (`fit_units`), lists and buttons (`fit_controls`).
 """
 
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from service.builds.generate.blocks.fitting import Match, class_for, match, name, text_when
+from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, text_when
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 
@@ -18,7 +18,7 @@ from service.builds.generate.blocks.reading import Element, Reading, first_match
 class Formula:
     """A calculation that many briefs ask for. `inputs` and `results` map names to the words of their elements.
 
-    An input whose name ends with `?` may be missing, and then counts as the number behind the colon.
+    An input with a name that ends with `?` may be missing, and then counts as the number behind the colon.
     """
 
     says: str
@@ -156,19 +156,19 @@ MEASURES = (
 )
 
 
-def calculator(reading: Reading) -> Match | None:
+def calculator(reading: Reading) -> PieceFit | None:
     """Numbers in, numbers out."""
     inputs, outputs = reading.of("input", "select", "checkbox"), reading.of("output", "heading", "box", "unknown")
     if not inputs or not outputs:
         return None
-    found = (
+    hit = (
         _by_formula(reading, inputs, outputs)
         or _by_rate(reading, inputs, outputs)
         or _by_words(reading, inputs, outputs)
     )
-    if found is None:
+    if hit is None:
         return None
-    named, results = found
+    named, results = hit
     parts = frame(reading, [one.id for one, _ in results])
     options = {
         "inputs": [{"id": one.id, "name": variable, **parts["each"]} for variable, one in named.items()],
@@ -280,8 +280,8 @@ def _by_words(reading: Reading, inputs: list[Element], outputs: list[Element]) -
     return (named, results) if results else None
 
 
-def text(reading: Reading) -> Match | None:
-    """Measures of what is typed."""
+def text(reading: Reading) -> PieceFit | None:
+    """Measures of the typed text."""
     source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
     if source is None or len(reading.of("input", "textarea", "select")) != 1 or reading.of("list", "table"):
         return None

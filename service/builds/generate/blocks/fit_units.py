@@ -1,6 +1,6 @@
 """The piece that converts units, and the units that it knows.
 
-In: a `Reading`. Out: a `Match`, or None if the piece does not fit. Not here: other forms (`fit_forms`).
+In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here: other forms (`fit_forms`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from service.builds.generate.blocks.fitting import Match, match, name
+from service.builds.generate.blocks.fitting import PieceFit, match, name
 from service.builds.generate.blocks.reading import Reading, first_match
 
 LB, OZ, INCH = 0.45359237, 0.028349523125, 0.0254
@@ -106,7 +106,7 @@ UNITS: dict[str, dict[str, Any]] = {  # names, and the factor to the unit of its
 }
 
 
-def converter(reading: Reading) -> Match | None:
+def converter(reading: Reading) -> PieceFit | None:
     """Two selects of units."""
     selects = reading.of("select")
     value = first_match(reading.of("input"), r"value|amount|number|quantity|input")
@@ -130,7 +130,7 @@ def converter(reading: Reading) -> Match | None:
         "button": name(button),
         "units": known,
         "decimals": result.decimals,
-        "enterSwaps": True if reading.says(r"\bEnter\b[^.]{0,40}(?:swap|exchang)") else None,
+        "enterSwaps": True if reading.says(r"\bEnter\b") else None,
         "showsUnit": True if re.search(r"with (?:its|the) unit|and (?:its|the) unit", result.text) else None,
     }
     return match("converter", 3.0, options, value, from_, to, result, swap, button)
@@ -140,16 +140,16 @@ def units(names: list[str]) -> dict[str, dict[str, float]] | None:
     """The units of one kind among these names, with their factors. None if there are less than two."""
     best: dict[str, dict[str, float]] = {}
     for kind in UNITS.values():
-        found = {}
+        hit = {}
         for text in dict.fromkeys(names):
             key = next((key for key in (text, text.lower(), text.lower().rstrip("s")) if key in kind), None)
             if key is not None:
                 factor = kind[key]
-                found[text] = (
+                hit[text] = (
                     {"factor": factor[0], "offset": factor[1]} if isinstance(factor, tuple) else {"factor": factor}
                 )
-        if len(found) > len(best):
-            best = found
+        if len(hit) > len(best):
+            best = hit
     return best if len(best) > 1 else None
 
 

@@ -1,6 +1,6 @@
-"""What the pieces' fits have in common: a match, and words that several pieces read in the same way.
+"""The common part of the pieces' fits: a match, and words that several pieces read in the same way.
 
-In: a `Reading` or a sentence of it. Out: `Match` values and texts. Not here: the fits themselves (`fit_*`).
+In: a `Reading` or a sentence of it. Out: `PieceFit` values and texts. Not here: the fits themselves (`fit_*`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KEEPS = r"local ?storage|after a reload|survives?|persist|remember|is kept|are k
 
 
 @dataclass(frozen=True)
-class Match:
+class PieceFit:
     """A piece that fits a brief. `ids`: the elements that it takes. `score`: how well it fits."""
 
     piece: str
@@ -32,10 +32,10 @@ class Match:
         }
 
 
-def match(piece: str, score: float, options: dict[str, Any], *elements: Element | None) -> Match:
+def match(piece: str, score: float, options: dict[str, Any], *elements: Element | None) -> PieceFit:
     """A match that takes these elements. Each of them makes it fit better."""
     ids = frozenset(element.id for element in elements if element is not None)
-    return Match(piece, options, ids, score + len(ids))
+    return PieceFit(piece, options, ids, score + len(ids))
 
 
 def name(element: Element | None) -> str | None:
@@ -58,8 +58,8 @@ def storage_key(reading: Reading, usual: str) -> str | None:
         r"localStorage\.(?:getItem|setItem)\(\s*['\"`]([\w.-]+)|localStorage\.(?!getItem|setItem|clear|removeItem|length)([A-Za-z]\w*)",
         reading.code,
     )
-    found = told or in_code
-    return usual if found is None else found[1] or found[2]
+    hit = told or in_code
+    return usual if hit is None else hit[1] or hit[2]
 
 
 def class_for(reading: Reading, pattern: str, taken: tuple[str, ...] = ()) -> str | None:
@@ -77,13 +77,13 @@ def class_for(reading: Reading, pattern: str, taken: tuple[str, ...] = ()) -> st
 
 def text_when(text: str, condition: str) -> str | None:
     """The text that a sentence shows under a condition: `says Loading while it waits`, `"Not found" if ... 404`."""
-    found = re.search(
+    hit = re.search(
         rf"(?:[\"“'`](?P<q>[^\"”'`]{{1,60}})[\"”'`]|(?P<w>\b[A-Z][\w…]*(?: [a-z]+){{0,3}}?|\b(?:yes|no)\b))\s+"
         rf"(?:if|when|while|for|on|in case of|as long as|otherwise)\b[^,;.\"“]{{0,60}}?(?:{condition})",
         text,
     )
-    if found is not None:
-        return found["q"] or found["w"]
+    if hit is not None:
+        return hit["q"] or hit["w"]
     turned = re.search(
         rf"\b(?:if|when|while|for|on|in case "
         rf"of)\b[^,;.\"“]{{0,50}}?(?:{condition})[^;.\"“]{{0,40}}?[\"“](?P<q>[^\"”]{{1,60}})[\"”]",

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.builds.generate.blocks import fit_contents, fit_controls, fit_data, fit_forms, fit_units
-from service.builds.generate.blocks.fitting import Match
+from service.builds.generate.blocks.fitting import PieceFit
 from service.builds.generate.blocks.reading import Reading
 
 FITS = (*fit_data.FITS, *fit_contents.FITS, *fit_controls.FITS, *fit_units.FITS, *fit_forms.FITS)
@@ -21,28 +21,28 @@ MOST_PLANS = 3
 Plan = dict[str, Any]
 
 
-def matches(reading: Reading) -> list[Match]:
+def matches(reading: Reading) -> list[PieceFit]:
     """All pieces that fit, the most fitting one first."""
-    found = [match for fit in FITS if (match := fit(reading)) is not None]
-    return sorted(found, key=lambda match: -match.score)
+    hit = [match for fit in FITS if (match := fit(reading)) is not None]
+    return sorted(hit, key=lambda match: -match.score)
 
 
 def plans(reading: Reading) -> list[Plan]:
     """Plans of pieces that share no element. The first one takes the most fitting pieces."""
-    found = matches(reading)
-    made: list[Plan] = []
-    for lead in range(min(MOST_PLANS, len(found))):
-        order = [found[lead], *(match for match in found if match is not found[lead])]
+    hit = matches(reading)
+    chosen_plans: list[Plan] = []
+    for lead in range(min(MOST_PLANS, len(hit))):
+        order = [hit[lead], *(match for match in hit if match is not hit[lead])]
         plan = {"title": title(reading.brief), "pieces": [match.plain() for match in together(order)]}
-        if plan not in made:
-            made.append(plan)
-    return made
+        if plan not in chosen_plans:
+            chosen_plans.append(plan)
+    return chosen_plans
 
 
-def together(order: Iterable[Match]) -> list[Match]:
+def together(order: Iterable[PieceFit]) -> list[PieceFit]:
     """The pieces in this order that share no element with an earlier one."""
     taken: set[str] = set()
-    chosen: list[Match] = []
+    chosen: list[PieceFit] = []
     for match in order:
         if match.ids.isdisjoint(taken) and match.piece not in {other.piece for other in chosen}:
             chosen.append(match)

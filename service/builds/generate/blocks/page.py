@@ -3,7 +3,7 @@
 In: a `Reading` and a plan. Out: `index.html`, and `pieces.js` with the functions of its pieces.
 
 The elements stand in the order of the brief, with its ids. Every text is the brief's, the plan's or an id as words. Not
-here: what fits (`matching`), libraries (`libraries`).
+here: the choice of pieces (`matching`), libraries (`libraries`).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Body:
         }
 
     def parts(self) -> Iterator[str]:
-        """The heading, the elements, and what pieces need beside them."""
+        """The heading, the elements, and the parts that pieces need beside them."""
         if not (self.reading.elements and self.reading.elements[0].kind == "heading") and not self._translated_title():
             yield f"<h1>{escape(self.plan['title'])}</h1>"
         for text in [*self.plan.get("paragraphs", ()), *self._paragraphs()]:

@@ -161,7 +161,7 @@ class Reading:
 def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | None] | None = None) -> Reading:
     """The elements of a brief, with further ids of the checks at the end."""
     code = "\n".join(expressions)
-    text = re.sub(r"[ \t]+", " ", brief)
+    text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", re.sub(r"[ \t]+", " ", brief))
     elements: dict[str, Element] = {}
     classes: dict[str, str] = {}
     last: list[str] = []
@@ -179,24 +179,24 @@ def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | 
         name = match[1] or match[2]
         if name not in elements and not COLOUR.fullmatch(name) and name != "type":
             elements[name] = Element(name, "unknown")
-    found = tuple(_coded(element, code) for element in elements.values())
+    hit = tuple(_coded(element, code) for element in elements.values())
     known = {
         element.group: element.kind
-        for element in found
+        for element in hit
         if element.group and element.kind in ("list", "table", "button", "select")
     }
-    found = tuple(
+    hit = tuple(
         replace(element, kind=known[element.group])
         if element.group in known and element.kind in ("box", "output")
         else element
-        for element in found
+        for element in hit
     )
-    return Reading(brief, code, found, classes, files or {})
+    return Reading(brief, code, hit, classes, files or {})
 
 
 def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
     """The elements of one sentence. The words about one of them end where the next one's kind is named."""
-    found: list[tuple[int, int, str, list[str]]] = []  # begin of the kind's word, end, kind, names
+    hit: list[tuple[int, int, str, list[str]]] = []  # begin of the kind's word, end, kind, names
     after = 0
     for match in KEYED.finditer(sentence):
         if match["one"] and match["one"].lower() in NOT_NAMES:
@@ -224,16 +224,16 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         kind = next((name for name, value in kinds[-1].groupdict().items() if value), "unknown") if kinds else "unknown"
         if match["hash"] and len(names) > 1 and kinds and not kinds[-1][0].endswith("s"):
             cut = match.start() + match[0].index(names[1]) - 1  # `the textarea #a, and #b`: the word is about the first
-            found += [(begin, cut, kind, names[:1]), (cut, match.end(), "unknown", names[1:])]
+            hit += [(begin, cut, kind, names[:1]), (cut, match.end(), "unknown", names[1:])]
         else:
-            found.append((begin, match.end(), kind, names))
+            hit.append((begin, match.end(), kind, names))
         after = match.end()
-    for number, (begin, end, kind, names) in enumerate(found):
-        stop = found[number + 1][0] if number + 1 < len(found) else len(sentence)
+    for number, (begin, end, kind, names) in enumerate(hit):
+        stop = hit[number + 1][0] if number + 1 < len(hit) else len(sentence)
         about = sentence[begin:stop]
         tail = sentence[end:stop]
         firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
-        if (each := EACH.search(tail)) and (of := KIND.fullmatch(each["kind"])):
+        if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
             kind = next(name for name, value in of.groupdict().items() if value)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
         own = {name: value for name in names if len(names) > 1 and (value := _own_first(sentence, name)) is not None}
