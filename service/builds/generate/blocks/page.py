@@ -67,7 +67,7 @@ def script(used: tuple[str, ...]) -> str:
 
 def html(reading: Reading, plan: Mapping[str, Any]) -> str:
     """The page. A call of a piece stands for its behaviour: `pieces.timer({...})`."""
-    body = _Body(reading, plan)
+    body = _PageBody(reading, plan)
     parts = list(body.parts())
     language = next((piece["codes"][0] for piece in plan["pieces"] if piece.get("codes")), "en")
     head = [
@@ -128,7 +128,7 @@ def _libraries(reading: Reading, plan: Mapping[str, Any]) -> Iterator[str]:
             yield from LIBRARIES["chart"]
 
 
-class _Body:
+class _PageBody:
     """The parts of `main`."""
 
     def __init__(self, reading: Reading, plan: Mapping[str, Any]) -> None:
