@@ -1,4 +1,4 @@
-"""The typed form of a plan: the JSON Schema of a model's answer, and what is done to make it fit the brief.
+"""The typed form of a plan: the JSON Schema of a model's answer, and the work that makes it fit the brief.
 
 In: a model's plan. Out: a plan that the page can be made of, or UnusableAnswer. An id that the brief does not name is
 replaced by the fitting one, or left out. Not here: plans by words (`matching`).
