@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 from service import workbench as bench
 from service.engine.types import Request
-from service.errors import EngineUnavailable, EvaluationError, LockMismatch
+from service.errors import EngineUnavailable, EvaluationError, LockMismatch, PromptError
 from service.evaluation import promoted_engines
 from service.evaluation.context import EvaluationContext
 from service.evaluation.side_by_side import side_by_side
@@ -125,25 +125,27 @@ def test_a_draft_is_promoted_tried_compared_and_replayed(data: Path) -> None:
 def test_a_draft_is_improved_and_judged_on_deciding_cases(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Examples of dev cases go into the draft. The display has the cost, the evidence, the diff, and a picture."""
 
-    def copies(request: Request) -> str:
-        """The answer of the examples, else red."""
-        return next((message.content for message in request.messages if message.role == "assistant"), "red")
+    def learns(request: Request) -> str:
+        """Always red, unless an example is green. Then green for even numbers."""
+        even = int(request.messages[-1].content.rpartition("g")[2].strip(".?! ")) % 2 == 0
+        shown = [message.content for message in request.messages if message.role == "assistant"]
+        return "green" if "green" in shown and even else "red"
 
-    monkeypatch.setattr(Scripted, "get", lambda self, model: ScriptedEngine(copies))
+    monkeypatch.setattr(Scripted, "get", lambda self, model: ScriptedEngine(learns))
     text = TEXT.replace("messages:", "responseFormat: choice\nchoices: [red, green]\nmessages:", 1)
-    rows = [{"id": f"g{i}", "thing": f"g{i}", "expected": "green"} for i in range(60)]
+    rows = [{"id": f"g{i}", "thing": f"g{i}", "expected": "red" if i % 2 else "green"} for i in range(60)]
     dev, deciding = bench.split(bench.cases(rows), dev=0.5)
-    better = bench.improve(bench.draft(text), dev, deciding=deciding, budget=200)
-    assert better.search.after[1].passed == better.search.after[1].n == 10
+    better = bench.improve(bench.draft(text), dev, deciding=deciding, budget=260)
+    assert better.search.after.passed == better.search.after.n < 30, "examples are left out"
     assert better.deciding is not None
-    assert (better.deciding.before.passed, better.deciding.after.passed, better.deciding.gained) == (0, 30, 30)
+    assert (better.deciding.before.passed, better.deciding.after.passed, better.deciding.gained) == (15, 30, 15)
     assert bench.try_(better.draft, deciding).passed == 30
     for shown in (repr(better), better._repr_html_()):
-        assert "deciding cases: 0 of 30" in shown
+        assert "deciding cases: 15 of 30" in shown
         assert "content: green" in shown
-    assert "after 20 answers: +0.000" in repr(better.plot())
+    assert "after 30 answers: +0.000" in repr(better.plot())
     assert better.plot()._repr_png_().startswith(b"\x89PNG")
-    judged_again = bench.improve(bench.draft(text), dev, deciding=dev, budget=200)
+    judged_again = bench.improve(bench.draft(text), dev, deciding=dev, budget=260)
     assert "are dev cases, with which this draft was made" in repr(judged_again)
 
 
@@ -249,9 +251,12 @@ def test_a_spreadsheet_becomes_a_draft_that_was_made_with_dev_cases(data: Path, 
     dev, deciding = bench.split(cases, 0.4, seed=3)
     assert (len(dev), len(deciding)) == (12, 19)
     deciding.save(tmp_path / "deciding.jsonl")
-    draft = bench.new("hue", cases)
+    draft = bench.with_(bench.new("hue", cases, file="deciding.jsonl"), description="Colours of things")
     assert draft.spec.choices == ("red", "green")
-    bench.save(bench.draft(draft.text + "testDataFile: deciding.jsonl\n"), tmp_path / "hue.prompt.yml", dev=dev)
+    assert draft.spec.description == "Colours of things"
+    with pytest.raises(PromptError, match="abstain"):
+        bench.with_(draft, abstain={"below": 2, "answer": "unsure"})
+    bench.save(draft, tmp_path / "hue.prompt.yml", dev=dev)
     again = bench.open(tmp_path / "hue.prompt.yml")
     assert len(again.spec.devCases) == 12
     assert [case.id for case in bench.cases(again)] == [case.id for case in deciding]

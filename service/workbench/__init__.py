@@ -62,7 +62,7 @@ from service.workbench.show import Comparison, DraftTable, Results
 
 __all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "cases", "close", "compare", "draft",
            "engine", "improve", "new", "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save",
-           "split", "table", "threshold", "to_mlflow", "try_"]  # fmt: skip
+           "split", "table", "threshold", "to_mlflow", "try_", "with_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -218,14 +218,25 @@ def split(cases: Any, dev: float = 0.3, *, seed: int = 0, by: str | None = "expe
     return Cases(made_with), Cases(deciding)
 
 
-def new(name: str, cases: Any, *, expected: str | Sequence[str] = "expected") -> Prompt:
+def new(name: str, cases: Any, *, expected: str | Sequence[str] = "expected", file: str | None = None) -> Prompt:
     """A first draft that takes these cases: labels become a choice, several expected values a JSON answer.
+
+    `file` names the file of its deciding cases, which lies beside the draft.
 
     Raises:
         EvaluationError: if the cases have no inputs or no expected value.
-        PromptError: if the name or a column's name cannot be used.
+        PromptError: if the name, the file's name or a column's name cannot be used.
     """
-    return files.loads(new_draft.draft_text(name, _cases(cases), [expected] if isinstance(expected, str) else expected))
+    columns_ = [expected] if isinstance(expected, str) else expected
+    return files.loads(new_draft.draft_text(name, _cases(cases), columns_, file=file))
+
+
+def with_(prompt: Prompt, **keys: Any) -> Prompt:
+    """A draft with other values of these keys of its file, for example `abstain={"below": 0.7, "answer": "unsure"}`.
+
+    Comments and everything else stay. Raises PromptError if the result cannot be used.
+    """
+    return files.loads(files.dumps(prompt, keys), prompt.path)
 
 
 def try_(prompt: Prompt | str, on: Any, *, model: str | None = None) -> Results:

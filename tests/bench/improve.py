@@ -53,7 +53,7 @@ def measure(name: str, budget: int, limit: int) -> dict[str, object]:
     row: dict[str, object] = {
         "name": name, "dev": len(dev), "answers": better.search.answers, "new": better.search.asked,
         "cpu_s": round(searched, 1), "wall_s": round(better.search.seconds, 1), "winner": better.search.summary,
-        "held": [str(better.search.before[1]), str(better.search.after[1])],
+        "dev_rates": [str(better.search.before), str(better.search.after)],
         "optimism": round(better.search.winner.optimism, 3), "p_held": round(better.search.winner.p, 4),
     }  # fmt: skip
     if judged.deciding is not None:
