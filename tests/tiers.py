@@ -68,6 +68,8 @@ TIER_2 = {
     "tests/http/test_openapi.py::test_schemathesis_finds_nothing": "half a minute of Schemathesis",
     "tests/http/test_parameters_model.py::test_a_parameter_of_both_routes_at_its_ends_in_completions": "as in chat",
     "tests/notebooks/test_notebooks.py::test_a_notebook_runs": "Jupyter kernels",
+    "tests/notebooks/test_widget.py::test_nbconvert_keeps_the_static_form": "a Jupyter kernel",
+    "tests/notebooks/test_widget.py::test_the_running_view_filters_and_hides_the_static_form": "browser",
     "tests/prompts/test_promptfoo.py": "npm: promptfoo",
     "tests/studio/test_page.py": "browser, and npm: axe-core",
 }

@@ -31,6 +31,7 @@ def document(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:
     matrix, answers = confusion(prompt, outcomes), scored_answers(prompt, outcomes)
     return {
         **summary(outcomes),
+        "judged": bool(prompt.spec.evaluators),
         "guessing": report.guessing(prompt, outcomes),
         "scores": _scores(prompt, outcomes),
         "matrix": _matrix(matrix) if matrix is not None else None,

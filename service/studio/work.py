@@ -167,7 +167,7 @@ def _document(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str, Any]
     """The same document as a promoted prompt's evaluation."""
     document = json_report.document(prompt, outcomes)
     named = {"name": prompt.name, "description": prompt.spec.description, "model": prompt.spec.model}
-    return {**named, "judged": bool(prompt.spec.evaluators), **document}
+    return {**named, **document}
 
 
 def _compared(promotion: Promotion) -> dict[str, Any]:

@@ -7,6 +7,7 @@
     dev, deciding = bench.split(cases)          # the same for the same seed
     draft = bench.new("tickets", cases)         # a first draft by what the columns hold
     results = bench.try_(draft, cases)          # a table, failures first. Also results.plot(), results.costs()
+    bench.view(results)                         # the page's own table, which filters. Also the tokens of an answer
     results.frame()                             # also .confusion(), .classes(), .fields(), .reliability(), .coverage()
     bench.table([draft, other], cases, models=["a", "b"])  # every draft on every model
     bench.compare(draft, "sentiment", cases)    # the verdict against the promoted prompt, or against another draft
@@ -59,10 +60,11 @@ from service.workbench.improved import ImprovedDraft
 from service.workbench.plot import Plot
 from service.workbench.progress import ProgressBar
 from service.workbench.show import Comparison, DraftTable, Results
+from service.workbench.widget import NotebookView
 
 __all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "cases", "close", "compare", "draft",
            "engine", "improve", "new", "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save",
-           "split", "table", "threshold", "to_mlflow", "try_", "with_"]  # fmt: skip
+           "split", "table", "threshold", "to_mlflow", "try_", "view", "with_"]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -258,6 +260,17 @@ def _prompt(of: Prompt | str) -> Prompt:
 def _cases(on: Any) -> Sequence[Case]:
     """Cases as they are, and the cases of anything that `cases` takes."""
     return on if isinstance(on, Sequence) and all(isinstance(case, Case) for case in on) else cases(on)
+
+
+def view(displayed: Results | Result) -> NotebookView:
+    """The page's view in a cell: cases that filter and open, or the tokens of an answer with their probabilities.
+
+    A saved notebook and the output of nbconvert have a static form.
+
+    Raises:
+        EvaluationError: if an answer was asked without `logprobs`.
+    """
+    return NotebookView.of(displayed)
 
 
 def table(drafts: Sequence[Prompt], on: Any, *, models: Sequence[str | None] = (None,)) -> DraftTable:

@@ -7,7 +7,7 @@ import { Editor } from "./editor.js";
 import { Diff } from "./diff.js";
 import { Progress, useJob } from "./jobs.js";
 import { withKey } from "./login.js";
-import { Table, rated } from "./prompts.js";
+import { Scores, Table } from "./scores.js";
 import { Facts, Problem, Tabs, html, useEffect, useLoaded, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
 
@@ -138,14 +138,6 @@ function Run({ name, draft, ready }) {
   return html`<${Work} id="run-form" note=${w.run_note} label=${w.run} disabled=${broken(draft)} state=${state} stop=${stop} start=${start}
     result=${found && html`<${Scores} found=${found} /><${CaseTable} name=${`draft:${name}`} rows=${found.rows} prompt=${draft.prompt} ask=${run} />`}>
     <label for="cases-n">${w.cases}</label><input id="cases-n" name="cases" type="number" min="1" placeholder=${w.all} /><//>`;
-}
-
-function Scores({ found }) {
-  if (!found.judged) return html`<p class="quiet">${w.not_judged}</p>`;
-  const p = words.prompts;
-  return html`<p id="rate"><b>${found.passed} / ${found.cases}</b> ${rated(found.passed, found.cases, found.interval)}</p>
-    ${found.guessing && html`<p class="quiet small">${found.guessing}</p>`}
-    <${Table} title=${p.scores} head=${[p.slice, p.check, p.passed, p.rate]} rows=${found.scores.map((row) => [row.slice, row.check, `${row.passed} / ${row.of}`, rated(row.passed, row.of, row.interval)])} />`;
 }
 
 // The verdict, each check before and now, and the changed answers beside each other.

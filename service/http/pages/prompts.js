@@ -5,12 +5,11 @@ import { CaseTable } from "./cases.js";
 import { Chart } from "./chart.js";
 import { Drift } from "./drift.js";
 import { studio } from "./login.js";
+import { Table, interval, rated } from "./scores.js";
 import { Problem, html, percent, useEffect, useLoaded, useState } from "./ui.js";
 import { words } from "./words.js";
 
 const w = words.prompts;
-const interval = ([low, high]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
-export const rated = (right, of, range) => `${percent(right / of)} (${interval(range)})`;
 const triple = (rate) => (rate ? `${percent(rate[0])} (${interval(rate.slice(1))})` : "–");
 
 export function Prompts({ rest: [name], query, prompts }) {
@@ -24,12 +23,6 @@ function List() {
     ${rows && html`<div class="scroll" tabindex="0" role="group" aria-labelledby="prompts-title"><table><thead><tr>${[w.name, w.description, w.model].map((head) => html`<th scope="col">${head}</th>`)}<th scope="col" class="number">${w.score}</th><th scope="col">${w.interval}</th></tr></thead>
       <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row"><a href=${`#/prompts/${encodeURIComponent(row.name)}`}>${row.name}</a></th>
         ${row.refused ? html`<td colspan="4" class="bad">${row.refused}</td>` : html`<td>${row.description}</td><td>${row.model ?? words.try.default_model}</td><td class="number">${row.passed} / ${row.cases}</td><td class="rate">${rated(row.passed, row.cases, row.interval)}</td>`}</tr>`)}</tbody></table></div>`}</section>`;
-}
-
-export function Table({ title, head, rows }) {
-  const id = `table-${title.replace(/\W+/g, "-").toLowerCase()}`;
-  return html`<h3 id=${id}>${title}</h3><div class="scroll" tabindex="0" role="group" aria-labelledby=${id}><table><thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => (at ? html`<td>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody></table></div>`;
 }
 
 function Matrix({ matrix }) {

@@ -47,9 +47,11 @@ export function PromptTokens({ prompt, body, answer, mode }) {
         const title = [state.prompt.tokens[at], w[kind], logprob === null ? "" : chance(logprob)].filter((part) => part !== "").join(" · ");
         return html`<${Token} text=${named(name)} kind=${logprob === null ? kind : `${kind} ${level(logprob)}`} title=${title} />`;
       })}</p>`}
-    ${state.sure && html`<p class="quiet small">${same ? w.same_tokens : w.other_tokens}</p>
-      <p class="tokens" role="group" aria-label=${w.answered}>${state.sure.logprobs.map((entry) => html`<${Token} text=${entry.text} kind=${entry.top.length ? level(entry.logprob) : "forced"}
-        title=${entry.top.length ? `${chance(entry.logprob)} · ${entry.top.map((other) => `${visible(other.text)} ${chance(other.logprob)}`).join(", ")}` : w.no_alternative} />`)}</p>`}`;
+    ${state.sure && html`<p class="quiet small">${same ? w.same_tokens : w.other_tokens}</p><${AnswerTokens} entries=${state.sure.logprobs} />`}`;
 }
+
+// The tokens of an answer. `entries`: [{text, logprob, top: [{text, logprob}]}].
+export const AnswerTokens = ({ entries }) => html`<p class="tokens" role="group" aria-label=${w.answered}>${entries.map((entry) => html`<${Token} text=${entry.text} kind=${entry.top.length ? level(entry.logprob) : "forced"}
+  title=${entry.top.length ? `${chance(entry.logprob)} · ${entry.top.map((other) => `${visible(other.text)} ${chance(other.logprob)}`).join(", ")}` : w.no_alternative} />`)}</p>`;
 
 const level = (logprob) => (logprob > Math.log(0.9) ? "sure" : logprob > Math.log(0.5) ? "likely" : "unsure");
