@@ -47,7 +47,7 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
         rate=report.format_rate(passed, len(judged)) if judged else "",
         passed=passed,
         judged=len(judged),
-        guess=report.guessing(prompt, outcomes),
+        guess=report.guessing(prompt, outcomes).replace("`", "'"),
         checks=[check.name for check in prompt.spec.evaluators],
         classes=[class_row(score) for score in matrix.scores] if matrix is not None else [],
         class_head=CLASS_HEAD,

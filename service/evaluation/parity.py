@@ -51,6 +51,12 @@ class EngineRun:
         return f"{self.identity.engine}: {self.identity.version.partition(',')[0]}{kernels}"
 
 
+def _passed(side: EngineRun) -> tuple[int, int]:
+    """How many of the judged cases pass every check, and how many are judged."""
+    judged = [outcome for outcome in side.outcomes if outcome.judged]
+    return sum(outcome.passed for outcome in judged), len(judged)
+
+
 @dataclass(frozen=True)
 class Parity:
     """The result. `tokens` counts the answers with equal token ids, of those `with_tokens` that have ids from both.
@@ -80,7 +86,7 @@ class Parity:
             "answers_with_tokens": self.with_tokens,
             "equal_texts": self.texts,
             "largest_probability_difference": self.difference[0] if self.difference is not None else None,
-            "passed": [sum(outcome.passed for outcome in side.outcomes) for side in (self.here, self.there)],
+            "passed": [_passed(side)[0] for side in (self.here, self.there)],
             "lost": list(self.verdict.lost),
             "gained": list(self.verdict.gained),
             "answers_per_second": [self.here.per_second, self.there.per_second],
@@ -91,7 +97,7 @@ class Parity:
     def markdown(self) -> str:
         """The table, and the answers that differ."""
         sides = (self.here, self.there)
-        passed = [format_rate(sum(outcome.passed for outcome in side.outcomes), len(side.outcomes)) for side in sides]
+        passed = [format_rate(*_passed(side)) for side in sides]
         speeds = ["" if side.per_second is None else f"{side.per_second:.2f}" for side in sides]
         tokens = f"{self.tokens} of {self.with_tokens}" if self.with_tokens else "not told by both"
         rows = [
