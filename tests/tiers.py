@@ -38,7 +38,7 @@ TIER_2 = {
     "tests/e2e/test_load.py": "a load of several clients",
     "tests/e2e/test_page.py": "browser on a service of its own",
     "tests/e2e/test_parity.py": "Jupyter kernel, an engine and a service of its own",
-    "tests/e2e/test_prometheus.py": "a Prometheus of its own",
+    "tests/e2e/test_prometheus.py": "Prometheus' own tool",
     "tests/e2e/test_remote.py": "an environment and services of its own",
     "tests/e2e/test_shutdown.py": "own service",
     "tests/e2e/test_smoke.py": "own service",
