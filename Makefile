@@ -76,7 +76,7 @@ page-vendor: ## the libraries of the page again, from npm by lock, into service/
 
 .PHONY: test-lowest
 test-lowest: setup ## the tests that need no model, on the lowest versions that pyproject.toml allows
-	@.ci/lowest
+	@read -ra words <<<"$$PYTEST_ARGS"; .ci/lowest "$${words[@]}"
 
 .PHONY: notebook
 notebook: setup models ## JupyterLab on the notebooks; more for it in JUPYTER_ARGS, such as --port=8890

@@ -20,7 +20,7 @@ from service.errors import PromptError
 from service.prompts.file_names import BASELINE, LOCK, RECORDING
 from service.prompts.promoted import PromotedFolder
 
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # pragma: allowlist secret
 """The tree without files, which every repository knows: `git hash-object -t tree /dev/null`."""
 MOST = 50  # promotions of one prompt that are listed
 DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color")

@@ -12,7 +12,6 @@ import pytest
 
 from service.doctor import remote as doctor_remote
 from service.engine import remote, remote_labels
-from service.engine.local.labels import normalize as local_normalize
 from service.engine.remote_kinds import KINDS
 from service.engine.types import LabelCalibration, Message, Request, Sampling
 from service.errors import NotSupported, RemoteError
@@ -309,6 +308,9 @@ def test_doctor_tells_that_nobody_answers() -> None:
 
 
 def test_probabilities_are_the_local_engines() -> None:
+    pytest.importorskip("llama_cpp", reason="the lowest versions are tried without the local engine")
+    from service.engine.local.labels import normalize as local_normalize
+
     scores, neutral = [-1.5, -0.2, -30.0], [-0.1, -2.0, -3.0]
     assert remote_labels.normalize(scores) == pytest.approx(local_normalize(scores), rel=1e-12)
     assert remote_labels.normalize(scores, neutral) == pytest.approx(local_normalize(scores, neutral), rel=1e-12)
