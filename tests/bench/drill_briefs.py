@@ -32,6 +32,7 @@ from tests.servers.evaluator import evaluator
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIEFS = Path(__file__).parent / "briefs"
+HELD_OUT = Path(__file__).parent / "held_out"
 HEAD = """# Briefs and the apps that are built of them
 
 Made by `make drill-briefs` on {when}: {machine}. Nothing here is asserted by a test.
@@ -64,7 +65,7 @@ and round 2 edits the same repository.
 
 
 @contextlib.contextmanager
-def service(state: Path, at_once: int) -> Iterator[httpx.Client]:
+def service(state: Path, at_once: int, maker: str = "auto") -> Iterator[httpx.Client]:
     """`sameboat serve` on free ports, with everything at its default but places and the secret."""
     port, pages = free_port(), free_port()
     here = {
@@ -74,6 +75,7 @@ def service(state: Path, at_once: int) -> Iterator[httpx.Client]:
         "SAMEBOAT_SECRET": SECRET,
         "SAMEBOAT_CALLBACK_ALLOW": "127.0.0.0/8",
         "SAMEBOAT_BUILD_CONCURRENCY": str(at_once),
+        "SAMEBOAT_MAKER": maker,
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SAMEBOAT_")}
     log = state / "log"
@@ -103,8 +105,8 @@ def service(state: Path, at_once: int) -> Iterator[httpx.Client]:
         process.wait(60)
 
 
-def built(client: httpx.Client, url: str, path: Path) -> dict[str, Any]:
-    """One brief from the POST to the callback."""
+def built(client: httpx.Client, url: str, path: Path, pictures: Path | None = None) -> dict[str, Any]:
+    """One brief from the POST to the callback. Its screenshot goes to the folder `pictures`."""
     body = {"email": "drill@example.com", "secret": SECRET, "nonce": "drill-1", "evaluation_url": url}
     began = time.monotonic()
     answer = client.post("/api-endpoint", json={**json.loads(path.read_text()), **body})
@@ -117,6 +119,12 @@ def built(client: httpx.Client, url: str, path: Path) -> dict[str, Any]:
     shown = until(over, 900)
     seconds = time.monotonic() - began
     events = told(client, build)
+    if pictures is not None and (shot := client.get(f"/builds/{build}/screenshot")).status_code == 200:
+        pictures.mkdir(parents=True, exist_ok=True)
+        (pictures / f"{path.stem}.png").write_bytes(shot.content)
+    repairing = [number for number, event in enumerate(events) if event["data"].get("prompt") == "build-repair"]
+    before = events[: repairing[0]] if repairing else events
+    candidates = [event["data"]["report"]["failed"] for event in before if event["kind"] == "verified"]
     reports = [event["data"]["report"] for event in events if event["kind"] == "verified"]
     asked = [event["data"] for event in events if event["kind"] == "asked"]
     outcome = shown["outcome"] or {}
@@ -129,7 +137,9 @@ def built(client: httpx.Client, url: str, path: Path) -> dict[str, Any]:
         "checks": sum(each["verdict"] != "not judged" for each in outcomes),
         "not_judged": [each["said"] for each in outcomes if each["verdict"] == "not judged"],
         "first_failed": reports[0]["failed"] if reports else None,
+        "chosen_failed": min(candidates, key=len, default=None),
         "failed": outcome.get("failed"),
+        "versions": len(reports),
         "repairs": sum(each["prompt"] == "build-repair" for each in asked),
         "tokens": sum(each["tokens"] for each in asked),
         "asked_s": sum(each["seconds"] for each in asked),
@@ -189,13 +199,41 @@ def table(rows: list[dict[str, Any]], tasks: list[dict[str, Any]], at_once: int,
     return text
 
 
+def held_out(maker: str, at_once: int, only: list[str]) -> None:
+    """The held-out briefs, the easy ones first, into docs/held-out.json as they end."""
+    kept = ROOT / "docs" / "held-out.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    level = {path: json.loads(path.read_text())["level"] for path in HELD_OUT.glob("*.json")}
+    paths = sorted((path for path in level if not only or path.stem in only), key=lambda path: (level[path], path))
+    rows = found.setdefault(maker, {})
+    with (
+        tempfile.TemporaryDirectory() as state,
+        evaluator(key=None) as judge,
+        service(Path(state) / "state", at_once, maker) as client,
+        ThreadPoolExecutor(at_once) as pool,
+    ):
+
+        def one(path: Path) -> None:
+            row = built(client, judge.url, path, ROOT / "docs" / "held-out" / maker)
+            rows[path.stem] = {"level": level[path], **row}
+            kept.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+        list(pool.map(one, paths))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument(
+        "--held-out", metavar="MAKER", choices=("auto", "plan"), help="The held-out briefs, by this maker."
+    )
     parser.add_argument("--caveat", default="")
     parser.add_argument("--part", choices=("both", "briefs", "tasks"), default="both", help="The other is kept.")
     given = parser.parse_args()
+    if given.held_out:
+        held_out(given.held_out, given.at_once, given.only)
+        return
     paths = [path for path in sorted(BRIEFS.glob("*.json")) if not given.only or path.stem in given.only]
     kept = ROOT / "docs" / "briefs.json"
     found = json.loads(kept.read_text()) if kept.exists() else {"briefs": [], "tasks": []}
