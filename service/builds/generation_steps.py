@@ -34,7 +34,7 @@ from service.settings import Settings
 T = TypeVar("T")
 NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work. Pieces need none
 FURTHER = {  # the tries after the first version, by its maker
-    "pieces": ("pieces 1", "pieces 2", "asked", "files", "repair", "repair"),
+    "pieces": ("pieces 1", "pieces 2", "files", "repair", "repair"),
     "files": ("repair", "repair", "repair"),
 }
 TRIES = 3  # of one maker, when its answer is unusable
@@ -66,6 +66,7 @@ class GenerationSteps:
         browser: str | None,
         delivery: Delivery,
         shutdown: ShutdownSignal,
+        pieces: PieceMaker | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -76,6 +77,7 @@ class GenerationSteps:
         self.browser = browser
         self.delivery = delivery
         self.shutdown = shutdown
+        self.pieces = pieces
 
     # Making
 
@@ -89,7 +91,7 @@ class GenerationSteps:
         job = self._first_job(build, previous)
         if (output := self._pieces(build, job, "pieces 0")) is not None:
             return self._candidate(build, job, output, "pieces")
-        able = [name for name in self.makers if name in NEEDS and self._able(build, name)]
+        able = [name for name in self.makers if self._able(build, name)]
         if previous and "files" in able:
             able = able[: able.index("files") + 1]  # a plan would replace an app that works by a page about it
         for number, name in enumerate(able):
@@ -149,16 +151,10 @@ class GenerationSteps:
 
     def _pieces(self, build: Build, job: Job, what: str) -> MakerOutput | None:
         """The page of pieces of this try, or None. A page that was not made of pieces is not replaced by one."""
-        maker = self.makers.get("pieces")
-        if not isinstance(maker, PieceMaker) or (job.previous and not made_of_pieces(job.previous)):
+        if self.pieces is None or (job.previous and not made_of_pieces(job.previous)):
             return None
-        if what == "asked":
-            if why := self.asking.able("build-pieces"):
-                self.store.event(build.id, "unable", f"No model plans pieces here: {why}.", maker="pieces")
-                return None
-            return self._try(build, "pieces", job)
         try:
-            return MakerOutput(maker.planned(job, int(what.split()[1])))
+            return MakerOutput(self.pieces.planned(job, int(what.split()[1])))
         except UnusableAnswer as error:
             self.store.event(build.id, "making", str(error), maker="pieces")
             return None

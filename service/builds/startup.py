@@ -130,14 +130,11 @@ def make_steps(
     local = settings.engine == "local" and not providers.entries
     characters = TOLD_CHARACTERS if local else 10 * TOLD_CHARACTERS
     makers: dict[str, Maker] = {
-        "pieces": PieceMaker(),
         "files": FileWriter(characters, automation=settings.build_automation),
         "plan": PlanRenderer(),
     }
     if settings.maker == "plan":
         del makers["files"]
-    if settings.maker == "files":
-        del makers["pieces"]
     return Steps(
         settings,
         store,
@@ -148,6 +145,7 @@ def make_steps(
         browser=browser,
         delivery=Delivery(store, key, allowed),
         shutdown=shutdown,
+        pieces=None if settings.maker == "files" else PieceMaker(),
     )
 
 

@@ -22,7 +22,7 @@ from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
 from service.builds.generate.attachment_rules import to_change, unchanged
 from service.builds.generate.fetched_sources import hosts
 from service.builds.generate.plan import without_model
-from service.builds.generate.scaffold import add_scaffold
+from service.builds.generate.scaffold import add_scaffold, with_foot
 from service.builds.generation_steps import GenerationSteps
 from service.builds.verify import is_about_repository, verify
 from service.errors import BuildError, SameboatError
@@ -32,6 +32,7 @@ LOOKS = Backoff(0.25, 5.0, factor=1.5)
 CHECKS_SHARE = 0.25  # of the time for making: translations beyond it are left out
 CUT = "index.html is whole: the answer was cut, and the page is closed where it ended"
 OURS = {"README.md", "LICENSE", STAMP, "commit message"}  # hold the brief's own words
+FEW = 0.5  # a page that passes less than this part of its brief's checks says so at its foot
 NOTED = ("unusable", "cut", "secret", "lost", "forgotten")  # the events that the outcome repeats
 
 
@@ -164,7 +165,7 @@ class Steps(GenerationSteps):
             reason = "the same checks failed twice"
         elif build.budget.for_generation(time.time()) <= 0:
             reason = "the time for making is used up"
-        elif now in ("files", "repair", "asked") and (why := self.asking.exhausted(build.id)):
+        elif now in ("files", "repair") and (why := self.asking.exhausted(build.id)):
             reason = why.rstrip(".")
         else:
             return True
@@ -185,6 +186,8 @@ class Steps(GenerationSteps):
     def scan(self, build: Build, best: Candidate) -> Candidate:
         """The best version without files that hold a secret, and with its known faults in the README.
 
+        A page that passes few checks says so at its foot.
+
         Raises:
             BuildError: if a secret came with the brief.
         """
@@ -196,17 +199,20 @@ class Steps(GenerationSteps):
         if gone := rounds.lost_ids(before, files):
             text = f"Elements of the round before are gone: {', '.join('#' + name for name in gone)[:300]}."
             self.store.event(build.id, "lost", text)
-        notes = tuple(
-            failure.splitlines()[0][:300]
-            for failure in best.failed
-            if failure == CUT or failure.startswith("check of round ")
-        )
-        if not notes:
+        if not best.failed:
             return best
+        passed, judged = _page_checks(best)
+        notes: tuple[str, ...] = (f"It passes {passed} of {judged} checks of its brief. These fail:",) if judged else ()
+        notes += tuple(failure.splitlines()[0][:300] for failure in best.failed)
         readme = files["README.md"] if best.own_readme else None
         job = replace(self._job(build, files), notes=notes, readme=readme)
         files = add_scaffold({}, job, build.public_id, build.round, best.maker)
-        if secrets_scan.scan({"README.md": files["README.md"]}, self.secrets):
+        sent = {attachment.name for attachment in job.kept}
+        if passed < FEW * judged and "index.html" in files and "index.html" not in sent:
+            files["index.html"] = with_foot(files["index.html"], passed, judged)
+        if secrets_scan.scan(
+            {path: files[path] for path in ("README.md", "index.html") if path in files}, self.secrets
+        ):
             return best
         return replace(best, files=self.store.put_files(build.id, files))
 
@@ -347,6 +353,13 @@ class Steps(GenerationSteps):
         self.store.update(build, status="failed", delivery="none", outcome={"error": why}, finished_s=time.time())
         self.store.event(build, "failed", why)
         return "failed"
+
+
+def _page_checks(version: Candidate) -> tuple[int, int]:
+    """The checks of this round's brief on the page: passed, and judged."""
+    outcomes = (version.report or {}).get("outcomes", [])
+    verdicts = [one["verdict"] for one in outcomes if one.get("js") is not None and one.get("round") is None]
+    return verdicts.count("passed"), len(verdicts) - verdicts.count("not judged")
 
 
 def message(build: Build) -> str:

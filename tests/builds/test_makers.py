@@ -15,9 +15,9 @@ from service.builds.generate import Job, UnusableAnswer, describe_attachments
 from service.builds.generate.answer_parser import parse_answer
 from service.builds.generate.attachment_rules import unchanged
 from service.builds.generate.fetched_sources import fetched
-from service.builds.generate.plan import page, tidied
+from service.builds.generate.plan import of_the_brief, page, tidied
 from service.builds.generate.providers import Providers, read_providers
-from service.builds.generate.scaffold import STYLE, add_scaffold, style
+from service.builds.generate.scaffold import STYLE, add_scaffold, style, with_foot
 from service.builds.generate.write import FileWriter
 from service.engine.pool import Engines
 from service.engine.types import Answer, Identity, Timings, Usage
@@ -364,3 +364,31 @@ def test_when_files_fail_in_round_two_the_app_stays(tmp_path: Path) -> None:
         site = client.get(shown["outcome"]["pages_url"])
     assert shown["outcome"]["maker"] == "none"
     assert "<title>made</title>" in site.text
+
+
+def test_a_plan_keeps_no_sentence_that_says_more_than_the_brief() -> None:
+    sections = [
+        {"heading": "Opening hours", "text": "The hours of the bakery. When the library is open."},
+        {"heading": "Services", "text": "What visitors can borrow and use."},
+    ]
+    plan = {"title": "City Library", "summary": "It is very fast.", "sections": sections}
+    kept = of_the_brief(plan, job(title="Bakery", brief="A page about a bakery with its opening hours."))
+    assert kept["title"] == "Bakery"
+    assert kept["sections"] == [{"heading": "Opening hours", "text": "The hours of the bakery."}]
+    assert kept["summary"] == "A page for the brief below."
+
+
+def test_an_answer_with_the_code_of_a_check_is_refused() -> None:
+    """Blanks do not hide it. Short expressions, which any app may hold, are let be."""
+    check = "document.querySelector('#count').textContent.trim() === '0'"
+    copied = PAGE.replace("</p>", f"</p><script>if ({check.replace(' ', '  ')}) alert()</script>")
+    with pytest.raises(UnusableAnswer, match="code of a check"):
+        FileWriter(6000).make(job(expressions=(check,)), lambda *_: result(copied))
+    assert FileWriter(6000).make(job(expressions=("!!document.title", check)), lambda *_: result(PAGE))
+
+
+@pytest.mark.parametrize("body", [b"<body><p>x</p></body></html>", b"<p>x</p>"])
+def test_a_page_that_passes_few_checks_says_so_at_its_foot(body: bytes) -> None:
+    page_ = with_foot(body, 1, 4).decode()
+    assert "passes 1 of 4 checks" in page_
+    assert page_.endswith("</footer>\n</body></html>" if b"body" in body else "</footer>\n")

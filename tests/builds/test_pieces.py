@@ -12,7 +12,7 @@ import yaml
 
 from service.builds.brief import decode
 from service.builds.generate import UnusableAnswer
-from service.builds.generate.blocks import matching, page, schema
+from service.builds.generate.blocks import matching, page
 from service.builds.generate.blocks.formulas import arrow
 from service.builds.generate.blocks.reading import Reading, read
 from service.builds.generate.libraries import with_libraries
@@ -69,7 +69,7 @@ def test_colours_are_no_ids_and_ids_of_checks_are_elements() -> None:
 def test_every_piece_has_a_case() -> None:
     """The cases are opened in a browser by `test_piece_pages`."""
     chosen = {piece["piece"] for case in [*CASES, *briefs()] for piece in matching.plans(reading_of(case))[0]["pieces"]}
-    assert chosen == set(page.names()) == set(schema.NAMES)
+    assert chosen == set(page.names())
 
 
 @pytest.mark.parametrize("case", CASES, ids=[" ".join(case["pieces"]) for case in CASES])
@@ -109,19 +109,6 @@ def test_a_formula_only_computes(formula: str) -> None:
 
 def test_a_formula_becomes_a_function_of_its_names() -> None:
     assert arrow("a > 3 ? Math.round(a / b) : 0", ["a", "b", "c"]) == "({ a, b }) => a > 3 ? Math.round(a / b) : 0"
-
-
-def test_a_models_plan_keeps_only_ids_of_the_brief() -> None:
-    reading = read("The boxes #length and #mass take numbers, #force shows the force.")
-    calculator = {
-        "piece": "calculator",
-        "inputs": ["mass", "nowhere"],
-        "results": [{"id": "force", "formula": "mass * 9.81", "decimals": 2}],
-    }
-    plan = schema.usable(reading, {"title": "Force", "pieces": [calculator]})
-    assert [one["id"] for one in plan["pieces"][0]["inputs"]] == ["mass"]
-    with pytest.raises(UnusableAnswer):
-        schema.usable(reading, {"title": "Force", "pieces": [{"piece": "kanban"}]})
 
 
 CDN = (

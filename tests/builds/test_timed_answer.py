@@ -163,3 +163,10 @@ def test_a_build_whose_model_stalls_uses_what_is_there_or_plans(
     assert shown["outcome"]["maker"] == maker
     assert ("<h1>Tally</h1>" in site) == (maker == "files")
     assert any("the page is closed where it ended" in each for each in shown["outcome"]["failed"]) == (maker == "files")
+
+
+def test_a_loop_is_seen_when_it_begins_and_a_board_of_equal_cells_is_none() -> None:
+    line = "  const column = document.getElementById('column');\n  column.append(card);\n"
+    assert timed_answer.repeats("start\n" + line * 8)
+    assert not timed_answer.repeats("start\n" + line * 4)
+    assert not timed_answer.repeats('<button class="cell"></button>\n' * 64)

@@ -1,7 +1,7 @@
 """The maker of pieces: tested building blocks with the ids, texts and files of the brief.
 
-In: a job, and a function that asks a model. Out: files of candidates, the most fitting one first. The first ones are
-chosen by the brief's words and ask no model. The last one is a model's plan of pieces, under a grammar.
+In: a job. Out: the files of a candidate, the most fitting one first. They are chosen
+by the brief's words and ask no model.
 
 Not here: the pieces (`blocks`), which candidate is kept (`generation_steps`).
 """
@@ -12,12 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from service.builds.generate import AskModel, Job, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate import Job, UnusableAnswer
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.blocks.reading import Reading, read
-from service.builds.generate.blocks.schema import usable
-
-BRIEF_CHARACTERS = 3000
 
 
 class NoPieceFits(UnusableAnswer):
@@ -25,7 +22,7 @@ class NoPieceFits(UnusableAnswer):
 
 
 class PieceMaker:
-    """The maker of pieces."""
+    """The maker of pieces. It numbers its candidates, and is no `Maker`, because it asks nobody."""
 
     def planned(self, job: Job, number: int) -> dict[str, bytes]:
         """The page of the plan with this number.
@@ -38,27 +35,6 @@ class PieceMaker:
         if number >= len(plans):
             raise NoPieceFits("No piece fits the words of the brief." if not plans else "No further piece fits.")
         return page.pages(reading, plans[number])
-
-    def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
-        """The page of a model's plan.
-
-        Raises:
-            UnusableAnswer: if its plan cannot be used.
-        """
-        reading = self.reading(job)
-        result = ask("build-pieces", self.inputs(job, reading))
-        if result.problem is not None or not isinstance(result.value, dict):
-            raise UnusableAnswer(f"The plan cannot be used: {result.problem or 'it is no object'}.")
-        return page.pages(reading, usable(reading, result.value))
-
-    def inputs(self, job: Job, reading: Reading) -> dict[str, str]:
-        """The question to the model: the brief, its elements and its files."""
-        elements = "\n".join(f"- {element.kind} {element.id}" for element in reading.elements) or "none"
-        return {
-            "brief": shorten(reading.brief, BRIEF_CHARACTERS),
-            "elements": elements,
-            "attachments": shorten(describe_attachments(job.attachments, 600), 800),
-        }
 
     def reading(self, job: Job) -> Reading:
         """The brief with those of earlier rounds, and the files that are there."""

@@ -38,7 +38,31 @@ class PlanRenderer:
         result = ask("build-plan", inputs)
         if result.problem is not None or not isinstance(result.value, dict):
             raise UnusableAnswer(f"The plan cannot be used: {result.problem or 'it is no object'}.")
-        return {"index.html": page(job, result.value)}
+        return {"index.html": page(job, of_the_brief(result.value, job))}
+
+
+def of_the_brief(plan: dict[str, Any], job: Job) -> dict[str, Any]:
+    """The plan without sentences that say more than the brief and its files.
+
+    A sentence stays if each of its words of four letters or more begins as a word of the brief.
+    """
+    told = {word[:5] for word in _words(f"{job.title} {job.brief} {' '.join(file.name for file in job.attachments)}")}
+
+    def kept(text: str) -> str:
+        sentences = re.findall(r"[^.!?]+(?:[.!?]+|$)", text.strip())
+        return " ".join(part.strip() for part in sentences if {word[:5] for word in _words(part)} <= told)
+
+    sections = [{"heading": kept(section["heading"]), "text": kept(section["text"])} for section in plan["sections"]]
+    return {
+        **plan,
+        "title": kept(plan["title"]) or job.title,
+        "summary": kept(plan["summary"]) or "A page for the brief below.",
+        "sections": [section for section in sections if section["heading"] and section["text"]],
+    }
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]{4,}", text.lower())
 
 
 def without_model(job: Job) -> dict[str, bytes]:

@@ -61,6 +61,16 @@ def add_scaffold(app: Mapping[str, bytes], job: Job, build: str, round_: int, ma
     return files
 
 
+def with_foot(page: bytes, passed: int, judged: int) -> bytes:
+    """The page with a sentence at its foot: it passes few checks of its brief."""
+    foot = (
+        f'<footer role="note">This page was made by a program and passes {passed} of {judged} checks of its brief. '
+        '<a href="README.md">The README lists the others.</a></footer>\n'
+    ).encode()
+    at = page.lower().rfind(b"</body>")
+    return page + foot if at < 0 else page[:at] + foot + page[at:]
+
+
 def own_readme(app: Mapping[str, bytes], job: Job, maker: str) -> bytes | None:
     """The README that the maker wrote in this round, if it has every section, else None."""
     written = app.get("README.md", job.readme)

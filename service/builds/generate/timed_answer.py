@@ -25,6 +25,8 @@ LEAST = 150  # tokens. The shortest page of the benches had 146
 FRESH_S = 600.0  # an older measurement says nothing about the present load
 WAIT_SHARE = 0.4  # the longest wait for the first token, as a share of the answer's time
 LOOK_SHARE = 0.1  # the speed is judged after this share of the answer's time
+LAST_CHUNKS = 1000  # the part of an answer in which a loop is looked for
+LOOPS, LOOP_LINES, LOOP_CHARACTERS = 6, 8, 600  # repetitions, lines of each at most, characters together
 CHARACTERS_PER_TOKEN = 4  # an estimate for engines that do not tell the tokens of a chunk
 
 
@@ -138,6 +140,9 @@ async def answer_in_time(
                         clock.reschedule(loop.time() + limit_s - spent_s)
                     text.append(item.text)
                     tokens += len(item.tokens) or len(item.text) / CHARACTERS_PER_TOKEN
+                    if not whole and repeats("".join(text[-LAST_CHUNKS:])):
+                        learn.learn(name, first_s, tokens, spent_s)
+                        break
                     if not whole and _hopeless(tokens, first_s, spent_s, limit_s):
                         learn.learn(name, first_s, tokens, spent_s)
                         break
@@ -156,6 +161,22 @@ async def answer_in_time(
     usage = Usage(asked_tokens, int(tokens))
     cut = Answer("".join(text), (), "length", usage, Timings(0.0, first_s, total_s))
     return Result(cut, mark, identity, prompt=prompt.name)
+
+
+def repeats(text: str) -> bool:
+    """Whether the text ends with the same few lines again and again, as a model writes that does not come to an end.
+
+    One line alone may repeat, such as the cells of a board. Two different lines or more are a loop.
+    """
+    lines = text.split("\n")[:-1]  # the last line is not whole yet
+    for length in range(2, LOOP_LINES + 1):
+        block = lines[-length:]
+        if len(set(block)) < 2 or len(lines) < LOOPS * length:
+            continue
+        tail = lines[-LOOPS * length :]
+        if tail == block * LOOPS and sum(map(len, tail)) >= LOOP_CHARACTERS:
+            return True
+    return False
 
 
 def _hopeless(tokens: float, first_s: float, spent_s: float, limit_s: float) -> bool:

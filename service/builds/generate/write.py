@@ -8,6 +8,7 @@ Not here: parsing the answer (`answer_parser`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from service.builds.generate.edits import PAGE
 from service.builds.generate.scaffold import STYLE, style
 from service.errors import PromptTooLong
 from service.prompts.run import Result
+
+COPIED_WHOLE, COPIED = 40, 60  # characters, without blanks, of a whole expression and of a statement in it
 
 
 class FileWriter:
@@ -64,6 +67,7 @@ class FileWriter:
 
     def _answered(self, result: Result, job: Job, previous: Mapping[str, bytes]) -> dict[str, bytes]:
         kept = {attachment.name for attachment in job.kept}
+        _require_no_check(result.text, (*job.expressions, *job.kept_checks))
         return _with_page(files_in_answer(result, previous, kept, automation=self.automation), previous)
 
     def _ask(
@@ -100,6 +104,16 @@ class FileWriter:
     def _failures(self, job: Job) -> dict[str, str]:
         wrong = [*_refusals(job), *job.failures]
         return {"failures": shorten("\n".join(f"- {failure}" for failure in wrong), 1500)} if job.failures else {}
+
+
+def _require_no_check(text: str, expressions: tuple[str, ...]) -> None:
+    """Raises UnusableAnswer if the text holds the code of a check. A page with it judges itself."""
+    plain = re.sub(r"\s+", "", text)
+    for expression in expressions:
+        code = re.sub(r"\s+", "", expression)
+        parts = [code, *(part for part in code.split(";") if len(part) >= COPIED)]
+        if any(len(part) >= COPIED_WHOLE and part in plain for part in parts):
+            raise UnusableAnswer("The page holds the code of a check. Write the app, and leave the checks out.")
 
 
 def _refusals(job: Job) -> list[str]:

@@ -1,7 +1,7 @@
 """Chooses pieces for a brief and fills their parameters from its words.
 
-In: a `Reading`. Out: plans, the most fitting one first. A plan is a title and pieces with parameters, as
-`schema.PLAN` types them. A model's plan has the same form.
+In: a `Reading`. Out: plans, the most fitting one first. A plan is a title and pieces with parameters, as the
+functions of `pieces/` take them.
 
 Not here: reading the brief (`reading`), how each piece fits (`fit_forms`, `fit_controls`, `fit_contents`).
 """
