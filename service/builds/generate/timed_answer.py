@@ -26,7 +26,7 @@ FRESH_S = 600.0  # an older measurement says nothing about the present load
 WAIT_SHARE = 0.4  # the longest wait for the first token, as a share of the answer's time
 LOOK_SHARE = 0.1  # the speed is judged after this share of the answer's time
 LAST_CHUNKS = 1000  # the part of an answer in which a loop is looked for
-LOOPS, LOOP_LINES, LOOP_CHARACTERS = 6, 8, 600  # repetitions, lines of each at most, characters together
+LOOPS, LOOP_LINES, LOOP_CHARACTERS = 6, 8, 400  # repetitions, lines of each at most, characters together
 CHARACTERS_PER_TOKEN = 4  # an estimate for engines that do not tell the tokens of a chunk
 
 
