@@ -26,7 +26,7 @@ def done(number: int, *outcomes: tuple[str, str, int | None]) -> Build:
     ]
     content = brief("https://example.com/", round=number, brief=f"Brief {number}")
     ended = {"base": None, "finished_s": None, "outcome": {"report": {"outcomes": report}}}
-    return Build.from_row(row(f"build-{number}", brief=content, **ended))
+    return Build.from_row(row(f"build-{number}", brief=content, origin=None, **ended))
 
 
 def test_the_last_rounds_report_says_what_is_asked_again() -> None:
