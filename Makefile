@@ -183,6 +183,10 @@ drill-load: setup models ## 200 clients for five minutes, the engine killed 20 t
 drill-fleet: setup ## 1,000 clients before HAProxy and two api, which are killed with the engine, into docs/fleet.md; ARGS="--seconds 150"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_fleet "$${words[@]}"
 
+.PHONY: drill-scale
+drill-scale: setup ## 100,000 cases over a remote engine, the evaluation killed twice, into docs/scale.md; ARGS="--cases 20000"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_scale "$${words[@]}"
+
 .PHONY: drill-hostile
 drill-hostile: setup models ## 30 clients of every kind for 15 minutes, engine and service killed meanwhile, into docs/hostile.md
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.drill_hostile "$${words[@]}"

@@ -240,7 +240,9 @@ class Settings(BaseSettings):
         None, description="Models for builds, in order, comma-separated. Default: the models of the build prompts."
     )
     providers_file: Path | None = Field(
-        None, description="TOML file of further OpenAI-compatible models for builds, with prices; see docs/making.md."
+        None,
+        description="TOML file of further OpenAI-compatible models, each with its URL, key, kind and prices; see "
+        "docs/engine.md.",
     )
     build_max_cost: float = Field(
         1.0, ge=0, description="Money that one build may cost, in the currency of the providers' prices."
@@ -285,6 +287,17 @@ class Settings(BaseSettings):
     browser: str | None = Field(
         None, description="Chromium's path. Default: the first of chromium, google-chrome found."
     )
+
+    @property
+    def sqlalchemy_url(self) -> str | None:
+        """The URL of Postgres in SQLAlchemy's form, or None if DATABASE_URL is not set."""
+        if self.database_url is None:
+            return None
+        url = self.database_url.get_secret_value()
+        for scheme in ("postgres://", "postgresql://"):
+            if url.startswith(scheme):
+                return "postgresql+psycopg://" + url.removeprefix(scheme)
+        return url
 
     @field_validator("*", mode="before")
     @classmethod

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from service import settings as settings_module
 from service import text_files
-from service.builds.generate import providers
 from service.cli.build import read_brief
+from service.engine import providers_file
 from service.errors import PromptError, SameboatError
 from service.evaluation import cases, promptfoo_config, recording
 from service.models.catalog import Catalog
@@ -68,7 +68,7 @@ KINDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "prompt": ("x.prompt.yml", PROMPT, load),
     "cases": ("cases.jsonl", b"\n".join(CASES), cases_of),
     "catalog": ("models.toml", (DATA / "models.toml").read_bytes(), Catalog.load),
-    "providers": ("providers.toml", PROVIDERS, providers.read_providers),
+    "providers": ("providers.toml", PROVIDERS, providers_file.read_providers),
     "brief": ("brief.json", json.dumps(BRIEF, ensure_ascii=False).encode(), read_brief),
     "settings": (".env", b"SAMEBOAT_PORT=7870\n# a comment\nSAMEBOAT_MODEL='x'\n", settings_of),
     "lock": ("lock.json", (SENDER / "lock.json").read_bytes(), lock.read),

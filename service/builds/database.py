@@ -29,13 +29,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def database_url(settings: Settings) -> str:
     """The URL of the database in SQLAlchemy's form."""
-    if settings.database_url is None:
-        return f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
-    url = settings.database_url.get_secret_value()
-    for scheme in ("postgres://", "postgresql://"):
-        if url.startswith(scheme):
-            return "postgresql+psycopg://" + url.removeprefix(scheme)
-    return url
+    return settings.sqlalchemy_url or f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
 
 
 def sqlite_path(url: str | sa.URL) -> Path | None:

@@ -113,7 +113,6 @@ class Builds:
         """Let running steps end within the grace. The rest continues at the next start, or at another worker."""
         self.begin_shutdown()
         await asyncio.to_thread(self._shutdown_thread.join)
-        await self.providers.stop()
         await asyncio.to_thread(self.store.engine.dispose)
         os.close(self._lock)
 

@@ -21,7 +21,9 @@ from service import settings as settings_module
 from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
+from service.engine.providers_file import providers_of
 from service.evaluation import (
+    at_scale,
     diagnosis,
     html_report,
     inspect_log,
@@ -33,7 +35,7 @@ from service.evaluation import (
     result_rows,
 )
 from service.evaluation.context import EvaluationContext
-from service.evaluation.recording import Journal
+from service.evaluation.journal import journal_of, table_journal
 from service.evaluation.replay import live as run_live
 from service.evaluation.replay import other_kernels
 from service.evaluation.replay import replay as replay_recording
@@ -77,6 +79,9 @@ def command(
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write one page with every answer, to filter and search.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Also print the first N cases, failures first.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="For very many cases: scores, tokens and cost only, in little memory.")
+    ] = False,
 ) -> None:
     """Run a prompt on its cases and report scores with intervals, compared with the promoted version if it differs.
 
@@ -85,6 +90,11 @@ def command(
     if replay and live:
         raise typer.BadParameter("Use either --replay (without a model) or --live (with it).")
     prompt = find_prompt(name)
+    if stream:
+        if replay or live or out is not None or html is not None or rows is not None:
+            raise typer.BadParameter("--stream keeps no answers: leave --replay, --live, --out, --html and --rows out.")
+        _print_scores(asyncio.run(_stream(prompt, model, stop_after)), as_json, minimum)
+        return
     evaluation = (
         _replay(prompt, _folder(prompt), minimum)
         if replay
@@ -113,6 +123,32 @@ def command(
         raise typer.Exit(EXIT[evaluation.verdict.word])
 
 
+async def _stream(prompt: Prompt, model: str | None, stop_after: int | None) -> at_scale.ScaleResult:
+    settings = settings_module.load()
+    journal = table_journal(settings, prompt.name)
+    try:
+        async with evaluation_context(settings, prompt, model) as context:
+            at_a_time = (
+                settings.remote_concurrency if context.engine.identity.engine == "remote" else context.concurrency
+            )
+            context = replace(context, journal=journal, stop_after=stop_after, concurrency=at_a_time)
+            entry = providers_of(settings).get(model or prompt.spec.model or "")
+            prices = at_scale.TokenPrices(entry.input_price, entry.output_price) if entry is not None else None
+            return await at_scale.evaluate(prompt, _folder(prompt).path, context, prices)
+    finally:
+        journal.close()
+
+
+def _print_scores(result: at_scale.ScaleResult, as_json: bool, minimum: float | None) -> None:
+    if as_json:
+        typer.echo(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        print_markdown(result.markdown())
+    if minimum is not None and result.passed < minimum * result.cases:
+        typer.echo(f"sameboat: BELOW MINIMUM. {result.passed} of {result.cases} cases pass.", err=True)
+        raise typer.Exit(EXIT["BELOW MINIMUM"])
+
+
 def _write(path: Path, prompt: Prompt, outcomes: Sequence[CaseOutcome], lines: Sequence[str]) -> None:
     """Write every answer, by the ending of the name as JSON lines, CSV, Parquet or Inspect's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +173,7 @@ def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
             "values": dict(outcome.case.values),
             "passed": outcome.passed if outcome.judged else None, "kept": outcome.kept,
             "fingerprint": record.fingerprint,
-            "tokens": {"prompt": record.prompt_tokens, "completion": len(record.tokens)}, "seconds": record.seconds,
+            "tokens": {"prompt": record.prompt_tokens, "completion": record.completion}, "seconds": record.seconds,
             "finish_reason": record.finish_reason, "problem": record.problem,
             "probabilities": dict(record.probabilities) or None,
             "checks": {
@@ -185,7 +221,7 @@ async def evaluation_context(
                     engine=engine,
                     fast_engine=fast,
                     judges=engines.get,
-                    journal=Journal(settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
+                    journal=journal_of(settings, prompt.name),
                     progress=lambda finished, total: progress.update(
                         task, completed=finished, total=total, description=named()
                     ),

@@ -67,6 +67,7 @@ def examine(running: Settings | None = None) -> Iterator[DoctorFinding]:
     yield DoctorFinding("settings", "ok", f"engine {settings.engine}, mode {settings.mode}")
     tests: list[Callable[[Settings], Iterator[DoctorFinding]]] = [
         _engine,
+        _providers,
         _resources,
         _cache,
         _model,
@@ -81,7 +82,7 @@ def examine(running: Settings | None = None) -> Iterator[DoctorFinding]:
         _forge,
     ]
     for test in tests:
-        if running is not None and test in (_engine, _kernels, _port):
+        if running is not None and test in (_engine, _providers, _kernels, _port):
             continue
         try:
             yield from test(settings)
@@ -122,6 +123,11 @@ def _engine(settings: Settings) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "engine", "ok", f"llama-cpp-python {process.stdout.strip()} is compiled, and this CPU can run it"
     )
+
+
+def _providers(settings: Settings) -> Iterator[DoctorFinding]:
+    for name, level, words, remedy in asyncio.run(remote.describe_providers(settings)):
+        yield DoctorFinding(f"provider {name}", level, words, remedy)
 
 
 def _resources(settings: Settings) -> Iterator[DoctorFinding]:

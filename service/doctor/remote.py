@@ -5,16 +5,20 @@ In: settings with a base URL. Out: a level, a sentence and a remedy. Not here: t
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
+from service.engine.providers_file import providers_of, remote_settings
 from service.engine.remote_kinds import RemoteFacts, find_out
 from service.engine.remote_server import RemoteServer, make_client
 from service.errors import RemoteError
 from service.models.catalog import Catalog
 from service.settings import Settings
 
+Level = Literal["ok", "note"]
 
-async def describe(settings: Settings) -> tuple[Literal["ok", "note"], str, str]:
+
+async def describe(settings: Settings) -> tuple[Level, str, str]:
     """The kind of the remote server, and its abilities that not every kind has.
 
     Raises:
@@ -31,6 +35,25 @@ async def describe(settings: Settings) -> tuple[Literal["ok", "note"], str, str]
         await server.close()
     known = ", ".join(f"{name} {value}" for name, value in facts.settings.items())
     return "ok", f"{facts.kind.name} ({facts.version}{', ' + known if known else ''}): {abilities(facts)}", ""
+
+
+async def describe_providers(settings: Settings) -> list[tuple[str, Level, str, str]]:
+    """Each entry of the providers' file: its name, and whether it can be asked. They are asked at the same time.
+
+    Raises:
+        SettingsError: if the file or a base URL cannot be used.
+    """
+    entries = providers_of(settings)
+
+    async def ask(name: str) -> tuple[str, Level, str, str]:
+        if (reason := entries[name].missing()) is not None:
+            return name[:80], "note", reason, f"Set it, or remove [providers.{name[:80]}]."
+        level, words, remedy = await describe(remote_settings(settings, entries, name))
+        use = "for callers, prompts and builds" if entries[name].serves else "for builds"
+        remedy = remedy and f"Start the server, or mend base_url of [providers.{name[:80]}]."
+        return name[:80], level, f"{words}; {use}", remedy
+
+    return await asyncio.gather(*map(ask, entries))
 
 
 def abilities(facts: RemoteFacts) -> str:

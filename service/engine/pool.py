@@ -1,6 +1,6 @@
 """The engines of this process, one per model, made on first use.
 
-In: settings, model names. Out: engines, all of the kind that one setting names.
+In: settings, model names. Out: engines, of the kind that one setting names, and of the entries of the providers' file.
 With a remote engine nothing of the local one is imported, so llama_cpp need not be installed. Its models have the names
 that callers give them. They share one client. Of the models that the catalog does not list, only the latest are
 remembered.
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from service import resources
 from service.engine.limiter import ConcurrencyLimiter
+from service.engine.providers_file import providers_of, remote_settings
 from service.engine.types import Engine, UnloadsWhenIdle
-from service.errors import UnknownModel, short_name
+from service.errors import EngineUnavailable, UnknownModel, short_name
 from service.models.cache import Cache
 from service.models.catalog import Catalog
 from service.settings import Settings
@@ -42,7 +43,11 @@ class Engines:
     def __init__(self, settings: Settings, catalog: Catalog | None = None) -> None:
         self.settings = settings
         self.catalog = catalog or Catalog.of(settings)
+        self.providers = providers_of(settings)
+        """The entries of the providers' file, by name."""
         self._engines: dict[str, Engine] = {}
+        self._providers: dict[str, Engine] = {}  # the engines of the entries that were asked for
+        self._limiters: dict[str, ConcurrencyLimiter] = {}  # of the servers in the providers' file, by base URL
         self.made_s = time.time()
         self._limiter: ConcurrencyLimiter | None = None  # of the one remote server, shared by its models, as is
         self._cores: CoreBudget | None = None  # of this machine, shared by its local engines
@@ -58,10 +63,13 @@ class Engines:
 
         Raises:
             UnknownModel: if the catalog does not list it and the engine is local, or if the name is too long.
+            EngineUnavailable: if it is an entry of the providers' file whose key is not there.
         """
         name = self.catalog.resolve(name or self.default)
         if len(name) > MAX_MODEL_NAME:
             raise UnknownModel(f"No model is called {short_name(name)}.", key="model")
+        if self._serves(name):
+            return self.provider(name)
         if name not in self._engines:
             self._engines[name] = self._make(name)
             unlisted = [known for known in self._engines if known not in self.catalog and known != self.default]
@@ -69,8 +77,31 @@ class Engines:
                 del self._engines[oldest]
         return self._engines[name]
 
+    def provider(self, name: str) -> Engine:
+        """The engine of an entry of the providers' file.
+
+        Raises:
+            EngineUnavailable: if its key is not there.
+        """
+        if name not in self._providers:
+            from service.engine.remote import RemoteEngine, make_limiter
+
+            entry = self.providers[name]
+            if (reason := entry.missing()) is not None:
+                raise EngineUnavailable(f"The provider {short_name(name)} cannot be asked: {reason}.")
+            settings = remote_settings(self.settings, self.providers, name)
+            limiter = self._limiters.setdefault(entry.server, make_limiter(settings))
+            self._providers[name] = RemoteEngine(settings, entry.model, limiter=limiter)
+        return self._providers[name]
+
+    def _serves(self, name: str) -> bool:
+        """Whether callers and prompts may ask an entry of the providers' file by this name."""
+        return name in self.providers and self.providers[name].serves
+
     def missing(self, name: str) -> str | None:
         """The reason why this model cannot answer here without a download, with the remedy. None when it can."""
+        if self._serves(name):
+            return self.providers[name].missing()
         if self.settings.engine == "remote" or Cache(self.settings.cache_dir).holds(self.catalog[name]):
             return None
         return f"it is not in the cache; fetch it with: sameboat model pull {name}"
@@ -80,9 +111,10 @@ class Engines:
 
         Of a local engine every model in the cache: one that was pulled a moment ago answers too.
         """
+        served = [name for name in self.providers if self._serves(name) and self.missing(name) is None]
         if self.settings.engine == "remote":
-            return dict.fromkeys([self.default, *self.catalog.aliases.values()], self.made_s)
-        cache, used_at = Cache(self.settings.cache_dir), {}
+            return dict.fromkeys([self.default, *self.catalog.aliases.values(), *served], self.made_s)
+        cache, used_at = Cache(self.settings.cache_dir), dict.fromkeys(served, self.made_s)
         for model in self.catalog:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 if cache.holds(model):
@@ -91,7 +123,7 @@ class Engines:
 
     def all(self) -> Mapping[str, Engine]:
         """Every engine that was asked for so far."""
-        return dict(self._engines)
+        return {**self._engines, **self._providers}
 
     def preload(self, process: WorkerProcess, path: Path) -> None:
         """Have the default local engine's worker load the file at `path`, verified just now, before there is a loop."""
@@ -112,7 +144,7 @@ class Engines:
 
     async def stop(self, grace_s: float) -> None:
         """Stop all of them at the same time."""
-        await asyncio.gather(*(engine.stop(grace_s) for engine in self._engines.values()))
+        await asyncio.gather(*(engine.stop(grace_s) for engine in [*self._engines.values(), *self._providers.values()]))
         if self._client is not None:
             await self._client.aclose()
             self._client = None

@@ -402,7 +402,9 @@ class RemoteEngine:
                         self.on_latency("first_token_s", first - arrived)
                     yield chunk
         except httpx.HTTPError as error:
-            raise RemoteError(f"The connection broke in the middle of the answer: {type(error).__name__}.") from None
+            raise RemoteError(
+                f"The connection broke in the middle of the answer: {type(error).__name__}.", retry_after_s=1.0
+            ) from None
         finally:
             await response.aclose()
         for chunk in reading.end():

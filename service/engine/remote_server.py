@@ -108,7 +108,9 @@ class RemoteServer:
         try:
             return json.loads(await response.aread())
         except httpx.HTTPError as error:
-            raise RemoteError(f"The connection broke in the middle of the answer: {type(error).__name__}.") from None
+            raise RemoteError(
+                f"The connection broke in the middle of the answer: {type(error).__name__}.", retry_after_s=1.0
+            ) from None
         except (ValueError, RecursionError):
             raise RemoteError(f"The server's answer at {path} is not JSON.") from None
         finally:

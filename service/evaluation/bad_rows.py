@@ -44,7 +44,7 @@ def problems_of(prompt: Prompt, cases: Sequence[Case]) -> dict[str, str]:
     Raises:
         EvaluationError: if it is all of them, since nothing would be judged.
     """
-    problems = {case.id: problem for case in cases if (problem := _problem(prompt, case)) is not None}
+    problems = {case.id: problem for case in cases if (problem := problem_of(prompt, case)) is not None}
     if len(problems) == len(cases) and cases:
         raise EvaluationError(
             f"{prompt.name}: none of the {len(cases)} cases can be asked and judged. {cases[0].id[:80]}: "
@@ -54,7 +54,8 @@ def problems_of(prompt: Prompt, cases: Sequence[Case]) -> dict[str, str]:
     return problems
 
 
-def _problem(prompt: Prompt, case: Case) -> str | None:
+def problem_of(prompt: Prompt, case: Case) -> str | None:
+    """The reason if a case cannot be asked or judged, or None."""
     try:
         prompt.messages(case.inputs(prompt))
     except InputsError as error:

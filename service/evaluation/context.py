@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.engine.types import Engine, Mode
+from service.evaluation.journal import AnswerJournal
 from service.evaluation.judge import Judges, no_judge
-from service.evaluation.recording import Journal
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of finished cases and the number of all cases."""
@@ -41,7 +41,7 @@ class EvaluationContext:
 
     engine: Engine
     judges: Judges = no_judge
-    journal: Journal | None = None
+    journal: AnswerJournal | None = None
     progress: ProgressCallback = no_progress
     conditions: Mapping[str, Any] | None = None
     concurrency: int = 8

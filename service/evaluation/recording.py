@@ -53,6 +53,13 @@ class Record:
     prompt_tokens: int | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
     label_logprobs: tuple[tuple[str, float], ...] = field(default=(), compare=False)
+    completion_tokens: int | None = field(default=None, compare=False)
+    """The count of the answer's tokens, if the engine tells no ids."""
+
+    @property
+    def completion(self) -> int:
+        """The count of the answer's tokens, 0 if it is not known."""
+        return len(self.tokens) or self.completion_tokens or 0
 
     @property
     def key(self) -> str:
@@ -74,6 +81,7 @@ class Record:
         return cls(
             identifier, result.fingerprint, answer.text, answer.tokens, answer.finish_reason, result.problem, shares,
             repeat, (), answer.usage.prompt, round(answer.timings.total_s, 4), logprobs,
+            None if answer.tokens else answer.usage.completion or None,
         )  # fmt: skip
 
     def check_input(self, prompt: Prompt) -> CheckInput:
@@ -100,6 +108,8 @@ class Record:
             raw["judgements"] = {name: asdict(judgement) for name, judgement in self.judgements}
         if self.prompt_tokens is not None:
             raw["prompt_tokens"] = self.prompt_tokens
+        if self.completion_tokens is not None:
+            raw["completion_tokens"] = self.completion_tokens
         if timed and self.seconds is not None:
             raw["seconds"] = self.seconds
         if timed and self.label_logprobs:
@@ -129,10 +139,15 @@ class _Row(BaseModel):
     prompt_tokens: int | None = None
     seconds: float | None = None
     label_logprobs: dict[str, float] = {}
+    completion_tokens: int | None = None
 
 
-def _record(line: str, where: str, number: int, remedy: str) -> Record:
-    """The record of a line. Raises EvaluationError with path, line and key."""
+def record_of(line: str, where: str, number: int, remedy: str) -> Record:
+    """The record of a line of the file `where`.
+
+    Raises:
+        EvaluationError: if it is none. The message has file, line and key.
+    """
     raw = text_files.from_json(line, where, EvaluationError, line=number, form=remedy)
     try:
         row = _Row.model_validate_json(
@@ -146,6 +161,7 @@ def _record(line: str, where: str, number: int, remedy: str) -> Record:
         row.id, row.fingerprint, row.text, tuple(row.tokens), row.finish_reason, row.problem,
         tuple(row.probabilities.items()), row.repeat, tuple(row.judgements.items()), row.prompt_tokens, row.seconds,
         tuple(row.label_logprobs.items()),
+        row.completion_tokens,
     )  # fmt: skip
 
 
@@ -159,7 +175,7 @@ def read(path: Path) -> dict[str, Record]:
     records: dict[str, Record] = {}
     for number, line in enumerate(text_files.read(path, EvaluationError, remedy=remedy).split("\n"), 1):
         if line.strip():
-            record = _record(line, str(path), number, remedy)
+            record = record_of(line, str(path), number, remedy)
             if record.key in records:
                 problem = f"answer {record.repeat} of the case {record.id!r} is there twice"
                 raise EvaluationError(f"{path}:{number}: {problem}.", remedy=remedy)
@@ -188,7 +204,7 @@ class Journal:
         remedy = "Delete the file."
         lines = text_files.decode(complete, str(path), EvaluationError, key=str(path)).split("\n")
         for number, line in enumerate(lines[:-1], 1):
-            record = _record(line, str(path), number, remedy)
+            record = record_of(line, str(path), number, remedy)
             self._records[record.fingerprint] = record
 
     def get(self, fingerprint: str) -> Record | None:

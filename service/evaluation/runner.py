@@ -9,11 +9,12 @@ A case that cannot be asked or judged is one failed case, and the others go on.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.types import Identity, Mode, Request
-from service.errors import EngineBusy, EvaluationError, SameboatError, short_name
+from service.errors import EngineBusy, EvaluationError, RemoteError, SameboatError, short_name
 from service.evaluation import bad_rows, judge, scorers
 from service.evaluation.cases import Case
 from service.evaluation.checks import CheckResult, check
@@ -23,6 +24,8 @@ from service.prompts import run as prompts
 from service.prompts.conditions import judging
 from service.prompts.file import Prompt
 from service.prompts.fingerprint import fingerprint
+
+LIMITED_S = 1800.0  # the longest wait for one answer of an engine that answers 429
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ async def run(
         records, all_kept = [], True
         for repeat in range(prompt.spec.repeats):
             async with semaphore:
-                record, kept = await _answer(prompt, case, repeat, context, recorded or {})
+                record, kept = await answer(prompt, case, repeat, context, recorded or {})
             records.append(record)
             all_kept = all_kept and kept
         finished += 1
@@ -252,12 +255,16 @@ def _combine_repeats(results: Sequence[CheckResult], rule: str) -> CheckResult:
     return CheckResult(results[0].name, by_rule, reason, score, judged)
 
 
-async def _answer(
+async def answer(
     prompt: Prompt, case: Case, repeat: int, context: EvaluationContext, recorded: Mapping[str, Record]
 ) -> tuple[Record, bool]:
-    """The record of one answer with its judgements, and whether nothing was asked. Waits while the queue is full.
+    """The record of one answer with its judgements, and whether nothing was asked.
 
-    After an error of this one case it is a broken record, which no later run reuses.
+    It waits while the queue is full, and as long as a remote engine asks with 429 and `Retry-After`, for LIMITED_S at
+    most. After an error of this one case it is a broken record, which no later run reuses.
+
+    Raises:
+        SameboatError: if an engine fails, if a check cannot be applied, or if there is no judge.
     """
     engine, journal = context.engine, context.journal
     request = request_of(prompt, case, engine.identity, repeat, reuse=context.reuse)
@@ -271,6 +278,7 @@ async def _answer(
             earlier = None  # an earlier version wrote it, and a search needs the log-probabilities
         record = replace(earlier, id=case.id, repeat=repeat) if earlier is not None else None
     kept = record is not None
+    ends = time.monotonic() + LIMITED_S
     while True:
         try:
             if record is None:
@@ -282,6 +290,10 @@ async def _answer(
             await asyncio.sleep(error.retry_after_s or 1.0)
             continue
         except SameboatError as error:
+            limit_s = error.retry_after_s if isinstance(error, RemoteError) and error.status == 429 else None
+            if limit_s is not None and time.monotonic() < ends:  # an account without credit is 429 without a time
+                await asyncio.sleep(limit_s)
+                continue
             if not bad_rows.is_of_one_case(error):
                 raise
             record = record or Record(case.id, request_fingerprint, "", (), BROKEN, repeat=repeat)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from service import text_files
 from service.errors import EvaluationError, short_name
@@ -60,6 +60,43 @@ def read(path: Path) -> DataTable:
         for number, line in enumerate(lines, 1)
         if line.strip()
     )
+
+
+def read_parts(path: Path, size: int) -> Iterator[DataTable]:
+    """The rows of a file of JSON lines, `size` at a time. Only these are in memory.
+
+    Raises:
+        EvaluationError: if the file cannot be read or is not of its form. It names the line.
+    """
+    values: list[Row] = []
+    with _opened(path) as file:
+        for number, data in enumerate(file, 1):
+            line = text_files.decode(data, f"{path}:{number}", EvaluationError, key=KEY)
+            if line.strip():
+                value = text_files.from_json(line, str(path), EvaluationError, line=number, form=FORM, key=KEY)
+                values.append((f"{path}:{number}", value))
+            if len(values) == size:
+                yield _objects(values)
+                values = []
+    if values:
+        yield _objects(values)
+
+
+def count_lines(path: Path) -> int:
+    """The lines of a file.
+
+    Raises:
+        EvaluationError: if it cannot be read.
+    """
+    with _opened(path) as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be read: {error.strerror}.", key=KEY) from None
 
 
 def is_data_file(name: str) -> bool:

@@ -39,7 +39,7 @@ from service.engine.types import Engine, Message, Mode, Request, Sampling
 from service.errors import EvaluationError
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import columns, dev_cases, diagnosis, mlflow_run, new_draft, recording, runner, tables
+from service.evaluation import columns, dev_cases, diagnosis, journal, mlflow_run, new_draft, runner, tables
 from service.evaluation import improve as improving
 from service.evaluation import parity as parities
 from service.evaluation import promote as promotions
@@ -353,7 +353,7 @@ def _context(prompt: Prompt, bar: ProgressBar, model: str | None = None) -> Eval
     return EvaluationContext(
         engine=engine(model or prompt.spec.model),
         judges=bench.engines.get,
-        journal=recording.Journal(bench.settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"),
+        journal=journal.journal_of(bench.settings, prompt.name),
         progress=bar.update,
         conditions=diagnosis.conditions(bench.settings),
         warn=_say,

@@ -45,7 +45,7 @@ evaluators:
 """
 REFUSALS = {429, 502, 503, 504}
 HANGS_S = 60.0
-PAUSE_S = 10.0  # of a client between two requests, at most
+PAUSE_S = 60.0  # of a client between two requests, at most
 BIN = Path(sys.executable).parent
 
 
@@ -153,9 +153,7 @@ def fleet(folder: Path) -> Iterator[tuple[str, list[Process], Process]]:
                 process.end(signal.SIGTERM)
 
 
-async def client(
-    url: str, number: int, ends: float, http: httpx.AsyncClient, result: FleetResult, phase: list[str]
-) -> None:
+async def client(url: str, number: int, ends: float, http: httpx.AsyncClient, result: FleetResult) -> None:
     """One client: asks, checks the answer or the refusal, and pauses."""
     random_ = random.Random(number)
     await asyncio.sleep(random_.uniform(0, PAUSE_S))

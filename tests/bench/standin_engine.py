@@ -44,6 +44,7 @@ class StandinEngine:
     def __init__(self, latency_s: float, per_second: int, asked: Path | None) -> None:
         self.latency_s = latency_s
         self.per_second = per_second
+        self.limited = 0  # requests that were answered 429
         self._second, self._taken = 0, 0
         self._asked: mmap.mmap | None = None
         if asked is not None:
@@ -58,11 +59,15 @@ class StandinEngine:
             routes=[
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/models", self._models),
+                Route("/v1/stats", self._stats),
             ]
         )
 
     async def _models(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+    async def _stats(self, request: Request) -> Response:
+        return JSONResponse({"limited": self.limited})
 
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
@@ -71,6 +76,7 @@ class StandinEngine:
             if second != self._second:
                 self._second, self._taken = second, 0
             if self._taken >= self.per_second:
+                self.limited += 1
                 error = {"error": {"message": "Rate limit reached.", "code": "rate_limit_exceeded"}}
                 return JSONResponse(error, 429, {"retry-after": "1"})
             self._taken += 1

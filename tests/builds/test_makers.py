@@ -16,10 +16,11 @@ from service.builds.generate.answer_parser import parse_answer
 from service.builds.generate.attachment_rules import unchanged
 from service.builds.generate.fetched_sources import fetched
 from service.builds.generate.plan import of_the_brief, page, tidied
-from service.builds.generate.providers import Providers, read_providers
+from service.builds.generate.providers import Providers
 from service.builds.generate.scaffold import STYLE, add_scaffold, style, with_foot
 from service.builds.generate.write import FileWriter
 from service.engine.pool import Engines
+from service.engine.providers_file import read_providers
 from service.engine.types import Answer, Identity, Timings, Usage
 from service.errors import PromptTooLong, SettingsError
 from service.prompts.run import Result

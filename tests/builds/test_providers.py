@@ -29,10 +29,11 @@ def test_two_models_of_one_provider_keep_to_its_concurrency_together(tmp_path: P
 
         async def main() -> list[Answer]:
             library = Library(settings.data_dir)
-            providers = Providers(settings, library, Engines(settings))
+            pool = Engines(settings)
+            providers = Providers(settings, library, pool)
             engines = [each.engine() for each in providers.of(library["build-files"])]
             answers = await asyncio.gather(*(engine.answer(HELLO) for engine in engines * 6))
-            await providers.stop()
+            await pool.stop(0)
             return answers
 
         assert len(asyncio.run(main())) == 12
