@@ -4,7 +4,7 @@ The rooms of this package, from the ground up. Each imports only from the floors
 
     0  errors, keys, strict_json, text_files, folders, private_files, settings, children, and the shared helpers
        json_pointer, atomic_files, file_lock, backoff, safe_paths, request_id, tracing, masking
-    1  resources, exposure, telemetry, models
+    1  resources, exposure, telemetry, postgres, models
     2  engine
     3  prompts
     4  evaluation, builds

@@ -288,17 +288,6 @@ class Settings(BaseSettings):
         None, description="Chromium's path. Default: the first of chromium, google-chrome found."
     )
 
-    @property
-    def sqlalchemy_url(self) -> str | None:
-        """The URL of Postgres in SQLAlchemy's form, or None if DATABASE_URL is not set."""
-        if self.database_url is None:
-            return None
-        url = self.database_url.get_secret_value()
-        for scheme in ("postgres://", "postgresql://"):
-            if url.startswith(scheme):
-                return "postgresql+psycopg://" + url.removeprefix(scheme)
-        return url
-
     @field_validator("*", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any, info: Any) -> Any:

@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "keys", "atomic_files", "file_lock", "backoff", "safe_paths", "request_id", "tracing", "masking"},
     {"text_files", "strict_json", "json_pointer"},
     {"settings", "folders", "private_files", "children"},
-    {"resources", "exposure", "telemetry", "models"},
+    {"resources", "exposure", "telemetry", "postgres", "models"},
     {"engine"},
     {"prompts"},
     {"evaluation", "builds"},

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from service import private_files
 from service.errors import SettingsError
+from service.postgres import postgres_url
 from service.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -29,7 +30,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def database_url(settings: Settings) -> str:
     """The URL of the database in SQLAlchemy's form."""
-    return settings.sqlalchemy_url or f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
+    return postgres_url(settings) or f"sqlite:///{settings.state_dir / 'builds.sqlite'}"
 
 
 def sqlite_path(url: str | sa.URL) -> Path | None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from service import private_files
 from service.errors import EvaluationError
 from service.evaluation.recording import Journal, Record, record_of
+from service.postgres import postgres_url
 from service.settings import Settings
 
 TABLE = sa.Table(
@@ -93,7 +94,7 @@ def journal_of(settings: Settings, prompt: str) -> AnswerJournal:
     Raises:
         EvaluationError: if the database or the file cannot be used.
     """
-    if (url := settings.sqlalchemy_url) is not None:
+    if (url := postgres_url(settings)) is not None:
         return TableJournal(url, prompt)
     return Journal(settings.state_dir / "evaluations" / f"{prompt}.jsonl")
 
@@ -104,7 +105,7 @@ def table_journal(settings: Settings, prompt: str) -> TableJournal:
     Raises:
         EvaluationError: if the database cannot be used.
     """
-    if (url := settings.sqlalchemy_url) is not None:
+    if (url := postgres_url(settings)) is not None:
         return TableJournal(url, prompt)
     path = settings.state_dir / "evaluations" / f"{prompt}.sqlite"
     private_files.folder(path.parent)
