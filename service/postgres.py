@@ -1,6 +1,7 @@
 """The URL of the Postgres that all processes share.
 
-In: settings. Out: the URL with the name of SQLAlchemy's driver. Not here: tables (`builds.store`, `evaluation.journal`).
+In: settings. Out: the URL with the name of SQLAlchemy's driver.
+Not here: tables (`builds.store`, `evaluation.journal`).
 """
 
 from __future__ import annotations
