@@ -97,7 +97,7 @@ def test_the_doctor_shows_each_entry_without_its_key(
     [
         ('kind = "llama"', "providers.x.kind"),
         ('key = "A"\nkey_file = "/a"', "providers.x.key_file"),
-        ('api_key = "sk-1"', "providers.x.api_key"),
+        ('api_key = "sk-1"', "providers.x.api_key"),  # pragma: allowlist secret
         ("concurrency = 0", "providers.x.concurrency"),
     ],
 )
