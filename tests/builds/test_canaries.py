@@ -128,6 +128,7 @@ def test_canaries_are_found_nowhere(tmp_path: Path, forge: str) -> None:
         for number, each in enumerate(fake.seen):  # but for the header that is there for the token
             heard[f"asked {number}"] = f"{each.method} {each.path}?{each.query} {each.body}".encode()
     assert b"tests.builds.worker" in heard["arguments"]
+    assert b"[secret]" in heard["answer /exchanges"]  # the model did write them
     heard |= {str(path): path.read_bytes() for path in state.rglob("*") if path.is_file()}
     found = [str(each) for each in scan(heard, SECRETS.values()) if each.kind == "a secret of this service"]
     assert found == []
