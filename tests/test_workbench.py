@@ -328,7 +328,8 @@ def test_a_draft_without_checks_shows_its_answers_and_passes_nothing(data: Path)
 @pytest.mark.model
 def test_every_call_takes_the_data_that_cases_takes(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A frame, rows, a file or a prompt's name. A text without a name is `draft`, and notes are told."""
-    draft = bench.draft(TEXT.replace("name: colour\n", "").replace("{type: string}", "{type: string, x: 1.10}"))
+    rows = "testData: [{thing: 1.10, expected: red}]"
+    draft = bench.draft(TEXT.replace("name: colour\n", "").replace("testDataFile: cases.jsonl", rows))
     assert draft.name == "draft"
     told = capsys.readouterr().out
     assert "the text has no name, and is called 'draft'" in told

@@ -87,9 +87,11 @@ def settings_for(state: Path, **more: Any) -> Settings:
 def app_for(settings: Settings, engine: Engine) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with builds_lifespan.running(app, settings, Unlocked(settings.data_dir), OneEngine(settings, engine)):
+        engines = OneEngine(settings, engine)
+        async with builds_lifespan.running(app, settings, Unlocked(settings.data_dir), engines):
             yield
         await engine.stop(0)
+        await engines.stop(0)
         await asyncio.to_thread(measured.stop)
 
     measured = telemetry.start(os.environ)

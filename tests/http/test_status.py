@@ -89,7 +89,12 @@ def test_a_running_service_is_not_asked_for_its_port_or_a_second_engine(monkeypa
         monkeypatch.setattr(doctor, name, lambda settings, finding=finding: iter([finding]))
     given = settings_module.load()
     everything = {finding.what for finding in doctor.examine()}
-    assert everything - {finding.what for finding in doctor.examine(given)} == {"_engine", "_kernels", "_port"}
+    assert everything - {finding.what for finding in doctor.examine(given)} == {
+        "_engine",
+        "_kernels",
+        "_port",
+        "_providers",
+    }
 
 
 def test_two_rows_tell_what_happened_in_between(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,13 +101,13 @@ def test_the_bytes_that_are_counted_are_at_least_those_that_are_taken(shape: str
 
 
 def test_each_part_of_an_answer_is_counted() -> None:
-    """An entry, the text, each token, each label with its share."""
+    """An entry, the text, each token, each label with its share and its log-probability."""
     empty = memory_bytes(said("", 0))
-    assert empty == 1_024 + sys.getsizeof("") + sys.getsizeof(None)
+    assert empty == 1_024 + sys.getsizeof("") + 2 * sys.getsizeof(None)
     assert memory_bytes(said("x" * 9, 0)) - empty == 9
     assert memory_bytes(said("", 7)) - empty == 7 * 48
     one, two = (memory_bytes(said("", probabilities=shares)) for shares in ({"a": 0.5}, {"a": 0.5, "bc": 0.5}))
-    assert two - one == sys.getsizeof("bc") + 2 * sys.getsizeof(0.5)
+    assert two - one == sys.getsizeof("bc") + 4 * sys.getsizeof(0.5)
 
 
 def test_by_default_2048_answers_of_300_tokens_fit() -> None:

@@ -22,7 +22,7 @@ def finished(scores: list[float]) -> Generator[None, None, list[float]]:
 
 def request(salt: str, neutral: str = "N/A", *, exact: bool = True) -> RunningRequest:
     sequence = ScheduledSequence(1, [1], exact, False, salt=salt)
-    return RunningRequest({"neutral": [[neutral, True]]}, sequence, labels=[[5], [6]], neutral=[3])
+    return RunningRequest({"neutral": [[neutral, True]], "calibration": None}, sequence, labels=[[5], [6]], neutral=[3])
 
 
 def scored(scorer: LabelScorer, one: RunningRequest) -> list[dict[str, Any] | None]:
