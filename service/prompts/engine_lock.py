@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
 from service.engine.types import Identity
+
+if TYPE_CHECKING:
+    from service.prompts.lock import Lock
 
 ADDRESS = "url"  # the setting of a remote engine's identity that may change without another answer
 ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"  # it is a part of a file's name
@@ -43,16 +46,7 @@ class EngineLock:
     @property
     def identity(self) -> Identity:
         """The engine's identity when its recording was made."""
-        return Identity(
-            self.engine,  # type: ignore[arg-type]
-            self.engine_version,
-            self.model,
-            self.model_sha256,
-            self.template_sha256,
-            self.engine_settings,
-            self.engine_kernels,
-            self.template_date,
-        )
+        return locked_identity(self)
 
     @classmethod
     def of(
@@ -64,6 +58,20 @@ class EngineLock:
             recording_sha256, dict(identity.settings), identity.kernels, identity.template_date,
             dict(conditions or {}), accepted,
         )  # fmt: skip
+
+
+def locked_identity(locked: EngineLock | Lock) -> Identity:
+    """The identity that the fields of a lock, or of its part for one engine, tell."""
+    return Identity(
+        locked.engine,  # type: ignore[arg-type]
+        locked.engine_version,
+        locked.model,
+        locked.model_sha256,
+        locked.template_sha256,
+        locked.engine_settings,
+        locked.engine_kernels,
+        locked.template_date,
+    )
 
 
 def engine_id(identity: Identity) -> str:

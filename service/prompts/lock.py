@@ -18,7 +18,7 @@ from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from service import text_files
 from service.engine.types import Identity
 from service.errors import LockMismatch, short_name
-from service.prompts.engine_lock import ID, EngineLock
+from service.prompts.engine_lock import ID, EngineLock, locked_identity
 from service.prompts.file import Prompt
 from service.prompts.file_names import CASES, RECORDING, engine_recording
 
@@ -59,16 +59,7 @@ class Lock:
     @property
     def identity(self) -> Identity:
         """The engine's identity at the promotion. With it a request has its fingerprint without the engine."""
-        return Identity(
-            self.engine,  # type: ignore[arg-type]
-            self.engine_version,
-            self.model,
-            self.model_sha256,
-            self.template_sha256,
-            self.engine_settings,
-            self.engine_kernels,
-            self.template_date,
-        )
+        return locked_identity(self)
 
     def engine_lock(self, name: str) -> EngineLock:
         """The further engine with this id.
