@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_busy():
 pytest_plugins = ["pytester"]
 
 
+@functools.cache
 def functions() -> dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]]:
     """The test functions of each test file."""
     files = sorted((ROOT / "tests").rglob("test_*.py"))

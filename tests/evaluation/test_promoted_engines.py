@@ -165,7 +165,7 @@ def test_an_engine_id_that_is_no_name_of_a_file_is_refused(folder: PromotedFolde
         folder.lock()
 
 
-def test_the_commands_promote_over_a_remote_engine_and_compare_with_it(
+def test_the_commands_promote_and_compare_a_remote_engine(
     folder: PromotedFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Over real HTTP: added, replayed, compared without any engine, and compared with the further recording."""

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from service.engine.schema import compile_schema
 from tests.engine.schema.byte_tokens import accepts, walk
+from tests.tiers import draws
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
 Pair = tuple[Any, st.SearchStrategy[Any]]  # a schema, and values that are valid under it
 TOO_LARGE = ("the answer is not JSON: a number in it is out of range",)  # 1e310: only the check refuses it
-RELAXED = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=draws(40, 400), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -135,6 +136,7 @@ def written(value: Any) -> list[str]:
 PAIRS = st.recursive(LEAVES, lambda inner: st.one_of(objects(inner), arrays(inner), unions(inner)), max_leaves=6)
 
 
+@pytest.mark.draws
 @RELAXED
 @given(st.data())
 def test_what_is_valid_is_accepted(data: st.DataObject) -> None:
@@ -146,6 +148,7 @@ def test_what_is_valid_is_accepted(data: st.DataObject) -> None:
     assert [grammar.check(text)[1] for text in texts] == [(), ()]
 
 
+@pytest.mark.draws
 @RELAXED
 @given(st.data())
 def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObject) -> None:
@@ -158,6 +161,7 @@ def test_what_is_accepted_is_valid_and_no_state_is_a_dead_end(data: st.DataObjec
         assert grammar.check(text)[1] in ((), TOO_LARGE), f"{text}\n{grammar.lark}"
 
 
+@pytest.mark.draws
 @RELAXED
 @given(low=st.integers(-2000, 2000), size=st.integers(0, 3000), probe=st.integers(-6000, 6000))
 def test_integer_bounds_are_exact(low: int, size: int, probe: int) -> None:
@@ -167,6 +171,7 @@ def test_integer_bounds_are_exact(low: int, size: int, probe: int) -> None:
         assert accepts(lark, str(value)) == (low <= value <= low + size), value
 
 
+@pytest.mark.draws
 @RELAXED
 @given(
     bound=st.decimals(-50, 50, places=3),
@@ -189,6 +194,7 @@ def test_number_bounds_are_exact(bound: Any, probe: Any, word: str) -> None:
         assert any(accepts(lark, text) for text in texts) == right, (value, lark)
 
 
+@pytest.mark.draws
 @RELAXED
 @given(st.text(max_size=20))
 def test_hostile_strings(text: str) -> None:
