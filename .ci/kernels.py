@@ -10,7 +10,8 @@ turn parts of `best` off. `all` compiles every set for this kind of CPU, and no 
 
 CUDA is compiled for the GPUs that are here, else for those that the variable CUDAARCHS names, else for usual ones.
 The compiled libraries are kept in `~/.cache/sameboat/kernels`, for other checkouts, by everything that decides them.
-llama.cpp has no fast product for Q8_0 on x86, so `q8_0_avx512.h` is included in its source before it is compiled.
+llama.cpp has no fast product for Q8_0 on x86, and its attention reads keys and values once for each query head. So
+`q8_0_avx512.h` and `attention_avx512.h` are included in its source before it is compiled.
 Needed: cmake, a C++ compiler.
 """
 
@@ -27,7 +28,7 @@ import tarfile
 import tempfile
 import tomllib
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,24 +59,56 @@ ALWAYS = {
     "LLAMA_BUILD_APP": "OFF",
     "LLAMA_OPENSSL": "OFF",
 }
-HEADER = ROOT / ".ci" / "q8_0_avx512.h"
-AMENDED = Path("ggml/src/ggml-cpu/repack.cpp")
+CPU_SOURCE = Path("ggml/src/ggml-cpu")
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """A line that a file of `CPU_SOURCE` has once, and what goes before and behind it."""
+
+    file: str
+    line: str
+    before: str = ""
+    behind: str = ""
+
+
+HEADERS = (ROOT / ".ci" / "q8_0_avx512.h", ROOT / ".ci" / "attention_avx512.h")
 AMENDMENTS = (
-    (
+    Amendment(
+        "repack.cpp",
         "class tensor_traits_base : public ggml::cpu::tensor_traits {\n",
-        f'}}  // namespace ggml::cpu::repack\n#include "{HEADER.name}"\nnamespace ggml::cpu::repack {{\n\n',
-        "",
+        before='}  // namespace ggml::cpu::repack\n#include "q8_0_avx512.h"\nnamespace ggml::cpu::repack {\n\n',
     ),
-    (
+    Amendment(
+        "repack.cpp",
         "} else if (cur->type == GGML_TYPE_Q8_0) {\n",
-        "",
-        "#ifdef SAMEBOAT_Q8_0\n"
+        behind="#ifdef SAMEBOAT_Q8_0\n"
         "        static const ggml::cpu::repack::tensor_traits<block_q8_0, 8, 16, GGML_TYPE_Q8_0> q8_0_avx512;\n"
         "        if (cur->ne[1] % 16 == 0) { return &q8_0_avx512; }\n"
         "#endif\n",
     ),
+    Amendment(
+        "ops.cpp",
+        "static void ggml_compute_forward_flash_attn_ext_f16_one_chunk(\n",
+        before='#include "attention_avx512.h"\n\n',
+    ),
+    Amendment(
+        "ops.cpp",
+        "    // When use_ref is set, force the vec-only reference implementation (no tiling, no KV-chunking)\n",
+        before="#ifdef SAMEBOAT_ATTENTION\n"
+        "    const auto split = sameboat_attention_split_of(dst, nth);\n"
+        "    if (split.pieces && !params->use_ref) {\n"
+        "        if (ith == 0) { ggml_threadpool_chunk_set(params->threadpool, nth); }\n"
+        "        ggml_barrier(params->threadpool);\n"
+        "        for (int piece = ith; piece < split.pieces; "
+        "piece = ggml_threadpool_chunk_add(params->threadpool, 1)) {\n"
+        "            sameboat_attention_compute(split, dst, piece);\n"
+        "        }\n"
+        "        return;\n"
+        "    }\n"
+        "#endif\n",
+    ),
 )
-"""Lines of `AMENDED` that are there once, and what goes before and behind each of them."""
 BACKEND = {"GGML_BACKEND_DL": "ON", "GGML_CPU": "OFF"}
 BACKENDS = {
     # Without flash attention, which the recipe does not use: it is two thirds of the files.
@@ -111,7 +144,9 @@ class Part:
         """A digest of everything that decides the library: the source, the settings, the toolkit."""
         decides = [pinned()["hash"], sorted({**ALWAYS, **dict(self.defines)}.items()), self.compiler]
         if self.target == CPU_TARGET:
-            decides += [HEADER.read_text(encoding="utf-8"), AMENDMENTS]
+            decides += [header.read_text(encoding="utf-8") for header in HEADERS] + [
+                asdict(line) for line in AMENDMENTS
+            ]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
     def is_in(self, folder: Path) -> bool:
@@ -173,17 +208,16 @@ def source(into: Path) -> Path:
 
 
 def amend(tree: Path) -> None:
-    """Include `HEADER` in llama.cpp's source. Ends the program if the source has other lines than it is made for."""
-    path = tree / AMENDED
-    text = path.read_text(encoding="utf-8")
-    for line, before, behind in AMENDMENTS:
-        if text.count(line) != 1:
-            sys.exit(
-                f"kernels: {AMENDED} has {text.count(line)} lines like {line.strip()!r}, and {HEADER.name} needs one."
-            )
-        text = text.replace(line, before + line + behind)
-    path.write_text(text, encoding="utf-8")
-    shutil.copy(HEADER, path.parent)
+    """Include `HEADERS` in llama.cpp's source. Ends the program if it lacks a line that they are made for."""
+    for amendment in AMENDMENTS:
+        path = tree / CPU_SOURCE / amendment.file
+        text = path.read_text(encoding="utf-8")
+        if (count := text.count(amendment.line)) != 1:
+            sys.exit(f"kernels: {amendment.file} has {count} lines like {amendment.line.strip()!r}, and one is needed.")
+        amended = amendment.before + amendment.line + amendment.behind
+        path.write_text(text.replace(amendment.line, amended), encoding="utf-8")
+    for header in HEADERS:
+        shutil.copy(header, tree / CPU_SOURCE)
 
 
 def selected(names: list[str]) -> list[Part]:

@@ -33,14 +33,29 @@ struct terms {
     int32_t start;
 };
 
-inline int32_t start_of(const int8_t * qs, int stride) {
-    int32_t sum = 0;
-    for (int part = 0; part < QK8_0 / 8; part++) {
-        for (int k = 0; k < 8; k++) {
-            sum += qs[part * stride + k];
-        }
+// The four sums of two lanes side by side.
+inline __m128i pairs(__m256i lanes) {
+    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_hadd_epi32(lanes, lanes), 0x08));
+}
+
+// The terms of four activations, whose numbers lie in parts of eight.
+inline void terms_of(const block_q8_0x4 & block, terms * to) {
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i       sum  = _mm512_setzero_si512();
+    for (int at = 0; at < 4 * QK8_0; at += 64) {
+        sum = _mm512_dpbusd_epi32(sum, ones, _mm512_loadu_si512(block.qs + at));
     }
-    return -128 * sum;
+    const __m128i sums   = pairs(_mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1)));
+    const __m128i starts = _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(sums, 7));
+    const __m128i scales = _mm_castps_si128(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *) block.d)));
+    _mm_storeu_si128((__m128i *) to, _mm_unpacklo_epi32(scales, starts));
+    _mm_storeu_si128((__m128i *) to + 1, _mm_unpackhi_epi32(scales, starts));
+}
+
+inline terms terms_of(const block_q8_0 & block) {
+    const __m256i sum  = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *) block.qs));
+    const __m128i sums = pairs(sum), twos = _mm_hadd_epi32(sums, sums);
+    return { GGML_CPU_FP16_TO_FP32(block.d), -128 * (_mm_cvtsi128_si32(twos) + _mm_extract_epi32(twos, 1)) };
 }
 
 // Four numbers of an activation in all lanes. In a block of four activations they lie in parts of eight.
@@ -88,9 +103,8 @@ inline void rows_of(int nb, float * out, size_t out_stride, const block_q8_0x16 
     thread_local std::vector<terms> parts;
     parts.resize((size_t) nb * N);
     for (int l = 0; l < nb; l++) {
-        for (int n = 0; n < N; n++) {
-            const block_q8_0x4 & block = in[n / 4 * nb + l];
-            parts[l * N + n] = { GGML_CPU_FP16_TO_FP32(block.d[n % 4]), start_of(block.qs + n % 4 * 8, 32) };
+        for (int n = 0; n < N; n += 4) {
+            terms_of(in[n / 4 * nb + l], &parts[l * N + n]);
         }
     }
     const auto block = [&](int l, int n) { return in[n / 4 * nb + l].qs + n % 4 * 8; };
@@ -131,7 +145,7 @@ template <> void gemv<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(int n, float * s, size_
     thread_local std::vector<terms> parts;
     parts.resize(nb);
     for (int l = 0; l < nb; l++) {
-        parts[l] = { GGML_CPU_FP16_TO_FP32(in[l].d), start_of(in[l].qs, 8) };
+        parts[l] = terms_of(in[l]);
     }
     const auto block = [&](int l, int) { return in[l].qs; };
     for (int x = 0; x < nc / ROWS; x++) {

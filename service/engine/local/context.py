@@ -93,7 +93,6 @@ class Context:
                 f"llama.cpp cannot make a context of {slots} times {n_ctx} tokens{last_error()}.",
                 key="SAMEBOAT_CONTEXT",
             )
-        self.flash_attention = self.recipe["flash_attn_type"] == "enabled"
         self._memory = llama.llama_get_memory(self._context)
         self.vocab = llama.llama_model_get_vocab(self._model)
         self.vocab_size: int = llama.llama_vocab_n_tokens(self.vocab)

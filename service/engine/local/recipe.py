@@ -86,6 +86,10 @@ PORTABLE: dict[str, tuple[str, frozenset[str]]] = {
 INDEPENDENT = frozenset({"LLAMAFILE", "OPENMP", "REPACK", "ACCELERATE", "KLEIDIAI"})  # reported, but no instruction set
 
 
+OWN_KERNELS = {"sameboat_q8_0": "Q8_0_X16", "sameboat_attention": "ATTENTION_X16"}
+"""Functions of `.ci/q8_0_avx512.h` and `.ci/attention_avx512.h`, and what the report calls them."""
+
+
 def model(gpu_layers: int) -> dict[str, Value]:
     """`MODEL` with this many layers on a device."""
     return MODEL if gpu_layers == 0 else {**MODEL, "n_gpu_layers": gpu_layers}
@@ -142,11 +146,13 @@ def kernels_of(system_info: str, machine: str) -> str:
 
 
 def system_info(reported: str) -> str:
-    """llama.cpp's report of this process, with our product for Q8_0 among the parts of the CPU if it is compiled in.
+    """llama.cpp's report of this process, with our own kernels among the parts of the CPU if they are compiled in.
 
-    It is a function of `.ci/q8_0_avx512.h` in the library that `kernels.load` has loaded.
+    Each is a function of a header in `.ci/` in the library that `kernels.load` has loaded.
     """
-    return f"CPU : Q8_0_X16 = 1 | {reported}" if hasattr(ctypes.CDLL(None), "sameboat_q8_0") else reported
+    process = ctypes.CDLL(None)
+    own = "".join(f"{part} = 1 | " for name, part in OWN_KERNELS.items() if hasattr(process, name))
+    return f"CPU : {own}{reported}" if own else reported
 
 
 def _features(system_info: str) -> dict[str, list[str]]:

@@ -33,10 +33,6 @@ from typing import Literal, Protocol
 
 from service.engine.local.recipe import CHUNK
 
-SLOWER_CHUNK = 40
-"""Tokens of a chunk with flash attention, from which it takes longer than a whole one. Measured with Q8_0 on two cores
-with AVX-512: 24 tokens take 49 ms, 48 take 91, 64 take 76."""
-
 
 class StoredTokens(Protocol):
     """Tokens with a stored state. The first `canonical` were computed in whole chunks. Salt None: shared by all
@@ -231,14 +227,3 @@ class Scheduler:
 def chunk_size(sequence: ScheduledSequence) -> int:
     """Tokens of the next chunk. In exact mode it ends at a multiple of CHUNK from the prompt's beginning."""
     return min(sequence.left, CHUNK - sequence.done % CHUNK if sequence.exact else CHUNK)
-
-
-def worth_reusing(reuse: int, prompt: int) -> int:
-    """How many of `reuse` tokens a fast request should take, if flash attention computes its prompt of so many tokens.
-
-    llama.cpp has a faster loop for `CHUNK` tokens of one sequence and more. A last chunk that is a little shorter takes
-    longer than a whole one, so it begins earlier, with tokens that could have been reused.
-    """
-    rest = (prompt - reuse) % CHUNK
-    missing = CHUNK - rest
-    return reuse - missing if rest > SLOWER_CHUNK and reuse >= missing else reuse

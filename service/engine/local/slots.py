@@ -8,7 +8,6 @@ Not here: the choice of the slot, which is `scheduler.place`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from service.engine.local.context import Context
 from service.engine.local.prefix_cache import Prefix, PrefixCache
@@ -20,7 +19,6 @@ from service.engine.local.scheduler import (
     StoredTokens,
     computed_soon,
     place,
-    worth_reusing,
 )
 from service.errors import ModelError
 
@@ -53,8 +51,6 @@ class KVSlots:
                 placed = Placement(placed.slot, placed.slot, 0)
             elif computed_soon(sequence, running) >= placed.reuse + CHUNK:
                 return False
-            elif self._context.flash_attention and not sequence.exact:
-                placed = replace(placed, reuse=worth_reusing(placed.reuse, len(sequence.prompt)))
             if self._fill(placed):
                 break
         slot = placed.slot

@@ -35,8 +35,6 @@ def test_samplers_of_an_abandoned_request_are_freed(monkeypatch: pytest.MonkeyPa
 class Refusing:
     """A context that takes no state back, and empties the slot for which it was given, as llama.cpp does."""
 
-    flash_attention = False
-
     def state(self, slot: int) -> Any:
         return np.zeros(1, dtype=np.uint8)
 

@@ -17,7 +17,6 @@ from service.engine.local.scheduler import (
     neighbours,
     place,
     reusable_tokens,
-    worth_reusing,
 )
 
 
@@ -124,13 +123,6 @@ def test_an_exact_request_does_not_wait_for_chunks_of_another_shape() -> None:
     assert other.slot is not None
     other.slot.canonical = CHUNK
     assert computed_soon(ScheduledSequence(2, [5] * 400, exact=True, background=False), [other]) == 0
-
-
-def test_a_chunk_that_is_nearly_whole_begins_earlier_and_is_whole() -> None:
-    """Fewer reused tokens where a whole chunk takes less time, and never more tokens than are there."""
-    assert [worth_reusing(400, 400 + rest) for rest in (5, 40, 41, 63, 64, 64 + 50)] == [400, 400, 377, 399, 400, 386]
-    assert worth_reusing(10, 10 + 50) == 10
-    assert worth_reusing(0, 50) == 0
 
 
 def test_common_finds_the_longest_common_beginning() -> None:

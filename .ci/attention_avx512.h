@@ -1,0 +1,407 @@
+// Attention for AVX-512 over keys and values in half precision. `.ci/kernels.py` includes this file in llama.cpp's
+// ggml-cpu/ops.cpp.
+//
+// In: queries in single precision, keys and values in half precision, a mask. Out: softmax(scale * Q * K + mask) * V in
+// single precision. Not here: sinks, soft caps and ALiBi (llama.cpp's own code), and the split of the work among threads.
+//
+// llama.cpp computes one query head at a time, one key at a time below 64 queries, and sums values in half precision.
+// Here all queries that share a head of keys and values share each load of it. Sums are in single precision.
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+#define SAMEBOAT_ATTENTION
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+// The service looks for this name, so that fingerprints tell what computes (service/engine/local/recipe.py).
+extern "C" int sameboat_attention(void);
+int sameboat_attention(void) { return 1; }
+
+namespace sameboat_attention_avx512 {
+
+constexpr int   LANES = 16;
+constexpr int   KEYS  = 64;      // in one tile
+constexpr int   ROWS  = 48;      // at most, in one piece of work
+constexpr int   LEAST = 12;      // rows, in a piece that others share the work of
+constexpr int   FEW   = 3;       // rows up to which a tile is not transposed
+constexpr int   BLOCK = 6;       // rows of one product
+constexpr float LOW   = -1e30f;  // below all scores, and finite so that differences are
+
+// One head of keys and values, and the rows of queries that read it. A row is one head of one query.
+struct work {
+    int          width;   // of a head, a multiple of KEYS
+    int          keys;
+    int          rows;
+    float        scale;
+    const char * k;
+    const char * v;
+    size_t       k_stride, v_stride;  // bytes from one key to the next
+    const float *    q[ROWS];
+    const uint16_t * mask[ROWS];  // half precision, or null
+    float *          out[ROWS];
+};
+
+inline __m512 half(const void * from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) from)); }
+
+// e to the power of x. Zero below -87, where single precision has no normal numbers.
+inline __m512 exponential(__m512 x) {
+    const __mmask16 there = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0f), _CMP_GT_OQ);
+    const __m512    bits  = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
+    const __m512    whole = _mm512_roundscale_ps(bits, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512          rest  = _mm512_fmadd_ps(whole, _mm512_set1_ps(-0.693359375f), x);
+    rest                  = _mm512_fmadd_ps(whole, _mm512_set1_ps(2.12194440e-4f), rest);
+    __m512 sum            = _mm512_set1_ps(1.0f / 720);
+    for (const float term : { 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f }) {
+        sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(term));
+    }
+    return _mm512_maskz_scalef_ps(there, sum, whole);
+}
+
+inline float exponential(float x) { return _mm512_cvtss_f32(exponential(_mm512_set1_ps(x))); }
+
+// Sums of four vectors, one in each of the four places of every 128 bits.
+inline __m512 fold(__m512 a, __m512 b, __m512 c, __m512 d) {
+    const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+    const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+}
+
+// The 16 sums of four vectors that `fold` made.
+inline __m512 fold_lanes(const __m512 * from) {
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(from[0], from[1], 0x88), _mm512_shuffle_f32x4(from[0], from[1], 0xDD));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(from[2], from[3], 0x88), _mm512_shuffle_f32x4(from[2], from[3], 0xDD));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
+}
+
+// Begins to load one row of a head. Rows of one head lie apart, so the CPU does not foresee them.
+inline void prefetch(const char * row, int width) {
+    for (size_t at = 0; at < width * sizeof(uint16_t); at += 64) {
+        _mm_prefetch(row + at, _MM_HINT_T0);
+    }
+}
+
+// Scores of 16 keys for R rows, from the keys as they lie in memory.
+template <int R> inline void scores_of(const work & w, const char * k, float * scores) {
+    __m512 quarters[R][4];
+    for (int quarter = 0; quarter < 4; quarter++, k += 4 * w.k_stride) {
+        __m512 sums[R][4];
+        for (int r = 0; r < R; r++) {
+            for (int key = 0; key < 4; key++) {
+                sums[r][key] = _mm512_setzero_ps();
+            }
+        }
+        for (int d = 0; d < w.width; d += LANES) {
+            __m512 query[R];
+            for (int r = 0; r < R; r++) {
+                query[r] = _mm512_loadu_ps(w.q[r] + d);
+            }
+            for (int key = 0; key < 4; key++) {
+                const __m512 numbers = half(k + key * w.k_stride + d * sizeof(uint16_t));
+                for (int r = 0; r < R; r++) {
+                    sums[r][key] = _mm512_fmadd_ps(numbers, query[r], sums[r][key]);
+                }
+            }
+        }
+        for (int r = 0; r < R; r++) {
+            quarters[r][quarter] = fold(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+        }
+    }
+    for (int r = 0; r < R; r++) {
+        _mm512_storeu_ps(scores + r * KEYS, fold_lanes(quarters[r]));
+    }
+}
+
+// Adds R rows of probabilities times `keys` values, which are read as they lie in memory. `next` are the keys to load.
+template <int R> inline void add_values(const work & w, const char * v, const char * next, int keys, const float * scores, float * sums) {
+    for (int d = 0; d < w.width; d += KEYS) {
+        __m512 total[R][4];
+        for (int r = 0; r < R; r++) {
+            for (int part = 0; part < 4; part++) {
+                total[r][part] = _mm512_loadu_ps(sums + r * w.width + d + part * LANES);
+            }
+        }
+        for (int key = 0; key < keys; key++) {
+            if (d == 0) {
+                prefetch(next + key * w.k_stride, w.width);
+            }
+            __m512 numbers[4];
+            for (int part = 0; part < 4; part++) {
+                numbers[part] = half(v + key * w.v_stride + (d + part * LANES) * sizeof(uint16_t));
+            }
+            for (int r = 0; r < R; r++) {
+                const __m512 probability = _mm512_set1_ps(scores[r * KEYS + key]);
+                for (int part = 0; part < 4; part++) {
+                    total[r][part] = _mm512_fmadd_ps(numbers[part], probability, total[r][part]);
+                }
+            }
+        }
+        for (int r = 0; r < R; r++) {
+            for (int part = 0; part < 4; part++) {
+                _mm512_storeu_ps(sums + r * w.width + d + part * LANES, total[r][part]);
+            }
+        }
+    }
+}
+
+// R rows of `out` (64 columns) are, or grow by, R rows of `a` times `depth` rows of `b`.
+template <int R, bool ADD>
+inline void product(float * out, int out_stride, const float * a, int a_stride, const float * b, int b_stride, int depth) {
+    __m512 total[R][4];
+    for (int r = 0; r < R; r++) {
+        for (int part = 0; part < 4; part++) {
+            total[r][part] = ADD ? _mm512_loadu_ps(out + r * out_stride + part * LANES) : _mm512_setzero_ps();
+        }
+    }
+    for (int d = 0; d < depth; d++) {
+        __m512 column[4];
+        for (int part = 0; part < 4; part++) {
+            column[part] = _mm512_loadu_ps(b + d * b_stride + part * LANES);
+        }
+        for (int r = 0; r < R; r++) {
+            const __m512 number = _mm512_set1_ps(a[r * a_stride + d]);
+            for (int part = 0; part < 4; part++) {
+                total[r][part] = _mm512_fmadd_ps(column[part], number, total[r][part]);
+            }
+        }
+    }
+    for (int r = 0; r < R; r++) {
+        for (int part = 0; part < 4; part++) {
+            _mm512_storeu_ps(out + r * out_stride + part * LANES, total[r][part]);
+        }
+    }
+}
+
+template <bool ADD>
+inline void products(int rows, float * out, int out_stride, const float * a, int a_stride, const float * b, int b_stride, int depth) {
+    for (; rows >= BLOCK; rows -= BLOCK, out += BLOCK * out_stride, a += BLOCK * a_stride) {
+        product<BLOCK, ADD>(out, out_stride, a, a_stride, b, b_stride, depth);
+    }
+    switch (rows) {
+        case 5: return product<5, ADD>(out, out_stride, a, a_stride, b, b_stride, depth);
+        case 4: return product<4, ADD>(out, out_stride, a, a_stride, b, b_stride, depth);
+        case 3: return product<3, ADD>(out, out_stride, a, a_stride, b, b_stride, depth);
+        case 2: return product<2, ADD>(out, out_stride, a, a_stride, b, b_stride, depth);
+        case 1: return product<1, ADD>(out, out_stride, a, a_stride, b, b_stride, depth);
+    }
+}
+
+// 16 rows of 16 numbers become 16 columns.
+inline void transpose(__m512 * rows) {
+    __m512 pairs[16], fours[16];
+    for (int i = 0; i < 16; i += 2) {
+        pairs[i]     = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        for (int k = 0; k < 2; k++) {
+            const __m512d a = _mm512_castps_pd(pairs[i + k]), b = _mm512_castps_pd(pairs[i + k + 2]);
+            fours[i + 2 * k]     = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            fours[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        const __m512 a = _mm512_shuffle_f32x4(fours[k], fours[4 + k], 0x88), b = _mm512_shuffle_f32x4(fours[8 + k], fours[12 + k], 0x88);
+        const __m512 c = _mm512_shuffle_f32x4(fours[k], fours[4 + k], 0xDD), d = _mm512_shuffle_f32x4(fours[8 + k], fours[12 + k], 0xDD);
+        rows[k]      = _mm512_shuffle_f32x4(a, b, 0x88);
+        rows[8 + k]  = _mm512_shuffle_f32x4(a, b, 0xDD);
+        rows[4 + k]  = _mm512_shuffle_f32x4(c, d, 0x88);
+        rows[12 + k] = _mm512_shuffle_f32x4(c, d, 0xDD);
+    }
+}
+
+// `keys` keys as columns of single precision, zero behind them, and their values as rows.
+inline void unpack(const work & w, const char * k, const char * v, int keys, float * columns, float * values) {
+    for (int key = 0; key < KEYS; key += LANES) {
+        for (int d = 0; d < w.width; d += LANES) {
+            __m512 rows[LANES];
+            for (int i = 0; i < LANES; i++) {
+                rows[i] = key + i < keys ? half(k + (key + i) * w.k_stride + d * sizeof(uint16_t)) : _mm512_setzero_ps();
+            }
+            transpose(rows);
+            for (int i = 0; i < LANES; i++) {
+                _mm512_storeu_ps(columns + (d + i) * KEYS + key, rows[i]);
+            }
+        }
+    }
+    for (int key = 0; key < keys; key++) {
+        for (int d = 0; d < w.width; d += LANES) {
+            _mm512_storeu_ps(values + key * w.width + d, half(v + key * w.v_stride + d * sizeof(uint16_t)));
+        }
+    }
+}
+
+// How many of `keys` keys of a mask's row, from `first` on, count: those up to the last one that the row may read.
+inline int visible(const uint16_t * mask, int first, int keys) {
+    int last = 0;
+    for (int key = 0; key < keys; key += LANES) {
+        const __mmask16 there = (__mmask16) ((1u << std::min(keys - key, LANES)) - 1);
+        const __m256i   halfs = _mm256_maskz_loadu_epi16(there, mask + first + key);
+        const unsigned  open  = _mm256_mask_cmpneq_epi16_mask(there, halfs, _mm256_set1_epi16((short) 0xFC00));  // -infinity
+        if (open) {
+            last = key + 32 - __builtin_clz(open);
+        }
+    }
+    return last;
+}
+
+// Scores become probabilities, zero behind `keys`. `most` and `total` are the row's maximum and sum so far.
+inline void soften(const work & w, int row, int first, int keys, float * scores, float * sums, float & most, float & total) {
+    __m512 values[KEYS / LANES];
+    __m512 largest = _mm512_set1_ps(most);
+    for (int part = 0; part < KEYS / LANES; part++) {
+        const int       left  = std::min(std::max(keys - part * LANES, 0), LANES);
+        const __mmask16 there = (__mmask16) ((1u << left) - 1);
+        values[part]          = _mm512_mul_ps(_mm512_loadu_ps(scores + part * LANES), _mm512_set1_ps(w.scale));
+        if (w.mask[row]) {
+            const uint16_t * mask = w.mask[row] + first + part * LANES;
+            values[part] = _mm512_add_ps(values[part], _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, mask)));
+        }
+        values[part] = _mm512_mask_blend_ps(there, _mm512_set1_ps(-INFINITY), values[part]);
+        largest      = _mm512_max_ps(largest, values[part]);
+    }
+    const float now = _mm512_reduce_max_ps(largest);
+    if (now > most) {
+        const float factor = exponential(most - now);
+        for (int d = 0; d < w.width; d += LANES) {
+            _mm512_storeu_ps(sums + d, _mm512_mul_ps(_mm512_loadu_ps(sums + d), _mm512_set1_ps(factor)));
+        }
+        total *= factor;
+        most = now;
+    }
+    __m512 sum = _mm512_setzero_ps();
+    for (int part = 0; part < KEYS / LANES; part++) {
+        const __m512 probability = exponential(_mm512_sub_ps(values[part], _mm512_set1_ps(most)));
+        _mm512_storeu_ps(scores + part * LANES, probability);
+        sum = _mm512_add_ps(sum, probability);
+    }
+    total += _mm512_reduce_add_ps(sum);
+}
+
+// The scores and values of one tile for a few rows. Sixteen keys at a time, so `keys` is a multiple or the last ones.
+template <int R> inline void few(const work & w, int first, int keys, float * scores, float * sums, float * most, float * total) {
+    const char * k = w.k + first * w.k_stride;
+    const char * v = w.v + first * w.v_stride;
+    for (int key = 0; key < keys; key += LANES) {
+        for (int i = key; i < key + LANES; i++) {
+            prefetch(v + i * w.v_stride, w.width);
+        }
+        scores_of<R>(w, k + key * w.k_stride, scores + key);
+    }
+    for (int r = 0; r < R; r++) {
+        soften(w, r, first, keys, scores + r * KEYS, sums + r * w.width, most[r], total[r]);
+    }
+    add_values<R>(w, v, k + KEYS * w.k_stride, keys, scores, sums);
+}
+
+// All of one piece of work.
+inline void attend(const work & w) {
+    thread_local std::vector<float> memory;
+    memory.resize((size_t) 2 * KEYS * w.width + (size_t) ROWS * (KEYS + 2 * w.width));
+    float * columns = memory.data();
+    float * values  = columns + KEYS * w.width;
+    float * scores  = values + KEYS * w.width;
+    float * queries = scores + ROWS * KEYS;
+    float * sums    = queries + ROWS * w.width;
+    float   most[ROWS], total[ROWS];
+    std::fill_n(sums, w.rows * w.width, 0.0f);
+    std::fill_n(scores, w.rows * KEYS, 0.0f);
+    std::fill_n(most, w.rows, LOW);
+    std::fill_n(total, w.rows, 0.0f);
+    const bool is_few = w.rows <= FEW;
+    for (int r = 0; r < w.rows && !is_few; r++) {
+        std::copy_n(w.q[r], w.width, queries + r * w.width);
+    }
+    for (int first = 0; first < w.keys; first += KEYS) {
+        int keys = std::min(KEYS, w.keys - first), seen = 0;
+        for (int r = 0; r < w.rows && seen < keys; r++) {
+            if (!w.mask[r] || r == 0 || w.mask[r] != w.mask[r - 1]) {
+                seen = std::max(seen, w.mask[r] ? visible(w.mask[r], first, keys) : keys);
+            }
+        }
+        if (seen == 0) {
+            continue;
+        }
+        // A sixteenth key may lie behind the last one that is seen, but not behind the last one that there is.
+        if (is_few && first + (seen + LANES - 1) / LANES * LANES <= w.keys) {
+            switch (w.rows) {
+                case 1: few<1>(w, first, seen, scores, sums, most, total); continue;
+                case 2: few<2>(w, first, seen, scores, sums, most, total); continue;
+                case 3: few<3>(w, first, seen, scores, sums, most, total); continue;
+            }
+        }
+        unpack(w, w.k + first * w.k_stride, w.v + first * w.v_stride, seen, columns, values);
+        for (int r = 0; r < w.rows && is_few; r++) {
+            std::copy_n(w.q[r], w.width, queries + r * w.width);
+        }
+        products<false>(w.rows, scores, KEYS, queries, w.width, columns, KEYS, w.width);
+        for (int r = 0; r < w.rows; r++) {
+            soften(w, r, first, seen, scores + r * KEYS, sums + r * w.width, most[r], total[r]);
+        }
+        for (int d = 0; d < w.width; d += KEYS) {
+            products<true>(w.rows, sums + d, w.width, scores, KEYS, values + d, w.width, seen);
+        }
+    }
+    for (int r = 0; r < w.rows; r++) {
+        const float share = total[r] == 0.0f ? 0.0f : 1.0f / total[r];
+        for (int d = 0; d < w.width; d += LANES) {
+            _mm512_storeu_ps(w.out[r] + d, _mm512_mul_ps(_mm512_loadu_ps(sums + r * w.width + d), _mm512_set1_ps(share)));
+        }
+    }
+}
+
+}  // namespace sameboat_attention_avx512
+
+// How the work of this node is split. No pieces: it is not of the kind that is computed here.
+struct sameboat_attention_split {
+    int group, rows, blocks, pieces;
+};
+
+static sameboat_attention_split sameboat_attention_split_of(const ggml_tensor * dst, int threads) {
+    using namespace sameboat_attention_avx512;
+    const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2], *mask = dst->src[3];
+    float bias = 0, cap = 0;
+    memcpy(&bias, (const float *) dst->op_params + 1, sizeof(float));
+    memcpy(&cap, (const float *) dst->op_params + 2, sizeof(float));
+    const bool is_ours = q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 &&
+                         (!mask || (mask->type == GGML_TYPE_F16 && mask->ne[2] == 1)) && !dst->src[4] && bias == 0 &&
+                         cap == 0 && k->ne[0] == v->ne[0] && k->ne[0] % KEYS == 0 && k->ne[2] == v->ne[2] &&
+                         k->ne[3] == v->ne[3] && q->ne[2] % k->ne[2] == 0 && q->ne[3] == k->ne[3];
+    if (!is_ours) {
+        return { 0, 0, 0, 0 };
+    }
+    const int group = (int) (q->ne[2] / k->ne[2]), rows = (int) q->ne[1] * group, heads = (int) (k->ne[2] * k->ne[3]);
+    const int wanted = (4 * threads + heads - 1) / heads;  // so that threads end at about the same time
+    const int blocks = std::max((rows + ROWS - 1) / ROWS, std::min(wanted, (rows + LEAST - 1) / LEAST));
+    return { group, rows, blocks, blocks * heads };
+}
+
+static void sameboat_attention_compute(const sameboat_attention_split & split, ggml_tensor * dst, int piece) {
+    using namespace sameboat_attention_avx512;
+    const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2], *mask = dst->src[3];
+    const int block = piece % split.blocks, head = piece / split.blocks % (int) k->ne[2];
+    const int stream = piece / split.blocks / (int) k->ne[2];
+    const int first  = split.rows * block / split.blocks;
+    work      w;
+    w.width = (int) k->ne[0];
+    w.keys  = (int) k->ne[1];
+    w.rows  = split.rows * (block + 1) / split.blocks - first;
+    memcpy(&w.scale, dst->op_params, sizeof(float));
+    w.k        = (const char *) k->data + head * k->nb[2] + stream * k->nb[3];
+    w.v        = (const char *) v->data + head * v->nb[2] + stream * v->nb[3];
+    w.k_stride = k->nb[1];
+    w.v_stride = v->nb[1];
+    for (int r = 0; r < w.rows; r++) {
+        const int    query = (first + r) / split.group, query_head = head * split.group + (first + r) % split.group;
+        const char * row   = (const char *) q->data + query * q->nb[1] + query_head * q->nb[2] + stream * q->nb[3];
+        w.q[r]             = (const float *) row;
+        w.out[r]  = (float *) ((char *) dst->data + ((stream * q->ne[1] + query) * q->ne[2] + query_head) * dst->nb[1]);
+        w.mask[r] = nullptr;
+        if (mask) {
+            w.mask[r] = (const uint16_t *) ((const char *) mask->data + query * mask->nb[1] + stream % mask->ne[3] * mask->nb[3]);
+        }
+    }
+    attend(w);
+}
+#endif
