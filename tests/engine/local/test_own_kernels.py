@@ -1,4 +1,4 @@
-"""Our kernels for AVX-512 (`.ci/*_avx512.h`) compute what they should, and get into llama.cpp's source."""
+"""Our kernels for AVX-512 (`.ci/*_avx512.h`) compute their products right, and get into llama.cpp's source."""
 
 from __future__ import annotations
 
