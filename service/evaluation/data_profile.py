@@ -14,6 +14,7 @@ from typing import Any
 from service.errors import short_name
 from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
+from service.evaluation.label_columns import labels_of
 from service.evaluation.tables import NULL_WORDS, listed
 from service.prompts.conditions import usable
 from service.prompts.fingerprint import canonical
@@ -32,6 +33,7 @@ class DataProfile:
     expected: str | None
     classes: tuple[tuple[str, int], ...]
     notes: tuple[str, ...]
+    free: str = ""  # the reason why the expected values are free answers
 
     def __str__(self) -> str:
         """The lines, for a terminal and a notebook."""
@@ -43,7 +45,7 @@ class DataProfile:
             more = [f"and {len(self.classes) - SHOWN} more"] if len(self.classes) > SHOWN else []
             lines.append(f"{len(self.classes)} classes of {self.expected}: {', '.join([*parts, *more])}")
         elif self.expected is not None:
-            lines.append(f"{self.expected} has as many different values as a free answer")
+            lines.append(f"{self.expected} holds free answers: {self.free}")
         return "\n".join([*lines, *self.notes])
 
 
@@ -52,15 +54,13 @@ def profile(cases: Sequence[Case], notes: Sequence[str] = (), expected: str | No
     names = list(dict.fromkeys(name for case in cases for name in case.values))
     expected = expected or next((name for name in EXPECTED if name in names), None)
     labels = [(case.id, case.values.get(expected)) for case in cases] if expected is not None else []
-    counts = Counter(str(label) for _, label in labels if usable(label) and label != "")
-    classes = tuple(counts.most_common()) if is_labels(counts) else ()
-    told = [*notes, *_missing(cases, names), *_alike(classes, labels), *_same_inputs(cases, expected)]
-    return DataProfile(len(cases), tuple(names), expected, classes, tuple(told))
-
-
-def is_labels(counts: Counter[str]) -> bool:
-    """Whether values are labels and not free answers: few different ones, each of them twice on average."""
-    return 0 < len(counts) <= max(2, sum(counts.values()) // 2)
+    counts, free = labels_of(cases, expected) if expected is not None else (Counter[str](), "")
+    classes = tuple(counts.most_common())
+    told = [
+        *notes, *_missing(cases, names), *_alike(classes, labels), *_once(classes, labels),
+        *_same_inputs(cases, expected),
+    ]  # fmt: skip
+    return DataProfile(len(cases), tuple(names), expected, classes, tuple(told), free)
 
 
 def _missing(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
@@ -90,6 +90,14 @@ def _alike(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]]
                 f"{other!r} differs from {meant!r} in case or blanks only, in {len(places)}: {listed(places)}."
             )
     return sentences
+
+
+def _once(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]]) -> list[str]:
+    """Labels of one row. They may be mistyped. Those that `_alike` names are left out."""
+    known = Counter(folded(label) for label, _ in classes)
+    rare = {label for label, count in classes if count == 1 and known[folded(label)] == 1}
+    places = [name for name, label in labels if str(label) in rare]
+    return [f"A label occurs once, and may be mistyped: {listed(places)}."] if places else []
 
 
 def _same_inputs(cases: Sequence[Case], expected: str | None) -> list[str]:

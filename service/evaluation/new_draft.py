@@ -7,7 +7,6 @@ Not here: reading the data (`tables`, `columns`), and its wording by a person, w
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,10 +15,11 @@ from ruamel.yaml import YAML
 from service.errors import EvaluationError
 from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
-from service.evaluation.data_profile import is_labels
+from service.evaluation.label_columns import labels_of
 from service.prompts.conditions import usable
 
 MAX_CHOICES = 50
+MAX_FIELD_VALUES = 10
 RESERVED = ("id", "slice")
 
 
@@ -63,7 +63,7 @@ def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, fil
 def _answer(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
     """The keys for the answer's form and the checks."""
     if len(expected) > 1:
-        return _json(expected, {column: [case.values.get(column) for case in cases] for column in expected})
+        return _json(cases, expected)
     column = expected[0]
     values = [
         case.values.get(column) for case in cases if usable(case.values.get(column)) and case.values.get(column) != ""
@@ -73,22 +73,23 @@ def _answer(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
             f"{column} holds objects.", key=column, remedy="Give each field a column of its own, and name them all."
         )
     check = {"name": "label", "string": {"equals": "{{" + column + "}}"}}
-    counts = Counter(str(value).strip() for value in values)
-    if len(counts) >= 2 and len(counts) <= MAX_CHOICES and is_labels(counts):
+    counts, _ = labels_of(cases, column)
+    if 2 <= len(counts) <= MAX_CHOICES:
         choices: dict[str, str] = {}
         for label, _ in counts.most_common():
-            choices.setdefault(folded(label), label)
+            choices.setdefault(folded(label), label.strip())
         return {"responseFormat": "choice", "choices": list(choices.values()), "evaluators": [check]}
     return {"evaluators": [{**check, "name": "answer"}]}
 
 
-def _json(expected: Sequence[str], columns: dict[str, list[Any]]) -> dict[str, Any]:
+def _json(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
-    for column, values in columns.items():
+    for column in expected:
+        values = [case.values.get(column) for case in cases]
         kind, given = _type(values), [value for value in values if value is not None and value != ""]
         nullable = len(given) < len(values)
-        counts = Counter(map(str, given))
-        if kind == "string" and len(counts) <= MAX_CHOICES // 5 and is_labels(counts):
+        counts, _ = labels_of(cases, column)
+        if kind == "string" and 0 < len(counts) <= MAX_FIELD_VALUES:
             properties[column] = {"enum": [*counts, *([None] if nullable else [])]}
         else:
             properties[column] = {"type": [kind, "null"] if nullable else kind}

@@ -6,6 +6,7 @@ import pytest
 
 from service.errors import EvaluationError
 from service.evaluation.cases import Case
+from service.evaluation.data_profile import profile
 from service.evaluation.new_draft import draft_text
 from service.prompts.file import Prompt, loads
 
@@ -46,6 +47,39 @@ def test_any_other_value_is_a_free_answer_and_every_further_column_an_input() ->
     prompt = draft([{"question": f"q{i}", "context": "c", "answer": f"a{i}"} for i in range(9)], "answer")
     assert (prompt.spec.responseFormat, prompt.variables) == ("text", ("context", "question"))
     assert prompt.spec.messages[1].content == "question: {{question}}\ncontext: {{context}}"
+
+
+PEOPLE = [f"{first} {last}" for first in ("Ana", "Ben", "Cem", "Dia", "Eva") for last in ("Kaya", "Mori", "Rossi")]
+
+
+@pytest.mark.parametrize("text", ["{} wrote to us.", "A message from somebody."], ids=["in the text", "elsewhere"])
+def test_names_are_no_labels_although_many_occur_twice(text: str) -> None:
+    """Names of 15 people in 56 rows: they are words of their texts, or a third of them occurs once."""
+    names = PEOPLE * 4 if "{}" in text else [*PEOPLE[:9] * 5, *PEOPLE[9:], *(f"Nobody {n}" for n in range(5))]
+    rows: list[dict[str, object]] = [
+        {"text": f"{n}: {text.format(name)}", "expected": name} for n, name in enumerate(names[:56])
+    ]
+    assert draft(rows, "expected").spec.responseFormat == "text"
+
+
+def test_labels_that_every_text_lists_are_labels_and_so_are_a_few_words_of_the_text() -> None:
+    options = [f"option {letter}" for letter in "abcdefghijkl"]
+    listed = [{"text": f"{n}: one of {options}", "expected": options[n % 12]} for n in range(60)]
+    assert draft(listed, "expected").spec.choices == tuple(options)
+    colours = [
+        {"text": f"{n}: a {'red' if n % 2 else 'blue'} car", "expected": ["blue", "red"][n % 2]} for n in range(9)
+    ]
+    assert set(draft(colours, "expected").spec.choices) == {"red", "blue"}
+
+
+def test_a_rare_label_is_a_choice_and_is_told() -> None:
+    rows: list[dict[str, object]] = [{"text": f"t{n}", "expected": "bug" if n % 2 else "yes"} for n in range(30)]
+    rows.append({"text": "last", "expected": "bgu"})
+    assert draft(rows, "expected").spec.choices == ("yes", "bug", "bgu")
+    cases = [Case(str(number), row) for number, row in enumerate(rows)]
+    assert "A label occurs once, and may be mistyped: 30." in profile(cases).notes
+    people = [Case(str(n), {"text": f"by {name} {n}", "expected": name}) for n, name in enumerate(PEOPLE * 3)]
+    assert "expected holds free answers: 15 different values, which are words of the inputs" in str(profile(people))
 
 
 def test_data_without_inputs_is_an_error() -> None:
