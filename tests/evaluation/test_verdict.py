@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 
 from service.evaluation import statistics
-from service.evaluation.groups import Groups
-from service.evaluation.verdict import ALPHA, GROUP_CASES, GROUP_TOLERANCE, TOLERANCE, Passes, Rules, decide
+from service.evaluation.verdict import ALPHA, GROUP_CASES, GROUP_TOLERANCE, TOLERANCE, Rules, decide
+from tests.evaluation.simulations import by_class, first_promotions, promotions, promotions_with_classes, table
 from tests.tiers import draws
-
-
-def table(losses: int, gains: int, n: int) -> tuple[dict[str, dict[str, bool]], dict[str, dict[str, bool]]]:
-    """(now, before) with these counts. Every third of the unchanged cases fails both times."""
-    now, before = {}, {}
-    for index in range(n):
-        name = f"case-{index:04}"
-        now[name], before[name] = (
-            (False, True) if index < losses else (True, False) if index < losses + gains else (index % 3 > 0,) * 2
-        )
-    return {"label": now}, {"label": before}
 
 
 @pytest.mark.draws
@@ -30,20 +19,11 @@ def test_simulated_promotions_stay_at_or_under_the_stated_error_rate(n: int) -> 
     The seed is fixed. Each rate has 4000 promotions, and 100 in tier 1. Three standard errors of the simulation are
     allowed. One is sqrt(ALPHA (1 - ALPHA) / promotions): 0.0034, and 0.022 in tier 1.
     """
-    random, promotions = np.random.default_rng(n), draws(100, 4000)
-    said: dict[tuple[int, int], str] = {}
-
-    def word(losses: int, gains: int) -> str:
-        if (losses, gains) not in said:
-            said[losses, gains] = decide(*table(losses, gains, n)).word  # each table is judged once
-        return said[losses, gains]
-
-    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / promotions)
+    times = draws(100, 4000)
+    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / times)
     for churn in (0.01, 0.05, 0.15):
-        equal = random.multinomial(n, [churn, churn, 1 - 2 * churn], promotions)
-        assert np.mean([word(int(a), int(b)) == "REGRESSION" for a, b, _ in equal]) <= ALPHA + slack
-        worse = random.multinomial(n, [churn + TOLERANCE, churn, 1 - 2 * churn - TOLERANCE], promotions)
-        assert np.mean([word(int(a), int(b)) == "PASS" for a, b, _ in worse]) <= ALPHA + slack
+        assert promotions(n, churn, churn, times, n)["REGRESSION"] / times <= ALPHA + slack
+        assert promotions(n, churn + TOLERANCE, churn, times, n)["PASS"] / times <= ALPHA + slack
 
 
 def test_an_equal_prompt_with_12_cases_is_not_enough_evidence() -> None:
@@ -99,28 +79,10 @@ def test_a_first_promotion_whose_guesses_are_unknown_needs_a_minimum() -> None:
 @pytest.mark.draws
 def test_prompts_that_guess_are_rarely_promoted() -> None:
     """A prompt that answers at random, or with one label, on cases of three classes. `ALPHA` bounds its PASS."""
-    random, promotions = np.random.default_rng(3), draws(60, 4000)
-    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / promotions)
+    times = draws(60, 4000)
+    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / times)
     for shares in ([0.34, 0.33, 0.33], [0.7, 0.2, 0.1]):
-        words = []
-        for _ in range(promotions):
-            labels = random.choice(3, 60, p=shares)
-            answers = random.choice(3, 60, p=shares)
-            now = {"label": {str(case): bool(labels[case] == answers[case]) for case in range(60)}}
-            constants = {str(k): {str(case): bool(labels[case] == k) for case in range(60)} for k in range(3)}
-            words.append(decide(now, None, rules=Rules(constants=constants)).word)
-        assert words.count("PASS") / promotions <= ALPHA + slack
-
-
-def by_class(sizes: list[int], losses: list[int], gains: list[int]) -> tuple[Passes, Passes, Groups]:
-    """(now, before, groups). Each class loses its first cases, gains its next ones, and keeps the rest."""
-    now, before, groups = {}, {}, {}
-    for label, (size, lost, gained) in enumerate(zip(sizes, losses, gains, strict=True)):
-        names = [f"{label}-{index:03}" for index in range(size)]
-        groups[f"class {label}"] = frozenset(names)
-        for index, name in enumerate(names):
-            before[name], now[name] = not lost <= index < lost + gained, index >= lost
-    return {"label": now}, {"label": before}, groups
+        assert first_promotions(shares, 0.0, 60, times, 3)["PASS"] / times <= ALPHA + slack
 
 
 def test_a_class_that_is_lost_whole_is_never_a_pass() -> None:
@@ -156,20 +118,11 @@ def test_the_number_of_cases_of_a_class_that_can_show_something() -> None:
 @pytest.mark.draws
 def test_simulated_promotions_with_classes_stay_at_or_under_the_stated_error_rate() -> None:
     """Four classes of 30 cases. Equal prompts are rarely a REGRESSION, one worse class rarely is a PASS."""
-    random, promotions = np.random.default_rng(4), draws(40, 2000)
-    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / promotions)
-
-    def word(rates: list[list[float]]) -> str:
-        counts = [random.multinomial(30, rate) for rate in rates]
-        lost, gained = [int(row[0]) for row in counts], [int(row[1]) for row in counts]
-        now, before, groups = by_class([30] * 4, lost, gained)
-        return decide(now, before, rules=Rules(groups=groups)).word
-
-    equal, worse = [0.05, 0.05, 0.9], [0.05 + GROUP_TOLERANCE, 0.05, 0.9 - GROUP_TOLERANCE]
-    assert sum(word([equal] * 4) == "REGRESSION" for _ in range(promotions)) / promotions <= ALPHA + slack
-    better = [0.0, 0.1, 0.9]
-    words = [word([worse, better, better, better]) for _ in range(promotions)]
-    assert words.count("PASS") / promotions <= ALPHA + slack
+    times = draws(40, 2000)
+    slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / times)
+    equal, worse, better = (0.05, 0.05), (0.05 + GROUP_TOLERANCE, 0.05), (0.0, 0.1)
+    assert promotions_with_classes([equal] * 4, 30, times, 4)["REGRESSION"] / times <= ALPHA + slack
+    assert promotions_with_classes([worse, better, better, better], 30, times, 4)["PASS"] / times <= ALPHA + slack
 
 
 def test_minimums_hold_by_class_and_slice() -> None:

@@ -92,7 +92,7 @@ async def improve(
     result = guard.nested(prompts.first, complete, order, FOLDS, scorer)
     best = guard.best_of(prompts.first, complete, order, scorer)
     before, after = scorer.passes(prompts.first, order), scorer.passes(best, order)
-    searched = fmean(after[number] - before[number] for number in after)
+    searched = fmean(after[number] - before[number] for number in after if number in before)
     winner = guard.choose(prompts.first, best, searched, result)
     better, asked = draft, scorer.asked
     if winner.candidate != prompts.first:

@@ -35,6 +35,9 @@ class Scores(Protocol):
     def scores(self, candidate: DraftCandidate, numbers: Sequence[int]) -> Mapping[int, float]:
         """Smooth scores, for a choice. Only these cases take part."""
 
+    def passes(self, candidate: DraftCandidate, numbers: Sequence[int]) -> Mapping[int, float]:
+        """1 for each case that passes and 0 for others, by a calibration that did not see the case."""
+
     def unseen(self, candidate: DraftCandidate, seen: Sequence[int], left: Sequence[int]) -> Mapping[int, float]:
         """1 for each of the cases `left` that passes, and 0 for others, by a calibration fitted on `seen`."""
 
@@ -87,16 +90,23 @@ class NestedResult:
 def best_of(
     first: DraftCandidate, candidates: Sequence[DraftCandidate], numbers: Sequence[int], scores: Scores
 ) -> DraftCandidate:
-    """The candidate with the largest mean gain on these cases, or the first one if none gains."""
+    """The candidate with the largest mean gain of the score on these cases, if more of them pass. Else the first one.
+
+    A smooth score chooses among candidates better than right and wrong do, and more right answers are the aim.
+    """
     before = scores.scores(first, numbers)
-    best, most = first, 0.0
-    for candidate in candidates:
-        now = scores.scores(candidate, numbers)
-        both = now.keys() & before.keys()
-        gain = fmean(now[number] - before[number] for number in both) if both else 0.0
-        if gain > most:
-            best, most = candidate, gain
+    others = [candidate for candidate in candidates if candidate != first]
+    gains = {candidate: _gain(before, scores.scores(candidate, numbers)) for candidate in others}
+    best = max(others, key=gains.__getitem__, default=first)
+    if best == first or _gain(scores.passes(first, numbers), scores.passes(best, numbers)) <= 0:
+        return first
     return best
+
+
+def _gain(before: Mapping[int, float], now: Mapping[int, float]) -> float:
+    """The mean difference on the cases that both have."""
+    both = now.keys() & before.keys()
+    return fmean(now[number] - before[number] for number in both) if both else 0.0
 
 
 def nested(

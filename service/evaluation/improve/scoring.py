@@ -1,18 +1,19 @@
-"""The scores of candidates, for a search: 0 to 1, and smooth where probabilities are known.
+"""The scores of candidates, for a search: at most 1, and smooth where probabilities are known.
 
 In: a candidate and cases. Out: scores, and what a fit on some cases gives on others.
 Not here: the search (`search`), and the fit itself (`fitting`).
 
 The answer to a choice prompt has exact log-probabilities, so one answer is scored with and without calibration at no
-cost. A fitted candidate's probabilities are cross-fitted: those of a case come from a fit on the other folds. The score
-is the share of the expected label against the best other label, so it is over 0.5 if and only if the answer is right.
-An answer that becomes nearly right counts, and the search needs fewer answers than with right and wrong. Other answers
-have the mean score of their checks.
+cost. The score is the log loss of the right label, as a skill: 1 for certainty, 0 for equal shares of all labels. An
+answer that becomes nearly right counts, and the search needs fewer answers than with right and wrong. The shares are
+cross-fitted: those of a case come from a fit on the other folds. The draft is scored so too, with or without a
+calibration of its own. Otherwise any fit would gain over a draft that is sure of wrong answers. Other answers have the
+mean score of their checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -27,7 +28,8 @@ from service.evaluation.improve.examples import CandidatePrompts, expected_answe
 from service.evaluation.improve.fitting import Floats, LabelFit, Numbers, cross_fitted, fit
 from service.evaluation.runner import CaseOutcome
 
-LEAST = 0.00005  # recordings have four decimals: a probability below this one is written as 0
+LEAST_SKILL = -1.0  # so that one case does not decide
+TINY = 1e-12  # a share that is 0 in 64 bits has a logarithm then
 FOLDS = 5
 
 
@@ -79,20 +81,23 @@ class CandidateScorer:
             self.asked += sum(not outcome.kept for outcome in outcomes)
 
     def scores(self, candidate: DraftCandidate, numbers: Sequence[int]) -> dict[int, float]:
-        """The scores on the cases that have an answer. Only these cases take part in the fits."""
+        """The scores on the cases that have an answer. Only these cases take part in the fits.
+
+        A candidate and the one that differs in its calibration only have the same scores.
+        """
         known = {number: outcome for number in numbers if (outcome := self._of(candidate, number)) is not None}
         result = {
             number: fmean(check.score for check in outcome.checks) if outcome.judged else 0.0
             for number, outcome in known.items()
         }
-        if not candidate.fitted:
-            shares = {number: dict(outcome.record.probabilities) for number, outcome in known.items()}
-            return result | self._margins({number: row for number, row in shares.items() if row})
         usable = self._usable(candidate, numbers)
         if not usable:
             return result
-        rows = cross_fitted(self._logs(candidate, usable), self._labels(usable), self._folds(usable))
-        return result | self._margins(self._named(usable, rows))
+        labels = self._labels(usable)
+        shares = cross_fitted(self._logs(candidate, usable), labels, self._folds(usable))
+        mine, base = np.log(shares[np.arange(len(usable)), labels] + TINY), np.log(max(2, len(self._choices)))
+        skills = np.maximum(LEAST_SKILL, 1 + mine / base)
+        return result | dict(zip(usable, map(float, skills), strict=True))
 
     def passes(self, candidate: DraftCandidate, numbers: Sequence[int]) -> dict[int, float]:
         """1 for each case that passes and 0 for others, by a cross-fitted calibration."""
@@ -152,13 +157,3 @@ class CandidateScorer:
             number: dict(zip(self._choices, map(float, row), strict=True))
             for number, row in zip(numbers, rows, strict=True)
         }
-
-    def _margins(self, shares: Mapping[int, Mapping[str, float]]) -> dict[int, float]:
-        """The share of the right label against the best other one, of each case that has one right label."""
-        margins = {}
-        for number, row in shares.items():
-            right = self._right[number]
-            if right is not None and right in row:
-                mine = max(LEAST, row[right])
-                margins[number] = mine / (mine + max(LEAST, *(share for label, share in row.items() if label != right)))
-        return margins

@@ -91,10 +91,21 @@ class SearchState:
 
 
 async def search(space: Space, state: SearchState, seed: int) -> None:
-    """Fill the state until its budget is spent, or until nothing new is drawn. The first candidate is scored first."""
+    """Fill the state until its budget is spent, or until nothing new is drawn. The first candidate is scored first.
+
+    The last answers complete the best of the candidates that the end of the budget interrupted.
+    """
     draw = random.Random(seed)  # noqa: S311 # not a secret
     if not await state.score(state.first, len(state.order)):
         return
+    await _climb(space, state, draw)
+    unfinished = [candidate for candidate in state.scores if not state.is_complete(candidate)]
+    for candidate in sorted(unfinished, key=lambda one: (-len(state.scores[one]), -state.gain(one))):
+        await state.score(candidate, len(state.order))
+
+
+async def _climb(space: Space, state: SearchState, draw: random.Random) -> None:
+    """Random rounds for a share of the budget, then rounds of changes."""
     sizes = rungs(len(state.order), len(set(space.labels)))
     limit = state.spent + RANDOM_SHARE * (state.budget - state.spent)
     await _round(state, _plain(space, state.first), sizes)

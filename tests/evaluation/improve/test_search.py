@@ -12,10 +12,8 @@ import pytest
 from service.evaluation.improve import guard
 from service.evaluation.improve.candidates import DraftCandidate, Space
 from service.evaluation.improve.search import SearchState, rungs, search
+from tests.evaluation.simulations import FIRST, LABELS, replaced
 from tests.tiers import draws
-
-FIRST = DraftCandidate(0, ())
-LABELS = ["a", "b", "c"] * 10
 
 
 class Scores:
@@ -67,6 +65,15 @@ def test_a_search_keeps_its_budget_and_a_fit_of_known_answers_costs_nothing() ->
     assert (FIRST.examples, True) in {(candidate.examples, candidate.fitted) for candidate, _ in scores.asked}
     assert state.spent > 600
     assert [trial.answers for trial in state.trials] == sorted(trial.answers for trial in state.trials)
+
+
+@pytest.mark.parametrize("budget", [250, 500, 700])
+def test_the_last_answers_complete_candidates_that_the_budget_interrupted(budget: int) -> None:
+    """What is left completes no further one."""
+    state = searched(Scores(), budget)
+    left = [len(state.order) - len(scores) for scores in state.scores.values() if len(scores) < len(state.order)]
+    assert left
+    assert min(left) > budget - state.spent
 
 
 def test_the_same_seed_gives_the_same_search_and_another_one_another() -> None:
@@ -129,50 +136,43 @@ def test_each_beginning_of_the_order_has_the_labels_in_proportion(labels: list[s
         assert abs(share - labels.count("a") / len(labels)) <= 0.1
 
 
-class Answers:
-    """Right or wrong by chance: the draft with probability 0.5, a candidate with 0.5 and `gain`. Scores are noisy."""
-
-    def __init__(self, seed: int, gain: float = 0.0) -> None:
-        self.seed, self.gain = seed, gain
-
-    def right(self, candidate: DraftCandidate, number: int) -> bool:
-        share = 0.5 if candidate == FIRST else 0.5 + self.gain
-        return random.Random(f"{self.seed}:{candidate}:{number}").random() < share
-
-    async def __call__(self, candidate: DraftCandidate, numbers: Sequence[int]) -> list[float | None]:
-        scores = self.scores(candidate, numbers)
-        return [scores[number] for number in numbers]
-
-    def scores(self, candidate: DraftCandidate, numbers: Sequence[int]) -> dict[int, float]:
-        noise = {number: random.Random(f"{candidate}:{self.seed}:{number}").random() for number in numbers}
-        return {number: (noise[number] + self.right(candidate, number)) / 2 for number in numbers}
-
-    def unseen(self, candidate: DraftCandidate, seen: Sequence[int], left: Sequence[int]) -> dict[int, float]:
-        return {number: float(self.right(candidate, number)) for number in left}
-
-    def winner(self, cases: int, budget: int) -> guard.Winner:
-        """A whole search and its guard."""
-        order = guard.ordered([""] * cases, self.seed)
-        state = SearchState(FIRST, order, self, budget)
-        asyncio.run(search(Space(LABELS, 8, fitted=True), state, self.seed))
-        best = guard.best_of(FIRST, state.ranked(), order, self)
-        return guard.choose(FIRST, best, 0.0, guard.nested(FIRST, state.ranked(), order, 5, self))
-
-
 @pytest.mark.draws
 def test_a_draft_is_rarely_replaced_by_chance() -> None:
     """Whole searches among candidates as good as the draft: the share of replaced drafts keeps its rate."""
-    repeats = draws(60, 400)
-    replaced = sum(Answers(seed).winner(60, 420).candidate != FIRST for seed in range(repeats))
-    assert replaced <= repeats * guard.ALPHA + 3 * (repeats * guard.ALPHA * (1 - guard.ALPHA)) ** 0.5
+    repeats = draws(60, 2000)
+    assert replaced(0.0, repeats) <= repeats * guard.ALPHA + 3 * (repeats * guard.ALPHA * (1 - guard.ALPHA)) ** 0.5
 
 
 @pytest.mark.draws
 def test_a_large_gain_is_found() -> None:
     """Candidates that are right in 85 of 100 cases, where the draft is right in 50."""
-    repeats = draws(10, 60)
-    replaced = sum(Answers(seed, 0.35).winner(60, 420).candidate != FIRST for seed in range(repeats))
-    assert replaced >= 0.8 * repeats
+    repeats = draws(10, 100)
+    assert replaced(0.35, repeats) >= 0.8 * repeats
+
+
+class TwoScores:
+    """One candidate has the better smooth score, and passes `passed` of 20 cases. The draft passes 10."""
+
+    def __init__(self, passed: int) -> None:
+        self.passed = passed
+
+    def scores(self, candidate: DraftCandidate, numbers: Sequence[int]) -> dict[int, float]:
+        return dict.fromkeys(numbers, 0.1 if candidate == FIRST else 0.9)
+
+    def passes(self, candidate: DraftCandidate, numbers: Sequence[int]) -> dict[int, float]:
+        passed = 10 if candidate == FIRST else self.passed
+        return {number: float(number < passed) for number in numbers}
+
+    def unseen(self, candidate: DraftCandidate, seen: Sequence[int], left: Sequence[int]) -> dict[int, float]:
+        return self.passes(candidate, left)
+
+
+def test_a_better_score_does_not_replace_a_draft_that_passes_as_many_cases() -> None:
+    """The shares of a draft that is sure of wrong answers are worse than those of any fit."""
+    other = DraftCandidate(0, (1,), True)
+    chosen = [guard.best_of(FIRST, [FIRST, other], range(20), TwoScores(passed)) for passed in (8, 10, 11)]
+    assert chosen == [FIRST, FIRST, other]
+    assert guard.best_of(FIRST, [FIRST], range(20), TwoScores(20)) == FIRST
 
 
 def test_a_gain_of_unseen_cases_wins_and_its_optimism_is_told() -> None:
