@@ -86,6 +86,10 @@ notebook: setup models ## JupyterLab on the notebooks; more for it in JUPYTER_AR
 promotion-reports: setup models ## a worse, an equal and a better draft of each real prompt, into docs/promotion-reports.md
 	@"$$BIN/python" -m tests.bench.promotion_reports
 
+.PHONY: error-rates
+error-rates: setup ## simulated error rates and power of verdicts and searches, into docs/error-rates.md
+	@"$$BIN/python" -m tests.bench.error_rates
+
 .PHONY: prompt-report
 prompt-report: setup ## the pull request's text for every prompt changed since BASE (no model needed; OUT=file)
 	@"$$BIN/sameboat" prompt report --base "$$BASE" $${OUT:+--out "$$OUT"}
@@ -105,6 +109,10 @@ bench-tools: setup models ## measure tool calls under auto on 70 requests, with 
 .PHONY: bench-improve
 bench-improve: setup models ## measure the search for better drafts on the starter: ARGS="data/topics.csv --budget 400"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.improve "$${words[@]}"
+
+.PHONY: stopwatch
+stopwatch: setup ## the seconds from git clone to the promotion of notebook 6, with empty caches (some minutes)
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.first_promotion "$${words[@]}"
 
 .PHONY: bench-templates
 bench-templates: setup ## measure chat templates against transformers' renderings: TEMPLATES=DIR
