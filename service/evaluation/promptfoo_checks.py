@@ -19,7 +19,8 @@ from service.evaluation import assertions
 from service.evaluation.promptfoo_files import Node, Source
 from service.prompts.render import PLACEHOLDER
 
-Row = dict[str, Any]
+TestValues = dict[str, Any]
+"""The values of one test, with an `id`. An import writes them into a data file, which `cases` reads as any other."""
 JUDGES = ("llm-rubric", "model-graded-closedqa")
 NATURAL = {"equals": "equals", "icontains": "contains"}
 
@@ -35,7 +36,7 @@ class Assertion:
 
 
 def evaluators_for(
-    rows: list[Row], judged: list[list[Assertion]], source: Source, judge: str | None
+    rows: list[TestValues], judged: list[list[Assertion]], source: Source, judge: str | None
 ) -> list[dict[str, Any]]:
     """One evaluator for each kind and place of assertion, with columns for values that differ.
 
@@ -78,7 +79,7 @@ def _form(check: Assertion) -> str:
 
 
 def _check(
-    name: str, kind: str, given: Mapping[int, Assertion], rows: list[Row], judge: str | None
+    name: str, kind: str, given: Mapping[int, Assertion], rows: list[TestValues], judge: str | None
 ) -> tuple[dict[str, Any], str | None] | str:
     """The check for a column of assertions and the column's name if it has one, or a sentence why there is none."""
     values = {number: check.value for number, check in given.items()}
@@ -108,7 +109,7 @@ def _check(
 
 
 def _written(
-    rows: list[Row], name: str, texts: Mapping[int, Any], check: Callable[[str], dict[str, Any]]
+    rows: list[TestValues], name: str, texts: Mapping[int, Any], check: Callable[[str], dict[str, Any]]
 ) -> tuple[dict[str, Any], str | None]:
     """The check with its one text, or with the placeholder of a new column, and this column's name.
 
@@ -121,7 +122,7 @@ def _written(
     return check(f"{{{{{column}}}}}"), column
 
 
-def _column(rows: list[Row], name: str, values: Mapping[int, Any]) -> str:
+def _column(rows: list[TestValues], name: str, values: Mapping[int, Any]) -> str:
     """Add a column to these rows, and return its name."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-") or "value"
     column = plain if name.endswith("-is-asserted") else f"{plain}-value"

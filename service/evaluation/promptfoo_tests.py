@@ -19,7 +19,7 @@ from typing import Any
 
 from service.errors import EvaluationError, short_name
 from service.evaluation import assertions, tables
-from service.evaluation.promptfoo_checks import Assertion, Row, evaluators_for
+from service.evaluation.promptfoo_checks import Assertion, TestValues, evaluators_for
 from service.evaluation.promptfoo_files import CODE, Node, Source, logic
 from service.prompts.render import PLACEHOLDER
 
@@ -36,7 +36,7 @@ KEYS_OF_ASSERTION = {"type", "value", "metric", "threshold", "weight"}
 class Tests:
     """Rows, the evaluators that judge them, and the names of the variables."""
 
-    rows: list[Row]
+    rows: list[TestValues]
     evaluators: list[dict[str, Any]]
     variables: frozenset[str]
 
@@ -50,7 +50,7 @@ def read(config: Node, source: Source, judge: str | None) -> Tests:
     if default.value is not None and not isinstance(default.value, Mapping):
         source.mistake(default, "defaultTest must be a mapping.")
         default = default.get("")
-    rows: list[Row] = []
+    rows: list[TestValues] = []
     judged: list[list[Assertion]] = []
     for number, test in enumerate(_listed(config.get("tests"), source), 1):
         checks = _assertions(default, test, source)
@@ -102,7 +102,7 @@ def _of_row(where: str, row: Mapping[str, Any], source: Source) -> Node:
     """A row of a CSV file as a test."""
     node = Node({}, None, where)
     checks: list[dict[str, Any]] = []
-    values: Row = {}
+    values: TestValues = {}
     test: dict[str, Any] = {}
     metric = ""
     for column, cell in row.items():
@@ -127,7 +127,7 @@ def _of_row(where: str, row: Mapping[str, Any], source: Source) -> Node:
     return Node({**test, "vars": values, "assert": checks}, None, where)
 
 
-def _mapping(node: Node, source: Source) -> Row:
+def _mapping(node: Node, source: Source) -> TestValues:
     """Variables that are listed, or in a file."""
     if isinstance(node.value, str):
         text = source.text(node.value, node)
@@ -140,7 +140,7 @@ def _mapping(node: Node, source: Source) -> Row:
     return node.value
 
 
-def _variables(default: Node, test: Node, source: Source) -> Row:
+def _variables(default: Node, test: Node, source: Source) -> TestValues:
     values = {**_mapping(default.get("vars"), source), **_mapping(test.get("vars"), source)}
     for key in test.value:
         if key not in KEYS_OF_TEST:
@@ -154,7 +154,7 @@ def _variables(default: Node, test: Node, source: Source) -> Row:
     return values
 
 
-def _combinations(values: Row, test: Node, source: Source) -> Iterator[Row]:
+def _combinations(values: TestValues, test: Node, source: Source) -> Iterator[TestValues]:
     """Every combination of the texts in lists. A list of other values is one value."""
     options: list[list[Any]] = []
     for name, value in values.items():
@@ -193,9 +193,9 @@ def _plain_value(value: Any) -> Any:
     return "" if value is None else int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _expanded(values: Row, test: Node, source: Source) -> Row:
+def _expanded(values: TestValues, test: Node, source: Source) -> TestValues:
     """Variables inside variables filled in, and `a.b` for the fields of an object."""
-    flat: Row = {}
+    flat: TestValues = {}
     for name, value in values.items():
         if isinstance(value, dict | list):
             source.note(
@@ -235,12 +235,12 @@ def _fields(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             pending += [(f"{path}.{key}", deeper) for key, deeper in inner.items()]
 
 
-def _text(values: Row, own: str, match: re.Match[str]) -> str:
+def _text(values: TestValues, own: str, match: re.Match[str]) -> str:
     known = match[1] in values and match[1] != own
     return assertions.text_of(values[match[1]]) if known else match[0]
 
 
-def _unique_ids(rows: Sequence[Row]) -> None:
+def _unique_ids(rows: Sequence[TestValues]) -> None:
     """Two tests may have one description, and each combination has that of its test."""
     taken: Counter[str] = Counter()
     known = {row["id"] for row in rows}
@@ -309,7 +309,7 @@ def _kept(check: Node, source: Source) -> list[Node]:
 REMOTE_VALUE = re.compile(r"(?:package|exec):")
 
 
-def _rendered(check: Node, values: Row, source: Source) -> Assertion | None:
+def _rendered(check: Node, values: TestValues, source: Source) -> Assertion | None:
     """The assertion with the row's values in its templates."""
     kind, value, metric = check.value["type"], check.value.get("value"), check.value.get("metric")
     if isinstance(value, str) and value.startswith("file://"):
@@ -322,7 +322,7 @@ def _rendered(check: Node, values: Row, source: Source) -> Assertion | None:
     return Assertion(kind, filled, str(metric) if metric is not None else None, check)
 
 
-def _filled(value: Any, values: Row, check: Node, source: Source) -> Any:
+def _filled(value: Any, values: TestValues, check: Node, source: Source) -> Any:
     if isinstance(value, str):
         construct = logic(value) if check.value["type"] not in ("is-json", "javascript", "python") else None
         if construct is not None:
