@@ -1,4 +1,4 @@
-"""Simulated promotions and searches whose truth is known, for error rates and power.
+"""Simulated promotions and searches with a known truth, for error rates and power.
 
 In: a truth, a number of simulations, a seed. Out: how often a verdict or a replacement came out.
 Not here: the assertions (`test_verdict`, `improve.test_search`) and the table of the docs (`tests.bench.error_rates`).

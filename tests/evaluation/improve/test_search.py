@@ -69,7 +69,7 @@ def test_a_search_keeps_its_budget_and_a_fit_of_known_answers_costs_nothing() ->
 
 @pytest.mark.parametrize("budget", [250, 500, 700])
 def test_the_last_answers_complete_candidates_that_the_budget_interrupted(budget: int) -> None:
-    """What is left completes no further one."""
+    """The rest completes no further one."""
     state = searched(Scores(), budget)
     left = [len(state.order) - len(scores) for scores in state.scores.values() if len(scores) < len(state.order)]
     assert left
