@@ -6,6 +6,10 @@
 //
 // llama.cpp computes one query head at a time, one key at a time below 64 queries, and sums values in half precision.
 // Here all queries that share a head of keys and values share each load of it. Sums are in single precision.
+//
+// Sequences with a common beginning share its keys and values in one cache (cascade inference: Ye et al. 2024, "Cascade
+// Inference", flashinfer.ai). A tile of keys that many queries read is read once for all of them. Of other tiles each query
+// gathers the keys that it reads.
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #define SAMEBOAT_ATTENTION
@@ -82,10 +86,18 @@ inline void prefetch(const char * row, int width) {
     }
 }
 
-// Scores of 16 keys for R rows, from the keys as they lie in memory.
-template <int R> inline void scores_of(const work & w, const char * k, float * scores) {
+// Some keys of one query, with their values and its mask.
+struct tile {
+    int          keys = 0;
+    const char * k[KEYS];
+    const char * v[KEYS];
+    uint16_t     mask[KEYS];  // half precision
+};
+
+// Scores of 16 keys for R rows from the one of this number on, from the keys as they lie in memory.
+template <int R> inline void scores_of(const work & w, int row, const char * const * k, float * scores) {
     __m512 quarters[R][4];
-    for (int quarter = 0; quarter < 4; quarter++, k += 4 * w.k_stride) {
+    for (int quarter = 0; quarter < 4; quarter++, k += 4) {
         __m512 sums[R][4];
         for (int r = 0; r < R; r++) {
             for (int key = 0; key < 4; key++) {
@@ -95,10 +107,10 @@ template <int R> inline void scores_of(const work & w, const char * k, float * s
         for (int d = 0; d < w.width; d += LANES) {
             __m512 query[R];
             for (int r = 0; r < R; r++) {
-                query[r] = _mm512_loadu_ps(w.q[r] + d);
+                query[r] = _mm512_loadu_ps(w.q[row + r] + d);
             }
             for (int key = 0; key < 4; key++) {
-                const __m512 numbers = half(k + key * w.k_stride + d * sizeof(uint16_t));
+                const __m512 numbers = half(k[key] + d * sizeof(uint16_t));
                 for (int r = 0; r < R; r++) {
                     sums[r][key] = _mm512_fmadd_ps(numbers, query[r], sums[r][key]);
                 }
@@ -113,8 +125,10 @@ template <int R> inline void scores_of(const work & w, const char * k, float * s
     }
 }
 
-// Adds R rows of probabilities times `keys` values, which are read as they lie in memory. `next` are the keys to load.
-template <int R> inline void add_values(const work & w, const char * v, const char * next, int keys, const float * scores, float * sums) {
+// Adds R rows of probabilities times the values of a tile, which are read as they lie in memory.
+template <int R> inline void add_values(const work & w, const tile & t, const float * scores, float * sums) {
+    // The next keys are probably as far behind these as these lie apart. The CPU does not foresee them.
+    const bool is_regular = t.keys == KEYS && t.k[KEYS - 1] - t.k[0] == (ptrdiff_t) ((KEYS - 1) * w.k_stride);
     for (int d = 0; d < w.width; d += KEYS) {
         __m512 total[R][4];
         for (int r = 0; r < R; r++) {
@@ -122,13 +136,13 @@ template <int R> inline void add_values(const work & w, const char * v, const ch
                 total[r][part] = _mm512_loadu_ps(sums + r * w.width + d + part * LANES);
             }
         }
-        for (int key = 0; key < keys; key++) {
-            if (d == 0) {
-                prefetch(next + key * w.k_stride, w.width);
+        for (int key = 0; key < t.keys; key++) {
+            if (d == 0 && is_regular) {
+                prefetch(t.k[key] + KEYS * w.k_stride, w.width);
             }
             __m512 numbers[4];
             for (int part = 0; part < 4; part++) {
-                numbers[part] = half(v + key * w.v_stride + (d + part * LANES) * sizeof(uint16_t));
+                numbers[part] = half(t.v[key] + (d + part * LANES) * sizeof(uint16_t));
             }
             for (int r = 0; r < R; r++) {
                 const __m512 probability = _mm512_set1_ps(scores[r * KEYS + key]);
@@ -232,31 +246,28 @@ inline void unpack(const work & w, const char * k, const char * v, int keys, flo
     }
 }
 
-// How many of `keys` keys of a mask's row, from `first` on, count: those up to the last one that the row may read.
-inline int visible(const uint16_t * mask, int first, int keys) {
-    int last = 0;
+// Which of the tile's keys a row of a mask, from this place on, leaves open.
+inline uint64_t open_keys(const uint16_t * mask, int keys) {
+    uint64_t open = 0;
     for (int key = 0; key < keys; key += LANES) {
         const __mmask16 there = (__mmask16) ((1u << std::min(keys - key, LANES)) - 1);
-        const __m256i   halfs = _mm256_maskz_loadu_epi16(there, mask + first + key);
-        const unsigned  open  = _mm256_mask_cmpneq_epi16_mask(there, halfs, _mm256_set1_epi16((short) 0xFC00));  // -infinity
-        if (open) {
-            last = key + 32 - __builtin_clz(open);
-        }
+        const __m256i   halfs = _mm256_maskz_loadu_epi16(there, mask + key);
+        open |= (uint64_t) _mm256_mask_cmpneq_epi16_mask(there, halfs, _mm256_set1_epi16((short) 0xFC00)) << key;  // -infinity
     }
-    return last;
+    return open;
 }
 
-// Scores become probabilities, zero behind `keys`. `most` and `total` are the row's maximum and sum so far.
-inline void soften(const work & w, int row, int first, int keys, float * scores, float * sums, float & most, float & total) {
+// Scores become probabilities, zero behind `keys`. `most` and `total` are the row's maximum and sum so far. `mask` can be
+// null.
+inline void soften(const work & w, const uint16_t * mask, int keys, float * scores, float * sums, float & most, float & total) {
     __m512 values[KEYS / LANES];
     __m512 largest = _mm512_set1_ps(most);
     for (int part = 0; part < KEYS / LANES; part++) {
         const int       left  = std::min(std::max(keys - part * LANES, 0), LANES);
         const __mmask16 there = (__mmask16) ((1u << left) - 1);
         values[part]          = _mm512_mul_ps(_mm512_loadu_ps(scores + part * LANES), _mm512_set1_ps(w.scale));
-        if (w.mask[row]) {
-            const uint16_t * mask = w.mask[row] + first + part * LANES;
-            values[part] = _mm512_add_ps(values[part], _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, mask)));
+        if (mask) {
+            values[part] = _mm512_add_ps(values[part], _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, mask + part * LANES)));
         }
         values[part] = _mm512_mask_blend_ps(there, _mm512_set1_ps(-INFINITY), values[part]);
         largest      = _mm512_max_ps(largest, values[part]);
@@ -279,69 +290,132 @@ inline void soften(const work & w, int row, int first, int keys, float * scores,
     total += _mm512_reduce_add_ps(sum);
 }
 
-// The scores and values of one tile for a few rows. Sixteen keys at a time, so `keys` is a multiple or the last ones.
-template <int R> inline void few(const work & w, int first, int keys, float * scores, float * sums, float * most, float * total) {
-    const char * k = w.k + first * w.k_stride;
-    const char * v = w.v + first * w.v_stride;
-    for (int key = 0; key < keys; key += LANES) {
-        for (int i = key; i < key + LANES; i++) {
-            prefetch(v + i * w.v_stride, w.width);
+// The scores and values of one tile for R rows of its query.
+template <int R> inline void few(const work & w, int row, const tile & t, float * scores, float * sums, float * most, float * total) {
+    for (int key = 0; key < t.keys; key += LANES) {
+        for (int i = key; i < std::min(key + LANES, t.keys); i++) {
+            prefetch(t.v[i], w.width);
         }
-        scores_of<R>(w, k + key * w.k_stride, scores + key);
+        scores_of<R>(w, row, t.k + key, scores + key);
     }
     for (int r = 0; r < R; r++) {
-        soften(w, r, first, keys, scores + r * KEYS, sums + r * w.width, most[r], total[r]);
+        soften(w, t.mask, t.keys, scores + r * KEYS, sums + r * w.width, most[r], total[r]);
     }
-    add_values<R>(w, v, k + KEYS * w.k_stride, keys, scores, sums);
+    add_values<R>(w, t, scores, sums);
+}
+
+// The rows of one query, and the keys that it has gathered.
+struct query {
+    int      row, rows;
+    uint64_t open;  // of the tile that is read
+    tile     gathered;
+};
+
+struct span {
+    query *first, *last;
+    query * begin() const { return first; }
+    query * end() const { return last; }
+};
+
+// A tile of one query's gathered keys.
+inline void flush(const work & w, query & q, float * scores, float * sums, float * most, float * total) {
+    tile & t = q.gathered;
+    if (t.keys == 0) {
+        return;
+    }
+    for (int key = t.keys; key % LANES; key++) {  // scores are made of 16 keys, and those behind the last one not used
+        t.k[key] = t.k[t.keys - 1];
+    }
+    for (int row = q.row; row < q.row + q.rows; row += FEW) {
+        float *s = sums + row * w.width, *m = most + row, *n = total + row;
+        switch (std::min(q.row + q.rows - row, FEW)) {
+            case 1: few<1>(w, row, t, scores, s, m, n); break;
+            case 2: few<2>(w, row, t, scores, s, m, n); break;
+            case 3: few<3>(w, row, t, scores, s, m, n); break;
+        }
+    }
+    t.keys = 0;
 }
 
 // All of one piece of work.
 inline void attend(const work & w) {
     thread_local std::vector<float> memory;
-    memory.resize((size_t) 2 * KEYS * w.width + (size_t) ROWS * (KEYS + 2 * w.width));
+    memory.resize((size_t) 2 * KEYS * w.width + (size_t) ROWS * (KEYS + 2 * w.width) + FEW * KEYS);
     float * columns = memory.data();
     float * values  = columns + KEYS * w.width;
     float * scores  = values + KEYS * w.width;
     float * queries = scores + ROWS * KEYS;
     float * sums    = queries + ROWS * w.width;
+    float * gathered = sums + ROWS * w.width;  // scores of one query's keys
     float   most[ROWS], total[ROWS];
     std::fill_n(sums, w.rows * w.width, 0.0f);
     std::fill_n(scores, w.rows * KEYS, 0.0f);
     std::fill_n(most, w.rows, LOW);
     std::fill_n(total, w.rows, 0.0f);
-    const bool is_few = w.rows <= FEW;
-    for (int r = 0; r < w.rows && !is_few; r++) {
+    thread_local query room[ROWS];
+    query *            end = room;
+    for (int r = 0; r < w.rows; r++) {
+        if (r && w.mask[r] == w.mask[r - 1]) {
+            end[-1].rows++;
+        } else {
+            end->row           = r;
+            end->rows          = 1;
+            end->gathered.keys = 0;
+            end++;
+        }
         std::copy_n(w.q[r], w.width, queries + r * w.width);
     }
+    const auto all = span{ room, end };
     for (int first = 0; first < w.keys; first += KEYS) {
-        int keys = std::min(KEYS, w.keys - first), seen = 0;
-        for (int r = 0; r < w.rows && seen < keys; r++) {
-            if (!w.mask[r] || r == 0 || w.mask[r] != w.mask[r - 1]) {
-                seen = std::max(seen, w.mask[r] ? visible(w.mask[r], first, keys) : keys);
+        const int      keys  = std::min(KEYS, w.keys - first);
+        const uint64_t whole = ~0ull >> (64 - keys);
+        // Queries that read at least half of the tile share it, if they have more than a few rows together.
+        const auto shares = [&](const query & q) { return 2 * __builtin_popcountll(q.open) >= keys; };
+        int        low = w.rows, high = 0, rows = 0;
+        uint64_t   seen = 0;
+        for (query & q : all) {
+            q.open = w.mask[q.row] ? open_keys(w.mask[q.row] + first, keys) : whole;
+            if (shares(q)) {
+                rows += q.rows;
+                low  = std::min(low, q.row);
+                high = q.row + q.rows;
+                seen |= q.open;
             }
         }
-        if (seen == 0) {
-            continue;
-        }
-        // A sixteenth key may lie behind the last one that is seen, but not behind the last one that there is.
-        if (is_few && first + (seen + LANES - 1) / LANES * LANES <= w.keys) {
-            switch (w.rows) {
-                case 1: few<1>(w, first, seen, scores, sums, most, total); continue;
-                case 2: few<2>(w, first, seen, scores, sums, most, total); continue;
-                case 3: few<3>(w, first, seen, scores, sums, most, total); continue;
+        if (rows > FEW) {
+            const int last = 64 - __builtin_clzll(seen);
+            unpack(w, w.k + first * w.k_stride, w.v + first * w.v_stride, last, columns, values);
+            products<false>(high - low, scores + low * KEYS, KEYS, queries + low * w.width, w.width, columns, KEYS, w.width);
+            for (query & q : all) {
+                for (int r = q.row; r < q.row + q.rows && low <= r && r < high; r++) {
+                    if (shares(q)) {
+                        const uint16_t * mask = w.mask[r] ? w.mask[r] + first : nullptr;
+                        soften(w, mask, last, scores + r * KEYS, sums + r * w.width, most[r], total[r]);
+                    } else {
+                        std::fill_n(scores + r * KEYS, KEYS, 0.0f);
+                    }
+                }
+                q.open = shares(q) ? 0 : q.open;
+            }
+            for (int d = 0; d < w.width; d += KEYS) {
+                products<true>(high - low, sums + low * w.width + d, w.width, scores + low * KEYS, KEYS, values + d, w.width, last);
             }
         }
-        unpack(w, w.k + first * w.k_stride, w.v + first * w.v_stride, seen, columns, values);
-        for (int r = 0; r < w.rows && is_few; r++) {
-            std::copy_n(w.q[r], w.width, queries + r * w.width);
+        for (query & q : all) {
+            for (; q.open; q.open &= q.open - 1) {
+                const int key = __builtin_ctzll(q.open);
+                tile &    t   = q.gathered;
+                t.k[t.keys]    = w.k + (first + key) * w.k_stride;
+                t.v[t.keys]    = w.v + (first + key) * w.v_stride;
+                t.mask[t.keys] = w.mask[q.row] ? w.mask[q.row][first + key] : 0;
+                if (++t.keys == KEYS) {
+                    flush(w, q, gathered, sums, most, total);
+                }
+            }
         }
-        products<false>(w.rows, scores, KEYS, queries, w.width, columns, KEYS, w.width);
-        for (int r = 0; r < w.rows; r++) {
-            soften(w, r, first, seen, scores + r * KEYS, sums + r * w.width, most[r], total[r]);
-        }
-        for (int d = 0; d < w.width; d += KEYS) {
-            products<true>(w.rows, sums + d, w.width, scores, KEYS, values + d, w.width, seen);
-        }
+    }
+    for (query & q : all) {
+        flush(w, q, gathered, sums, most, total);
     }
     for (int r = 0; r < w.rows; r++) {
         const float share = total[r] == 0.0f ? 0.0f : 1.0f / total[r];
@@ -355,7 +429,7 @@ inline void attend(const work & w) {
 
 // How the work of this node is split. No pieces: it is not of the kind that is computed here.
 struct sameboat_attention_split {
-    int group, rows, blocks, pieces;
+    int group, units, rows, blocks, pieces;  // a unit is what one piece has whole: a query, or one row of a large group
 };
 
 static sameboat_attention_split sameboat_attention_split_of(const ggml_tensor * dst, int threads) {
@@ -369,12 +443,14 @@ static sameboat_attention_split sameboat_attention_split_of(const ggml_tensor * 
                          cap == 0 && k->ne[0] == v->ne[0] && k->ne[0] % KEYS == 0 && k->ne[2] == v->ne[2] &&
                          k->ne[3] == v->ne[3] && q->ne[2] % k->ne[2] == 0 && q->ne[3] == k->ne[3];
     if (!is_ours) {
-        return { 0, 0, 0, 0 };
+        return { 0, 0, 0, 0, 0 };
     }
-    const int group = (int) (q->ne[2] / k->ne[2]), rows = (int) q->ne[1] * group, heads = (int) (k->ne[2] * k->ne[3]);
-    const int wanted = (4 * threads + heads - 1) / heads;  // so that threads end at about the same time
-    const int blocks = std::max((rows + ROWS - 1) / ROWS, std::min(wanted, (rows + LEAST - 1) / LEAST));
-    return { group, rows, blocks, blocks * heads };
+    const int group = (int) (q->ne[2] / k->ne[2]), heads = (int) (k->ne[2] * k->ne[3]);
+    const int rows  = group > ROWS ? 1 : group, units = (int) q->ne[1] * group / rows;
+    const int most  = ROWS / rows, least = (LEAST + rows - 1) / rows;  // units in a piece
+    const int wanted = (4 * threads + heads - 1) / heads;              // so that threads end at about the same time
+    const int blocks = std::max((units + most - 1) / most, std::min(wanted, (units + least - 1) / least));
+    return { group, units, rows, blocks, blocks * heads };
 }
 
 static void sameboat_attention_compute(const sameboat_attention_split & split, ggml_tensor * dst, int piece) {
@@ -382,11 +458,11 @@ static void sameboat_attention_compute(const sameboat_attention_split & split, g
     const ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2], *mask = dst->src[3];
     const int block = piece % split.blocks, head = piece / split.blocks % (int) k->ne[2];
     const int stream = piece / split.blocks / (int) k->ne[2];
-    const int first  = split.rows * block / split.blocks;
+    const int first  = split.units * block / split.blocks * split.rows;
     work      w;
     w.width = (int) k->ne[0];
     w.keys  = (int) k->ne[1];
-    w.rows  = split.rows * (block + 1) / split.blocks - first;
+    w.rows  = split.units * (block + 1) / split.blocks * split.rows - first;
     memcpy(&w.scale, dst->op_params, sizeof(float));
     w.k        = (const char *) k->data + head * k->nb[2] + stream * k->nb[3];
     w.v        = (const char *) v->data + head * v->nb[2] + stream * v->nb[3];

@@ -66,7 +66,7 @@ CONTEXT: dict[str, Value] = {
     "attention_type": "model",
 }
 """Fields of llama_context_params. Each sequence has its own key-value stream (`kv_unified` off) and flash attention is
-off, so an exact answer depends on nothing but its own sequence. Only faster CPU kernels have flash attention, see
+off, so an exact answer depends on nothing but its own sequence. Only faster CPU kernels differ, see
 `context`. The values of rope and yarn mean "as the model says" (llama.h, llama_context_params)."""
 
 ENUMS: dict[str, dict[str, int]] = {
@@ -90,6 +90,10 @@ OWN_KERNELS = {"sameboat_q8_0": "Q8_0_X16", "sameboat_attention": "ATTENTION_X16
 """Functions of `.ci/q8_0_avx512.h` and `.ci/attention_avx512.h`, and what the report calls them."""
 
 
+OWN_ATTENTION = frozenset({"amx", "avx512-bf16", "avx512-vnni"})
+"""The kernels that `.ci/attention_avx512.h` is compiled into."""
+
+
 def model(gpu_layers: int) -> dict[str, Value]:
     """`MODEL` with this many layers on a device."""
     return MODEL if gpu_layers == 0 else {**MODEL, "n_gpu_layers": gpu_layers}
@@ -98,11 +102,13 @@ def model(gpu_layers: int) -> dict[str, Value]:
 def context(kernels: str = kernel_libraries.PORTABLE) -> dict[str, Value]:
     """`CONTEXT` for the kernels of this name. Those for newer CPUs compute `fast` answers only, with flash attention.
 
+    Where the attention is our own, all sequences have one cache, and those with a common beginning share its keys.
+
     The portable kernels compute `exact` answers, and GPU backends are compiled without flash attention.
     """
     if kernels == kernel_libraries.PORTABLE or devices.device_of(kernels) is not None:
         return CONTEXT
-    return {**CONTEXT, "flash_attn_type": "enabled"}
+    return {**CONTEXT, "flash_attn_type": "enabled", "kv_unified": kernels in OWN_ATTENTION}
 
 
 def settings(*, forced: bool = True, gpu_layers: int = 0, kernels: str = kernel_libraries.PORTABLE) -> dict[str, Value]:

@@ -3,12 +3,13 @@
 One step of the worker, decided in this order:
 
 1. Cancelled sequences are removed first.
-2. A waiting request takes a free slot next to the busy ones. llama.cpp batches only neighbouring sequences: a gap
-   splits the batch, and each part reads all the weights again. Among those slots it takes the one with the longest
-   common prefix, else an empty one, else the least recently used one. A longer prefix in the prefix cache or in
-   another slot is copied. Interactive requests go first. A background request may not take the last free slot, so an
-   interactive one never waits for a build to end. If a prompt that is being computed begins like the request's, the
-   request waits until that beginning is there to copy. So a burst of requests computes their common prefix once.
+2. A waiting request takes a free slot next to the busy ones. Of sequences with streams of their own llama.cpp batches
+   only neighbours: a gap splits the batch, and each part reads all the weights again. In one cache any free slot will
+   do. Among those slots it takes the one with the longest common prefix, else an empty one, else the least recently
+   used one. A longer prefix in the prefix cache or in another slot is copied. Interactive requests go first. A
+   background request may not take the last free slot, so an interactive one never waits for a build to end. If a prompt
+   that is being computed begins like the request's, the request waits until that beginning is there to copy. So a burst
+   of requests computes their common prefix once.
 3. If no sequence is answering, the next prompt advances by one chunk.
 4. If a sequence is answering, one prompt chunk follows each answer step. So inter-token latencies stay level and first
    tokens still come. Interactive prompts go before background ones, then the one with the fewest tokens left. Warm-up
@@ -143,12 +144,17 @@ def place(
     background: bool,
     salt: str | None = "",
     kept: Iterable[StoredTokens] = (),
+    shares: bool = False,
 ) -> Placement | None:
-    """Rule 2. None when no slot is free for this request. `kept` are prefixes that no slot needs to hold."""
+    """Rule 2. None when no slot is free for this request. `kept` are prefixes that no slot needs to hold.
+
+    Where all slots are in one cache (`shares`), any free one will do, and another slot with the same beginning is a
+    better source than a prefix: a copy of a slot shares its keys, a prefix is read into memory of its own.
+    """
     free = [slot for slot in slots if slot.owner is None]
     if not free or (background and len(free) == 1 and len(slots) > 1):
         return None
-    beside = neighbours(slots)
+    beside = free if shares else neighbours(slots)
 
     def size(held: StoredTokens) -> int:
         return reusable_tokens(held, prompt, exact=exact, salt=salt)
@@ -160,7 +166,7 @@ def place(
     if reuse and reuse >= from_prefix and best in beside and reuse * 2 >= len(best.tokens):
         return Placement(best, best, reuse)  # the rest of the slot is worth less than a copy costs
     source: StoredTokens | None = best if reuse else None
-    if prefix is not None and from_prefix and from_prefix >= reuse:
+    if prefix is not None and from_prefix and (from_prefix > reuse or (from_prefix == reuse and not shares)):
         source, reuse = prefix, from_prefix
     others = [slot for slot in beside if slot is not source] or beside
     target = min(others, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))

@@ -44,6 +44,7 @@ class KVSlots:
                 background=sequence.background,
                 salt=sequence.salt,
                 kept=self.prefixes,
+                shares=self._context.shares,
             )
             if placed is None:
                 return False
@@ -98,7 +99,7 @@ class KVSlots:
     def _copy(self, source: StoredTokens, slot: Slot) -> bool:
         """Copy the whole source. An unusable prefix is removed, and the result is False."""
         if isinstance(source, Slot):
-            if not self._context.restore(slot.number, self._context.state(source.number)):
+            if not self._context.copy(source.number, slot.number):
                 raise ModelError(f"llama.cpp does not take back what it wrote of sequence {source.number}.")
             return True
         assert isinstance(source, Prefix)

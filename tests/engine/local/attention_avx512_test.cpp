@@ -15,7 +15,8 @@ struct ggml_tensor { ggml_type type; int64_t ne[4]; size_t nb[4]; int32_t op_par
 static float number() { return (rand() % 2001 - 1000) / 500.0f; }
 static double half_at(const char * at) { uint16_t bits; memcpy(&bits, at, sizeof(bits)); return _cvtsh_ss(bits); }
 
-struct shape { int width, heads, kv_heads, queries, streams, keys; bool masked; };
+// `shared`: keys that all queries read. Behind them each query reads every so-manieth, as sequences in one cache do.
+struct shape { int width, heads, kv_heads, queries, streams, keys; bool masked; int shared = -1; };
 
 struct problem {
     shape s;
@@ -37,7 +38,8 @@ struct problem {
         for (size_t row = 0; row < (size_t) s.queries * s.streams; row++) {
             const int last = s.queries > 1 && row % s.queries == 0 ? 0 : 1 + rand() % s.keys;
             for (int key = 0; key < s.keys; key++) {
-                const bool open = key < last && key / 40 % 3 != 1 && rand() % 5;
+                const bool gaps = key < last && key / 40 % 3 != 1 && rand() % 5;
+                const bool open = s.shared < 0 ? gaps : key < s.shared || key % s.queries == (int) row % s.queries;
                 mask[row * s.keys + key] = open ? _cvtss_sh(key % 7 ? 0.0f : -0.5f, 0) : 0xFC00;
             }
         }
@@ -92,6 +94,8 @@ int main(int argc, char **) {
         { 64, 9, 3, 1, 1, 256, true },  { 64, 9, 3, 1, 8, 250, true },  { 64, 9, 3, 4, 2, 512, true }, { 64, 9, 3, 64, 1, 320, true },
         { 64, 2, 2, 1, 2, 70, true },   { 64, 4, 2, 1, 2, 96, true },   { 128, 12, 2, 1, 2, 256, true }, { 128, 12, 2, 7, 1, 200, true },
         { 64, 9, 3, 5, 1, 17, false },  { 64, 3, 1, 1, 1, 1, false },   { 64, 8, 8, 21, 1, 128, true },
+        { 64, 9, 3, 8, 1, 640, true, 400 }, { 64, 9, 3, 16, 1, 2176, true, 400 }, { 128, 12, 2, 3, 1, 300, true, 64 },
+        { 64, 50, 1, 5, 1, 300, true, 100 }, { 64, 9, 3, 2, 1, 513, true, 0 },
     };
     for (const shape & s : shapes) for (int threads : { 1, 4 }) {
         problem p(s);

@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
 from service.engine.local import sampling
@@ -35,10 +34,9 @@ def test_samplers_of_an_abandoned_request_are_freed(monkeypatch: pytest.MonkeyPa
 class Refusing:
     """A context that takes no state back, and empties the slot for which it was given, as llama.cpp does."""
 
-    def state(self, slot: int) -> Any:
-        return np.zeros(1, dtype=np.uint8)
+    shares = False
 
-    def restore(self, slot: int, data: Any) -> bool:
+    def copy(self, source: int, target: int) -> bool:
         return False
 
     def cut(self, slot: int, size: int) -> None:

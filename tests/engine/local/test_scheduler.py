@@ -142,6 +142,21 @@ def test_a_kept_prefix_is_taken_when_no_slot_holds_as_much() -> None:
     assert (placed.slot.number, placed.source, placed.reuse) == (1, made[1], 90)
 
 
+def test_in_one_cache_a_busy_slot_is_the_source_and_any_free_slot_the_target() -> None:
+    """A kept prefix is read into memory of its own, so it is the source only if it is longer."""
+    made, kept = slots(5, s1=1), Slot(9, [5] * 90, canonical=CHUNK)
+    made[1].tokens, made[4].tokens = [5] * 90 + [7], [8]
+    for size, source, number in ((90, made[1], 0), (91, kept, 0)):
+        kept.tokens = [5] * size
+        placed = place(made, [5] * 95, exact=False, background=False, kept=[kept], shares=True)
+        assert placed is not None
+        assert (placed.slot.number, placed.source, placed.reuse) == (number, source, size)
+    made[4].tokens = [5] * 95
+    placed = place(made, [5] * 96, exact=False, background=False, shares=True)
+    assert placed is not None
+    assert (placed.slot, placed.reuse) == (made[4], 95), "in place, although it is no neighbour of the busy one"
+
+
 def test_an_exact_request_takes_only_whole_chunks_of_a_kept_prefix() -> None:
     kept = Slot(9, [5] * 100, canonical=CHUNK)
     placed = place(slots(1), [5] * 90 + [6], exact=True, background=False, kept=[kept])

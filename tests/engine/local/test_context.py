@@ -1,0 +1,49 @@
+"""Sequences in one cache and in streams of their own: the same room, and the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from service.engine.local import recipe
+from service.engine.local.context import Context
+
+pytestmark = pytest.mark.model
+PROMPT = [1, 4093, 253, 5345, 282, 260, 8192, 28, 284, 1194, 553, 4093]
+
+
+@pytest.fixture(scope="module", params=["portable", "avx512-bf16"])
+def context(starter: Path, request: pytest.FixtureRequest) -> Iterator[Context]:
+    """The name decides the recipe. The portable kernels compute in both cases."""
+    made = Context(starter, n_ctx=300, slots=3, threads=2, kernels=request.param)
+    assert made.shares == bool(recipe.context(request.param)["kv_unified"])
+    yield made
+    made.close()
+
+
+def after(context: Context, slot: int, *tokens: int) -> npt.NDArray[np.float32]:
+    """The logits behind the prompt and these tokens in this slot."""
+    for place, token in enumerate(tokens, len(PROMPT)):
+        context.decode([(token, place, slot, True)])
+    return context.logits(0).copy()
+
+
+def test_a_sequence_has_the_same_room_in_both(context: Context) -> None:
+    assert context.n_ctx == 512
+
+
+def test_a_copy_goes_on_as_its_source_does_and_neither_changes_the_other(context: Context) -> None:
+    context.cut(0, 0)
+    context.decode([(token, place, 0, False) for place, token in enumerate(PROMPT)])
+    assert context.copy(0, 1)
+    assert context.copy(0, 2)
+    one, other = after(context, 1, 28, 253), after(context, 2, 30, 253)
+    assert np.abs(one - other).max() > 1
+    context.cut(2, 0)
+    np.testing.assert_allclose(after(context, 0, 28, 253), one, atol=0.02)
+    context.cut(0, len(PROMPT))
+    np.testing.assert_allclose(after(context, 0, 30, 253), other, atol=0.02)
