@@ -98,6 +98,10 @@ prompt-report: setup ## the pull request's text for every prompt changed since B
 bench: setup models ## measure, side by side with peers, into docs/bench.{json,md,svg}; ARGS="--rounds 3"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench "$${words[@]}"
 
+.PHONY: bench-idle
+bench-idle: setup models ## measure the CPU of idle services, with builds and without, on SQLite and Postgres, into docs/builds.md
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.idle "$${words[@]}"
+
 .PHONY: bench-schemas
 bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCHEMAS=FILE
 	@"$$BIN/python" -m tests.bench.maskbench --path "$$SCHEMAS"
@@ -210,6 +214,11 @@ drill-delivery: ## two commits, their images, promotion by digest, smoke, the wa
 .PHONY: clients
 clients: setup models ## run eleven client libraries against the service, into docs/clients.{json,md}
 	@$(PYTEST) tests/clients/test_matrix.py --clients-path=docs/clients.json; code=$$?; "$$BIN/python" -m tests.clients.page; exit $$code
+
+.PHONY: cluster-test
+cluster-test: setup models ## the starter's promoted prompts over a real vLLM and llama-server, where they are installed, into docs/parity.{json,md}
+	@$(PYTEST) -rs tests/cluster/test_parity.py --parity-path=docs/parity.json; code=$$?; \
+	  [ ! -f docs/parity.json ] || "$$BIN/python" -m tests.cluster.page; exit $$code
 
 .PHONY: fuzz
 fuzz: setup models ## every route with bodies at their ends against the real engine, for half an hour; ARGS="--seconds 60"

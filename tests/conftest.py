@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tier", type=int, choices=(1, 2), help="1: the tests of make test; 2: the rest of make test-all")
     parser.addoption("--durations-path", type=Path, help="a JSON file for the durations of the tests")
     parser.addoption("--clients-path", type=Path, help="a JSON file for the outcomes of tests/clients")
+    parser.addoption("--parity-path", type=Path, help="a JSON file for the results of tests/cluster")
 
 
 def pytest_configure(config: pytest.Config) -> None:

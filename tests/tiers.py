@@ -35,6 +35,7 @@ TIER_2 = {
     "tests/builds/test_workers.py": "several processes on Postgres",
     "tests/clients/test_matrix.py": "foreign client libraries, each in an environment of its own",
     "tests/clients/test_zod.py": "npm: zod",
+    "tests/cluster/test_parity.py": "foreign servers, one of which takes a minute to start",
     "tests/containers/": "container engine",
     "tests/e2e/test_build.py": "a whole build with the real model",
     "tests/e2e/test_bundle.py": "an environment of its own",

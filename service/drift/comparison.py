@@ -71,7 +71,11 @@ class ShareDifference:
 
 @dataclass(frozen=True)
 class Drift:
-    """The comparison of one prompt. `seconds` are the median and the 95th percentile of the kept answers."""
+    """The comparison of one prompt. `seconds` are the median and the 95th percentile of the kept answers.
+
+    `engine` is the id of the further engine whose recording is compared, None for the first engine's. `others` counts
+    the kept answers that belong to other recordings.
+    """
 
     prompt: str
     recorded: int
@@ -81,6 +85,8 @@ class Drift:
     distributions: tuple[Distribution, ...] = ()
     shares: tuple[ShareDifference, ...] = ()
     seconds: tuple[float, float] | None = None
+    engine: str | None = None
+    others: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -88,7 +94,10 @@ class Drift:
 
     def markdown(self) -> str:
         """For a person."""
-        lines = [f"**{self.prompt}: {self.word}.** {self.reason}", ""]
+        over = f" over {self.engine}" if self.engine is not None else ""
+        lines = [f"**{self.prompt}{over}: {self.word}.** {self.reason}", ""]
+        if self.others:
+            lines += [f"{self.others} kept answers belong to the recording of another engine.", ""]
         if self.distributions:
             lines += ["| distribution | index | 99 % by chance | |", "|---|---:|---:|---|"]
             lines += [f"| {row.name} | {row.psi:.3f} | {row.critical:.3f} | {row.word} |" for row in self.distributions]

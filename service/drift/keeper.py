@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from service import request_id
 from service.masking import masked, masked_value
+from service.prompts.engine_lock import engine_id
 from service.prompts.file import Prompt
 from service.prompts.run import Result
 from service.settings import Settings
@@ -104,6 +105,7 @@ def _row(prompt: Prompt, inputs: Mapping[str, Any], result: Result, *, content: 
         "prompt": prompt.name,
         "prompt_sha256": prompt.sha256,
         "model": result.identity.model,
+        "engine": engine_id(result.identity),
         "request_id": request_id.current.get(),
         "fingerprint": result.fingerprint,
         "label": prompt.decision(answer.text, probabilities) if prompt.spec.choices else None,

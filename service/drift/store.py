@@ -25,6 +25,7 @@ KEPT = sa.Table(
     sa.Column("prompt", sa.String, nullable=False, index=True),
     sa.Column("prompt_sha256", sa.String, nullable=False),
     sa.Column("model", sa.String, nullable=False),
+    sa.Column("engine", sa.String),  # its id in a lock. Rows of an older version have none
     sa.Column("request_id", sa.String, nullable=False),
     sa.Column("fingerprint", sa.String, nullable=False),
     sa.Column("label", sa.String),  # of a prompt with choices: the decision, abstention included
@@ -53,6 +54,8 @@ class KeptAnswerStore:
         self._writing = self.engine.execution_options(write=True)
         with self._writing.begin() as connection:
             METADATA.create_all(connection)
+            if "engine" not in {column["name"] for column in sa.inspect(connection).get_columns(KEPT.name)}:
+                connection.execute(sa.text(f"ALTER TABLE {KEPT.name} ADD COLUMN engine VARCHAR"))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Store rows, all or none of them."""

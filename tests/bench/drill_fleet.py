@@ -2,10 +2,10 @@
 
     python -m tests.bench.drill_fleet [--clients 1000] [--seconds 90]
 
-It must show: no request hangs, every answer is right, every refusal has `Retry-After`, and a process that drains loses
-nothing. HAProxy has the configuration of `deploy/balancer`. The engine is a stand-in, so that every right answer is
-known. Clients are a closed loop with pauses. Bounded in clients and in time, and only on 127.0.0.1. Writes
-docs/fleet.md, and exits with 1 when something was not shown.
+It must show: no request hangs, every answer is right, every refusal has `Retry-After`, only a kill cuts an answer in
+its middle, and a process that drains loses nothing. HAProxy has the configuration of `deploy/balancer`. The engine is
+a stand-in, so that every right answer is known. Clients are a closed loop with pauses. Bounded in clients and in time,
+and only on 127.0.0.1. Writes docs/fleet.md, and exits with 1 when something was not shown.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ evaluators:
 """
 REFUSALS = {429, 502, 503, 504}
 HANGS_S = 60.0
+CUT, CUT_S = "cut in its middle", 5.0  # an answer, and how long after a kill its end may come
 PAUSE_S = 60.0  # of a client between two requests, at most
 BIN = Path(sys.executable).parent
 
@@ -58,6 +59,9 @@ class FleetResult:
     waits: list[float] = field(default_factory=list)
     drained: Counter[str] = field(default_factory=Counter)
     """Outcomes while a process drained, when nothing else was down."""
+    killed_at: list[float] = field(default_factory=list)
+    cut_at: list[float] = field(default_factory=list)
+    """The moments at which an `api` was killed, and an answer ended in its middle."""
     phase: str = "before"
 
 
@@ -161,12 +165,16 @@ async def client(url: str, number: int, ends: float, http: httpx.AsyncClient, re
         item = random_.randrange(1_000_000)
         began, during = time.monotonic(), result.phase
         pause = random_.uniform(0, PAUSE_S)
+        begun = False
         try:
-            response = await http.post(f"{url}/prompts/colour", json={"inputs": {"item": str(item)}})
+            async with http.stream("POST", f"{url}/prompts/colour", json={"inputs": {"item": str(item)}}) as response:
+                begun = True
+                await response.aread()
         except httpx.TimeoutException:
             outcome = "hung"
         except httpx.HTTPError as error:
-            outcome = f"no answer of the balancer: {type(error).__name__}"
+            outcome = CUT if begun else f"no answer of the balancer: {type(error).__name__}"
+            result.cut_at += [time.monotonic()] if begun else []
         else:
             if response.status_code == 200:
                 outcome = "right" if response.json()["text"] == label(item) else "wrong"
@@ -192,6 +200,7 @@ async def events(apis: list[Process], engine: Process, seconds: float, result: F
 
     began = time.monotonic()
     await at(0.2)
+    result.killed_at.append(time.monotonic())
     await asyncio.to_thread(apis[0].end, signal.SIGKILL)
     await at(0.3)
     apis[0].start()
@@ -224,17 +233,19 @@ async def run(clients: int, seconds: float) -> FleetResult:
 def page(result: FleetResult, clients: int, seconds: float) -> tuple[str, bool]:
     """The page of the docs, and whether everything was shown."""
     counts = result.outcomes
-    wrong = {name: n for name, n in counts.items() if name != "right" and not name.startswith("refused ")}
+    wrong = {name: n for name, n in counts.items() if name not in ("right", CUT) and not name.startswith("refused ")}
     wrong |= {name: n for name, n in counts.items() if name == "refused without Retry-After"}
     refused = sum(n for name, n in counts.items() if name.startswith("refused ") and name not in wrong)
     quantiles = statistics.quantiles(result.seconds, n=100)
     lost = {name: n for name, n in result.drained.items() if name != "right"}
     meanwhile = f"{result.drained['right']} right meanwhile, {sum(lost.values())} lost"
+    by_kill = [any(0 <= cut - kill < CUT_S for kill in result.killed_at) for cut in result.cut_at]
     claims = [
         ("nothing hangs", not counts["hung"], f"longest wait {max(result.waits):.1f} s"),
         ("each answer is right", not counts["wrong"], f"{counts['right']} right, {counts['wrong']} wrong"),
         ("each refusal has Retry-After", not counts["refused without Retry-After"], f"{refused} refused with it"),
         ("nothing else goes wrong", not wrong, ", ".join(f"{name}: {n}" for name, n in sorted(wrong.items())) or "0"),
+        ("only a kill cuts an answer in its middle", all(by_kill), f"{sum(by_kill)} of {len(by_kill)} by a kill"),
         ("a process that drains loses nothing", not lost, meanwhile),
     ]
     day = datetime.datetime.now(datetime.UTC).date()
@@ -255,6 +266,10 @@ def page(result: FleetResult, clients: int, seconds: float) -> tuple[str, bool]:
         "| outcome of a request | count |",
         "|---|--:|",
         *[f"| {name} | {n} |" for name, n in counts.most_common()],
+        "",
+        "A request whose process is killed before the first byte of its answer is tried at the other one. No status "
+        "can follow the first byte, so a client sees that the body is shorter than its `Content-Length`. "
+        "[The balancer](delivery.md#a-cluster) has the details.",
     ]
     return "\n".join(lines) + "\n", all(holds for _, holds, _ in claims)
 

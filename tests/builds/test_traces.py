@@ -10,7 +10,7 @@ from service import tracing
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import reached, sent, service
 from tests.servers.evaluator import evaluator
-from tests.servers.otlp import Received, receiver
+from tests.servers.otlp import Received, published, receiver
 
 STEPS = {"begin", "repository", "checks", "make", "verify", "go on", "scan", "push", "publish", "live", "finish"}
 DELIVERY = {"callback", "wait"}
@@ -44,6 +44,9 @@ def test_a_build_is_one_trace_and_its_request_id_comes_with_the_callback(
     assert heard.parent(heard.named("chat scripted")) == "step make"
     [posted_back] = [span for span in made if span.name == "POST"]
     assert heard.parent(posted_back) == "step callback"
+    used = {name for span in made for name in (*span.attributes, *span.resource) if not name.startswith("sameboat.")}
+    assert {"gen_ai.request.model", "url.full"} <= used
+    assert used - published()[0] == set()
     got = judge.heard[0].headers
     assert got["traceparent"].startswith(f"00-{whole.trace}-{posted_back.id}-")
     assert got["x-request-id"] == shown["request_id"] == "from-the-sender"

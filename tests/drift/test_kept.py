@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from service import settings as settings_module
 from service.cli import register
 from service.drift import report
 from service.drift.store import KEPT, KeptAnswerStore
+from service.engine.types import Identity
+from service.prompts import lock as locks
+from service.prompts.engine_lock import EngineLock, engine_id
+from service.prompts.promoted import PromotedFolder
 from service.settings import Settings
 from tests.drift.test_comparison import CHOICE, drawn, records, rows
 from tests.http.conftest import Make, inside
@@ -97,6 +102,7 @@ def test_served_answers_are_kept_without_content_or_with_masked_content(
     found = all_rows(app.state.service.settings)
     assert [one["prompt"] for one in found] == ["greet"] * 4
     assert len({one["request_id"] for one in found}) == 4
+    assert {one["engine"] for one in found} == {"scripted-scripted"}
     assert {one["answer"] for one in found} == {"Call [number]" if content else None}
     assert {json.dumps(one["inputs"]) for one in found} == (
         {json.dumps({"name": f"Ada [email] {number}"}) for number in range(4)} if content else {"null"}
@@ -168,6 +174,40 @@ def test_the_command_tells_drift_by_its_exit_code_and_as_json(mood: Settings) ->
     assert {part["name"]: part["word"] for part in document["distributions"]}["labels"] == "DRIFT"
     assert "labels: good" in run("drift", "mood").stdout
     assert len(report.kept_rows(mood, prompt, days=1)) == 200
+
+
+def test_answers_are_compared_with_the_recording_of_the_engine_that_serves(mood: Settings) -> None:
+    """Those that belong to another recording are counted. Engines that the lock does not name have the first one."""
+    folder = PromotedFolder(mood.data_dir / "prompts" / "mood")
+    identity = Identity("remote", "vllm 0.32.0", "m", None, None, {"root": "m"})
+    engine = engine_id(identity)
+    path = folder.engine_recording_path(engine)
+    path.parent.mkdir()
+    path.write_text("".join(one.line() for one in records(CHOICE, drawn(2, 0.95))))
+    first = locks.make(folder.prompt(), folder.path, ScriptedEngine(lambda request: "good").identity)
+    folder.save_lock(replace(first, engines={engine: EngineLock.of(identity, locks.file_sha256(path))}))
+    store, prompt = KeptAnswerStore(mood), folder.prompt()
+    told = []
+    for name, seed in (("unpromoted", 3), (engine, 4)):
+        answers = rows(prompt, drawn(seed, 0.95))
+        store.add([row(prompt_sha256=prompt.sha256, engine=name, **one) for one in answers])
+        drift = report.of_prompt(mood, prompt, folder)
+        told.append((drift.word, drift.engine, drift.kept, drift.others))
+    store.close()
+    assert told == [("DRIFT", None, 200, 0), ("STABLE", engine, 200, 200)]
+    assert f"over {engine}: STABLE" in drift.markdown()
+    assert "200 kept answers belong to the recording of another engine" in drift.markdown()
+
+
+def test_a_table_of_an_older_version_gets_its_missing_column(tmp_path: Path) -> None:
+    settings = settings_module.load(state_dir=tmp_path / "state")
+    KeptAnswerStore(settings).close()
+    with sqlite3.connect(settings.state_dir / "kept.sqlite") as database:
+        database.execute("ALTER TABLE sameboat_kept_answers DROP COLUMN engine")
+    store = KeptAnswerStore(settings)
+    store.add([row(engine="e")])
+    assert [one["engine"] for one in store.rows("mood", "1")] == ["e"]
+    store.close()
 
 
 def test_reviewed_answers_become_cases_of_a_draft(mood: Settings, tmp_path: Path) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import opentelemetry.semconv
 import pytest
 
 from service import settings as settings_module
@@ -20,7 +17,7 @@ from service.telemetry import HISTOGRAMS
 from tests.http.conftest import Make, ask, inside
 from tests.scripted import ScriptedEngine
 from tests.servers.openai_server import OpenAIServer
-from tests.servers.otlp import Received, receiver
+from tests.servers.otlp import Received, published, receiver
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"  # pragma: allowlist secret
 CANARY_INPUT, CANARY_ANSWER = "canary-input-4711", "canary-answer-4711"
@@ -133,18 +130,6 @@ def test_a_chat_over_a_remote_engine_carries_the_trace_to_it(heard: Received, ma
 def library_of(make: Make) -> Any:
     """The data directory that `make` wrote."""
     return make(ScriptedEngine(timed)).state.service.settings.data_dir
-
-
-def published() -> tuple[set[str], set[str]]:
-    """The names of attributes and metrics in the registry of OpenTelemetry's conventions."""
-    attributes, metrics = set(), set()
-    for folder in map(Path, opentelemetry.semconv.__path__):
-        for path in folder.rglob("*.py"):
-            name = ".".join(("opentelemetry.semconv", *path.relative_to(folder).with_suffix("").parts))
-            values = vars(importlib.import_module(name.removesuffix(".__init__")))
-            into = metrics if "metrics" in path.parts else attributes
-            into |= {value for key, value in values.items() if key.isupper() and isinstance(value, str)}
-    return attributes, metrics
 
 
 def test_every_name_is_in_the_published_registry_or_is_our_own(make: Make, heard: Received) -> None:

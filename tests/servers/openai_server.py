@@ -31,6 +31,7 @@
     newer         400 for `max_tokens`, as OpenAI's newer models, and the answer for `max_completion_tokens`
     silent        leaves out the log-probabilities of the request. Every other mode gives them
     bad_logprobs  log-probabilities of another shape
+    bad_ids       token ids that are no numbers, if the request asks for ids
 """
 
 from __future__ import annotations
@@ -185,6 +186,7 @@ class OpenAIServer:
                 said["logprobs"] = _logprobs(delta["content"], chat) if mode != "bad_logprobs" else {"content": ["x"]}
             if body.get("return_token_ids"):  # with the end of the turn, as vLLM
                 said["token_ids"] = [*map(ord, delta.get("content", "")), *([3] if finish == "stop" else [])]
+                said["token_ids"] = ["x"] if mode == "bad_ids" else said["token_ids"]
             return _event({"id": "x", "choices": [{"index": 0, "finish_reason": finish, **said}]})
 
         try:

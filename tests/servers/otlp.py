@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import opentelemetry.semconv
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -120,3 +123,15 @@ def receiver() -> Iterator[Received]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def published() -> tuple[set[str], set[str]]:
+    """The names of attributes and metrics in the registry of OpenTelemetry's conventions."""
+    attributes, metrics = set(), set()
+    for folder in map(Path, opentelemetry.semconv.__path__):
+        for path in folder.rglob("*.py"):
+            name = ".".join(("opentelemetry.semconv", *path.relative_to(folder).with_suffix("").parts))
+            values = vars(importlib.import_module(name.removesuffix(".__init__")))
+            into = metrics if "metrics" in path.parts else attributes
+            into |= {value for key, value in values.items() if key.isupper() and isinstance(value, str)}
+    return attributes, metrics

@@ -1,16 +1,17 @@
 // The kept answers of a promoted prompt beside its recording: one table of bins for each distribution.
 import { json } from "./api.js";
-import { html, percent, useLoaded } from "./ui.js";
+import { Problem, html, percent, useLoaded } from "./ui.js";
 import { words } from "./words.js";
 
 const w = words.drift;
 
 export function Drift({ name }) {
   const [found, problem] = useLoaded(() => json(`prompts/${encodeURIComponent(name)}/drift`), [name]);
-  if (problem || !found || (found.share === 0 && found.kept === 0)) return null;
+  if (problem) return html`<section class="card" aria-labelledby="drift-title"><h2 id="drift-title">${w.title}</h2><${Problem} problem=${problem} /></section>`;
+  if (!found || (found.share === 0 && found.kept + found.others === 0)) return null;
   return html`<section class="card" aria-labelledby="drift-title"><h2 id="drift-title">${w.title}</h2>
     <p><strong class=${found.word === "DRIFT" ? "bad" : ""}>${w.words[found.word]}</strong> ${found.reason}</p>
-    <p class="quiet small">${w.counts(found.kept, found.recorded)}${found.seconds && ` · ${w.seconds(...found.seconds)}`}</p>
+    <p class="quiet small">${w.counts(found.kept, found.recorded)}${found.engine && ` · ${w.engine(found.engine)}`}${found.others > 0 && ` · ${w.others(found.others)}`}${found.seconds && ` · ${w.seconds(...found.seconds)}`}</p>
     ${found.distributions.map((part) => html`<${Bins} key=${part.name} part=${part} />`)}
     ${found.shares.length > 0 && html`<${Shares} rows=${found.shares} />`}</section>`;
 }

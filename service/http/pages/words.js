@@ -60,6 +60,7 @@ export const words = {
     title: "Served answers beside the recording", bin: "Bin", recorded: "Recorded", kept: "Kept", shares: "Share", difference: "Difference (95 %, points)", found: "Result",
     words: { STABLE: "stable", MODERATE: "moderate change", DRIFT: "drift", "NOT ENOUGH ANSWERS": "not enough answers" },
     counts: (kept, recorded) => `${kept} kept answers, ${recorded} recorded ones`, seconds: (median, late) => `${median.toFixed(3)} s in the median, ${late.toFixed(3)} s at 95 %`,
+    engine: (id) => `recording over ${id}`, others: (count) => `${count} belong to the recording of another engine`,
     index: (psi, critical) => `Population stability index ${psi}, 99 % by chance ${critical}`,
   },
   drafts: {

@@ -134,6 +134,37 @@ def test_token_ids_come_where_the_server_tells_them(any_kind: KindServer) -> Non
     assert answer.tokens == (tuple(map(ord, answer.text)) if told else ())
 
 
+FAULTS = {
+    "truncated": "ended in the middle", "broken": "broke", "bad_json": "not JSON", "error_event": "worker crashed",
+    "html": "not an event stream", "not_found": "404", "unauthorized": "401",
+}  # fmt: skip
+
+
+def test_each_kind_is_tried_again_after_a_passing_error_and_a_broken_answer_is_an_error(any_kind: KindServer) -> None:
+    for mode in ("429", "503", "outage"):
+        any_kind.script(mode, "normal")
+        assert ask(any_kind, remote_retries=1).text == "hello"
+    told = any_kind.kind in ("vllm", "sglang")
+    for mode, words in {**FAULTS, **({"bad_ids": "cannot be read"} if told else {})}.items():
+        any_kind.script(mode)
+        with pytest.raises(RemoteError, match=words):
+            ask(any_kind)
+
+
+@pytest.mark.parametrize("value", [["a list"], {}, {"version": 3, "models": "x", "model_path": [1]}])
+def test_a_description_of_another_form_costs_no_answer(any_kind: KindServer, value: Any) -> None:
+    """The kind may not be found out then. If it is set, it is taken as it is."""
+    any_kind.facts = dict.fromkeys(any_kind.facts, value)
+    any_kind.model.pop("meta", None)
+
+    async def main(kind: str) -> tuple[str, str]:
+        async with engine(any_kind.base_url, remote_kind=kind) as made:
+            return (await made.answer(ASK)).text, made.facts.kind.name
+
+    assert asyncio.run(main("auto"))[0] == "hello"
+    assert asyncio.run(main(any_kind.kind)) == ("hello", any_kind.kind)
+
+
 def test_ids_that_may_hold_the_end_of_the_turn_are_left_out() -> None:
     """The server does not tell the token that ends a turn. The text is right, and an id too many would be wrong."""
     with KindServer("vllm") as server:
