@@ -96,7 +96,7 @@ async def find_out(server: RemoteServer, kind: str, model: str) -> RemoteFacts:
         RemoteError: if the server cannot be reached.
     """
     models, headers = await server.facts("models") or ({}, "")
-    listed = [entry for entry in models.get("data") or [] if isinstance(entry, dict)]
+    listed = _objects(models.get("data"))
     entry = next((entry for entry in listed if entry.get("id") == model), listed[0] if len(listed) == 1 else {})
     name = await _kind(server, listed, headers) if kind == "auto" else kind
     tell = {
@@ -107,7 +107,7 @@ async def find_out(server: RemoteServer, kind: str, model: str) -> RemoteFacts:
 
 async def _kind(server: RemoteServer, listed: list[dict[str, Any]], header: str) -> str:
     """The kind, by answers that no other kind gives."""
-    owners = {entry.get("owned_by") for entry in listed}
+    owners = {str(entry.get("owned_by")) for entry in listed}
     if header == "llama.cpp" or "llamacpp" in owners:
         return "llama-server"
     paths = ("/version", "/props", "/get_model_info", "/api/version")
@@ -127,6 +127,11 @@ async def _kind(server: RemoteServer, listed: list[dict[str, Any]], header: str)
 
 async def _get(server: RemoteServer, path: str) -> dict[str, Any]:
     return (await server.facts(path) or ({}, ""))[0]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list, or none if it is no list."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _texts(**values: Any) -> dict[str, str | int | float | bool]:
@@ -194,9 +199,9 @@ async def _sameboat(server: RemoteServer, model: str, entry: dict[str, Any]) -> 
 
 async def _ollama(server: RemoteServer, model: str, entry: dict[str, Any]) -> RemoteFacts:
     version = (await _get(server, "/api/version")).get("version")
-    tags = (await _get(server, "/api/tags")).get("models")
+    tags = _objects((await _get(server, "/api/tags")).get("models"))
     names = (model, f"{model}:latest")
-    digests = [tag.get("digest") for tag in tags or [] if isinstance(tag, dict) and tag.get("name") in names]
+    digests = [tag.get("digest") for tag in tags if tag.get("name") in names]
     return RemoteFacts(
         KINDS["ollama"], f"ollama {version or ''}".strip(), _texts(digest=digests[0] if digests else None)
     )

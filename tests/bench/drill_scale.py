@@ -1,6 +1,6 @@
 """`make drill-scale`: an evaluation of 100,000 cases over a remote engine, killed twice.
 
-    python -m tests.bench.drill_scale [--cases 100000] [--per-second 400]
+    python -m tests.bench.drill_scale [--cases 100000] [--per-second 300]
 
 It must show: memory stays flat, a run goes on after each SIGKILL, no answer that was kept is asked again, and the
 engine's limit (429 with `Retry-After`) is waited for. The engine is a stand-in that counts the requests for each case.
@@ -202,7 +202,7 @@ def main() -> None:
     """Run it and write the page."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drill_scale", description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--per-second", type=int, default=400)
+    parser.add_argument("--per-second", type=int, default=300)
     parser.add_argument("--write", type=Path, default=servers.ROOT / "docs" / "scale.md")
     given = parser.parse_args()
     text, shown = page(run(given.cases, given.per_second), given.cases, given.per_second)

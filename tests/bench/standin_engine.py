@@ -2,8 +2,9 @@
 
     python -m tests.bench.standin_engine PORT [--latency 0.05] [--per-second 0] [--asked FILE]
 
-The answer to "... item N" is the N-th label, so a client knows the right one. Above `--per-second` requests it answers
-429 with `Retry-After: 1`. `--asked` gets one byte of a file per N, the number of answers that were begun for it.
+The answer to "... item N" is the N-th label, so a client knows the right one. Above `--per-second` requests, counted
+over a tenth of a second, it answers 429 with `Retry-After: 1`. `--asked` gets one byte of a file per N, the number of
+answers that were begun for it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class StandinEngine:
         self.latency_s = latency_s
         self.per_second = per_second
         self.limited = 0  # requests that were answered 429
-        self._second, self._taken = 0, 0
+        self._window, self._taken = 0, 0
         self._asked: mmap.mmap | None = None
         if asked is not None:
             if not asked.exists():
@@ -72,10 +73,10 @@ class StandinEngine:
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
         if self.per_second:
-            second = int(time.monotonic())
-            if second != self._second:
-                self._second, self._taken = second, 0
-            if self._taken >= self.per_second:
+            window = int(10 * time.monotonic())
+            if window != self._window:
+                self._window, self._taken = window, 0
+            if self._taken >= self.per_second / 10:
                 self.limited += 1
                 error = {"error": {"message": "Rate limit reached.", "code": "rate_limit_exceeded"}}
                 return JSONResponse(error, 429, {"retry-after": "1"})

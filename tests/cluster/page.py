@@ -25,7 +25,7 @@ kernels. [The remote engine](engine.md#parity) explains the figures. The first o
 """
 COLUMNS = (
     "prompt", "server", "token ids", "texts", "largest difference of a label", "pass all checks", "lost, gained",
-    "verdict", "answers per second",
+    "verdict",
 )  # fmt: skip
 TAIL = """
 Token ids of an answer with a schema can differ where its text does not: a server's grammar may split the same text
@@ -38,7 +38,6 @@ def row(server: str, told: dict[str, Any]) -> str:
     """One line of the table."""
     difference = told["largest_probability_difference"]
     ids = f"{told['equal_tokens']} of {told['answers_with_tokens']}" if told["answers_with_tokens"] else "not told"
-    speeds = [f"{speed:.1f}" for speed in told["answers_per_second"]]
     cells = [
         f"`{told['prompt']}`",
         server,
@@ -48,7 +47,6 @@ def row(server: str, told: dict[str, Any]) -> str:
         f"{told['passed'][0]} and {told['passed'][1]} of {told['answers']}",
         f"{len(told['lost'])}, {len(told['gained'])}",
         told["verdict"],
-        " and ".join(speeds),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -16,11 +16,14 @@ from playwright.sync_api import Page
 from ruamel.yaml import YAML
 
 from service import settings as settings_module
+from service.drift.store import KeptAnswerStore
 from service.engine.types import Answer, Request, Timings, Usage
 from service.http.app import create_app
 from service.models.catalog import Catalog
 from service.prompts.library import Library
+from service.prompts.promoted import PromotedFolder
 from tests.browser import open_page
+from tests.drift.test_kept import row as kept_row
 from tests.http.conftest import Held, Scripted, promote, serving, until
 from tests.scripted import ScriptedEngine
 from tests.servers import npm
@@ -282,6 +285,26 @@ def test_filters_are_part_of_the_address(url: str) -> None:
         page.reload()
         page.get_by_text("1 of 40 cases").wait_for()
         assert page.input_value("#filter-text") == "case-4"
+
+
+def test_drift_is_drawn_and_a_failure_of_its_route_is_told(url: str, tmp_path: Path) -> None:
+    """It is not shown while nothing is kept."""
+    prompt = PromotedFolder(tmp_path / "data" / "prompts" / "mood").prompt()
+    section = "section[aria-labelledby=drift-title]"
+    with open_page(url, ignored="503 (Service Unavailable)") as page:
+        with page.expect_response("**/prompts/mood/drift"):
+            opened(page, url, "prompts/mood")
+        assert page.locator(section).count() == 0
+        store = KeptAnswerStore(settings_module.load())
+        store.add([kept_row(prompt_sha256=prompt.sha256, engine=HOSTILE[0], abstained=False)] * 60)
+        store.close()
+        page.reload()
+        page.locator(section, has_text="60 kept answers").wait_for()
+        assert page.locator(f"{section} meter").count() > 4
+        problem = json.dumps({"title": "Unavailable", "status": 503, "detail": "The database is away."})
+        page.route("**/drift", lambda route: route.fulfill(status=503, body=problem, content_type="application/json"))
+        page.reload()
+        page.locator(f"{section} [role=alert]", has_text="The database is away.").wait_for()
 
 
 def test_a_list_and_an_object_are_sent_as_values(url: str) -> None:
