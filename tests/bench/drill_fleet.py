@@ -267,7 +267,7 @@ def page(result: FleetResult, clients: int, seconds: float) -> tuple[str, bool]:
         "|---|--:|",
         *[f"| {name} | {n} |" for name, n in counts.most_common()],
         "",
-        "A request whose process is killed before the first byte of its answer is tried at the other one. No status "
+        "If a process is killed before the first byte of an answer, the request is tried at the other one. No status "
         "can follow the first byte, so a client sees that the body is shorter than its `Content-Length`. "
         "[The balancer](delivery.md#a-cluster) has the details.",
     ]
