@@ -159,6 +159,20 @@ def test_a_draft_that_nothing_improves_stays() -> None:
     assert "stays as it is" in str(improvement)
 
 
+def test_an_example_of_the_draft_that_does_harm_is_dropped_although_it_is_a_dev_case() -> None:
+    """The draft has no answer to its own example, and the better one has."""
+
+    def misled(request: Request) -> str:
+        shown = [message.content for message in request.messages[:-1]]
+        return learner(request) if "7" in shown else ["even", "odd"][int(request.messages[-1].content) % 2]
+
+    shown = "  - {role: user, content: '7'}\n  - {role: assistant, content: odd}\n"
+    draft = files.loads(TEXT.replace("  - role: user", f"{shown}  - role: user", 1))
+    improvement = run(ScriptedEngine(misled), draft, cases())
+    assert improvement.changed
+    assert "7" not in [message.content for message in improvement.better.spec.messages]
+
+
 def test_wordings_are_tried() -> None:
     def obeys(request: Request) -> str:
         number = int(request.messages[-1].content)
