@@ -95,6 +95,8 @@ def from_portable(text: str, path: Path | None = None, judge: str | None = None)
             parameters.insert(place, ours, parameters.pop(name))
             if comment is not None:
                 parameters.ca.items[ours] = comment
+        elif ours is None and name not in values["modelParameters"]:
+            del parameters[name]
     for number, check in reversed(list(enumerate(values.get("evaluators") or ()))):
         if not isinstance(check, dict) or ("uses" not in check and check == tree["evaluators"][number]):
             continue

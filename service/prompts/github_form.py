@@ -10,11 +10,11 @@ Not here: the mistakes of a file (`mistakes`), and writing a converted file (`co
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from service.errors import did_you_mean, short_name
+from service.errors import MAX_NAME, did_you_mean, short_name
 from service.prompts.spec import KINDS, Evaluator, ModelParameters, Spec
 
 Note = tuple[tuple[Any, ...], str]
@@ -24,7 +24,9 @@ RENAMED = {"maxCompletionTokens": "maxTokens"}  # actions/ai-inference, where ma
 SIMILARITY = "github/similarity"
 THRESHOLD = 0.5  # of our similarity in place of GitHub's judge
 TYPING_ERROR = 0.8  # of difflib's ratio: `authors` and `evaluators` are 0.71, `descripton` and `description` 0.95
+SHORT_TYPING_ERROR = 0.7  # the keys of a check are short: `whem` and `when` are 0.75
 CHECKS = tuple(kind.rstrip("_") for kind in KINDS)
+KEYS_OF_A_CHECK = tuple(name.rstrip("_") for name in Evaluator.model_fields)
 
 
 def in_our_form(values: dict[str, Any], path: Path | None) -> tuple[dict[str, Any], list[Note]]:
@@ -37,7 +39,7 @@ def in_our_form(values: dict[str, Any], path: Path | None) -> tuple[dict[str, An
         if values.get("model", "") in ("", None):
             values.pop("model", None)
         notes += _parameters(values)
-        notes += _unknown(values)
+        notes += _unknown(values, Spec.model_fields)
     notes += _evaluators(values, foreign)
     return values, notes
 
@@ -88,16 +90,19 @@ def _parameters(values: dict[str, Any]) -> list[Note]:
             ours[target] = ours.pop(name)
             notes.append((("modelParameters", name), f"modelParameters.{name} is read as {target}."))
     values["modelParameters"] = ours
-    return notes
+    return notes + _unknown(ours, ModelParameters.model_fields, ("modelParameters",))
 
 
-def _unknown(values: dict[str, Any]) -> list[Note]:
+def _unknown(
+    values: dict[str, Any], known: Iterable[str], place: tuple[Any, ...] = (), least: float = TYPING_ERROR
+) -> list[Note]:
     """Drop the keys that GitHub's readers ignore. One that resembles a known key is a mistake and stays."""
     notes: list[Note] = []
-    for name in [name for name in values if name not in Spec.model_fields]:
-        if values[name] is not None and not did_you_mean(name, Spec.model_fields, least=TYPING_ERROR):
+    for name in [name for name in values if name not in known]:
+        if values[name] is not None and not did_you_mean(str(name), known, least=least):
             del values[name]
-            notes.append(((name,), f"{short_name(name)} is no key of a prompt file, and is not read."))
+            where = f"{'.'.join(map(str, place))}.{str(name)[:MAX_NAME]}" if place else short_name(name)
+            notes.append(((*place, name), f"{where} is no key of a prompt file, and is not read."))
     return notes
 
 
@@ -120,6 +125,9 @@ def _evaluators(values: dict[str, Any], foreign: bool) -> list[Note]:
                 notes.append(
                     (place, f"evaluators.{number}: {_kind(check)} has no check here. Only an evaluation needs it.")
                 )
+        elif isinstance(check, Mapping) and foreign:
+            kept = dict(check)
+            notes += _unknown(kept, KEYS_OF_A_CHECK, place, SHORT_TYPING_ERROR)
         ours.append(kept)
     values["evaluators"] = ours
     return notes

@@ -1,6 +1,6 @@
 """`make error-rates`: error rates and power of verdicts and of the search's guard, into docs/error-rates.md.
 
-    python -m tests.bench.error_rates [--promotions 4000] [--searches 2000]
+    python -m tests.bench.error_rates [--promotions 2000] [--searches 2000]
 
 In: numbers of simulations. Out: the table of the page, below its head.
 Not here: the simulations (`tests.evaluation.simulations`), and the tests that hold the stated rates.
@@ -74,7 +74,7 @@ def rows(times: int, searches: int) -> Iterator[str]:
 def main() -> None:
     """Simulate, and write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--promotions", type=int, default=4000)
+    parser.add_argument("--promotions", type=int, default=2000)
     parser.add_argument("--searches", type=int, default=2000)
     options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")

@@ -62,6 +62,28 @@ def test_a_parameter_that_is_given_twice_is_a_mistake() -> None:
         loads("name: x\nmodelParameters: {max_tokens: 7, maxTokens: 8}\nmessages: [{role: user, content: hi}]")
 
 
+def test_keys_that_githubs_readers_ignore_are_told_wherever_they_stand() -> None:
+    """An evaluator may have a description, and parameters the names of other tools. A typing error is a mistake."""
+    text = (
+        "name: x\nmodelParameters:\n  response_format: json_object\nmessages: [{role: user, content: hi}]\n"
+        "evaluators:\n  - name: a\n    description: Says a.\n    string: {contains: a}\n"
+    )
+    prompt = loads(text, PATH)
+    assert prompt.spec.evaluators[0].string is not None
+    assert prompt.notes == (
+        "x.prompt.yml:3: modelParameters.response_format is no key of a prompt file, and is not read.",
+        "x.prompt.yml:7: evaluators.0.description is no key of a prompt file, and is not read.",
+    )
+    after, left = from_portable(text, PATH)
+    assert after.notes == ()
+    assert left == list(prompt.notes)
+    for wrong in ("whem: a", "minimun: 0.5"):
+        with pytest.raises(PromptError, match="did you mean"):
+            loads(text.replace("description: Says a.", wrong), PATH)
+    with pytest.raises(PromptError, match="unknown key 'response_format'"):
+        loads("schemaVersion: 1\n" + text, PATH)
+
+
 def test_our_own_files_stay_strict() -> None:
     """With `schemaVersion` another spelling is a mistake, and so is a typing error in any file."""
     for old, new in (("name: Sums It Up!", "schemaVersion: 1\nname: sums"), ("version: 1.2.0", "descripton: x")):
@@ -106,7 +128,7 @@ def test_an_import_drops_unknown_parameters_by_name_and_keeps_typing_errors() ->
     text = "name: x\nmodelParameters:\n  chatHistory: []\n  maxTokens: 5\nmessages: [{role: user, content: hi}]"
     after, left = from_portable(text, PATH)
     assert after.spec.modelParameters.maxTokens == 5
-    assert left == ["x.prompt.yml:3: modelParameters.chatHistory is no key of a prompt file. It is left out."]
+    assert left == ["x.prompt.yml:3: modelParameters.chatHistory is no key of a prompt file, and is not read."]
     with pytest.raises(PromptError, match="did you mean 'temperature'"):
         from_portable(text.replace("chatHistory", "temprature"), PATH)
 

@@ -164,7 +164,7 @@ def test_an_example_of_the_draft_that_does_harm_is_dropped_although_it_is_a_dev_
 
     def misled(request: Request) -> str:
         shown = [message.content for message in request.messages[:-1]]
-        return learner(request) if "7" in shown else ["even", "odd"][int(request.messages[-1].content) % 2]
+        return "odd" if "7" in shown else ["even", "odd"][int(request.messages[-1].content) % 2]
 
     shown = "  - {role: user, content: '7'}\n  - {role: assistant, content: odd}\n"
     draft = files.loads(TEXT.replace("  - role: user", f"{shown}  - role: user", 1))
