@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +66,12 @@ and round 2 edits the same repository.
 """
 
 
+def _end_with_the_drill() -> None:
+    """Let Linux end the service when the drill is killed (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def service(state: Path, at_once: int, maker: str = "auto") -> Iterator[httpx.Client]:
     """`sameboat serve` on free ports, with everything at its default but places and the secret."""
@@ -88,7 +96,16 @@ def service(state: Path, at_once: int, maker: str = "auto") -> Iterator[httpx.Cl
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_the_drill,
         )
+
+    def stopped(*_: object) -> None:
+        """The drill was told to end: what was measured is stored already."""
+        process.terminate()
+        process.wait(60)
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stopped)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
 
@@ -125,7 +142,8 @@ def built(client: httpx.Client, url: str, path: Path, pictures: Path | None = No
     repairing = [number for number, event in enumerate(events) if event["data"].get("prompt") == "build-repair"]
     before = events[: repairing[0]] if repairing else events
     candidates = [event["data"]["report"]["failed"] for event in before if event["kind"] == "verified"]
-    reports = [event["data"]["report"] for event in events if event["kind"] == "verified"]
+    verified = [event for event in events if event["kind"] == "verified"]
+    reports = [event["data"]["report"] for event in verified]
     asked = [event["data"] for event in events if event["kind"] == "asked"]
     outcome = shown["outcome"] or {}
     outcomes = (outcome.get("report") or {}).get("outcomes", [])
@@ -139,7 +157,9 @@ def built(client: httpx.Client, url: str, path: Path, pictures: Path | None = No
         "first_failed": reports[0]["failed"] if reports else None,
         "chosen_failed": min(candidates, key=len, default=None),
         "failed": outcome.get("failed"),
-        "versions": len(reports),
+        "versions": [
+            [round(event["at_s"] - events[0]["at_s"], 1), len(event["data"]["report"]["failed"])] for event in verified
+        ],
         "repairs": sum(each["prompt"] == "build-repair" for each in asked),
         "tokens": sum(each["tokens"] for each in asked),
         "asked_s": sum(each["seconds"] for each in asked),
@@ -199,13 +219,14 @@ def table(rows: list[dict[str, Any]], tasks: list[dict[str, Any]], at_once: int,
     return text
 
 
-def held_out(maker: str, at_once: int, only: list[str]) -> None:
-    """The held-out briefs, the easy ones first, into docs/held-out.json as they end."""
-    kept = ROOT / "docs" / "held-out.json"
-    found = json.loads(kept.read_text()) if kept.exists() else {}
+def held_out(maker: str, at_once: int, only: list[str], minutes: float, out: Path) -> None:
+    """The held-out briefs that `out` does not have yet, the easy ones first. Each is stored as it ends."""
+    found = json.loads(out.read_text()) if out.exists() else {}
+    rows = found.setdefault(maker, {})
     level = {path: json.loads(path.read_text())["level"] for path in HELD_OUT.glob("*.json")}
     paths = sorted((path for path in level if not only or path.stem in only), key=lambda path: (level[path], path))
-    rows = found.setdefault(maker, {})
+    ends_s = time.monotonic() + 60 * minutes
+    lock = threading.Lock()
     with (
         tempfile.TemporaryDirectory() as state,
         evaluator(key=None) as judge,
@@ -214,11 +235,15 @@ def held_out(maker: str, at_once: int, only: list[str]) -> None:
     ):
 
         def one(path: Path) -> None:
-            row = built(client, judge.url, path, ROOT / "docs" / "held-out" / maker)
-            rows[path.stem] = {"level": level[path], **row}
-            kept.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+            if path.stem in rows or time.monotonic() > ends_s:
+                return
+            row = built(client, judge.url, path, out.with_suffix("") / maker)
+            with lock:
+                rows[path.stem] = {"level": level[path], **row}
+                out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
         list(pool.map(one, paths))
+    print(f"{len(rows)} of {len(level)} are measured.", file=sys.stderr)
 
 
 def main() -> None:
@@ -228,11 +253,13 @@ def main() -> None:
     parser.add_argument(
         "--held-out", metavar="MAKER", choices=("auto", "plan"), help="The held-out briefs, by this maker."
     )
+    parser.add_argument("--minutes", type=float, default=600.0, help="Begin no held-out brief after so many.")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "held-out.json", help="Of the held-out briefs.")
     parser.add_argument("--caveat", default="")
     parser.add_argument("--part", choices=("both", "briefs", "tasks"), default="both", help="The other is kept.")
     given = parser.parse_args()
     if given.held_out:
-        held_out(given.held_out, given.at_once, given.only)
+        held_out(given.held_out, given.at_once, given.only, given.minutes, given.out)
         return
     paths = [path for path in sorted(BRIEFS.glob("*.json")) if not given.only or path.stem in given.only]
     kept = ROOT / "docs" / "briefs.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from service.builds.generate import UnusableAnswer
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.blocks.formulas import arrow
 from service.builds.generate.blocks.reading import Reading, read
-from service.builds.generate.libraries import with_libraries
+from service.builds.generate.libraries import FOLDER, with_libraries
 
 BRIEFS = Path(__file__).resolve().parents[1] / "bench" / "briefs"
 CASES = yaml.safe_load((Path(__file__).parent / "piece_cases.yml").read_text(encoding="utf-8"))
@@ -141,3 +142,69 @@ def test_own_files_and_other_addresses_stay(page_: bytes) -> None:
     files = {"index.html": page_, "app.js": b"", "marked.js": b""}
     assert with_libraries(files) == files
     assert with_libraries({"index.html": CDN.encode()}, frozenset({"index.html"})) == {"index.html": CDN.encode()}
+
+
+@pytest.mark.parametrize(
+    ("brief", "kinds"),
+    [
+        ('- <p id="out"> shows it.\n- <input type="checkbox" id=on>', {"out": "output", "on": "checkbox"}),
+        ("Write into textarea#note. span#left counts.", {"note": "textarea", "left": "output"}),
+        ("After pressing #go, #sum has the result.", {"go": "button", "sum": "output"}),
+        ("The button #go. After a click #said says yes.", {"go": "button", "said": "output"}),
+        ("Pressing Add line (id add) appends a row. Click #less for fewer.", {"add": "button", "less": "button"}),
+        ("The price goes in #price. Type a name into #who.", {"price": "input", "who": "input"}),
+        ("It opens a modal box, id win.", {"win": "box"}),
+    ],
+)
+def test_kinds_are_read_from_markup_selectors_and_verbs(brief: str, kinds: dict[str, str]) -> None:
+    assert {one.id: one.kind for one in read(brief).elements} == kinds
+
+
+def test_kinds_are_read_from_the_helpers_of_a_check() -> None:
+    code = (
+        "(() => { const put = (id, v) => { document.getElementById(id).value = v; };"
+        " const tap = id => document.getElementById(id).click(); put('w', '1'); tap('run'); })()"
+    )
+    assert {one.id: one.kind for one in read("", [code]).elements} == {"w": "input", "run": "button"}
+
+
+@pytest.mark.parametrize(
+    ("line", "constants"),
+    [
+        (
+            'import { marked } from "https://cdn.jsdelivr.net/npm/marked/lib/marked.esm.js";',
+            "const marked = globalThis.marked.marked ?? globalThis.marked;",
+        ),
+        ("import Chart from 'https://esm.sh/chart.js/auto'", "const Chart = globalThis.Chart;"),
+        ('import * as P from "https://esm.sh/papaparse";', "const P = globalThis.Papa;"),
+        (
+            'import { Chart as C, registerables } from "https://esm.sh/chart.js";',
+            "const C = globalThis.Chart.Chart ?? globalThis.Chart; const registerables = [];",
+        ),
+    ],
+)
+def test_an_import_from_a_cdn_becomes_the_global_of_the_vendored_copy(line: str, constants: str) -> None:
+    """The copy is loaded before the module."""
+    files = with_libraries({"index.html": f'<script type="module">\n{line}\nrun();</script>'.encode()})
+    page_ = files["index.html"].decode()
+    assert constants in page_
+    assert page_.index('src="vendor/') < page_.index('type="module"')
+
+
+def test_a_module_file_of_the_site_is_changed_as_well_and_other_imports_stay() -> None:
+    own = b"import { a } from './a.js';\nimport x from 'https://example.com/x.js';\n"
+    files = with_libraries(
+        {
+            "index.html": b'<script type=module src="app.js"></script>',
+            "app.js": b'import hljs from "https://esm.sh/highlight.js";\n' + own,
+        }
+    )
+    assert files["app.js"] == b"const hljs = globalThis.hljs;\n" + own
+    assert files["index.html"].startswith(b'<script src="vendor/highlight.min.js"></script>\n')
+
+
+def test_the_vendored_files_are_those_of_the_lock() -> None:
+    """The names and the sha256 of each library and licence."""
+    kept = json.loads((FOLDER / "files.lock.json").read_text(encoding="utf-8"))
+    here = {path.name: path for path in FOLDER.iterdir() if path.suffix not in (".json",)}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in here.items()} == kept

@@ -293,6 +293,32 @@ def test_what_did_not_come_to_an_end_is_asked_again(monkeypatch: pytest.MonkeyPa
     assert held == []
 
 
+@browser
+@pytest.mark.browser
+def test_checks_that_fail_wait_for_late_data_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five failing checks cost one wait of each length, and one that needs the data is true after the first."""
+    from playwright.sync_api import Page
+
+    from service.builds.browser import page
+
+    waits: list[float] = []
+    real = Page.wait_for_timeout
+
+    def waited(self: Page, timeout: float) -> None:
+        waits.append(timeout)
+        real(self, timeout)
+
+    monkeypatch.setattr(Page, "wait_for_timeout", waited)
+    monkeypatch.setattr(page, "SETTLES_S", (0.0, 0.5, 0.6))
+    html = "<!DOCTYPE html><title>t</title><p id=n></p><script>setTimeout(() => { n.textContent = 1; }, 200)</script>"
+    checks = [Check(f"{n}", f"document.title === '{n}'") for n in range(5)]
+    arrives = Check("arrives", "document.querySelector('#n').textContent === '1'")
+    assert BROWSER is not None
+    seen = page.look({"index.html": html.encode()}, [*checks, arrives], browser=BROWSER, timeout_s=60.0)
+    assert [outcome.verdict for outcome in seen.outcomes] == ["passed", *["failed"] * 5, "passed"]
+    assert waits == [500, 600]
+
+
 def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runtime image has no browser and nothing that drives one: the page's checks are not judged, the rest is."""
     monkeypatch.setitem(sys.modules, "playwright", None)

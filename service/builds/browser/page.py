@@ -3,8 +3,9 @@
 In: files, expressions to judge. Out: outcomes, console errors, a screenshot. Not here: keeping Chromium from the
 network (`isolation`). The page is answered from memory, and every other request is refused, so generated code reaches
 nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked by us and
-not by the browser. Every check gets a browser context of its own, so that none disturbs the next; a page
-that loops for ever or opens dialogs costs its own check's time only. `python -m service.builds.browser.page NICE`
+not by the browser. Every check gets a browser context of its own, so that none disturbs the next, and a page
+that loops for ever or opens dialogs costs its own check's time only. Checks that fail are looked at again later, all in
+the same wait. `python -m service.builds.browser.page NICE`
 reads one request from its standard input and writes what it saw to its output, as `process` has it.
 """
 
@@ -17,15 +18,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, sync_playwright
 
-from service.builds.browser import IDS, Check, PageCheckResult, PageObservation, Verdict, isolation
+from service.builds.browser import Check, PageCheckResult, PageObservation, Verdict, isolation
+from service.builds.check_code import ids
 from service.errors import BuildError
 
 ORIGIN = "https://build.invalid"  # RFC 2606: never resolves
@@ -38,6 +40,7 @@ NETWORK = ThreadPoolExecutor(1, "network")  # its thread starts before this proc
 OPENS = "the page opens without errors"
 LATE, BUSY = "it did not come to an end in time", "the page is busy without end"
 SETTLES_S = (0.0, 1.0, 4.0)  # data may arrive after the load: look again later, in a page opened anew
+TOGETHER = 8  # pages that are open at the same time, while they settle
 # The expression may be a promise. It is evaluated once in a page, for it may press buttons.
 ONCE = """() => {
   if (window.__judged) return window.__judged.done;
@@ -96,42 +99,20 @@ def look(
             )
             ends_s = time.monotonic() + 1.5 * timeout_s
             try:
-                late = "the time for checks is used up"
-                asked: list[Judge] = [lambda ms: _opened(chromium, files, network, seen, ms)]
-                asked += [
-                    lambda ms, check=check: _judged(chromium, files, network, ms, check)  # type: ignore[misc]
-                    for check in checks
-                ]
-                looks = [
-                    judge(step_ms) if time.monotonic() < ends_s or not number else (_said(check, None, late), True)
-                    for number, (judge, check) in enumerate(zip(asked, [None, *checks], strict=True))
-                ]
-                seen.outcomes = _again(looks, asked, step_ms, time.monotonic() + 0.5 * timeout_s)
+                opened, ended = _opened(chromium, files, network, seen, step_ms)
+                judge = CheckJudge(chromium, files, network)
+                judge.judge(checks, step_ms, ends_s)
+                if not ended and time.monotonic() < ends_s:
+                    opened, ended = _opened(chromium, files, network, seen, 2 * step_ms)
+                    opened = opened if ended else replace(opened, reason=f"{opened.reason}, asked twice")
+                judge.ask_again(2 * step_ms, time.monotonic() + 0.5 * timeout_s)
+                seen.outcomes = [opened, *judge.results(checks)]
             finally:
                 chromium.close()
     except Error as error:
         why = SANDBOX if "No usable sandbox" in str(error) else _words(error)
         raise BuildError(f"The browser {browser} does not run: {why}") from None
     return seen
-
-
-Judge = Callable[
-    [float], tuple[PageCheckResult, bool]
-]  # from milliseconds to an outcome, and whether it came to an end
-
-
-def _again(
-    looks: list[tuple[PageCheckResult, bool]], asked: Sequence[Judge], step_ms: float, ends_s: float
-) -> list[PageCheckResult]:
-    """The outcomes, of which those that did not come to an end are asked for once more, with twice the time."""
-    outcomes = []
-    for (outcome, ended), judge in zip(looks, asked, strict=True):
-        if not ended and time.monotonic() < ends_s:
-            outcome, ended = judge(2 * step_ms)
-            if not ended:
-                outcome = replace(outcome, reason=f"{outcome.reason}, asked twice")
-        outcomes.append(outcome)
-    return outcomes
 
 
 def _said(check: Check | None, good: bool | None, reason: str) -> PageCheckResult:
@@ -194,56 +175,100 @@ def _pictured(page: Page, seen: PageObservation, step_ms: float) -> None:
         seen.note("no picture: the browser did not draw one in time")
 
 
-def _judged(
-    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], step_ms: float, check: Check
-) -> tuple[PageCheckResult, bool]:
-    """One check, each look in a context of its own."""
-    ends_s = time.monotonic() + step_ms / 1000
-    reason = ""
-    for settle_s in SETTLES_S:
-        if reason and time.monotonic() + settle_s > ends_s:
-            break
-        good, reason, final, ended = _looked(chromium, files, network, step_ms, settle_s, check)
-        if good or final:
-            break
-    return _said(check, good, reason), ended
+@dataclass(frozen=True)
+class Look:
+    """One look at a check. `final`: looking again is of no use. `ended`: it came to an end."""
+
+    good: bool | None
+    reason: str
+    final: bool = True
+    ended: bool = True
 
 
-def _looked(
-    chromium: Browser,
-    files: Mapping[str, bytes],
-    network: frozenset[str],
-    step_ms: float,
-    settle_s: float,
-    check: Check,
-) -> tuple[bool, str, bool, bool]:
-    """Whether the expression is true, why, whether looking again is of no use, and whether it came to an end."""
-    context = _context(chromium)
-    quiet = PageObservation()  # errors that a check provokes are not the page's own
-    try:
-        context.route("**/*", lambda route: _answer(route, files, network, quiet))
-        page = context.new_page()
-        page.goto(f"{ORIGIN}{SITE}", timeout=step_ms, wait_until="load")
-        page.wait_for_timeout(1000 * settle_s)
+class CheckJudge:
+    """Judges checks of one site. Each look is in a page that was opened for it, in a context of its own."""
+
+    def __init__(self, chromium: Browser, files: Mapping[str, bytes], network: frozenset[str]) -> None:
+        self.chromium = chromium
+        self.files = files
+        self.network = network
+        self._looks: dict[Check, Look] = {}
+
+    def judge(self, checks: Sequence[Check], step_ms: float, ends_s: float) -> None:
+        """Look at each check at once, and at those that fail again later. Pages that wait are open together."""
+        for settle_s in SETTLES_S:
+            waiting = [check for check in checks if check not in self._looks or not self._looks[check].final]
+            size = TOGETHER if settle_s else 1
+            for at in range(0, len(waiting), size):
+                if time.monotonic() + settle_s < ends_s and 1000 * settle_s < step_ms:
+                    self._look_together(waiting[at : at + size], step_ms, settle_s)
+
+    def ask_again(self, step_ms: float, ends_s: float) -> None:
+        """Ask once more for those that did not come to an end."""
+        for check in [check for check, look in self._looks.items() if not look.ended]:
+            if time.monotonic() < ends_s:
+                del self._looks[check]
+                self.judge([check], step_ms, ends_s)
+                look = self._looks[check]
+                if not look.ended:
+                    self._looks[check] = replace(look, reason=f"{look.reason}, asked twice")
+
+    def results(self, checks: Sequence[Check]) -> list[PageCheckResult]:
+        """The results, in the order of the checks."""
+        late = Look(None, "the time for checks is used up")
+        looks = [(check, self._looks.get(check, late)) for check in checks]
+        return [_said(check, look.good, look.reason) for check, look in looks]
+
+    def _look_together(self, checks: Sequence[Check], step_ms: float, settle_s: float) -> None:
+        """One look at each of these checks, in pages that were opened so long ago."""
+        contexts: list[BrowserContext] = []
+        opened: list[tuple[Check, Page, PageObservation]] = []
         try:
-            page.wait_for_function(ONCE % check.js, timeout=step_ms, polling=50)
+            for check in checks:
+                contexts.append(_context(self.chromium))
+                noted = PageObservation()  # errors that a check provokes are not the page's own
+                if isinstance(page := self._page(contexts[-1], noted, step_ms), Look):
+                    self._looks[check] = page
+                else:
+                    opened.append((check, page, noted))
+            if opened and settle_s:
+                opened[-1][1].wait_for_timeout(1000 * settle_s)
+            for check, page, noted in opened:
+                self._looks[check] = _looked(page, noted, check, step_ms)
+        finally:
+            for context in contexts:
+                context.close()
+
+    def _page(self, context: BrowserContext, noted: PageObservation, step_ms: float) -> Page | Look:
+        """The page in this context, or a look that tells why it did not open."""
+        try:
+            context.route("**/*", lambda route: _answer(route, self.files, self.network, noted))
+            page = context.new_page()
+            page.goto(f"{ORIGIN}{SITE}", timeout=step_ms, wait_until="load")
         except Error as error:
-            if _words(error) != LATE:  # it cannot even be parsed
-                return False, _words(error), True, True
-            return False, _with_causes(_reason(page, check)[1], quiet), True, False
-        good, reason = _reason(page, check)
-        return good, reason if good else _with_causes(reason, quiet), good, reason != BUSY
+            return Look(False, _with_causes(_words(error), noted), ended=_words(error) != LATE)
+        return page
+
+
+def _looked(page: Page, noted: PageObservation, check: Check, step_ms: float) -> Look:
+    """The check in an opened page."""
+    try:
+        page.wait_for_function(ONCE % check.js, timeout=step_ms, polling=50)
     except Error as error:
-        return False, _with_causes(_words(error), quiet), True, _words(error) != LATE
-    finally:
-        context.close()
+        if _words(error) != LATE:  # it cannot even be parsed
+            return Look(False, _words(error))
+        return Look(False, _with_causes(_reason(page, check)[1], noted), ended=False)
+    good, reason = _reason(page, check)
+    if good:
+        return Look(True, reason)
+    return Look(False, _with_causes(reason, noted), final=False, ended=reason != BUSY)
 
 
 def _reason(page: Page, check: Check) -> tuple[bool, str]:
     """The value of the expression, and the contents of the elements that it names, for a repair."""
-    ids = list(dict.fromkeys(first or second for first, second in IDS.findall(check.js or "")))[:6]
+    named = ids(check.js or "")[:6]
     try:
-        outcome = json.loads(page.wait_for_function(SEEN, arg=ids, timeout=2000).json_value())
+        outcome = json.loads(page.wait_for_function(SEEN, arg=named, timeout=2000).json_value())
     except Error:
         return False, BUSY
     return bool(outcome["good"]), "is true" if outcome["good"] else "; ".join([outcome["why"], *outcome["seen"]])

@@ -3,7 +3,8 @@
 In: the files of a site. Out: the files, with the libraries that its pages load under `vendor/`, and pages that load
 them from there. So a page works in the sandbox, which has no network, and the published site asks nobody else.
 
-Not here: which library a page uses. `make page-vendor` renews the files by the lock.
+Not here: imports of modules (`library_imports`), which library a page uses. `make page-vendor` renews the files by the
+lock.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+
+from service.builds.generate.library_imports import MODULE, in_module, in_page, loading
 
 FOLDER = Path(__file__).parent / "vendor"
 TAG = re.compile(r"<(?P<tag>script|link)\b(?P<rest>[^>]*?)>", re.IGNORECASE)
@@ -33,10 +36,22 @@ STYLES = ((r"bootstrap(?!-icons)", "bootstrap.min.css"), (r"highlight|hljs", "hi
 def with_libraries(files: Mapping[str, bytes], keep: frozenset[str] = frozenset()) -> dict[str, bytes]:
     """The files, with the libraries of their pages. Pages in `keep` stay as they are, byte for byte."""
     changed = dict(files)
+    imported: set[str] = set()
+    for path, data in files.items():
+        if path.lower().endswith((".js", ".mjs")) and path not in keep and not path.startswith("vendor/"):
+            text, used = in_module(data.decode("utf-8", "replace"), SCRIPTS)
+            if used:
+                changed[path] = text.encode()
+                imported |= used
     for path, data in files.items():
         if not path.lower().endswith((".html", ".htm")) or path in keep:
             continue
-        text, used = _local(data.decode("utf-8", "replace"), "../" * path.count("/"), files)
+        up = "../" * path.count("/")
+        text, used = _local(data.decode("utf-8", "replace"), up, files)
+        text, inline = in_page(text, SCRIPTS)
+        if MODULE.search(text) and (modules := inline | imported):
+            text = loading(text, modules - used, up)
+            used |= modules
         if used:
             changed[path] = text.encode()
             changed.update(_stored(used))

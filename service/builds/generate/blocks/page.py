@@ -35,6 +35,9 @@ NAMED_SCRIPTS = (
 )
 NAMED_STYLES = ((r"\bbootstrap\b", "vendor/bootstrap.min.css"), (r"highlight\.?js", "vendor/highlight.min.css"))
 SUBMITS = re.compile(r"submit|send|add|save|sign|search|look|go|log|find|put", re.IGNORECASE)
+STATUS = re.compile(
+    r"\b(message|msg|status|state|error|err|problem|feedback|ok|success|info|alert|note|notice|warning|hint)\b"
+)
 TYPES = (
     ("color", r"\bcolou?r\b"),
     ("password", r"password|repeat|confirm"),
@@ -65,8 +68,8 @@ def script(used: tuple[str, ...]) -> str:
     return f"const pieces = (() => {{\n{''.join(parts)}return {{ {', '.join(used)} }};\n}})();\n"
 
 
-def html(reading: Reading, plan: Mapping[str, Any]) -> str:
-    """The page. A call of a piece stands for its behaviour: `pieces.timer({...})`."""
+def html(reading: Reading, plan: Mapping[str, Any], script: str | None = None) -> str:
+    """The page. A call of a piece stands for its behaviour: `pieces.timer({...})`. `script`: a file in their place."""
     body = _PageBody(reading, plan)
     parts = list(body.parts())
     language = next((piece["codes"][0] for piece in plan["pieces"] if piece.get("codes")), "en")
@@ -82,7 +85,7 @@ def html(reading: Reading, plan: Mapping[str, Any]) -> str:
     ]
     head[-1:-1] = [f'<link rel="stylesheet" href="{path}">' for words, path in NAMED_STYLES if reading.says(words)]
     scripts = [f'<script src="{path}"></script>' for path in dict.fromkeys(_libraries(reading, plan))]
-    calls = [call(piece) for piece in plan["pieces"]]
+    calls = [f'<script src="{PIECES}"></script>', "<script>", *map(call, plan["pieces"]), "</script>"]
     return "\n".join(
         [
             *head,
@@ -92,10 +95,7 @@ def html(reading: Reading, plan: Mapping[str, Any]) -> str:
             *parts,
             "</main>",
             *scripts,
-            f'<script src="{PIECES}"></script>',
-            "<script>",
-            *calls,
-            "</script>",
+            *([f'<script src="{script}"></script>'] if script else calls),
             "</body>",
             "</html>",
             "",
@@ -267,7 +267,7 @@ class _PageBody:
             return f'<div id="{one}"{hidden}>{escape(text)}</div>'
         if hidden:
             return f'<p id="{one}" role="status" hidden>{first or words}</p>'
-        if re.search(r"\b(message|status|state|error|problem|feedback)\b", element.words):
+        if STATUS.search(element.words):
             return f'<p id="{one}" role="status">{first}</p>'
         return f'<p>{words}: <output id="{one}">{first}</output></p>'
 
@@ -307,7 +307,8 @@ class _PageBody:
 
 def label(element: Element) -> str:
     """The text on or beside an element: the one that the brief gives, or its id as words."""
-    return element.label or element.words.capitalize()
+    shown = element.label if element.kind not in ("output", "heading", "box") else None  # what those say comes later
+    return shown or element.words.capitalize()
 
 
 def _word(name: str) -> str:

@@ -12,9 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from service.builds.check_code import COLOUR, ids, written_out
+
 # The word left of an id decides the element's kind. The nearest one counts.
 KINDS = (
     ("checkbox", r"check ?box(?:es)?|tick box"),
+    ("box", r"(?:modal|dialog|pop-?up|overlay)(?:s|es| box(?:es)?| windows?)?"),
     ("textarea", r"text ?areas?|multi-?line (?:box|field)"),
     ("select", r"selects?|drop-?downs?(?: lists?| menus?)?|menu|combo ?box"),
     ("input", r"(?:text|number|search|input|date) (?:box|field)(?:es|s)?|boxes|box|fields?|inputs?|slider|picker"),
@@ -30,7 +33,9 @@ KINDS = (
     ("box", r"div|sections?|panels?|areas?|containers?|columns?|articles?|preview"),
     ("output", r"elements?|outputs?|paragraphs?|spans?|p|line|labels?|text|counter|message|status"),
 )
-KIND = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in KINDS), re.IGNORECASE)
+KIND = re.compile(
+    "|".join(rf"(?P<{name}_{at}>\b(?:{words})\b)" for at, (name, words) in enumerate(KINDS)), re.IGNORECASE
+)
 NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
 HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
 EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
@@ -41,7 +46,6 @@ KEYED = re.compile(
     rf"|(?P<hash>{HASHED}(?:(?:\s*\([^()]*\))?\s*(?:,\s*(?:and\s+|or\s+)?|(?:and|or)\s+){HASHED})*(?:\s*\([^()]*\))?)",
     re.IGNORECASE,
 )
-COLOUR = re.compile(r"(?=.*\d|[A-F]{3}|[a-f]{6})[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3}){0,1}")
 NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'`#(])|\n+")
 VALUE = r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|[-+]?\d[\d.,:]*\d|\d|[A-Za-z][\w-]*)"
@@ -54,7 +58,10 @@ FIRST = (
         re.I,
     ),
     re.compile(rf"\b(?:at first|initially|by default)\s+(?:it\s+)?(?:shows|says|is|has)?\s*(?P<value>{VALUE})", re.I),
-    re.compile(rf"\bdefaults?\s+(?:to|is|of|value)\s+(?P<value>{VALUE})", re.IGNORECASE),
+    re.compile(rf"\bdefaults?\s+(?:(?:to|is|of|value)\s+)?(?P<value>{VALUE})", re.IGNORECASE),
+    re.compile(
+        rf"(?P<value>{VALUE})\s+(?:to (?:start|begin)(?: with)?|in the beginning|at the beginning|preselected)\b", re.I
+    ),
 )
 FIRSTS = re.compile(
     rf"\b(?:start|begin|default)s?\s+(?:with|at|"
@@ -107,10 +114,33 @@ CODED = {
     "image": r"img{0}\b|{0}['\"`]\)\.(?:getAttribute\(['\"]src|naturalWidth|src\b)",
     "input": r"{0}['\"`]\)\.value\s*=(?!=)",
     "checkbox": r"{0}['\"`]\)\.checked\b",
-    "button": r"{0}['\"`]\)\.click\(",
+    "button": r"{0}['\"`]\)\.(?:click\(|disabled\b)",
     "output": r"{0}['\"`]\)\.(?:textContent|innerText)",
 }
-IN_CODE = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")
+
+
+NOUN = r"(?<!\ba )(?<!\bthe )(?<!each )(?<!every )"  # `after a click #x shows`: a noun, and #x is not clicked
+VERBS = (
+    (
+        "button",
+        NOUN + r"\b(?:press|click|hit|tap|push)(?:ing|es|s|ed)?\b(?: on)?(?: the)?(?: [\w ]{1,24}?)??\s*\(?",
+    ),
+    (
+        "input",
+        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w ]{1,30}?)?? in(?:to)?(?: the)?\s*",
+    ),
+)  # words right before an id of which no kind is told
+TAGS = {
+    "textarea": "textarea", "select": "select", "button": "button", "table": "table", "ul": "list",
+    "ol": "ordered list", "img": "image", "canvas": "canvas", "svg": "svg", "a": "link", "form": "form",
+    "input": "input", "h1": "heading", "h2": "heading", "h3": "heading", "div": "div", "section": "section",
+    "article": "article",
+}  # fmt: skip
+PLAIN_TAGS = {"p", "span", "strong", "em", "b", "output", "label", "time", "small", "pre", "code", "header", "footer"}
+MARKUP = re.compile(
+    r"<(?P<tag>[a-z]\w*)\b(?P<before>[^<>]*?)\bid\s*=\s*[\"'`]?(?P<id>[A-Za-z][\w-]*)[\"'`]?(?P<after>[^<>]*)>"
+)
+SELECTOR = re.compile(r"(?<![\w.<#-])(?P<tag>[a-z]\w{0,8})#(?P<id>[A-Za-z][\w-]*)")
 
 
 @dataclass(frozen=True)
@@ -160,8 +190,9 @@ class Reading:
 
 def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | None] | None = None) -> Reading:
     """The elements of a brief, with further ids of the checks at the end."""
-    code = "\n".join(expressions)
-    text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", re.sub(r"[ \t]+", " ", brief))
+    expressions = list(expressions)
+    code = "\n".join(map(written_out, expressions))
+    text = plain_notation(brief)
     elements: dict[str, Element] = {}
     classes: dict[str, str] = {}
     last: list[str] = []
@@ -175,10 +206,8 @@ def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | 
                 if element.kind in ("output", "unknown", "box"):
                     elements[name] = replace(element, first=element.first or _first(sentence))
         last = [element.id for element in own] or last
-    for match in IN_CODE.finditer(code):
-        name = match[1] or match[2]
-        if name not in elements and not COLOUR.fullmatch(name) and name != "type":
-            elements[name] = Element(name, "unknown")
+    for name in (name for expression in expressions for name in ids(expression)):
+        elements.setdefault(name, Element(name, "unknown"))
     hit = tuple(_coded(element, code) for element in elements.values())
     known = {
         element.group: element.kind
@@ -192,6 +221,26 @@ def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | 
         for element in hit
     )
     return Reading(brief, code, hit, classes, files or {})
+
+
+def plain_notation(brief: str) -> str:
+    """The brief with `<p id="x">`, `p#x` and a quoted id written as `element #x`."""
+
+    def written(match: re.Match[str]) -> str:
+        more = match.groupdict()
+        attributes = f"{more.get('before') or ''} {more.get('after') or ''}"
+        kind = re.search(r"\btype\s*=\s*[\"'`]?(\w+)", attributes)
+        word = TAGS.get(match["tag"], "element")
+        if kind is not None:
+            word = {"checkbox": "checkbox", "button": "button", "submit": "button"}.get(kind[1], f"{kind[1]} {word}")
+        return f"{word} #{match['id']}"
+
+    text = re.sub(r"[ \t]+", " ", brief)
+    text = re.sub(r"(?m)^\s*[-*\u2022]\s+", "", text)
+    text = MARKUP.sub(written, text)
+    text = re.sub(r"</[a-z]\w*>", "", text)
+    text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
+    return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
 
 
 def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
@@ -221,12 +270,17 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         ):
             kinds = []  # `displays the list of words in #words`: the word is not about this element
         begin = kinds[-1].start() if kinds else match.start()
-        kind = next((name for name, value in kinds[-1].groupdict().items() if value), "unknown") if kinds else "unknown"
-        if match["hash"] and len(names) > 1 and kinds and not kinds[-1][0].endswith("s"):
+        kind = _kind(kinds[-1]) if kinds else "unknown"
+        before = sentence[after : match.start()]
+        if kinds and kinds[-1].start() > after and before.endswith("(") and _by_verb(before) == "button":
+            kinds = []  # `pressing Add line (id add)`: a word of the button's text
+        by_verb = "unknown" if kinds else _by_verb(before)
+        single = kinds and not kinds[-1][0].endswith("s")
+        if match["hash"] and len(names) > 1 and (single or by_verb != "unknown"):
             cut = match.start() + match[0].index(names[1]) - 1  # `the textarea #a, and #b`: the word is about the first
-            hit += [(begin, cut, kind, names[:1]), (cut, match.end(), "unknown", names[1:])]
+            hit += [(begin, cut, kind if kinds else by_verb, names[:1]), (cut, match.end(), "unknown", names[1:])]
         else:
-            hit.append((begin, match.end(), kind, names))
+            hit.append((begin, match.end(), kind if kinds else by_verb, names))
         after = match.end()
     for number, (begin, end, kind, names) in enumerate(hit):
         stop = hit[number + 1][0] if number + 1 < len(hit) else len(sentence)
@@ -234,7 +288,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         tail = sentence[end:stop]
         firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
         if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
-            kind = next(name for name, value in of.groupdict().items() if value)
+            kind = _kind(of)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
         own = {name: value for name in names if len(names) > 1 and (value := _own_first(sentence, name)) is not None}
         for at, name in enumerate(names):
@@ -253,6 +307,15 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 group=names[0],
                 decimals=decimals(tail) if decimals(tail) is not None else decimals(sentence),
             )
+
+
+def _kind(match: re.Match[str]) -> str:
+    return next(name for name, value in match.groupdict().items() if value).partition("_")[0]
+
+
+def _by_verb(before: str) -> str:
+    """The kind of an element by what people do with it: `pressing #go`."""
+    return next((kind for kind, verb in VERBS if re.search(rf"{verb}$", before, re.IGNORECASE)), "unknown")
 
 
 def decimals(text: str) -> int | None:
@@ -295,7 +358,10 @@ def _coded(element: Element, code: str) -> Element:
     if element.kind not in ("unknown", "output", "box", "heading"):
         return element
     where = rf"(?:#|getElementById\(['\"`]){re.escape(element.id)}(?![\w-])"
+    holds = re.match(r"(?:div|section|article)\b", element.text) is not None
     for kind, pattern in CODED.items():
+        if holds and kind in ("list", "table", "svg"):
+            continue
         if element.kind != "unknown" and kind in ("output", "button"):
             continue
         if re.search(pattern.format(where), code):

@@ -1,0 +1,39 @@
+"""The code of a check: the ids that it names, also in calls of its own helpers."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.builds.check_code import ids, written_out
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "document.getElementById('go').click() || document.querySelector('#out').textContent === '1'",
+        "(() => { const $ = id => document.getElementById(id); $('go').click(); return $('out').textContent; })()",
+        "(() => { const $ = (s) => document.querySelector(s); $('#go').click(); return $('#out').textContent; })()",
+        "(() => { const press = id => document.querySelector('#' + id).click(); press('go'); return text('out');"
+        " function text(id) { return document.querySelector(`#${id}`).textContent.trim(); } })()",
+    ],
+    ids=["plain", "getElementById", "selector", "two helpers"],
+)
+def test_ids_are_found_in_every_spelling(code: str) -> None:
+    assert sorted(ids(code)) == ["go", "out"]
+
+
+def test_a_helper_that_finds_no_element_and_a_colour_name_no_id() -> None:
+    code = "(() => { const twice = n => 2 * n; twice('no'); return document.body.style.color === '#a0b1c2'; })()"
+    assert ids(code) == []
+
+
+def test_what_is_done_through_a_helper_and_a_variable_is_written_out() -> None:
+    """The kind of an element is told by what a check does with it."""
+    code = (
+        "(() => { const put = (id, v) => { const e = document.getElementById(id); e.value = v; }; put('w', '70'); })()"
+    )
+    assert "document.querySelector('#w').value =" in written_out(code)
+
+
+def test_brackets_that_never_close_are_read_to_the_end() -> None:
+    assert ids("const $ = id => { document.getElementById(id).click(; $('go')") == ["go"]
