@@ -16,7 +16,8 @@ import yaml
 
 from service.builds.brief import Attachment
 from service.builds.browser import Check
-from service.builds.generate import describe_attachments
+from service.builds.generate import Job, describe_attachments
+from service.builds.generate.script import shown, skeleton
 from service.builds.generate.write import files_prompt
 from service.builds.verify import find_browser, verify
 
@@ -37,6 +38,15 @@ def files(source: Mapping[str, Any]) -> Iterator[Row]:
         attached = tuple(Attachment(name, kinds[name], text.encode()) for name, text in given.items())
         inputs = {"brief": row["brief"], "checks": told(row["js"]), "attachments": describe_attachments(attached, 600)}
         yield {"id": row["id"], **inputs, "js": row["js"], "given": given}
+
+
+def scripts(source: Mapping[str, Any]) -> Iterator[Row]:
+    """build-script: the briefs of build-files and more, each with the page of its elements."""
+    for row in [*files(source), *files({"build-files": source["build-script"]})]:
+        given = tuple(Attachment(name, "text/plain", text.encode()) for name, text in row["given"].items())
+        job = Job("", row["brief"], (), given, "", 2026, expressions=tuple(row["js"]))
+        page = skeleton(job)
+        yield {**row, "html": shown(page), "previous": {"index.html": page}}
 
 
 def edits(source: Mapping[str, Any]) -> Iterator[Row]:
@@ -76,7 +86,7 @@ def changed(row: Mapping[str, Any], page: str) -> Row:
 
 
 def main() -> None:
-    """All five files."""
+    """All six files."""
     source = yaml.safe_load((HERE / "build_cases.yml").read_text(encoding="utf-8"))
     sentences = [{"id": f"sentence-{n:02}", **row} for n, row in enumerate(source["check-to-js"], 1)]
     plans = [
@@ -84,6 +94,7 @@ def main() -> None:
     ]
     cases = {
         "build-files": files(source),
+        "build-script": scripts(source),
         "build-edit": edits(source),
         "build-repair": repairs(source),
         "check-to-js": sentences,

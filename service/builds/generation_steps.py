@@ -26,17 +26,21 @@ from service.builds.generate.model_client import ModelClient
 from service.builds.generate.pieces import PieceMaker, made_of_pieces
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, own_readme
+from service.builds.generate.script import fits
 from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store
 from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatError
 from service.settings import Settings
 
 T = TypeVar("T")
-NEEDS = {"files": "build-files", "plan": "build-plan"}  # the prompt without which a maker cannot work. Pieces need none
+# The prompt without which a maker cannot work. Pieces need none.
+NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 FURTHER = {  # the tries after the first version, by its maker
-    "pieces": ("pieces 1", "pieces 2", "files", "repair", "repair"),
+    "pieces": ("pieces 1", "script", "files", "script", "script", "repair", "repair"),
+    "script": ("files", "script", "script", "repair", "repair"),  # a script has a third of the tokens of a page
     "files": ("repair", "repair", "repair"),
 }
+WRITTEN = ("script", "files", "repair")  # tries that ask a model that writes files
 TRIES = 3  # of one maker, when its answer is unusable
 RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the next maker: this share, at most so long
 REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)
@@ -91,7 +95,7 @@ class GenerationSteps:
         job = self._first_job(build, previous)
         if (output := self._pieces(build, job, "pieces 0")) is not None:
             return self._candidate(build, job, output, "pieces")
-        able = [name for name in self.makers if self._able(build, name)]
+        able = [name for name in self.makers if (name != "script" or fits(job)) and self._able(build, name)]
         if previous and "files" in able:
             able = able[: able.index("files") + 1]  # a plan would replace an app that works by a page about it
         for number, name in enumerate(able):
@@ -112,34 +116,38 @@ class GenerationSteps:
         return not why
 
     def tries(self, maker: str) -> tuple[str, ...]:
-        """The tries after a first version by this maker: further pieces, files written anew, repairs."""
-        writes = "files" in self.makers
-        return tuple(one for one in FURTHER.get(maker, ()) if writes or one not in ("files", "repair"))
+        """The tries after a first version by this maker: further pieces, scripts, files written anew, repairs."""
+        makers = {*self.makers, *(["repair"] if "files" in self.makers else [])}
+        return tuple(one for one in FURTHER.get(maker, ()) if one not in WRITTEN or one in makers)
 
     def repair(self, build: Build, best: Candidate, number: int = 1, maker: str = "") -> Candidate | None:
         """A further version. None when no usable answer came. `maker`: the maker of the first version.
 
-        A repair shows the best version and its failures to the writer of files. The first one decodes greedily. Further
-        ones sample, because greedy decoding would repeat the answer. An answer that changes nothing is refused, and no
-        browser is opened for it.
+        A repair shows the best version and its failures to the writer of files. The first script and the first repair
+        decode greedily. Further ones sample, because greedy decoding would repeat the answer. An answer that changes
+        nothing is refused, and no browser is opened for it.
 
         Raises:
             BuildError: if the build was cancelled.
         """
-        tries = self.tries(maker or best.maker)
+        first_maker = maker or best.maker
+        tries = self.tries(first_maker)
         what = tries[number - 1]
-        if what != "repair":
+        before = [first_maker, *tries[: number - 1]].count(what)  # tries of this kind
+        if what == "repair":
+            previous = self.store.files(build.id, best.files)
+            job = self._job(build, previous, failures=best.failed)
+            if best.own_readme:
+                job = replace(job, readme=previous["README.md"])
+            output = self._try(build, "files", job, first=before + 1)
+        else:
             job = self._first_job(build, self._base_files(build))
-            output = self._try(build, "files", job) if what == "files" else self._pieces(build, job, what)
-            return (
-                None if output is None else self._candidate(build, job, output, what if what == "files" else "pieces")
-            )
-        previous = self.store.files(build.id, best.files)
-        job = self._job(build, previous, failures=best.failed)
-        if best.own_readme:
-            job = replace(job, readme=previous["README.md"])
-        output = self._try(build, "files", job, first=number - tries.index("repair"))
-        return None if output is None else self._candidate(build, job, output, "files")
+            if what == "script":
+                output = self._try(build, what, job, first=before + 1) if fits(job) else None
+            else:
+                output = self._try(build, what, job) if what == "files" else self._pieces(build, job, what)
+        made_by = "files" if what == "repair" else what.split()[0]
+        return None if output is None else self._candidate(build, job, output, made_by)
 
     def _base_files(self, build: Build) -> Files | None:
         """The files of the round before, or None in a new repository."""

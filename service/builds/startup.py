@@ -35,6 +35,7 @@ from service.builds.generate.model_client import Caps, ModelClient
 from service.builds.generate.pieces import PieceMaker
 from service.builds.generate.plan import PlanRenderer
 from service.builds.generate.providers import Providers
+from service.builds.generate.script import ScriptWriter
 from service.builds.generate.write import FileWriter
 from service.builds.locks import claim_worker_slot, take
 from service.builds.shutdown import ShutdownSignal
@@ -130,9 +131,12 @@ def make_steps(
     local = settings.engine == "local" and not providers.entries
     characters = TOLD_CHARACTERS if local else 10 * TOLD_CHARACTERS
     makers: dict[str, Maker] = {
+        "script": ScriptWriter(characters),
         "files": FileWriter(characters, automation=settings.build_automation),
         "plan": PlanRenderer(),
     }
+    if settings.maker != "auto":
+        del makers["script"]
     if settings.maker == "plan":
         del makers["files"]
     return Steps(

@@ -23,7 +23,7 @@ from service.builds.generate.attachment_rules import to_change, unchanged
 from service.builds.generate.fetched_sources import hosts
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, with_foot
-from service.builds.generation_steps import GenerationSteps
+from service.builds.generation_steps import WRITTEN, GenerationSteps
 from service.builds.verify import is_about_repository, verify
 from service.errors import BuildError, SameboatError
 
@@ -165,7 +165,7 @@ class Steps(GenerationSteps):
             reason = "the same checks failed twice"
         elif build.budget.for_generation(time.time()) <= 0:
             reason = "the time for making is used up"
-        elif now in ("files", "repair") and (why := self.asking.exhausted(build.id)):
+        elif now in WRITTEN and (why := self.asking.exhausted(build.id)):
             reason = why.rstrip(".")
         else:
             return True

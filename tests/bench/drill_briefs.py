@@ -1,8 +1,9 @@
-"""Ten small briefs, posted to a started service that writes their pages with a real model: `make drill-briefs`.
+"""Small briefs, posted to a started service that builds their pages with a real model: `make drill-briefs`.
 
-Each brief of `briefs/` goes to `POST /api-endpoint` of a service started as a person starts it (local forge, default
-models), is built, checked in a browser, pushed and called back. The results go to docs/briefs.json and, as a table,
-to docs/briefs.md. Nothing is asserted. Needs Qwen2.5-Coder-1.5B in the cache, and Chromium.
+Each brief goes to `POST /api-endpoint` of a service started as a person starts it (local forge, default models), is
+built, checked in a browser, pushed and called back. Briefs that were measured already are left out, so a run can be
+cut and go on. `--write` makes docs/briefs.md of docs/held-out.json and docs/briefs.json (`briefs_page`). Nothing is
+asserted. Needs Qwen2.5-Coder-1.5B in the cache, and Chromium.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import contextlib
 import ctypes
 import json
 import os
-import platform
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,43 +26,14 @@ from typing import Any
 
 import httpx
 
+from tests.bench.briefs_page import page
 from tests.builds.harness import SECRET, until
 from tests.builds.real_tasks import TASKS, run_task
 from tests.ports import free_port
 from tests.servers.evaluator import evaluator
 
-ROOT = Path(__file__).resolve().parents[2]
-BRIEFS = Path(__file__).parent / "briefs"
-HELD_OUT = Path(__file__).parent / "held_out"
-HEAD = """# Briefs and the apps that are built of them
-
-Made by `make drill-briefs` on {when}: {machine}. Nothing here is asserted by a test.
-
-## Ten small briefs, written by the local model
-
-Each brief (`tests/bench/briefs/`) is posted to a started service with the default settings: the local forge, and
-Qwen2.5-Coder-1.5B-Instruct (Q4_K_M) in this machine, which writes `index.html`. {at_once} builds run at a time. The
-briefs were not copied into the prompts. Two that failed early showed a fault, which was mended. The cases of the build
-prompts are others (`data/build_cases.yml`). The checks of a brief are `js` expressions in Chromium. The same model
-translates sentences about the page to such expressions. Five checks are ours: licence, README, attachments,
-index.html, no uncaught error.
-
-**{first} of {n} pass all checks at the first try, {after} of {n} after repair. The median from the POST to
-the callback is {median:.0f} s.** {caveat}
-
-| brief | checks | first try | after repair | repairs | tokens | seconds | failed checks |
-|---|--:|---|---|--:|--:|--:|---|
-"""
-TASKS_HEAD = """
-## The three tasks of the public evaluation
-
-The model is scripted, behind a real OpenAI-compatible HTTP server. So the table shows the steps and not the writing:
-the brief arrives, data is fetched from a local server, files are written, checked, pushed, published and called back,
-and round 2 edits the same repository.
-
-| task | round | files | checks passed | not judged | seconds |
-|---|--:|--:|--:|---|--:|
-"""
+HERE = Path(__file__).resolve().parent  # held_out, briefs (of development), other_words (phrased by other people)
+ROOT = HERE.parents[1]
 
 
 def _end_with_the_drill() -> None:
@@ -182,49 +152,11 @@ def told(client: httpx.Client, build: str) -> list[dict[str, Any]]:
     return found
 
 
-def good(row: dict[str, Any], key: str) -> bool:
-    """Whether the page was written by the model and no check failed."""
-    return row["status"] == "done" and row["maker"] == "files" and row[key] == []
-
-
-def table(rows: list[dict[str, Any]], tasks: list[dict[str, Any]], at_once: int, caveat: str) -> str:
-    """docs/briefs.md."""
-    text = HEAD.format(
-        when=time.strftime("%Y-%m-%d", time.gmtime()),
-        machine=f"{os.cpu_count()} CPUs, {platform.machine()}",
-        at_once=at_once,
-        first=sum(good(row, "first_failed") for row in rows),
-        after=sum(good(row, "failed") for row in rows),
-        n=len(rows),
-        median=statistics.median([row["seconds"] for row in rows] or [0]),
-        caveat=caveat,
-    )
-    for row in rows:
-        first, after = ("pass" if good(row, key) else "fail" for key in ("first_failed", "failed"))
-        failed = "; ".join(each.replace("|", "\\|")[:110] for each in row["failed"] or [])
-        text += (
-            f"| {row['brief']} | {row['checks']} | {first} | {after} | {row['repairs']} | {row['tokens']} "
-            f"| {row['seconds']:.0f} | {'`' + failed.replace('`', chr(39)) + '`' if failed else ''} |\n"
-        )
-    translated = [(said, js) for row in rows for said, js in row["translated"].items()]
-    if translated:
-        text += "\nSentences that the model translated, for a person to judge:\n\n"
-        text += "".join(f"- {said}: `{js}`\n" for said, js in translated)
-    text += TASKS_HEAD
-    for task in tasks:
-        missing = ", ".join(task["not_judged"]) or "none"
-        judged = task["passed"] + task["failed"]
-        text += f"| {task['task']} | {task['round']} | {task['files']} | {task['passed']} of {judged} "
-        text += f"| {missing} | {task['seconds']:.0f} |\n"
-    return text
-
-
-def held_out(maker: str, at_once: int, only: list[str], minutes: float, out: Path) -> None:
-    """The held-out briefs that `out` does not have yet, the easy ones first. Each is stored as it ends."""
+def one_by_one(paths: list[Path], maker: str, at_once: int, minutes: float, out: Path) -> None:
+    """The briefs that `out` does not have yet, the easy ones first. Each is stored as it ends."""
     found = json.loads(out.read_text()) if out.exists() else {}
     rows = found.setdefault(maker, {})
-    level = {path: json.loads(path.read_text())["level"] for path in HELD_OUT.glob("*.json")}
-    paths = sorted((path for path in level if not only or path.stem in only), key=lambda path: (level[path], path))
+    level = {path: json.loads(path.read_text()).get("level", 0) for path in paths}
     ends_s = time.monotonic() + 60 * minutes
     lock = threading.Lock()
     with (
@@ -242,45 +174,37 @@ def held_out(maker: str, at_once: int, only: list[str], minutes: float, out: Pat
                 rows[path.stem] = {"level": level[path], **row}
                 out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
-        list(pool.map(one, paths))
+        list(pool.map(one, sorted(paths, key=lambda path: (level[path], path))))
     print(f"{len(rows)} of {len(level)} are measured.", file=sys.stderr)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--at-once", type=int, default=2)
-    parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument(
-        "--held-out", metavar="MAKER", choices=("auto", "plan"), help="The held-out briefs, by this maker."
-    )
-    parser.add_argument("--minutes", type=float, default=600.0, help="Begin no held-out brief after so many.")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "held-out.json", help="Of the held-out briefs.")
-    parser.add_argument("--caveat", default="")
-    parser.add_argument("--part", choices=("both", "briefs", "tasks"), default="both", help="The other is kept.")
+    parser.add_argument("--only", nargs="*", default=[], help="These briefs, by name.")
+    parser.add_argument("--held-out", metavar="MAKER", choices=("auto", "plan"), default="auto", help="auto or plan.")
+    parser.add_argument("--folder", choices=("held_out", "briefs", "other_words"), default="held_out")
+    parser.add_argument("--minutes", type=float, default=600.0, help="Begin no brief after so many.")
+    parser.add_argument("--out", type=Path, default=ROOT / ".sameboat" / "held-out.json")
+    parser.add_argument("--tasks", action="store_true", help="The three public tasks with a scripted model instead.")
+    parser.add_argument("--write", action="store_true", help="Write docs/briefs.md, and measure nothing.")
     given = parser.parse_args()
-    if given.held_out:
-        held_out(given.held_out, given.at_once, given.only, given.minutes, given.out)
-        return
-    paths = [path for path in sorted(BRIEFS.glob("*.json")) if not given.only or path.stem in given.only]
     kept = ROOT / "docs" / "briefs.json"
-    found = json.loads(kept.read_text()) if kept.exists() else {"briefs": [], "tasks": []}
-    with tempfile.TemporaryDirectory() as state:
-        if given.part != "tasks":
-            with (
-                evaluator(key=None) as judge,
-                service(Path(state) / "state", given.at_once) as client,
-                ThreadPoolExecutor(given.at_once) as pool,
-            ):
-                found["briefs"] = list(pool.map(lambda path: built(client, judge.url, path), paths))
-        if given.part != "briefs":
-            found["tasks"] = [
+    if given.write:
+        measured = json.loads((ROOT / "docs" / "held-out.json").read_text())
+        text = page(measured["runs"], json.loads(kept.read_text())["tasks"], measured["words"])
+        (ROOT / "docs" / "briefs.md").write_text(text)
+    elif given.tasks:
+        with tempfile.TemporaryDirectory() as state:
+            found = [
                 {key: value for key, value in row.items() if key not in ("build", "fetched")}
                 for task in TASKS
                 for row in run_task(task, Path(state) / task.name)
             ]
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(found, indent=1) + "\n")
-    (ROOT / "docs" / "briefs.md").write_text(table(found["briefs"], found["tasks"], given.at_once, given.caveat))
+        kept.write_text(json.dumps({"tasks": found}, indent=1) + "\n")
+    else:
+        paths = [path for path in (HERE / given.folder).glob("*.json") if not given.only or path.stem in given.only]
+        one_by_one(paths, given.held_out, given.at_once, given.minutes, given.out)
 
 
 if __name__ == "__main__":

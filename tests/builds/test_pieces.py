@@ -12,11 +12,14 @@ import pytest
 import yaml
 
 from service.builds.brief import decode
+from service.builds.browser import Check
+from service.builds.browser.process import look
 from service.builds.generate import UnusableAnswer
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.blocks.formulas import arrow
 from service.builds.generate.blocks.reading import Reading, read
 from service.builds.generate.libraries import FOLDER, with_libraries
+from service.builds.verify import find_browser
 
 BRIEFS = Path(__file__).resolve().parents[1] / "bench" / "briefs"
 CASES = yaml.safe_load((Path(__file__).parent / "piece_cases.yml").read_text(encoding="utf-8"))
@@ -208,3 +211,16 @@ def test_the_vendored_files_are_those_of_the_lock() -> None:
     kept = json.loads((FOLDER / "files.lock.json").read_text(encoding="utf-8"))
     here = {path.name: path for path in FOLDER.iterdir() if path.suffix not in (".json",)}
     assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in here.items()} == kept
+
+
+@pytest.mark.skipif(find_browser(None)[0] is None, reason="no Chromium")
+@pytest.mark.browser
+def test_marked_may_be_called_as_its_older_versions_were() -> None:
+    """Models write `marked(text)`, and the present version has `marked.parse` only."""
+    page_ = b"<!DOCTYPE html><title>t</title><p id=p></p>" + CDN.encode()
+    calls = ["marked('# a').includes('<h1')", "marked.parse('# a').includes('<h1')"]
+    browser, _ = find_browser(None)
+    assert browser is not None
+    checks = [Check(one, one) for one in calls]
+    seen = look(with_libraries({"index.html": page_}), checks, browser=browser, timeout_s=60)
+    assert [one.reason for one in seen.outcomes if one.verdict != "passed"] == []

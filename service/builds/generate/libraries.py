@@ -30,6 +30,9 @@ SCRIPTS = (  # words of a URL, and the file that stands in for it
     (r"papa(?:parse)?", "papaparse.min.js"),
     (r"seedrandom", "seedrandom.min.js"),
 )
+ALSO = {  # what older versions could be asked, and models still ask
+    "marked.umd.js": b"globalThis.marked = Object.assign((text, options) => marked.parse(text, options), marked);\n",
+}
 STYLES = ((r"bootstrap(?!-icons)", "bootstrap.min.css"), (r"highlight|hljs", "highlight.min.css"))
 
 
@@ -67,7 +70,7 @@ def library(name: str) -> bytes:
 def _stored(names: set[str]) -> Iterator[tuple[str, bytes]]:
     for name in sorted(names):
         licence = f"{name.split('.')[0]}.LICENSE"
-        yield f"vendor/{name}", library(name)
+        yield f"vendor/{name}", library(name) + ALSO.get(name, b"")
         yield f"vendor/{licence}", library(licence)
 
 

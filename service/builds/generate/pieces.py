@@ -30,20 +30,19 @@ class PieceMaker:
         Raises:
             NoPieceFits: if there are fewer plans.
         """
-        reading = self.reading(job)
-        plans = matching.plans(reading)
+        brief = reading(job)
+        plans = matching.plans(brief)
         if number >= len(plans):
             raise NoPieceFits("No piece fits the words of the brief." if not plans else "No further piece fits.")
-        return page.pages(reading, plans[number])
+        return page.pages(brief, plans[number])
 
-    def reading(self, job: Job) -> Reading:
-        """The brief with those of earlier rounds, and the files that are there."""
-        brief = " ".join([*(earlier.brief for earlier in job.earlier), job.brief])
-        files: dict[str, str | None] = {
-            path: _text(data) for path, data in (job.previous or {}).items() if not _ours(path)
-        }
-        files |= {attachment.name: attachment.text for attachment in job.attachments}
-        return read(brief, [*job.expressions, *job.kept_checks], files)
+
+def reading(job: Job) -> Reading:
+    """The brief with those of earlier rounds, and the files that are there."""
+    brief = " ".join([*(earlier.brief for earlier in job.earlier), job.brief])
+    files: dict[str, str | None] = {path: _text(data) for path, data in (job.previous or {}).items() if not _ours(path)}
+    files |= {attachment.name: attachment.text for attachment in job.attachments}
+    return read(brief, [*job.expressions, *job.kept_checks], files)
 
 
 def _ours(path: str) -> bool:

@@ -67,7 +67,7 @@ class FileWriter:
 
     def _answered(self, result: Result, job: Job, previous: Mapping[str, bytes]) -> dict[str, bytes]:
         kept = {attachment.name for attachment in job.kept}
-        _require_no_check(result.text, (*job.expressions, *job.kept_checks))
+        require_no_check(result.text, (*job.expressions, *job.kept_checks))
         return _with_page(files_in_answer(result, previous, kept, automation=self.automation), previous)
 
     def _ask(
@@ -106,7 +106,7 @@ class FileWriter:
         return {"failures": shorten("\n".join(f"- {failure}" for failure in wrong), 1500)} if job.failures else {}
 
 
-def _require_no_check(text: str, expressions: tuple[str, ...]) -> None:
+def require_no_check(text: str, expressions: tuple[str, ...]) -> None:
     """Raises UnusableAnswer if the text holds the code of a check. A page with it judges itself."""
     plain = re.sub(r"\s+", "", text)
     for expression in expressions:

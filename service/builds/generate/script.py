@@ -1,0 +1,80 @@
+"""The script writer: the page's elements come from the brief, and a capable model writes what they do.
+
+In: a job, and a function that asks. Out: `index.html` with the ids, kinds and first values that the brief tells, and
+`script.js` of the model. So the ids are those of the brief, and the model writes half as much as for a whole page.
+
+Not here: reading the brief (`blocks.reading`), whole pages and repairs (`write`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from service.builds.generate import AskModel, Job, TruncatedAnswer, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate.blocks import matching, page
+from service.builds.generate.pieces import reading
+from service.builds.generate.write import files_in_answer, require_no_check
+from service.errors import PromptTooLong
+
+PAGE, SCRIPT = "index.html", "script.js"
+LEAST_ELEMENTS = 2  # a brief that names fewer says too little about its page
+
+
+class ScriptWriter:
+    """The maker for models that can write, for briefs that name the elements of their page.
+
+    `characters`: the most text of brief, checks and attachments in a prompt. If it is too long for the model, half of
+    it is sent, then a quarter.
+    """
+
+    def __init__(self, characters: int) -> None:
+        self.characters = characters
+
+    def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
+        """The page and its script.
+
+        Raises:
+            UnusableAnswer: if the answer cannot be used.
+            PromptTooLong: if the page does not fit into the model's context.
+        """
+        elements = skeleton(job)
+        told = {"html": shown(elements)}
+        for part in (1, 2, 4):
+            share = self.characters // 3 // part
+            inputs = {
+                "brief": shorten(job.brief, share),
+                "checks": shorten("\n".join(f"- {check}" for check in job.checks) or "none", share),
+                "attachments": describe_attachments(job.attachments, share, job.sources),
+            }
+            try:
+                result = ask("build-script", {**inputs, **told})
+            except PromptTooLong:
+                if part == 4:
+                    raise
+                continue
+            break
+        require_no_check(result.text, job.expressions)
+        site = {PAGE: elements.encode()}
+        try:
+            written = files_in_answer(result, site, {attachment.name for attachment in job.kept})
+        except TruncatedAnswer as error:  # half a script does nothing
+            raise UnusableAnswer(error.message) from None
+        return {**site, **written}
+
+
+def fits(job: Job) -> bool:
+    """Whether there is no page yet, and the brief names enough elements for one."""
+    return "index.html" not in (job.previous or {}) and len(reading(job).elements) >= LEAST_ELEMENTS
+
+
+def skeleton(job: Job) -> str:
+    """The page with the elements of the brief, which loads `script.js`."""
+    read = reading(job)
+    return page.html(read, {"title": matching.title(job.brief), "pieces": []}, script=SCRIPT)
+
+
+def shown(html: str) -> str:
+    """The part of a skeleton that the model needs: its elements, and the libraries that it loads."""
+    main = re.search(r"<main>\n(.*?)\n</main>", html, re.DOTALL)
+    libraries = re.findall(r'<script src="vendor/[^"]+"></script>', html)
+    return "\n".join([*([main[1]] if main else []), *libraries])

@@ -1,0 +1,106 @@
+"""The script writer: a page of the brief's elements, and the model's script for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.builds.generate import Job, UnusableAnswer
+from service.builds.generate.pieces import reading
+from service.builds.generate.script import ScriptWriter, fits, skeleton
+from service.engine.types import Answer, Identity, Timings, Usage
+from service.errors import PromptTooLong
+from service.prompts.run import Result
+
+BRIEF = "The button #flip flips a coin, and #outcome shows Heads or Tails. #count starts at 0."
+CODE = "(document.querySelector('#flip').click(), document.querySelector('#count').textContent === '1')"
+
+
+OTHER_WORDS = Path(__file__).resolve().parents[1] / "bench" / "other_words"
+KINDS = {
+    "bmi": {"w": "input", "h": "input", "go": "button", "bmi": "output", "category": "output"},
+    "contact": {"name": "input", "email": "input", "msg": "input", "send": "button", "err": "output", "ok": "output"},
+    "currency": {"src": "select", "dst": "select", "amt": "input", "out": "output"},
+    "invoice": {"item-name": "input", "qty": "input", "unit-price": "input", "add-line": "button", "lines": "table"},
+    "modal": {"open-modal": "button", "close-modal": "button", "modal": "box"},
+    "task-filter": {"task-input": "input", "add-task": "button", "task-list": "list", "all": "button"},
+    "tweet-box": {"tweet": "textarea", "post": "button", "remaining": "output"},
+}
+
+
+def job(**more: Any) -> Job:
+    values: dict[str, Any] = {"title": "T", "brief": BRIEF, "checks": (CODE,), "expressions": (CODE,)}
+    return Job(**(values | {"attachments": (), "author": "a", "year": 2026} | more))
+
+
+def result(text: str, finish: str = "stop") -> Result:
+    answer = Answer(text, (), finish, Usage(1, 1), Timings(0, 0, 0))  # type: ignore[arg-type]
+    return Result(answer, "f", Identity("scripted", "1", "m", None, None))
+
+
+def made(text: str, finish: str = "stop", **more: Any) -> tuple[dict[str, bytes], list[Mapping[str, Any]]]:
+    """The files, and the inputs of each question."""
+    asked: list[Mapping[str, Any]] = []
+
+    def ask(prompt: str, inputs: Mapping[str, Any]) -> Result:
+        assert prompt == "build-script"
+        asked.append(inputs)
+        return result(text, finish)
+
+    return ScriptWriter(3000).make(job(**more), ask), asked
+
+
+@pytest.mark.parametrize("text", ["FILE: script.js\n```js\nflip();\n```", "```javascript\nflip();\n```"])
+def test_the_page_has_the_elements_of_the_brief_and_loads_the_models_script(text: str) -> None:
+    files, [asked] = made(text)
+    assert files["script.js"] == b"flip();\n"
+    for part in ('id="flip"', 'id="outcome"', '<output id="count">0</output>', '<script src="script.js">'):
+        assert part in files["index.html"].decode()
+    assert 'id="flip"' in asked["html"]
+    assert "<head>" not in asked["html"]
+
+
+def test_a_script_that_was_cut_or_holds_a_check_is_refused() -> None:
+    with pytest.raises(UnusableAnswer, match="cut"):
+        made("```js\nflip(", "length")
+    with pytest.raises(UnusableAnswer, match="code of a check"):
+        made(f"```js\n{CODE}\n```")
+
+
+def test_a_question_that_is_too_long_is_asked_with_less() -> None:
+    lengths: list[int] = []
+
+    def ask(prompt: str, inputs: Mapping[str, Any]) -> Result:
+        lengths.append(len(inputs["brief"]))
+        raise PromptTooLong("it is too long", limit=1, count=2)
+
+    with pytest.raises(PromptTooLong):
+        ScriptWriter(3000).make(job(brief=f"{BRIEF} {'x' * 3000}"), ask)
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(lengths) == 3
+
+
+def test_it_fits_briefs_that_name_elements_and_have_no_page_yet() -> None:
+    assert fits(job())
+    assert not fits(job(previous={"index.html": b"<p>"}))
+    assert not fits(job(brief="A page about boats.", expressions=()))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in OTHER_WORDS.glob("*.json")))
+def test_briefs_in_other_words_have_their_elements_once_and_in_their_kinds(name: str) -> None:
+    brief = json.loads((OTHER_WORDS / f"{name}.json").read_text(encoding="utf-8"))
+    code = tuple(check["js"] for check in brief["checks"])
+    given = job(brief=brief["brief"], expressions=code)
+    elements = {one.id: one.kind for one in reading(given).elements}
+    assert KINDS.get(name, {}).items() <= elements.items()
+    assert sorted(re.findall(r' id="([^"]+)"', skeleton(given))) == sorted(elements)
+
+
+def test_libraries_that_the_brief_names_are_loaded_before_the_script() -> None:
+    html = skeleton(job(brief=f"{BRIEF} A chart by Chart.js is in <canvas id=plot>."))
+    assert html.index("vendor/chart.umd.js") < html.index('"script.js"')
