@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.builds.generate import Job, UnusableAnswer
+from service.builds.generate import Job, UnusableAnswer, describe_checks
 from service.builds.generate.pieces import reading
 from service.builds.generate.script import ScriptWriter, fits, skeleton
 from service.engine.types import Answer, Identity, Timings, Usage
@@ -63,6 +63,17 @@ def test_the_page_has_the_elements_of_the_brief_and_loads_the_models_script(text
         assert part in files["index.html"].decode()
     assert 'id="flip"' in asked["html"]
     assert "<head>" not in asked["html"]
+
+
+def test_helpers_that_checks_share_are_told_once() -> None:
+    helpers = "(() => { const t = id => document.getElementById(id).textContent; const c = id => 1; "
+    told = describe_checks(
+        (f"{helpers}return t('a') === '1'; }})()", f"{helpers}return t('b'); }})()", "Has a title"), 900
+    )
+    assert told.count("const t = id") == 1
+    assert told.splitlines()[1:] == ["- (…return t('a') === '1'; })()", "- (…return t('b'); })()", "- Has a title"]
+    assert describe_checks(("(() => 1)()", "(() => 2)()"), 900) == "- (() => 1)()\n- (() => 2)()"
+    assert describe_checks((), 9) == "none"
 
 
 def test_a_script_that_was_cut_or_holds_a_check_is_refused() -> None:

@@ -19,6 +19,8 @@ from service.builds.generate.attachment_rules import unchanged
 from service.errors import BuildError
 from service.prompts.run import Result
 
+SHARED = 40  # characters
+
 
 class UnusableAnswer(BuildError):
     """The model's answer cannot be used. The message gives the reason and may be shown to the model."""
@@ -101,3 +103,22 @@ def describe_attachments(
         if file.text is not None:
             lines.append(shorten(file.text, share))
     return "\n".join(lines)
+
+
+def describe_checks(checks: tuple[str, ...], characters: int) -> str:
+    """The checks for a prompt, one a line. Helpers with which several checks begin are told once."""
+    if not checks:
+        return "none"
+    begin = _common_begin([check for check in checks if check.startswith("(")])
+    rest = [f"- {'(…' + check[len(begin) :] if begin and check.startswith(begin) else check}" for check in checks]
+    return shorten("\n".join([*([f"Checks with … begin with: {begin}"] if begin else []), *rest]), characters)
+
+
+def _common_begin(checks: list[str]) -> str:
+    """The statements with which all of these checks begin, if they are long enough to be told once."""
+    if len(checks) < 2:
+        return ""
+    first, last = min(checks), max(checks)  # what these two share, all share
+    same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    begin = first[: first.rfind("; ", 0, same) + 2]
+    return begin if len(begin) >= SHARED else ""

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import re
 
-from service.builds.generate import AskModel, Job, TruncatedAnswer, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate import (
+    AskModel,
+    Job,
+    TruncatedAnswer,
+    UnusableAnswer,
+    describe_attachments,
+    describe_checks,
+    shorten,
+)
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.pieces import reading
 from service.builds.generate.write import files_in_answer, require_no_check
@@ -43,7 +51,7 @@ class ScriptWriter:
             share = self.characters // 3 // part
             inputs = {
                 "brief": shorten(job.brief, share),
-                "checks": shorten("\n".join(f"- {check}" for check in job.checks) or "none", share),
+                "checks": describe_checks(job.checks, share),
                 "attachments": describe_attachments(job.attachments, share, job.sources),
             }
             try:

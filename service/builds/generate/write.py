@@ -12,7 +12,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from service.builds.generate import AskModel, Job, TruncatedAnswer, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate import (
+    AskModel,
+    Job,
+    TruncatedAnswer,
+    UnusableAnswer,
+    describe_attachments,
+    describe_checks,
+    shorten,
+)
 from service.builds.generate.answer_parser import KEPT, parse_answer
 from service.builds.generate.blocks.page import PIECES
 from service.builds.generate.completeness import close_page, is_truncated
@@ -78,9 +86,7 @@ class FileWriter:
             share = self.characters // 3 // part
             told = {
                 "brief": self._brief(job, share, failures=not more.get("failures")),
-                "checks": shorten(
-                    "\n".join(f"- {check}" for check in (*job.checks, *job.kept_checks)) or "none", share
-                ),
+                "checks": describe_checks((*job.checks, *job.kept_checks), share),
                 "attachments": describe_attachments(beside, share, job.sources),
             }
             try:
