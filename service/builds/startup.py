@@ -135,7 +135,7 @@ def make_steps(
         "files": FileWriter(characters, automation=settings.build_automation),
         "plan": PlanRenderer(),
     }
-    if settings.maker != "auto":
+    if settings.maker != "auto" or not local:  # a larger model writes all files of a brief at once
         del makers["script"]
     if settings.maker == "plan":
         del makers["files"]

@@ -34,16 +34,18 @@ PICTURES = """
 TASKS = """
 ## The three tasks of the public evaluation
 
-The model is scripted, behind a real OpenAI-compatible HTTP server. So the table shows the steps and not the writing:
-the brief arrives, data is fetched from a local server, files are written, checked, pushed, published and called back,
-and round 2 edits the same repository.
+*scripted*: a scripted model behind a real OpenAI-compatible HTTP server. It shows the steps and not the writing: the
+brief arrives, data is fetched from a local server, files are written, checked, pushed, published and called back, and
+round 2 edits the same repository. The other rows are of a model in this machine that writes itself.
 
-| task | round | files | checks passed | not judged | seconds |
-|---|--:|--:|--:|---|--:|
+| model | task | round | files | checks passed | not judged | seconds |
+|---|---|--:|--:|--:|---|--:|
 """
 
 
-def page(runs: Mapping[str, Mapping[str, Mapping[str, Row]]], tasks: list[Row], words: Mapping[str, str]) -> str:
+def page(
+    runs: Mapping[str, Mapping[str, Mapping[str, Row]]], tasks: Mapping[str, list[Row]], words: Mapping[str, str]
+) -> str:
     """The whole page. `words`: sentences of the person who measured, about the runs (`runs`) and the pages (`seen`)."""
     text = HEAD + "| run | model | briefs | first candidate | before repair | published | median s | p95 s |\n"
     text += "|---|---|--:|--:|--:|--:|--:|--:|\n"
@@ -57,12 +59,13 @@ def page(runs: Mapping[str, Mapping[str, Mapping[str, Row]]], tasks: list[Row], 
     rows, plans = last.get("auto", {}), last.get("plan", {})
     for brief in sorted({*rows, *plans}, key=lambda name: ((rows.get(name) or plans[name])["level"], name)):
         text += line(brief, plans.get(brief), rows.get(brief))
-    text += PICTURES.format(seen=words.get("seen", "")) + words.get("tasks", "") + TASKS
-    for task in tasks:
-        missing = ", ".join(task["not_judged"]) or "none"
-        text += f"| {task['task']} | {task['round']} | {task['files']} | {task['passed']} of "
-        text += f"{task['passed'] + task['failed']} | {missing} | {task['seconds']:.0f} |\n"
-    return text
+    text += PICTURES.format(seen=words.get("seen", "")) + TASKS
+    for model, done in tasks.items():
+        for task in done:
+            missing = len(task["not_judged"])
+            text += f"| {model} | {task['task']} | {task['round']} | {task['files']} | {task['passed']} of "
+            text += f"{task['passed'] + task['failed']} | {missing} | {task['seconds']:.0f} |\n"
+    return f"{text}\n{words.get('tasks', '')}\n"
 
 
 def summary(run: str, maker: str, rows: list[Row]) -> str:

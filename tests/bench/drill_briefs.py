@@ -186,22 +186,26 @@ def main() -> None:
     parser.add_argument("--folder", choices=("held_out", "briefs", "other_words"), default="held_out")
     parser.add_argument("--minutes", type=float, default=600.0, help="Begin no brief after so many.")
     parser.add_argument("--out", type=Path, default=ROOT / ".sameboat" / "held-out.json")
-    parser.add_argument("--tasks", action="store_true", help="The three public tasks with a scripted model instead.")
+    parser.add_argument("--tasks", metavar="MODEL", help="The three public tasks instead: `scripted`, or a model here.")
     parser.add_argument("--write", action="store_true", help="Write docs/briefs.md, and measure nothing.")
     given = parser.parse_args()
     kept = ROOT / "docs" / "briefs.json"
     if given.write:
         measured = json.loads((ROOT / "docs" / "held-out.json").read_text())
-        text = page(measured["runs"], json.loads(kept.read_text())["tasks"], measured["words"])
+        text = page(measured["runs"], json.loads(kept.read_text()), measured["words"])
         (ROOT / "docs" / "briefs.md").write_text(text)
     elif given.tasks:
+        kinds = json.loads(kept.read_text())
+        rows = kinds[given.tasks] = []
         with tempfile.TemporaryDirectory() as state:
-            found = [
-                {key: value for key, value in row.items() if key not in ("build", "fetched")}
-                for task in TASKS
-                for row in run_task(task, Path(state) / task.name)
-            ]
-        kept.write_text(json.dumps({"tasks": found}, indent=1) + "\n")
+            for task in TASKS:
+                local = None if given.tasks == "scripted" else given.tasks
+                for row in run_task(task, Path(state) / task.name, local):
+                    row["failed_checks"] = (row["build"]["outcome"] or {}).get("failed")
+                    row["maker"] = (row["build"]["outcome"] or {}).get("maker")
+                    rows.append({key: value for key, value in row.items() if key not in ("build", "fetched")})
+                    print(json.dumps(rows[-1]), flush=True)
+                kept.write_text(json.dumps(kinds, indent=1) + "\n")
     else:
         paths = [path for path in (HERE / given.folder).glob("*.json") if not given.only or path.stem in given.only]
         one_by_one(paths, given.held_out, given.at_once, given.minutes, given.out)

@@ -23,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from service.engine.pool import Engines
 from service.engine.remote import RemoteEngine
 from tests.builds.harness import SECRET, finished, posted, serving, settings_for
 from tests.servers.evaluator import evaluator
@@ -297,19 +298,23 @@ def answers(rounds: tuple[Round, ...], base: str) -> Callable[[dict[str, Any]], 
     return reply
 
 
-def run_task(task: Task, state: Path) -> list[dict[str, Any]]:
-    """Both rounds of a task, from the POST to the callback. Returns one row per round with the build's state."""
+def run_task(task: Task, state: Path, local: str | None = None) -> list[dict[str, Any]]:
+    """Both rounds of a task, from the POST to the callback. Returns one row per round with the build's state.
+
+    `local`: a model of the catalog that writes in the place of the scripted one.
+    """
     rows = []
     with data_server() as (base, asked), OpenAIServer(answers(task.rounds, base)) as model, evaluator() as judge:
+        remote = {} if local else {"engine": "remote", "remote_base_url": model.base_url}
         settings = settings_for(
             state,
-            engine="remote",
-            remote_base_url=model.base_url,
+            **remote,
             maker="auto",
             build_network=base.removeprefix("http://"),
             build_automation=True,  # one of the tasks asks for a workflow
         )
-        with serving(settings, RemoteEngine(settings, "scripted")) as client:
+        engine = Engines(settings).get(local) if local else RemoteEngine(settings, "scripted")
+        with serving(settings, engine) as client:
             for number, each in enumerate(task.rounds, 1):
                 body = {
                     "email": "student@example.com",
