@@ -7,6 +7,7 @@ Not here: measuring (`drill_briefs`).
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,9 +28,13 @@ the first version, *before repair* the best one before a repair. A brief counts 
 
 """
 PICTURES = """
-![the 24 pages of the last run](held-out.webp)
+![the pages of the last run with the default settings](held-out.webp)
 
-*The pages of the last run with `auto`, as they open.* {seen}
+*With Qwen.* {seen}
+
+![the pages of the last run with the starter](held-out-starter.webp)
+
+*With the starter.* {seen_starter}
 """
 TASKS = """
 ## The three tasks of the public evaluation
@@ -47,6 +52,7 @@ def page(
     runs: Mapping[str, Mapping[str, Mapping[str, Row]]], tasks: Mapping[str, list[Row]], words: Mapping[str, str]
 ) -> str:
     """The whole page. `words`: sentences of the person who measured, about the runs (`runs`) and the pages (`seen`)."""
+    words = {key: textwrap.fill(value, 120) for key, value in words.items()}
     text = HEAD + "| run | model | briefs | first candidate | before repair | published | median s | p95 s |\n"
     text += "|---|---|--:|--:|--:|--:|--:|--:|\n"
     for name, makers in runs.items():
@@ -59,7 +65,7 @@ def page(
     rows, plans = last.get("auto", {}), last.get("plan", {})
     for brief in sorted({*rows, *plans}, key=lambda name: ((rows.get(name) or plans[name])["level"], name)):
         text += line(brief, plans.get(brief), rows.get(brief))
-    text += PICTURES.format(seen=words.get("seen", "")) + TASKS
+    text += PICTURES.format(seen=words.get("seen", ""), seen_starter=words.get("seen_starter", "")) + TASKS
     for model, done in tasks.items():
         for task in done:
             missing = len(task["not_judged"])
