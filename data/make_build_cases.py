@@ -17,7 +17,7 @@ import yaml
 from service.builds.brief import Attachment
 from service.builds.browser import Check
 from service.builds.generate import Job, describe_attachments
-from service.builds.generate.script import shown, skeleton
+from service.builds.generate.script import elements_of, skeleton
 from service.builds.generate.write import files_prompt
 from service.builds.verify import find_browser, verify
 
@@ -46,7 +46,7 @@ def scripts(source: Mapping[str, Any]) -> Iterator[Row]:
         given = tuple(Attachment(name, "text/plain", text.encode()) for name, text in row["given"].items())
         job = Job("", row["brief"], (), given, "", 2026, expressions=tuple(row["js"]))
         page = skeleton(job)
-        yield {**row, "html": shown(page), "previous": {"index.html": page}}
+        yield {**row, "html": elements_of(page), "previous": {"index.html": page}}
 
 
 def edits(source: Mapping[str, Any]) -> Iterator[Row]:

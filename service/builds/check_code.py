@@ -1,4 +1,4 @@
-"""Reads the code of a check: what it does with the elements of the page, also through helpers of its own.
+"""Reads the code of a check: its uses of the elements of the page, also through helpers of its own.
 
 In: an expression. Out: the expression with the calls of its helpers written out, and the ids that it names.
 
@@ -73,7 +73,7 @@ def _with_id(body: str, parameter: str, one: str) -> str:
 
 
 def _aliased(part: str) -> Iterator[str]:
-    """What a part does with an element through a variable, written with the element's id."""
+    """The uses of an element through a variable in this part, written with the element's id."""
     for name, one in ALIAS.findall(part):
         for use in re.findall(rf"(?<![\w.$]){re.escape(name)}(\.\w+(?:\s*=(?!=)|\())", part):
             yield f"document.querySelector('#{one}'){use}"

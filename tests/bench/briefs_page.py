@@ -51,7 +51,7 @@ round 2 edits the same repository. The other rows are of a model in this machine
 def page(
     runs: Mapping[str, Mapping[str, Mapping[str, Row]]], tasks: Mapping[str, list[Row]], words: Mapping[str, str]
 ) -> str:
-    """The whole page. `words`: sentences of the person who measured, about the runs (`runs`) and the pages (`seen`)."""
+    """The whole page. `words`: sentences of a person about the runs (`runs`) and the pages (`seen`)."""
     words = {key: textwrap.fill(value, 120) for key, value in words.items()}
     text = HEAD + "| run | model | briefs | first candidate | before repair | published | median s | p95 s |\n"
     text += "|---|---|--:|--:|--:|--:|--:|--:|\n"
@@ -60,7 +60,7 @@ def page(
             text += summary(name, maker, list(rows.values()))
     last = list(runs.values())[-1]
     text += f"\n{words.get('runs', '')}\n\nThe last run:\n\n"
-    text += "| brief | level | starter | s | Qwen | versions | tokens | s | what fails |\n"
+    text += "| brief | level | starter | s | Qwen | versions | tokens | s | failures |\n"
     text += "|---|--:|---|--:|---|--:|--:|--:|---|\n"
     rows, plans = last.get("auto", {}), last.get("plan", {})
     for brief in sorted({*rows, *plans}, key=lambda name: ((rows.get(name) or plans[name])["level"], name)):

@@ -37,7 +37,7 @@ ROOT = HERE.parents[1]
 
 
 def _end_with_the_drill() -> None:
-    """Let Linux end the service when the drill is killed (prctl(2), PR_SET_PDEATHSIG)."""
+    """Let Linux end the service with the drill (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
@@ -70,7 +70,7 @@ def service(state: Path, at_once: int, maker: str = "auto") -> Iterator[httpx.Cl
         )
 
     def stopped(*_: object) -> None:
-        """The drill was told to end: what was measured is stored already."""
+        """The drill was told to end. Every result is stored already."""
         process.terminate()
         process.wait(60)
         os._exit(128 + signal.SIGTERM)

@@ -27,8 +27,8 @@ def test_a_helper_that_finds_no_element_and_a_colour_name_no_id() -> None:
     assert ids(code) == []
 
 
-def test_what_is_done_through_a_helper_and_a_variable_is_written_out() -> None:
-    """The kind of an element is told by what a check does with it."""
+def test_a_use_through_a_helper_and_a_variable_is_written_out() -> None:
+    """A check tells the kind of an element by its use."""
     code = (
         "(() => { const put = (id, v) => { const e = document.getElementById(id); e.value = v; }; put('w', '70'); })()"
     )

@@ -295,10 +295,10 @@ def _named(fenced: list[Block], previous: Mapping[str, bytes]) -> dict[str, str]
         if len(whole) > 1 and len({block.body for block in whole}) > 1:
             raise UnusableAnswer(f"{len(whole)} pages have no name; write a line 'FILE: path' above each of them.")
         named[PAGE] = whole[0].body
-    shown = named[PAGE] if PAGE in named else previous.get(PAGE, b"").decode("utf-8", "replace")
+    page = named[PAGE] if PAGE in named else previous.get(PAGE, b"").decode("utf-8", "replace")
     for kind, pattern in (("js", SCRIPT_OF), ("css", SHEET_OF)):
         nameless = [block for block in loose if block.kind == kind]
-        missing = {_local(match[1]) for match in pattern.finditer(shown)} - {None, *named, *previous}
+        missing = {_local(match[1]) for match in pattern.finditer(page)} - {None, *named, *previous}
         if kind == "css":
             missing -= {"style.css"} if not nameless else set()
         if nameless and missing:

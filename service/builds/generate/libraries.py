@@ -30,7 +30,7 @@ SCRIPTS = (  # words of a URL, and the file that stands in for it
     (r"papa(?:parse)?", "papaparse.min.js"),
     (r"seedrandom", "seedrandom.min.js"),
 )
-ALSO = {  # what older versions could be asked, and models still ask
+ALSO = {  # a call that older versions allowed, and that models still write
     "marked.umd.js": b"globalThis.marked = Object.assign((text, options) => marked.parse(text, options), marked);\n",
 }
 STYLES = ((r"bootstrap(?!-icons)", "bootstrap.min.css"), (r"highlight|hljs", "highlight.min.css"))

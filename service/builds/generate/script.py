@@ -1,4 +1,4 @@
-"""The script writer: the page's elements come from the brief, and a capable model writes what they do.
+"""The script writer: the page's elements come from the brief, and a capable model writes their behaviour.
 
 In: a job, and a function that asks. Out: `index.html` with the ids, kinds and first values that the brief tells, and
 `script.js` of the model. So the ids are those of the brief, and the model writes half as much as for a whole page.
@@ -45,8 +45,8 @@ class ScriptWriter:
             UnusableAnswer: if the answer cannot be used.
             PromptTooLong: if the page does not fit into the model's context.
         """
-        elements = skeleton(job)
-        told = {"html": shown(elements)}
+        html = skeleton(job)
+        more = {"html": elements_of(html)}
         for part in (1, 2, 4):
             share = self.characters // 3 // part
             inputs = {
@@ -55,14 +55,14 @@ class ScriptWriter:
                 "attachments": describe_attachments(job.attachments, share, job.sources),
             }
             try:
-                result = ask("build-script", {**inputs, **told})
+                result = ask("build-script", {**inputs, **more})
             except PromptTooLong:
                 if part == 4:
                     raise
                 continue
             break
         require_no_check(result.text, job.expressions)
-        site = {PAGE: elements.encode()}
+        site = {PAGE: html.encode()}
         try:
             written = files_in_answer(result, site, {attachment.name for attachment in job.kept})
         except TruncatedAnswer as error:  # half a script does nothing
@@ -81,7 +81,7 @@ def skeleton(job: Job) -> str:
     return page.html(read, {"title": matching.title(job.brief), "pieces": []}, script=SCRIPT)
 
 
-def shown(html: str) -> str:
+def elements_of(html: str) -> str:
     """The part of a skeleton that the model needs: its elements, and the libraries that it loads."""
     main = re.search(r"<main>\n(.*?)\n</main>", html, re.DOTALL)
     libraries = re.findall(r'<script src="vendor/[^"]+"></script>', html)

@@ -113,7 +113,11 @@ class FileWriter:
 
 
 def require_no_check(text: str, expressions: tuple[str, ...]) -> None:
-    """Raises UnusableAnswer if the text holds the code of a check. A page with it judges itself."""
+    """Refuse a text that holds the code of a check. A page with it judges itself.
+
+    Raises:
+        UnusableAnswer: if it does.
+    """
     plain = re.sub(r"\s+", "", text)
     for expression in expressions:
         code = re.sub(r"\s+", "", expression)

@@ -307,8 +307,8 @@ class _PageBody:
 
 def label(element: Element) -> str:
     """The text on or beside an element: the one that the brief gives, or its id as words."""
-    shown = element.label if element.kind not in ("output", "heading", "box") else None  # what those say comes later
-    return shown or element.words.capitalize()
+    text = element.label if element.kind not in ("output", "heading", "box") else None  # those have it later
+    return text or element.words.capitalize()
 
 
 def _word(name: str) -> str:
