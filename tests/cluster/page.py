@@ -13,14 +13,14 @@ from typing import Any
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TABLE, PAGE = DOCS / "parity.json", DOCS / "parity.md"
 Parities = dict[str, dict[str, Any]]
-"""By server: its day, and by prompt the output of `sameboat parity NAME --engine remote --json`."""
+"""By server: its day, and by prompt the output of `sameboat parity NAME --engine remote --recorded --json`."""
 
 HEAD = """# Parity with other servers
 
-The promoted prompts of the starter, asked of the local engine (portable kernels, `exact` mode) and of a server as the
-remote engine, on all cases. Made by `make cluster-test`, which starts and stops the servers on this machine. vLLM has
-the same weights, multiplied out to bf16, and llama-server has the same file. Both round differently than the portable
-kernels. [The remote engine](engine.md#parity) explains the figures. The first one of a pair is the local engine's.
+The promoted prompts of the starter, asked of a server as the remote engine on all cases, beside their recordings by
+the local engine. Made by `make cluster-test`, which starts and stops the servers on this machine. vLLM has the same
+weights, multiplied out to bf16, and llama-server has the same file. Both round differently than the portable kernels.
+[The remote engine](engine.md#parity) explains the figures. The first one of a pair is the local engine's.
 
 """
 COLUMNS = (
