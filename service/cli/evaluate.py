@@ -24,7 +24,6 @@ from service.engine.pool import Engines
 from service.engine.providers_file import providers_of
 from service.evaluation import (
     at_scale,
-    diagnosis,
     html_report,
     inspect_log,
     mlflow_run,
@@ -35,7 +34,8 @@ from service.evaluation import (
     result_rows,
 )
 from service.evaluation.context import EvaluationContext
-from service.evaluation.journal import journal_of, table_journal
+from service.evaluation.journal import table_journal
+from service.evaluation.ready_context import ready_context
 from service.evaluation.replay import live as run_live
 from service.evaluation.replay import other_kernels
 from service.evaluation.replay import replay as replay_recording
@@ -207,25 +207,16 @@ async def evaluation_context(
     engines = Engines(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        engine = engines.get(model or prompt.spec.model)
-        fast = engine.for_mode("fast") if fast_too else None
-        engine = engine.for_mode("exact")
-        for needed in (engine, fast):
-            if needed is not None:
-                await needed.ready()
+        context = await ready_context(settings, engines, prompt, model, fast_too=fast_too)
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             named = title or (lambda: prompt.name)
             task = progress.add_task(named(), total=None)
             try:
-                yield EvaluationContext(
-                    engine=engine,
-                    fast_engine=fast,
-                    judges=engines.get,
-                    journal=journal_of(settings, prompt.name),
+                yield replace(
+                    context,
                     progress=lambda finished, total: progress.update(
                         task, completed=finished, total=total, description=named()
                     ),
-                    conditions=diagnosis.conditions(settings),
                     warn=lambda sentence: typer.echo(f"sameboat: {sentence}", err=True),
                 )
             except asyncio.CancelledError:

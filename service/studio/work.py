@@ -15,12 +15,12 @@ from typing import Any
 
 from service.engine.pool import Engines
 from service.evaluation import cases as case_files
-from service.evaluation import diagnosis, improve, json_report, promote, promotion_history, split
+from service.evaluation import improve, json_report, promote, promotion_history, split
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.improve import SearchRules
 from service.evaluation.promote import Promotion
-from service.evaluation.recording import Journal
+from service.evaluation.ready_context import ready_context
 from service.evaluation.runner import CaseOutcome, run
 from service.models.cache import Cache
 from service.prompts.file import Prompt
@@ -47,23 +47,20 @@ class Workspace:
         """The folder with the draft's cases."""
         return promote.cases_folder(prompt, self.target(prompt).path)
 
-    async def context(self, prompt: Prompt, report: Report, model: str | None = None) -> EvaluationContext:
-        """A context with a ready engine. The journal is the one of notebooks and of the command line.
+    async def context(
+        self, prompt: Prompt, report: Report, model: str | None = None, *, fast_too: bool = False
+    ) -> EvaluationContext:
+        """A context with ready engines that reports to a job.
 
         Raises:
-            EngineError: if the engine cannot start.
+            EngineError: if an engine cannot start.
             EvaluationError: if the journal cannot be read.
         """
-        engine = (await self.engines.start(model or prompt.spec.model)).for_mode("exact")
         report("progress", {"done": 0, "total": 0})
-        await engine.ready()
-        journal = self.settings.state_dir / "evaluations" / f"{prompt.name}.jsonl"
-        return EvaluationContext(
-            engine=engine,
-            judges=self.engines.get,
-            journal=await asyncio.to_thread(Journal, journal),
+        context = await ready_context(self.settings, self.engines, prompt, model, fast_too=fast_too)
+        return replace(
+            context,
             progress=lambda done, total: report("progress", {"done": done, "total": total}),
-            conditions=diagnosis.conditions(self.settings),
             warn=lambda sentence: report("warning", {"text": sentence}),
         )
 
@@ -107,15 +104,15 @@ class Workspace:
         async def work(report: Report) -> dict[str, Any]:
             folder = self.cases_folder(prompt)
             dev, deciding = await asyncio.to_thread(split.of_draft, prompt, folder, seed=rules.seed)
-            context = await self.context(prompt, report)
-            if rules.mode == "fast":
-                fast = (await self.engines.start(prompt.spec.model)).for_mode("fast")
-                await fast.ready()
-                context = replace(context, fast_engine=fast)
+            context = await self.context(prompt, report, fast_too=rules.mode == "fast")
+
+            best: list[float] = []  # the gains that were reported
 
             def searched(answers: int, budget: int, gain: float) -> None:
                 report("progress", {"done": answers, "total": budget})
-                report("gain", {"answers": answers, "gain": gain})
+                if best[-1:] != [gain]:
+                    best.append(gain)
+                    report("gain", {"answers": answers, "gain": gain})
 
             search = await improve.improve(prompt, dev, context, rules, searched)
             judged = await improve.judge(search, deciding, context) if deciding else None

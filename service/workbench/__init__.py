@@ -39,7 +39,7 @@ from service.engine.types import Engine, Message, Mode, Request, Sampling
 from service.errors import EvaluationError
 from service.evaluation import baseline as baselines
 from service.evaluation import cases as case_files
-from service.evaluation import columns, dev_cases, diagnosis, journal, mlflow_run, new_draft, runner, tables
+from service.evaluation import columns, dev_cases, mlflow_run, new_draft, runner, tables
 from service.evaluation import improve as improving
 from service.evaluation import parity as parities
 from service.evaluation import promote as promotions
@@ -48,6 +48,7 @@ from service.evaluation import split as splits
 from service.evaluation.calibration import CoveragePoint, coverage_curve, threshold_for
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
+from service.evaluation.ready_context import ready_context
 from service.evaluation.runner import CaseOutcome
 from service.prompts import file as files
 from service.prompts import run as prompts
@@ -338,26 +339,20 @@ def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = ()
         bar.update(answers, budget)
 
     rules = improving.SearchRules(**limits)
-    context = _context(draft, bar)
-    if rules.mode == "fast":
-        context = replace(context, fast_engine=engine(draft.spec.model, mode="fast"))
+    context = _context(draft, bar, fast_too=rules.mode == "fast")
     work = improving.improve(draft, dev, context, rules, report)
     search = _bench().wait(work, bar)
     judged = _bench().wait(improving.judge(search, deciding, context), bar) if deciding else None
     return ImprovedDraft(search, judged)
 
 
-def _context(prompt: Prompt, bar: ProgressBar, model: str | None = None) -> EvaluationContext:
-    """The context of an evaluation. Its journal outlives the kernel, so known answers are not computed again."""
+def _context(
+    prompt: Prompt, bar: ProgressBar, model: str | None = None, *, fast_too: bool = False
+) -> EvaluationContext:
+    """The context of an evaluation that draws this bar."""
     bench = _bench()
-    return EvaluationContext(
-        engine=engine(model or prompt.spec.model),
-        judges=bench.engines.get,
-        journal=journal.journal_of(bench.settings, prompt.name),
-        progress=bar.update,
-        conditions=diagnosis.conditions(bench.settings),
-        warn=_say,
-    )
+    context = bench.wait(ready_context(bench.settings, bench.engines, prompt, model, fast_too=fast_too))
+    return replace(context, progress=bar.update, warn=_say)
 
 
 def compare(prompt: Prompt, other: str | Prompt, on: Any) -> Comparison:

@@ -32,7 +32,7 @@ from service.prompts.file import Prompt
 
 __all__ = ["DecidingResult", "Improvement", "SearchRules", "improve", "judge"]
 Report = Callable[[int, int, float], None]
-"""Called with the answers so far, the budget, and the best gain so far."""
+"""Called after each answer with the answers so far, the budget, and the best gain so far."""
 
 
 def no_report(answers: int, budget: int, gain: float) -> None:
@@ -83,10 +83,8 @@ async def improve(
     answers = await _own_answers(draft, cases, searching)
     prompts = CandidatePrompts(draft, cases, answers, wordings=rules.wordings, most=rules.examples)
     scorer = CandidateScorer(prompts, cases, order, searching)
-    state = SearchState(
-        prompts.first, order, scorer, rules.budget - finish,
-        lambda answers, gain: report(answers, rules.budget, gain),
-    )  # fmt: skip
+    state = SearchState(prompts.first, order, scorer, rules.budget - finish)
+    scorer.answered = lambda more: report(min(state.spent + more, rules.budget), rules.budget, state.best_gain())
     await search(prompts.space, state, rules.seed)
     complete = state.ranked()
     result = guard.nested(prompts.first, complete, order, FOLDS, scorer)

@@ -13,7 +13,7 @@ mean score of their checks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -22,7 +22,7 @@ import numpy as np
 from service.evaluation import runner
 from service.evaluation.cases import Case
 from service.evaluation.classes import would_pass
-from service.evaluation.context import EvaluationContext, no_progress, no_warning
+from service.evaluation.context import EvaluationContext, no_warning
 from service.evaluation.improve.candidates import DraftCandidate
 from service.evaluation.improve.examples import CandidatePrompts, expected_answer
 from service.evaluation.improve.fitting import Floats, LabelFit, Numbers, cross_fitted, fit
@@ -37,7 +37,7 @@ class CandidateScorer:
     """Asks the engine for the answers of candidates. Answers that the journal has are not asked again.
 
     A case is a number, and its fold is the rest of its place in `order`. `asked` counts the answers that were not
-    known.
+    known. `answered` is called with the number of answers that the candidate of this moment has so far.
     """
 
     def __init__(
@@ -45,11 +45,15 @@ class CandidateScorer:
     ) -> None:
         self._prompts, self._cases = prompts, cases
         self._choices = prompts.draft.spec.choices
-        self._context = replace(context, progress=no_progress, warn=no_warning, stop_after=None)
+        self._context = replace(context, progress=self._told, warn=no_warning, stop_after=None)
         self._fold = {number: place % FOLDS for place, number in enumerate(order)}
         self._right = [expected_answer(prompts.draft, case) if self._choices else None for case in cases]
         self._outcomes: dict[tuple[int, tuple[int, ...], int], CaseOutcome] = {}
         self.asked = 0
+        self.answered: Callable[[int], None] = lambda answers: None
+
+    def _told(self, finished: int, total: int) -> None:
+        self.answered(finished)
 
     async def __call__(self, candidate: DraftCandidate, numbers: Sequence[int]) -> list[float | None]:
         """The scores of a candidate on cases. None for a case that it has as an example.

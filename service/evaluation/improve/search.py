@@ -48,7 +48,6 @@ class SearchState:
     order: Sequence[int]
     ask: Ask
     budget: int
-    progress: Callable[[int, float], None] = lambda answers, gain: None
     scores: dict[DraftCandidate, dict[int, float | None]] = field(default_factory=dict)
     answered: set[tuple[int, tuple[int, ...], int]] = field(default_factory=set)
     trials: list[Trial] = field(default_factory=list)
@@ -70,6 +69,11 @@ class SearchState:
         complete = [candidate for candidate in self.scores if self.is_complete(candidate)]
         return sorted(complete, key=lambda candidate: (-self.gain(candidate), len(candidate.examples)))
 
+    def best_gain(self) -> float:
+        """The gain of the best candidate that was scored on every case. 0 before the first one is."""
+        ranked = self.ranked()
+        return self.gain(ranked[0]) if ranked else 0.0
+
     async def score(self, candidate: DraftCandidate, size: int) -> bool:
         """Score a candidate on the first `size` cases. False if the budget does not allow it.
 
@@ -85,8 +89,6 @@ class SearchState:
             self.answered |= answers
             self.spent += cost
             self.trials.append(Trial(candidate, len(self.scores[candidate]), self.gain(candidate), self.spent))
-            best = self.ranked()[:1]
-            self.progress(self.spent, self.gain(best[0]) if best else 0.0)
         return True
 
 
