@@ -2,14 +2,14 @@
 import { words } from "./words.js";
 import { withKey } from "./login.js";
 
-export class Failure extends Error {
+class Failure extends Error {
   constructor(problem, status) {
     super(problem.detail);
     Object.assign(this, problem, { detail: problem.detail ?? words.unreachable, status });
   }
 }
 
-async function checked(response) {
+export async function checked(response) {
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
   throw new Failure(body.error ? { detail: body.error.message } : body, response.status);

@@ -5,7 +5,7 @@ import { words } from "./words.js";
 const w = words.try;
 // A draft of the studio has the same routes as a promoted prompt, at another place.
 const DRAFT = "draft:";
-export const draftOf = (name) => (name.startsWith(DRAFT) ? name.slice(DRAFT.length) : null);
+const draftOf = (name) => (name.startsWith(DRAFT) ? name.slice(DRAFT.length) : null);
 export const url = (name) => (draftOf(name) ? `studio/drafts/${encodeURIComponent(draftOf(name))}` : `prompts/${encodeURIComponent(name)}`);
 
 // Runs one prompt and tells each state of the run to `tell`. The last one has the answer or the problem.

@@ -38,24 +38,32 @@ async function answer(model, messages, options, signal, tell) {
     }
     tell({ message: { ...message }, busy: false });
   } catch (error) {
-    tell({ message: message.content || message.tool_calls ? { ...message } : null, busy: false, problem: error.name === "AbortError" ? null : error });
+    const { tool_calls, ...said } = message; // a call that was cut has arguments that no tool can read
+    tell({ message: said.content ? said : null, busy: false, problem: error.name === "AbortError" ? null : error });
   }
 }
 
-function Call({ call, give }) {
-  const [result, setResult] = useState("");
-  return html`<div class="turn"><p class="quiet small">${w.call} <b>${call.function.name}</b></p><pre tabindex="0">${pretty(call.function.arguments)}</pre>
-    ${give && html`<form class="row" onSubmit=${(event) => { event.preventDefault(); give(call, result); }}>
-      <label for=${`result-${call.id}`}>${w.result}</label><input id=${`result-${call.id}`} value=${result} onInput=${(event) => setResult(event.target.value)} />
-      <button type="submit" class="plain">${w.give}</button></form>`}</div>`;
+const Call = ({ call }) => html`<div class="turn"><p class="quiet small">${w.call} <b>${call.function.name}</b></p><pre tabindex="0">${pretty(call.function.arguments)}</pre></div>`;
+
+// A form for the results of a message's calls. They are sent together, because the model goes on when it has all of them.
+function Results({ calls, give }) {
+  const submit = (event) => {
+    event.preventDefault();
+    const results = new FormData(event.target).getAll("result");
+    give(calls.map((call, at) => ({ role: "tool", tool_call_id: call.id, content: results[at] })));
+  };
+  return html`<form class="turn" onSubmit=${submit}>${calls.map((call) => html`<label for=${`result-${call.id}`}>${w.result_of(call.function.name)}</label><input id=${`result-${call.id}`} name="result" autocomplete="off" />`)}
+    <p class="row"><button type="submit" class="plain">${w.give}</button></p></form>`;
 }
 const pretty = (given) => { try { return text(JSON.parse(given)); } catch { return given; } };
 
 function Turn({ message, model, give }) {
+  const calls = (message.tool_calls ?? []).filter(Boolean);
   return html`<div class="turn"><p class="quiet small">${message.role === "user" ? w.you : message.role === "tool" ? w.result : model}</p>
     ${message.thoughts && html`<details><summary>${w.thoughts}</summary><p class="said">${message.thoughts}</p></details>`}
     ${message.content && html`<p class="said">${message.content}</p>`}
-    ${(message.tool_calls ?? []).filter(Boolean).map((call) => html`<${Call} key=${call.id} call=${call} give=${give} />`)}
+    ${calls.map((call) => html`<${Call} key=${call.id} call=${call} />`)}
+    ${calls.length > 0 && give && html`<${Results} calls=${calls} give=${give} />`}
     ${message.finish === "length" && html`<p class="quiet small">${w.cut}</p>`}</div>`;
 }
 
@@ -82,29 +90,32 @@ function Conversation({ ids, first }) {
   const [models, setModels] = useState([first, ""]);
   const [system, setSystem] = useState("");
   const [draft, setDraft] = useState("");
-  const [options, setOptions] = useState({ temperature: "0", max_tokens: "256", tools: "" });
+  const [options, setOptions] = useState({ temperature: "0", max_tokens: "256", tools: "", tool_choice: "auto" });
   const [talks, setTalks] = useState([[], []]);
   const [states, setStates] = useState([null, null]);
   const [wrong, setWrong] = useState("");
   const control = useRef(null);
+  const round = useRef(0); // a cleared conversation takes no answer of before
   const busy = states.some((state) => state?.busy);
   useEffect(() => () => control.current?.abort(), []);
 
   const parameters = () => {
     const tools = options.tools.trim() ? JSON.parse(options.tools) : null;
     if (tools !== null && !Array.isArray(tools)) throw new Error();
-    return { temperature: Number(options.temperature), max_tokens: Number(options.max_tokens), ...(tools && { tools }) };
+    return { temperature: Number(options.temperature), max_tokens: Number(options.max_tokens), ...(tools && { tools, tool_choice: options.tool_choice }) };
   };
   const ask = async (chosen, added) => {
     let given;
     try { given = parameters(); } catch { return setWrong(w.bad_tools); }
     setWrong("");
+    const mine = round.current;
     control.current = new AbortController();
     await Promise.all(chosen.map(async (at) => {
       const talk = [...talks[at], ...added];
       setTalks((old) => old.map((before, index) => (index === at ? talk : before)));
       const messages = system ? [{ role: "system", content: system }, ...talk] : talk;
       await answer(models[at], messages, given, control.current.signal, (state) => {
+        if (mine !== round.current) return;
         setStates((old) => old.map((before, index) => (index === at ? state : before)));
         if (!state.busy && state.message) setTalks((old) => old.map((before, index) => (index === at ? [...talk, state.message] : before)));
       });
@@ -117,9 +128,9 @@ function Conversation({ ids, first }) {
     ask(models[1] ? [0, 1] : [0], [{ role: "user", content: draft }]);
   };
   const enter = (event) => { if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event); };
-  const clear = () => { control.current?.abort(); setTalks([[], []]); setStates([null, null]); };
+  const clear = () => { round.current += 1; control.current?.abort(); setTalks([[], []]); setStates([null, null]); };
   const set = (name) => (event) => setOptions({ ...options, [name]: event.target.value });
-  const give = (at) => (call, result) => ask([at], [{ role: "tool", tool_call_id: call.id, content: result }]);
+  const give = (at) => (results) => ask([at], results);
   const pick = (at) => (event) => { setModels(models.map((old, index) => (index === at ? event.target.value : old))); if (at === 1) setTalks(([one]) => [one, []]); };
   return html`<div class=${models[1] ? "columns three" : "columns side"}>
     <section class="card" aria-labelledby="chat-title"><h2 id="chat-title">${w.title}</h2><form id="chat-form" onSubmit=${send}>
@@ -133,6 +144,7 @@ function Conversation({ ids, first }) {
         <label for="system">${w.system}</label><textarea id="system" rows="3" value=${system} onInput=${(event) => setSystem(event.target.value)}></textarea>
         <div class="pair"><div><label for="temperature">${w.temperature}</label><input id="temperature" type="number" min="0" max="2" step="0.1" value=${options.temperature} onInput=${set("temperature")} /></div>
           <div><label for="max-tokens">${w.max_tokens}</label><input id="max-tokens" type="number" min="1" step="1" value=${options.max_tokens} onInput=${set("max_tokens")} /></div></div>
-        <label for="tools">${w.tools}</label><textarea id="tools" class="code" rows="5" value=${options.tools} onInput=${set("tools")}></textarea></details></form></section>
+        <label for="tools">${w.tools}</label><textarea id="tools" class="code" rows="5" value=${options.tools} onInput=${set("tools")}></textarea>
+        <label for="tool-choice">${w.tool_choice}</label><select id="tool-choice" value=${options.tool_choice} onChange=${set("tool_choice")}>${Object.entries(w.tool_choices).map(([value, label]) => html`<option value=${value}>${label}</option>`)}</select></details></form></section>
     ${models.map((model, at) => model && html`<${Column} model=${model} messages=${talks[at]} state=${states[at]} give=${give(at)} />`)}</div>`;
 }

@@ -179,9 +179,10 @@ function Improve({ name, draft, ready }) {
 
 // The score against the cost. While the search runs the best gain so far, afterwards also every candidate's.
 function Course({ state }) {
-  const { gains = [], result } = state;
+  const { gains = [], progress, result } = state;
   const best = [];
-  for (const [answers, gain] of result?.trials ?? gains.map((row) => [row.answers, row.gain])) best.push([answers, gain, Math.max(gain, best.at(-1)?.[2] ?? gain)]);
+  const so_far = [...gains.map((row) => [row.answers, row.gain]), ...(gains.length ? [[progress.done, gains.at(-1).gain]] : [])];
+  for (const [answers, gain] of result?.trials ?? so_far) best.push([answers, gain, Math.max(gain, best.at(-1)?.[2] ?? gain)]);
   if (best.length < 2) return null;
   const columns = [best.map((row) => row[0]), best.map((row) => row[2]), best.map((row) => row[1])];
   const last = best.at(-1);

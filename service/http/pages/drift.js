@@ -1,5 +1,6 @@
 // The kept answers of a promoted prompt beside its recording: one table of bins for each distribution.
 import { json } from "./api.js";
+import { interval } from "./scores.js";
 import { Problem, html, percent, useLoaded } from "./ui.js";
 import { words } from "./words.js";
 
@@ -27,7 +28,6 @@ function Bins({ part }) {
 const Bar = ({ share }) => html`<td><meter min="0" max="1" value=${share} aria-hidden="true"></meter> ${percent(share)}</td>`;
 
 function Shares({ rows }) {
-  const range = ([low, high]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
   return html`<div class="scroll" tabindex="0" role="group" aria-label=${w.shares}><table><thead><tr>${[w.shares, w.recorded, w.kept, w.difference, w.found].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row">${row.name}</th><td>${percent(row.recorded)}</td><td>${percent(row.kept)}</td><td>${range(row.difference)}</td><td>${w.words[row.word]}</td></tr>`)}</tbody></table></div>`;
+    <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row">${row.name}</th><td>${percent(row.recorded)}</td><td>${percent(row.kept)}</td><td>${interval(row.difference)}</td><td>${w.words[row.word]}</td></tr>`)}</tbody></table></div>`;
 }

@@ -1,7 +1,7 @@
 // A job of the studio: started once, followed by its events, stopped by a button.
 import { events, json, post, request } from "./api.js";
 import { withKey } from "./login.js";
-import { Problem, html, useEffect, useRef, useState } from "./ui.js";
+import { Problem, html, useEffect, useLoaded, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
 
 const w = words.drafts;
@@ -59,14 +59,13 @@ export function Progress({ state, stop }) {
 }
 
 // A model of the catalog is fetched here, and nowhere else on the page.
-export function Pull({ done }) {
-  const [models, setModels] = useState([]);
+export function Pull() {
+  const [fetched, setFetched] = useState(0);
+  const [models, problem] = useLoaded(() => json("studio/models"), [fetched]);
   const [state, start, stop] = useJob("pull");
-  const load = async () => setModels(await json("studio/models"));
-  useEffect(() => { load(); }, []);
-  const pull = async (name) => { if ((await start({ name })).result) { await load(); done?.(); } };
-  return html`<section class="card" aria-labelledby="pull-title"><h2 id="pull-title">${w.models}</h2><${Progress} state=${state} stop=${stop} />
+  const pull = async (name) => { if ((await start({ name })).result) setFetched(fetched + 1); };
+  return html`<section class="card" aria-labelledby="pull-title"><h2 id="pull-title">${w.models}</h2><${Problem} problem=${problem} /><${Progress} state=${state} stop=${stop} />
     ${state.result && html`<p class="good" role="status">${w.verified(state.result.model)}</p>`}
-    <ul class="list" id="models">${models.map((model) => html`<li key=${model.name}><b>${model.name}</b> <span class="quiet small">${w.size(model.size_bytes)} · ${model.licence}</span>
+    <ul class="list" id="models">${(models ?? []).map((model) => html`<li key=${model.name}><b>${model.name}</b> <span class="quiet small">${w.size(model.size_bytes)} · ${model.licence}</span>
       <p class="quiet small">${model.good_for}</p>${model.cached ? html`<span class="badge passed">${w.here}</span>` : html`<button type="button" class="plain" disabled=${state.busy} aria-label=${`${w.pull} ${model.name}`} onClick=${() => pull(model.name)}>${w.pull}</button>`}</li>`)}</ul></section>`;
 }

@@ -1,8 +1,8 @@
 // The page: the frame around the views, and which view the address names: #/try/NAME, #/builds/ID and so on.
-import { json } from "./api.js";
+import { checked, json } from "./api.js";
 import { enter, forget, get as plain, key, studio } from "./login.js";
 import { Try } from "./try.js";
-import { html, render, useEffect, useRef, useState } from "./ui.js";
+import { Problem, html, render, useEffect, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
 
 const VIEWS = ["try", "chat", "prompts", studio ? "drafts" : "builds", "service"]; // the studio builds nothing
@@ -16,10 +16,15 @@ const load = {
   service: async () => (await import("./service.js")).Service,
 };
 
+// A part of the address. One that a person cut or typed may be no valid encoding.
+function decoded(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
+}
+
 // The address as a view, the rest of its path, and its parameters.
 function place() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [view, ...rest] = path.split("/").map(decodeURIComponent);
+  const [view, ...rest] = path.split("/").map(decoded);
   return { view: VIEWS.includes(view) ? view : "try", rest, query: new URLSearchParams(query) };
 }
 
@@ -54,7 +59,7 @@ function Told({ href, children }) {
   const show = async (event) => {
     if (!key()) return;
     event.preventDefault();
-    setSaid(await (await plain(href)).text());
+    setSaid(await plain(href).then((answer) => answer.text(), () => words.unreachable));
     dialog.current.showModal();
   };
   return html`<a href=${href} onClick=${show}>${children}</a>
@@ -94,8 +99,22 @@ function Page({ prompts }) {
 // First the prompts of loaded models, last the prompts of builds, because they need a whole brief.
 const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prompt.name.startsWith("build-") ? 2 : 0);
 
-const promoted = await (await enter("prompts")).json();
-const models = (await json("v1/models")).data.map((model) => model.id);
-promoted.sort((a, b) => rank(a, models) - rank(b, models));
-if (studio) promoted.push(...(await json("studio/drafts")).map((row) => row.prompt).filter(Boolean));
-render(html`<${Page} prompts=${promoted} />`, document.getElementById("app"));
+async function loaded() {
+  const promoted = await (await checked(await enter("prompts"))).json();
+  const models = (await json("v1/models")).data.map((model) => model.id);
+  promoted.sort((a, b) => rank(a, models) - rank(b, models));
+  if (studio) promoted.push(...(await json("studio/drafts")).map((row) => row.prompt).filter(Boolean));
+  return promoted;
+}
+
+// A service that drains, or that has a limit on requests, may refuse the first ones.
+async function begin() {
+  const place = document.getElementById("app");
+  let promoted;
+  try { promoted = await loaded(); } catch (error) {
+    const problem = { detail: error.detail ?? words.unreachable };
+    return render(html`<main><${Problem} problem=${problem} /><p class="row"><button type="button" onClick=${begin}>${words.retry}</button></p></main>`, place);
+  }
+  render(html`<${Page} prompts=${promoted} />`, place);
+}
+await begin();

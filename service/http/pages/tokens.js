@@ -23,7 +23,7 @@ export function named(name) {
 const visible = (text) => text.replaceAll(" ", "·").replaceAll("\n", "⏎");
 const chance = (logprob) => percent(Math.exp(logprob));
 
-export function Token({ text, kind, title }) {
+function Token({ text, kind, title }) {
   return html`<span class=${`token ${kind}`} title=${title} tabindex=${title && kind !== "cached" && kind !== "computed" ? 0 : undefined}>${visible(text)}${text.includes("\n") ? "\n" : ""}</span>`;
 }
 

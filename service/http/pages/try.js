@@ -25,7 +25,7 @@ function Run({ prompt, run: state, mode, label }) {
     ${state.answer && html`<p class="row"><button type="button" class="plain again" onClick=${repeat}>${w.again}</button></p>
       <p role="status" class="again-said">${again}</p>
       <details><summary>${w.rendered}</summary><${PromptTokens} prompt=${prompt} body=${state.body} answer=${state.answer} mode=${mode} /></details>
-      <details><summary>${w.how}</summary><${Snippets} prompt=${prompt} body=${state.body} /></details>`}
+      <details><summary>${w.how}</summary><${Snippets} prompt=${prompt} model=${prompt.model ?? state.answer.model.name} body=${state.body} /></details>`}
   </section>`;
 }
 
