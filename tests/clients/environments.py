@@ -50,20 +50,7 @@ def python(lock: str) -> Path:
 @cache
 def node() -> Path:
     """The folder with the programs for Node and their locked packages. Skips the test where that is not possible."""
-    if shutil.which("node") is None:
-        npm.absent("node is not installed")
-    folder = npm.FOLDER / "clients"
-    installed = folder / "installed.json"
-    current = installed.exists() and filecmp.cmp(NODE / "package-lock.json", installed, shallow=False)
-    if not current:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in NODE.iterdir():
-        shutil.copy(file, folder / file.name)
-    if not current:
-        npm.npm("ci", "--no-audit", "--no-fund", "--ignore-scripts", folder=folder)
-        shutil.copy(NODE / "package-lock.json", installed)
-    return folder
+    return npm.installed(NODE, "clients")
 
 
 def run(environment: str, program: str, given: dict[str, Any], folder: Path) -> list[dict[str, Any]]:

@@ -6,11 +6,13 @@ Without npm or a network, a test that needs one skips with the reason. GitHub's 
 from __future__ import annotations
 
 import base64
+import filecmp
 import hashlib
 import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,11 +45,34 @@ def npm(*words: str, folder: Path) -> None:
         absent(f"npm {words[0]} failed: {done.stderr.strip()[-300:]}")
 
 
+def installed(source: Path, name: str) -> Path:
+    """The folder `name` with the files of `source` and the packages of its lock, installed once for each lock.
+
+    Skips the test where that is not possible.
+    """
+    if shutil.which("node") is None:
+        absent("node is not installed")
+    folder, lock = FOLDER / name, source / "package-lock.json"
+    done = folder / "installed.json"  # a copy of the installed lock, written last
+    current = done.exists() and filecmp.cmp(lock, done, shallow=False)
+    if not current:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.is_file():
+            shutil.copy(file, folder / file.name)
+    if not current:
+        npm("ci", "--no-audit", "--no-fund", "--ignore-scripts", folder=folder)
+        shutil.copy(lock, done)
+    return folder
+
+
 def member(package: str, version: str, integrity: str, path: str) -> bytes:
     """One file of a package. The archive is checked against the pinned `sha512-...` and not kept."""
-    npm("pack", "--silent", f"{package}@{version}", folder=FOLDER)
-    archive = FOLDER / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
-    try:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:  # of its own: other processes fetch the same package
+        npm("pack", "--silent", f"{package}@{version}", folder=Path(folder))
+        archive = Path(folder) / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha512").digest()
         assert "sha512-" + base64.b64encode(digest).decode() == integrity, f"{package}@{version} is not what was pinned"
@@ -57,6 +82,4 @@ def member(package: str, version: str, integrity: str, path: str) -> bytes:
                     found = tar.extractfile(each)
                     assert found is not None
                     return found.read()
-    finally:
-        archive.unlink(missing_ok=True)
     raise AssertionError(f"{package}@{version} holds no {path}")

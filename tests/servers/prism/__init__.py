@@ -7,8 +7,6 @@ recorded requests one by one.
 from __future__ import annotations
 
 import contextlib
-import filecmp
-import shutil
 import socket
 import subprocess
 import time
@@ -20,27 +18,17 @@ import httpx
 from tests.servers import npm
 
 HERE = Path(__file__).resolve().parent
-FOLDER = npm.FOLDER / "prism"
 
 
 def program() -> Path:
-    """Prism's script, installed once for each lock. Skips the test where that is not possible."""
-    lock = FOLDER / "installed.json"  # a copy of the installed lock, written last
-    if not lock.exists() or not filecmp.cmp(HERE / "package-lock.json", lock, shallow=False):
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, FOLDER / name)
-        npm.npm("ci", "--no-audit", "--no-fund", "--ignore-scripts", folder=FOLDER)
-        shutil.copy(HERE / "package-lock.json", lock)
-    return FOLDER / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
+    """Prism's script. Skips the test where it cannot be had."""
+    return npm.installed(HERE, "prism") / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
 
 
 @contextlib.contextmanager
 def prism(document: Path, log: Path) -> Iterator[httpx.Client]:
     """Prism on a port, as a client for it."""
     script = program()
-    if shutil.which("node") is None:
-        npm.absent("node is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
