@@ -101,6 +101,7 @@ bench: setup models ## measure, side by side with peers, into docs/bench.{json,m
 .PHONY: bench-idle
 bench-idle: setup models ## measure the CPU of idle services, with builds and without, on SQLite and Postgres, into docs/builds.md
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.idle "$${words[@]}"
+
 .PHONY: bench-page
 bench-page: setup models ## measure the page in Chromium: Lighthouse, frames of 1,000 cases, ten open pages; ARGS="open --rounds 5"
 	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.page "$${words[@]}"

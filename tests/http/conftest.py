@@ -173,9 +173,9 @@ def looks(app: FastAPI, *paths: str, **headers: str) -> list[httpx.Response]:
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """The application on a free port, with real sockets. Yields its URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none", timeout_graceful_shutdown=5)
+def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """The application with real sockets, on a free port or on this one. Yields its URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -5,42 +5,35 @@ Not here: the page on a real model (`tests/e2e/test_page.py`), and its key (`tes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Page
 from ruamel.yaml import YAML
 
 from service import settings as settings_module
 from service.drift.store import KeptAnswerStore
 from service.engine.types import Answer, Request, Timings, Usage
+from service.evaluation import cases, recording, runner
+from service.evaluation.recording import Record
 from service.http.app import create_app
 from service.models.catalog import Catalog
+from service.prompts import lock as locks
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
 from tests.browser import open_page
 from tests.drift.test_kept import row as kept_row
 from tests.http.conftest import Held, Scripted, promote, serving, until
+from tests.page_rules import HOSTILE, SIZES, keyboard_reaches_everything, load_axe, no_violations, texts_stayed_texts
 from tests.scripted import ScriptedEngine
-from tests.servers import npm
 
 pytestmark = pytest.mark.browser
-HOSTILE = (
-    "<script>window.hacked = 1</script>",
-    "<img src=x onerror='window.hacked = 1'>",
-    '"><svg onload=window.hacked=1>',
-    "javascript:window.hacked=1",
-    "[link](javascript:window.hacked=1)",
-    "{{constructor.constructor('window.hacked=1')()}}",
-    "${window.hacked=1}",
-    "\u202eright to left\u202c and zero\u200bwidth\u200d",
-    "</textarea></pre></output><script>window.hacked = 1</script>",
-    "a" * 100_000,
-)
 TICKET = {
     "name": "ticket",
     "description": HOSTILE[0],
@@ -76,12 +69,6 @@ CASES = [
     {"id": f"case-{number}", "text": text[:5000], "expected": "good", "slice": HOSTILE[number % 3]}
     for number, text in enumerate(4 * HOSTILE)
 ]
-AXE = (
-    "axe-core", "4.14.1",
-    # pragma: allowlist nextline secret
-    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
-    "axe.min.js",
-)  # fmt: skip
 
 
 class Scribe(ScriptedEngine):
@@ -119,14 +106,9 @@ def url(tmp_path: Path, catalog: Catalog) -> Iterator[str]:
         yield it
 
 
-def record(folder: Path, engine: ScriptedEngine) -> None:
+def record(folder: Path, engine: ScriptedEngine, rows: Sequence[dict[str, Any]] = CASES) -> None:
     """Cases and a recording, as a promotion leaves them."""
-    from service.evaluation import cases, recording, runner
-    from service.evaluation.recording import Record
-    from service.prompts import lock as locks
-    from service.prompts.promoted import PromotedFolder
-
-    (folder / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in CASES), encoding="utf-8")
+    (folder / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in rows), encoding="utf-8")
     promoted = PromotedFolder(folder)
     prompt = promoted.prompt()
     records = []
@@ -136,6 +118,18 @@ def record(folder: Path, engine: ScriptedEngine) -> None:
         records.append(Record(case.id, digest, label, (1,), "stop", None, ((label, 0.75), ("other", 0.25))))
     recording.write(promoted.recording_path, records)
     promoted.lock_path.write_text(locks.make(prompt, folder, engine.identity).text(), encoding="utf-8")
+
+
+def keep_answers(data: Path) -> None:
+    """Served answers that are all the hostile label, of an engine with a hostile name."""
+    prompt = PromotedFolder(data / "prompts" / "mood").prompt()
+    shares = {"good": 0.04, HOSTILE[4]: 0.96}
+    row = kept_row(
+        prompt_sha256=prompt.sha256, engine=HOSTILE[0], abstained=False, label=HOSTILE[4], probabilities=shares
+    )
+    store = KeptAnswerStore(settings_module.load())
+    store.add([row] * 60)
+    store.close()
 
 
 VIEWS = ("try/ticket", "try/mood", "chat", "prompts", "prompts/mood", "builds", "service")
@@ -160,8 +154,9 @@ def fill_ticket(page: Page) -> None:
     page.fill("#input-author-name", HOSTILE[1])
 
 
-def test_hostile_texts_stay_texts(url: str) -> None:
-    """In prompts, labels, inputs, cases, answers and errors. The answer is shown as it was written."""
+def test_hostile_texts_stay_texts(url: str, tmp_path: Path) -> None:
+    """In prompts, labels, inputs, cases, answers, drift and errors. The answer is shown as it was written."""
+    keep_answers(tmp_path / "data")
     with open_page(url, ignored="400 (Bad Request)") as page:
         opened(page, url, "try/ticket")
         assert page.inner_text("#about") == HOSTILE[0]
@@ -186,20 +181,19 @@ def test_hostile_texts_stay_texts(url: str) -> None:
         opened(page, url, "prompts/mood")
         for row in page.locator("#cases summary").all()[:9]:
             row.click()
+        page.locator("section[aria-labelledby=drift-title]", has_text=HOSTILE[0]).wait_for()
         for view in VIEWS:
             opened(page, url, view)
-        assert page.locator("main script, main svg, [onerror], [onload], a[href^='javascript']").count() == 0
-        assert page.evaluate("() => window.hacked") is None
+            texts_stayed_texts(page)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_view_is_accessible(url: str, theme: str) -> None:
+def test_every_view_is_accessible(url: str, tmp_path: Path, theme: str) -> None:
     """axe-core finds nothing, on a desktop and on a phone. The phone never scrolls sideways."""
-    source = npm.member(*AXE).decode()
-    for size in ({"width": 1280, "height": 900}, {"width": 390, "height": 844}):
+    keep_answers(tmp_path / "data")
+    for size in SIZES.values():
         with open_page(url, color_scheme=theme, viewport=size, bypass_csp=True) as page:
-            page.evaluate(source)
-            violations = {}
+            load_axe(page)
             for view in VIEWS:
                 opened(page, url, view)
                 if view == "try/mood":
@@ -208,10 +202,17 @@ def test_every_view_is_accessible(url: str, theme: str) -> None:
                     page.locator(".facts dd").first.wait_for()
                 if view == "prompts/mood":
                     page.locator("#cases summary").first.click()
-                found = page.evaluate("() => axe.run()")["violations"]
-                violations[view] = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
-                assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
-            assert violations == {view: [] for view in VIEWS}
+                    page.get_by_text("Served answers beside the recording").wait_for()
+                no_violations(page, view)
+
+
+def test_the_keyboard_reaches_every_control(url: str) -> None:
+    with open_page(url) as page:
+        for view in VIEWS:
+            opened(page, url, view)
+            if view == "prompts/mood":
+                page.fill("#filter-text", "case-1")
+            keyboard_reaches_everything(page)
 
 
 def test_the_keyboard_is_enough(url: str) -> None:
@@ -262,18 +263,64 @@ def test_a_reload_in_the_middle_of_an_answer_cancels_it_and_the_page_goes_on(tmp
         page.get_by_text("Stopped.").wait_for()
 
 
-def test_a_service_that_is_gone_is_told_and_found_again(url: str) -> None:
-    with open_page(url, ignored="ERR_INTERNET_DISCONNECTED") as page:
-        opened(page, url, "try/mood")
-        page.fill("#input-text", "fine")
-        page.context.set_offline(True)
-        page.click("#ask")
-        page.locator("#state", has_text="cannot be reached").wait_for()
-        assert "cannot be reached" in page.locator("main [role=alert]").first.inner_text()
-        page.context.set_offline(False)
-        page.locator("#state", has_text="ready").wait_for()
-        page.click("#ask")
-        page.locator(".facts dd").first.wait_for()
+def test_a_service_that_is_gone_is_told_and_found_again(tmp_path: Path, catalog: Catalog) -> None:
+    """The server ends and another one starts on its port. The open page keeps its form and goes on."""
+    engine, data = Scribe(), tmp_path / "data"
+    promote(data, engine, yaml(CHOICE, tmp_path / "prompt.yml"), "mood")
+    settings = settings_module.load(port=0, data_dir=data)
+
+    def app() -> FastAPI:
+        return create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))
+
+    with contextlib.ExitStack() as first:
+        url = first.enter_context(serving(app()))
+        with open_page(url, ignored="ERR_") as page:
+            opened(page, url, "try/mood")
+            page.fill("#input-text", "fine")
+            first.close()
+            page.click("#ask")
+            page.locator("#state", has_text="cannot be reached").wait_for()
+            assert "cannot be reached" in page.locator("main [role=alert]").first.inner_text()
+            with serving(app(), int(url.rpartition(":")[2])):
+                page.locator("#state", has_text="ready").wait_for()
+                page.click("#ask")
+                page.locator(".facts dd").first.wait_for()
+                assert engine.asked[-1].messages[-1].content == "fine"
+
+
+def test_a_service_that_refuses_the_first_request_is_asked_again(url: str) -> None:
+    """A limit on requests, or a service that drains: the reason is shown, and a button tries again."""
+    told = {"type": "urn:sameboat:busy", "title": "Busy", "status": 429, "detail": "Too many requests. Wait 1 s."}
+    with open_page("about:blank", ignored="429") as page:
+        page.route("**/prompts", lambda route: route.fulfill(status=429, json=told))
+        page.goto(f"{url}/#/try/%E0%A4%A")  # an address that is cut is no reason to show nothing
+        page.get_by_text("Too many requests. Wait 1 s.").wait_for()
+        page.unroute("**/prompts")
+        page.get_by_role("button", name="Try again").click()
+        page.locator("#ask").wait_for()
+
+
+def test_a_thousand_cases_are_filtered_as_a_whole_and_drawn_in_parts(tmp_path: Path, catalog: Catalog) -> None:
+    """The keyboard opens the last of them."""
+    engine, data = Scribe(), tmp_path / "data"
+    promote(data, engine, yaml(CHOICE, tmp_path / "prompt.yml"), "mood")
+    rows = [{"id": f"case-{number}", "text": f"Sentence {number}.", "expected": "good"} for number in range(1000)]
+    record(data / "prompts" / "mood", engine, rows)
+    settings = settings_module.load(port=0, data_dir=data)
+    app = create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))
+    with serving(app) as it, open_page(it) as page:
+        opened(page, it, "prompts/mood")
+        page.get_by_text("1000 of 1000 cases").wait_for()
+        assert page.locator("#cases li").count() == 100
+        page.fill("#filter-text", "case-99")
+        page.get_by_text("11 of 1000 cases").wait_for()
+        page.fill("#filter-text", "")
+        for drawn in range(200, 1100, 100):
+            page.get_by_role("button", name="Show more").press("Enter")
+            page.wait_for_function("(drawn) => document.querySelectorAll('#cases > li').length === drawn", arg=drawn)
+        assert page.get_by_role("button", name="Show more").count() == 0
+        page.locator("#cases summary").last.press("Enter")
+        page.get_by_text("Ask now").wait_for()
 
 
 def test_filters_are_part_of_the_address(url: str) -> None:
@@ -289,15 +336,12 @@ def test_filters_are_part_of_the_address(url: str) -> None:
 
 def test_drift_is_drawn_and_a_failure_of_its_route_is_told(url: str, tmp_path: Path) -> None:
     """It is not shown while nothing is kept."""
-    prompt = PromotedFolder(tmp_path / "data" / "prompts" / "mood").prompt()
     section = "section[aria-labelledby=drift-title]"
     with open_page(url, ignored="503 (Service Unavailable)") as page:
         with page.expect_response("**/prompts/mood/drift"):
             opened(page, url, "prompts/mood")
         assert page.locator(section).count() == 0
-        store = KeptAnswerStore(settings_module.load())
-        store.add([kept_row(prompt_sha256=prompt.sha256, engine=HOSTILE[0], abstained=False)] * 60)
-        store.close()
+        keep_answers(tmp_path / "data")
         page.reload()
         page.locator(section, has_text="60 kept answers").wait_for()
         assert page.locator(f"{section} meter").count() > 4
