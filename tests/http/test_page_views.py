@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from playwright.sync_api import Page
 from ruamel.yaml import YAML
 
@@ -265,15 +264,14 @@ def test_a_reload_in_the_middle_of_an_answer_cancels_it_and_the_page_goes_on(tmp
 
 def test_a_service_that_is_gone_is_told_and_found_again(tmp_path: Path, catalog: Catalog) -> None:
     """The server ends and another one starts on its port. The open page keeps its form and goes on."""
-    engine, data = Scribe(), tmp_path / "data"
-    promote(data, engine, yaml(CHOICE, tmp_path / "prompt.yml"), "mood")
+    engines, data = (Scribe(), Scribe()), tmp_path / "data"
+    promote(data, engines[0], yaml(CHOICE, tmp_path / "prompt.yml"), "mood")
     settings = settings_module.load(port=0, data_dir=data)
-
-    def app() -> FastAPI:
-        return create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data))
-
+    before, after = (
+        create_app(settings, engines=Scripted(settings, catalog, engine), library=Library(data)) for engine in engines
+    )
     with contextlib.ExitStack() as first:
-        url = first.enter_context(serving(app()))
+        url = first.enter_context(serving(before))
         with open_page(url, ignored="ERR_") as page:
             opened(page, url, "try/mood")
             page.fill("#input-text", "fine")
@@ -281,11 +279,11 @@ def test_a_service_that_is_gone_is_told_and_found_again(tmp_path: Path, catalog:
             page.click("#ask")
             page.locator("#state", has_text="cannot be reached").wait_for()
             assert "cannot be reached" in page.locator("main [role=alert]").first.inner_text()
-            with serving(app(), int(url.rpartition(":")[2])):
+            with serving(after, int(url.rpartition(":")[2])):
                 page.locator("#state", has_text="ready").wait_for()
                 page.click("#ask")
                 page.locator(".facts dd").first.wait_for()
-                assert engine.asked[-1].messages[-1].content == "fine"
+                assert engines[1].asked[-1].messages[-1].content == "fine"
 
 
 def test_a_service_that_refuses_the_first_request_is_asked_again(url: str) -> None:
