@@ -39,7 +39,7 @@ _VISIT = """() => {
 
 
 def load_axe(page: Page) -> None:
-    """Load axe-core into a page whose policy is bypassed (`bypass_csp`). Skips the test where npm is not there."""
+    """Load axe-core into a page without its policy (`bypass_csp`). Skips the test where npm is not there."""
     page.evaluate(npm.member(*_AXE).decode())
 
 

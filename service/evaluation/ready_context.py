@@ -1,4 +1,4 @@
-"""The context of an evaluation in a workspace: what the command line, notebooks and the studio run cases with.
+"""The context of an evaluation in a workspace. The command line, notebooks and the studio run cases with it.
 
 In: settings, engines, a prompt. Out: a context with ready engines, the prompt's journal and the conditions of the run.
 Not here: progress and warnings, which each caller shows in its own way.

@@ -77,7 +77,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def service() -> Iterator[str]:
-    """`sameboat serve` with the starter only, whatever else the cache holds. Yields its URL."""
+    """`sameboat serve` with the starter only, also if the cache holds more. Yields its URL."""
     settings = settings_module.load()
     catalog = Catalog.of(settings)
     with tempfile.TemporaryDirectory() as folder:

@@ -66,7 +66,7 @@ def engines(catalog: Catalog, tmp_path: Path) -> ByModel:
     settings = settings_module.load(port=0, data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
     file = Cache(settings.cache_dir).path(catalog[SECOND])
     file.parent.mkdir(parents=True)
-    with file.open("wb") as empty:  # the page lists a model whose file is there
+    with file.open("wb") as empty:  # the page lists a model if its file is there
         empty.truncate(catalog[SECOND].size_bytes)
     return ByModel(settings, catalog)
 

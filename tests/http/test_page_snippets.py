@@ -1,6 +1,6 @@
 """The programs under *How to call it*, run as they stand on the page: curl, Python, OpenAI's client.
 
-The engine answers with a digest of what it was asked, so an equal answer proves an equal request.
+The engine answers with a digest of its request, so an equal answer proves an equal request.
 """
 
 from __future__ import annotations
