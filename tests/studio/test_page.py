@@ -119,7 +119,7 @@ def test_a_new_draft_is_usable_and_tab_leaves_the_editor(page: Page) -> None:
 
 
 def hostile_workspace(workspace: Workspace) -> None:
-    """A draft whose every text is hostile, promoted and in git, with a hostile subject of its commit."""
+    """A draft with hostile texts only, and cases with them."""
     hostile = COLOUR.replace("Which colour is it?", repr(HOSTILE[0])).replace("Which colour?", repr(HOSTILE[1]))
     hostile = hostile.replace("name: label", f"name: {HOSTILE[0]!r}")
     (workspace.drafts / "colour.prompt.yml").write_text(hostile, encoding="utf-8")
