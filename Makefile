@@ -88,7 +88,7 @@ promotion-reports: setup models ## a worse, an equal and a better draft of each 
 
 .PHONY: error-rates
 error-rates: setup ## simulated error rates and power of verdicts and searches, into docs/error-rates.md
-	@"$$BIN/python" -m tests.bench.error_rates
+	@OPENBLAS_NUM_THREADS=1 "$$BIN/python" -m tests.bench.error_rates
 
 .PHONY: prompt-report
 prompt-report: setup ## the pull request's text for every prompt changed since BASE (no model needed; OUT=file)

@@ -37,7 +37,7 @@ def rows(times: int, searches: int) -> Iterator[str]:
     for right in (0.2, 0.4):
         share = first(three, right)["PASS"] / times
         yield row("first promotion, 60 cases, 3 even classes", f"{right:.0%} known, else guessed", "PASS", "", share)
-    for n in (60, 150, 400):
+    for n in (60, 150):
         name = f"draft and promoted prompt, {n} cases"
         for truth, lost, gained, says, stated in (
             ("equal", CHURN, CHURN, "REGRESSION", limit),
