@@ -135,7 +135,8 @@ def test_a_tool_is_called_and_its_result_answered(service: str, size: str) -> No
             result.fill("21 degrees")
         page.get_by_role("button", name="Send the results").click()
         page.locator("#send:enabled").wait_for()
-        assert page.locator(".said").count() == 2
+        assert page.locator(".said").all_inner_texts()[:2] == ["What is the weather in Bern?", "21 degrees"]
+        assert page.locator(".said").count() == 3
         assert page.locator("[role=alert] p").count() == 0
 
 
