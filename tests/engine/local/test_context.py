@@ -18,8 +18,9 @@ PROMPT = [1, 4093, 253, 5345, 282, 260, 8192, 28, 284, 1194, 553, 4093]
 
 @pytest.fixture(scope="module", params=["portable", "avx512-bf16"])
 def context(starter: Path, request: pytest.FixtureRequest) -> Iterator[Context]:
-    """The name decides the recipe. The portable kernels compute in both cases."""
-    made = Context(starter, n_ctx=300, slots=3, threads=2, kernels=request.param)
+    """The name decides the recipe. The portable kernels compute in both cases, with one thread. More would spin on
+    between the tests."""
+    made = Context(starter, n_ctx=300, slots=3, threads=1, kernels=request.param)
     assert made.shares == bool(recipe.context(request.param)["kv_unified"])
     yield made
     made.close()
