@@ -82,3 +82,24 @@ def test_a_streamed_answer_counts_the_servers_tokens_and_not_the_events() -> Non
 def test_decoding_is_measured_behind_the_first_token() -> None:
     measured = Measured(tokens=42, requests_s=[2.0, 3.0], first_s=[1.0, 2.0])
     assert measured.decoded_tokens_per_s == 20
+
+
+def test_what_is_under_way_at_the_end_of_the_time_counts_with_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends two tokens of each answer, and then no more."""
+    monkeypatch.setattr(workloads, "MOST_S", 0.3)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        writer.write(b'data: {"choices": [{"text": "a"}]}\n\ndata: {"choices": [{"text": "b"}]}\n\n')
+        await reader.read()
+        writer.close()
+
+    async def main() -> Measured:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            return await workloads.closed_loop(url, [workloads.completion(n) for n in range(6)], 3, WORKLOADS["W"])
+
+    measured = asyncio.run(main())
+    assert (measured.tokens, len(measured.first_s), measured.requests_s) == (6, 3, [])
+    assert measured.first_p50_s < measured.wall_s

@@ -13,6 +13,7 @@ documentation shows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import statistics
 import time
@@ -150,6 +151,10 @@ WORKLOADS = {
 }
 
 
+MOST_S = 90
+"""Seconds of one measurement. Only a server that another process keeps from its cores needs more."""
+
+
 @dataclass
 class Measured:
     """The figures of a run: wall seconds, tokens made, and per request its seconds and seconds to the first token."""
@@ -170,7 +175,8 @@ class Measured:
 
     @property
     def first_p50_s(self) -> float:
-        return statistics.median(self.first_s)
+        """Infinite, if no token came."""
+        return statistics.median(self.first_s) if self.first_s else float("inf")
 
     @property
     def decoded_tokens_per_s(self) -> float:
@@ -184,7 +190,7 @@ async def one(client: httpx.AsyncClient, request: Request, workload: Workload, m
     path, body = request
     began = time.perf_counter()
     first: float | None = None
-    tokens = 0
+    tokens = 0  # of a stream, as long as it does not tell them
     text = ""
     if body.get("stream"):
         async with client.stream("POST", path, json=body) as response:
@@ -196,25 +202,31 @@ async def one(client: httpx.AsyncClient, request: Request, workload: Workload, m
                 for choice in event.get("choices") or ():
                     piece = choice.get("text") or choice.get("delta", {}).get("content")
                     if piece:
-                        first = first or time.perf_counter() - began
+                        if first is None:
+                            first = time.perf_counter() - began
+                            measured.first_s.append(first)
                         text += piece
                         tokens += 1
+                        measured.tokens += 1  # at once, so that a request that is cut counts too
                 if event.get("usage"):
-                    tokens = event["usage"]["completion_tokens"]
+                    measured.tokens += event["usage"]["completion_tokens"] - tokens
     else:
         response = await client.post(path, json=body)
         response.raise_for_status()
         answer = response.json()
-        tokens = answer["usage"]["completion_tokens"]
+        measured.tokens += answer["usage"]["completion_tokens"]
         text = answer["choices"][0]["message"]["content"] or ""
     measured.requests_s.append(time.perf_counter() - began)
-    measured.first_s.append(first or measured.requests_s[-1])
-    measured.tokens += tokens
+    if first is None:
+        measured.first_s.append(measured.requests_s[-1])
     measured.wrong += not workload.is_right(text)
 
 
 async def closed_loop(url: str, requests: list[Request], clients: int, workload: Workload) -> Measured:
-    """`clients` clients work through `requests` together."""
+    """`clients` clients work through `requests` together, for at most MOST_S. What is under way then is cut.
+
+    Its tokens and its first token count, its request does not.
+    """
     measured = Measured()
     waiting = iter(requests)
 
@@ -227,7 +239,9 @@ async def closed_loop(url: str, requests: list[Request], clients: int, workload:
                 await one(client, request, workload, measured)
 
         began = time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(clients)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MOST_S):
+                await asyncio.gather(*(work() for _ in range(clients)))
         measured.wall_s = time.perf_counter() - began
     return measured
 
