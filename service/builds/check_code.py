@@ -18,18 +18,20 @@ HELPER = re.compile(
     r"(?:\(\s*(?P<first>[A-Za-z_$][\w$]*)[^()]*\)|(?P<one>[A-Za-z_$][\w$]*))\s*=>\s*"
     r"|\bfunction\s+(?P<named>[A-Za-z_$][\w$]*)\s*\(\s*(?P<given>[A-Za-z_$][\w$]*)[^()]*\)\s*(?=\{)"
 )
-FINDS = r"(?:getElementById|querySelector(?:All)?)\(\s*(?:['\"`]#['\"`]\s*\+\s*|`#\$\{\s*)?%s\b"
+TAKES_IDS = r"(?:getElementById\(\s*|['\"`]#['\"`]\s*\+\s*|`#\$\{\s*)%s\b"
+TAKES_SELECTORS = r"querySelector(?:All)?\(\s*%s\b"
 ALIAS = re.compile(
     r"(?<![\w$.])([A-Za-z_$][\w$]*)\s*=\s*document\.(?:getElementById\(\s*['\"`]#?|querySelector\(\s*['\"`]#)([A-Za-z][\w-]*)['\"`]\s*\)"
 )
 MOST_CALLS = 60
+LONGEST_BODY = 2000  # characters: a sender's brackets may never close
 
 
 def written_out(code: str) -> str:
     """The code, and behind it each call of a helper as the helper's body with the call's id."""
     parts = [code]
-    for name, parameter, body in _helpers(code):
-        calls = re.findall(rf"(?<![\w.$]){re.escape(name)}\(\s*['\"`]#?([A-Za-z][\w-]*)['\"`]", code)
+    for name, parameter, body, mark in _helpers(code):
+        calls = re.findall(rf"(?<![\w.$]){re.escape(name)}\(\s*['\"`]{mark}([A-Za-z][\w-]*)['\"`]", code)
         parts += [_with_id(body, parameter, one) for one in dict.fromkeys(calls[:MOST_CALLS])]
     return "\n".join([*parts, *(use for part in parts for use in _aliased(part))])
 
@@ -40,18 +42,23 @@ def ids(code: str) -> list[str]:
     return [one for one in dict.fromkeys(named) if not COLOUR.fullmatch(one)]
 
 
-def _helpers(code: str) -> Iterator[tuple[str, str, str]]:
-    """Name, first parameter and body of each function in the code that looks up an element by that parameter."""
+def _helpers(code: str) -> Iterator[tuple[str, str, str, str]]:
+    """Name, first parameter and body of each function in the code that looks up an element by that parameter.
+
+    Last the pattern of the mark before an id in its calls. For a helper that takes selectors, `h1` is a tag and no id.
+    """
     for match in HELPER.finditer(code):
         parameter = match["first"] or match["one"] or match["given"]
         body = _body(code, match.end())
-        if re.search(FINDS % re.escape(parameter), body):
-            yield match["name"] or match["named"], parameter, body
+        takes_ids = re.search(TAKES_IDS % re.escape(parameter), body)
+        if takes_ids or re.search(TAKES_SELECTORS % re.escape(parameter), body):
+            yield match["name"] or match["named"], parameter, body, "#?" if takes_ids else "#"
 
 
 def _body(code: str, begin: int) -> str:
     """The body that begins here: a block with its braces, or an expression up to its end."""
     depth = 0
+    code = code[: begin + LONGEST_BODY]
     for at in range(begin, len(code)):
         if code[at] in "([{":
             depth += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.builds.check_code import ids, written_out
+from service.builds.check_code import LONGEST_BODY, ids, written_out
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,15 @@ def test_a_helper_that_finds_no_element_and_a_colour_name_no_id() -> None:
     assert ids(code) == []
 
 
+def test_a_tag_that_a_helper_selects_is_no_id() -> None:
+    code = (
+        "(() => { const $ = s => document.querySelector(s), all = s => [...document.querySelectorAll(s)];"
+        " $('#go').click(); return $('h1') && all('li').length === 2; })()"
+    )
+    assert ids(code) == ["go"]
+    assert "#h1" not in written_out(code)
+
+
 def test_a_use_through_a_helper_and_a_variable_is_written_out() -> None:
     """A check tells the kind of an element by its use."""
     code = (
@@ -37,3 +46,8 @@ def test_a_use_through_a_helper_and_a_variable_is_written_out() -> None:
 
 def test_brackets_that_never_close_are_read_to_the_end() -> None:
     assert ids("const $ = id => { document.getElementById(id).click(; $('go')") == ["go"]
+
+
+def test_a_body_that_does_not_end_is_read_so_far_and_no_further() -> None:
+    code = "const $ = id => { document.getElementById(id); " + 50_000 * " " + " $('go')"
+    assert len(written_out(code)) < len(code) + LONGEST_BODY + 100

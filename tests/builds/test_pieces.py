@@ -17,7 +17,7 @@ from service.builds.browser.process import look
 from service.builds.generate import UnusableAnswer
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.blocks.formulas import arrow
-from service.builds.generate.blocks.reading import Reading, read
+from service.builds.generate.blocks.reading import MARKUP, Reading, read
 from service.builds.generate.libraries import FOLDER, with_libraries
 from service.builds.verify import find_browser
 
@@ -163,6 +163,13 @@ def test_kinds_are_read_from_markup_selectors_and_verbs(brief: str, kinds: dict[
     assert {one.id: one.kind for one in read(brief).elements} == kinds
 
 
+@pytest.mark.parametrize("long", ["<a {}id=b>", "<a id=b{}>", "<a id=b {}>"])
+def test_a_tag_is_read_as_far_as_its_bounds(long: str) -> None:
+    """Without them a long tag that never ends takes steps by the square of its length."""
+    assert MARKUP.search(long.format("c" * 40 + " "))
+    assert MARKUP.search(long.format("c" * 300 + " ")) is None
+
+
 def test_kinds_are_read_from_the_helpers_of_a_check() -> None:
     code = (
         "(() => { const put = (id, v) => { document.getElementById(id).value = v; };"
@@ -195,7 +202,12 @@ def test_an_import_from_a_cdn_becomes_the_global_of_the_vendored_copy(line: str,
 
 
 def test_a_module_file_of_the_site_is_changed_as_well_and_other_imports_stay() -> None:
-    own = b"import { a } from './a.js';\nimport x from 'https://example.com/x.js';\n"
+    own = b"""import { a } from './a.js';
+import x from 'https://example.com/x.js';
+import zoom from 'https://cdn.jsdelivr.net/npm/chartjs-plugin-zoom@2/+esm?deps=npm/chart.js';
+import { markedHighlight } from 'https://esm.sh/marked-highlight';
+import marked from 'https://esm.sh/@types/marked';
+"""
     files = with_libraries(
         {
             "index.html": b'<script type=module src="app.js"></script>',

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.builds.generate import Job, UnusableAnswer, describe_checks
+from service.builds.brief import Attachment
+from service.builds.generate import EarlierRound, Job, UnusableAnswer, describe_checks
 from service.builds.generate.pieces import reading
 from service.builds.generate.script import ScriptWriter, fits, skeleton
 from service.engine.types import Answer, Identity, Timings, Usage
@@ -81,6 +82,19 @@ def test_a_script_that_was_cut_or_holds_a_check_is_refused() -> None:
         made("```js\nflip(", "length")
     with pytest.raises(UnusableAnswer, match="code of a check"):
         made(f"```js\n{CODE}\n```")
+    with pytest.raises(UnusableAnswer, match="code of a check"):
+        made(f"```js\n{CODE}\n```", expressions=(), kept_checks=(CODE,))
+
+
+def test_an_answer_without_the_script_is_refused_and_the_next_question_says_so() -> None:
+    with pytest.raises(UnusableAnswer, match=r"no script\.js") as refused:
+        made("FILE: other.js\n```js\nflip();\n```")
+    _, [first] = made("```js\nflip();\n```")
+    _, [again] = made("```js\nflip();\n```", refused=("too old", str(refused.value)))
+    assert again["brief"].startswith(f"{first['brief']}\n\n")
+    assert str(refused.value) in again["brief"]
+    assert "too old" not in again["brief"]
+    assert {**again, "brief": ""} == {**first, "brief": ""}
 
 
 def test_a_question_that_is_too_long_is_asked_with_less() -> None:
@@ -92,13 +106,17 @@ def test_a_question_that_is_too_long_is_asked_with_less() -> None:
 
     with pytest.raises(PromptTooLong):
         ScriptWriter(3000).make(job(brief=f"{BRIEF} {'x' * 3000}"), ask)
-    assert lengths == sorted(lengths, reverse=True)
-    assert len(lengths) == 3
+    first, second, third = lengths
+    assert first > second > third
 
 
 def test_it_fits_briefs_that_name_elements_and_have_no_page_yet() -> None:
     assert fits(job())
     assert not fits(job(previous={"index.html": b"<p>"}))
+    assert not fits(job(earlier=(EarlierRound(1, "A page."),)))
+    assert fits(job(attachments=(Attachment("data.csv", "text/csv", b"a"),)))
+    for name in ("index.html", "script.js"):
+        assert not fits(job(attachments=(Attachment(name, "text/plain", b"a"),)))
     assert not fits(job(brief="A page about boats.", expressions=()))
 
 

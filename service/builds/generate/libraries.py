@@ -42,7 +42,7 @@ def with_libraries(files: Mapping[str, bytes], keep: frozenset[str] = frozenset(
     imported: set[str] = set()
     for path, data in files.items():
         if path.lower().endswith((".js", ".mjs")) and path not in keep and not path.startswith("vendor/"):
-            text, used = in_module(data.decode("utf-8", "replace"), SCRIPTS)
+            text, used = in_module(data.decode("utf-8", "replace"))
             if used:
                 changed[path] = text.encode()
                 imported |= used
@@ -51,7 +51,7 @@ def with_libraries(files: Mapping[str, bytes], keep: frozenset[str] = frozenset(
             continue
         up = "../" * path.count("/")
         text, used = _local(data.decode("utf-8", "replace"), up, files)
-        text, inline = in_page(text, SCRIPTS)
+        text, inline = in_page(text)
         if MODULE.search(text) and (modules := inline | imported):
             text = loading(text, modules - used, up)
             used |= modules

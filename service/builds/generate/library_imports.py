@@ -13,6 +13,16 @@ INLINE = re.compile(r"(<script\b[^>]*\btype\s*=\s*[\"']?module\b[^>]*>)(.*?)(</s
 IMPORT = re.compile(
     r"^[ \t]*import\s+(?P<names>[\w$*{}\s,]+?)\s+from\s*[\"'](?P<url>(?:https?:)?//[^\"']+)[\"'][ \t]*;?", re.MULTILINE
 )
+PACKAGE = re.compile(r"(?<=/)(?:@[\w.-]+/)?[\w.-]+(?=[@/]|$)")  # a name in the path: of a package, or of a folder
+PACKAGES = {
+    "bootstrap": "bootstrap.bundle.min.js",
+    "chart.js": "chart.umd.js",
+    "highlight.js": "highlight.min.js",
+    "@highlightjs/cdn-assets": "highlight.min.js",
+    "marked": "marked.umd.js",
+    "papaparse": "papaparse.min.js",
+    "seedrandom": "seedrandom.min.js",
+}
 GLOBALS = {
     "bootstrap.bundle.min.js": "globalThis.bootstrap",
     "chart.umd.js": "globalThis.Chart",
@@ -24,27 +34,25 @@ GLOBALS = {
 ABSENT = {"registerables": "[]"}  # Chart.js registers all of its parts in this form
 
 
-def in_page(page: str, scripts: tuple[tuple[str, str], ...]) -> tuple[str, set[str]]:
-    """The page with the imports of its inline modules changed, and the files that it needs.
-
-    `scripts`: patterns of a URL, and the file that stands in for it.
-    """
+def in_page(page: str) -> tuple[str, set[str]]:
+    """The page with the imports of its inline modules changed, and the files that it needs."""
     used: set[str] = set()
 
     def changed(match: re.Match[str]) -> str:
-        text, files = in_module(match[2], scripts)
+        text, files = in_module(match[2])
         used.update(files)
         return match[1] + text + match[3]
 
     return INLINE.sub(changed, page), used
 
 
-def in_module(text: str, scripts: tuple[tuple[str, str], ...]) -> tuple[str, set[str]]:
-    """The module with its imports of known libraries changed, and the files that it needs."""
+def in_module(text: str) -> tuple[str, set[str]]:
+    """The module with its imports of known libraries changed, and the files that it needs. A plugin is no library."""
     used: set[str] = set()
 
     def changed(match: re.Match[str]) -> str:
-        file = next((file for words, file in scripts if re.search(words, match["url"], re.IGNORECASE)), None)
+        names = PACKAGE.findall(re.split(r"[?#]", match["url"].lower())[0])
+        file = next((PACKAGES[name] for name in names if name in PACKAGES), None)
         if file is None:
             return match[0]
         used.add(file)

@@ -21,7 +21,7 @@ from service.builds.generate import (
 )
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.pieces import reading
-from service.builds.generate.write import files_in_answer, require_no_check
+from service.builds.generate.write import files_in_answer, refusals, require_no_check, what_was_wrong
 from service.errors import PromptTooLong
 
 PAGE, SCRIPT = "index.html", "script.js"
@@ -50,7 +50,7 @@ class ScriptWriter:
         for part in (1, 2, 4):
             share = self.characters // 3 // part
             inputs = {
-                "brief": shorten(job.brief, share),
+                "brief": shorten(job.brief, share) + what_was_wrong(refusals(job)),
                 "checks": describe_checks(job.checks, share),
                 "attachments": describe_attachments(job.attachments, share, job.sources),
             }
@@ -61,18 +61,23 @@ class ScriptWriter:
                     raise
                 continue
             break
-        require_no_check(result.text, job.expressions)
+        require_no_check(result.text, (*job.expressions, *job.kept_checks))
         site = {PAGE: html.encode()}
         try:
             written = files_in_answer(result, site, {attachment.name for attachment in job.kept})
         except TruncatedAnswer as error:  # half a script does nothing
             raise UnusableAnswer(error.message) from None
+        if SCRIPT not in written:
+            raise UnusableAnswer(f"The answer has no {SCRIPT}, and the page does nothing without it. Write {SCRIPT}.")
         return {**site, **written}
 
 
 def fits(job: Job) -> bool:
-    """Whether there is no page yet, and the brief names enough elements for one."""
-    return "index.html" not in (job.previous or {}) and len(reading(job).elements) >= LEAST_ELEMENTS
+    """Whether there is no page yet, no attachment has a name of ours, and the brief names enough elements."""
+    there = {*(job.previous or {}), *(attachment.name for attachment in job.attachments)}
+    if job.earlier or there & {PAGE, SCRIPT}:
+        return False
+    return len(reading(job).elements) >= LEAST_ELEMENTS
 
 
 def skeleton(job: Job) -> str:

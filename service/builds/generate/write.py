@@ -102,13 +102,10 @@ class FileWriter:
         if job.earlier:
             rounds = "\n".join(f"Round {earlier.round}: {earlier.brief}" for earlier in reversed(job.earlier))
             text += f"\n\nKeep what was asked for before:\n{shorten(rounds, characters // 2)}"
-        wrong = [*job.failures, *_refusals(job)] if failures else []
-        if wrong:
-            text += "\n\nMend what was wrong before:\n" + shorten("\n".join(f"- {failure}" for failure in wrong), 600)
-        return text
+        return text + what_was_wrong([*job.failures, *refusals(job)] if failures else [])
 
     def _failures(self, job: Job) -> dict[str, str]:
-        wrong = [*_refusals(job), *job.failures]
+        wrong = [*refusals(job), *job.failures]
         return {"failures": shorten("\n".join(f"- {failure}" for failure in wrong), 1500)} if job.failures else {}
 
 
@@ -126,7 +123,15 @@ def require_no_check(text: str, expressions: tuple[str, ...]) -> None:
             raise UnusableAnswer("The page holds the code of a check. Write the app, and leave the checks out.")
 
 
-def _refusals(job: Job) -> list[str]:
+def what_was_wrong(sentences: list[str]) -> str:
+    """The end of a brief that tells these, or nothing."""
+    if not sentences:
+        return ""
+    return "\n\nMend what was wrong before:\n" + shorten("\n".join(f"- {one}" for one in sentences), 600)
+
+
+def refusals(job: Job) -> list[str]:
+    """Why the last answer could not be used, as a sentence for the next question."""
     return [f"Your last answer could not be used: {reason}" for reason in job.refused[-1:]]
 
 

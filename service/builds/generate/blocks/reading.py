@@ -137,8 +137,9 @@ TAGS = {
     "article": "article",
 }  # fmt: skip
 PLAIN_TAGS = {"p", "span", "strong", "em", "b", "output", "label", "time", "small", "pre", "code", "header", "footer"}
-MARKUP = re.compile(
-    r"<(?P<tag>[a-z]\w*)\b(?P<before>[^<>]*?)\bid\s*=\s*[\"'`]?(?P<id>[A-Za-z][\w-]*)[\"'`]?(?P<after>[^<>]*)>"
+MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be long and may never end
+    r"<(?P<tag>[a-z]\w{0,40})\b(?P<before>[^<>]{0,200}?)\bid\s{0,9}=\s{0,9}"
+    r"[\"'`]?(?P<id>[A-Za-z][\w-]{0,80})(?![\w-])[\"'`]?(?P<after>[^<>]{0,200})>"
 )
 SELECTOR = re.compile(r"(?<![\w.<#-])(?P<tag>[a-z]\w{0,8})#(?P<id>[A-Za-z][\w-]*)")
 
@@ -236,7 +237,7 @@ def plain_notation(brief: str) -> str:
         return f"{word} #{match['id']}"
 
     text = re.sub(r"[ \t]+", " ", brief)
-    text = re.sub(r"(?m)^\s*[-*\u2022]\s+", "", text)
+    text = re.sub(r"(?m)^[^\S\n]*[-*\u2022]\s+", "", text)
     text = MARKUP.sub(written, text)
     text = re.sub(r"</[a-z]\w*>", "", text)
     text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
