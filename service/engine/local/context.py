@@ -60,6 +60,7 @@ class Context:
         gpu_layers: int = 0,
         devices: Sequence[Device] = (),
         kernels: str = PORTABLE,
+        one_cache: bool = False,
     ) -> None:
         llama.llama_log_set(log_errors, ctypes.c_void_p(0))
         llama.llama_backend_init()
@@ -79,10 +80,9 @@ class Context:
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}{last_error()}.", key="model")
         parameters = llama.llama_context_default_params()
-        recipe.apply(recipe.context(kernels), parameters)
-        parameters.n_ctx = (
-            -(-n_ctx // 256) * 256 * slots
-        )  # so llama.cpp rounds one sequence up, and streams of their own
+        recipe.apply(recipe.context(kernels, one_cache=one_cache), parameters)
+        # As llama.cpp rounds streams up. Sequences in one cache get the same room.
+        parameters.n_ctx = -(-n_ctx // recipe.CELLS) * recipe.CELLS * slots
         parameters.n_batch = max(recipe.UBATCH, slots)
         parameters.n_seq_max = slots
         parameters.n_threads = parameters.n_threads_batch = threads
@@ -209,8 +209,8 @@ class Context:
     def copy(self, source: int, target: int) -> bool:
         """Replace a slot's state with that of another one. False, and an empty slot, if llama.cpp refuses it.
 
-        In one cache both then share the keys and values. Between streams `llama_memory_seq_cp` would copy all `n_ctx`
-        tokens at the next decode (4 ms of CPU here, against 2 ms for writing and reading).
+        In one cache, which never refuses, both then share the keys and values. Between streams `llama_memory_seq_cp`
+        would copy all `n_ctx` tokens at the next decode (4 ms of CPU here, against 2 ms for writing and reading).
         """
         if not self.shares:
             return self.restore(target, self.state(source))

@@ -153,7 +153,12 @@ class LocalModel:
             self.model.name,
             self.model.sha256,
             self.metadata.template_sha256,
-            recipe.settings(forced=self._force, gpu_layers=layers, kernels=self.kernels),
+            recipe.settings(
+                forced=self._force,
+                gpu_layers=layers,
+                kernels=self.kernels,
+                one_cache=recipe.can_share_a_cache(self.metadata),
+            ),
             report,
             self._template_date(),
         )
@@ -268,8 +273,8 @@ class LocalModel:
 
     @property
     def _most_tokens(self) -> int:
-        """The upper bound of a context: llama.cpp rounds `n_ctx` up to a multiple of 256."""
-        return -(-self.n_ctx // 256) * 256
+        """The upper bound of a context, as llama.cpp rounds it."""
+        return -(-self.n_ctx // recipe.CELLS) * recipe.CELLS
 
     def _prefix_key(self) -> str | None:
         """The key of saved prefixes, in hexadecimal. None, with a warning in the log, if it can be neither read nor

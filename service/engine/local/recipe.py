@@ -26,6 +26,7 @@ from service.children import child_environment, python
 from service.engine.local import cpu, devices
 from service.engine.local import kernels as kernel_libraries
 from service.errors import EngineUnavailable
+from service.models.gguf import Metadata
 
 Value: TypeAlias = str | int | float | bool
 
@@ -37,6 +38,8 @@ FORCED_RUN = 8
 """Forced tokens of one sequence in one step. 64 sequences of 8 fill a batch of `UBATCH`."""
 PENALTY_WINDOW = 64
 """Tokens that penalties look back over: llama.cpp's default."""
+CELLS = 256
+"""llama.cpp rounds the tokens of a stream up to a multiple of this."""
 DRAFT_NGRAM = 3
 """Tokens at the end of a fast answer that must have occurred before. The tokens that followed them are drafted."""
 DRAFT_MAX = 16
@@ -66,7 +69,7 @@ CONTEXT: dict[str, Value] = {
     "attention_type": "model",
 }
 """Fields of llama_context_params. Each sequence has its own key-value stream (`kv_unified` off) and flash attention is
-off, so an exact answer depends on nothing but its own sequence. Only faster CPU kernels differ, see
+off, so an exact answer depends on nothing but its own sequence. Faster CPU kernels have other values of both, see
 `context`. The values of rope and yarn mean "as the model says" (llama.h, llama_context_params)."""
 
 ENUMS: dict[str, dict[str, int]] = {
@@ -99,22 +102,45 @@ def model(gpu_layers: int) -> dict[str, Value]:
     return MODEL if gpu_layers == 0 else {**MODEL, "n_gpu_layers": gpu_layers}
 
 
-def context(kernels: str = kernel_libraries.PORTABLE) -> dict[str, Value]:
+OF_OTHER_CACHES = (
+    "attention.sliding_window",  # a cache of windows gives away the cells of sequences that are longer
+    "rope.scaling.original_context_length",  # llama.cpp chooses between two scales by the size of a cache
+    "attn_logit_softcapping",
+    "attention.max_alibi_bias",
+)
+"""Keys of a header, behind the architecture. Sequences of a model with one of them have streams of their own."""
+
+
+def can_share_a_cache(metadata: Metadata) -> bool:
+    """Whether sequences may be in one cache: our attention computes this model, and nothing depends on the size."""
+    if any(metadata.values.get(f"{metadata.architecture}.{name}") for name in OF_OTHER_CACHES):
+        return False
+    return metadata.key_length == metadata.value_length and metadata.key_length % 64 == 0
+
+
+def context(kernels: str = kernel_libraries.PORTABLE, *, one_cache: bool = False) -> dict[str, Value]:
     """`CONTEXT` for the kernels of this name. Those for newer CPUs compute `fast` answers only, with flash attention.
 
-    Where the attention is our own, all sequences have one cache, and those with a common beginning share its keys.
+    `one_cache`: whether the model's sequences may be in one (`can_share_a_cache`). With our own attention they are, and
+    those with a common beginning share its keys.
 
     The portable kernels compute `exact` answers, and GPU backends are compiled without flash attention.
     """
     if kernels == kernel_libraries.PORTABLE or devices.device_of(kernels) is not None:
         return CONTEXT
-    return {**CONTEXT, "flash_attn_type": "enabled", "kv_unified": kernels in OWN_ATTENTION}
+    return {**CONTEXT, "flash_attn_type": "enabled", "kv_unified": one_cache and kernels in OWN_ATTENTION}
 
 
-def settings(*, forced: bool = True, gpu_layers: int = 0, kernels: str = kernel_libraries.PORTABLE) -> dict[str, Value]:
+def settings(
+    *,
+    forced: bool = True,
+    gpu_layers: int = 0,
+    kernels: str = kernel_libraries.PORTABLE,
+    one_cache: bool = False,
+) -> dict[str, Value]:
     """The declared values by name. `forced`: whether tokens without an alternative are taken without sampling."""
     sizes = {"chunk": CHUNK, "forced_run": FORCED_RUN, "penalty_window": PENALTY_WINDOW}
-    return {**model(gpu_layers), **context(kernels), **sizes, "forced": forced}
+    return {**model(gpu_layers), **context(kernels, one_cache=one_cache), **sizes, "forced": forced}
 
 
 def apply(values: Mapping[str, Value], parameters: Any) -> None:

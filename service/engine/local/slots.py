@@ -1,7 +1,7 @@
 """KV slots: which tokens are in which slot, and the copying of common prefixes.
 
 In: sequences that need a slot. Out: slots that hold the prefix of their prompt, copied from another slot or from the
-prefix cache bit for bit, never from another caller.
+prefix cache bit for bit, or shared with another slot in one cache, never with another caller.
 Not here: the choice of the slot, which is `scheduler.place`.
 """
 

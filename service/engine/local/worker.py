@@ -109,6 +109,7 @@ class Worker:
                 Path(message["path"]),
                 n_ctx=message["n_ctx"], slots=message["slots"], threads=message["threads"], progress=progress,
                 gpu_layers=message["gpu_layers"], devices=self._devices, kernels=self._kernels,
+                one_cache=bool(message["recipe"]["kv_unified"]),
             )  # fmt: skip
             kernels = computes_with(self._kernels, self._devices)
             _check_recipe(message["recipe"], {**self.context.recipe, "kernels": kernels})

@@ -23,6 +23,7 @@ from service.engine.local.thread_tuner import WINDOW_S
 from service.engine.local.worker import Worker
 from service.engine.types import Message, Request
 from service.errors import ModelError
+from service.models.gguf import read_metadata
 from service.prompts.fingerprint import fingerprint
 from tests.engine.local.conftest import make
 
@@ -112,6 +113,30 @@ def test_only_faster_cpu_kernels_have_flash_attention() -> None:
     types = {name: recipe.context(name)["flash_attn_type"] for name in ("portable", "avx512-bf16", "cuda+avx512-bf16")}
     assert types == {"portable": "disabled", "avx512-bf16": "enabled", "cuda+avx512-bf16": "disabled"}
     assert recipe.settings(kernels="avx512-bf16")["flash_attn_type"] == "enabled"
+
+
+@pytest.mark.parametrize(
+    ("change", "shares"),
+    [
+        ({}, True),
+        ({"values": {"llama.attention.sliding_window": 512}}, False),
+        ({"values": {"llama.rope.scaling.original_context_length": 4096}}, False),
+        ({"values": {"llama.attn_logit_softcapping": 50.0}}, False),
+        ({"values": {"other.attention.sliding_window": 512}}, True),
+        ({"key_length": 80, "value_length": 80}, False),
+        ({"key_length": 192, "value_length": 128}, False),
+        ({"key_length": 256, "value_length": 256}, True),
+    ],
+)
+def test_sequences_share_a_cache_only_where_nothing_else_of_the_answer_changes(
+    starter: Path, change: dict[str, Any], shares: bool
+) -> None:
+    metadata = read_metadata(starter)
+    assert recipe.can_share_a_cache(dataclasses.replace(metadata, **change)) == shares
+    settings = {
+        name: recipe.settings(kernels=name, one_cache=shares)["kv_unified"] for name in ("portable", "avx512-bf16")
+    }
+    assert settings == {"portable": False, "avx512-bf16": shares}
 
 
 def test_another_template_date_is_another_fingerprint(starter: Path) -> None:
