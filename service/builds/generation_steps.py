@@ -37,7 +37,7 @@ T = TypeVar("T")
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 FURTHER = {  # the tries after the first version, by its maker
     "pieces": ("pieces 1", "script", "files", "script", "script", "repair", "repair"),
-    "script": ("files", "script", "script", "repair", "repair"),  # a script has a third of the tokens of a page
+    "script": ("files", "script", "script", "repair", "repair"),  # a script has less than half of a page's tokens
     "files": ("repair", "repair", "repair"),
 }
 WRITTEN = ("script", "files", "repair")  # tries that ask a model that writes files

@@ -27,6 +27,7 @@ But the pieces, the briefs and the checks have one author, so briefs of other pe
 the first version, *before repair* the best one before a repair. A brief counts if every check passes.
 
 """
+OTHERS = " The other rows are of a model in this machine\nthat writes itself."
 PICTURES = """
 ![the pages of the last run with the default settings](held-out.webp)
 
@@ -41,7 +42,7 @@ TASKS = """
 
 *scripted*: a scripted model behind a real OpenAI-compatible HTTP server. It shows the steps and not the writing: the
 brief arrives, data is fetched from a local server, files are written, checked, pushed, published and called back, and
-round 2 edits the same repository. The other rows are of a model in this machine that writes itself.
+round 2 edits the same repository.{others}
 
 | model | task | round | files | checks passed | not judged | seconds |
 |---|---|--:|--:|--:|---|--:|
@@ -52,7 +53,7 @@ def page(
     runs: Mapping[str, Mapping[str, Mapping[str, Row]]], tasks: Mapping[str, list[Row]], words: Mapping[str, str]
 ) -> str:
     """The whole page. `words`: sentences of a person about the runs (`runs`) and the pages (`seen`)."""
-    words = {key: textwrap.fill(value, 120) for key, value in words.items()}
+    words = {key: textwrap.fill(value, 120, break_on_hyphens=False) for key, value in words.items()}
     text = HEAD + "| run | model | briefs | first candidate | before repair | published | median s | p95 s |\n"
     text += "|---|---|--:|--:|--:|--:|--:|--:|\n"
     for name, makers in runs.items():
@@ -65,7 +66,8 @@ def page(
     rows, plans = last.get("auto", {}), last.get("plan", {})
     for brief in sorted({*rows, *plans}, key=lambda name: ((rows.get(name) or plans[name])["level"], name)):
         text += line(brief, plans.get(brief), rows.get(brief))
-    text += PICTURES.format(seen=words.get("seen", ""), seen_starter=words.get("seen_starter", "")) + TASKS
+    text += PICTURES.format(seen=words.get("seen", ""), seen_starter=words.get("seen_starter", ""))
+    text += TASKS.format(others=OTHERS if tasks.keys() - {"scripted"} else "")
     for model, done in tasks.items():
         for task in done:
             missing = len(task["not_judged"])

@@ -172,10 +172,17 @@ def one_by_one(paths: list[Path], maker: str, at_once: int, minutes: float, out:
             row = built(client, judge.url, path, out.with_suffix("") / maker)
             with lock:
                 rows[path.stem] = {"level": level[path], **row}
-                out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+                write(out, json.dumps(found, indent=1, sort_keys=True) + "\n")
 
         list(pool.map(one, sorted(paths, key=lambda path: (level[path], path))))
-    print(f"{len(rows)} of {len(level)} are measured.", file=sys.stderr)
+    print(f"{sum(path.stem in rows for path in paths)} of {len(paths)} are measured.", file=sys.stderr)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all, because a run may be cut."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    os.replace(new, path)
 
 
 def main() -> None:
@@ -185,7 +192,7 @@ def main() -> None:
     parser.add_argument("--held-out", metavar="MAKER", choices=("auto", "plan"), default="auto", help="auto or plan.")
     parser.add_argument("--folder", choices=("held_out", "briefs", "other_words"), default="held_out")
     parser.add_argument("--minutes", type=float, default=600.0, help="Begin no brief after so many.")
-    parser.add_argument("--out", type=Path, default=ROOT / ".sameboat" / "held-out.json")
+    parser.add_argument("--out", type=Path, help="By default .sameboat/FOLDER.json.")
     parser.add_argument("--tasks", metavar="MODEL", help="The three public tasks instead: `scripted`, or a model here.")
     parser.add_argument("--write", action="store_true", help="Write docs/briefs.md, and measure nothing.")
     given = parser.parse_args()
@@ -193,7 +200,7 @@ def main() -> None:
     if given.write:
         measured = json.loads((ROOT / "docs" / "held-out.json").read_text())
         text = page(measured["runs"], json.loads(kept.read_text()), measured["words"])
-        (ROOT / "docs" / "briefs.md").write_text(text)
+        write(ROOT / "docs" / "briefs.md", text)
     elif given.tasks:
         kinds = json.loads(kept.read_text())
         rows = kinds[given.tasks] = []
@@ -205,10 +212,11 @@ def main() -> None:
                     row["maker"] = (row["build"]["outcome"] or {}).get("maker")
                     rows.append({key: value for key, value in row.items() if key not in ("build", "fetched")})
                     print(json.dumps(rows[-1]), flush=True)
-                kept.write_text(json.dumps(kinds, indent=1) + "\n")
+                write(kept, json.dumps(kinds, indent=1) + "\n")
     else:
         paths = [path for path in (HERE / given.folder).glob("*.json") if not given.only or path.stem in given.only]
-        one_by_one(paths, given.held_out, given.at_once, given.minutes, given.out)
+        out = given.out or ROOT / ".sameboat" / f"{given.folder.replace('_', '-')}.json"
+        one_by_one(paths, given.held_out, given.at_once, given.minutes, out)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from functools import partial
+from itertools import dropwhile
 from pathlib import Path
 
 from service.evaluation.improve import guard
@@ -71,6 +72,15 @@ def rows(times: int, searches: int) -> Iterator[str]:
         yield row(name, f"every candidate is better by {100 * gain:g} points", "replaced", "", share)
 
 
+def renewed(page: str, table: str) -> str:
+    """The page with these rows below the head, in the place of those that are there."""
+    before, head, rest = page.partition(HEAD)
+    if not head:
+        raise SystemExit(f"{PAGE} has no table with this head:\n{HEAD}Write it there, and run this again.")
+    after = dropwhile(lambda line: line.startswith("|"), rest.splitlines(keepends=True))
+    return before + head + table + "".join(after)
+
+
 def main() -> None:
     """Simulate, and write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,10 +88,9 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=2000)
     options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(HEAD)
-    after = "".join(line for line in rest.splitlines(keepends=True) if not line.startswith("|"))
+    renewed(page, "")  # ends at once if there is no table
     table = "".join(rows(options.promotions, options.searches))
-    PAGE.write_text(before + HEAD + table + after, encoding="utf-8")
+    PAGE.write_text(renewed(page, table), encoding="utf-8")
 
 
 if __name__ == "__main__":

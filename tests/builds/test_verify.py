@@ -319,6 +319,30 @@ def test_checks_that_fail_wait_for_late_data_together(monkeypatch: pytest.Monkey
     assert waits == [500, 600]
 
 
+def test_no_look_begins_when_the_time_is_over_and_an_old_one_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unittest.mock import Mock
+
+    from service.builds.browser import page
+
+    clock, looks = [0.0], []
+
+    def looked(opened: Any, noted: Any, check: Check, step_ms: float) -> page.Look:
+        looks.append(check.said)
+        clock[0] += 4.0
+        return page.Look(False, "it is false", final=False, ended=False)
+
+    monkeypatch.setattr(page, "time", Mock(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(page, "_looked", looked)
+    monkeypatch.setattr(page, "SETTLES_S", (0.0, 1.0))
+    checks = [Check(name, "false") for name in ("one", "two", "three")]
+    judge = page.CheckJudge(Mock(), {}, frozenset())
+    judge.judge(checks, 9000, 18.0)
+    assert looks == ["one", "two", "three", "one", "two"]  # the third began at 12 s of 18, the last one would at 20
+    monkeypatch.setattr(judge, "judge", lambda *given: None)
+    judge.ask_again(9000, clock[0] + 1)
+    assert [one.reason for one in judge.results(checks)] == ["it is false"] * 3
+
+
 def test_an_image_without_playwright_makes_builds_and_judges_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runtime image has no browser and nothing that drives one: the page's checks are not judged, the rest is."""
     monkeypatch.setitem(sys.modules, "playwright", None)

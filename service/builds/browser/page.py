@@ -3,9 +3,9 @@
 In: files, expressions to judge. Out: outcomes, console errors, a screenshot. Not here: keeping Chromium from the
 network (`isolation`). The page is answered from memory, and every other request is refused, so generated code reaches
 nothing and nobody, this machine included, and its origin is never ours. A host that a setting allows is asked by us and
-not by the browser. Every check gets a browser context of its own, so that none disturbs the next, and a page
-that loops for ever or opens dialogs costs its own check's time only. Checks that fail are looked at again later, all in
-the same wait. `python -m service.builds.browser.page NICE`
+not by the browser. Every check gets a browser context of its own, so that none disturbs the next. A page that loops for
+ever or opens dialogs takes the time of its own check out of the time for all of them, and no look begins after that
+time. Checks that fail are looked at again later, all in the same wait. `python -m service.builds.browser.page NICE`
 reads one request from its standard input and writes what it saw to its output, as `process` has it.
 """
 
@@ -201,16 +201,16 @@ class CheckJudge:
             size = TOGETHER if settle_s else 1
             for at in range(0, len(waiting), size):
                 if time.monotonic() + settle_s < ends_s and 1000 * settle_s < step_ms:
-                    self._look_together(waiting[at : at + size], step_ms, settle_s)
+                    self._look_together(waiting[at : at + size], step_ms, settle_s, ends_s)
 
     def ask_again(self, step_ms: float, ends_s: float) -> None:
         """Ask once more for those that did not come to an end."""
         for check in [check for check, look in self._looks.items() if not look.ended]:
             if time.monotonic() < ends_s:
-                del self._looks[check]
+                before = self._looks.pop(check)
                 self.judge([check], step_ms, ends_s)
-                look = self._looks[check]
-                if not look.ended:
+                look = self._looks.setdefault(check, before)  # there may have been no time for another look
+                if not look.ended and look is not before:
                     self._looks[check] = replace(look, reason=f"{look.reason}, asked twice")
 
     def results(self, checks: Sequence[Check]) -> list[PageCheckResult]:
@@ -219,12 +219,14 @@ class CheckJudge:
         looks = [(check, self._looks.get(check, late)) for check in checks]
         return [_said(check, look.good, look.reason) for check, look in looks]
 
-    def _look_together(self, checks: Sequence[Check], step_ms: float, settle_s: float) -> None:
-        """One look at each of these checks, in pages that were opened so long ago."""
+    def _look_together(self, checks: Sequence[Check], step_ms: float, settle_s: float, ends_s: float) -> None:
+        """One look at each of these checks, in pages that were opened so long ago. None begins after the end."""
         contexts: list[BrowserContext] = []
         opened: list[tuple[Check, Page, PageObservation]] = []
         try:
             for check in checks:
+                if time.monotonic() + settle_s >= ends_s:
+                    break
                 contexts.append(_context(self.chromium))
                 noted = PageObservation()  # errors that a check provokes are not the page's own
                 if isinstance(page := self._page(contexts[-1], noted, step_ms), Look):
@@ -234,7 +236,8 @@ class CheckJudge:
             if opened and settle_s:
                 opened[-1][1].wait_for_timeout(1000 * settle_s)
             for check, page, noted in opened:
-                self._looks[check] = _looked(page, noted, check, step_ms)
+                if time.monotonic() < ends_s:
+                    self._looks[check] = _looked(page, noted, check, step_ms)
         finally:
             for context in contexts:
                 context.close()

@@ -1,7 +1,8 @@
 """The script writer: the page's elements come from the brief, and a capable model writes their behaviour.
 
 In: a job, and a function that asks. Out: `index.html` with the ids, kinds and first values that the brief tells, and
-`script.js` of the model. So the ids are those of the brief, and the model writes half as much as for a whole page.
+`script.js` of the model. So the ids are those of the brief, and the model writes less than half as much as for a whole
+page (0.44 of its tokens, in the recordings).
 
 Not here: reading the brief (`blocks.reading`), whole pages and repairs (`write`).
 """
