@@ -143,3 +143,28 @@ def test_a_cleared_conversation_stays_empty(page: Page, engines: ByModel) -> Non
     page.locator("#send:enabled").wait_for()
     assert page.locator(".said").count() == 0
     page.get_by_text("Write a message. Nothing is stored.").wait_for()
+
+
+def test_another_model_ends_the_answer_that_is_under_way(page: Page, engines: ByModel) -> None:
+    """The next message goes to the model that is shown, and no part of the old answer comes."""
+    page.select_option("#model", SECOND)
+    send(page, "Tell me a story.")
+    page.locator(".said", has_text="word word word").wait_for()
+    page.select_option("#model", FIRST)
+    until(lambda: engines.by_name[SECOND].cancelled == 1, "the request is cancelled")
+    page.locator("#send:enabled").wait_for()
+    send(page, "Go on.")
+    page.get_by_text("No tools. 2 messages.").wait_for()
+    assert page.locator(".said", has_text="word").count() == 0
+
+
+def test_a_call_that_was_cut_takes_no_result(page: Page) -> None:
+    """Its arguments are no JSON, so no tool can have answered it."""
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "weather", "arguments": '{"ci'}}
+    chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "length"}]}
+    body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=body))
+    send(page, "What is the weather?")
+    page.get_by_text('{"ci', exact=True).wait_for()
+    page.locator("#send:enabled").wait_for()
+    assert page.get_by_role("button", name="Send the results").count() == 0

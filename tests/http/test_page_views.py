@@ -298,6 +298,16 @@ def test_a_service_that_refuses_the_first_request_is_asked_again(url: str) -> No
         page.locator("#ask").wait_for()
 
 
+def test_only_a_failure_of_the_network_says_that_the_service_cannot_be_reached(url: str) -> None:
+    with open_page("about:blank", ignored="ERR_") as page:
+        page.route("**/prompts", lambda route: route.abort())
+        page.goto(url)
+        page.locator("main [role=alert]", has_text="cannot be reached").wait_for()
+        page.route("**/prompts", lambda route: route.fulfill(body="no JSON"))
+        page.get_by_role("button", name="Try again").click()
+        page.locator("main [role=alert]", has_text="SyntaxError").wait_for()
+
+
 def test_a_thousand_cases_are_filtered_as_a_whole_and_drawn_in_parts(tmp_path: Path, catalog: Catalog) -> None:
     """The keyboard opens the last of them."""
     engine, data = Scribe(), tmp_path / "data"

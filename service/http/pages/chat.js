@@ -63,7 +63,7 @@ function Turn({ message, model, give }) {
     ${message.thoughts && html`<details><summary>${w.thoughts}</summary><p class="said">${message.thoughts}</p></details>`}
     ${message.content && html`<p class="said">${message.content}</p>`}
     ${calls.map((call) => html`<${Call} key=${call.id} call=${call} />`)}
-    ${calls.length > 0 && give && html`<${Results} calls=${calls} give=${give} />`}
+    ${calls.length > 0 && message.finish !== "length" && give && html`<${Results} calls=${calls} give=${give} />`}
     ${message.finish === "length" && html`<p class="quiet small">${w.cut}</p>`}</div>`;
 }
 
@@ -95,7 +95,7 @@ function Conversation({ ids, first }) {
   const [states, setStates] = useState([null, null]);
   const [wrong, setWrong] = useState("");
   const control = useRef(null);
-  const round = useRef(0); // a cleared conversation takes no answer of before
+  const round = useRef(0); // a conversation that was cleared, or that got another model, takes no answer of before
   const busy = states.some((state) => state?.busy);
   useEffect(() => () => control.current?.abort(), []);
 
@@ -128,10 +128,11 @@ function Conversation({ ids, first }) {
     ask(models[1] ? [0, 1] : [0], [{ role: "user", content: draft }]);
   };
   const enter = (event) => { if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event); };
-  const clear = () => { round.current += 1; control.current?.abort(); setTalks([[], []]); setStates([null, null]); };
+  const drop = () => { round.current += 1; control.current?.abort(); setStates([null, null]); };
+  const clear = () => { drop(); setTalks([[], []]); };
   const set = (name) => (event) => setOptions({ ...options, [name]: event.target.value });
   const give = (at) => (results) => ask([at], results);
-  const pick = (at) => (event) => { setModels(models.map((old, index) => (index === at ? event.target.value : old))); if (at === 1) setTalks(([one]) => [one, []]); };
+  const pick = (at) => (event) => { if (busy) drop(); setModels(models.map((old, index) => (index === at ? event.target.value : old))); if (at === 1) setTalks(([one]) => [one, []]); };
   return html`<div class=${models[1] ? "columns three" : "columns side"}>
     <section class="card" aria-labelledby="chat-title"><h2 id="chat-title">${w.title}</h2><form id="chat-form" onSubmit=${send}>
       <label for="model">${w.model}</label><select id="model" value=${models[0]} onChange=${pick(0)}>${ids.map((id) => html`<option value=${id}>${id}</option>`)}</select>

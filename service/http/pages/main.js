@@ -100,7 +100,8 @@ function Page({ prompts }) {
 const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prompt.name.startsWith("build-") ? 2 : 0);
 
 async function loaded() {
-  const promoted = await (await checked(await enter("prompts"))).json();
+  const answer = await enter("prompts").catch((error) => { throw error instanceof TypeError ? { detail: words.unreachable } : error; });
+  const promoted = await (await checked(answer)).json();
   const models = (await json("v1/models")).data.map((model) => model.id);
   promoted.sort((a, b) => rank(a, models) - rank(b, models));
   if (studio) promoted.push(...(await json("studio/drafts")).map((row) => row.prompt).filter(Boolean));
@@ -109,12 +110,12 @@ async function loaded() {
 
 // A service that drains, or that has a limit on requests, may refuse the first ones.
 async function begin() {
-  const place = document.getElementById("app");
+  const app = document.getElementById("app");
   let promoted;
   try { promoted = await loaded(); } catch (error) {
-    const problem = { detail: error.detail ?? words.unreachable };
-    return render(html`<main><${Problem} problem=${problem} /><p class="row"><button type="button" onClick=${begin}>${words.retry}</button></p></main>`, place);
+    const problem = { detail: error.detail ?? String(error) };
+    return render(html`<main><${Problem} problem=${problem} /><p class="row"><button type="button" onClick=${begin}>${words.retry}</button></p></main>`, app);
   }
-  render(html`<${Page} prompts=${promoted} />`, place);
+  render(html`<${Page} prompts=${promoted} />`, app);
 }
 await begin();
