@@ -55,7 +55,9 @@ class KeptAnswerStore:
         with self._writing.begin() as connection:
             METADATA.create_all(connection)
             if "engine" not in {column["name"] for column in sa.inspect(connection).get_columns(KEPT.name)}:
-                connection.execute(sa.text(f"ALTER TABLE {KEPT.name} ADD COLUMN engine VARCHAR"))
+                # Two processes of a new version may begin at once. SQLite's transaction lets one of them write.
+                missing = "IF NOT EXISTS " if connection.dialect.name == "postgresql" else ""
+                connection.execute(sa.text(f"ALTER TABLE {KEPT.name} ADD COLUMN {missing}engine VARCHAR"))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Store rows, all or none of them."""

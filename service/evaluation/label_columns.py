@@ -18,6 +18,7 @@ from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
 from service.prompts.conditions import usable
 
+MAX_LABELS = 50  # of a draft. A prompt can have more
 MOST_NEW = 0.1  # the estimated chance of a new value
 CLOSED = 10  # so few values are a closed set although the texts contain them, such as colours
 COPIED = 0.8  # of the rows contain their value in an extraction
@@ -31,6 +32,8 @@ def labels_of(cases: Sequence[Case], column: str) -> tuple[Counter[str], str]:
     once = sum(count == 1 for count in Counter(folded(value) for _, value in given).values())
     if not counts:
         return counts, "it has no value"
+    if len(counts) > MAX_LABELS:
+        return Counter(), f"{len(counts)} different values, and a choice takes at most {MAX_LABELS}"
     if len(counts) > max(2, len(given) // 2):
         return Counter(), f"{len(counts)} different values in {len(given)} rows"
     if once > max(1, MOST_NEW * len(given)):

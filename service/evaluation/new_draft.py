@@ -18,7 +18,6 @@ from service.evaluation.cases import Case
 from service.evaluation.label_columns import labels_of
 from service.prompts.conditions import usable
 
-MAX_CHOICES = 50
 MAX_FIELD_VALUES = 10
 RESERVED = ("id", "slice")
 
@@ -74,10 +73,10 @@ def _answer(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
         )
     check = {"name": "label", "string": {"equals": "{{" + column + "}}"}}
     counts, _ = labels_of(cases, column)
-    if 2 <= len(counts) <= MAX_CHOICES:
-        choices: dict[str, str] = {}
-        for label, _ in counts.most_common():
-            choices.setdefault(folded(label), label.strip())
+    choices: dict[str, str] = {}
+    for label, _ in counts.most_common():
+        choices.setdefault(folded(label), label.strip())
+    if len(choices) >= 2:
         return {"responseFormat": "choice", "choices": list(choices.values()), "evaluators": [check]}
     return {"evaluators": [{**check, "name": "answer"}]}
 

@@ -9,6 +9,7 @@ Not here: the simulations (`tests.evaluation.simulations`), and the tests that h
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import dropwhile
@@ -90,7 +91,14 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     renewed(page, "")  # ends at once if there is no table
     table = "".join(rows(options.promotions, options.searches))
-    PAGE.write_text(renewed(page, table), encoding="utf-8")
+    counts = (
+        f"Each row has {options.promotions:,} promotions (with classes {options.promotions // 2:,}), or "
+        f"{options.searches:,} searches (for power {max(1, options.searches // 4):,})."
+    )
+    written = re.sub(
+        r"^Each row has .*?(?=\n\n)", counts, renewed(page, table), count=1, flags=re.MULTILINE | re.DOTALL
+    )
+    PAGE.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,15 @@ Parities = dict[str, dict[str, Any]]
 HEAD = """# Parity with other servers
 
 The promoted prompts of the starter, asked of a server as the remote engine on all cases, beside their recordings by
-the local engine. Made by `make cluster-test`, which starts and stops the servers on this machine. vLLM has the same
-weights, multiplied out to bf16, and llama-server has the same file. Both round differently than the portable kernels.
+the local engine. Made by `make cluster-test`, which starts and stops the servers on this machine. {weights}
+They round differently than the portable kernels.
 [The remote engine](engine.md#parity) explains the figures. The first one of a pair is the local engine's.
 
 """
+WEIGHTS = {
+    "vllm": "vLLM has the same weights, multiplied out to bf16.",
+    "llama-server": "llama-server has the same file.",
+}
 COLUMNS = (
     "prompt", "server", "token ids", "texts", "largest difference of a label", "pass all checks", "lost, gained",
     "verdict",
@@ -56,7 +60,8 @@ def page(results: Parities) -> str:
     rows = [row(told["version"], prompt) for told in results.values() for prompt in told["prompts"].values()]
     days = [f"{told['version']} on {told['day']}, {told['cores']} cores" for told in results.values()]
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *rows]
-    return HEAD + "\n".join(lines) + f"\n{TAIL}\nMeasured: {'; '.join(days)}.\n"
+    weights = " ".join(WEIGHTS[server] for server in results)
+    return HEAD.format(weights=weights) + "\n".join(lines) + f"\n{TAIL}\nMeasured: {'; '.join(days)}.\n"
 
 
 if __name__ == "__main__":

@@ -85,3 +85,12 @@ def test_a_rare_label_is_a_choice_and_is_told() -> None:
 def test_data_without_inputs_is_an_error() -> None:
     with pytest.raises(EvaluationError, match="no input besides the expected"):
         draft([{"label": "a"}, {"label": "b"}], "label")
+
+
+def test_one_label_in_two_spellings_is_no_choice_and_many_labels_are_told() -> None:
+    same: list[dict[str, object]] = [{"text": f"t{n}", "expected": ("Yes", "yes ")[n % 2]} for n in range(20)]
+    assert draft(same, "expected").spec.responseFormat == "text"
+    many: list[dict[str, object]] = [{"text": f"t{n}", "expected": f"label {n % 51}"} for n in range(204)]
+    assert draft(many, "expected").spec.responseFormat == "text"
+    told = str(profile([Case(str(number), row) for number, row in enumerate(many)]))
+    assert "51 different values, and a choice takes at most 50" in told

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from time import monotonic
 
 from service.engine.types import Mode
@@ -84,13 +83,21 @@ async def improve(
     prompts = CandidatePrompts(draft, cases, answers, wordings=rules.wordings, most=rules.examples)
     scorer = CandidateScorer(prompts, cases, order, searching)
     state = SearchState(prompts.first, order, scorer, rules.budget - finish)
-    scorer.answered = lambda more: report(min(state.spent + more, rules.budget), rules.budget, state.best_gain())
+    told = 0
+
+    def answered(more: int) -> None:
+        """Never fewer than before: known answers of a candidate count until it is finished, and then cost nothing."""
+        nonlocal told
+        told = max(told, min(state.spent + more, rules.budget))
+        report(told, rules.budget, state.best_gain())
+
+    scorer.answered = answered
     await search(prompts.space, state, rules.seed)
     complete = state.ranked()
     result = guard.nested(prompts.first, complete, order, FOLDS, scorer)
     best = guard.best_of(prompts.first, complete, order, scorer)
     before, after = scorer.passes(prompts.first, order), scorer.passes(best, order)
-    searched = fmean(after[number] - before[number] for number in after if number in before)
+    searched = guard.gain(before, after)
     winner = guard.choose(prompts.first, best, searched, result)
     better, asked = draft, scorer.asked
     if winner.candidate != prompts.first:

@@ -96,14 +96,14 @@ def best_of(
     """
     before = scores.scores(first, numbers)
     others = [candidate for candidate in candidates if candidate != first]
-    gains = {candidate: _gain(before, scores.scores(candidate, numbers)) for candidate in others}
+    gains = {candidate: gain(before, scores.scores(candidate, numbers)) for candidate in others}
     best = max(others, key=gains.__getitem__, default=first)
-    if best == first or _gain(scores.passes(first, numbers), scores.passes(best, numbers)) <= 0:
+    if best == first or gain(scores.passes(first, numbers), scores.passes(best, numbers)) <= 0:
         return first
     return best
 
 
-def _gain(before: Mapping[int, float], now: Mapping[int, float]) -> float:
+def gain(before: Mapping[int, float], now: Mapping[int, float]) -> float:
     """The mean difference on the cases that both have."""
     both = now.keys() & before.keys()
     return fmean(now[number] - before[number] for number in both) if both else 0.0
