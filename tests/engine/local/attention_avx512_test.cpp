@@ -95,7 +95,7 @@ int main(int argc, char **) {
         { 64, 2, 2, 1, 2, 70, true },   { 64, 4, 2, 1, 2, 96, true },   { 128, 12, 2, 1, 2, 256, true }, { 128, 12, 2, 7, 1, 200, true },
         { 64, 9, 3, 5, 1, 17, false },  { 64, 3, 1, 1, 1, 1, false },   { 64, 8, 8, 21, 1, 128, true },
         { 64, 9, 3, 8, 1, 640, true, 400 }, { 64, 9, 3, 16, 1, 2176, true, 400 }, { 128, 12, 2, 3, 1, 300, true, 64 },
-        { 64, 50, 1, 5, 1, 300, true, 100 }, { 64, 9, 3, 2, 1, 513, true, 0 },
+        { 256, 4, 1, 3, 1, 200, true },   { 64, 50, 1, 5, 1, 300, true, 100 }, { 64, 9, 3, 2, 1, 513, true, 0 },
     };
     for (const shape & s : shapes) for (int threads : { 1, 4 }) {
         problem p(s);
@@ -106,9 +106,23 @@ int main(int argc, char **) {
             return 1;
         }
     }
-    problem other(shapes[0]);
-    const float cap = 30;
-    memcpy(other.dst.op_params + 2, &cap, sizeof(cap));
-    if (sameboat_attention_split_of(&other.dst, 2).pieces) { printf("a soft cap is taken\n"); return 1; }
+    // What is left to llama.cpp.
+    const float some = 30;
+    struct refusal { const char * name; void (*change)(problem &, const float &); };
+    const refusal refusals[] = {
+        { "a soft cap", [](problem & p, const float & x) { memcpy(p.dst.op_params + 2, &x, sizeof(x)); } },
+        { "ALiBi", [](problem & p, const float & x) { memcpy(p.dst.op_params + 1, &x, sizeof(x)); } },
+        { "sinks", [](problem & p, const float &) { p.dst.src[4] = &p.tq; } },
+        { "a head of 80", [](problem & p, const float &) { p.tk.ne[0] = p.tv.ne[0] = 80; } },
+        { "values of another width", [](problem & p, const float &) { p.tv.ne[0] = 128; } },
+        { "a mask for each head", [](problem & p, const float &) { p.tm.ne[2] = 9; } },
+        { "keys in single precision", [](problem & p, const float &) { p.tk.type = GGML_TYPE_F32; } },
+        { "heads that no head of keys divides", [](problem & p, const float &) { p.tq.ne[2] = 10; } },
+    };
+    for (const refusal & each : refusals) {
+        problem other(shapes[0]);
+        each.change(other, some);
+        if (sameboat_attention_split_of(&other.dst, 2).pieces) { printf("%s is taken\n", each.name); return 1; }
+    }
     return 0;
 }
