@@ -116,6 +116,7 @@ def test_it_proxies_prompts_and_enqueues_briefs(bundle: Path, database: str) -> 
             "DATABASE_URL": database,
             "SAMEBOAT_REMOTE_BASE_URL": remote.base_url,
             "SAMEBOAT_REMOTE_MODEL": "scripted",
+            "SAMEBOAT_UNPROMOTED_ENGINES": "allow",
             "SAMEBOAT_SECRET": SECRET,
             "SAMEBOAT_API_KEYS": keys.line("tests", key),
         }
