@@ -22,8 +22,7 @@ from service.builds.generate import (
 )
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.pieces import reading
-from service.builds.generate.write import files_in_answer, refusals, require_no_check, what_was_wrong
-from service.errors import PromptTooLong
+from service.builds.generate.write import ask_within, files_in_answer, refusals, require_no_check, what_was_wrong
 
 PAGE, SCRIPT = "index.html", "script.js"
 LEAST_ELEMENTS = 2  # a brief that names fewer says too little about its page
@@ -48,20 +47,15 @@ class ScriptWriter:
         """
         html = skeleton(job)
         more = {"html": elements_of(html)}
-        for part in (1, 2, 4):
-            share = self.characters // 3 // part
-            inputs = {
+
+        def told(share: int) -> dict[str, str]:
+            return {
                 "brief": shorten(job.brief, share) + what_was_wrong(refusals(job)),
                 "checks": describe_checks(job.checks, share),
                 "attachments": describe_attachments(job.attachments, share, job.sources),
             }
-            try:
-                result = ask("build-script", {**inputs, **more})
-            except PromptTooLong:
-                if part == 4:
-                    raise
-                continue
-            break
+
+        result = ask_within(self.characters, lambda share: ask("build-script", {**told(share), **more}))
         require_no_check(result.text, (*job.expressions, *job.kept_checks))
         site = {PAGE: html.encode()}
         try:

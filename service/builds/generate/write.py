@@ -9,7 +9,7 @@ Not here: parsing the answer (`answer_parser`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from service.builds.generate import (
@@ -30,6 +30,20 @@ from service.errors import PromptTooLong
 from service.prompts.run import Result
 
 COPIED_WHOLE, COPIED = 40, 60  # characters, without blanks, of a whole expression and of a statement in it
+
+
+def ask_within(characters: int, ask: Callable[[int], Result]) -> Result:
+    """Ask with a third of the characters for each of three texts. If that is too long, with half of it, then a quarter.
+
+    Raises:
+        PromptTooLong: if a quarter is too long for the model's context too.
+    """
+    for part in (1, 2):
+        try:
+            return ask(characters // 3 // part)
+        except PromptTooLong:
+            continue
+    return ask(characters // 3 // 4)
 
 
 class FileWriter:
@@ -82,19 +96,15 @@ class FileWriter:
         self, prompt: str, job: Job, ask: AskModel, previous: Mapping[str, bytes], more: Mapping[str, str]
     ) -> Result:
         beside = tuple(attachment for attachment in job.attachments if attachment.name not in previous)
-        for part in (1, 2, 4):
-            share = self.characters // 3 // part
-            told = {
+
+        def told(share: int) -> dict[str, str]:
+            return {
                 "brief": self._brief(job, share, failures=not more.get("failures")),
                 "checks": describe_checks((*job.checks, *job.kept_checks), share),
                 "attachments": describe_attachments(beside, share, job.sources),
             }
-            try:
-                return ask(prompt, {**told, **more})
-            except PromptTooLong:
-                if part == 4:
-                    raise
-        raise AssertionError("the last part returns or raises")
+
+        return ask_within(self.characters, lambda share: ask(prompt, {**told(share), **more}))
 
     def _brief(self, job: Job, characters: int, *, failures: bool) -> str:
         """The brief, with the earlier rounds, and with the reason why the last answer could not be used."""
