@@ -85,14 +85,14 @@ def changed(row: Mapping[str, Any], page: str) -> Row:
     }
 
 
-def main() -> None:
-    """All six files."""
+def cases() -> dict[str, Iterator[Row]]:
+    """The rows of each prompt's cases. Those of `build-repair` open a browser when they are read."""
     source = yaml.safe_load((HERE / "build_cases.yml").read_text(encoding="utf-8"))
-    sentences = [{"id": f"sentence-{n:02}", **row} for n, row in enumerate(source["check-to-js"], 1)]
-    plans = [
+    sentences = ({"id": f"sentence-{n:02}", **row} for n, row in enumerate(source["check-to-js"], 1))
+    plans = (
         {"id": f"plan-{n:02}", "brief": row, "attachments": "none"} for n, row in enumerate(source["build-plan"], 1)
-    ]
-    cases = {
+    )
+    return {
         "build-files": files(source),
         "build-script": scripts(source),
         "build-edit": edits(source),
@@ -100,9 +100,17 @@ def main() -> None:
         "check-to-js": sentences,
         "build-plan": plans,
     }
-    for name, rows in cases.items():
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (HERE / "prompts" / name / "cases.jsonl").write_text(lines, encoding="utf-8")
+
+
+def lines(rows: Iterator[Row]) -> str:
+    """The rows as a file of cases."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def main() -> None:
+    """All six files."""
+    for name, rows in cases().items():
+        (HERE / "prompts" / name / "cases.jsonl").write_text(lines(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ TAKES_SELECTORS = r"querySelector(?:All)?\(\s*%s\b"
 ALIAS = re.compile(
     r"(?<![\w$.])([A-Za-z_$][\w$]*)\s*=\s*document\.(?:getElementById\(\s*['\"`]#?|querySelector\(\s*['\"`]#)([A-Za-z][\w-]*)['\"`]\s*\)"
 )
+USE = re.compile(r"(?<![\w.$])([A-Za-z_$][\w$]*)(\.\w+(?:\s*=(?!=)|\())")
 MOST_CALLS = 60
 LONGEST_BODY = 2000  # characters: a sender's brackets may never close
 
@@ -81,6 +82,9 @@ def _with_id(body: str, parameter: str, one: str) -> str:
 
 def _aliased(part: str) -> Iterator[str]:
     """The uses of an element through a variable in this part, written with the element's id."""
+    known: dict[str, list[str]] = {}
     for name, one in ALIAS.findall(part):
-        for use in re.findall(rf"(?<![\w.$]){re.escape(name)}(\.\w+(?:\s*=(?!=)|\())", part):
+        known.setdefault(name, []).append(one)
+    for name, use in USE.findall(part) if known else ():
+        for one in known.get(name, ()):
             yield f"document.querySelector('#{one}'){use}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from service.builds.brief import Attachment
 from service.builds.generate import EarlierRound, Job, UnusableAnswer, describe_checks
+from service.builds.generate.blocks import reading as blocks_reading
 from service.builds.generate.pieces import reading
 from service.builds.generate.script import ScriptWriter, fits, skeleton
 from service.engine.types import Answer, Identity, Timings, Usage
@@ -128,6 +130,30 @@ def test_briefs_in_other_words_have_their_elements_once_and_in_their_kinds(name:
     elements = {one.id: one.kind for one in reading(given).elements}
     assert KINDS.get(name, {}).items() <= elements.items()
     assert sorted(re.findall(r' id="([^"]+)"', skeleton(given))) == sorted(elements)
+
+
+def test_makers_of_one_brief_read_it_once() -> None:
+    one = job(brief=f"{BRIEF} Read once.")
+    again = replace(one, refused=("no",), attachments=(Attachment("a.csv", "text/csv", b"1"),))
+    assert reading(one).elements is reading(again).elements
+    assert reading(again).files == {"a.csv": "1"}
+    assert reading(replace(one, expressions=())).elements is not reading(one).elements
+
+
+@pytest.mark.parametrize("part", ["#x ", "button #x, ", "id x ", '#x "', "#x two decimals "])
+def test_the_time_for_reading_grows_with_the_brief_alone(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = blocks_reading.decimals
+    monkeypatch.setattr(blocks_reading, "decimals", lambda text: (read.append(len(text)), real(text))[1])
+    long = part * (20_000 // len(part))
+    assert [element.id for element in reading(job(brief=long, expressions=())).elements] == ["x"]
+    assert sum(read) < 3 * len(long)  # not the whole sentence for each element in it
+
+
+def test_a_brief_of_very_many_elements_has_the_first_of_them() -> None:
+    many = " ".join(f"#n{number}" for number in range(3000))
+    elements = reading(job(brief=many, expressions=())).elements
+    assert [element.id for element in elements] == [f"n{number}" for number in range(blocks_reading.MOST_ELEMENTS)]
 
 
 def test_libraries_that_the_brief_names_are_loaded_before_the_script() -> None:

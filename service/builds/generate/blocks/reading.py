@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import islice
 
 from service.builds.check_code import COLOUR, ids, written_out
 
@@ -48,6 +50,10 @@ KEYED = re.compile(
 )
 NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'`#(])|\n+")
+PART = re.compile(
+    r"\S.{0,999}(?!\S)|\S{1,1000}"
+)  # a longer sentence is read in parts, so the time grows with its length
+MOST_ELEMENTS = 300  # of one brief
 VALUE = r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|[-+]?\d[\d.,:]*\d|\d|[A-Za-z][\w-]*)"
 FIRST = (
     re.compile(rf"\bstarts?\s+(?:with|at|from|as|out\s+at)\s+(?P<value>{VALUE})", re.IGNORECASE),
@@ -191,13 +197,17 @@ class Reading:
 
 def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | None] | None = None) -> Reading:
     """The elements of a brief, with further ids of the checks at the end."""
-    expressions = list(expressions)
+    return replace(_read(brief, tuple(expressions)), files=files or {})
+
+
+@lru_cache(maxsize=8)  # each maker of a build reads the same brief
+def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
     code = "\n".join(map(written_out, expressions))
     text = plain_notation(brief)
     elements: dict[str, Element] = {}
     classes: dict[str, str] = {}
     last: list[str] = []
-    for sentence in filter(None, map(str.strip, SENTENCE.split(text))):
+    for sentence in (part for whole in SENTENCE.split(text) for part in PART.findall(whole)):
         own = list(_elements(sentence, classes))
         for element in own:
             elements.setdefault(element.id, element)
@@ -209,7 +219,7 @@ def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | 
         last = [element.id for element in own] or last
     for name in (name for expression in expressions for name in ids(expression)):
         elements.setdefault(name, Element(name, "unknown"))
-    hit = tuple(_coded(element, code) for element in elements.values())
+    hit = tuple(_coded(element, code) for element in islice(elements.values(), MOST_ELEMENTS))
     known = {
         element.group: element.kind
         for element in hit
@@ -221,7 +231,7 @@ def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | 
         else element
         for element in hit
     )
-    return Reading(brief, code, hit, classes, files or {})
+    return Reading(brief, code, hit, classes)
 
 
 def plain_notation(brief: str) -> str:
@@ -283,6 +293,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         else:
             hit.append((begin, match.end(), kind if kinds else by_verb, names))
         after = match.end()
+    whole = decimals(sentence)
     for number, (begin, end, kind, names) in enumerate(hit):
         stop = hit[number + 1][0] if number + 1 < len(hit) else len(sentence)
         about = sentence[begin:stop]
@@ -306,7 +317,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 label=label["text"] if (label := LABEL.search(tail)) and len(names) == 1 else None,
                 hidden=bool(HIDDEN.search(tail)),
                 group=names[0],
-                decimals=decimals(tail) if decimals(tail) is not None else decimals(sentence),
+                decimals=of_own if (of_own := decimals(tail)) is not None else whole,
             )
 
 
@@ -358,6 +369,8 @@ def _coded(element: Element, code: str) -> Element:
     """The element with the kind that the checks' code shows, where the brief's word does not tell it."""
     if element.kind not in ("unknown", "output", "box", "heading"):
         return element
+    if element.id not in code:
+        return element if element.kind != "unknown" else replace(element, kind="output")
     where = rf"(?:#|getElementById\(['\"`]){re.escape(element.id)}(?![\w-])"
     holds = re.match(r"(?:div|section|article)\b", element.text) is not None
     for kind, pattern in CODED.items():
