@@ -80,10 +80,14 @@ def engine(folder: Path, per_second: int) -> Iterator[str]:
 
 
 def kept(journal: Path) -> int:
-    """The answers that the journal holds."""
+    """The answers that the journal holds. There is a moment between its file and its table."""
+    if not journal.exists():
+        return 0
     with contextlib.closing(
         sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
     ) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'evaluation_answers'").fetchone():
+            return 0
         count: int = database.execute("SELECT count(*) FROM evaluation_answers").fetchone()[0]
         return count
 
@@ -125,7 +129,7 @@ def run(cases: int, per_second: int) -> ScaleSeen:
             with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
                 while process.poll() is None:
                     time.sleep(0.5)
-                    share = kept(journal) / cases if journal.exists() else 0.0
+                    share = kept(journal) / cases
                     seen.memory_mib.append((share, rss_mib(process.pid)))
                     if kill is not None and share >= kill:
                         process.send_signal(signal.SIGKILL)
@@ -184,7 +188,7 @@ def page(seen: ScaleSeen, cases: int, per_second: int) -> tuple[str, bool]:
         "",
         f"`sameboat evaluate FILE --stream` over {cases} cases and a remote engine, {AT_A_TIME} at a time, killed (-9) "
         f"{len(KILLS)} times. The engine is a stand-in that counts requests. {seen.seconds:.0f} s, "
-        f"{cases / seen.seconds:.0f} answers a second on {os.cpu_count()} cores, beside other work. {day}. Made by "
+        f"{cases / seen.seconds:.0f} answers a second on {os.cpu_count()} cores. {day}. Made by "
         "`make drill-scale`.",
         "",
         "| claim | holds | figures |",
