@@ -23,7 +23,7 @@ from tests.bench.servers import Running, Sizes, Target
 from tests.cluster.page import Parities
 from tests.e2e.conftest import ROOT, SAMEBOAT, STARTER, started
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.timeout(3600)]  # vLLM compiles for minutes when it starts
 LOCKS = {
     path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in ROOT.glob("data/prompts/*/lock.json")
 }
