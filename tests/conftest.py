@@ -16,6 +16,7 @@ import pytest
 from service import settings as settings_module
 from service.models.cache import Cache
 from service.models.catalog import Catalog
+from tests import termination
 from tests.clients.page import ClientResults
 from tests.durations import Durations
 from tests.tiers import Tiers
@@ -34,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Runs before the tests are imported, which may ask for their number of draws."""
     os.environ["SAMEBOAT_KERNELS"] = "portable"
     os.environ["SAMEBOAT_DEVICE"] = "cpu"
+    config.pluginmanager.register(termination, "termination")
     config.pluginmanager.register(Tiers(config.getoption("tier")), "tiers")
     config.pluginmanager.register(Durations(config.getoption("durations_path")), "durations")
     config.pluginmanager.register(ClientResults(config.getoption("clients_path")), "clients")
