@@ -196,21 +196,31 @@ def _distributions(
 
 
 def _ranges(name: str, recorded: Sequence[float | None], kept: Sequence[float | None]) -> Iterable[Distribution]:
-    """The distribution of a number over the recording's quintiles. None if the number is not known or never differs."""
+    """The distribution of a number over the recording's quintiles. None if the number is not known.
+
+    If the quintiles are one number, it has a bin of its own between those below and above it.
+    """
     before, now = (sorted(value for value in side if value is not None) for side in (recorded, kept))
     if not before or not now:
         return
     bounds = sorted({before[len(before) * cut // BINS] for cut in range(1, BINS)} - {before[0]})
-    if not bounds:
-        bounds = [math.nextafter(before[0], math.inf)]
+    if bounds:
+        names = _range_names(bounds)
+    else:
+        only = before[0]
+        bounds = [only, math.nextafter(only, math.inf)]
+        names = [f"below {only:g}", f"{only:g}", f"above {only:g}"]
     counts = [Counter(bisect.bisect_right(bounds, value) for value in side) for side in (before, now)]
-    edges = ["", *(f"{bound:g}" for bound in bounds), ""]
-    names = [
-        f"{low} to {high}" if low and high else f"{low} and more" if low else f"below {high}"
-        for low, high in itertools.pairwise(edges)
-    ]
     bins = [DriftBin(text, counts[0][at], counts[1][at]) for at, text in enumerate(names)]
     yield _distribution(name, bins)
+
+
+def _range_names(bounds: Sequence[float]) -> list[str]:
+    """The names of the bins between the bounds, with as many digits as tell the bounds apart."""
+    rounded = ([f"{bound:.{digits}g}" for bound in bounds] for digits in range(6, 18))
+    texts = next(texts for texts in rounded if len(set(texts)) == len(bounds))
+    between = [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
+    return [f"below {texts[0]}", *between, f"{texts[-1]} and more"]
 
 
 def _distribution(name: str, bins: Sequence[DriftBin]) -> Distribution:

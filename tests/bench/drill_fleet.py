@@ -240,12 +240,13 @@ def page(result: FleetResult, clients: int, seconds: float) -> tuple[str, bool]:
     lost = {name: n for name, n in result.drained.items() if name != "right"}
     meanwhile = f"{result.drained['right']} right meanwhile, {sum(lost.values())} lost"
     by_kill = [any(0 <= cut - kill < CUT_S for kill in result.killed_at) for cut in result.cut_at]
+    cut = f"{len(by_kill)} cut, {sum(by_kill)} of them by a kill" if by_kill else "none was cut"
     claims = [
         ("nothing hangs", not counts["hung"], f"longest wait {max(result.waits):.1f} s"),
         ("each answer is right", not counts["wrong"], f"{counts['right']} right, {counts['wrong']} wrong"),
         ("each refusal has Retry-After", not counts["refused without Retry-After"], f"{refused} refused with it"),
         ("nothing else goes wrong", not wrong, ", ".join(f"{name}: {n}" for name, n in sorted(wrong.items())) or "0"),
-        ("only a kill cuts an answer in its middle", all(by_kill), f"{sum(by_kill)} of {len(by_kill)} by a kill"),
+        ("only a kill cuts an answer in its middle", all(by_kill), cut),
         ("a process that drains loses nothing", not lost, meanwhile),
     ]
     day = datetime.datetime.now(datetime.UTC).date()

@@ -104,6 +104,24 @@ def test_unusable_answers_and_longer_ones_are_drift() -> None:
     assert longer.seconds == (0.25, 0.25)
 
 
+@pytest.mark.parametrize(("tokens", "name"), [(20, "below 30"), (30, "30"), (40, "above 30")])
+def test_a_number_that_never_differs_in_the_recording_has_its_own_bin(tokens: int, name: str) -> None:
+    """Less of it is drift as much as more of it."""
+    recording = records(CHOICE, drawn(1, 0.5))
+    drift = compare(CHOICE, recording, rows(CHOICE, drawn(2, 0.5), prompt_tokens=tokens))
+    [row] = [row for row in drift.distributions if row.name == "prompt tokens"]
+    assert [part.name for part in row.bins] == ["below 30", "30", "above 30"]
+    assert {part.name: part.kept for part in row.bins if part.kept} == {name: 200}
+    assert row.word == ("STABLE" if tokens == 30 else "DRIFT")
+
+
+def test_bounds_that_are_close_have_names_that_differ() -> None:
+    recording = records(CHOICE, (("good", 1 - n / 1e9) for n in range(200)))
+    drift = compare(CHOICE, recording, rows(CHOICE, drawn(2, 0.5)))
+    [row] = [row for row in drift.distributions if row.name == "probability"]
+    assert len({part.name for part in row.bins}) == len(row.bins) == 5
+
+
 def test_few_answers_say_nothing() -> None:
     drift = compare(CHOICE, records(CHOICE, drawn(1, 0.5)), rows(CHOICE, drawn(2, 0.9), MIN_ANSWERS - 1))
     assert (drift.word, drift.distributions) == ("NOT ENOUGH ANSWERS", ())
