@@ -27,7 +27,7 @@ def test_waits(server):
 
 def test_a_server_of_a_fixture_does_not_outlive_a_pytest_that_is_terminated(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TEST, encoding="utf-8")
-    words = "-m pytest -q -p tests.termination -p no:cacheprovider -c /dev/null --rootdir . test_it.py".split()
+    words = ["-m", "pytest", "-q", "-c", "/dev/null", "-p", "tests.termination", "-p", "no:cacheprovider", "test_it.py"]
     environment = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     process = subprocess.Popen([sys.executable, *words], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     try:
