@@ -61,7 +61,7 @@ def page(results: Parities) -> str:
     days = [f"{told['version']} on {told['day']}, {told['cores']} cores" for told in results.values()]
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *rows]
     weights = " ".join(WEIGHTS[server] for server in results)
-    return HEAD.format(weights=weights) + "\n".join(lines) + f"\n{TAIL}\nMeasured: {'; '.join(days)}.\n"
+    return HEAD.format(weights=weights) + "\n".join(lines) + f"\n{TAIL}\nMeasured: {' and '.join(days)}.\n"
 
 
 if __name__ == "__main__":
