@@ -1,10 +1,11 @@
 """`make bench-page` and `make page-lighthouse`: the page measured in Chromium, as lines for docs/page.md.
 
-    python -m tests.bench.page [lighthouse | frames | open] [--rounds 3]
+    python -m tests.bench.page [lighthouse | views | frames | open] [--rounds 3]
 
 `lighthouse`: the first view on a desktop and on a phone, at least `LEAST` in each category, else it exits with 1.
-`frames`: the time between frames while 1,000 cases are scrolled and filtered. `open`: `/healthz` and the speed of W
-at 8 clients while ten pages are open, against none, in turn. The ten are visible once and hidden once.
+`views`: the same figures of the other views, without a limit. `frames`: the time between frames while 1,000 cases are
+scrolled and filtered. `open`: `/healthz` and the speed of W at 8 clients while ten pages are open, against none, in
+turn. The ten are visible once and hidden once.
 Needs Chromium and the starter, and `lighthouse` needs npm. Only on 127.0.0.1.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -19,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,6 +46,7 @@ CATEGORIES = ("performance", "accessibility", "best-practices")
 LEAST = 95
 CASES = 1000
 OPEN = ("try/language", "chat", "prompts/language", "builds", "service")
+STATES = ("no", "visible", "hidden")
 CLIENTS, REQUESTS, IDLE_S = 8, 48, 4.0
 HIDDEN = "Object.defineProperty(document, 'hidden', { get: () => true });"
 FRAMES = """async (work) => {
@@ -87,29 +90,33 @@ def service() -> Iterator[str]:
             yield url
 
 
-def lighthouse() -> bool:
-    """The scores of the first view. Whether all are high enough."""
+def lighthouse(views: Sequence[str] = ("",)) -> bool:
+    """The scores of these views; the first view has no name. Whether all of the first view's are high enough."""
     program = npm.installed(HERE / "lighthouse", "lighthouse") / "node_modules" / "lighthouse" / "cli" / "index.js"
-    scores: dict[str, list[int]] = {}
+    first: list[int] = []
+    sizes: dict[str, list[str]] = {"desktop": ["--preset=desktop"], "phone": []}
     with service() as url, tempfile.TemporaryDirectory() as folder:
-        for size, options in (("desktop", ["--preset=desktop"]), ("phone", [])):
+        for view, (size, options) in itertools.product(views, sizes.items()):
             out = Path(folder) / f"{size}.json"
             words = [
-                "node", str(program), f"{url}/", *options, f"--only-categories={','.join(CATEGORIES)}",
+                "node", str(program), f"{url}/{view and '#/' + view}", *options,
+                f"--only-categories={','.join(CATEGORIES)}",
                 "--output=json", f"--output-path={out}", "--quiet", "--chrome-flags=--headless=new --no-sandbox",
             ]  # fmt: skip
             subprocess.run(words, check=True, env={**os.environ, "CHROME_PATH": shutil.which("chromium") or ""})
             report = json.loads(out.read_text(encoding="utf-8"))
-            scores[size] = [round(100 * report["categories"][name]["score"]) for name in CATEGORIES]
+            scores = [round(100 * report["categories"][name]["score"]) for name in CATEGORIES]
+            first += [] if view else scores
             shift = report["audits"]["cumulative-layout-shift"]["numericValue"]
-            found = ", ".join(f"{name} {score}" for name, score in zip(CATEGORIES, scores[size], strict=True))
-            print(f"Lighthouse {report['lighthouseVersion']}, {size}: {found}, layout shift {shift:.3f}")
+            found = ", ".join(f"{name} {score}" for name, score in zip(CATEGORIES, scores, strict=True))
+            what = f"Lighthouse {report['lighthouseVersion']}, {view or 'first view'}, {size}"
+            print(f"{what}: {found}, layout shift {shift:.3f}", flush=True)
             for name in CATEGORIES:
                 for audit in report["categories"][name]["auditRefs"]:
                     result = report["audits"][audit["id"]]
                     if result["score"] is not None and result["score"] < 0.9 and audit["weight"]:
                         print(f"  {name}: {result['title']} {result.get('displayValue', '')}")
-    return min(min(row) for row in scores.values()) >= LEAST
+    return min(first, default=LEAST) >= LEAST
 
 
 def frames() -> None:
@@ -188,15 +195,17 @@ def open_pages(rounds: int) -> None:
     with service() as url, chromium() as browser:
         loaded(url, [workloads.completion(10**6 + at) for at in range(CLIENTS)])
         for number in range(rounds):
-            none = figures(url, 3 * number)
-            for at, state in enumerate(("visible", "hidden"), 1):
-                pages = opened(browser, url, hidden=state == "hidden")
-                ten = figures(url, 3 * number + at)
+            found = {}
+            turn = number % len(STATES)  # another order in each round, so that none is always the first
+            for at, state in enumerate(STATES[turn:] + STATES[:turn]):
+                pages = [] if state == "no" else opened(browser, url, hidden=state == "hidden")
+                found[state] = figures(url, len(STATES) * number + at)
                 for page in pages:
                     page.context.close()
-                for name, value in ten.items():
-                    ratios.setdefault((state, name), []).append(value / none[name])
-            print(f"round {number}, without pages: {none}")
+            for state in STATES[1:]:
+                for name, value in found[state].items():
+                    ratios.setdefault((state, name), []).append(value / found["no"][name])
+            print(f"round {number}: {found}")
     for (state, name), values in ratios.items():
         span = f"{min(values):.2f} to {max(values):.2f}"
         print(f"ten {state} pages, {name}: {statistics.median(values):.2f} ({span}) times as without")
@@ -205,13 +214,15 @@ def open_pages(rounds: int) -> None:
 def main() -> int:
     """Measure the parts that are named, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("part", nargs="?", choices=("lighthouse", "frames", "open"))
+    parser.add_argument("part", nargs="?", choices=("lighthouse", "views", "frames", "open"))
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     good = True
     try:
         if given.part in (None, "lighthouse"):
             good = lighthouse()
+        if given.part == "views":
+            lighthouse(OPEN)
         if given.part in (None, "frames"):
             frames()
         if given.part in (None, "open"):

@@ -88,11 +88,15 @@ def test_tokens_of_prompt_and_answer_are_shown_with_what_was_cached_and_forced(p
     page.get_by_text("The rendered prompt as tokens").click()
     page.get_by_text("Show the tokens").click()
     page.get_by_text("Ask with probabilities").click()
-    page.locator(".token.forced").first.wait_for()
+    page.locator(".tokens .token.forced").first.wait_for()
     prompt, answer = (group.inner_text().replace("·", " ") for group in page.locator(".tokens").all())
     assert page.input_value("#input-text") in prompt.replace("\n", " ")
     assert '{"name": "' in answer
-    assert page.locator(".token.cached").count() > 0
+    assert page.locator(".tokens .token.cached").count() > 0
+    forced = page.locator(".tokens .token.forced").first
+    forced.click()  # where nothing hovers
+    told = f"{forced.inner_text()} · no alternative: the grammar forced it"
+    page.locator(".told", has_text=told).wait_for()
     assert page.get_by_text("These are the tokens of the answer above.").count() == 1
 
 

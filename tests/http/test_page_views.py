@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from ruamel.yaml import YAML
 
 from service import settings as settings_module
@@ -131,6 +132,12 @@ def keep_answers(data: Path) -> None:
     store.close()
 
 
+SHIFTS = """() => new Promise((done) => {
+  const found = [];
+  new PerformanceObserver((list) => found.push(...list.getEntries().map((entry) => entry.value)))
+    .observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(found), 200);
+})"""
 VIEWS = ("try/ticket", "try/mood", "chat", "prompts", "prompts/mood", "builds", "service")
 OPENED = {
     "try/ticket": "#ask", "try/mood": "#ask", "chat": "#message", "prompts": "tbody tr", "prompts/mood": "#cases li",
@@ -165,7 +172,8 @@ def test_hostile_texts_stay_texts(url: str, tmp_path: Path) -> None:
         assert json.loads(page.locator("output").text_content() or "")["title"] == " ".join(HOSTILE)
         page.get_by_text("The rendered prompt as tokens").click()
         page.get_by_text("Show the tokens").click()
-        page.locator(".token").first.wait_for()
+        page.locator(".tokens .token").first.click()
+        page.locator(".told", has_text="·").first.wait_for()
         page.get_by_text("How to call it").click()
         page.get_by_role("tab", name="OpenAI").click()
         page.locator("pre.code", has_text="OpenAI(").wait_for()
@@ -305,7 +313,33 @@ def test_only_a_failure_of_the_network_says_that_the_service_cannot_be_reached(u
         page.locator("main [role=alert]", has_text="cannot be reached").wait_for()
         page.route("**/prompts", lambda route: route.fulfill(body="no JSON"))
         page.get_by_role("button", name="Try again").click()
-        page.locator("main [role=alert]", has_text="SyntaxError").wait_for()
+        page.locator("main [role=alert]", has_text="The answer is no JSON.").wait_for()
+
+
+def test_an_answer_of_a_proxy_says_its_status(url: str) -> None:
+    """Its body is a page and no problem of the API."""
+    with open_page(url, ignored="502") as page:
+        opened(page, url, "try/mood")
+        page.route("**/prompts/mood", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+        page.fill("#input-text", "fine")
+        page.click("#ask")
+        page.locator("main [role=alert]", has_text="The answer has the status 502 and no reason.").wait_for()
+
+
+def test_nothing_moves_while_the_first_view_loads(url: str) -> None:
+    """On a phone the line of the service's state is several lines high, and it is there from the first rendering."""
+    reason = "8 x 2048 tokens, 2 threads (2 CPUs in the affinity mask, no tighter quota), some kernels"
+    ready = {"state": "ready", "engines": {"model": {"state": "ready", "reason": reason}}}
+
+    def late(route: Route) -> None:
+        time.sleep(0.4)
+        route.fulfill(json=ready)
+
+    with open_page("about:blank", viewport=SIZES["phone"]) as page:
+        page.route("**/readyz", late)
+        opened(page, url, "try/mood")
+        page.locator("#state", has_text=reason).wait_for()
+        assert page.evaluate(SHIFTS) == []
 
 
 def test_a_thousand_cases_are_filtered_as_a_whole_and_drawn_in_parts(tmp_path: Path, catalog: Catalog) -> None:

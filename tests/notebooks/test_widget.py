@@ -23,8 +23,8 @@ from service.prompts.run import Result
 from service.workbench import widget
 from tests.browser import open_page
 from tests.http.conftest import serving
+from tests.page_rules import HOSTILE, texts_stayed_texts
 
-HOSTILE = "<img src=x onerror='window.hacked = 1'>"
 PROMPT = """\
 name: colour
 messages: [{role: user, content: "{{thing}}"}]
@@ -37,7 +37,7 @@ evaluators:
 def results() -> bench.Results:
     prompt = loads(PROMPT)
     outcomes = []
-    for number, answer in enumerate(("red", "green", HOSTILE)):
+    for number, answer in enumerate(("red", *HOSTILE)):
         case = Case(f"c{number}", {"thing": f"thing {number}", "expected": "red"})
         outcomes.append(runner.apply_checks(prompt, case, [Record(case.id, "0", answer, (1,), "stop")]))
     return bench.Results(prompt, outcomes)
@@ -66,9 +66,9 @@ def test_every_module_that_a_view_needs_is_sent() -> None:
 
 def test_the_static_form_is_html_with_texts_escaped() -> None:
     shown = bench.view(results())
-    assert "33.3 %" in shown._repr_html_()
-    assert "<img" not in shown._repr_html_()
-    assert [row["state"] for row in shown.document["rows"]] == ["passed", "failed", "failed"]
+    assert "9.1 %" in shown._repr_html_()
+    assert not re.search("<(img|script|svg)", shown._repr_html_())
+    assert [row["state"] for row in shown.document["rows"]] == ["passed", *["failed"] * len(HOSTILE)]
     with pytest.raises(EvaluationError, match="logprobs=5"):
         bench.view(answer(None))
 
@@ -100,17 +100,18 @@ def test_the_running_view_filters_and_hides_the_static_form() -> None:
                 " await widget.render({ model: { get: (name) => values[name] }, el: document.getElementById(at) }); }",
                 [values, f"cell{at}"],
             )
-        opened.locator("#cases li").nth(2).wait_for()
+        opened.locator("#cases li").nth(len(HOSTILE)).wait_for()
         assert not opened.locator("[data-sameboat-static]").first.is_visible()
-        assert opened.locator("#rate").inner_text().startswith("1 / 3")
+        assert opened.locator("#rate").inner_text().startswith("1 / 11")
         opened.select_option("#filter-state", "failed")
-        opened.locator("#counter", has_text="2 of 3 cases").wait_for()
-        opened.locator("#cases summary").nth(1).click()
-        opened.locator("#cases pre", has_text=HOSTILE).wait_for()
-        assert opened.locator(".token").all_inner_texts() == ["red", "!"]
-        assert opened.locator(".token").first.get_attribute("title") == "90.5 % · red 90.5 %, blue 9.1 %"
-        assert opened.locator(".token.forced").count() == 1
-        assert opened.evaluate("() => window.hacked") is None
+        opened.locator("#counter", has_text="10 of 11 cases").wait_for()
+        for at, text in enumerate(HOSTILE):
+            opened.locator("#cases summary").nth(at).click()
+            assert text in opened.locator("#cases > li").nth(at).locator("pre").all_text_contents()
+        assert opened.locator(".tokens .token").all_inner_texts() == ["red", "!"]
+        assert opened.locator(".tokens .token").first.get_attribute("title") == "90.5 % · red 90.5 %, blue 9.1 %"
+        assert opened.locator(".tokens .token.forced").count() == 1
+        texts_stayed_texts(opened)
 
 
 def test_nbconvert_keeps_the_static_form(tmp_path: Path) -> None:

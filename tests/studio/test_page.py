@@ -97,6 +97,7 @@ def test_a_search_is_watched_and_its_draft_kept(page: Page, workspace: Workspace
     page.click("#improve-form button")
     page.locator("#summary li", has_text="deciding cases").wait_for()
     page.locator(".u-over").wait_for()
+    assert page.input_value("#budget") == "150", "a drawing of the form again keeps what was typed"
     page.get_by_role("button", name="Save as colour-improved").click()
     page.get_by_role("link", name="colour-improved").click()
     page.locator(".cm-content", has_text="assistant").wait_for()

@@ -5,7 +5,7 @@ import { withKey } from "./login.js";
 class Failure extends Error {
   constructor(problem, status) {
     super(problem.detail);
-    Object.assign(this, problem, { detail: problem.detail ?? words.unreachable, status });
+    Object.assign(this, problem, { detail: problem.detail ?? words.no_problem(status), status });
   }
 }
 
@@ -27,7 +27,17 @@ export async function request(url, options = {}) {
   return checked(response);
 }
 
-export const json = async (url, options = {}) => (await request(url, { ...options, headers: withKey(options.headers) })).json();
+// The JSON of an answer. A proxy in front of the service may answer with something else.
+export async function parsed(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failure({ detail: error instanceof SyntaxError ? words.no_json : words.unreachable }, response.status);
+  }
+}
+
+export const json = async (url, options = {}) => parsed(await request(url, { ...options, headers: withKey(options.headers) }));
 
 export const post = (url, body, { signal, ...headers } = {}) => request(url, {
   method: "POST", signal, headers: withKey({ "content-type": "application/json", ...headers }), body: JSON.stringify(body),
@@ -57,4 +67,4 @@ export async function* events(response) {
 const NAME = "sameboat-builds";
 export const secret = () => sessionStorage.getItem(NAME);
 export const keepSecret = (value) => (value ? sessionStorage.setItem(NAME, value) : sessionStorage.removeItem(NAME));
-export const withSecret = async (url, options = {}) => (await request(url, { ...options, headers: { ...options.headers, authorization: `Bearer ${secret()}` } })).json();
+export const withSecret = async (url, options = {}) => parsed(await request(url, { ...options, headers: { ...options.headers, authorization: `Bearer ${secret()}` } }));

@@ -88,7 +88,7 @@ function Brief() {
   return html`<section class="card" aria-labelledby="brief-title"><h2 id="brief-title">${w.new}</h2><form id="brief-form" onSubmit=${submit}>
     <label for="brief">${w.brief}</label><textarea id="brief" name="brief" rows="4" required></textarea>
     <label for="checks">${w.checks}</label><textarea id="checks" name="checks" rows="3"></textarea>
-    <div class="pair"><div>${field("task", w.task, { maxlength: 200 })}</div><div>${field("round", w.round, { type: "number", min: 1, max: 1000, value: 1 })}</div></div>
+    <div class="pair"><div>${field("task", w.task, { maxlength: 200 })}</div><div>${field("round", w.round, { type: "number", min: 1, max: 1000, defaultValue: 1 })}</div></div>
     <div class="pair"><div>${field("email", w.email, { type: "email" })}</div><div>${field("evaluation_url", w.callback, { type: "url" })}</div></div>
     <label for="attachments">${w.attachments}</label><input id="attachments" name="attachments" type="file" multiple />
     <${Problem} problem=${problem} /><p class="row"><button type="submit">${w.submit}</button></p></form></section>`;

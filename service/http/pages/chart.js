@@ -14,19 +14,20 @@ function loadLibrary() {
 
 const clock = (unix) => new Date(1000 * unix).toLocaleTimeString([], { hour12: false });
 
-const options = (element, names, dates) => {
+const options = (element, names, across) => {
+  const dates = !across;
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 0.5 }, ticks: { stroke: colour("--line"), width: 0.5 } };
   return {
-    width: element.clientWidth, height: 200, cursor: { drag: { x: false, y: false } }, scales: { x: { time: dates }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high * 1.1, 1e-9)] } },
+    width: element.clientWidth, height: 200, cursor: { drag: { x: false, y: false } }, scales: { x: { time: dates }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
     axes: [{ ...axis, space: 90, ...(dates && { values: (_, splits) => splits.map(clock) }) }, { ...axis, size: 56 }],
-    series: [dates ? { value: (_, value) => (value ? clock(value) : "–") } : { value: (_, value) => value?.toFixed(3) }, ...names.map((label, at) => ({ label, stroke: colour(COLOURS[at]), width: 2, spanGaps: false, points: { show: true, size: 5 }, value: (_, value) => (value === null || value === undefined ? "–" : value.toFixed(value < 10 ? 2 : 0)) }))],
+    series: [dates ? { value: (_, value) => (value ? clock(value) : "–") } : { label: across, value: (_, value) => (value === null || value === undefined ? "–" : Number(value.toFixed(3))) }, ...names.map((label, at) => ({ label, stroke: colour(COLOURS[at]), width: 2, spanGaps: false, points: { show: true, size: 5 }, value: (_, value) => (value === null || value === undefined ? "–" : value.toFixed(value < 10 ? 2 : 0)) }))],
   };
 };
 
-// `columns`: the x values, then one list for each name. `dates`: x is Unix time. The text says the same to a reader.
-export function Chart({ title, names, columns, dates = true, summary }) {
+// `columns`: the x values, then one list for each name. `across` names the x values. Without it they are Unix times. The text says the same to a reader.
+export function Chart({ title, names, columns, across, summary }) {
   const place = useRef(null);
   const chart = useRef(null);
   const latest = useRef(columns);
@@ -37,7 +38,7 @@ export function Chart({ title, names, columns, dates = true, summary }) {
       const Plot = await loadLibrary();
       if (gone) return;
       chart.current?.destroy();
-      chart.current = new Plot(options(place.current, names, dates), latest.current, place.current);
+      chart.current = new Plot(options(place.current, names, across), latest.current, place.current);
     };
     draw();
     const theme = matchMedia("(prefers-color-scheme: dark)");

@@ -173,8 +173,8 @@ function Improve({ name, draft, ready }) {
   return html`<${Work} id="improve-form" note=${w.improve_note} label=${w.improve} disabled=${broken(draft)} state=${state} stop=${stop} start=${start}
     result=${html`<${Course} state=${state} />${found && html`<ul class="list" id="summary">${[...found.summary, found.deciding].filter(Boolean).map((line) => html`<li>${line}</li>`)}</ul>
       ${found.changed && html`<${Diff} text=${found.diff} label=${w.diff} /><p class="row"><button type="button" onClick=${keep}>${w.keep(`${name}-improved`)}</button>${kept?.name && html`<a href=${link(kept.name)}>${kept.name}</a>`}</p><${Problem} problem=${kept?.problem} />`}`}`}>
-    <div class="pair"><div><label for="budget">${w.budget}</label><input id="budget" name="budget" type="number" min="1" value="600" required /></div>
-      <div><label for="seed">${w.seed}</label><input id="seed" name="seed" type="number" min="0" value="0" required /></div></div><//>`;
+    <div class="pair"><div><label for="budget">${w.budget}</label><input id="budget" name="budget" type="number" min="1" defaultValue="600" required /></div>
+      <div><label for="seed">${w.seed}</label><input id="seed" name="seed" type="number" min="0" defaultValue="0" required /></div></div><//>`;
 }
 
 // The score against the cost. While the search runs the best gain so far, afterwards also every candidate's.
@@ -186,7 +186,7 @@ function Course({ state }) {
   if (best.length < 2) return null;
   const columns = [best.map((row) => row[0]), best.map((row) => row[2]), best.map((row) => row[1])];
   const last = best.at(-1);
-  return html`<${Chart} title=${w.course} names=${[w.best, w.candidate]} columns=${columns} dates=${false} summary=${w.course_text(last[0], last[2].toFixed(3))} />`;
+  return html`<${Chart} title=${w.course} names=${[w.best, w.candidate]} columns=${columns} across=${w.answers} summary=${w.course_text(last[0], last[2].toFixed(3))} />`;
 }
 
 function Promote({ name, draft, ready }) {
@@ -195,8 +195,8 @@ function Promote({ name, draft, ready }) {
   const start = async ({ accept }) => (await ready()) && begin({ ...(accept && { accept }) });
   const found = state.result;
   return html`<${Work} id="promote-form" note=${w.promote_note} label=${w.promote} disabled=${broken(draft)} state=${state} stop=${stop} start=${start}
-    result=${found && html`<p role="status" class=${found.written ? "good" : "bad"}>${found.written ? w.written : w.not_written}</p><${Compared} found=${found} />
-      ${found.diff && html`<h3>${w.review}</h3><${Diff} text=${found.diff} label=${w.review} />`}`}>
+    result=${found && html`<p role="status" class=${found.written ? "good" : "bad"}>${!found.written ? w.not_written : found.diff ? w.written : w.nothing_new}</p>
+      ${found.diff && html`<h3>${w.review}</h3><${Diff} text=${found.diff} label=${w.review} />`}<${Compared} found=${found} />`}>
     ${draft.prompt && html`<${Facts} facts=${{ [w.becomes]: draft.prompt.promotes }} />`}
     <label class="check"><input type="checkbox" checked=${accepts} onChange=${(event) => setAccepts(event.target.checked)} /> ${w.accept}</label>
     ${accepts && html`<label for="accept">${w.accept_reason}</label><input id="accept" name="accept" required maxlength="2000" />`}<//>`;

@@ -1,5 +1,5 @@
 // The page: the frame around the views, and which view the address names: #/try/NAME, #/builds/ID and so on.
-import { checked, json } from "./api.js";
+import { checked, json, parsed } from "./api.js";
 import { enter, forget, get as plain, key, studio } from "./login.js";
 import { Try } from "./try.js";
 import { Problem, html, render, useEffect, useRef, useState } from "./ui.js";
@@ -28,18 +28,24 @@ function place() {
   return { view: VIEWS.includes(view) ? view : "try", rest, query: new URLSearchParams(query) };
 }
 
-function useServiceState() {
-  const [line, setLine] = useState("…");
+async function serviceState() {
+  const ready = await parsed(await plain("readyz"));
+  const engines = Object.entries(ready.engines ?? {}).map(([name, engine]) => (engine.state === "ready" ? engine.reason : `${name}: ${engine.state}, ${engine.reason}`));
+  return { ready: ready.state === "ready", line: [ready.state, ...engines].join(" · ") };
+}
+
+// `first` is known before the first rendering, so that nothing moves when it comes.
+function useServiceState(first) {
+  const [line, setLine] = useState(first.line);
   useEffect(() => {
     let timer;
     const ask = async () => {
       clearTimeout(timer);
       if (document.hidden) return;
       try {
-        const ready = await (await plain("readyz")).json();
-        const engines = Object.entries(ready.engines ?? {}).map(([name, engine]) => (engine.state === "ready" ? engine.reason : `${name}: ${engine.state}, ${engine.reason}`));
-        setLine([ready.state, ...engines].join(" · "));
-        if (ready.state !== "ready") timer = setTimeout(ask, 1000);
+        const state = await serviceState();
+        setLine(state.line);
+        if (!state.ready) timer = setTimeout(ask, 1000);
       } catch {
         setLine(words.unreachable);
         timer = setTimeout(ask, 3000);
@@ -47,7 +53,7 @@ function useServiceState() {
     };
     document.addEventListener("visibilitychange", ask);
     addEventListener("sameboat-unreachable", ask);
-    ask();
+    if (!first.ready) ask();
   }, []);
   return line;
 }
@@ -66,11 +72,11 @@ function Told({ href, children }) {
     <dialog ref=${dialog} aria-label=${children}><button type="button" autofocus onClick=${() => dialog.current.close()}>${words.footer.close}</button><pre tabindex="0">${said}</pre></dialog>`;
 }
 
-function Page({ prompts }) {
+function Page({ prompts, state }) {
   const [at, setAt] = useState(place());
   const [opened, setOpened] = useState(() => (place().view === "try" ? { name: "try", View: Try } : { name: null }));
   const main = useRef(null);
-  const line = useServiceState();
+  const line = useServiceState(state);
   useEffect(() => {
     const moved = () => setAt(place());
     addEventListener("hashchange", moved);
@@ -101,7 +107,7 @@ const rank = (prompt, models) => (models.includes(prompt.model) ? 0 : 1) + (prom
 
 async function loaded() {
   const answer = await enter("prompts").catch((error) => { throw error instanceof TypeError ? { detail: words.unreachable } : error; });
-  const promoted = await (await checked(answer)).json();
+  const promoted = await parsed(await checked(answer));
   const models = (await json("v1/models")).data.map((model) => model.id);
   promoted.sort((a, b) => rank(a, models) - rank(b, models));
   if (studio) promoted.push(...(await json("studio/drafts")).map((row) => row.prompt).filter(Boolean));
@@ -111,11 +117,12 @@ async function loaded() {
 // A service that drains, or that has a limit on requests, may refuse the first ones.
 async function begin() {
   const app = document.getElementById("app");
+  const asked = serviceState().catch(() => ({ ready: false, line: "…" }));
   let promoted;
   try { promoted = await loaded(); } catch (error) {
     const problem = { detail: error.detail ?? String(error) };
     return render(html`<main><${Problem} problem=${problem} /><p class="row"><button type="button" onClick=${begin}>${words.retry}</button></p></main>`, app);
   }
-  render(html`<${Page} prompts=${promoted} />`, app);
+  render(html`<${Page} prompts=${promoted} state=${await asked} />`, app);
 }
 await begin();

@@ -20,7 +20,7 @@ function List() {
   const [rows, problem] = useLoaded(() => json("evaluations"), []);
   return html`<section class="card" aria-labelledby="prompts-title"><h2 id="prompts-title">${w.title}</h2><${Problem} problem=${problem} />
     ${!rows && !problem && html`<p class="quiet">${words.loading}</p>`}
-    ${rows && html`<div class="scroll" tabindex="0" role="group" aria-labelledby="prompts-title"><table><thead><tr>${[w.name, w.description, w.model].map((head) => html`<th scope="col">${head}</th>`)}<th scope="col" class="number">${w.score}</th><th scope="col">${w.interval}</th></tr></thead>
+    ${rows && html`<div class="scroll" tabindex="0" role="group" aria-labelledby="prompts-title"><table class="stacked"><thead><tr>${[w.name, w.description, w.model].map((head) => html`<th scope="col">${head}</th>`)}<th scope="col" class="number">${w.score}</th><th scope="col">${w.interval}</th></tr></thead>
       <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row"><a href=${`#/prompts/${encodeURIComponent(row.name)}`}>${row.name}</a></th>
         ${row.refused ? html`<td colspan="4" class="bad">${row.refused}</td>` : html`<td>${row.description}</td><td>${row.model ?? words.try.default_model}</td><td class="number">${row.passed} / ${row.cases}</td><td class="rate">${rated(row.passed, row.cases, row.interval)}</td>`}</tr>`)}</tbody></table></div>`}</section>`;
 }
@@ -29,7 +29,7 @@ function Matrix({ matrix }) {
   const most = Math.max(1, ...matrix.counts.flat());
   const shade = (count) => (count ? `heat h${Math.ceil(3 * count / most)}` : "heat");
   return html`<h3 id="matrix">${w.matrix}</h3><div class="scroll" tabindex="0" role="group" aria-labelledby="matrix"><table><caption class="small quiet">${w.expected} ↓ ${w.answered} →</caption>
-    <thead><tr><td></td>${matrix.columns.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+    <thead><tr><td></td>${matrix.columns.map((name) => html`<th scope="col" class="heat">${name}</th>`)}</tr></thead>
     <tbody>${matrix.labels.map((label, at) => html`<tr><th scope="row">${label}</th>${matrix.counts[at].map((count) => html`<td class=${shade(count)}>${count}</td>`)}</tr>`)}</tbody></table></div>
     ${matrix.remark && html`<p class="bad">${matrix.remark}</p>`}`;
 }
@@ -46,9 +46,9 @@ function One({ name, query, prompt }) {
       <p class="row"><a href=${`#/try/${encodeURIComponent(name)}`}>${w.try}</a></p>
       <${Table} title=${w.scores} head=${[w.slice, w.check, w.passed, w.rate]} rows=${scores.map((row) => [row.slice, row.check, `${row.passed} / ${row.of}`, rated(row.passed, row.of, row.interval)])} />
       ${fields.length > 0 && html`<${Table} title=${w.fields} head=${[w.check, w.field, w.passed, w.rate]} rows=${fields.map((row) => [row.check, row.pointer, `${row.right} / ${row.n}`, rated(row.right, row.n, row.interval)])} />`}
-      ${matrix && html`<${Matrix} matrix=${matrix} /><${Table} title=${w.classes} head=${[w.class, w.cases, w.answered, w.precision, w.recall, w.f1]}
+      ${matrix && html`<${Matrix} matrix=${matrix} /><${Table} title=${w.classes} head=${[w.class, w.cases, w.answers, w.precision, w.recall, w.f1]}
         rows=${matrix.classes.map((row) => [row.label, row.cases, row.answered, triple(row.precision), triple(row.recall), triple(row.f1)])} />`}
-      ${coverage.length > 1 && html`<h3>${w.curve}</h3><p class="quiet small">${w.calibration(found.calibration_error.toFixed(3))}</p><${Curve} points=${coverage} />`}
+      ${coverage.length > 1 && html`<${Curve} points=${coverage} /><p class="quiet small">${w.calibration(found.calibration_error.toFixed(3))}</p>`}
       <details><summary>${w.file}</summary><pre tabindex="0">${found.file}</pre></details></section>
     ${History && html`<${History} name=${name} />`}
     <${Drift} name=${name} />
@@ -59,5 +59,5 @@ function Curve({ points }) {
   const ordered = [...points].sort((a, b) => a.coverage - b.coverage);
   const columns = [ordered.map((point) => point.coverage), ...["accuracy", "threshold"].map((name) => ordered.map((point) => point[name]))];
   const whole = ordered.at(-1);
-  return html`<${Chart} title=${w.curve} names=${[w.accuracy, w.threshold]} columns=${columns} dates=${false} summary=${`${w.coverage} ${percent(whole.coverage)}: ${w.accuracy} ${percent(whole.accuracy)}`} />`;
+  return html`<${Chart} title=${w.curve} names=${[w.accuracy, w.threshold]} columns=${columns} across=${w.coverage} summary=${`${w.coverage} ${percent(whole.coverage)}: ${w.accuracy} ${percent(whole.accuracy)}`} />`;
 }

@@ -9,7 +9,7 @@ export const rated = (right, of, range) => `${percent(right / of)} (${interval(r
 export function Table({ title, head, rows }) {
   const id = `table-${title.replace(/\W+/g, "-").toLowerCase()}`;
   return html`<h3 id=${id}>${title}</h3><div class="scroll" tabindex="0" role="group" aria-labelledby=${id}><table><thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => (at ? html`<td>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody></table></div>`;
+    <tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => (at ? html`<td class=${/^\d/.test(cell) ? "rate" : ""}>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody></table></div>`;
 }
 
 export function Scores({ found }) {
