@@ -91,7 +91,7 @@ def service() -> Iterator[str]:
 
 
 def lighthouse(views: Sequence[str] = ("",)) -> bool:
-    """The scores of these views; the first view has no name. Whether all of the first view's are high enough."""
+    """The scores of these views. The first view has no name. Whether all of the first view's are high enough."""
     program = npm.installed(HERE / "lighthouse", "lighthouse") / "node_modules" / "lighthouse" / "cli" / "index.js"
     first: list[int] = []
     sizes: dict[str, list[str]] = {"desktop": ["--preset=desktop"], "phone": []}
