@@ -73,11 +73,13 @@ def start_engines(settings: Settings) -> Engines:
         from service.engine.pool import Engines
 
         return Engines(settings)
-    from service.engine.local import devices, kernels
+    from service.engine.local import devices, kernels, recipe
     from service.engine.local.process import WorkerProcess
 
     first = devices.choice(settings)[0] if settings.mode == "fast" else kernels.PORTABLE
     process = WorkerProcess(threads=resources.threads(settings)[0], kernels=first)
+    for name in {first, kernels.PORTABLE}:  # exact answers are computed with the portable ones
+        recipe.ask(name)
     from service.cli.model import pull_model
     from service.engine.pool import Engines
 

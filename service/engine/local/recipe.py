@@ -89,8 +89,12 @@ PORTABLE: dict[str, tuple[str, frozenset[str]]] = {
 INDEPENDENT = frozenset({"LLAMAFILE", "OPENMP", "REPACK", "ACCELERATE", "KLEIDIAI"})  # reported, but no instruction set
 
 
-OWN_KERNELS = {"sameboat_q8_0": "Q8_0_X16", "sameboat_attention": "ATTENTION_X16"}
-"""Functions of `.ci/q8_0_avx512.h` and `.ci/attention_avx512.h`, and what the report calls them."""
+OWN_KERNELS = {
+    "sameboat_q8_0": "Q8_0_X16",
+    "sameboat_k_quants": "K_QUANTS_X16",
+    "sameboat_attention": "ATTENTION_X16",
+}
+"""Functions of `.ci/*_avx512.h`, and what the report calls them."""
 
 
 OWN_ATTENTION = frozenset({"amx", "avx512-bf16", "avx512-vnni"})
@@ -210,6 +214,17 @@ def report_of(name: str, system_info: str, machine: str, gpus: Sequence[devices.
     return f"{device} on {' and '.join(gpu.description for gpu in gpus)}{compiled}, with {cpu_report}"
 
 
+_asked: dict[str, subprocess.Popen[str]] = {}
+
+
+def ask(name: str) -> None:
+    """Start the child that `probe` would start, so that its report is there when it is wanted."""
+    environment = {**child_environment(), "GGML_NO_BACKTRACE": "1"}
+    _asked[name] = subprocess.Popen(
+        python(__name__, name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
 @cache
 def kernels(name: str = kernel_libraries.PORTABLE) -> str:
     """llama.cpp's report of the CPU kernels of this name, see `kernels_of`. A child asks it, once per process.
@@ -226,12 +241,13 @@ def probe(name: str) -> tuple[str, tuple[devices.Device, ...]]:
     Raises:
         EngineUnavailable: if llama.cpp does not run with these kernels, or with this device, on this machine.
     """
-    command = python(__name__, name)
-    environment = {**child_environment(), "GGML_NO_BACKTRACE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    lines = done.stderr.strip().splitlines()
-    if done.returncode and name != kernel_libraries.PORTABLE:
-        told = done.returncode > 0 and bool(lines)
+    if name not in _asked:
+        ask(name)
+    child = _asked.pop(name)
+    output, errors = child.communicate()
+    lines = errors.strip().splitlines()
+    if child.returncode and name != kernel_libraries.PORTABLE:
+        told = child.returncode > 0 and bool(lines)
         reason = lines[-1].removeprefix("OSError: ") if told else "they end the process that loads them"
         device = devices.device_of(name)
         if device is not None:
@@ -241,11 +257,11 @@ def probe(name: str) -> tuple[str, tuple[devices.Device, ...]]:
         raise EngineUnavailable(
             f"The {name} kernels do not run here: {reason}.", remedy="SAMEBOAT_KERNELS=auto takes those that run."
         )
-    if done.returncode:
+    if child.returncode:
         raise EngineUnavailable(
             f"The engine cannot run here: {lines[-1] if lines else cpu.illegal()}.", remedy=cpu.REMEDY
         )
-    told = json.loads(done.stdout)
+    told = json.loads(output)
     gpus = tuple(devices.Device(*fields) for fields in told["devices"])
     return report_of(name, told["system"], platform.machine(), gpus), gpus
 
