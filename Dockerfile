@@ -51,7 +51,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 RUN apt-get update \
  && apt-get install -y --no-install-recommends cmake make \
  && rm -rf /var/lib/apt/lists/*
-COPY .ci/kernels.py .ci/q8_0_avx512.h .ci/attention_avx512.h /tmp/kernels/.ci/
+COPY .ci/kernels.py .ci/q8_0_avx512.h .ci/k_quants_avx512.h .ci/attention_avx512.h /tmp/kernels/.ci/
 COPY service/__init__.py /tmp/kernels/service/
 COPY service/engine/__init__.py /tmp/kernels/service/engine/
 COPY service/engine/local/__init__.py service/engine/local/device_setup.py service/engine/local/devices.py \

@@ -10,8 +10,9 @@ turn parts of `best` off. `all` compiles every set for this kind of CPU, and no 
 
 CUDA is compiled for the GPUs that are here, else for those that the variable CUDAARCHS names, else for usual ones.
 The compiled libraries are kept in `~/.cache/sameboat/kernels`, for other checkouts, by everything that decides them.
-llama.cpp has no fast product for Q8_0 on x86, and its attention reads keys and values once for each query head. So
-`q8_0_avx512.h` and `attention_avx512.h` are included in its source before it is compiled.
+llama.cpp has no fast products for Q8_0, Q4_K and Q6_K on x86, and its attention reads keys and values once for each
+query head. So `q8_0_avx512.h`, `k_quants_avx512.h` and `attention_avx512.h` are included in its source before it is
+compiled.
 Needed: cmake, a C++ compiler.
 """
 
@@ -72,12 +73,24 @@ class Amendment:
     behind: str = ""
 
 
-HEADERS = (ROOT / ".ci" / "q8_0_avx512.h", ROOT / ".ci" / "attention_avx512.h")
+HEADERS = tuple(ROOT / ".ci" / f"{name}_avx512.h" for name in ("q8_0", "k_quants", "attention"))
 AMENDMENTS = (
     Amendment(
         "repack.cpp",
         "class tensor_traits_base : public ggml::cpu::tensor_traits {\n",
-        before='}  // namespace ggml::cpu::repack\n#include "q8_0_avx512.h"\nnamespace ggml::cpu::repack {\n\n',
+        before='}  // namespace ggml::cpu::repack\n#include "q8_0_avx512.h"\n#include "k_quants_avx512.h"\n'
+        "namespace ggml::cpu::repack {\n\n",
+    ),
+    *(
+        Amendment(
+            "repack.cpp",
+            f"}} else if (cur->type == GGML_TYPE_{name.upper()}) {{\n",
+            behind="#ifdef SAMEBOAT_K_QUANTS\n"
+            f"        static const ggml::cpu::repack::tensor_traits<block_{name}, 8, 16, GGML_TYPE_Q8_K> own;\n"
+            "        if (cur->ne[1] % 16 == 0) { return &own; }\n"
+            "#endif\n",
+        )
+        for name in ("q4_K", "q6_K")
     ),
     Amendment(
         "repack.cpp",

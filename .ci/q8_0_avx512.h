@@ -129,8 +129,11 @@ template <> int repack<block_q8_0, 8, 16>(struct ggml_tensor * t, const void * d
             for (int i = 0; i < ROWS; i++) {
                 const block_q8_0 & from = src[i * nb + l];
                 dst->d[i] = from.d;
-                for (int k = 0; k < QK8_0; k++) {
-                    dst->qs[(k / 4 * ROWS + i) * 4 + k % 4] = (int8_t) (from.qs[k] ^ 0x80);
+                for (int group = 0; group < GROUPS; group++) {
+                    uint32_t numbers;
+                    memcpy(&numbers, from.qs + group * 4, 4);
+                    numbers ^= 0x80808080;
+                    memcpy(dst->qs + (group * ROWS + i) * 4, &numbers, 4);
                 }
             }
         }

@@ -6,7 +6,8 @@
 # SAMEBOAT_WORKSPACE_IMAGE names another repository of images, or is `build`: then the Dockerfile is always built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-FILES=(Dockerfile .dockerignore pyproject.toml uv.lock .ci/uv.txt .ci/node.txt .ci/kernels.py .ci/q8_0_avx512.h .ci/attention_avx512.h
+FILES=(Dockerfile .dockerignore pyproject.toml uv.lock .ci/uv.txt .ci/node.txt .ci/kernels.py .ci/q8_0_avx512.h
+  .ci/k_quants_avx512.h .ci/attention_avx512.h
   .devcontainer/own-volumes service/engine/local/device_setup.py service/engine/local/devices.py
   service/engine/local/kernels.py)
 case $(uname -m) in x86_64) machine=amd64 ;; aarch64 | arm64) machine=arm64 ;; *) machine=$(uname -m) ;; esac

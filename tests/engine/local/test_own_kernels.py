@@ -32,7 +32,7 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.mark.skipif(not kernels.cpu_features() >= NEEDED, reason="this CPU has no AVX-512 with VNNI")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-@pytest.mark.parametrize("header", ["q8_0_avx512", "attention_avx512"])
+@pytest.mark.parametrize("header", ["q8_0_avx512", "k_quants_avx512", "attention_avx512"])
 def test_results_are_right_to_single_precision(header: str, tmp_path: Path) -> None:
     source = Path(__file__).with_name(f"{header}_test.cpp")
     program = tmp_path / header
@@ -63,7 +63,7 @@ def test_the_source_is_amended_where_it_is_as_expected(builder: ModuleType, tmp_
         assert any(f'#include "{header.name}"' in amendment.before for amendment in builder.AMENDMENTS)
 
 
-@pytest.mark.parametrize("text", ["GGML_TYPE_Q8_0", "one_chunk"])
+@pytest.mark.parametrize("text", ["GGML_TYPE_Q8_0", "GGML_TYPE_Q6_K", "one_chunk"])
 def test_another_source_ends_the_build_with_the_line_that_is_missing(
     builder: ModuleType, tmp_path: Path, text: str
 ) -> None:
@@ -72,7 +72,7 @@ def test_another_source_ends_the_build_with_the_line_that_is_missing(
         builder.amend(tmp_path)
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_another_header_is_another_library(
     builder: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: int
 ) -> None:
