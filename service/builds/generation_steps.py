@@ -192,8 +192,11 @@ class GenerationSteps:
             self.load(build.id)
             self.store.event(build.id, "making", f"Maker {name!r} works, try {number}.")
 
-            def ask(prompt: str, inputs: Mapping[str, Any], number: int = number) -> Any:
-                return self.asking.ask(build.id, prompt, inputs, build.budget, attempt=number, reserve_s=reserve_s)
+            # The seeds of one try are not those of a later one, which would repeat its answer.
+            attempt = number if first == 1 else TRIES * (first - 1) + number
+
+            def ask(prompt: str, inputs: Mapping[str, Any], attempt: int = attempt) -> Any:
+                return self.asking.ask(build.id, prompt, inputs, build.budget, attempt=attempt, reserve_s=reserve_s)
 
             try:
                 files = self.makers[name].make(job, ask)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from service.backoff import Backoff
-from service.builds import rounds, secrets_scan
+from service.builds import page_elements, rounds, secrets_scan
 from service.builds.browser import Check
 from service.builds.build import Base, Build, Candidate
 from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
@@ -116,6 +116,7 @@ class Steps(GenerationSteps):
             [Check(**check) for check in checks],
             unchanged(build.brief, attached),
             to_change=to_change(build.brief, attached),
+            named=page_elements.named(build.brief),
             browser=self.browser,
             timeout_s=max(5.0, build.budget.for_publishing(time.time()) / 4),
             network=hosts(self.settings.build_network),

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from service.builds import page_elements
 from service.builds.brief import Attachment
 from service.builds.browser import Check, PageCheckResult
 from service.builds.browser.process import look
@@ -26,6 +27,7 @@ from service.errors import BuildError, SettingsError
 log = logging.getLogger("sameboat.builds")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
+ELEMENTS, MOST_NAMED = "the page has the elements that the brief names", 20
 # Sentences of senders that mean one of our own checks.
 MEANT = (
     (LICENCE, re.compile(r"\blicen[cs]e\b", re.IGNORECASE)),
@@ -115,16 +117,17 @@ def verify(
     network: frozenset[str] = frozenset(),
     namespace: bool = False,
     to_change: Iterable[Attachment] = (),
+    named: Iterable[str] = (),
 ) -> VerificationReport:
     """Run all checks within about `timeout_s`.
 
     `network`: the hosts (with port) that the page may reach. `namespace`: open it only if the kernel keeps it from all
-    other hosts. `to_change`: the attachments that the brief says to change. If no browser is there or runs, its checks
-    are reported as not judged, with the reason.
+    other hosts. `to_change`: the attachments that the brief says to change. `named`: the ids that it names. If no
+    browser is there or runs, its checks are reported as not judged, with the reason.
     """
     checks = list(checks)
     ours = check_repository(files, list(attachments), to_change)
-    outcomes = [*ours.values(), *_sentences(checks, ours)]
+    outcomes = [*ours.values(), *_sentences(checks, ours), *_elements(files, tuple(named))]
     in_page = [check for check in checks if check.js is not None]
     why = "there is no browser here"
     if browser is not None:
@@ -162,6 +165,15 @@ def check_repository(
         same = files.get(attachment.name) == attachment.data
         outcomes.append(judged(f"{attachment.name} is changed as the brief asks", not same, "it is as it was sent"))
     return {result.said: result for result in outcomes}
+
+
+def _elements(files: Mapping[str, bytes], named: tuple[str, ...]) -> list[PageCheckResult]:
+    """Whether the site has the elements that the brief names. Nothing, if it names none."""
+    if not named:
+        return []
+    lacks = page_elements.missing(files, named)
+    reason = f"nothing makes {', '.join(f'#{one}' for one in lacks[:MOST_NAMED])}" if lacks else "as it should be"
+    return [PageCheckResult(ELEMENTS, "failed" if lacks else "passed", reason)]
 
 
 def _sentences(checks: list[Check], ours: Mapping[str, PageCheckResult]) -> list[PageCheckResult]:

@@ -59,8 +59,10 @@ def page(
     for name, makers in runs.items():
         for maker, rows in makers.items():
             text += summary(name, maker, list(rows.values()))
-    last = list(runs.values())[-1]
-    text += f"\n{words.get('runs', '')}\n\nThe last run:\n\n"
+    last: dict[str, Mapping[str, Row]] = {}
+    for makers in runs.values():
+        last |= makers  # of each maker its last run
+    text += f"\n{words.get('runs', '')}\n\nThe last run of each:\n\n"
     text += "| brief | level | starter | s | Qwen | versions | tokens | s | failures |\n"
     text += "|---|--:|---|--:|---|--:|--:|--:|---|\n"
     rows, plans = last.get("auto", {}), last.get("plan", {})

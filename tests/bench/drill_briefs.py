@@ -2,8 +2,9 @@
 
 Each brief goes to `POST /api-endpoint` of a service started as a person starts it (local forge, default models), is
 built, checked in a browser, pushed and called back. Briefs that were measured already are left out, so a run can be
-cut and go on. `--write` makes docs/briefs.md of docs/held-out.json and docs/briefs.json (`briefs_page`). Nothing is
-asserted. Needs Qwen2.5-Coder-1.5B in the cache, and Chromium.
+cut and go on. `--keep RUN` puts the rows of `--out` into docs/held-out.json as this run, and `--write` makes
+docs/briefs.md of that file and of docs/briefs.json (`briefs_page`). Nothing is asserted. Needs Qwen2.5-Coder-1.5B in
+the cache, and Chromium.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ from tests.servers.evaluator import evaluator
 
 HERE = Path(__file__).resolve().parent  # held_out, briefs (of development), other_words (phrased by other people)
 ROOT = HERE.parents[1]
+KEPT = (
+    "level", "status", "maker", "checks", "first_failed", "chosen_failed", "failed", "versions", "repairs", "tokens",
+    "asked_s", "seconds",
+)  # fmt: skip
 
 
 def _end_with_the_drill() -> None:
@@ -178,6 +183,18 @@ def one_by_one(paths: list[Path], maker: str, at_once: int, minutes: float, out:
     print(f"{sum(path.stem in rows for path in paths)} of {len(paths)} are measured.", file=sys.stderr)
 
 
+def keep(run: str, out: Path, kept: Path) -> None:
+    """Put the rows of a measurement into the file that the docs are made of. Rows of the same run are replaced."""
+    measured = json.loads(kept.read_text())
+    rows = measured["runs"].setdefault(run, {})
+    for maker, found in json.loads(out.read_text()).items():
+        rows[maker] = {
+            brief: {key: round(row[key], 1) if isinstance(row[key], float) else row[key] for key in KEPT}
+            for brief, row in sorted(found.items())
+        }
+    write(kept, json.dumps(measured, indent=1) + "\n")
+
+
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all, because a run may be cut."""
     new = path.with_name(f"{path.name}.new")
@@ -194,13 +211,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=600.0, help="Begin no brief after so many.")
     parser.add_argument("--out", type=Path, help="By default .sameboat/FOLDER.json.")
     parser.add_argument("--tasks", metavar="MODEL", help="The three public tasks instead: `scripted`, or a model here.")
+    parser.add_argument("--keep", metavar="RUN", help="Put the rows of --out into docs/held-out.json as this run.")
     parser.add_argument("--write", action="store_true", help="Write docs/briefs.md, and measure nothing.")
     given = parser.parse_args()
     kept = ROOT / "docs" / "briefs.json"
+    out = given.out or ROOT / ".sameboat" / f"{given.folder.replace('_', '-')}.json"
+    if given.keep:
+        keep(given.keep, out, ROOT / "docs" / "held-out.json")
     if given.write:
         measured = json.loads((ROOT / "docs" / "held-out.json").read_text())
         text = page(measured["runs"], json.loads(kept.read_text()), measured["words"])
         write(ROOT / "docs" / "briefs.md", text)
+    elif given.keep:
+        pass
     elif given.tasks:
         kinds = json.loads(kept.read_text())
         rows = kinds[given.tasks] = []
@@ -215,7 +238,6 @@ def main() -> None:
                 write(kept, json.dumps(kinds, indent=1) + "\n")
     else:
         paths = [path for path in (HERE / given.folder).glob("*.json") if not given.only or path.stem in given.only]
-        out = given.out or ROOT / ".sameboat" / f"{given.folder.replace('_', '-')}.json"
         one_by_one(paths, given.held_out, given.at_once, given.minutes, out)
 
 

@@ -134,11 +134,35 @@ def test_libraries_of_a_cdn_are_served_by_the_site_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "file"),
+    [
+        ("https://cdn.jsdelivr.net/npm/chart.js", "chart.umd.js"),
+        ("https://cdn.jsdelivr.net/npm/chart.js@4.4.0/dist/chart.umd.min.js", "chart.umd.js"),
+        ("https://cdnjs.cloudflare.com/ajax/libs/Chart.js/2.9.4/Chart.bundle.min.js", "chart.umd.js"),
+        ("https://cdnjs.cloudflare.com/ajax/libs/highlight.js/11.9.0/highlight.min.js", "highlight.min.js"),
+        ("https://unpkg.com/marked@12", "marked.umd.js"),
+        ("https://cdn.jsdelivr.net/npm/bootstrap@5.3.3/dist/js/bootstrap.bundle.min.js?x=1", "bootstrap.bundle.min.js"),
+        ("https://cdn.jsdelivr.net/npm/papaparse@5/papaparse.min.js", "papaparse.min.js"),
+        ("js/seedrandom.min.js", "seedrandom.min.js"),
+    ],
+)
+def test_a_library_is_known_by_the_last_name_in_its_address(address: str, file: str) -> None:
+    files = with_libraries({"index.html": f'<script src="{address}"></script>'.encode()})
+    assert files["index.html"] == f'<script src="vendor/{file}"></script>'.encode()
+
+
+@pytest.mark.parametrize(
     "page_",
     [
         b'<script src="app.js"></script>',
         b'<link rel="icon" href="https://x.test/bootstrap.png">',
         b'<script src="marked.js"></script>',
+        b'<script src="https://cdn.jsdelivr.net/npm/chartjs-plugin-datalabels@2"></script>',
+        b'<script src="https://cdn.jsdelivr.net/npm/chartjs-adapter-date-fns/dist/chartjs-adapter-date-fns.bundle.min.js">',
+        b'<script src="https://unpkg.com/marked-highlight/lib/index.umd.js"></script>',
+        b'<script src="https://cdn.jsdelivr.net/npm/bootstrap-table@1/dist/bootstrap-table.min.js"></script>',
+        b'<link rel="stylesheet" href="https://cdn.jsdelivr.net/npm/bootstrap-select@1/css/bootstrap-select.min.css">',
+        b'<script src="https://unpkg.com/@highlightjs/cdn-assets@11/languages/go.min.js"></script>',
     ],
 )
 def test_own_files_and_other_addresses_stay(page_: bytes) -> None:

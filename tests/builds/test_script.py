@@ -7,17 +7,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from service.builds.brief import Attachment
-from service.builds.generate import EarlierRound, Job, UnusableAnswer, describe_checks
+from service.builds.generate import AskModel, EarlierRound, Job, UnusableAnswer, describe_checks
 from service.builds.generate.blocks import reading as blocks_reading
 from service.builds.generate.pieces import reading
 from service.builds.generate.script import ScriptWriter, fits, skeleton
+from service.builds.generation_steps import TRIES, GenerationSteps
 from service.engine.types import Answer, Identity, Timings, Usage
-from service.errors import PromptTooLong
+from service.errors import EngineUnavailable, PromptTooLong
 from service.prompts.run import Result
 
 BRIEF = "The button #flip flips a coin, and #outcome shows Heads or Tails. #count starts at 0."
@@ -159,3 +161,32 @@ def test_a_brief_of_very_many_elements_has_the_first_of_them() -> None:
 def test_libraries_that_the_brief_names_are_loaded_before_the_script() -> None:
     html = skeleton(job(brief=f"{BRIEF} A chart by Chart.js is in <canvas id=plot>."))
     assert html.index("vendor/chart.umd.js") < html.index('"script.js"')
+
+
+def test_no_try_repeats_the_question_of_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Greedy first, then seeds that no other try of the same maker has, also after an engine error."""
+    asked: list[int] = []
+
+    def ask(*_: Any, attempt: int, **__: Any) -> Result:
+        asked.append(attempt)
+        raise EngineUnavailable("It is away.")
+
+    class Asks:
+        def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
+            ask("build-script", {})
+            return {}
+
+    steps = object.__new__(GenerationSteps)
+    monkeypatch.setattr(steps, "load", lambda build: build, raising=False)
+    for name, value in {
+        "store": SimpleNamespace(event=lambda *_, **__: None),
+        "asking": SimpleNamespace(ask=ask),
+        "makers": {"script": Asks()},
+        "shutdown": SimpleNamespace(sleep=lambda seconds: None),
+    }.items():
+        monkeypatch.setattr(steps, name, value, raising=False)
+    build = SimpleNamespace(id="b", budget=SimpleNamespace(for_generation=lambda now: 100.0))
+    for first in (1, 2, 3):
+        assert steps._try(build, "script", job(), first=first) is None  # type: ignore[arg-type]
+    assert asked[0] == 1
+    assert len(asked) == len(set(asked)) == TRIES + 2 + 1

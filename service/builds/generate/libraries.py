@@ -22,18 +22,22 @@ ADDRESS = re.compile(r"\b(?P<key>src|href)\s*=\s*(?P<mark>[\"']?)(?P<url>[^\"'\s
 DROPPED = re.compile(
     r"\s+(?:integrity|crossorigin|referrerpolicy)(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s>]+))?", re.IGNORECASE
 )
-SCRIPTS = (  # words of a URL, and the file that stands in for it
+SCRIPTS = (  # the name of a file or package, and the file that stands in for it. A plugin has another name
     (r"bootstrap", "bootstrap.bundle.min.js"),
-    (r"chart(?:\.js|js)?\b|chart\.umd", "chart.umd.js"),
-    (r"highlight|hljs", "highlight.min.js"),
+    (r"chart(?:js)?", "chart.umd.js"),
+    (r"highlight(?:js)?|hljs", "highlight.min.js"),
     (r"marked", "marked.umd.js"),
     (r"papa(?:parse)?", "papaparse.min.js"),
     (r"seedrandom", "seedrandom.min.js"),
 )
+FORM = re.compile(r"(?:[.-](?:min|slim|bundle|umd|esm|es|cjs|common|pack|auto|global|\d[\d.]*))*(?:\.m?js)?$")
 ALSO = {  # a call that older versions allowed, and that models still write
     "marked.umd.js": b"globalThis.marked = Object.assign((text, options) => marked.parse(text, options), marked);\n",
 }
-STYLES = ((r"bootstrap(?!-icons)", "bootstrap.min.css"), (r"highlight|hljs", "highlight.min.css"))
+STYLES = (  # of Bootstrap the whole sheet, of highlight.js any theme
+    (r"(?:^|/)bootstrap(?:@[\w.-]+)?(?:[.-]min|\.rtl)*(?:\.css)?$", "bootstrap.min.css"),
+    (r"highlight\.?js|highlight(?:[.-]min)?\.css|hljs", "highlight.min.css"),
+)
 
 
 def with_libraries(files: Mapping[str, bytes], keep: frozenset[str] = frozenset()) -> dict[str, bytes]:
@@ -74,6 +78,19 @@ def _stored(names: set[str]) -> Iterator[tuple[str, bytes]]:
         yield f"vendor/{licence}", library(licence)
 
 
+def _script(url: str) -> str | None:
+    """The library that a script's address names, by the last name in it: `…/npm/chart.js@4`, `…/chart.umd.min.js`."""
+    parts = [part for part in re.split(r"[?#]", url.lower())[0].split("/") if part not in ("", "+esm")]
+    name = FORM.sub("", re.sub(r"(?<=.)@.*", "", parts[-1])) if parts else ""
+    return next((file for words, file in SCRIPTS if re.fullmatch(words, name)), None)
+
+
+def _sheet(url: str) -> str | None:
+    """The stylesheet that an address names."""
+    path = re.split(r"[?#]", url.lower())[0]
+    return next((file for words, file in STYLES if re.search(words, path)), None)
+
+
 def _local(page: str, up: str, files: Mapping[str, bytes]) -> tuple[str, set[str]]:
     """The page with the addresses of its libraries changed, and the names of the libraries."""
     used: set[str] = set()
@@ -85,8 +102,7 @@ def _local(page: str, up: str, files: Mapping[str, bytes]) -> tuple[str, set[str
         url = address["url"]
         if url.removeprefix("./") in files and not url.startswith("vendor/"):
             return match[0]
-        known = SCRIPTS if match["tag"].lower() == "script" else STYLES
-        name = next((file for words, file in known if re.search(words, url, re.IGNORECASE)), None)
+        name = _script(url) if match["tag"].lower() == "script" else _sheet(url)
         if name is None or not re.match(
             r"(?:https?:)?//|(?:\./|\.\./|/)?(?:vendor|lib|libs|js|css|node_modules)/|[\w.-]+$", url
         ):

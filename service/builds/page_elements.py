@@ -1,0 +1,48 @@
+"""The elements that a brief names, and a page that can have them.
+
+In: a brief's text, the files of a site. Out: the ids that the brief demands, and those that the site never makes. A
+page may make an element later, so the files are read and no moment of the page is judged.
+
+Not here: reading the brief (`generate.blocks.reading`), the page in a browser (`browser`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from service.builds.forge import STAMP
+from service.builds.generate.blocks.page import PIECES
+from service.builds.generate.blocks.reading import read
+
+DROPPED = re.compile(r"\b(?:remov|delet|drop|renam|replac|without|no longer|instead|rid of|hash ?tag|colou?r)", re.I)
+LOOKUP = re.compile(r"getElementById\(\s*[\"'`][\w-]*[\"'`]")  # it makes no element
+COMPUTED = re.compile(  # an id that only the running page knows: `id="row-${n}"`, `li.id = name`, `("id", name)`
+    r"\bid\s*=\s*\\?[\"'`]?[\w-]*(?:\$\{|[\"'`]\s*\+)|\.id\s*=\s*(?![\"'`=])|[\"'`]id[\"'`]\s*,\s*(?![\"'`])|[{,]\s*id\s*[,}]"
+)
+OURS = {"README.md", "LICENSE", STAMP, PIECES}
+
+
+def named(brief: str) -> tuple[str, ...]:
+    """The ids of elements that the brief surely names: `id x`, or `#x` with a kind.
+
+    A sentence that takes something away demands none.
+    """
+    elements = read(brief).elements
+    kept = (
+        one
+        for one in elements
+        if (one.kind != "output" or not one.text.startswith("#")) and not DROPPED.search(one.sentence)
+    )
+    return tuple(one.id for one in kept)
+
+
+def missing(files: Mapping[str, bytes], ids: Iterable[str]) -> list[str]:
+    """The ids that no file of the site gives to an element. None, if the site computes ids."""
+    own = (data for path, data in files.items() if path not in OURS and not path.startswith("vendor/"))
+    text = LOOKUP.sub("", "\n".join(data.decode("utf-8", "replace") for data in own if b"\0" not in data))
+    if COMPUTED.search(text):
+        return []
+    return [
+        one for one in ids if not re.search(rf"(?:\bid\s*=\s*\\?[\"'`]?|[\"'`]|\w#){re.escape(one)}(?![\w-])", text)
+    ]

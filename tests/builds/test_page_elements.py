@@ -1,0 +1,56 @@
+"""The elements that a brief names are demanded of the page, and nothing that it may make later is missed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.builds.page_elements import missing, named
+from service.builds.verify import ELEMENTS, verify
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+BRIEF = "The button #go counts. The list with id rows has the entries. #total is beside it."
+
+
+def test_a_brief_demands_the_elements_of_which_it_tells_the_kind() -> None:
+    assert named(BRIEF) == ("go", "rows")
+    assert named("Remove the button #go. Use the colour #abc. Show the text #sunset as a hashtag.") == ()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<button id="go"></button><ul id=rows></ul>',
+        "<script>ul.id = 'rows'; b.setAttribute('id', \"go\");</script>",
+        "<script>document.body.innerHTML = `<button id=\"go\"><ul id='rows'>`;</script>",
+        "<script>for (const name of ['go', 'rows']) make(name);</script>",
+        "<script>for (const name of names()) { const p = make(); p.id = name; }</script>",
+        '<script>body.innerHTML = `<p id="${name}">`;</script>',
+    ],
+)
+def test_an_element_may_be_written_or_made_later(page: str) -> None:
+    assert missing({"index.html": page.encode()}, named(BRIEF)) == []
+
+
+def test_an_element_that_is_only_looked_up_or_told_of_is_missing() -> None:
+    page = b"<p>#go</p><script>document.getElementById('go'); document.querySelector('#rows')</script>"
+    site = {"index.html": page, "README.md": b'<b id="go">', "vendor/a.js": b'"rows"'}
+    assert missing(site, named(BRIEF)) == ["go", "rows"]
+
+
+def test_a_missing_element_is_a_failure_of_its_own() -> None:
+    def outcome(page: bytes, ids: tuple[str, ...]) -> list[tuple[str, str]]:
+        report = verify({"index.html": page}, [], [], browser=None, timeout_s=1, named=ids)
+        return [(one.verdict, one.reason) for one in report.outcomes if one.said == ELEMENTS]
+
+    assert outcome(b"<b id=go>", ("go", "rows")) == [("failed", "nothing makes #rows")]
+    assert outcome(b"<b id=go>", ("go",)) == [("passed", "as it should be")]
+    assert outcome(b"", ()) == []
+
+
+@pytest.mark.parametrize("page", sorted((BENCH / "held_out").glob("*.html")), ids=lambda path: path.stem)
+def test_pages_that_pass_their_briefs_lack_nothing(page: Path) -> None:
+    brief = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["brief"]
+    assert missing({"index.html": page.read_bytes()}, named(brief)) == []
