@@ -77,9 +77,9 @@ struct q4_k {
         }
     }
 
-    static void terms_of(const block_q8_K & in, term * to) {
+    static void terms_of(const block_q8_K & in, term * to, int step) {
         for (int part = 0; part < TERMS; part++) {
-            to[part] = in.d * (in.bsums[2 * part] + in.bsums[2 * part + 1]);
+            to[part * step] = in.d * (in.bsums[2 * part] + in.bsums[2 * part + 1]);
         }
     }
 
@@ -154,9 +154,9 @@ struct q6_k {
         }
     }
 
-    static void terms_of(const block_q8_K & in, term * to) {
+    static void terms_of(const block_q8_K & in, term * to, int step) {
         for (int part = 0; part < TERMS; part++) {
-            to[part] = -32 * in.bsums[part];
+            to[part * step] = -32 * in.bsums[part];
         }
     }
 
@@ -278,21 +278,28 @@ template <typename Format> inline void gemm(int n, float * s, size_t bs, const v
     }
 }
 
-template <typename Format> inline void gemv(int n, float * s, const void * vx, const void * vy, int nc) {
-    const int                                       nb = n / QK_K;
-    const auto *                                    in = (const block_q8_K *) vy;
+// N activations, fewer than four, each in a row of its own, times all rows of weights.
+template <typename Format, int N>
+inline void rest_of(int nb, float * out, size_t out_stride, const typename Format::block * weights, const block_q8_K * in, int nc) {
     thread_local std::vector<float>                 scales;
     thread_local std::vector<typename Format::term> terms;
-    scales.resize(nb);
-    terms.resize((size_t) nb * Format::TERMS);
+    scales.resize((size_t) nb * N);
+    terms.resize((size_t) nb * N * Format::TERMS);
     for (int l = 0; l < nb; l++) {
-        scales[l] = in[l].d;
-        Format::terms_of(in[l], &terms[(size_t) l * Format::TERMS]);
+        for (int n = 0; n < N; n++) {
+            scales[l * N + n] = in[n * nb + l].d;
+            Format::terms_of(in[n * nb + l], &terms[(size_t) l * Format::TERMS * N + n], N);
+        }
     }
-    const auto numbers = [&](int l, int) { return in[l].qs; };
+    const auto numbers = [&](int l, int n) { return in[n * nb + l].qs; };
     for (int x = 0; x < nc / ROWS; x++) {
-        tile<Format, 1>(nb, s + x * ROWS, 0, (const typename Format::block *) vx + (size_t) x * nb, scales.data(), terms.data(), 8, numbers);
+        tile<Format, N>(nb, out + x * ROWS, out_stride, weights + (size_t) x * nb, scales.data(), terms.data(), 8, numbers);
     }
+}
+
+template <typename Format> inline void rest(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
+    const auto of = nr == 1 ? rest_of<Format, 1> : nr == 2 ? rest_of<Format, 2> : rest_of<Format, 3>;
+    of(n / QK_K, s, bs, (const typename Format::block *) vx, (const block_q8_K *) vy, nc);
 }
 
 template <typename Format> int repack(struct ggml_tensor * t, const void * data, size_t data_size) {
@@ -317,8 +324,12 @@ template <> int repack<block_q4_K, 8, 16>(struct ggml_tensor * t, const void * d
     return k_quants_avx512::repack<k_quants_avx512::q4_k>(t, data, data_size);
 }
 
-template <> void gemv<block_q4_K, 8, 16, GGML_TYPE_Q8_K>(int n, float * s, size_t, const void * vx, const void * vy, int, int nc) {
-    k_quants_avx512::gemv<k_quants_avx512::q4_k>(n, s, vx, vy, nc);
+template <> void rest<block_q4_K>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
+    k_quants_avx512::rest<k_quants_avx512::q4_k>(n, s, bs, vx, vy, nr, nc);
+}
+
+template <> void gemv<block_q4_K, 8, 16, GGML_TYPE_Q8_K>(int n, float * s, size_t bs, const void * vx, const void * vy, int, int nc) {
+    rest<block_q4_K>(n, s, bs, vx, vy, 1, nc);
 }
 
 template <> void gemm<block_q4_K, 8, 16, GGML_TYPE_Q8_K>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
@@ -329,8 +340,12 @@ template <> int repack<block_q6_K, 8, 16>(struct ggml_tensor * t, const void * d
     return k_quants_avx512::repack<k_quants_avx512::q6_k>(t, data, data_size);
 }
 
-template <> void gemv<block_q6_K, 8, 16, GGML_TYPE_Q8_K>(int n, float * s, size_t, const void * vx, const void * vy, int, int nc) {
-    k_quants_avx512::gemv<k_quants_avx512::q6_k>(n, s, vx, vy, nc);
+template <> void rest<block_q6_K>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
+    k_quants_avx512::rest<k_quants_avx512::q6_k>(n, s, bs, vx, vy, nr, nc);
+}
+
+template <> void gemv<block_q6_K, 8, 16, GGML_TYPE_Q8_K>(int n, float * s, size_t bs, const void * vx, const void * vy, int, int nc) {
+    rest<block_q6_K>(n, s, bs, vx, vy, 1, nc);
 }
 
 template <> void gemm<block_q6_K, 8, 16, GGML_TYPE_Q8_K>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {

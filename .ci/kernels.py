@@ -81,6 +81,20 @@ AMENDMENTS = (
         before='}  // namespace ggml::cpu::repack\n#include "q8_0_avx512.h"\n#include "k_quants_avx512.h"\n'
         "namespace ggml::cpu::repack {\n\n",
     ),
+    Amendment(
+        "repack.cpp",
+        "        for (int iter = nrows - (nrows % 4); iter < nrows; iter++) {\n",
+        before="#ifdef SAMEBOAT_Q8_0\n"
+        "        if constexpr (INTER_SIZE == 8 && NB_COLS == 16) {\n"
+        "            if (const int64_t left = nrows % 4) {\n"
+        "                const int64_t at = nrows - left;\n"
+        "                rest<BLOC_TYPE>(ne00, (float *) (dst_ptr + at * nb1) + src0_start, nb1 / nb0,\n"
+        "                                src0_ptr + src0_start * nb01, src1_ptr + src1_col_stride * at, left, ncols);\n"
+        "            }\n"
+        "            return;\n"
+        "        }\n"
+        "#endif\n",
+    ),
     *(
         Amendment(
             "repack.cpp",

@@ -113,7 +113,31 @@ inline void rows_of(int nb, float * out, size_t out_stride, const block_q8_0x16 
     }
 }
 
+// N activations, fewer than four, each in a row of its own, times all rows of weights.
+template <int N>
+inline void rest_of(int nb, float * out, size_t out_stride, const block_q8_0x16 * weights, const block_q8_0 * in, int nc) {
+    thread_local std::vector<terms> parts;
+    parts.resize((size_t) nb * N);
+    for (int l = 0; l < nb; l++) {
+        for (int n = 0; n < N; n++) {
+            parts[l * N + n] = terms_of(in[n * nb + l]);
+        }
+    }
+    const auto block = [&](int l, int n) { return in[n * nb + l].qs; };
+    for (int x = 0; x < nc / ROWS; x++) {
+        tile<N>(nb, out + x * ROWS, out_stride, weights + (size_t) x * nb, parts.data(), 8, block);
+    }
+}
+
 }  // namespace q8_0_avx512
+
+// One to three activations in rows of their own. repack.cpp would call `gemv` for each, which reads the weights again.
+template <typename Block> void rest(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc);
+
+template <> void rest<block_q8_0>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
+    const auto of = nr == 1 ? q8_0_avx512::rest_of<1> : nr == 2 ? q8_0_avx512::rest_of<2> : q8_0_avx512::rest_of<3>;
+    of(n / QK8_0, s, bs, (const block_q8_0x16 *) vx, (const block_q8_0 *) vy, nc);
+}
 
 template <> int repack<block_q8_0, 8, 16>(struct ggml_tensor * t, const void * data, size_t data_size) {
     using namespace q8_0_avx512;
@@ -141,19 +165,8 @@ template <> int repack<block_q8_0, 8, 16>(struct ggml_tensor * t, const void * d
     return 0;
 }
 
-template <> void gemv<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(int n, float * s, size_t, const void * vx, const void * vy, int, int nc) {
-    using namespace q8_0_avx512;
-    const int                       nb = n / QK8_0;
-    const auto *                    in = (const block_q8_0 *) vy;
-    thread_local std::vector<terms> parts;
-    parts.resize(nb);
-    for (int l = 0; l < nb; l++) {
-        parts[l] = terms_of(in[l]);
-    }
-    const auto block = [&](int l, int) { return in[l].qs; };
-    for (int x = 0; x < nc / ROWS; x++) {
-        tile<1>(nb, s + x * ROWS, 0, (const block_q8_0x16 *) vx + (size_t) x * nb, parts.data(), 8, block);
-    }
+template <> void gemv<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(int n, float * s, size_t bs, const void * vx, const void * vy, int, int nc) {
+    rest<block_q8_0>(n, s, bs, vx, vy, 1, nc);
 }
 
 template <> void gemm<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {

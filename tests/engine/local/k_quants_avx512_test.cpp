@@ -111,11 +111,16 @@ template <typename Block> static int check(const char * name) {
             if (!right(weights, out, i % ROWS, i / ROWS)) { printf("%s, %d activations, row %d\n", name, count, i % ROWS); return 1; }
         }
     }
-    for (int input = 0; input < MOST; input++) {
-        gemv<Block, 8, 16, GGML_TYPE_Q8_K>(K, out + input * ROWS, ROWS, packed, inputs[input], 1, ROWS);
-        for (int row = 0; row < ROWS; row++) {
-            if (!right(weights, out, row, input)) { printf("%s, one activation, row %d\n", name, row); return 1; }
+    for (int count = 1; count <= 3; count++) for (int input = 0; input + count <= MOST; input++) {
+        rest<Block>(K, out + input * ROWS, ROWS, packed, inputs[input], count, ROWS);
+        for (int i = 0; i < count * ROWS; i++) {
+            if (!right(weights, out, i % ROWS, input + i / ROWS)) { printf("%s, %d activations, row %d\n", name, count, i % ROWS); return 1; }
         }
+    }
+    memset(out, 0, sizeof(out));
+    gemv<Block, 8, 16, GGML_TYPE_Q8_K>(K, out, ROWS, packed, inputs[0], 1, ROWS);
+    for (int row = 0; row < ROWS; row++) {
+        if (!right(weights, out, row, 0)) { printf("%s, one activation, row %d\n", name, row); return 1; }
     }
     return 0;
 }

@@ -72,11 +72,16 @@ int main() {
             if (!right(out, i % ROWS, i / ROWS)) { printf("%d activations, row %d\n", count, i % ROWS); return 1; }
         }
     }
-    for (int input = 0; input < MOST; input++) {
-        gemv<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(K, out + input * ROWS, ROWS, packed, inputs[input], 1, ROWS);
-        for (int row = 0; row < ROWS; row++) {
-            if (!right(out, row, input)) { printf("one activation, row %d\n", row); return 1; }
+    for (int count = 1; count <= 3; count++) for (int input = 0; input + count <= MOST; input++) {
+        rest<block_q8_0>(K, out + input * ROWS, ROWS, packed, inputs[input], count, ROWS);
+        for (int i = 0; i < count * ROWS; i++) {
+            if (!right(out, i % ROWS, input + i / ROWS)) { printf("%d activations, row %d\n", count, i % ROWS); return 1; }
         }
+    }
+    memset(out, 0, sizeof(out));
+    gemv<block_q8_0, 8, 16, GGML_TYPE_Q8_0>(K, out, ROWS, packed, inputs[0], 1, ROWS);
+    for (int row = 0; row < ROWS; row++) {
+        if (!right(out, row, 0)) { printf("one activation, row %d\n", row); return 1; }
     }
     return 0;
 }
