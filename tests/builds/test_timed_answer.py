@@ -96,6 +96,23 @@ def test_a_measured_pace_decides_how_much_is_asked_for(
         assert token_limit(FILES, pace, 800, seconds) == tokens
 
 
+def test_a_script_needs_fewer_tokens_than_a_page() -> None:
+    script = Unlocked(settings_module.load().data_dir)["build-script"]
+    assert token_limit(script, WritingSpeed(9.0, 2.0, 0.0), 600, 60.0) == 102
+    with pytest.raises(DeadlineExceeded, match="it needs 60"):
+        token_limit(script, WritingSpeed(9.0, 1.0, 0.0), 600, 60.0)
+
+
+def test_a_speed_that_was_forgotten_is_measured_again() -> None:
+    speeds = WritingSpeeds()
+    speeds.learn("one", 1.0, 8, 21.0)
+    speeds.learn("two", 1.0, 8, 21.0)
+    speeds.forget("one")
+    speeds.forget("never known")
+    assert speeds.of("one") is None
+    assert speeds.of("two") is not None
+
+
 def test_a_question_that_leaves_no_room_for_its_answer_is_not_asked() -> None:
     """A page that is shown is written again: it needs its own length twice."""
 

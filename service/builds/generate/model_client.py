@@ -174,7 +174,12 @@ class ModelClient:
             await engine.ready()
             left_s = max(0.0, began + share_s - time.monotonic())
             most = _room(prompt, engine.n_ctx or REMOTE_CONTEXT)
-            if (tokens := timed_answer.token_limit(prompt, self.speeds.of(provider.name), most, left_s)) != promoted:
+            try:
+                tokens = timed_answer.token_limit(prompt, self.speeds.of(provider.name), most, left_s)
+            except DeadlineExceeded:  # a busy minute must not stop the questions of the next ten
+                self.speeds.forget(provider.name)
+                raise
+            if tokens != promoted:
                 options["max_tokens"] = tokens
             count = await timed_answer.require_context(prompt, inputs, engine, options)
             return await timed_answer.answer_in_time(

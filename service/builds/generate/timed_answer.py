@@ -22,6 +22,7 @@ from service.prompts.fingerprint import fingerprint
 from service.prompts.run import Result, build_request, prepare, stream
 
 LEAST = 150  # tokens. The shortest page of the benches had 146
+LEAST_SCRIPT = 60  # tokens. A script has less than half of a page's
 FRESH_S = 600.0  # an older measurement says nothing about the present load
 WAIT_SHARE = 0.4  # the longest wait for the first token, as a share of the answer's time
 LOOK_SHARE = 0.1  # the speed is judged after this share of the answer's time
@@ -54,25 +55,34 @@ class WritingSpeeds:
         if tokens >= 8 and total_s > first_s:
             self._known[name] = WritingSpeed(first_s, tokens / (total_s - first_s), time.monotonic())
 
+    def forget(self, name: str) -> None:
+        """Forget a speed, so that the next question measures it again."""
+        self._known.pop(name, None)
+
     def of(self, name: str) -> WritingSpeed | None:
         """The speed to expect now, or None if it is not known."""
         pace = self._known.get(name)
         return pace if pace is not None and time.monotonic() - pace.at_s < FRESH_S else None
 
 
+def least_tokens(name: str) -> int:
+    """The fewest tokens of a useful answer to this prompt."""
+    return LEAST_SCRIPT if name == "build-script" else LEAST
+
+
 def token_limit(prompt: Prompt, pace: WritingSpeed | None, most: int, limit_s: float) -> int:
     """The answer's token limit: `most`, or the number that comes in time.
 
     Raises:
-        DeadlineExceeded: if that is too few for a page.
+        DeadlineExceeded: if that is too few for a useful answer.
     """
     if prompt.schema is not None or pace is None:
         return most
-    expected = pace.tokens(limit_s)
-    if expected < LEAST:
+    expected, least = pace.tokens(limit_s), least_tokens(prompt.name)
+    if expected < least:
         raise DeadlineExceeded(
             f"{prompt.name} is not asked: at {pace.per_s:.1f} tokens a second after {pace.first_s:.0f} s, about "
-            f"{expected} tokens would come in {limit_s:.0f} s, and a page needs {LEAST}."
+            f"{expected} tokens would come in {limit_s:.0f} s, and it needs {least}."
         )
     return min(most, expected)
 
@@ -123,6 +133,7 @@ async def answer_in_time(
     """
     began = time.monotonic()
     loop = asyncio.get_running_loop()
+    least = least_tokens(prompt.name)
     whole = prompt.schema is not None  # half a JSON value is of no use
     text: list[str] = []
     tokens, first_s = 0.0, limit_s
@@ -143,7 +154,7 @@ async def answer_in_time(
                     if not whole and repeats("".join(text[-LAST_CHUNKS:])):
                         learn.learn(name, first_s, tokens, spent_s)
                         break
-                    if not whole and _hopeless(tokens, first_s, spent_s, limit_s):
+                    if not whole and _hopeless(tokens, first_s, spent_s, limit_s, least):
                         learn.learn(name, first_s, tokens, spent_s)
                         break
     except (TimeoutError, DeadlineExceeded):
@@ -151,7 +162,7 @@ async def answer_in_time(
         if not text:
             raise DeadlineExceeded(f"{prompt.name} got no token within {time.monotonic() - began:.0f} s.") from None
     total_s = time.monotonic() - began
-    if whole or (tokens < LEAST and "</html>" not in "".join(text)):
+    if whole or (tokens < least and "</html>" not in "".join(text)):
         raise DeadlineExceeded(
             f"{prompt.name} is given up after {total_s:.0f} s and {tokens:.0f} tokens: too few come in the "
             f"{limit_s:.0f} s that there are."
@@ -179,8 +190,8 @@ def repeats(text: str) -> bool:
     return False
 
 
-def _hopeless(tokens: float, first_s: float, spent_s: float, limit_s: float) -> bool:
-    """Whether no page comes in time at the present speed."""
-    if tokens >= LEAST or spent_s < LOOK_SHARE * limit_s or spent_s <= first_s:
+def _hopeless(tokens: float, first_s: float, spent_s: float, limit_s: float, least: int) -> bool:
+    """Whether no useful answer comes in time at the present speed."""
+    if tokens >= least or spent_s < LOOK_SHARE * limit_s or spent_s <= first_s:
         return False
-    return tokens + tokens / (spent_s - first_s) * (limit_s - spent_s) < LEAST
+    return tokens + tokens / (spent_s - first_s) * (limit_s - spent_s) < least
