@@ -6,6 +6,7 @@ import { Problem, html, render, useEffect, useRef, useState } from "./ui.js";
 import { words } from "./words.js";
 
 const VIEWS = ["try", "chat", "prompts", studio ? "drafts" : "builds", "service"]; // the studio builds nothing
+const PATIENCE_MS = 1000; // the first rendering waits so long for the service's state
 // The first view is part of the first load. The others come when they are opened.
 const load = {
   try: async () => Try,
@@ -117,7 +118,8 @@ async function loaded() {
 // A service that drains, or that has a limit on requests, may refuse the first ones.
 async function begin() {
   const app = document.getElementById("app");
-  const asked = serviceState().catch(() => ({ ready: false, line: "…" }));
+  const unknown = { ready: false, line: "…" };
+  const asked = Promise.race([serviceState().catch(() => unknown), new Promise((done) => setTimeout(done, PATIENCE_MS, unknown))]);
   let promoted;
   try { promoted = await loaded(); } catch (error) {
     const problem = { detail: error.detail ?? String(error) };
