@@ -48,6 +48,7 @@ from service.evaluation import split as splits
 from service.evaluation.calibration import CoveragePoint, coverage_curve, threshold_for
 from service.evaluation.cases import Case
 from service.evaluation.context import EvaluationContext
+from service.evaluation.improve import wordings as proposing
 from service.evaluation.ready_context import ready_context
 from service.evaluation.runner import CaseOutcome
 from service.prompts import file as files
@@ -324,8 +325,9 @@ def threshold(results: Results, accuracy: float = 0.95) -> CoveragePoint:
 def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = (), **limits: Any) -> ImprovedDraft:
     """Search for a better draft: examples from `dev` in their order, calibration, and `wordings` of the system message.
 
-    Limits are the fields of `SearchRules`: `budget` of answers, `seed`, `examples`, `wordings`, `mode`. An interrupted
-    search goes on when it is called again. `deciding` cases judge the result once, at the end, in `exact` mode.
+    Limits are the fields of `SearchRules`: `budget` of answers, `seed`, `examples`, `wordings`, `mode`. `wordings` are
+    texts, or the name of a model that proposes some. An interrupted search goes on when it is called again. `deciding`
+    cases judge the result once, at the end, in `exact` mode.
 
     Raises:
         EvaluationError: if there are too few dev cases, if the budget is too small, or if the draft cannot take
@@ -338,6 +340,11 @@ def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = ()
         bar.title = f"{draft.name}, best gain {gain:+.3f}, answers"
         bar.update(answers, budget)
 
+    if isinstance(model := limits.get("wordings"), str):
+        proposer, asked = promoted(proposing.PROPOSER), ProgressBar(proposing.PROPOSER)
+        proposed = proposing.propose(draft, dev, proposer, _context(proposer, asked, model), limits.get("seed", 0))
+        _say(str(proposals := _bench().wait(proposed, asked)))
+        limits["wordings"] = proposals.texts
     rules = improving.SearchRules(**limits)
     context = _context(draft, bar, fast_too=rules.mode == "fast")
     work = improving.improve(draft, dev, context, rules, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 from service import cli
 from service.cli import evaluate as evaluating
 from service.engine.types import Request
+from service.errors import UnknownModel
 from service.evaluation import dev_cases
 from service.evaluation.cases import Case
 from service.prompts.file import load
@@ -89,6 +91,31 @@ def test_a_file_of_dev_cases_and_one_of_wordings(draft: Path) -> None:
     better = load(draft.with_name("b.prompt.yml"))
     assert [message.content for message in better.spec.messages] == ["Say green.", "{{thing}}"]
     assert dev_cases.used(better, [Case("x", {"thing": "thing 79", "expected": "green"})]) == ["x"]
+
+
+def test_a_name_that_is_neither_a_file_nor_a_model_is_refused(draft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(self: Scripted, model: str | None = None) -> ScriptedEngine:
+        raise UnknownModel("No model is called so.", key="model")
+
+    monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(Path(__file__).parents[2] / "data"))
+    monkeypatch.setattr(Scripted, "get", unknown)
+    done = run(str(draft), "--wordings", "nobody")
+    assert done.exit_code == 1
+    assert "There is no file and no model 'nobody'." in done.output
+
+
+def test_a_model_proposes_wordings(draft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def proposes(request: Request) -> str:
+        if "Message now: Which colour?" in request.messages[-1].content:
+            return json.dumps({"wording": "It is red, or it is green."})
+        return copies(request)
+
+    monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(Path(__file__).parents[2] / "data"))
+    monkeypatch.setattr(Scripted, "get", lambda self, model=None: ScriptedEngine(proposes))
+    done = run(str(draft), "--wordings", "some-model-2.5b", "--examples", "0", "--budget", "150")
+    assert done.exit_code == 0, done.output
+    assert "1 of 6 wordings that scripted proposes are usable and new." in done.output
+    assert "+  content: It is red, or it is green." in done.output
 
 
 def test_a_draft_that_stays_writes_nothing(draft: Path) -> None:
