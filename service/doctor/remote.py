@@ -29,12 +29,20 @@ async def describe(settings: Settings) -> tuple[Level, str, str]:
     server = RemoteServer(make_client(settings), retries=0)
     try:
         facts = await find_out(server, settings.remote_kind, model)
+        seems = facts.kind if settings.remote_kind == "auto" else (await find_out(server, "auto", model)).kind
     except RemoteError as error:
         return "note", error.message, "Start the server, or mend SAMEBOAT_REMOTE_BASE_URL."
     finally:
         await server.close()
     known = ", ".join(f"{name} {value}" for name, value in facts.settings.items())
-    return "ok", f"{facts.kind.name} ({facts.version}{', ' + known if known else ''}): {abilities(facts)}", ""
+    words = f"{facts.kind.name} ({facts.version}{', ' + known if known else ''}): {abilities(facts)}"
+    if settings.remote_kind in ("auto", "openai", seems.name):  # every kind has OpenAI's API
+        return "ok", words, ""
+    return (
+        "note",
+        f"{words}; but it answers as {seems.name}",
+        "Set SAMEBOAT_REMOTE_KIND=auto, unless a gateway hides it.",
+    )
 
 
 async def describe_providers(settings: Settings) -> list[tuple[str, Level, str, str]]:
@@ -50,7 +58,8 @@ async def describe_providers(settings: Settings) -> list[tuple[str, Level, str, 
             return name[:80], "note", reason, f"Set it, or remove [providers.{name[:80]}]."
         level, words, remedy = await describe(remote_settings(settings, entries, name))
         use = "for callers, prompts and builds" if entries[name].serves else "for builds"
-        remedy = remedy and f"Start the server, or mend base_url of [providers.{name[:80]}]."
+        remedy = remedy.replace("SAMEBOAT_REMOTE_BASE_URL", f"base_url of [providers.{name[:80]}]")
+        remedy = remedy.replace("SAMEBOAT_REMOTE_KIND=auto", f'kind = "auto" in [providers.{name[:80]}]')
         return name[:80], level, f"{words}; {use}", remedy
 
     return await asyncio.gather(*map(ask, entries))

@@ -331,6 +331,15 @@ def test_doctor_tells_the_kind_and_its_abilities(any_kind: KindServer) -> None:
     assert ("scores labels" in words) == (any_kind.kind in SCORING)
 
 
+@pytest.mark.parametrize(("given", "level"), [("llama-server", "note"), ("vllm", "ok"), ("openai", "ok")])
+def test_doctor_tells_that_a_server_is_not_of_the_kind_that_is_set(given: str, level: str) -> None:
+    with KindServer("vllm") as running:
+        settings = load(engine="remote", remote_base_url=running.base_url, remote_kind=given, remote_model="small")
+        told, words, remedy = asyncio.run(doctor_remote.describe(settings))
+    assert told == level
+    assert ("answers as vllm" in words) == ("SAMEBOAT_REMOTE_KIND" in remedy) == (level == "note")
+
+
 def test_doctor_tells_that_nobody_answers() -> None:
     settings = load(engine="remote", remote_base_url="http://127.0.0.1:1/v1")
     level, words, remedy = asyncio.run(doctor_remote.describe(settings))
