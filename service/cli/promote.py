@@ -22,6 +22,7 @@ from service.evaluation import promoted_engines
 from service.evaluation.promote import Promotion
 from service.evaluation.promoted_engines import EnginePromotion
 from service.evaluation.verdict import Verdict
+from service.prompts.engine_lock import engine_id
 from service.prompts.file import Prompt, load
 from service.prompts.file_names import CASES
 from service.prompts.lock import file_sha256
@@ -54,7 +55,7 @@ def command(
     target = PromotedFolder(prompts / prompt.name)
     for name in ("local", "remote") if engine == "both" else (engine or settings.engine,):
         here = settings.model_copy(update={"engine": name})
-        if engine and _adds(prompt, target, name):
+        if engine and _adds(here, prompt, target):
             added = asyncio.run(_promote_on(here, target, accept))
             print_markdown(added.markdown())
             _require(added, added.parity.verdict)
@@ -65,14 +66,22 @@ def command(
     typer.echo(f"written: {target.path}")
 
 
-def _adds(prompt: Prompt, target: PromotedFolder, engine: str) -> bool:
+def _adds(settings: Settings, prompt: Prompt, target: PromotedFolder) -> bool:
     """Whether this very prompt is promoted already, with its first recording over another engine."""
     if not target.is_complete:
         return False
     lock = target.lock()
     cases = promotions.cases_folder(prompt, target.path) / (prompt.spec.testDataFile or CASES)
     same = (prompt.sha256, file_sha256(cases)) == (lock.prompt_sha256, lock.cases_sha256)
-    return same and lock.engine != engine
+    if not same or lock.engine != settings.engine:
+        return same
+    return settings.engine == "remote" and asyncio.run(_id_of(settings, prompt)) != engine_id(lock.identity)
+
+
+async def _id_of(settings: Settings, prompt: Prompt) -> str:
+    """The id in a lock of the engine that these settings give, for example `vllm-NAME`."""
+    async with evaluation_context(settings, prompt) as context:
+        return engine_id(context.engine.identity)
 
 
 async def _promote(
@@ -83,8 +92,8 @@ async def _promote(
 
 
 async def _promote_on(settings: Settings, target: PromotedFolder, accept: str | None) -> EnginePromotion:
-    """The judges are those of the local engine, as they are in the first recording."""
-    judges = Engines(settings.model_copy(update={"engine": "local"}))
+    """The judges are those of the first recording's engine: the local one, or the remote one."""
+    judges = Engines(settings.model_copy(update={"engine": target.lock().engine}))
     try:
         async with evaluation_context(settings, target.prompt()) as context:
             return await promoted_engines.promote_on(target, replace(context, judges=judges.get), accept=accept)

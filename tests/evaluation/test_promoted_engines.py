@@ -19,6 +19,7 @@ from service.evaluation import parity, promote, pull_request
 from service.evaluation.context import EvaluationContext
 from service.evaluation.promoted_engines import EnginePromotion, promote_on
 from service.evaluation.replay import replay
+from service.prompts.engine_lock import engine_id
 from service.prompts.file import loads
 from service.prompts.library import Library
 from service.prompts.promoted import PromotedFolder
@@ -26,6 +27,7 @@ from service.settings import load
 from tests.evaluation import colour
 from tests.evaluation.colour import FREE, label, number
 from tests.scripted import ScriptedEngine
+from tests.servers.kinds_server import KindServer
 from tests.servers.openai_server import OpenAIServer
 
 N = 120
@@ -192,3 +194,26 @@ def test_the_commands_promote_and_compare_a_remote_engine(
     told = sameboat("parity", "colour", "--replay", "--json")
     assert (told.exit_code, json.loads(told.stdout)["verdict"]) == (0, "PASS")
     assert "Parity of colour" in sameboat("evaluate", "colour", "--replay").stdout
+
+
+def test_a_server_of_another_kind_is_added_beside_a_first_one_that_is_remote(
+    folder: PromotedFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first engine's recording stays, and the same server again is a promotion of the first one."""
+    shutil.copy(load().data_dir / "models.toml", folder.path.parents[1])
+    monkeypatch.setenv("SAMEBOAT_DATA_DIR", str(folder.path.parents[1]))
+    monkeypatch.setenv("SAMEBOAT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("SAMEBOAT_ENGINE", "remote")
+    ids = [f"{kind}-smollm2-135m-instruct" for kind in ("vllm", "sglang")]
+
+    def promoted_over(kind: str, *words: str) -> tuple[str, list[str]]:
+        with KindServer(kind) as server:
+            monkeypatch.setenv("SAMEBOAT_REMOTE_BASE_URL", server.base_url)
+            done = CliRunner().invoke(cli.register(["promote"]), ["promote", "colour", *words, "--accept", "a trial"])
+        assert done.exit_code == 0, done.output
+        lock = folder.lock()
+        return engine_id(lock.identity), list(lock.engines)
+
+    assert promoted_over("vllm") == (ids[0], [])
+    assert promoted_over("sglang", "--engine", "remote") == (ids[0], [ids[1]])
+    assert promoted_over("vllm", "--engine", "remote") == (ids[0], [ids[1]])
