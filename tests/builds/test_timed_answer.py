@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from service import settings as settings_module
 from service.builds.generate import TruncatedAnswer, UnusableAnswer, timed_answer
+from service.builds.generate.model_client import Caps, ModelClient
 from service.builds.generate.timed_answer import LEAST, WritingSpeed, WritingSpeeds, require_context, token_limit
 from service.builds.generate.write import FileWriter, files_in_answer
 from service.engine.types import Answer, Chunk, Request
@@ -111,6 +114,30 @@ def test_a_speed_that_was_forgotten_is_measured_again() -> None:
     speeds.forget("never known")
     assert speeds.of("one") is None
     assert speeds.of("two") is not None
+
+
+def test_a_slow_answer_keeps_one_question_from_being_asked_and_not_the_next() -> None:
+    """The model is busy for a minute. After one question that would not end in time, the next one is asked."""
+    engine = ScriptedEngine(lambda _: "FILE: index.html")
+    store = SimpleNamespace(
+        build=lambda build: SimpleNamespace(active=True), event=lambda *_, **__: None, put_files=lambda *_: {}
+    )
+    shutdown = SimpleNamespace(check_grace=lambda: None)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    client = ModelClient(store, loop, lambda _: FILES, lambda _: [], Caps(1000, 0.0), shutdown)  # type: ignore[arg-type]
+    client.speeds.learn("one", 1.0, 8, 21.0)
+    provider = SimpleNamespace(name="one", engine=lambda: engine, cost=lambda *_: 0.0)
+    try:
+        with pytest.raises(DeadlineExceeded, match="is not asked"):
+            client._asked("b", FILES, provider, INPUTS, 60.0, 1)  # type: ignore[arg-type]
+        assert engine.asked == []
+        assert client._asked("b", FILES, provider, INPUTS, 60.0, 1).text == "FILE: index.html"  # type: ignore[arg-type]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def test_a_question_that_leaves_no_room_for_its_answer_is_not_asked() -> None:
