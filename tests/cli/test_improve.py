@@ -130,4 +130,4 @@ def test_a_budget_that_is_too_small_names_a_larger_one(draft: Path) -> None:
     done = run(str(draft), "--budget", "20")
     assert done.exit_code == 1
     assert "budget" in done.output
-    assert "Give at least 54 answers" in done.output
+    assert "Give at least 36 answers" in done.output

@@ -6,9 +6,8 @@ Not here: promotion. The better draft is a draft, and deciding cases judge it.
 
 The search is random first and then climbs (`search`). Examples come from dev cases (`examples`). Exact probabilities
 make the score smooth (`scoring`), and a calibration is fitted to them (`fitting`). Nested cross-validation decides
-whether the gain is more than chance (`guard`). The search asks in `fast` mode if the context has an engine for it. The
-final calibration is fitted on `exact` answers. Answers are kept in the context's journal, so that an interrupted search
-goes on from there.
+whether the gain is more than chance (`guard`). The search asks in `fast` mode if the context has an engine for it.
+Answers are kept in the context's journal, so that an interrupted search goes on from there.
 """
 
 from __future__ import annotations
@@ -72,17 +71,16 @@ async def improve(
     searching = context
     if rules.mode == "fast" and context.fast_engine is not None:
         searching = replace(context, engine=context.fast_engine, mode="fast")
-    finish = len(cases) if searching is not context and draft.spec.choices else 0
-    if rules.budget < 2 * len(cases) + finish:
+    if rules.budget < 2 * len(cases):
         raise EvaluationError(
             f"A budget of {rules.budget} answers is too small for {len(cases)} dev cases.",
             key="budget",
-            remedy=f"Give at least {2 * len(cases) + finish} answers, or fewer dev cases.",
+            remedy=f"Give at least {2 * len(cases)} answers, or fewer dev cases.",
         )
     answers = await _own_answers(draft, cases, searching)
     prompts = CandidatePrompts(draft, cases, answers, wordings=rules.wordings, most=rules.examples)
     scorer = CandidateScorer(prompts, cases, order, searching)
-    state = SearchState(prompts.first, order, scorer, rules.budget - finish)
+    state = SearchState(prompts.first, order, scorer, rules.budget)
     told = 0
 
     def answered(more: int) -> None:
@@ -99,12 +97,9 @@ async def improve(
     before, after = scorer.passes(prompts.first, order), scorer.passes(best, order)
     searched = guard.gain(before, after)
     winner = guard.choose(prompts.first, best, searched, result)
-    better, asked = draft, scorer.asked
+    better = draft
     if winner.candidate != prompts.first:
-        last = CandidateScorer(prompts, cases, order, context) if finish else scorer
-        await last.ask(best, order)
-        asked += last.asked if finish else 0
-        better = dev_cases.written(prompts.written(best, last.fit(best, order)), cases)
+        better = dev_cases.written(prompts.written(best, scorer.fit(best, order)), cases)
     report(rules.budget, rules.budget, winner.searched)
     return Improvement(
         draft=draft,
@@ -115,8 +110,8 @@ async def improve(
         after=Rate(int(sum(result.now.values())), len(result.now)),
         cases=len(cases),
         trials=tuple(state.trials),
-        answers=state.spent + (finish if better is not draft else 0),
-        asked=asked,
+        answers=state.spent,
+        asked=scorer.asked,
         seconds=monotonic() - started,
     )
 
