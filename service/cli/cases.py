@@ -46,6 +46,7 @@ def add(
     cases = case_files.load(prompt)
     if not review.exists():
         rows = kept_cases.for_review(prompt, cases, report.kept_rows(settings, prompt), most)
+        folder.mkdir(parents=True, exist_ok=True)
         atomic_files.replace_text(review, _lines(rows))
         typer.echo(
             f"{review}: {len(rows)} rows. Correct the expected values, set reviewed to true, then call this again."

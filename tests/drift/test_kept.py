@@ -212,8 +212,7 @@ def test_a_table_of_an_older_version_gets_its_missing_column(tmp_path: Path) -> 
 
 def test_reviewed_answers_become_cases_of_a_draft(mood: Settings, tmp_path: Path) -> None:
     """The first call writes rows to review, the second adds those that a person has reviewed, and adds none twice."""
-    drafts = tmp_path / "drafts"
-    drafts.mkdir()
+    drafts = tmp_path / "notebooks" / "drafts"  # made by the first call
     words = ("cases", "add", "mood", "--from", "kept", "--folder", str(drafts))
     refused = run(*words)
     assert "SAMEBOAT_KEEP_CONTENT" in refused.output
