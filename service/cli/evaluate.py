@@ -22,6 +22,7 @@ from service.cli.markdown import print_markdown
 from service.cli.prompt import find_prompt
 from service.engine.pool import Engines
 from service.engine.providers_file import providers_of
+from service.errors import EvaluationError
 from service.evaluation import (
     at_scale,
     html_report,
@@ -150,7 +151,11 @@ def _print_scores(result: at_scale.ScaleResult, as_json: bool, minimum: float | 
 
 
 def _write(path: Path, prompt: Prompt, outcomes: Sequence[CaseOutcome], lines: Sequence[str]) -> None:
-    """Write every answer, by the ending of the name as JSON lines, CSV, Parquet or Inspect's log."""
+    """Write every answer, by the ending of the name as JSON lines, CSV, Parquet or Inspect's log.
+
+    Raises:
+        EvaluationError: if pandas or pyarrow is not installed for a Parquet file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = result_rows.table_rows(prompt, outcomes)
     if path.name.endswith(".inspect.json"):
@@ -159,7 +164,13 @@ def _write(path: Path, prompt: Prompt, outcomes: Sequence[CaseOutcome], lines: S
         for sentence in left:
             typer.echo(f"sameboat: {sentence}", err=True)
     elif path.suffix == ".parquet":
-        result_rows.frame(rows).to_parquet(path, index=False)
+        frame = result_rows.frame(rows)
+        try:
+            frame.to_parquet(path, index=False)
+        except ImportError:
+            raise EvaluationError(
+                f"{path.name[:80]}: a Parquet file needs pyarrow.", key="out", remedy="Install pyarrow, or write CSV."
+            ) from None
     else:
         text = result_rows.csv_text(rows) if path.suffix == ".csv" else "".join(line + "\n" for line in lines)
         path.write_text(text, encoding="utf-8")

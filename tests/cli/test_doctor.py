@@ -23,6 +23,7 @@ def findings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, D
     return {finding.what: finding for finding in doctor.examine()}
 
 
+@pytest.mark.model
 def test_here_nothing_stops_the_engine_and_the_model(monkeypatch: pytest.MonkeyPatch, starter: Path) -> None:
     found = findings(monkeypatch, SAMEBOAT_PORT="0")
     for what in ("python", "settings", "engine", "threads", "memory", "cache", "state", "model", "port"):
@@ -38,6 +39,7 @@ def test_too_little_memory_stops_with_the_numbers(monkeypatch: pytest.MonkeyPatc
     assert "SAMEBOAT_CONTEXT" in found.remedy
 
 
+@pytest.mark.model
 def test_a_cpu_without_the_instructions_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "missing", lambda: frozenset({"avx2", "fma"}))
     found = findings(monkeypatch)["engine"]
@@ -64,6 +66,7 @@ def test_an_engine_that_is_not_there_stops(monkeypatch: pytest.MonkeyPatch) -> N
         ({"SAMEBOAT_MODEL": "gemma-3-720m"}, "stop", "No model is called"),
     ],
 )
+@pytest.mark.model
 def test_a_model_that_is_not_here(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], level: str, said: str
 ) -> None:

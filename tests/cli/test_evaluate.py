@@ -210,8 +210,21 @@ def test_a_new_draft_from_a_spreadsheet_validates_and_is_not_overwritten(data: P
     assert "There is no column 'colour'. Name it with --expected." in done.stderr
 
 
+def test_parquet_without_pyarrow_is_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+
+    def missing(*given: object, **named: object) -> None:
+        raise ImportError("Unable to find a usable engine")
+
+    monkeypatch.setattr(pandas.DataFrame, "to_parquet", missing)
+    result = run("evaluate", "colour", "--replay", "--out", str(data / "a.parquet"))
+    assert result.exit_code == 1
+    assert "needs pyarrow" in result.stderr
+
+
 def test_answers_are_written_as_csv_parquet_and_a_page(data: Path) -> None:
     """With the inputs. --rows prints more cases, and a failure is listed with its input."""
+    pytest.importorskip("pyarrow", reason="the lowest versions are tried without it")
     for name in ("a.csv", "a.parquet"):
         assert run("evaluate", "colour", "--replay", "--out", str(data / name)).exit_code == 0
     lines = (data / "a.csv").read_text().splitlines()
