@@ -35,17 +35,6 @@ def waiting(environment: Mapping[str, str]) -> dict[str, str]:
     return dict(environment) if says else {**environment, "GOMP_SPINCOUNT": str(SPINS)}
 
 
-def with_huge_pages(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with glibc's request for huge pages (malloc's `hugetlb` tunable), unless it says so itself.
-
-    A step reads all weights and keys once, so with small pages it waits for their addresses too.
-    """
-    tunables = environment.get("GLIBC_TUNABLES", "")
-    if "glibc.malloc.hugetlb=" in tunables:
-        return dict(environment)
-    return {**environment, "GLIBC_TUNABLES": ":".join(filter(None, (tunables, "glibc.malloc.hugetlb=1")))}
-
-
 class WorkerProcess:
     """A running worker. Its imports take half a second, so it may be started early."""
 
@@ -58,7 +47,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 python("service.engine.local.worker_main", str(theirs.fileno()), kernels),
                 pass_fds=[theirs.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
-                env={**with_huge_pages(waiting(child_environment())), "OMP_NUM_THREADS": str(threads)},
+                env={**waiting(child_environment()), "OMP_NUM_THREADS": str(threads)},
             )  # fmt: skip
 
     @property

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.engine.local import embedding
+from service.engine.local import embedding, huge_pages
 from service.engine.local.answer_batch import build_batch
 from service.engine.local.compute_threads import ComputeThreads
 from service.engine.local.context import Context, computes_with
@@ -127,6 +127,7 @@ class Worker:
         self.context.decode([(self.context.eos, position, 0, position == last) for position in range(last + 1)])
         self.context.cut(0, 0)
         self.send({"op": "ready", "n_ctx": self.context.n_ctx, "slots": message["slots"]})
+        huge_pages.start()
 
     def _receive(self, *, wait: bool) -> None:
         while True:
@@ -227,8 +228,7 @@ class Worker:
             self._counters["prefix_hits"] += sequence.done > 0
             if not request.begun and not sequence.is_warmup:
                 request.begun, request.cached = True, sequence.done
-                begun = {"prompt": len(sequence.prompt), "cached": sequence.done}
-                self.send({"op": "begun", "id": sequence.id, **begun})
+                self.send({"op": "begun", "id": sequence.id, "prompt": len(sequence.prompt), "cached": sequence.done})
 
     def _forget(self, identifier: int) -> None:
         """The request is over."""

@@ -8,21 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.local.process import WorkerProcess, with_huge_pages
-
-
-@pytest.mark.parametrize(
-    ("said", "tunables"),
-    [
-        ({}, "glibc.malloc.hugetlb=1"),
-        ({"GLIBC_TUNABLES": "glibc.malloc.check=1"}, "glibc.malloc.check=1:glibc.malloc.hugetlb=1"),
-        ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}, "glibc.malloc.hugetlb=0"),
-    ],
-)
-def test_the_worker_asks_for_huge_pages_unless_the_environment_says_so_itself(
-    said: dict[str, str], tunables: str
-) -> None:
-    assert with_huge_pages({"PATH": "/bin", **said}) == {"PATH": "/bin", "GLIBC_TUNABLES": tunables}
+from service.engine.local.process import WorkerProcess
 
 
 def test_the_worker_imports_nothing_from_the_working_directory_and_knows_no_secret(
