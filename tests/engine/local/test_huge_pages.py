@@ -1,4 +1,4 @@
-"""The worker's memory moves into huge pages and keeps what it holds."""
+"""The worker's memory moves into huge pages and holds the same bytes as before."""
 
 from __future__ import annotations
 
