@@ -16,6 +16,10 @@ from service.builds.generate.blocks.page import PIECES
 from service.builds.generate.blocks.reading import read
 
 DROPPED = re.compile(r"\b(?:remov|delet|drop|renam|replac|without|no longer|instead|rid of|hash ?tag|colou?r)", re.I)
+SURE = (  # of an id: not "by id ascending"
+    r"(?:\(\s*id\s+|\bwith\s+(?:the\s+|an?\s+)?id\s+|\bid\s*[=:]\s*)[\"'`]?#?%s(?![\w-])"
+    r"|[\"'`]#%s[\"'`]"
+)
 LOOKUP = re.compile(r"getElementById\(\s*[\"'`][\w-]*[\"'`]")  # it makes no element
 COMPUTED = re.compile(  # an id that only the running page knows: `id="row-${n}"`, `li.id = name`, `("id", name)`
     r"\bid\s*=\s*\\?[\"'`]?[\w-]*(?:\$\{|[\"'`]\s*\+)|\.id\s*=\s*(?![\"'`=])|[\"'`]id[\"'`]\s*,\s*(?![\"'`])|[{,]\s*id\s*[,}]"
@@ -24,15 +28,14 @@ OURS = {"README.md", "LICENSE", STAMP, PIECES}
 
 
 def named(brief: str) -> tuple[str, ...]:
-    """The ids of elements that the brief surely names: `id x`, or `#x` with a kind.
+    """The ids of elements that the brief surely names: `with id x`, `(id x)`, `id="x"` or a quoted `#x`.
 
     A sentence that takes something away demands none.
     """
-    elements = read(brief).elements
     kept = (
         one
-        for one in elements
-        if (one.kind != "output" or not one.text.startswith("#")) and not DROPPED.search(one.sentence)
+        for one in read(brief).elements
+        if re.search(SURE.replace("%s", re.escape(one.id)), brief, re.IGNORECASE) and not DROPPED.search(one.sentence)
     )
     return tuple(one.id for one in kept)
 

@@ -79,7 +79,8 @@ def start_engines(settings: Settings) -> Engines:
     first = devices.choice(settings)[0] if settings.mode == "fast" else kernels.PORTABLE
     process = WorkerProcess(threads=resources.threads(settings)[0], kernels=first)
     for name in {first, kernels.PORTABLE}:  # exact answers are computed with the portable ones
-        recipe.ask(name)
+        if devices.device_of(name) is None:  # the free memory of a GPU is asked for when it is wanted
+            recipe.ask(name)
     from service.cli.model import pull_model
     from service.engine.pool import Engines
 

@@ -11,12 +11,26 @@ from service.builds.page_elements import missing, named
 from service.builds.verify import ELEMENTS, verify
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-BRIEF = "The button #go counts. The list with id rows has the entries. #total is beside it."
+BRIEF = "The button (id go) counts. The list with id rows has the entries. #total is beside it."
 
 
 def test_a_brief_demands_the_elements_of_which_it_tells_the_kind() -> None:
     assert named(BRIEF) == ("go", "rows")
-    assert named("Remove the button #go. Use the colour #abc. Show the text #sunset as a hashtag.") == ()
+    assert named("Remove the button (id go). Use the colour #abc. Show the text #sunset as a hashtag.") == ()
+
+
+@pytest.mark.parametrize(
+    "brief",
+    [
+        "Show each user's id in the first column.",
+        "Sort the rows by id ascending.",
+        "Fetch the user id from the API and show it.",
+        "Generate a unique ID for every note.",
+        "Post it in the list #general.",
+    ],
+)
+def test_a_word_behind_id_is_no_element(brief: str) -> None:
+    assert named(brief) == ()
 
 
 @pytest.mark.parametrize(

@@ -260,3 +260,9 @@ def test_marked_may_be_called_as_its_older_versions_were() -> None:
     checks = [Check(one, one) for one in calls]
     seen = look(with_libraries({"index.html": page_}), checks, browser=browser, timeout_s=60)
     assert [one.reason for one in seen.outcomes if one.verdict != "passed"] == []
+
+
+def test_a_long_version_in_an_address_costs_little() -> None:
+    """Each part of it could be read in two ways once, which doubled the time for every part."""
+    page = f'<script src="https://cdn.example/x-1{".1" * 2000}!"></script>'.encode()
+    assert with_libraries({"index.html": page}) == {"index.html": page}

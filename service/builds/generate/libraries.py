@@ -30,7 +30,7 @@ SCRIPTS = (  # the name of a file or package, and the file that stands in for it
     (r"papa(?:parse)?", "papaparse.min.js"),
     (r"seedrandom", "seedrandom.min.js"),
 )
-FORM = re.compile(r"(?:[.-](?:min|slim|bundle|umd|esm|es|cjs|common|pack|auto|global|\d[\d.]*))*(?:\.m?js)?$")
+FORM = re.compile(r"(?:[.-](?:min|slim|bundle|umd|esm|es|cjs|common|pack|auto|global|\d+))*(?:\.m?js)?$")
 ALSO = {  # a call that older versions allowed, and that models still write
     "marked.umd.js": b"globalThis.marked = Object.assign((text, options) => marked.parse(text, options), marked);\n",
 }

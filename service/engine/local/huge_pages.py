@@ -20,6 +20,7 @@ MADV_COLLAPSE = 25  # linux/mman.h
 PAGE = 2 << 20  # bytes of a huge page, on x86-64, and on ARM with small pages of 4 KiB
 LEAST = 8 * PAGE  # bytes of a mapping that is worth it
 BEGIN_S = 5.0  # the first answers come before
+MOST_S = 3.0  # steps wait meanwhile, so a very large model keeps small pages for the rest
 ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -43,9 +44,11 @@ def collapse(maps: Path = Path("/proc/self/maps"), enabled: Path = ENABLED) -> i
         return 0
     libc = ctypes.CDLL(None)
     libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    moved = 0
+    moved, ends_s = 0, time.monotonic() + MOST_S
     for begin, end in anonymous(maps.read_text(encoding="utf-8", errors="replace")):
         for at in range(begin, end, PAGE):  # one at a time, because a call ends at the first that cannot be
+            if time.monotonic() > ends_s:
+                return moved
             moved += PAGE * (libc.madvise(at, PAGE, MADV_COLLAPSE) == 0)
     return moved
 

@@ -219,8 +219,12 @@ _asked: dict[str, subprocess.Popen[str]] = {}
 
 def ask(name: str) -> None:
     """Start the child that `probe` would start, so that its report is there when it is wanted."""
+    _asked[name] = _child(name)
+
+
+def _child(name: str) -> subprocess.Popen[str]:
     environment = {**child_environment(), "GGML_NO_BACKTRACE": "1"}
-    _asked[name] = subprocess.Popen(
+    return subprocess.Popen(
         python(__name__, name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
 
@@ -241,9 +245,7 @@ def probe(name: str) -> tuple[str, tuple[devices.Device, ...]]:
     Raises:
         EngineUnavailable: if llama.cpp does not run with these kernels, or with this device, on this machine.
     """
-    if name not in _asked:
-        ask(name)
-    child = _asked.pop(name)
+    child = _asked.pop(name, None) or _child(name)
     output, errors = child.communicate()
     lines = errors.strip().splitlines()
     if child.returncode and name != kernel_libraries.PORTABLE:
