@@ -1,37 +1,15 @@
 // Compares `.ci/k_quants_avx512.h` with sums in double precision, for all numbers of activations that repack.cpp asks for.
-// The types and templates are those of llama.cpp's ggml-common.h and ggml-cpu/repack.cpp that the headers need. The numbers
-// of a block are taken out as ggml-quants.c does (dequantize_row_q4_K, dequantize_row_q6_K).
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <immintrin.h>
+// The numbers of a block are taken out as ggml-quants.c does (dequantize_row_q4_K, dequantize_row_q6_K).
+#include "repack_types.h"
 
-#define QK8_0 32
 #define QK_K 256
-#define GGML_ASSERT(condition) if (!(condition)) abort()
-#define GGML_CPU_FP16_TO_FP32(half) _cvtsh_ss(half)
 #define GGML_COMMON_AGGR_U both
 #define GGML_COMMON_AGGR_S pair
 using ggml_half = uint16_t;
-enum ggml_type { GGML_TYPE_Q8_0, GGML_TYPE_Q8_K };
-struct block_q8_0 { uint16_t d; int8_t qs[QK8_0]; };
-template <int N> struct blocks { uint16_t d[N]; int8_t qs[QK8_0 * N]; };
-using block_q8_0x4  = blocks<4>;
-using block_q8_0x16 = blocks<16>;
 struct block_q4_K { union { struct { ggml_half d, dmin; } pair; uint32_t dm; } both; uint8_t scales[12], qs[QK_K / 2]; };
 struct block_q6_K { uint8_t ql[QK_K / 2], qh[QK_K / 4]; int8_t scales[QK_K / 16]; ggml_half d; };
 struct block_q8_K { float d; int8_t qs[QK_K]; int16_t bsums[QK_K / 16]; };
 struct block_q8_Kx4 { float d[4]; int8_t qs[QK_K * 4]; int16_t bsums[QK_K / 4]; };
-struct ggml_tensor { void * data; int64_t ne[4]; };
-inline int64_t ggml_nrows(const ggml_tensor * t) { return t->ne[1]; }
-
-namespace ggml::cpu::repack {
-template <typename B, int64_t I, int64_t N> int repack(ggml_tensor *, const void *, size_t);
-template <typename B, int64_t I, int64_t N, ggml_type T> void gemv(int, float *, size_t, const void *, const void *, int, int);
-template <typename B, int64_t I, int64_t N, ggml_type T> void gemm(int, float *, size_t, const void *, const void *, int, int);
-}  // namespace ggml::cpu::repack
 
 #include "q8_0_avx512.h"
 #include "k_quants_avx512.h"

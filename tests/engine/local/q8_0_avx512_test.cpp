@@ -1,29 +1,5 @@
 // Compares `.ci/q8_0_avx512.h` with sums in double precision, for all numbers of activations that repack.cpp asks for.
-// The types and templates are those of llama.cpp's ggml-cpu/repack.cpp that the header needs.
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <immintrin.h>
-
-#define QK8_0 32
-#define GGML_ASSERT(condition) if (!(condition)) abort()
-#define GGML_CPU_FP16_TO_FP32(half) _cvtsh_ss(half)
-enum ggml_type { GGML_TYPE_Q8_0 };
-struct block_q8_0 { uint16_t d; int8_t qs[QK8_0]; };
-template <int N> struct blocks { uint16_t d[N]; int8_t qs[QK8_0 * N]; };
-using block_q8_0x4  = blocks<4>;
-using block_q8_0x16 = blocks<16>;
-struct ggml_tensor { void * data; int64_t ne[4]; };
-inline int64_t ggml_nrows(const ggml_tensor * t) { return t->ne[1]; }
-
-namespace ggml::cpu::repack {
-template <typename B, int64_t I, int64_t N> int repack(ggml_tensor *, const void *, size_t);
-template <typename B, int64_t I, int64_t N, ggml_type T> void gemv(int, float *, size_t, const void *, const void *, int, int);
-template <typename B, int64_t I, int64_t N, ggml_type T> void gemm(int, float *, size_t, const void *, const void *, int, int);
-}  // namespace ggml::cpu::repack
-
+#include "repack_types.h"
 #include "q8_0_avx512.h"
 
 constexpr int BLOCKS = 5, ROWS = 48, MOST = 20, K = BLOCKS * QK8_0;
