@@ -90,6 +90,7 @@ template <typename Block> static int check(const char * name) {
         }
     }
     for (int count = 1; count <= 3; count++) for (int input = 0; input + count <= MOST; input++) {
+        memset(out, 0, sizeof(out));
         rest<Block>(K, out + input * ROWS, ROWS, packed, inputs[input], count, ROWS);
         for (int i = 0; i < count * ROWS; i++) {
             if (!right(weights, out, i % ROWS, input + i / ROWS)) { printf("%s, %d activations, row %d\n", name, count, i % ROWS); return 1; }

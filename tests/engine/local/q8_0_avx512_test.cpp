@@ -49,6 +49,7 @@ int main() {
         }
     }
     for (int count = 1; count <= 3; count++) for (int input = 0; input + count <= MOST; input++) {
+        memset(out, 0, sizeof(out));
         rest<block_q8_0>(K, out + input * ROWS, ROWS, packed, inputs[input], count, ROWS);
         for (int i = 0; i < count * ROWS; i++) {
             if (!right(out, i % ROWS, input + i / ROWS)) { printf("%d activations, row %d\n", count, i % ROWS); return 1; }
