@@ -66,8 +66,10 @@ def test_a_run_that_is_not_pending_there_is_not_put_back() -> None:
     assert dbos_private.requeue("no-such-run", "nobody", "builds") is False
 
 
-def test_without_polling_work_begins_when_it_is_due_and_nothing_is_asked_before(tmp_path: Path) -> None:
-    """DBOS sends no statement to the database until `due` says so. Then a delayed run and an enqueued one begin."""
+def test_without_polling_work_begins_when_it_is_due_and_nothing_is_asked_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting queues send no statement to the database until `due` says so. Then both runs begin, one is delayed."""
     url = f"sqlite:///{tmp_path / 'dbos.sqlite'}"
     config: DBOSConfig = {"name": "private", "system_database_url": url, "enable_otlp": False, "log_level": "WARNING"}
     DBOS(config=config)
@@ -79,6 +81,14 @@ def test_without_polling_work_begins_when_it_is_due_and_nothing_is_asked_before(
 
     due = threading.Event()
     asked: list[float] = []
+    waits: list[dbos_private.LookSignal] = []
+    wait = dbos_private.LookSignal.wait
+
+    def counted(signal: dbos_private.LookSignal, timeout: float | None = None) -> bool:
+        waits.append(signal)
+        return wait(signal, timeout)
+
+    monkeypatch.setattr(dbos_private.LookSignal, "wait", counted)
     DBOS.migrate(url)
     client = DBOSClient(system_database_url=url, application_name="private")
     client.register_queue("notes", polling_interval_sec=0.01)
@@ -94,6 +104,8 @@ def test_without_polling_work_begins_when_it_is_due_and_nothing_is_asked_before(
             DBOS.enqueue_workflow_with_options(
                 {"workflow_name": "notes", "queue_name": "notes", "workflow_id": name, **delay}, name
             )
+        while len(waits) < 2:  # "notes" and the internal queue; each thread reads its queue once before it waits
+            time.sleep(0.01)
         statements: list[str] = []
         engine = _dbos._get_dbos_instance()._sys_db.engine
         sa.event.listen(engine, "before_cursor_execute", lambda *values: statements.append(values[2]))
