@@ -13,7 +13,9 @@ import gc
 import logging
 import re
 import sys
+import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,6 +83,8 @@ def start_engines(settings: Settings) -> Engines:
     for name in {first, kernels.PORTABLE}:  # exact answers are computed with the portable ones
         if devices.device_of(name) is None:  # the free memory of a GPU is asked for when it is wanted
             recipe.ask(name)
+    # The engine is imported while the file's digest is computed, which needs no interpreter.
+    threading.Thread(target=import_module, args=["service.engine.local.mode_router"], daemon=True).start()
     from service.cli.model import pull_model
     from service.engine.pool import Engines
 
