@@ -164,6 +164,7 @@ class InputProcessor:
             message["background"],
             salt=message["salt"],
             reads_all=message["prompt_logprobs"],
+            has_labels=bool(message["labels"]),
         )
         if message["labels"]:
             labels = label_scores.sequences(self._context, message["labels"], check)

@@ -17,10 +17,14 @@ One step of the worker, decided in this order:
 5. All answering sequences in fast mode take their next token in one batch, with drafted tokens (`speculation`).
 6. Each answering sequence in exact mode takes its next token in its own batch, so its arithmetic does not depend on
    other sequences. The same holds for sequences that score labels, one label at a time.
+7. Where all sequences are in one cache, fast prompts and fast answers share a batch: `CHUNK` prompt tokens, of one
+   prompt or of several, and the next tokens of all answers. A step of any size costs a few milliseconds beside its
+   tokens, so fewer steps are faster. Sequences with streams of their own do not: llama.cpp would split such a batch.
 
-In both modes prompts are computed alone, in chunks of at most `CHUNK` tokens. In exact mode chunks end at multiples of
-`CHUNK` from the start. A prefix that ends at such a boundary has the same bits whichever request computed it, so exact
-requests may share it. In fast mode the first chunk begins where the reused prefix ends, so a short rest is one chunk.
+Exact prompts are computed alone, in chunks of at most `CHUNK` tokens that end at multiples of `CHUNK` from the start. A
+prefix that ends at such a boundary has the same bits whichever request computed it, so exact requests may share it. The
+prompts of labels are computed alone in both modes, so that probabilities depend on no other request. In fast mode the
+first chunk begins where the reused prefix ends, so a short rest is one chunk.
 
 Cache salts decide about sharing. A request starts from tokens computed under its own salt, or from shared ones (salt
 None: the prefixes of promoted prompts). So its cache hits reveal nothing about other callers.
@@ -28,11 +32,14 @@ None: the prefixes of promoted prompts). So its cache hits reveal nothing about 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
-from service.engine.local.recipe import CHUNK
+from service.engine.local.recipe import CHUNK, DRAFT_ROWS, FORCED_RUN, UBATCH
+
+MIXED_ANSWERS = (UBATCH - CHUNK - DRAFT_ROWS) // FORCED_RUN
+"""Answers for which there is room in llama.cpp's batch beside a chunk of prompts."""
 
 
 class StoredTokens(Protocol):
@@ -81,20 +88,41 @@ class ScheduledSequence:
     is_warmup: bool = False  # only a prefix, decoded before anybody asks
     salt: str | None = ""  # None: it is decoded for everybody
     reads_all: bool = False  # the logits of every prompt token are wanted, so all are computed
+    has_labels: bool = False  # the labels behind its prompt are scored
 
     @property
     def left(self) -> int:
         """Prompt tokens still to compute."""
         return len(self.prompt) - self.done
 
+    @property
+    def mixes(self) -> bool:
+        """Whether its prompt may share a batch with other sequences."""
+        return not (self.exact or self.has_labels or self.reads_all or self.is_warmup)
+
 
 @dataclass(frozen=True)
 class Step:
-    """One unit of work: a chunk of one prompt, a batch of fast sequences, or one exact sequence."""
+    """One unit of work, computed as one batch: chunks of prompts with their sizes, and answers that go on."""
 
-    kind: Literal["prompt", "answer"]
-    sequences: tuple[ScheduledSequence, ...]
-    tokens: int = 0  # for a prompt: how many
+    chunks: tuple[tuple[ScheduledSequence, int], ...] = ()
+    answers: tuple[ScheduledSequence, ...] = ()
+
+    @property
+    def sequences(self) -> tuple[ScheduledSequence, ...]:
+        """All of them."""
+        return (*(sequence for sequence, _ in self.chunks), *self.answers)
+
+    def only(self, ids: Container[int]) -> Step:
+        """The step without the sequences that have other ids."""
+        return Step(
+            tuple(chunk for chunk in self.chunks if chunk[0].id in ids),
+            tuple(sequence for sequence in self.answers if sequence.id in ids),
+        )
+
+    def split(self) -> list[Step]:
+        """The same work with one sequence in each step."""
+        return [Step((chunk,)) for chunk in self.chunks] + [Step((), (sequence,)) for sequence in self.answers]
 
 
 def common_length(left: Sequence[int], right: Sequence[int]) -> int:
@@ -203,9 +231,10 @@ def computed_soon(sequence: ScheduledSequence, running: Iterable[ScheduledSequen
 
 
 class Scheduler:
-    """Rules 3 to 6 over the sequences that have a slot."""
+    """Rules 3 to 7 over the sequences that have a slot. `mixes`: whether rule 7 applies."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, mixes: bool = False) -> None:
+        self._mixes = mixes
         self._prompt_is_next = True
 
     def next(self, sequences: Iterable[ScheduledSequence]) -> list[Step]:
@@ -216,18 +245,27 @@ class Scheduler:
             key=lambda sequence: (sequence.is_warmup, sequence.background, sequence.left, sequence.id),
         )
         answering = [sequence for sequence in running if sequence.answering]
+        alone = [Step((), (sequence,)) for sequence in answering if sequence.exact or sequence.scoring]
+        together = [sequence for sequence in answering if not sequence.exact and not sequence.scoring]
+        fast = tuple(sorted(together, key=lambda s: s.slot.number if s.slot else 0))
+        if self._mixes and prompts and prompts[0].mixes and len(fast) <= MIXED_ANSWERS:
+            return [Step(chunks(prompts, max(CHUNK // 2, CHUNK - len(fast))), fast), *alone]
         if prompts and (not answering or self._prompt_is_next):
             self._prompt_is_next = False
-            first = prompts[0]
-            return [Step("prompt", (first,), chunk_size(first))]
+            return [Step(((prompts[0], chunk_size(prompts[0])),))]
         self._prompt_is_next = True
-        if not answering:
-            return []
-        alone = [sequence for sequence in answering if sequence.exact or sequence.scoring]
-        together = [sequence for sequence in answering if not sequence.exact and not sequence.scoring]
-        fast = sorted(together, key=lambda s: s.slot.number if s.slot else 0)
-        steps = [Step("answer", tuple(fast))] if fast else []
-        return steps + [Step("answer", (sequence,)) for sequence in alone]
+        return ([Step((), fast)] if fast else []) + alone
+
+
+def chunks(prompts: Iterable[ScheduledSequence], left: int) -> tuple[tuple[ScheduledSequence, int], ...]:
+    """Chunks of the first prompts that may share a batch, `left` tokens in all."""
+    taken: list[tuple[ScheduledSequence, int]] = []
+    for sequence in prompts:
+        size = min(left, chunk_size(sequence))
+        if size and sequence.mixes:
+            taken.append((sequence, size))
+            left -= size
+    return tuple(taken)
 
 
 def chunk_size(sequence: ScheduledSequence) -> int:

@@ -21,11 +21,11 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from service.engine.local import embedding, huge_pages
-from service.engine.local.answer_batch import build_batch
 from service.engine.local.compute_threads import ComputeThreads
 from service.engine.local.context import Context, computes_with
 from service.engine.local.devices import Device
@@ -44,6 +44,7 @@ from service.engine.local.sampling import RowLogprobs
 from service.engine.local.scheduler import ScheduledSequence, Scheduler, Step, common_length
 from service.engine.local.slots import KVSlots
 from service.engine.local.speculation import Speculator
+from service.engine.local.step_batch import PromptRun, build_batch
 from service.errors import ModelError, RequestError, SameboatError
 
 MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this process gives up
@@ -58,7 +59,6 @@ class Worker:
         self._inbox = self._parent.inbox
         self._failures = 0
         self._preparation = PreparationPool(self._inbox.put)
-        self._scheduler = Scheduler()
         self._requests: dict[int, RunningRequest] = {}
         self._counters: dict[str, float] = dict.fromkeys(
             ("prompt_tokens", "prompt_seconds", "answer_tokens", "answer_seconds", "steps", "cached_tokens",
@@ -91,10 +91,10 @@ class Worker:
         self._admit()
         for step in self._scheduler.next(request.sequence for request in self._requests.values()):
             self._receive(wait=False)
-            still = tuple(sequence for sequence in step.sequences if sequence.id in self._requests)
-            if still:
+            still = step.only(self._requests)
+            if still.sequences:
                 self._parent.set_busy(busy=True)
-                self._compute(replace(step, sequences=still))
+                self._compute(still)
 
     def _load(self, message: dict[str, Any]) -> None:
         reported = [0.0]
@@ -120,6 +120,7 @@ class Worker:
         self._threads = ComputeThreads(message["threads"], self.context.use_threads)
         self._labels = LabelScorer(self.context, self._decode_labels)
         self._speculator = Speculator(DraftController()) if message["speculation"] and self.context.can_cut else None
+        self._scheduler = Scheduler(mixes=self.context.shares)
         self._slots = KVSlots(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         # Pages the weights in, and makes the thread pool. Several tokens also run the kernels for whole prompts.
@@ -244,15 +245,13 @@ class Worker:
     def _compute(self, step: Step) -> None:
         self._step += 1
         self._counters["steps"] += 1
-        began = time.perf_counter()
         with self._threads.step():
-            if step.kind == "prompt":
-                self._each(step.sequences[0], lambda: self._prompt(step))
-            elif step.sequences[0].scoring:
-                self._each(step.sequences[0], lambda: self._score(self._requests[step.sequences[0].id]))
+            if step.answers and step.answers[0].scoring:
+                began = time.perf_counter()
+                self._each(step.answers[0], lambda: self._score(self._requests[step.answers[0].id]))
+                self._counters["answer_seconds"] += time.perf_counter() - began
             else:
-                self._answer(step.sequences)
-        self._counters["prompt_seconds" if step.kind == "prompt" else "answer_seconds"] += time.perf_counter() - began
+                self._batch(step)
 
     def _each(self, sequence: ScheduledSequence, do: Callable[[], None]) -> None:
         """Call `do` for one sequence. An error ends only that sequence."""
@@ -269,26 +268,55 @@ class Worker:
         self._decode(rows)
         self._counters["answer_tokens"] += len(rows)
 
-    def _prompt(self, step: Step) -> None:
-        sequence = step.sequences[0]
-        slot = sequence.slot
-        assert slot is not None
-        chunk = sequence.prompt[sequence.done : sequence.done + step.tokens]
-        last = sequence.left == len(chunk)
-        start = sequence.done
-        self._decode(
-            [
-                (token, start + at, slot.number, sequence.reads_all or (last and at == len(chunk) - 1))
-                for at, token in enumerate(chunk)
-            ]
-        )
+    def _batch(self, step: Step) -> None:
+        """Compute the chunks and the pending tokens of the answers, at most `FORCED_RUN` each, in one batch. Choose the
+        next tokens. Fast answers may have drafted tokens behind the pending ones, which are verified.
+
+        A failed batch is repeated one sequence at a time, so that only the sequences at fault end.
+        """
+        began = time.perf_counter()
+        batch = build_batch(step, self._requests, self._speculator)
+        try:
+            self._decode(batch.rows)
+        except ModelError as error:
+            for alone in step.split():
+                (sequence,) = alone.sequences
+                assert sequence.slot is not None
+                self.context.cut(sequence.slot.number, len(sequence.slot.tokens))
+                if len(step.sequences) == 1:
+                    self._fail(sequence.id, error)
+                else:
+                    self._batch(alone)
+            return
+        with self._parent.together():
+            for run in batch.prompts:
+                self._each(run.request.sequence, partial(self._prompt, run, alone=len(step.sequences) == 1))
+            for answer in batch.answers:
+                assert answer.request.generation is not None
+                assert answer.request.sequence.slot is not None
+                answer.request.generation.pending = answer.request.generation.pending[len(answer.pending) :]
+                answer.request.sequence.slot.tokens += answer.pending
+                self._counters["answer_tokens"] += len(answer.pending)
+                if answer.row is not None:
+                    self._choose(answer.request, answer.row, answer.draft)
+        took = time.perf_counter() - began
+        of_prompts = batch.prompt_rows / len(batch.rows)
+        self._counters["prompt_seconds"] += took * of_prompts
+        self._counters["answer_seconds"] += took * (1 - of_prompts)
+        if self._speculator is not None and not batch.prompts and not step.answers[0].exact:
+            self._speculator.controller.record_step(len(step.answers), batch.extra, took)
+
+    def _prompt(self, run: PromptRun, *, alone: bool) -> None:
+        """These tokens of a prompt are computed. `alone`: and nothing else was in their batch."""
+        sequence = run.request.sequence
+        assert sequence.slot is not None
         if sequence.reads_all:
-            self._echo(self._requests[sequence.id], start, len(chunk))
-        self._counters["prompt_tokens"] += len(chunk)
-        self._slots.computed(slot, chunk)
-        sequence.done += len(chunk)
-        if last:
-            self._first(self._requests[sequence.id], len(chunk) - 1)
+            self._echo(run.request, sequence.done, len(run.tokens))
+        self._counters["prompt_tokens"] += len(run.tokens)
+        self._slots.computed(sequence.slot, run.tokens, alone=alone)
+        sequence.done += len(run.tokens)
+        if run.row is not None:
+            self._first(run.request, run.row)
 
     def _echo(self, request: RunningRequest, start: int, size: int) -> None:
         """Report the log-probabilities of the prompt's tokens that these rows predict. The first token has none."""
@@ -328,39 +356,6 @@ class Worker:
             self._report(request)
             return
         self._choose(request, row)
-
-    def _answer(self, sequences: Sequence[ScheduledSequence]) -> None:
-        """Compute the pending tokens of these sequences in one batch, at most `FORCED_RUN` each, and choose their next
-        tokens. Fast sequences may have drafted tokens behind the pending ones, which are verified.
-
-        A failed batch is repeated one sequence at a time, so that only the sequences at fault end.
-        """
-        began = time.perf_counter()
-        batch = build_batch((self._requests[sequence.id] for sequence in sequences), self._speculator)
-        try:
-            self._decode(batch.rows)
-        except ModelError as error:
-            for sequence in sequences:
-                assert sequence.slot is not None
-                self.context.cut(sequence.slot.number, len(sequence.slot.tokens))
-                if len(sequences) == 1:
-                    self._fail(sequence.id, error)
-                else:
-                    self._answer((sequence,))
-            return
-        for run in batch.runs:
-            assert run.request.generation is not None
-            assert run.request.sequence.slot is not None
-            run.request.generation.pending = run.request.generation.pending[len(run.pending) :]
-            run.request.sequence.slot.tokens += run.pending
-            self._counters["answer_tokens"] += len(run.pending)
-        with self._parent.together():
-            for run in batch.runs:
-                if run.row is not None:
-                    self._choose(run.request, run.row, run.draft)
-        if self._speculator is not None and not sequences[0].exact:
-            took = time.perf_counter() - began
-            self._speculator.controller.record_step(len(sequences), batch.extra, took)
 
     def _choose(self, request: RunningRequest, row: int, draft: Sequence[int] = ()) -> None:
         """Choose the next tokens of one request and report them. An error ends only this request."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.engine.local.limits import MAX_BIASES, RANGES
+from service.engine.local.scheduler import Scheduler
 from service.engine.types import Answer, Sampling
 from service.errors import ModelError, RequestError, RequestFailed
 from tests.engine.local.conftest import Loaded, ask
@@ -98,7 +99,7 @@ def break_at(worker: Watched, monkeypatch: pytest.MonkeyPatch, place: str) -> No
     elif place == "slot":
         monkeypatch.setattr(slots, "admit", breaking(slots.admit, lambda sequence, *_: sequence.id == 2))
     elif place == "prompt":
-        monkeypatch.setattr(worker, "_prompt", breaking(worker._prompt, lambda step: step.sequences[0].id == 2))
+        monkeypatch.setattr(worker, "_prompt", breaking(worker._prompt, lambda run: run.request.id == 2))
     elif place == "sampling":
 
         def choose(request: Any, *rest: Any) -> None:
@@ -157,13 +158,33 @@ def test_the_others_get_the_answers_that_they_get_without_it(
     assert exact_answers(worker) == plain, "the slot that it had serves the next one as before"
 
 
+@pytest.mark.parametrize("mixes", [False, True])
 def test_a_batch_that_cannot_be_computed_ends_only_the_one_that_is_to_blame(
-    worker: Watched, monkeypatch: pytest.MonkeyPatch
+    worker: Watched, monkeypatch: pytest.MonkeyPatch, mixes: bool
 ) -> None:
+    monkeypatch.setattr(worker, "_scheduler", Scheduler(mixes=mixes))
     break_at(worker, monkeypatch, "batch")
     answers = exact_answers(worker, mode="fast")
     assert [message["id"] for message in worker.said if message["op"] == "broken"] == [2]
     assert [len(answers[key]) for key in (1, 3)] == [5, 5]
+
+
+def test_prompts_and_answers_in_one_batch_give_the_answers_that_they_give_apart(
+    worker: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def from_nothing() -> dict[int, list[int]]:
+        for slot in worker._slots.slots:
+            worker._slots.clear(slot)
+        worker.steps.clear()
+        return exact_answers(worker, mode="fast")
+
+    apart, steps = from_nothing(), len(worker.steps)
+    monkeypatch.setattr(worker, "_scheduler", Scheduler(mixes=True))
+    assert from_nothing() == apart
+    assert len(worker.steps) < steps
+    together = [rows for kind, rows in worker.steps if kind == "prompt"]
+    assert any(1 in rows.values() and max(rows.values()) > 1 for rows in together), "a chunk beside an answer's token"
+    assert {slot.canonical for slot in worker._slots.slots if slot.tokens} == {0}, "no exact request takes these bits"
 
 
 def test_a_worker_that_computes_nothing_any_more_ends(worker: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

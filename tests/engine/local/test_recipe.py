@@ -229,9 +229,9 @@ def test_threads_that_do_not_get_their_cores_become_fewer_in_llama_cpp(monkeypat
 
         monkeypatch.setattr(worker_module, "time", Clock)
         monkeypatch.setattr(compute_threads, "time", Clock)
-        monkeypatch.setattr(worker, "_prompt", step)
+        monkeypatch.setattr(worker, "_batch", step)
         monkeypatch.setattr(compute_threads.resources, "idle_seconds", lambda: 0.0)
         sequence = ScheduledSequence(1, [1], exact=False, background=False)
         for _ in range(3):
-            worker._compute(Step("prompt", (sequence,), 1))
+            worker._compute(Step(((sequence, 1),)))
     assert used == [1]

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from service.engine.local.recipe import DRAFT_ROWS, FORCED_RUN, UBATCH
 from service.engine.local.scheduler import (
     CHUNK,
+    MIXED_ANSWERS,
     ScheduledSequence,
     Scheduler,
     Slot,
+    Step,
     chunk_size,
     common_length,
     computed_soon,
@@ -67,9 +70,9 @@ def test_prompts_and_answers_take_turns_and_people_come_before_builds() -> None:
     person = ScheduledSequence(3, [1] * 90, False, False, Slot(2))
     scheduler = Scheduler()
     first, second, third = (scheduler.next([answering, build, person]) for _ in range(3))
-    assert [(step.kind, step.sequences) for step in first] == [("prompt", (person,))]
-    assert [(step.kind, step.sequences) for step in second] == [("answer", (answering,))]
-    assert third[0].kind == "prompt"
+    assert first == [Step(((person, CHUNK),))]
+    assert second == [Step((), (answering,))]
+    assert third == first
 
 
 def test_exact_sequences_are_never_batched() -> None:
@@ -203,7 +206,7 @@ def test_a_step_of_a_prompt_is_one_chunk_and_a_sequence_without_a_slot_is_in_non
     assert Scheduler().next([queued]) == []
     begun = waiting(2, 3 * CHUNK)
     begun.done = CHUNK + 3
-    assert [step.tokens for step in Scheduler().next([queued, begun])] == [CHUNK]
+    assert Scheduler().next([queued, begun]) == [Step(((begun, CHUNK),))]
 
 
 def test_fast_answers_are_batched_in_the_order_of_their_slots_and_labels_are_alone() -> None:
@@ -217,7 +220,7 @@ def test_fast_answers_are_batched_in_the_order_of_their_slots_and_labels_are_alo
     labels, exact = answering(3, 1, scoring=True), answering(4, 3, exact=True)
     steps = Scheduler().next([first, labels, second, exact])
     assert [[sequence.id for sequence in step.sequences] for step in steps] == [[2, 1], [3], [4]]
-    assert {step.kind for step in steps} == {"answer"}
+    assert not any(step.chunks for step in steps)
     assert [len(step.sequences) for step in Scheduler().next([labels])] == [1]
 
 
@@ -225,11 +228,71 @@ def test_a_prompt_follows_the_answers_and_answers_follow_it() -> None:
     talking = waiting(1, 1)
     talking.answering = True
     scheduler, prompt = Scheduler(), waiting(2, 500)
-    kinds = [scheduler.next([talking, prompt])[0].kind for _ in range(4)]
-    assert kinds == ["prompt", "answer", "prompt", "answer"]
+    a_chunk, an_answer = [Step(((prompt, CHUNK),))], [Step((), (talking,))]
+    assert [scheduler.next([talking, prompt]) for _ in range(4)] == [a_chunk, an_answer] * 2
     alone = Scheduler()
-    assert [alone.next([prompt])[0].kind for _ in range(3)] == ["prompt"] * 3
-    assert [alone.next([talking])[0].kind, alone.next([talking, prompt])[0].kind] == ["answer", "prompt"]
+    assert [alone.next([prompt]) for _ in range(3)] == [a_chunk] * 3
+    assert [alone.next([talking]), alone.next([talking, prompt])] == [an_answer, a_chunk]
+
+
+def test_in_one_cache_a_chunk_of_several_prompts_and_all_fast_answers_are_one_batch() -> None:
+    def other(number: int, **fields: bool) -> ScheduledSequence:
+        sequence = waiting(number, 1, slot=number)
+        sequence.answering = True
+        sequence.exact, sequence.scoring = fields.get("exact", False), fields.get("scoring", False)
+        return sequence
+
+    talking, labels, long, short, build = (
+        other(1),
+        other(2, scoring=True),
+        waiting(3, 500),
+        waiting(4, 44),
+        waiting(5, 9),
+    )
+    build.background = True
+    scheduler = Scheduler(mixes=True)
+    mixed = Step(((short, 44), (long, CHUNK - 45)), (talking,))  # as many tokens as a chunk has
+    assert scheduler.next([talking, labels, long, short, build]) == [mixed, Step((), (labels,))]
+    assert scheduler.next([talking, labels, long, short, build])[0] == mixed, "no step is left out for answers"
+    assert scheduler.next([short, build]) == [Step(((short, 44), (build, 9)))]
+    assert scheduler.next([talking]) == [Step((), (talking,))]
+    many = [other(number) for number in range(10, 50)]
+    assert scheduler.next([long, *many]) == [Step(((long, CHUNK // 2),), tuple(many))], (
+        "never less than half of a chunk"
+    )
+
+
+@pytest.mark.parametrize("field", ["exact", "has_labels", "reads_all", "is_warmup"])
+def test_a_prompt_whose_bits_matter_to_others_is_alone_in_one_cache_too(field: str) -> None:
+    alone, talking, short = waiting(1, 20), waiting(2, 1), waiting(3, 30)
+    setattr(alone, field, True)
+    talking.answering = True
+    scheduler = Scheduler(mixes=True)
+    if field == "is_warmup":  # it comes last
+        assert scheduler.next([alone, talking, short]) == [Step(((short, 30),), (talking,))]
+        short.answering = True
+    first, second = scheduler.next([alone, talking]), scheduler.next([alone, talking])
+    assert (first, second) == ([Step(((alone, 20),))], [Step((), (talking,))])
+
+
+def test_more_answers_than_the_batch_has_room_for_take_turns_with_prompts() -> None:
+    answers = [waiting(number, 1, slot=number) for number in range(MIXED_ANSWERS + 1)]
+    for sequence in answers:
+        sequence.answering = True
+    prompt, scheduler = waiting(99, 500, slot=99), Scheduler(mixes=True)
+    assert MIXED_ANSWERS * FORCED_RUN + DRAFT_ROWS + CHUNK <= UBATCH
+    assert scheduler.next([prompt, *answers[1:]])[0].chunks
+    assert scheduler.next([prompt, *answers[1:]])[0].answers
+    steps = [scheduler.next([prompt, *answers])[0] for _ in range(2)]
+    assert sorted((len(step.chunks), len(step.answers)) for step in steps) == [(0, MIXED_ANSWERS + 1), (1, 0)]
+
+
+def test_a_step_loses_the_sequences_that_ended_and_can_be_split() -> None:
+    first, second, third = waiting(1, 20), waiting(2, 20), waiting(3, 1)
+    step = Step(((first, 20), (second, 20)), (third,))
+    assert step.only({2, 3}) == Step(((second, 20),), (third,))
+    assert step.only({1}).sequences == (first,)
+    assert step.split() == [Step(((first, 20),)), Step(((second, 20),)), Step((), (third,))]
 
 
 def test_a_background_request_may_take_the_only_slot_there_is() -> None:
@@ -317,4 +380,4 @@ def test_a_new_slot_holds_nothing_and_a_new_sequence_has_computed_nothing() -> N
     assert (sequence.answering, sequence.scoring, sequence.is_warmup) == (False, False, False)
     assert Scheduler().next([sequence]) == []
     sequence.slot, sequence.answering = slot, True
-    assert [step.tokens for step in Scheduler().next([sequence])] == [0]
+    assert Scheduler().next([sequence]) == [Step((), (sequence,))]

@@ -43,7 +43,7 @@ class Watched(Worker):
         self.during()
         super()._compute(step)
         rows = {key: len(slot.tokens) - before[key] for key, slot in slots.items() if slot is not None}
-        self.steps.append((step.kind, rows))
+        self.steps.append(("prompt" if step.chunks else "answer", rows))
 
     def submit(self, *requests: Request) -> None:
         for number, request in enumerate(requests, start=1):
