@@ -104,7 +104,7 @@ def test_without_polling_work_begins_when_it_is_due_and_nothing_is_asked_before(
             DBOS.enqueue_workflow_with_options(
                 {"workflow_name": "notes", "queue_name": "notes", "workflow_id": name, **delay}, name
             )
-        while len(waits) < 2:  # "notes" and the internal queue; each thread reads its queue once before it waits
+        while len(waits) < 2:  # "notes" and the internal one: each is read once before the first wait
             time.sleep(0.01)
         statements: list[str] = []
         engine = _dbos._get_dbos_instance()._sys_db.engine
