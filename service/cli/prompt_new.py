@@ -55,5 +55,6 @@ def _write(name: str, source: Path, expected: list[str] | None) -> str:
     case_files.read(prompt)
     atomic_files.replace_text(target, text)
     label = chosen[0] if len(chosen) == 1 else None
-    rows = profile(loaded.cases, (*table.notes, *loaded.notes), label)
+    rows = "\n".join([str(profile(loaded.cases, (*table.notes, *loaded.notes), label)),
+                      *new_draft.left_out(loaded.cases, chosen)])  # fmt: skip
     return f"{rows}\n{target}: {prompt.coverage}. Write its messages, then: sameboat evaluate {target}"

@@ -14,7 +14,7 @@ from typing import Any
 from service.errors import short_name
 from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
-from service.evaluation.label_columns import labels_of
+from service.evaluation.label_columns import labels_of, meant
 from service.evaluation.tables import NULL_WORDS, listed
 from service.prompts.conditions import usable
 from service.prompts.fingerprint import canonical
@@ -83,21 +83,26 @@ def _alike(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]]
     for label, _ in classes:
         groups.setdefault(folded(label), []).append(label)
     sentences = []
-    for meant, *others in (group for group in groups.values() if len(group) > 1):
+    for frequent, *others in (group for group in groups.values() if len(group) > 1):
         for other in others:
             places = [name for name, label in labels if str(label) == other]
             sentences.append(
-                f"{other!r} differs from {meant!r} in case or blanks only, in {len(places)}: {listed(places)}."
+                f"{other!r} differs from {frequent!r} in case or blanks only, in {len(places)}: {listed(places)}."
             )
     return sentences
 
 
 def _once(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]]) -> list[str]:
-    """Labels of one row. They may be mistyped. Those that `_alike` names are left out."""
-    known = Counter(folded(label) for label, _ in classes)
-    rare = {label for label, count in classes if count == 1 and known[folded(label)] == 1}
-    places = [name for name, label in labels if str(label) in rare]
-    return [f"A label occurs once, and may be mistyped: {listed(places)}."] if places else []
+    """Labels that may be mistyped: of one row, or nearly those of many. Those that `_alike` names are left out."""
+    known, counts = Counter(folded(label) for label, _ in classes), dict(classes)
+    sentences = []
+    for label, count in classes:
+        near = meant(label, counts) if known[folded(label)] == 1 else None
+        if near is not None or (count == 1 and known[folded(label)] == 1):
+            places = listed([name for name, other in labels if str(other) == label])
+            wrong = f"mistyped for {short_name(near)}" if near is not None else "mistyped"
+            sentences.append(f"{short_name(label)} may be {wrong}, in {count}: {places}.")
+    return sentences
 
 
 def _same_inputs(cases: Sequence[Case], expected: str | None) -> list[str]:

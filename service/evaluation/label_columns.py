@@ -1,6 +1,7 @@
 """Labels or free answers: whether the values of a column are a small closed set.
 
-In: cases and the name of a value. Out: how often each label occurs, or the reason why the values are free answers.
+In: cases and the name of a value. Out: how often each label occurs, or the reason why the values are free answers. Also
+the choices of a draft, and the label that a mistyped one probably means.
 Not here: the draft that follows from it (`new_draft`), and the other sentences about data (`data_profile`).
 
 A choice prompt can give no answer besides its labels, so a set that is not closed makes a draft that must fail. Rows
@@ -12,7 +13,9 @@ whose value occurs once tell how open the set is: their share estimates the chan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from rapidfuzz.distance import DamerauLevenshtein
 
 from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
@@ -22,6 +25,8 @@ MAX_LABELS = 50  # of a draft. A prompt can have more
 MOST_NEW = 0.1  # the estimated chance of a new value
 CLOSED = 10  # so few values are a closed set although the texts contain them, such as colours
 COPIED = 0.8  # of the rows contain their value in an extraction
+SHORTEST = 4  # characters of a label that one wrong letter leaves recognisable: `cat` and `car` are two labels
+RARE = 0.1  # of the rows of the other label: a label that differs by one letter and is rarer may be mistyped
 SAMPLE = 200  # rows and values of the search for copied values
 
 
@@ -41,6 +46,38 @@ def labels_of(cases: Sequence[Case], column: str) -> tuple[Counter[str], str]:
     if len(counts) > CLOSED and _copied(given, column):
         return Counter(), f"{len(counts)} different values, which are words of the inputs"
     return counts, ""
+
+
+def choices_of(counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """The labels of a choice, and those that are left out because they occur once and may be mistyped.
+
+    Of several spellings by case and blanks, the most frequent one stays. If fewer than two labels would stay, all do.
+    """
+    rows: Counter[str] = Counter()
+    spelling: dict[str, str] = {}
+    for label, count in sorted(counts.items(), key=lambda item: -item[1]):
+        rows[folded(label)] += count
+        spelling.setdefault(folded(label), label.strip())
+    often = [spelling[key] for key, count in rows.items() if count > 1]
+    if len(often) < 2:
+        return list(spelling.values()), []
+    return often, [spelling[key] for key, count in rows.items() if count == 1]
+
+
+def meant(label: str, counts: Mapping[str, int]) -> str | None:
+    """The label that a rarer one probably means: it differs by one letter, or by two that are swapped. Else None.
+
+    `level 1` and `level 2` are two labels, so a digit is no wrong letter.
+    """
+    own = folded(label)
+    for other, count in sorted(counts.items(), key=lambda item: -item[1]):
+        its = folded(other)
+        if its == own or min(len(own), len(its)) < SHORTEST or counts[label] > max(1, RARE * count):
+            continue
+        same_digits = [sign for sign in own if sign.isdigit()] == [sign for sign in its if sign.isdigit()]
+        if same_digits and DamerauLevenshtein.distance(own, its, score_cutoff=1) <= 1:
+            return other
+    return None
 
 
 def _copied(given: Sequence[tuple[Case, str]], column: str) -> bool:

@@ -12,14 +12,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from service.errors import EvaluationError
-from service.evaluation.bad_rows import folded
+from service.errors import EvaluationError, short_name
 from service.evaluation.cases import Case
-from service.evaluation.label_columns import labels_of
+from service.evaluation.label_columns import choices_of, labels_of
 from service.prompts.conditions import usable
 
 MAX_FIELD_VALUES = 10
 RESERVED = ("id", "slice")
+SHOWN = 10  # labels that a sentence names
 
 
 def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, file: str | None = None) -> str:
@@ -56,7 +56,22 @@ def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, fil
     yaml = YAML()
     yaml.width = 120
     yaml.dump(values, stream)
-    return stream.getvalue()
+    comment = "".join(f"# {sentence}\n" for sentence in left_out(cases, expected))
+    return stream.getvalue().replace("responseFormat:", f"{comment}responseFormat:", 1)
+
+
+def left_out(cases: Sequence[Case], expected: Sequence[str]) -> list[str]:
+    """One sentence for each expected value with labels that the draft cannot answer, because they occur once."""
+    sentences = []
+    for column in expected:
+        counts, _ = labels_of(cases, column)
+        once = choices_of(counts)[1]
+        if once and (len(expected) == 1 or _is_closed(cases, column)):
+            names = ", ".join(map(short_name, once[:SHOWN])) + (f" and {len(once) - SHOWN} more" * (len(once) > SHOWN))
+            sentences.append(
+                f"{short_name(column)} of the draft cannot be {names}: it occurs once. Correct the data or add it here."
+            )
+    return sentences
 
 
 def _answer(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
@@ -72,12 +87,9 @@ def _answer(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
             f"{column} holds objects.", key=column, remedy="Give each field a column of its own, and name them all."
         )
     check = {"name": "label", "string": {"equals": "{{" + column + "}}"}}
-    counts, _ = labels_of(cases, column)
-    choices: dict[str, str] = {}
-    for label, _ in counts.most_common():
-        choices.setdefault(folded(label), label.strip())
+    choices, _ = choices_of(labels_of(cases, column)[0])
     if len(choices) >= 2:
-        return {"responseFormat": "choice", "choices": list(choices.values()), "evaluators": [check]}
+        return {"responseFormat": "choice", "choices": choices, "evaluators": [check]}
     return {"evaluators": [{**check, "name": "answer"}]}
 
 
@@ -85,17 +97,23 @@ def _json(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for column in expected:
         values = [case.values.get(column) for case in cases]
-        kind, given = _type(values), [value for value in values if value is not None and value != ""]
-        nullable = len(given) < len(values)
-        counts, _ = labels_of(cases, column)
-        if kind == "string" and 0 < len(counts) <= MAX_FIELD_VALUES:
-            properties[column] = {"enum": [*counts, *([None] if nullable else [])]}
+        nullable = any(value is None or value == "" for value in values)
+        if _is_closed(cases, column):
+            choices, _ = choices_of(labels_of(cases, column)[0])
+            properties[column] = {"enum": [*choices, *([None] if nullable else [])]}
         else:
+            kind = _type(values)
             properties[column] = {"type": [kind, "null"] if nullable else kind}
     schema = {"type": "object", "properties": properties, "required": list(expected), "additionalProperties": False}
     equals = {f"/{column.replace('~', '~0').replace('/', '~1')}": "{{" + column + "}}" for column in expected}
     check = {"name": "fields", "json": {"equals": equals}}
     return {"responseFormat": "json_schema", "jsonSchema": schema, "evaluators": [check]}
+
+
+def _is_closed(cases: Sequence[Case], column: str) -> bool:
+    """Whether a field of a JSON answer has few values, which are texts."""
+    kind = _type([case.values.get(column) for case in cases])
+    return kind == "string" and 0 < len(labels_of(cases, column)[0]) <= MAX_FIELD_VALUES
 
 
 def _type(values: Sequence[Any]) -> str:

@@ -72,12 +72,30 @@ def test_labels_that_every_text_lists_are_labels_and_so_are_a_few_words_of_the_t
     assert set(draft(colours, "expected").spec.choices) == {"red", "blue"}
 
 
-def test_a_rare_label_is_a_choice_and_is_told() -> None:
-    rows: list[dict[str, object]] = [{"text": f"t{n}", "expected": "bug" if n % 2 else "yes"} for n in range(30)]
-    rows.append({"text": "last", "expected": "bgu"})
-    assert draft(rows, "expected").spec.choices == ("yes", "bug", "bgu")
-    cases = [Case(str(number), row) for number, row in enumerate(rows)]
-    assert "A label occurs once, and may be mistyped: 30." in profile(cases).notes
+def test_a_label_that_occurs_once_is_no_choice_and_the_draft_says_so() -> None:
+    rows: list[dict[str, object]] = [{"text": f"t{n}", "expected": "noise" if n % 2 else "yes"} for n in range(30)]
+    rows += [{"text": "last", "expected": "nois"}, {"text": "Last", "expected": " Noise"}]
+    prompt = draft(rows, "expected")
+    assert prompt.spec.choices == ("yes", "noise")
+    assert "cannot be 'nois': it occurs once" in prompt.text
+    two = [{"text": f"t{n}", "expected": "yes" if n else "no"} for n in range(20)]
+    assert draft([*two], "expected").spec.choices == ("yes", "no"), "one label alone is no choice"
+    fields = [{**row, "kind": row["expected"], "n": "1"} for row in rows]
+    schema = draft(fields, "kind", "n").schema
+    assert schema is not None
+    assert schema["properties"]["kind"] == {"enum": ["yes", "noise"]}
+
+
+def test_a_label_that_may_be_mistyped_is_named_with_the_label_it_may_mean() -> None:
+    labels = ["noise", "level 1", "level 2", "cat", "car"] * 30 + ["nosie", "level 3", "cap"] + ["noisy"] * 2
+    cases = [Case(str(n), {"text": f"t{n}", "expected": label}) for n, label in enumerate(labels)]
+    told = [note for note in profile(cases).notes if "mistyped" in note]
+    assert told == [
+        "'noisy' may be mistyped for 'noise', in 2: 153, 154.",
+        "'nosie' may be mistyped for 'noise', in 1: 150.",
+        "'level 3' may be mistyped, in 1: 151.",
+        "'cap' may be mistyped, in 1: 152.",
+    ]
     people = [Case(str(n), {"text": f"by {name} {n}", "expected": name}) for n, name in enumerate(PEOPLE * 3)]
     assert "expected holds free answers: 15 different values, which are words of the inputs" in str(profile(people))
 
