@@ -9,12 +9,15 @@ Not here: the tests of a configuration (`promptfoo_tests`).
 from __future__ import annotations
 
 import csv
+import math
 import re
 import warnings
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from service.errors import EvaluationError
+from service.evaluation.javascript_patterns import from_javascript
 
 # The names that a cell of `__expected` may begin with
 ASSERTION = re.compile(
@@ -25,6 +28,7 @@ ASSERTION = re.compile(
     re.DOTALL,
 )
 WITH_VALUE = ("equals", "contains", "icontains", "starts-with", "regex")
+EXACT_INTEGER = 2**53  # a larger integer is rounded in JavaScript
 ANYTHING = "(?:)"
 """A pattern that is found in every answer, as an empty text is."""
 
@@ -46,6 +50,7 @@ def of_cell(cell: str, where: str) -> tuple[str, str | None]:
 def pattern(kind: str, value: Any) -> str | None:
     """The pattern for an assertion about the answer's text. None if there is none for its type or value."""
     base = kind.removeprefix("not-")
+    inner: str | None
     texts = [text_of(item) for item in _list(value)] if base.endswith(("-any", "-all")) else [text_of(value)]
     literal = [re.escape(text) for text in texts]
     match base:
@@ -64,6 +69,8 @@ def pattern(kind: str, value: Any) -> str | None:
             inner = from_javascript(texts[0])
         case _:
             return None
+    if inner is None:
+        return None
     inner = rf"\A(?![\s\S]*(?:{inner}))" if kind != base else inner
     try:
         with warnings.catch_warnings():
@@ -84,7 +91,19 @@ def text_of(value: Any) -> str:
         return "[object Object]"
     if isinstance(value, list):
         return ",".join(map(text_of, value))
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) > EXACT_INTEGER):
+        return _number_text(float(value))
+    return str(value)
+
+
+def _number_text(value: float) -> str:
+    """ECMAScript's Number::toString: the shortest digits, with an exponent from 1e21 and below 1e-6."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value and not 1e-6 <= abs(value) < 1e21:
+        return re.sub(r"e([+-])0*", r"e\1", repr(value))
+    text = format(Decimal(repr(value)), "f")
+    return "0" if not value else text.removesuffix(".0")
 
 
 def _list(value: Any) -> Sequence[Any]:
@@ -93,27 +112,3 @@ def _list(value: Any) -> Sequence[Any]:
         return value
     rows = list(csv.reader([text_of(value)], skipinitialspace=True))
     return [cell.strip() for cell in rows[0]] if rows else []
-
-
-def from_javascript(source: str) -> str:
-    r"""A JavaScript pattern as one of Python's: named groups, the end `$`, and the ASCII classes `\d` and `\w`."""
-    out, inside, at = [], False, 0
-    while at < len(source):
-        two = source[at : at + 2]
-        if two[0] == "\\" and len(two) == 2:
-            ascii_class = {"\\d": "0-9", "\\w": "A-Za-z0-9_"}.get(two)
-            out.append(two if ascii_class is None else ascii_class if inside else f"[{ascii_class}]")
-            at += 2
-            continue
-        if not inside and source.startswith("[^]", at):
-            out.append(r"[\s\S]")
-            at += 3
-            continue
-        if not inside and re.match(r"\(\?<[A-Za-z_]", source[at:]):
-            out.append("(?P<")
-            at += 3
-            continue
-        inside = two[0] == "[" if not inside else two[0] != "]"
-        out.append(r"\Z" if two[0] == "$" and not inside else two[0])
-        at += 1
-    return "".join(out)

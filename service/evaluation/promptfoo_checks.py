@@ -46,6 +46,10 @@ def evaluators_for(
     for number, checks in enumerate(judged):
         seen: Counter[tuple[str, str]] = Counter()
         for check in checks:
+            unread = _unread(check, judge)
+            if unread is not None:
+                source.note(check.node, unread)
+                continue
             key = (check.metric or check.kind, check.kind)
             seen[key] += 1
             columns.setdefault((*key, seen[key], _form(check)), {})[number] = check
@@ -55,18 +59,14 @@ def evaluators_for(
     for (label, kind, *_), given in columns.items():
         used[label] += 1
         name = label if names[label] == 1 else f"{label}-{used[label]}"
-        first = next(iter(given.values()))
-        written = _check(name, kind, given, rows, judge)
-        if isinstance(written, str):
-            source.note(first.node, written)
-            continue
-        check_, column = written
+        check_, column = _check(name, kind, given, rows, judge)
         if len(given) < len(rows):
             if column is None or any(rows[number][column] in (None, "") for number in given):
                 column = _column(rows, f"{name}-is-asserted", dict.fromkeys(given, True))
             check_["when"] = column
         if kind == "equals" and "string" in check_:
-            source.note(first.node, "equals ignores blanks around the answer here.")
+            for check in given.values():
+                source.note(check.node, "equals ignores blanks around the answer here.")
         evaluators.append({"name": name, **check_})
     return evaluators
 
@@ -78,20 +78,33 @@ def _form(check: Assertion) -> str:
     return str(check.kind == "equals" and isinstance(check.value, dict | list))
 
 
+def _unread(check: Assertion, judge: str | None) -> str | None:
+    """The reason if there is no check here for an assertion. Else None."""
+    kind, value = check.kind, check.value
+    if kind == "is-json":
+        wrong = value and not isinstance(value, dict)
+        return "is-json has a schema that is no JSON object, and is left out." if wrong else None
+    if kind in JUDGES:
+        return f"{kind} needs a judge: name a model with --judge." if judge is None else None
+    base = kind.removeprefix("not-")
+    if base == "starts-with" and not isinstance(value, str):
+        return "starts-with has a value that is no text, and is left out."
+    if (kind == "equals" and isinstance(value, dict | list)) or assertions.pattern(kind, value) is not None:
+        return None
+    reason = "a pattern that JavaScript or Python refuses" if base == "regex" else "no check here"
+    return f"{short_name(kind)} has {reason}, and is left out."
+
+
 def _check(
     name: str, kind: str, given: Mapping[int, Assertion], rows: list[TestValues], judge: str | None
-) -> tuple[dict[str, Any], str | None] | str:
-    """The check for a column of assertions and the column's name if it has one, or a sentence why there is none."""
+) -> tuple[dict[str, Any], str | None]:
+    """The check for a column of assertions, and the column's name if it has one."""
     values = {number: check.value for number, check in given.items()}
     first = next(iter(values.values()))
     if kind == "is-json":
-        if first and not isinstance(first, dict):
-            return "is-json has a schema that is no JSON object, and is left out."
         return {"json": {"schema": first} if first else {}}, None
     if kind in JUDGES:
-        if judge is None:
-            return f"{kind} needs a judge: name a model with --judge."
-        return _written(rows, name, values, lambda text: {"llm": rubric(judge, text)})
+        return _written(rows, name, values, lambda text: {"llm": rubric(str(judge), text)})
     if kind == "equals" and isinstance(first, dict | list):
         column = _column(rows, name, values)
         return {"json": {"equals": {"": f"{{{{{column}}}}}"}}}, column
@@ -101,11 +114,8 @@ def _check(
         texts = {number: assertions.text_of(value) for number, value in values.items()}
         if kind != "equals" or all(text == text.strip() for text in texts.values()):
             return _written(rows, name, texts, lambda text: {"string": {NATURAL[kind]: text}})
-    patterns = {number: assertions.pattern(kind, value) for number, value in values.items()}
-    if None in patterns.values():
-        return f"{short_name(kind)} has no check here, and is left out."
-    filled = {number: pattern or assertions.ANYTHING for number, pattern in patterns.items()}
-    return _written(rows, name, filled, lambda text: {"regex": text})
+    patterns = {number: assertions.pattern(kind, value) or assertions.ANYTHING for number, value in values.items()}
+    return _written(rows, name, patterns, lambda text: {"regex": text})
 
 
 def _written(

@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 
 from service.errors import PromptError, short_name
 from service.evaluation import promptfoo_tests
-from service.evaluation.promptfoo_files import Node, Source, logic
+from service.evaluation.promptfoo_files import Node, Source, logic, renamed
 from service.evaluation.promptfoo_tests import Tests
 from service.prompts import foreign_code
 from service.prompts.file import Prompt, loads
@@ -30,7 +30,8 @@ from service.prompts.spec import ModelParameters
 from service.prompts.yaml_tree import dump, header
 
 Rows = list[dict[str, Any]]
-READ = {"description", "prompts", "providers", "targets", "tests", "defaultTest", "$schema", "assertionTemplates"}
+READ = {"description", "prompts", "providers", "targets", "tests", "scenarios", "defaultTest", "$schema",
+        "assertionTemplates"}  # fmt: skip
 FILE_ENDING = re.compile(
     r".*(?:\.[cm]?[jt]s|\.py|\.json|\.jsonl|\.csv|\.txt|\.md|\.ya?ml|\.j2|\.sh|\..{1,3})", re.DOTALL
 )
@@ -83,7 +84,7 @@ def read_configuration(
     Raises:
         PromptError: with one line for each mistake.
     """
-    source = Source(path.parent if path is not None else Path.cwd(), str(path or "promptfooconfig.yaml"))
+    source = Source((path.parent if path is not None else Path.cwd()).resolve(), str(path or "promptfooconfig.yaml"))
     config = source.values(text, source.name)
     if not isinstance(config.value, Mapping):
         raise PromptError(f"{source.name}:1: a configuration is a mapping with prompts.", key="prompts")
@@ -249,6 +250,7 @@ def _messages(prompt: RawPrompt, source: Source) -> Rows | None:
                 "only plain {{name}} placeholders can be read."
             )
             return None
+        content = PLACEHOLDER.sub(lambda match: match[0].replace(match[1], renamed(match[1])), content)
         messages.append({"role": role, "content": foreign_code.plain(content)})
     return messages
 

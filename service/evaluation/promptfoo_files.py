@@ -8,8 +8,9 @@ Not here: the meaning of the values (`promptfoo_tests`, `promptfoo_config`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from service import json_pointer, text_files
 from service.errors import PromptError, join_first, short_name
 from service.prompts import foreign_code
 from service.prompts.render import PLACEHOLDER
-from service.prompts.yaml_tree import line_of, parse_any, plain
+from service.prompts.yaml_tree import MAX_DEPTH, dump, line_of, parse_any, plain
 
 MOST_FILES = 200
 CODE = re.compile(r".*\.(?:[cm]?[jt]s|py|rb|go|sh)(?::[\w.]+)?", re.IGNORECASE | re.DOTALL)
+NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")  # nunjucks subtracts in `a-b`, and `7` is a number
 REMOTE = re.compile(
     r"(?:https?|huggingface|langfuse|portkey|helicone|az|exec|package|sharepoint)(?::|://)", re.IGNORECASE
 )
@@ -86,7 +88,10 @@ class Source:
             PromptError: if it is not YAML.
         """
         tree = parse_any(text, name)
-        value = plain(tree, name)
+        value = plain(tree, name, _scalar)  # ends if the aliases expand too far
+        for place, written in _dates(tree, ()):
+            self.notes.append(f"{name}:{line_of(tree, place)}: a date without quotes is the text {written} here. "
+                              "promptfoo writes [object Object].")  # fmt: skip
         return Node(_resolved(value, value, 0), tree, name)
 
     def text(self, reference: str, node: Node) -> str | None:
@@ -124,6 +129,28 @@ class Source:
         return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
 
 
+def _scalar(value: Any) -> Any:
+    """A value as promptfoo's reader of YAML takes it: 1_000 is a text there, and a date is told by the caller."""
+    written = dump(value).splitlines()[0] if isinstance(value, int | float | date) else ""
+    return written if "_" in written or isinstance(value, date) else value
+
+
+def _dates(tree: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The dates of a tree without quotes, each with its place."""
+    pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in pairs:
+        if isinstance(value, date):
+            yield (*place, key), short_name(dump(value).splitlines()[0])
+        elif len(place) < MAX_DEPTH:
+            yield from _dates(value, (*place, key))
+
+
+def renamed(name: str) -> str:
+    """A variable's name here. `id` and `slice` name a case and its slice."""
+    first, dot, rest = name.partition(".")
+    return f"{first}_{dot}{rest}" if first in ("id", "slice") else name
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -152,6 +179,6 @@ def logic(template: str) -> str | None:
         name = PLACEHOLDER.fullmatch(match[0])
         if name is None and match[0] not in ("{{'{'}}", "{{'}'}}"):
             return match[0]
-        if name is not None and name[1].split(".")[0] == "env":
+        if name is not None and (name[1].split(".")[0] in foreign_code.WORDS or not NAME.fullmatch(name[1])):
             return match[0]
     return None

@@ -1,26 +1,25 @@
 """promptfoo's tests as rows and checks.
 
-In: the tests of a configuration: listed, or in YAML, JSON, JSON lines and CSV files. Out: rows of values, and
-evaluators that judge each row as its assertions do. Lists of texts among the variables become every combination.
-Not here: the evaluators (`promptfoo_checks`), prompts and providers (`promptfoo_config`).
+In: the tests of a configuration: listed, or in YAML, JSON, JSON lines and CSV files. Scenarios are tests with each of
+their data. Out: rows of values, and evaluators that judge each row as its assertions do.
+Not here: the variables (`promptfoo_values`), the evaluators (`promptfoo_checks`), and prompts and providers
+(`promptfoo_config`).
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from service.errors import EvaluationError, short_name
 from service.evaluation import assertions, tables
 from service.evaluation.promptfoo_checks import Assertion, TestValues, evaluators_for
-from service.evaluation.promptfoo_files import CODE, Node, Source, logic
+from service.evaluation.promptfoo_files import CODE, Node, Source, logic, renamed
+from service.evaluation.promptfoo_values import combinations, mapping
 from service.prompts.render import PLACEHOLDER
 
 MOST_ROWS = 20_000
@@ -50,12 +49,22 @@ def read(config: Node, source: Source, judge: str | None) -> Tests:
     if default.value is not None and not isinstance(default.value, Mapping):
         source.mistake(default, "defaultTest must be a mapping.")
         default = default.get("")
+    for key in default.value or ():
+        if key not in KEYS_OF_TEST:
+            source.note(default[key], f"{short_name(key)} of defaultTest is not read.")
     rows: list[TestValues] = []
     judged: list[list[Assertion]] = []
-    for number, test in enumerate(_listed(config.get("tests"), source), 1):
-        checks = _assertions(default, test, source)
-        for values in _combinations(_variables(default, test, source), test, source):
-            rows.append({"id": str(test.value.get("description") or f"test-{number}"), **values})
+    tests = itertools.chain(
+        ((None, test) for test in _listed(config.get("tests"), source)), _scenarios(config.get("scenarios"), source)
+    )
+    for number, (data, test) in enumerate(tests, 1):
+        data = data or default.get("")
+        checks = _assertions(default, data, test, source)
+        for values in combinations(_variables(default, data, test, source), (default, test), source):
+            named = {renamed(name): value for name, value in values.items()}
+            for name in {"id", "slice"} & values.keys():
+                source.note(test, f"the variable {name} is named {renamed(name)} here: {name} is a case's own.")
+            rows.append({"id": str(test.value.get("description") or f"test-{number}"), **named})
             judged.append([rendered for check in checks if (rendered := _rendered(check, values, source)) is not None])
             if len(rows) > MOST_ROWS:
                 source.mistake(test, f"more than {MOST_ROWS} combinations of variables.")
@@ -79,6 +88,31 @@ def _listed(tests: Node, source: Source) -> Iterator[Node]:
                 source.mistake(test, "a test must be a mapping or the name of a file.")
     elif tests.value is not None:
         source.mistake(tests, "tests that are made by code are not read. List them, or name a file.")
+
+
+def _scenarios(scenarios: Node, source: Source) -> Iterator[tuple[Node, Node]]:
+    """(data, test) for each test of each scenario with each of its data."""
+    if isinstance(scenarios.value, str):
+        scenarios = Node([scenarios.value], [scenarios.tree], scenarios.where)
+    for item in scenarios.items():
+        found = [item]
+        if isinstance(item.value, str):
+            found = [source.values(source.text(str(path), item) or "", str(path))
+                     for path in source.paths(item.value, item)]  # fmt: skip
+            found = [node for one in found for node in (one.items() or [one])]
+        for scenario in found:
+            if not isinstance(scenario.value, Mapping):
+                source.mistake(scenario, "a scenario must be a mapping or the name of a file.")
+                continue
+            for key in scenario.value:
+                if key not in ("config", "tests", "description"):
+                    source.note(scenario[key], f"{short_name(key)} of a scenario is not read.")
+            tests = list(_listed(scenario.get("tests"), source)) or [Node({}, None, scenario.where)]
+            for data in _listed(scenario.get("config"), source):
+                for key in data.value:
+                    if key not in ("vars", "assert", "description", "metadata"):
+                        source.note(data.get(key), f"{short_name(key)} of a scenario's data is not read.")
+                yield from ((data, test) for test in tests)
 
 
 def _of_file(node: Node, source: Source) -> Iterator[Node]:
@@ -127,117 +161,20 @@ def _of_row(where: str, row: Mapping[str, Any], source: Source) -> Node:
     return Node({**test, "vars": values, "assert": checks}, None, where)
 
 
-def _mapping(node: Node, source: Source) -> TestValues:
-    """Variables that are listed, or in a file."""
-    if isinstance(node.value, str):
-        text = source.text(node.value, node)
-        node = source.values(text, node.value) if text is not None else node.get("")
-    if node.value is None:
-        return {}
-    if not isinstance(node.value, dict):
-        source.mistake(node, "vars must be a mapping or the name of a file.")
-        return {}
-    return node.value
-
-
-def _variables(default: Node, test: Node, source: Source) -> TestValues:
-    values = {**_mapping(default.get("vars"), source), **_mapping(test.get("vars"), source)}
+def _variables(default: Node, data: Node, test: Node, source: Source) -> TestValues:
+    values = {
+        name: value for node in (default, data, test) for name, value in mapping(node.get("vars"), source).items()
+    }
     for key in test.value:
         if key not in KEYS_OF_TEST:
             source.note(test.get(key), f"{short_name(key)} of a test is not read.")
     for node in (default, test):
         for key in (node.get("options").value or {}) if isinstance(node.get("options").value, dict) else ():
-            if key not in ("transform", "postprocess"):
+            if key not in ("transform", "postprocess", "disableDefaultAsserts", "disableVarExpansion"):
                 source.note(node["options"][key], f"options.{key[:80]} is not read.")
         if node.get("threshold").value is not None:
             source.note(node["threshold"], "threshold of a test is not read: each check counts by itself here.")
     return values
-
-
-def _combinations(values: TestValues, test: Node, source: Source) -> Iterator[TestValues]:
-    """Every combination of the texts in lists. A list of other values is one value."""
-    options: list[list[Any]] = []
-    for name, value in values.items():
-        if isinstance(value, str) and value.startswith("file://"):
-            options.append([_file_value(path, test, source) for path in source.paths(value, test)])
-        elif isinstance(value, list) and value and isinstance(value[0], str):
-            options.append(
-                [
-                    _file_value(Path(item[7:]), test, source) if str(item).startswith("file://") else item
-                    for item in value
-                ]
-            )
-        else:
-            options.append([value])
-        if isinstance(value, str) and re.match(r"(?:package|exec):", value):
-            source.mistake(test, f"the variable {short_name(name)} is code, which is not run.")
-    for chosen in itertools.product(*options):
-        yield _expanded(dict(zip(values, map(_plain_value, chosen), strict=True)), test, source)
-
-
-def _file_value(path: Path, node: Node, source: Source) -> Any:
-    text = source.text(str(path), node) or ""
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return json.dumps(source.values(text, str(path)).value, ensure_ascii=False, separators=(",", ":"))
-    if path.suffix.lower() in (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp3", ".wav", ".mp4"):
-        source.mistake(node, f"the variable's file {short_name(path.name)} is no text.")
-    return text.strip()
-
-
-def _plain_value(value: Any) -> Any:
-    """A value that a template writes as promptfoo does: objects as compact JSON, null as an empty text."""
-    if isinstance(value, (dict, list)):
-        return value
-    if isinstance(value, str):
-        return value.removesuffix("\n")
-    return "" if value is None else int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _expanded(values: TestValues, test: Node, source: Source) -> TestValues:
-    """Variables inside variables filled in, and `a.b` for the fields of an object."""
-    flat: TestValues = {}
-    for name, value in values.items():
-        if isinstance(value, dict | list):
-            source.note(
-                test, f"the variable {short_name(name)} is written as JSON. promptfoo may write [object Object]."
-            )
-        for field, inner in _fields(name, value):
-            flat[field] = inner
-    for _ in range(5):
-        again = False
-        for name, value in flat.items():
-            if isinstance(value, str) and PLACEHOLDER.search(value):
-                flat[name] = PLACEHOLDER.sub(partial(_text, flat, name), value)
-                again = again or flat[name] != value
-        if not again:
-            break
-    for name, value in flat.items():
-        construct = logic(value) if isinstance(value, str) else None
-        if construct is not None and not PLACEHOLDER.fullmatch(construct):
-            source.mistake(
-                test,
-                f"the variable {short_name(name)} has the template {short_name(construct)}, which is not filled in.",
-            )
-    return flat
-
-
-def _fields(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A variable as a template writes it, and its fields as `name.field`."""
-    yield (
-        name,
-        json.dumps(value, ensure_ascii=False, separators=(",", ":")) if isinstance(value, dict | list) else value,
-    )
-    pending = [(f"{name}.{key}", inner) for key, inner in value.items()] if isinstance(value, dict) else []
-    while pending:
-        path, inner = pending.pop(0)
-        yield path, assertions.text_of(inner) if isinstance(inner, dict | list) else _plain_value(inner)
-        if isinstance(inner, dict):
-            pending += [(f"{path}.{key}", deeper) for key, deeper in inner.items()]
-
-
-def _text(values: TestValues, own: str, match: re.Match[str]) -> str:
-    known = match[1] in values and match[1] != own
-    return assertions.text_of(values[match[1]]) if known else match[0]
 
 
 def _unique_ids(rows: Sequence[TestValues]) -> None:
@@ -254,11 +191,11 @@ def _unique_ids(rows: Sequence[TestValues]) -> None:
             known.add(row["id"])
 
 
-def _assertions(default: Node, test: Node, source: Source) -> list[Node]:
+def _assertions(default: Node, data: Node, test: Node, source: Source) -> list[Node]:
     """The assertions of a test with the default ones, without those that cannot be read, which are noted."""
     kept: list[Node] = []
     off = isinstance(test.get("options").value, dict) and test["options"].value.get("disableDefaultAsserts")
-    for node in ([] if off else [default.get("assert")]) + [test.get("assert")]:
+    for node in ([] if off else [default.get("assert")]) + [data.get("assert"), test.get("assert")]:
         if node.value is not None and not isinstance(node.value, list):
             source.mistake(node, "assert must be a list.")
         for check in node.items():

@@ -9,6 +9,7 @@ support `\b`, look-around and back-references.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import subprocess
 import sys
@@ -52,6 +53,9 @@ class _Child:
         """End the process, also in the middle of a search."""
         self.process.kill()
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):  # what was not yet sent to a process that has ended
+                pipe.close()
 
 
 _lock = threading.Lock()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -106,8 +106,8 @@ def commented(node: Any) -> bool:
     return "#" in str([node.ca.items, node.ca.end]) or any(commented(child) for child in below)
 
 
-def plain(node: Any, where: str = "<text>") -> Any:
-    """YAML's own types as plain values.
+def plain(node: Any, where: str = "<text>", scalar: Callable[[Any], Any] = lambda value: value) -> Any:
+    """YAML's own types as plain values. `scalar` may replace a number or a date, as another reader of YAML does.
 
     Raises:
         PromptError: if the tree is too deep, or too large with all aliases expanded.
@@ -126,9 +126,10 @@ def plain(node: Any, where: str = "<text>") -> Any:
             return str(node)
         if node is None or isinstance(node, bool):
             return node
-        if isinstance(node, int):
-            return int(node)
-        return float(node) if isinstance(node, float) else str(node)
+        value = scalar(node)
+        if isinstance(value, int):
+            return int(value)
+        return float(value) if isinstance(value, float) else str(value)
 
     return walk(node, 0)
 

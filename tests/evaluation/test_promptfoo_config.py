@@ -16,6 +16,7 @@ from service.evaluation.cases import Case
 from service.evaluation.promptfoo_config import Configuration, from_promptfoo, read_configuration
 from service.evaluation.recording import Judgement, Record
 from service.evaluation.runner import apply_checks
+from service.prompts.conditions import judging
 from service.prompts.file import loads
 from service.prompts.promptfoo import to_promptfoo
 
@@ -44,6 +45,89 @@ def test_prompts_tests_and_variables_come_from_files(tmp_path: Path) -> None:
     assert made.drafts[0].spec.evaluators[0].when == "greets-is-asserted"
     assert ["greets-is-asserted" in row for row in made.rows] == [True, False, False]
     assert made.notes == []
+
+
+SCENARIOS = """
+defaultTest: {assert: [{type: not-contains, value: sorry}], prompts: [x]}
+tests: [{vars: {a: alone}}]
+scenarios:
+- config:
+  - {vars: {a: [un, deux], b: fr}, assert: [{type: contains, value: oui}]}
+  - {vars: {a: eins, b: de}, options: {prefix: P}}
+  tests:
+  - {vars: {b: '{{a}}!'}, assert: [{type: icontains, value: '{{b}}'}]}
+  - options: {disableDefaultAsserts: true}
+- file://more.yaml
+"""
+
+
+def test_scenarios_are_tests_with_each_of_their_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the configuration is named by a path from another folder."""
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "more.yaml").write_text("config: [{vars: {a: uno}}]\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    made = read_configuration(PROMPTS + SCENARIOS, Path("evals/promptfooconfig.yaml"), name="x")
+    assert [row["a"] for row in made.rows] == ["alone", "un", "deux", "un", "deux", "eins", "eins", "uno"]
+    checks = [[check.name for check in judging(made.drafts[0].spec.evaluators, row)] for row in made.rows]
+    assert checks == [
+        ["not-contains"], *[["not-contains", "contains", "icontains"]] * 2, *[["contains"]] * 2,
+        ["not-contains", "icontains"], [], ["not-contains"],
+    ]  # fmt: skip
+    assert made.rows[1]["icontains-value"] == "un!"
+    assert notes(made) == ["3: 'prompts' of defaultTest is not read.", "8: 'options' of a scenario's data is not read."]
+
+
+VALUES = """
+prompts: ['{{v}} of {{id}} in {{slice.a}}']
+defaultTest: {vars: {v: 1.0, id: 7, slice: {a: s}}}
+tests:
+- vars: {v: [1, 2.50]}
+- {vars: {v: [x, y]}, options: {disableVarExpansion: true}}
+- vars: {v: 2024-01-05}
+- vars: {v: '2024-01-05'}
+- vars: {v: 1_000}
+- vars: {v: 1e-7}
+- vars: {v: 12345678901234567890}
+- vars: {v: 1e21}
+- vars: {v: 0x1F}
+- vars: {v: .inf}
+- {}
+"""
+
+
+def test_values_are_written_as_promptfoos_templates_write_them(tmp_path: Path) -> None:
+    """Lists with commas, numbers as JavaScript does. `id` is an ordinary variable there, and may occur twice."""
+    made = read(tmp_path, VALUES)
+    texts = [made.drafts[0].messages({name: row[name] for name in made.drafts[0].variables})[0].content
+             for row in made.rows]  # fmt: skip
+    values = ["1,2.5", "x,y", "2024-01-05", "2024-01-05", "1_000", "1e-7", "12345678901234567000", "1e+21", "31"]
+    assert texts == [f"{value} of 7 in s" for value in [*values, "Infinity", "1"]]
+    assert [row["id"] for row in made.rows] == [f"test-{number}" for number in range(1, 12)]
+    told = {re.sub(r"^\d+: ", "", note) for note in notes(made)}
+    assert told == {
+        "the variable 'slice' is written as JSON. promptfoo writes [object Object].",
+        "the variable id is named id_ here: id is a case's own.",
+        "the variable slice is named slice_ here: slice is a case's own.",
+        "a date without quotes is the text '2024-01-05' here. promptfoo writes [object Object].",
+    }
+
+
+def test_an_assertion_that_cannot_be_read_leaves_those_of_other_tests(tmp_path: Path) -> None:
+    """Each one is told by its own line."""
+    checks = ("'a+'", "'(?P<a'", "b", "'[b'")
+    tests = "".join(f"- {{vars: {{a: x}}, assert: [{{type: regex, value: {value}}}]}}\n" for value in checks)
+    more = "- {vars: {a: x}, assert: [{type: llm-rubric, value: kind}, {type: starts-with, value: 5}]}\n"
+    made = read(tmp_path, PROMPTS + "tests:\n" + tests + more + more)
+    spec = made.drafts[0].spec
+    assert [len(judging(spec.evaluators, row)) for row in made.rows] == [1, 0, 1, 0, 0, 0]
+    assert [note.split(":")[0] for note in notes(made)] == ["4", "6", "7", "7", "8", "8"]
+
+
+def test_variables_of_files_are_read_from_each(tmp_path: Path) -> None:
+    text = PROMPTS + "tests: [{vars: v.yaml}, {vars: [v.yaml, w.yaml]}, {vars: 'file://w.yaml'}]\n"
+    made = read(tmp_path, text, v__yaml="a: one\n", w__yaml="a: two\n")
+    assert [row["a"] for row in made.rows] == ["one", "two", "two"]
+    assert [note for note in notes(made) if "without file:// only" in note], "promptfoo leaves these variables empty"
 
 
 SOME = """
@@ -232,6 +316,15 @@ evaluators: [{name: exact, string: {equals: '{{want}}'}}]
         ("starts-with", "A", "Ab", "bA"),
         ("regex", r"^(?<n>[\d-]+)$", "1-2", "1-2\n"),
         ("not-regex", r"\w$", "é", "e"),
+        ("regex", "^a.b$", "axb", "a\rb"),
+        ("regex", r"\bé", "xé", "é"),
+        ("regex", r"^(?:(?<y>a)|b)\k<y>$", "b", "a"),
+        ("regex", r"^(?:(a)|b)\1$", "aa", "ba"),
+        ("regex", "^a{,2}$", "a{,2}", "aa"),
+        ("regex", r"^\A[[\W]\e$", "A[e", "[e"),
+        ("regex", r"^[\D]\W[^]$", "٣é\n", "1é\n"),
+        ("regex", r"^\[{2}[\].]\S$", "[[]x", "[[]\u00a0"),
+        ("not-regex", "a|[]", "b", "a"),
     ],
 )
 def test_a_pattern_judges_as_the_assertion(kind: str, value: object, passing: str, failing: str) -> None:
@@ -243,4 +336,5 @@ def test_a_pattern_judges_as_the_assertion(kind: str, value: object, passing: st
 
 def test_an_assertion_without_a_pattern_has_none() -> None:
     assert assertions.pattern("levenshtein", "a") is None
-    assert assertions.pattern("regex", "(") is None
+    for refused in ("(", "(?i)a", "(?P<n>a)", "a++", "a{2}+", "(?#c)a", "(?>a)"):
+        assert assertions.pattern("regex", refused) is None, "JavaScript refuses it too"
