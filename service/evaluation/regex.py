@@ -54,8 +54,9 @@ class _Child:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):  # what was not yet sent to a process that has ended
-                pipe.close()
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what was not yet sent to a process that has ended
+                    pipe.close()
 
 
 _lock = threading.Lock()
