@@ -95,12 +95,12 @@ def _scenarios(scenarios: Node, source: Source) -> Iterator[tuple[Node, Node]]:
     if isinstance(scenarios.value, str):
         scenarios = Node([scenarios.value], [scenarios.tree], scenarios.where)
     for item in scenarios.items():
-        found = [item]
+        listed = [item]
         if isinstance(item.value, str):
-            found = [source.values(source.text(str(path), item) or "", str(path))
+            listed = [source.values(source.text(str(path), item) or "", str(path))
                      for path in source.paths(item.value, item)]  # fmt: skip
-            found = [node for one in found for node in (one.items() or [one])]
-        for scenario in found:
+            listed = [node for one in listed for node in (one.items() or [one])]
+        for scenario in listed:
             if not isinstance(scenario.value, Mapping):
                 source.mistake(scenario, "a scenario must be a mapping or the name of a file.")
                 continue

@@ -55,7 +55,7 @@ class _Child:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # what was not yet sent to a process that has ended
+                with contextlib.suppress(OSError):  # the rest for a process that has ended
                     pipe.close()
 
 
