@@ -76,7 +76,7 @@ class KVSlots:
         """Keep this slot's state, which belongs to these tokens, under the slot's salt."""
         self.prefixes.keep(tokens, slot.canonical, self._context.state(slot.number), slot.salt)
 
-    def computed(self, slot: Slot, tokens: Sequence[int], *, alone: bool = True) -> None:
+    def computed(self, slot: Slot, tokens: Sequence[int], *, alone: bool) -> None:
         """These prompt tokens were computed in this slot, as one chunk. `alone`: in a batch of their own."""
         start = len(slot.tokens)
         if alone and slot.canonical == start and (start + len(tokens)) % CHUNK == 0:

@@ -50,3 +50,12 @@ def test_a_slot_whose_copy_fails_claims_to_hold_nothing() -> None:
     with pytest.raises(ModelError):
         kv_slots.admit(ScheduledSequence(2, list(range(CHUNK + 1)), exact=False, background=False), 1)
     assert (target.tokens, target.owner, source.tokens) == ([], None, list(range(CHUNK)))
+
+
+def test_a_chunk_is_for_exact_requests_only_if_it_was_computed_alone() -> None:
+    kv_slots = KVSlots(cast(Context, Refusing()), 2, PrefixCache(0, chunk=CHUNK))
+    mixed, alone = kv_slots.slots
+    kv_slots.computed(mixed, [1] * CHUNK, alone=False)
+    kv_slots.computed(mixed, [1] * CHUNK, alone=True)
+    kv_slots.computed(alone, [1] * CHUNK, alone=True)
+    assert [(len(slot.tokens), slot.canonical) for slot in kv_slots.slots] == [(2 * CHUNK, 0), (CHUNK, CHUNK)]
