@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
 
-from service.errors import short_name
+from service.errors import PromptError, short_name
 from service.prompts import foreign_code
 from service.prompts.file import Prompt, loads
 from service.prompts.github_form import in_our_form, judged, our_parameter
@@ -125,7 +125,11 @@ def from_portable(text: str, path: Path | None = None, judge: str | None = None)
     if "schemaVersion" not in tree:
         tree.insert(0, "schemaVersion", 1)
     out = dump(tree)
-    prompt = loads(out if out.startswith("#") else header(text) + out)
+    try:
+        prompt = loads(out if out.startswith("#") else header(text) + out)
+    except PromptError:
+        loads(text, path)  # its mistakes have the lines of the file
+        raise
     return prompt, [f"{where}:{line}: {sentence}" for line, sentence in sorted(lines)]
 
 

@@ -10,7 +10,7 @@ Not here: the mistakes of a file (`mistakes`), and writing a converted file (`co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ SIMILARITY = "github/similarity"
 THRESHOLD = 0.5  # of our similarity in place of GitHub's judge
 TYPING_ERROR = 0.8  # of difflib's ratio: `authors` and `evaluators` are 0.71, `descripton` and `description` 0.95
 SHORT_TYPING_ERROR = 0.7  # the keys of a check are short: `whem` and `when` are 0.75
+SPACED = re.compile(r"\{\{(?:\s+[\w.-]+\s*|[\w.-]+\s+)\}\}")
 CHECKS = tuple(kind.rstrip("_") for kind in KINDS)
 KEYS_OF_A_CHECK = tuple(name.rstrip("_") for name in Evaluator.model_fields)
 
@@ -40,6 +41,8 @@ def in_our_form(values: dict[str, Any], path: Path | None) -> tuple[dict[str, An
             values.pop("model", None)
         notes += _parameters(values)
         notes += _unknown(values, Spec.model_fields)
+        notes += [(place, sentence) for key in ("messages", "evaluators", "testData")
+                  for place, sentence in _written_otherwise(values.get(key), (key,))]  # fmt: skip
     notes += _evaluators(values, foreign)
     return values, notes
 
@@ -77,6 +80,18 @@ def _messages(values: dict[str, Any]) -> None:
             else message
             for message in messages
         ]
+
+
+def _written_otherwise(value: Any, place: tuple[Any, ...]) -> Iterator[Note]:
+    """Texts and numbers that GitHub's readers write otherwise, with their places."""
+    if isinstance(value, Mapping | list):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _written_otherwise(inner, (*place, key))
+    elif isinstance(value, str) and SPACED.search(value) and place[0] != "testData":
+        name = ".".join(map(str, place[:3]))
+        yield place, f"{name}: a placeholder with blanks is filled in here. GitHub's readers leave it as text."
+    elif isinstance(value, float) and value.is_integer() and place[0] == "testData":
+        yield place, f"testData.{place[1]}: {value} is written with its point here. GitHub's readers write {value:g}."
 
 
 def _parameters(values: dict[str, Any]) -> list[Note]:

@@ -25,7 +25,7 @@ from service.prompts.render import PLACEHOLDER
 from service.prompts.spec import ModelParameters
 from service.prompts.yaml_tree import dump, header, line_of, parse, plain
 
-ROLE_LINE = r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$"
+ROLE_LINE = r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)(\[[^\]\n]*\])?[ \t]*:[ \t]*$"
 """The line with which Prompty begins a message."""
 PROMPTY_OPTIONS = {"temperature": "temperature", "maxTokens": "maxOutputTokens", "seed": "seed", "topK": "topK",
                    "topP": "topP", "stop": "stopSequences", "frequencyPenalty": "frequencyPenalty",
@@ -83,6 +83,14 @@ class _Reading:
     notes: list[tuple[int, str]] = field(default_factory=list)
     mistakes: list[tuple[int, str]] = field(default_factory=list)
 
+    @property
+    def is_version_1(self) -> bool:
+        """Whether the front matter has a part that only version 1 has."""
+        model = self.front.get("model")
+        return "sample" in self.front or (
+            isinstance(model, Mapping) and any(key in model for key in ("api", "configuration", "parameters"))
+        )
+
     def note(self, place: tuple[Any, ...], sentence: str) -> None:
         """A part of the front matter that is not read."""
         self.notes.append((line_of(self.tree, place), sentence))
@@ -124,6 +132,8 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     row = _sample(reading, used)
     if row:
         out["testData"] = [row]
+    if "mustache" in str(front.get("template")):
+        reading.note(("template",), "{{name}} of mustache writes & and < of a value as HTML. Here it writes the value.")
     for key in front:
         if key not in KNOWN:
             reading.note((key,), f"{short_name(key)} is not read.")
@@ -136,13 +146,19 @@ def _messages(reading: _Reading) -> list[dict[str, str]]:
     """The messages of the body. Text above the first role line is the system message."""
     body = reading.body
     marks = list(re.finditer(ROLE_LINE, body, flags=re.M | re.I))
+    for mark in marks:
+        if mark[2]:
+            line = reading.body_line + body[: mark.start()].count("\n")
+            reading.notes.append((line, "the attributes of a role are not read."))
+    threads = _threads(reading)
     starts = [("system", 0, marks[0].start() if marks else len(body))]
     ends = [mark.start() for mark in marks[1:]] + [len(body)]
     starts += [(mark[1].lower(), mark.end(), end) for mark, end in zip(marks, ends, strict=False)]
     messages = []
     for role, start, end in starts:
-        content = body[start:end].strip()
-        if start == 0 and role == "system" and not content:
+        # Version 2 keeps the blanks of the first and of the last line.
+        content = body[start:end].strip() if reading.is_version_1 else body[start:end].strip("\n")
+        if start == 0 and role == "system" and not content.strip():
             continue
         if role == "developer":
             role = "system"
@@ -155,10 +171,35 @@ def _messages(reading: _Reading) -> list[dict[str, str]]:
             reading.wrong(start + at, f"the template has {short_name(construct)}: {only}")
         for image in IMAGE.finditer(body, start, end):
             reading.wrong(image.start(), "an image, which a message cannot hold here.")
-        messages.append({"role": role, "content": foreign_code.plain(content)})
+        messages += _around_threads(role, foreign_code.plain(content), threads)
     if not messages:
         reading.wrong(0, "there is no message.")
     return messages
+
+
+def _threads(reading: _Reading) -> set[str]:
+    """The inputs of kind `thread`: lists of messages."""
+    given = reading.front.get("inputs")
+    pairs = (
+        ((item.get("name"), item) for item in given if isinstance(item, Mapping))
+        if isinstance(given, list)
+        else given.items()
+        if isinstance(given, Mapping)
+        else ()
+    )
+    return {str(name) for name, item in pairs if isinstance(item, Mapping) and item.get("kind") == "thread"}
+
+
+def _around_threads(role: str, content: str, threads: set[str]) -> list[dict[str, str]]:
+    """The content as messages. A thread inside of it becomes a message of its own, as Prompty inserts its messages."""
+    messages, rest = [], content
+    for match in PLACEHOLDER.finditer(content):
+        if match[1] in threads:
+            before, _, rest = rest.partition(match[0])
+            messages += [{"role": role, "content": before.strip()}, {"role": "user", "content": match[0]}]
+    if messages:
+        rest = rest.strip()
+    return [message for message in [*messages, {"role": role, "content": rest}] if message["content"] or not messages]
 
 
 def _model(reading: _Reading) -> dict[str, Any]:
@@ -222,6 +263,8 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
         declared = {name: item if isinstance(item, Mapping) and ("type" in item or "kind" in item or "default" in item)
                     else {"default": item} for name, item in given.items()}  # fmt: skip
     else:
+        if given is not None:
+            reading.note(("inputs",), "inputs is not read.")
         return None
     properties: dict[str, Any] = {}
     required = []
@@ -236,6 +279,12 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
         if isinstance(item.get("description"), str):
             schema["description"] = item["description"]
         default = item.get("default")
+        if isinstance(default, str) and "${" in default:
+            reading.note(("inputs", name), f"the default of the input {short_name(name)} is not read.")
+        if schema.get("type") == "boolean" or isinstance(default, bool):
+            reading.note(
+                ("inputs", name), f"the input {short_name(name)} is true or false here. Jinja writes True or False."
+            )
         if default is not None and not (isinstance(default, str) and "${" in default):
             schema["default"] = default
             if kind not in KINDS:

@@ -153,3 +153,19 @@ def test_a_literal_placeholder_is_an_input_with_itself_as_default() -> None:
         "required: [q]}\nmessages: [{role: user, content: 'Write {{name}}. {{q}}'}]"
     )
     assert prompt.messages({"q": "{{name}}"})[0].content == "Write {{name}}. {{name}}"
+
+
+def test_what_githubs_readers_write_otherwise_is_told() -> None:
+    """gh-models fills `{{name}}` only, and writes 1.0 as 1. A file of our own form says what it means."""
+    body = "messages: [{role: user, content: '{{ a }} {{a}} {{b }}'}]\ntestData:\n- {a: 1.0, b: '{{ c }}'}\n"
+    told = loads("name: x\n" + body, PATH).notes
+    assert [note.split("x.prompt.yml:")[1] for note in told] == [
+        "2: messages.0.content: a placeholder with blanks is filled in here. GitHub's readers leave it as text.",
+        "4: testData.0: 1.0 is written with its point here. GitHub's readers write 1.",
+    ]
+    assert not loads("schemaVersion: 1\nname: x\n" + body, PATH).notes
+
+
+def test_the_mistakes_of_an_import_have_the_lines_of_its_file() -> None:
+    with pytest.raises(PromptError, match=r"^x\.prompt\.yml:2: messages\.0\.role"):
+        from_portable("name: x\nmessages: [{role: tool, content: a}]\n", PATH)

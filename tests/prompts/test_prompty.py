@@ -70,7 +70,10 @@ def test_version_2_keeps_types_defaults_and_options() -> None:
     assert prompt.spec.modelParameters.stop == ("x",)
     turns = [(message.role, message.content) for message in prompt.messages({"text": "hi"})]
     assert turns == [("system", "Be kind."), ("user", "3 hi"), ("assistant", "Yes.")]
-    assert left == ["x.prompty:8: the role developer is read as system."]
+    assert left == [
+        "x.prompty:8: the role developer is read as system.",
+        "x.prompty:10: the attributes of a role are not read.",
+    ]
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "{id: gpt-4o}", "{configuration: {name: gpt-4o}}"])
@@ -104,3 +107,39 @@ def test_an_export_names_the_parts_that_it_loses() -> None:
     left = " ".join(to_prompty(prompt)[1])
     for part in ("choices", "calibration", "abstain", "input chat is a list of messages"):
         assert part in left
+
+
+def test_a_thread_inside_a_message_becomes_its_messages() -> None:
+    """Prompty 2.1 inserts them at the place, between the parts of the message."""
+    text = """---
+name: chat
+model: gpt-4o
+inputs: [{name: past, kind: thread}, {name: q, kind: string}]
+---
+system:
+Be kind.
+
+{{past}}
+
+Stay kind.
+user:
+ {{q}}
+"""
+    prompt, left = from_prompty(text, PATH)
+    past = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    turns = [(message.role, message.content) for message in prompt.messages({"past": past, "q": "Why?"})]
+    assert turns == [("system", "Be kind."), ("user", "Hi"), ("assistant", "Yes"), ("system", "Stay kind."),
+                     ("user", " Why?")]  # fmt: skip
+    assert left == []
+
+
+def test_a_value_that_prompty_writes_otherwise_is_named() -> None:
+    head = "---\nname: x\nmodel: gpt-4o\n"
+    flag = "inputs: [{name: a, kind: boolean}]\n---\nuser:\n{{a}}\n"
+    assert from_prompty(head + flag, PATH)[1] == [
+        "x.prompty:4: the input 'a' is true or false here. Jinja writes True or False."
+    ]
+    env = "inputs: [{name: a, default: '${env:WHO:Ada}'}]\n---\nuser:\n{{a}}\n"
+    assert from_prompty(head + env, PATH)[1] == ["x.prompty:4: the default of the input 'a' is not read."]
+    file = "inputs: ${file:inputs.json}\ntemplate: mustache\n---\nuser:\n{{a}}\n"
+    assert [note.split(": ", 1)[0] for note in from_prompty(head + file, PATH)[1]] == ["x.prompty:4", "x.prompty:5"]
