@@ -156,7 +156,7 @@ def test_a_literal_placeholder_is_an_input_with_itself_as_default() -> None:
 
 
 def test_what_githubs_readers_write_otherwise_is_told() -> None:
-    """gh-models fills `{{name}}` only, and writes 1.0 as 1. A file of our own form says what it means."""
+    """gh-models fills `{{name}}` only, and writes 1.0 as 1. A file of our own form has no such notes."""
     body = "messages: [{role: user, content: '{{ a }} {{a}} {{b }}'}]\ntestData:\n- {a: 1.0, b: '{{ c }}'}\n"
     told = loads("name: x\n" + body, PATH).notes
     assert [note.split("x.prompt.yml:")[1] for note in told] == [
