@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +22,20 @@ from service.prompts.file import Prompt
 
 @dataclass(frozen=True)
 class Case:
-    """One row. The prompt takes its inputs from `values`, and the checks take the expected values from there."""
+    """One row. The prompt takes its inputs from `values`, and the checks take the expected values from there.
+
+    `place` is the file and line of a row without an id of its own, whose `id` is a digest that no person can look up.
+    """
 
     id: str
     values: Mapping[str, Any]
     slice: str = "all"
+    place: str = field(default="", compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The place if the row has no id of its own. Else the id."""
+        return self.place or self.id
 
     def inputs(self, prompt: Prompt) -> dict[str, Any]:
         """The values that are inputs of the prompt."""
@@ -97,7 +106,7 @@ def from_rows(rows: Iterable[Row]) -> LoadedCases:
     repeated = []
     for where, row in rows:
         own = own_id(row)
-        case = Case(own or _digest(row), row, str(row.get("slice") or "all"))
+        case = Case(own or _digest(row), row, str(row.get("slice") or "all"), "" if own else where)
         if case.id not in cases:
             cases[case.id], places[case.id] = case, where
         elif own is None:

@@ -53,7 +53,7 @@ def profile(cases: Sequence[Case], notes: Sequence[str] = (), expected: str | No
     """The profile of cases. `expected` is the value with the label, by default one of the usual names."""
     names = list(dict.fromkeys(name for case in cases for name in case.values))
     expected = expected or next((name for name in EXPECTED if name in names), None)
-    labels = [(case.id, case.values.get(expected)) for case in cases] if expected is not None else []
+    labels = [(case.name, case.values.get(expected)) for case in cases] if expected is not None else []
     counts, free = labels_of(cases, expected) if expected is not None else (Counter[str](), "")
     classes = tuple(counts.most_common())
     told = [
@@ -68,10 +68,10 @@ def _missing(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
     for name in names:
         if name in ("id", "slice"):
             continue
-        places = [case.id for case in cases if not usable(case.values.get(name)) or case.values.get(name) == ""]
+        places = [case.name for case in cases if not usable(case.values.get(name)) or case.values.get(name) == ""]
         if places:
             sentences.append(f"{name} is missing or empty in {len(places)}: {listed(places)}.")
-        words = [case.id for case in cases if str(case.values.get(name)).strip().lower() in NULL_WORDS - {"none"}]
+        words = [case.name for case in cases if str(case.values.get(name)).strip().lower() in NULL_WORDS - {"none"}]
         if words:
             sentences.append(f"{name} is a text such as NaN in {len(words)}: {listed(words)}.")
     return sentences
@@ -112,9 +112,9 @@ def _same_inputs(cases: Sequence[Case], expected: str | None) -> list[str]:
         inputs = {name: value for name, value in case.values.items() if name not in ("id", "slice", expected)}
         if inputs:
             groups.setdefault(canonical(inputs), []).append(case)
-    repeated = [case.id for group in groups.values() for case in group[1:]]
+    repeated = [case.name for group in groups.values() for case in group[1:]]
     contradicting = [
-        " and ".join(case.id for case in group)
+        " and ".join(case.name for case in group)
         for group in groups.values()
         if expected is not None and len({canonical(case.values.get(expected)) for case in group}) > 1
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from service.errors import EvaluationError
-from service.evaluation.cases import Case
+from service.evaluation.cases import Case, from_rows
 from service.evaluation.data_profile import profile
 from service.evaluation.new_draft import draft_text
+from service.evaluation.tables import read
 from service.prompts.file import Prompt, loads
 
 
@@ -112,3 +115,15 @@ def test_one_label_in_two_spellings_is_no_choice_and_many_labels_are_told() -> N
     assert draft(many, "expected").spec.responseFormat == "text"
     told = str(profile([Case(str(number), row) for number, row in enumerate(many)]))
     assert "51 different values, and a choice takes at most 50" in told
+
+
+def test_the_look_at_data_names_rows_without_ids_by_their_lines(tmp_path: Path) -> None:
+    """The digest that is such a row's id is in no spreadsheet."""
+    (tmp_path / "x.csv").write_text(
+        "text,label,id\n" + "".join(f'"t{n}\nx",bug,{"" if n % 2 else n}\n' for n in range(8)) + "u, bug,\nv,Bug,q\n",
+        encoding="utf-8",
+    )
+    notes = str(profile(from_rows(read(tmp_path / "x.csv").rows).cases))
+    assert "' bug' differs from 'bug' in case or blanks only, in 1: " in notes
+    assert "x.csv:18." in notes
+    assert "'Bug' differs from 'bug' in case or blanks only, in 1: q." in notes
