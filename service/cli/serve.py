@@ -9,6 +9,7 @@ the model on another core.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import re
@@ -83,14 +84,22 @@ def start_engines(settings: Settings) -> Engines:
     for name in {first, kernels.PORTABLE}:  # exact answers are computed with the portable ones
         if devices.device_of(name) is None:  # the free memory of a GPU is asked for when it is wanted
             recipe.ask(name)
-    # The engine is imported while the file's digest is computed, which needs no interpreter.
-    threading.Thread(target=import_module, args=["service.engine.local.mode_router"], daemon=True).start()
+    threading.Thread(target=import_engine).start()
     from service.cli.model import pull_model
     from service.engine.pool import Engines
 
     engines = Engines(settings)
     engines.preload(process, Path(pull_model(settings, engines.catalog, None)))
     return engines
+
+
+def import_engine() -> None:
+    """Import the engine while the main thread computes the file's digest, which needs no interpreter.
+
+    The main thread imports it again, and tells what is wrong.
+    """
+    with contextlib.suppress(Exception):
+        import_module("service.engine.local.mode_router")
 
 
 def shorten_startup_error(record: logging.LogRecord) -> bool:

@@ -17,14 +17,16 @@ One step of the worker, decided in this order:
 5. All answering sequences in fast mode take their next token in one batch, with drafted tokens (`speculation`).
 6. Each answering sequence in exact mode takes its next token in its own batch, so its arithmetic does not depend on
    other sequences. The same holds for sequences that score labels, one label at a time.
-7. Where all sequences are in one cache, fast prompts and fast answers share a batch: `CHUNK` prompt tokens, of one
-   prompt or of several, and the next tokens of all answers. A step of any size costs a few milliseconds beside its
-   tokens, so fewer steps are faster. Sequences with streams of their own do not: llama.cpp would split such a batch.
+7. Where all sequences are in one cache, fast prompts and up to `MIXED_ANSWERS` fast answers share a batch: the next
+   tokens of all answers, and as many prompt tokens, of one prompt or of several, as make it `CHUNK` tokens, at least
+   half of that. A step of any size costs a few milliseconds beside its tokens, so fewer steps are faster. An
+   interactive prompt is not joined by background ones. Sequences with streams of their own are not mixed: llama.cpp
+   would split such a batch.
 
 Exact prompts are computed alone, in chunks of at most `CHUNK` tokens that end at multiples of `CHUNK` from the start. A
 prefix that ends at such a boundary has the same bits whichever request computed it, so exact requests may share it. The
-prompts of labels are computed alone in both modes, so that probabilities depend on no other request. In fast mode the
-first chunk begins where the reused prefix ends, so a short rest is one chunk.
+prompts of labels are computed alone in both modes, so their probabilities depend on no request beside them, and in fast
+mode only on the prefix that is reused. A fast chunk begins where the reused prefix ends, so a short rest is one chunk.
 
 Cache salts decide about sharing. A request starts from tokens computed under its own salt, or from shared ones (salt
 None: the prefixes of promoted prompts). So its cache hits reveal nothing about other callers.
@@ -43,7 +45,7 @@ MIXED_ANSWERS = (UBATCH - CHUNK - DRAFT_ROWS) // FORCED_RUN
 
 
 class StoredTokens(Protocol):
-    """Tokens with a stored state. The first `canonical` were computed in whole chunks. Salt None: shared by all
+    """Tokens with a stored state. The first `canonical` were computed alone in whole chunks. Salt None: shared by all
     callers.
     """
 
@@ -248,21 +250,22 @@ class Scheduler:
         alone = [Step((), (sequence,)) for sequence in answering if sequence.exact or sequence.scoring]
         together = [sequence for sequence in answering if not sequence.exact and not sequence.scoring]
         fast = tuple(sorted(together, key=lambda s: s.slot.number if s.slot else 0))
-        if self._mixes and prompts and prompts[0].mixes and len(fast) <= MIXED_ANSWERS:
-            return [Step(chunks(prompts, max(CHUNK // 2, CHUNK - len(fast))), fast), *alone]
-        if prompts and (not answering or self._prompt_is_next):
+        mixes = self._mixes and len(fast) <= MIXED_ANSWERS
+        turn = prompts and (not answering or self._prompt_is_next)
+        if turn and not (mixes and prompts[0].mixes):
             self._prompt_is_next = False
             return [Step(((prompts[0], chunk_size(prompts[0])),))]
         self._prompt_is_next = True
-        return ([Step((), fast)] if fast else []) + alone
+        step = Step(chunks(prompts, max(CHUNK // 2, CHUNK - len(fast))) if mixes else (), fast)
+        return ([step] if step.sequences else []) + alone
 
 
 def chunks(prompts: Iterable[ScheduledSequence], left: int) -> tuple[tuple[ScheduledSequence, int], ...]:
-    """Chunks of the first prompts that may share a batch, `left` tokens in all."""
+    """Chunks of the first prompts that may share a batch, `left` tokens in all. Background ones keep apart."""
     taken: list[tuple[ScheduledSequence, int]] = []
     for sequence in prompts:
         size = min(left, chunk_size(sequence))
-        if size and sequence.mixes:
+        if size and sequence.mixes and (not taken or sequence.background == taken[0][0].background):
             taken.append((sequence, size))
             left -= size
     return tuple(taken)

@@ -278,7 +278,7 @@ class Worker:
         batch = build_batch(step, self._requests, self._speculator)
         try:
             self._decode(batch.rows)
-        except ModelError as error:
+        except Exception as error:  # noqa: BLE001
             for alone in step.split():
                 (sequence,) = alone.sequences
                 assert sequence.slot is not None
@@ -288,9 +288,11 @@ class Worker:
                 else:
                     self._batch(alone)
             return
-        with self._parent.together():
+        # A prompt alone may have its labels computed next, and the parent must hear of this process meanwhile.
+        lone = bool(batch.prompts) and len(step.sequences) == 1
+        with contextlib.nullcontext() if lone else self._parent.together():
             for run in batch.prompts:
-                self._each(run.request.sequence, partial(self._prompt, run, alone=len(step.sequences) == 1))
+                self._each(run.request.sequence, partial(self._prompt, run, alone=lone))
             for answer in batch.answers:
                 assert answer.request.generation is not None
                 assert answer.request.sequence.slot is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -193,6 +194,34 @@ def test_prompts_and_answers_in_one_batch_give_the_answers_that_they_give_apart(
     together = [rows for kind, rows in worker.steps if kind == "prompt"]
     assert any(1 in rows.values() and max(rows.values()) > 1 for rows in together), "a chunk beside an answer's token"
     assert told == [False] * len(told), "no exact request takes these bits"
+
+
+def test_no_frame_waits_while_labels_are_computed(worker: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog's frames are among them: without an answer the parent would end this process."""
+    open_blocks = 0
+
+    @contextlib.contextmanager
+    def together() -> Iterator[None]:
+        nonlocal open_blocks
+        open_blocks += 1
+        yield
+        open_blocks -= 1
+
+    computed: list[int] = []
+    decode = worker.context.decode
+
+    def watched(rows: list[tuple[int, int, int, bool]]) -> None:
+        computed.append(open_blocks)
+        decode(rows)
+
+    monkeypatch.setattr(worker._parent, "together", together)
+    monkeypatch.setattr(worker.context, "decode", watched)
+    monkeypatch.setattr(worker, "_scheduler", Scheduler(mixes=True))
+    labels = ("a very long label of many tokens", "another label that is long")
+    worker.submit(ask("Which?", mode="fast", choices=labels), ask("Tell me about tea.", tokens=3, mode="fast"))
+    worker.until(lambda: sum(message["op"] == "done" for message in worker.said) == 2)
+    assert len(computed) > 3
+    assert set(computed) == {0}
 
 
 def test_a_worker_that_computes_nothing_any_more_ends(worker: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -425,3 +426,33 @@ def test_a_worker_computes_with_the_kernels_that_it_was_started_with(starter: Pa
 
     loaded = {line.split()[-1] for line in asyncio.run(story()).splitlines() if line.endswith(kernels.LIBRARY)}
     assert [Path(path).parent.name for path in loaded] == [COMPILED[0]]
+
+
+@needs_compiled
+@pytest.mark.model
+def test_mixed_steps_in_one_cache_compute_what_each_request_computes_alone() -> None:
+    """Prompts of a burst share steps with each other and with running answers. Their log-probabilities differ in last
+    bits from those of each request alone.
+    """
+    inputs = ["One, two,", "The capital of France is", "A B C D", "Monday, Tuesday,", "Water is wet because " * 20]
+    requests = [Request(text=text, sampling=Sampling(max_tokens=4), logprobs=1) for text in inputs]
+
+    async def story() -> tuple[list[Answer], list[Answer], float, float]:
+        engine = LocalEngine(make().model, settings(parallel=8, threads=1, answer_cache_size=0), kernels=(COMPILED[0],))
+        try:
+            await engine.ready()
+            alone = [await engine.answer(replace(request, cache_salt=f"{at}")) for at, request in enumerate(requests)]
+            before = engine.stats()["steps"]
+            salted = [replace(request, cache_salt=f"burst {at}") for at, request in enumerate(requests)]
+            burst = await asyncio.gather(*(engine.answer(request) for request in salted))
+            return alone, burst, before, engine.stats()["steps"] - before
+        finally:
+            await engine.stop(0)
+
+    alone, burst, steps_alone, steps_burst = asyncio.run(story())
+    for one, other in zip(alone, burst, strict=True):
+        assert one.logprobs is not None
+        assert other.logprobs is not None
+        assert one.tokens[0] == other.tokens[0]
+        assert one.logprobs[0].logprob == pytest.approx(other.logprobs[0].logprob, abs=0.05)
+    assert steps_burst < steps_alone

@@ -254,7 +254,8 @@ def test_in_one_cache_a_chunk_of_several_prompts_and_all_fast_answers_are_one_ba
     mixed = Step(((short, 44), (long, CHUNK - 45)), (talking,))  # as many tokens as a chunk has
     assert scheduler.next([talking, labels, long, short, build]) == [mixed, Step((), (labels,))]
     assert scheduler.next([talking, labels, long, short, build])[0] == mixed, "no step is left out for answers"
-    assert scheduler.next([short, build]) == [Step(((short, 44), (build, 9)))]
+    assert scheduler.next([short, build]) == [Step(((short, 44),))], "nobody waits for a build"
+    assert scheduler.next([build, waiting(6, 500, background=True)])[0].sequences[1].id == 6
     assert scheduler.next([talking]) == [Step((), (talking,))]
     many = [other(number) for number in range(10, 50)]
     assert scheduler.next([long, *many]) == [Step(((long, CHUNK // 2),), tuple(many))], (
@@ -273,6 +274,9 @@ def test_a_prompt_whose_bits_matter_to_others_is_alone_in_one_cache_too(field: s
         short.answering = True
     first, second = scheduler.next([alone, talking]), scheduler.next([alone, talking])
     assert (first, second) == ([Step(((alone, 20),))], [Step((), (talking,))])
+    if field != "is_warmup":
+        assert scheduler.next([alone, talking, short]) == first
+        assert scheduler.next([alone, talking, short]) == [Step(((short, 30),), (talking,))], "the others go on mixing"
 
 
 def test_more_answers_than_the_batch_has_room_for_take_turns_with_prompts() -> None:
