@@ -96,7 +96,7 @@ def start_engines(settings: Settings) -> Engines:
 def import_engine() -> None:
     """Import the engine while the main thread computes the file's digest, which needs no interpreter.
 
-    The main thread imports it again, and tells what is wrong.
+    The main thread imports it again, and tells an error.
     """
     with contextlib.suppress(Exception):
         import_module("service.engine.local.mode_router")
