@@ -60,12 +60,11 @@ ALWAYS = {
     "LLAMA_BUILD_APP": "OFF",
     "LLAMA_OPENSSL": "OFF",
 }
-CPU_SOURCE = Path("ggml/src/ggml-cpu")
 
 
 @dataclass(frozen=True)
 class Amendment:
-    """A line that a file of `CPU_SOURCE` has once, and what goes before and behind it."""
+    """A line that a file of a library's source has once, and what goes before and behind it."""
 
     file: str
     line: str
@@ -74,7 +73,7 @@ class Amendment:
 
 
 HEADERS = tuple(ROOT / ".ci" / f"{name}_avx512.h" for name in ("q8_0", "k_quants", "attention"))
-AMENDMENTS = (
+CPU_AMENDMENTS = (
     Amendment(
         "repack.cpp",
         "class tensor_traits_base : public ggml::cpu::tensor_traits {\n",
@@ -136,6 +135,24 @@ AMENDMENTS = (
         "#endif\n",
     ),
 )
+# Only for its validation layer does llama.cpp ask for a newer extension than the headers of Debian 12 have.
+VULKAN_INSTANCE = (
+    "    vk::InstanceCreateInfo instance_create_info(vk::InstanceCreateFlags{}, &app_info, layers, extensions"
+)
+VULKAN_AMENDMENTS = (
+    Amendment(
+        "ggml-vulkan.cpp",
+        "    std::vector<vk::LayerSettingEXT> settings = {\n",
+        before="#ifdef VK_EXT_layer_settings\n",
+    ),
+    Amendment(
+        "ggml-vulkan.cpp",
+        f"{VULKAN_INSTANCE}, &layer_setting_info);\n",
+        behind=f"#else\n{VULKAN_INSTANCE});\n#endif\n",
+    ),
+)
+AMENDMENTS = {CPU_TARGET: CPU_AMENDMENTS, "ggml-vulkan": VULKAN_AMENDMENTS}
+"""By library, which is also its folder in llama.cpp's source."""
 BACKEND = {"GGML_BACKEND_DL": "ON", "GGML_CPU": "OFF"}
 BACKENDS = {
     # Without flash attention, which the recipe does not use: it is two thirds of the files.
@@ -171,9 +188,8 @@ class Part:
         """A digest of everything that decides the library: the source, the settings, the toolkit."""
         decides = [pinned()["hash"], sorted({**ALWAYS, **dict(self.defines)}.items()), self.compiler]
         if self.target == CPU_TARGET:
-            decides += [header.read_text(encoding="utf-8") for header in HEADERS] + [
-                asdict(line) for line in AMENDMENTS
-            ]
+            decides += [header.read_text(encoding="utf-8") for header in HEADERS]
+        decides += [asdict(line) for line in AMENDMENTS.get(self.target, ())]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
     def is_in(self, folder: Path) -> bool:
@@ -201,10 +217,16 @@ def backend(name: str) -> Part:
             toolkits = (Path(nvcc).resolve().parents[1] / "lib64", Path("/usr/local/cuda/lib64"))
             found = [str(folder) for folder in toolkits if (folder / "libcublas.so").exists()]
             defines["CMAKE_INSTALL_RPATH"] = ";".join([ALWAYS["CMAKE_INSTALL_RPATH"], *found[:1]])
-            compiler = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+            compiler = _version(nvcc)
         if architectures := os.environ.get("CUDAARCHS") or seen_architectures():
             defines["CMAKE_CUDA_ARCHITECTURES"] = architectures
+    if name == "vulkan" and (glslc := device_setup.glslc()) is not None:
+        compiler = _version(glslc)  # which decides the extensions that the shaders use
     return Part(name, f"ggml-{name}", tuple(defines.items()), compiler)
+
+
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
 
 
 def seen_architectures() -> str:
@@ -235,16 +257,19 @@ def source(into: Path) -> Path:
 
 
 def amend(tree: Path) -> None:
-    """Include `HEADERS` in llama.cpp's source. Ends the program if it lacks a line that they are made for."""
-    for amendment in AMENDMENTS:
-        path = tree / CPU_SOURCE / amendment.file
-        text = path.read_text(encoding="utf-8")
-        if (count := text.count(amendment.line)) != 1:
-            sys.exit(f"kernels: {amendment.file} has {count} lines like {amendment.line.strip()!r}, and one is needed.")
-        amended = amendment.before + amendment.line + amendment.behind
-        path.write_text(text.replace(amendment.line, amended), encoding="utf-8")
+    """Change llama.cpp's source by `AMENDMENTS`. Ends the program if it lacks a line that they are made for."""
+    for library, amendments in AMENDMENTS.items():
+        for amendment in amendments:
+            path = tree / "ggml/src" / library / amendment.file
+            text = path.read_text(encoding="utf-8")
+            if (count := text.count(amendment.line)) != 1:
+                sys.exit(
+                    f"kernels: {amendment.file} has {count} lines like {amendment.line.strip()!r}, and one is needed."
+                )
+            amended = amendment.before + amendment.line + amendment.behind
+            path.write_text(text.replace(amendment.line, amended), encoding="utf-8")
     for header in HEADERS:
-        shutil.copy(header, tree / CPU_SOURCE)
+        shutil.copy(header, tree / "ggml/src" / CPU_TARGET)
 
 
 def selected(names: list[str]) -> list[Part]:

@@ -6,6 +6,7 @@ Not here: whether a compiled backend runs (`devices`), and the compiling (`.ci/k
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from pathlib import Path
 
 GPU_FILES = {
     "cuda": ("proc/driver/nvidia/gpus/*", "dev/nvidia[0-9]*", "dev/dxg"),
-    "vulkan": ("dev/dri/renderD*", "dev/dxg"),
+    "vulkan": ("dev/dri/renderD*", "proc/driver/nvidia/gpus/*", "dev/nvidia[0-9]*", "dev/dxg"),
 }
-"""Files that show a GPU with its driver: NVIDIA's, Linux's render nodes, and that of Windows' subsystem for Linux."""
-VULKAN_HEADERS = ("usr/include/vulkan/vulkan.hpp", "usr/local/include/vulkan/vulkan.hpp")
-SPIRV_HEADERS = ("usr/share/cmake/SPIRV-Headers", "usr/lib/cmake/SPIRV-Headers", "usr/local/share/cmake/SPIRV-Headers")
+"""Files that show a GPU with its driver: NVIDIA's, Linux's render nodes, and that of Windows' subsystem for Linux.
+NVIDIA's driver for Vulkan needs no render node."""
+VULKAN_DRIVERS = tuple(
+    f"{folder}/vulkan/icd.d/*.json" for folder in ("etc", "usr/share", "usr/local/etc", "usr/local/share")
+)
+"""Where Vulkan's loader looks for drivers, beside the files that VK_DRIVER_FILES or VK_ICD_FILENAMES name."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,26 @@ def lack(device: str, root: Path = Path("/")) -> Lack | None:
             "Install the rest of the CUDA toolkit (NVIDIA's packages: libcublas-dev), then: make setup",
         )
     if device == "vulkan":
+        folders = [root / "usr", root / "usr/local"]
+        if sdk := os.environ.get("VULKAN_SDK"):  # as CMake finds it
+            folders.append(Path(sdk))
+        cmake = [folder / data / "cmake/SPIRV-Headers" for folder in folders for data in ("share", "lib")]
         parts = {
-            "glslc": shutil.which("glslc") is not None,
-            "libvulkan-dev": any((root / header).is_file() for header in VULKAN_HEADERS),
-            "spirv-headers": any((root / folder).is_dir() for folder in SPIRV_HEADERS),
+            "glslc": glslc() is not None,
+            "libvulkan-dev": any((folder / "include/vulkan/vulkan.hpp").is_file() for folder in folders),
+            "spirv-headers": any(folder.is_dir() for folder in cmake),
         }
         if missing := [name for name, there in parts.items() if not there]:
             return Lack(
                 f"a GPU is here, and not all that compiles the Vulkan backend: {', '.join(missing)}",
                 f"Debian: apt-get install {' '.join(missing)}, then: make setup",
+            )
+        named = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
+        if not named and not any(any(root.glob(pattern)) for pattern in VULKAN_DRIVERS):
+            return Lack(
+                "a GPU is here, and no driver of Vulkan for it (/usr/share/vulkan/icd.d)",
+                "For AMD and Intel, Debian: apt-get install mesa-vulkan-drivers. NVIDIA's driver contains its own; "
+                "in a container: NVIDIA_DRIVER_CAPABILITIES=all",
             )
     if device != "metal" and shutil.which("cmake") is None:
         return Lack("a GPU is here, and no cmake", "Debian: apt-get install cmake, then: make setup")
@@ -91,3 +106,9 @@ def nvcc(root: Path = Path("/")) -> str | None:
     """The CUDA compiler on PATH, or where its installer puts it."""
     usual = root / "usr/local/cuda/bin/nvcc"
     return shutil.which("nvcc") or (str(usual) if usual.is_file() else None)
+
+
+def glslc() -> str | None:
+    """The compiler of Vulkan's shaders on PATH, or in the SDK that VULKAN_SDK names."""
+    sdk = os.environ.get("VULKAN_SDK")
+    return shutil.which("glslc") or (shutil.which("glslc", path=f"{sdk}/bin") if sdk else None)

@@ -285,6 +285,8 @@ def test_doctor_tells_the_layers_and_the_failure_of_a_compiled_backend(
 def test_the_first_thing_that_a_gpu_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs: set[str] = set()
     monkeypatch.setattr(shutil, "which", lambda name: f"/{name}" if name in programs else None)
+    for name in ("VULKAN_SDK", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.delenv(name, raising=False)
 
     def add(*paths: str) -> None:
         for path in paths:
@@ -306,7 +308,31 @@ def test_the_first_thing_that_a_gpu_lacks(tmp_path: Path, monkeypatch: pytest.Mo
     assert "apt-get install glslc libvulkan-dev spirv-headers" in what("vulkan")
     programs |= {"cmake", "glslc"}
     add("usr/include/vulkan/vulkan.hpp", "usr/share/cmake/SPIRV-Headers/x")
+    assert "apt-get install mesa-vulkan-drivers" in what("vulkan")
+    monkeypatch.setenv("VK_DRIVER_FILES", "/elsewhere/nvidia_icd.json")
+    assert what("vulkan") == ""
+    monkeypatch.delenv("VK_DRIVER_FILES")
+    add("usr/share/vulkan/icd.d/radeon_icd.x86_64.json")
     assert (what("cuda"), what("vulkan")) == ("", "")
+
+
+def test_vulkan_needs_no_render_node_of_an_nvidia_gpu_and_takes_the_sdk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"cmake": {None}, "glslc": {f"{tmp_path}/sdk/bin"}}
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: name if path in found.get(name, ()) else None)
+    assert not device_setup.has_gpu("vulkan", tmp_path)
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/nvidia0").touch()
+    assert device_setup.has_gpu("vulkan", tmp_path)
+    for folder in ("include/vulkan", "share/cmake/SPIRV-Headers"):
+        (tmp_path / "sdk" / folder).mkdir(parents=True)
+    (tmp_path / "sdk/include/vulkan/vulkan.hpp").touch()
+    monkeypatch.delenv("VULKAN_SDK", raising=False)
+    monkeypatch.setenv("VK_DRIVER_FILES", "/usr/local/nvidia/nvidia_icd.json")
+    assert device_setup.lack("vulkan", tmp_path) is not None
+    monkeypatch.setenv("VULKAN_SDK", f"{tmp_path}/sdk")
+    assert device_setup.lack("vulkan", tmp_path) is None
 
 
 # --- the compiled libraries ---

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -41,35 +42,51 @@ def test_results_are_right_to_single_precision(header: str, tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def tree_of(builder: ModuleType, folder: Path, *, without: str = "") -> Path:
-    """llama.cpp's sources of the CPU with the lines that are amended, except the one with this text."""
-    source: Path = folder / builder.CPU_SOURCE
-    source.mkdir(parents=True)
-    for amendment in builder.AMENDMENTS:
-        with (source / amendment.file).open("a", encoding="utf-8") as file:
-            file.write("first\n" if without and without in amendment.line else amendment.line)
-    return source
+def amendments(builder: ModuleType) -> list[tuple[str, Any]]:
+    """Each amendment with its file's path in llama.cpp's source."""
+    return [(f"ggml/src/{library}/{each.file}", each) for library, all_ in builder.AMENDMENTS.items() for each in all_]
+
+
+def make_tree(builder: ModuleType, tree: Path, *, without: str = "") -> None:
+    """llama.cpp's sources with the lines that are amended, except the one with this text."""
+    for file, amendment in amendments(builder):
+        (tree / file).parent.mkdir(parents=True, exist_ok=True)
+        with (tree / file).open("a", encoding="utf-8") as source:
+            source.write("first\n" if without and without in amendment.line else amendment.line)
 
 
 def test_the_source_is_amended_where_it_is_as_expected(builder: ModuleType, tmp_path: Path) -> None:
-    source = tree_of(builder, tmp_path)
+    make_tree(builder, tmp_path)
     builder.amend(tmp_path)
-    for amendment in builder.AMENDMENTS:
-        assert amendment.before + amendment.line + amendment.behind in (source / amendment.file).read_text(
-            encoding="utf-8"
-        )
+    for file, amendment in amendments(builder):
+        amended = amendment.before + amendment.line + amendment.behind
+        assert amended in (tmp_path / file).read_text(encoding="utf-8")
     for header in builder.HEADERS:
-        assert (source / header.name).read_bytes() == header.read_bytes()
-        assert any(f'#include "{header.name}"' in amendment.before for amendment in builder.AMENDMENTS)
+        assert (tmp_path / "ggml/src/ggml-cpu" / header.name).read_bytes() == header.read_bytes()
+        assert any(f'#include "{header.name}"' in amendment.before for _, amendment in amendments(builder))
 
 
-@pytest.mark.parametrize("text", ["GGML_TYPE_Q8_0", "GGML_TYPE_Q6_K", "one_chunk"])
+@pytest.mark.parametrize("text", ["GGML_TYPE_Q8_0", "GGML_TYPE_Q6_K", "one_chunk", "LayerSettingEXT"])
 def test_another_source_ends_the_build_with_the_line_that_is_missing(
     builder: ModuleType, tmp_path: Path, text: str
 ) -> None:
-    tree_of(builder, tmp_path, without=text)
+    make_tree(builder, tmp_path, without=text)
     with pytest.raises(SystemExit, match=text):
         builder.amend(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("cpp") is None, reason="no C preprocessor")
+@pytest.mark.parametrize("settings", [(), ("-DVK_EXT_layer_settings=1",)])
+def test_old_headers_of_vulkan_compile_without_the_settings_of_layers(
+    builder: ModuleType, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    """Debian 12 has headers without VK_EXT_layer_settings. The preprocessor leaves one of both forms."""
+    make_tree(builder, tmp_path)
+    builder.amend(tmp_path)
+    command = ["cpp", "-P", *settings, str(tmp_path / "ggml/src/ggml-vulkan/ggml-vulkan.cpp")]
+    left = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ("LayerSettingEXT" in left, "&layer_setting_info" in left) == (bool(settings), bool(settings))
+    assert left.count("instance_create_info(") == 1
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
