@@ -237,9 +237,10 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
         return
     small = settings.model_copy(update={"context": 256, "parallel": 1, "prefix_cache_bytes": 0})
     engine = LocalEngine(model, small, kernels=choice)
+    fast = router.for_mode("fast")
     try:
         asyncio.run(_try(engine))
-        on_device = _tried_device(first, engine, router.for_mode("fast")) if first is not None else None
+        on_device = _tried_device(first, engine, fast) if first is not None else None
     except EngineUnavailable as error:
         if first is None:
             raise
@@ -252,29 +253,46 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "kernels",
         "note" if dropped or remedy else "ok",
-        f"{engine.kernels} for fast answers, portable for exact ones{reasons}",
+        f"{_used(engine, fast)} for fast answers, portable for exact ones{reasons}",
         remedy,
     )
 
 
 def _remedy(device: str) -> str:
     """The remedy for a compiled backend that does not run."""
-    lack = device_setup.lack(device)
-    return lack.remedy if lack is not None else "Free its memory, or do not try it: SAMEBOAT_DEVICE=cpu"
+    if (lack := device_setup.lack(device, compiled=True)) is not None:
+        return lack.remedy
+    if (hides := devices.hidden(device)) is not None:
+        return f"Unset {hides}, or name a GPU in it. Or do not try one: SAMEBOAT_DEVICE=cpu"
+    return "Free its memory, or do not try it: SAMEBOAT_DEVICE=cpu"
+
+
+def _used(tried: LocalEngine, full: LocalEngine) -> str:
+    """The kernels that ran, with the device that has memory for the settings' context."""
+    name = devices.kernels_of(tried.kernels)
+    device = devices.device_of(full.kernels) if devices.device_of(tried.kernels) is not None else None
+    return name if device is None else f"{device}+{name}"
 
 
 def _tried_device(device: str, tried: LocalEngine, full: LocalEngine) -> DoctorFinding:
     """How a compiled backend ran, and how many layers it takes. `full` has the settings' context."""
     if devices.device_of(tried.kernels) is None:
-        return DoctorFinding("device", "note", f"the CPU: {tried.dropped_kernels[device]}", _remedy(device))
+        return DoctorFinding("device", "note", f"the CPU: {_dropped_devices(tried)}", _remedy(device))
     layers, why = full.gpu_layers
     if layers == 0:
         remedy = "Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model."
-        return DoctorFinding("device", "note", f"the CPU: {full.dropped_kernels[device]}", remedy)
+        return DoctorFinding("device", "note", f"the CPU: {_dropped_devices(full)}", remedy)
     whole = layers > full.metadata.block_count
     remedy = "" if whole else "Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model."
     report = (full.identity.kernels or "").partition(" (")[0].partition(", with ")[0]
-    return DoctorFinding("device", "ok" if whole else "note", f"{report}, {why}", remedy)
+    others = f"; {dropped}" if (dropped := _dropped_devices(full)) else ""
+    return DoctorFinding("device", "ok" if whole else "note", f"{report}, {why}{others}", remedy)
+
+
+def _dropped_devices(engine: LocalEngine) -> str:
+    """Why better devices do not compute."""
+    reasons = {name: reason for name, reason in engine.dropped_kernels.items() if name in devices.NAMES}
+    return "; ".join(reasons.values())
 
 
 async def _try(engine: LocalEngine) -> None:

@@ -40,10 +40,26 @@ def has_gpu(device: str, root: Path = Path("/")) -> bool:
     return any(any(root.glob(pattern)) for pattern in GPU_FILES[device])
 
 
-def lack(device: str, root: Path = Path("/")) -> Lack | None:
-    """The first thing that is missing to compile and run this backend. None if everything is there."""
+def lack(device: str, root: Path = Path("/"), *, compiled: bool = False) -> Lack | None:
+    """The first thing that is missing to compile and run this backend. None if everything is there.
+
+    A `compiled` one needs no compiler any more.
+    """
     if not has_gpu(device, root):
         return Lack(*NO_GPU[device], gpu=True)
+    if not compiled and (missing := _lack_of_compiler(device, root)) is not None:
+        return missing
+    named = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
+    if device == "vulkan" and not named and not any(any(root.glob(pattern)) for pattern in VULKAN_DRIVERS):
+        return Lack(
+            "a GPU is here, and no driver of Vulkan for it (/usr/share/vulkan/icd.d)",
+            "For AMD and Intel, Debian: apt-get install mesa-vulkan-drivers. NVIDIA's driver contains its own; "
+            "in a container: NVIDIA_DRIVER_CAPABILITIES=all",
+        )
+    return None
+
+
+def _lack_of_compiler(device: str, root: Path) -> Lack | None:
     if device == "cuda" and nvcc(root) is None:
         return Lack(
             "an NVIDIA GPU is here, and no CUDA compiler (nvcc)",
@@ -68,13 +84,6 @@ def lack(device: str, root: Path = Path("/")) -> Lack | None:
             return Lack(
                 f"a GPU is here, and not all that compiles the Vulkan backend: {', '.join(missing)}",
                 f"Debian: apt-get install {' '.join(missing)}, then: make setup",
-            )
-        named = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
-        if not named and not any(any(root.glob(pattern)) for pattern in VULKAN_DRIVERS):
-            return Lack(
-                "a GPU is here, and no driver of Vulkan for it (/usr/share/vulkan/icd.d)",
-                "For AMD and Intel, Debian: apt-get install mesa-vulkan-drivers. NVIDIA's driver contains its own; "
-                "in a container: NVIDIA_DRIVER_CAPABILITIES=all",
             )
     if device != "metal" and shutil.which("cmake") is None:
         return Lack("a GPU is here, and no cmake", "Debian: apt-get install cmake, then: make setup")

@@ -13,6 +13,7 @@ The name `cuda+avx512-bf16` means: CUDA computes the layers that fit, and these 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from collections import deque
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ AUTO = "auto"
 CPU = "cpu"
 NAMES = ("cuda", "vulkan", "metal")
 """The best first. Each names a setting and, except for Metal, a folder beside the kernels."""
+VISIBLE = {"cuda": "CUDA_VISIBLE_DEVICES", "vulkan": "GGML_VK_VISIBLE_DEVICES"}
+"""Variables that hide GPUs from a backend."""
 METAL = "MTL"  # llama.cpp's name of a backend that is a part of its library
 GPU, INTEGRATED = 1, 2  # ggml_backend_dev_type (ggml-backend.h)
 ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR (ggml.h)
@@ -80,6 +83,12 @@ def choice(settings: Settings) -> tuple[str, ...]:
     return on_devices + cpu if settings.device == AUTO else on_devices
 
 
+def hidden(device: str) -> str | None:
+    """The variable that hides GPUs from this backend. None if it is not set."""
+    name = VISIBLE.get(device)
+    return name if name in os.environ else None
+
+
 def load(name: str) -> tuple[Device, ...]:
     """Load these kernels into this process, which has not imported llama_cpp yet. The devices, none without a backend.
 
@@ -107,7 +116,9 @@ def load(name: str) -> tuple[Device, ...]:
         backend = registry.ggml_backend_load(str(path).encode())
     gpus = _devices(base, ctypes.c_void_p(backend)) if backend else ()
     if not gpus:
-        raise OSError(f"the {device} backend finds no GPU{last_error()}")
+        hides = hidden(device)
+        seen = f" among those that {hides} names" if hides else last_error().replace(str(path), f"{device}'s library")
+        raise OSError(f"the {device} backend finds no GPU{seen}")
     return gpus
 
 

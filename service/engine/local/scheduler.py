@@ -175,11 +175,13 @@ def place(
     salt: str | None = "",
     kept: Iterable[StoredTokens] = (),
     shares: bool = False,
+    copies_on_device: bool = False,
 ) -> Placement | None:
     """Rule 2. None when no slot is free for this request. `kept` are prefixes that no slot needs to hold.
 
     Where all slots are in one cache (`shares`), any free one will do, and another slot with the same beginning is a
-    better source than a prefix: a copy of a slot shares its keys, a prefix is read into memory of its own.
+    better source than a prefix: a copy of a slot shares its keys, a prefix is read into memory of its own. It is also
+    the better one if a copy stays on a device (`copies_on_device`), because a prefix is in the CPU's memory.
     """
     free = [slot for slot in slots if slot.owner is None]
     if not free or (background and len(free) == 1 and len(slots) > 1):
@@ -196,7 +198,11 @@ def place(
     if reuse and reuse >= from_prefix and best in beside and reuse * 2 >= len(best.tokens):
         return Placement(best, best, reuse)  # the rest of the slot is worth less than a copy costs
     source: StoredTokens | None = best if reuse else None
-    if prefix is not None and from_prefix and (from_prefix > reuse or (from_prefix == reuse and not shares)):
+    if (
+        prefix is not None
+        and from_prefix
+        and (from_prefix > reuse or (from_prefix == reuse and not (shares or copies_on_device)))
+    ):
         source, reuse = prefix, from_prefix
     others = [slot for slot in beside if slot is not source] or beside
     target = min(others, key=lambda slot: (bool(slot.tokens), slot.used, slot.number))

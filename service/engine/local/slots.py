@@ -45,6 +45,7 @@ class KVSlots:
                 salt=sequence.salt,
                 kept=self.prefixes,
                 shares=self._context.shares,
+                copies_on_device=self._context.copies_on_device,
             )
             if placed is None:
                 return False
@@ -88,7 +89,7 @@ class KVSlots:
         slot, source = placed.slot, placed.source
         if source is not slot and placed.reuse:
             slot.tokens, slot.canonical = [], 0  # whatever comes of the copy, these are not there any more
-            if not self._copy(source, slot):
+            if not self._copy(source, slot, placed.reuse):
                 return False
         self._context.cut(slot.number, placed.reuse)
         whole = min(source.canonical, placed.reuse)
@@ -96,10 +97,10 @@ class KVSlots:
         slot.tokens = source.tokens[: placed.reuse]
         return True
 
-    def _copy(self, source: StoredTokens, slot: Slot) -> bool:
-        """Copy the whole source. An unusable prefix is removed, and the result is False."""
+    def _copy(self, source: StoredTokens, slot: Slot, reuse: int) -> bool:
+        """Copy at least `reuse` tokens of the source. An unusable prefix is removed, and the result is False."""
         if isinstance(source, Slot):
-            if not self._context.copy(source.number, slot.number):
+            if not self._context.copy(source.number, slot.number, reuse):
                 raise ModelError(f"llama.cpp does not take back what it wrote of sequence {source.number}.")
             return True
         assert isinstance(source, Prefix)

@@ -39,14 +39,35 @@ def test_a_sequence_has_the_same_room_in_both(context: Context) -> None:
 def test_a_copy_goes_on_as_its_source_does_and_neither_changes_the_other(context: Context) -> None:
     context.cut(0, 0)
     context.decode([(token, place, 0, False) for place, token in enumerate(PROMPT)])
-    assert context.copy(0, 1)
-    assert context.copy(0, 2)
+    assert context.copy(0, 1, len(PROMPT))
+    assert context.copy(0, 2, len(PROMPT))
     one, other = after(context, 1, 28, 253), after(context, 2, 30, 253)
     assert np.abs(one - other).max() > 1
     context.cut(2, 0)
     np.testing.assert_allclose(after(context, 0, 28, 253), one, atol=0.02)
     context.cut(0, len(PROMPT))
     np.testing.assert_allclose(after(context, 0, 30, 253), other, atol=0.02)
+
+
+def test_a_copy_that_stays_on_a_device_has_the_bits_of_one_through_the_cpus_memory(context: Context) -> None:
+    """It is made at once: the source is emptied next. A CPU stands in for the device."""
+    if context.shares:
+        pytest.skip("sequences in one cache are not copied")
+    results = []
+    for on_device in (False, True):
+        for slot in range(3):
+            context.cut(slot, 0)
+        context.decode([(token, place, 0, False) for place, token in enumerate(PROMPT)])
+        context.copies_on_device = on_device
+        assert context.copy(0, 1, len(PROMPT) - 2)
+        context.copies_on_device = False
+        context.cut(0, 0)
+        context.cut(1, len(PROMPT) - 2)
+        tokens = PROMPT[-2:]
+        context.decode([(token, len(PROMPT) - 2 + place, 1, place == 1) for place, token in enumerate(tokens)])
+        results.append((context.logits(1).copy(), context.state(1)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_state_is_that_of_its_sequence_also_where_another_lies_between_its_tokens(context: Context) -> None:

@@ -257,7 +257,7 @@ def test_doctor_tells_the_layers_and_the_failure_of_a_compiled_backend(
 ) -> None:
     """The trial is replaced: it ends ready, or with every candidate of the device dropped."""
     compiled(monkeypatch, "cuda", cpu=("portable",))
-    monkeypatch.setattr(device_setup, "lack", lambda device: None)
+    monkeypatch.setattr(device_setup, "lack", lambda device, compiled=False: None)
 
     async def runs(engine: LocalEngine) -> None:
         _ = engine.identity
@@ -277,6 +277,66 @@ def test_doctor_tells_the_layers_and_the_failure_of_a_compiled_backend(
     assert "0 of 31 layers" in none.found
     named = findings(kernels="portable", device="cuda")["device"]
     assert (named.level, "0 of 31 layers" in named.found) == ("stop", True)
+
+
+def test_doctor_names_one_device_where_a_better_one_lacks_memory(
+    starter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The small trial runs on CUDA. The settings' context has memory for Vulkan only, whose driver takes less."""
+    compiled(monkeypatch, "cuda", "vulkan", cpu=("portable",))
+    monkeypatch.setattr(device_setup, "lack", lambda device, compiled=False: None)
+    free = {"cuda": 420, "vulkan": 4000}
+    plain = recipe.probe
+
+    def probe(name: str) -> Any:
+        device = devices.device_of(name)
+        return plain(name) if device is None else (f"{device} on a GPU", (Device("a GPU", free[device] * MIB),))
+
+    async def runs(engine: LocalEngine) -> None:
+        _ = engine.identity
+
+    monkeypatch.setattr(recipe, "probe", probe)
+    monkeypatch.setattr(doctor, "_try", runs)
+    seen = findings(kernels="portable", device="auto", context=2048, parallel=8)
+    assert seen["device"].found.startswith("vulkan on a GPU, 31 of 31 layers")
+    assert "0 of 31 layers" in seen["device"].found, "the reason against CUDA"
+    assert seen["kernels"].found == "vulkan+portable for fast answers, portable for exact ones"
+
+
+@pytest.mark.parametrize(
+    ("environment", "there", "remedy"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": ""}, True, "Unset CUDA_VISIBLE_DEVICES, or name a GPU in it."),
+        ({}, True, "Free its memory"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, False, "Install NVIDIA's driver."),
+    ],
+)
+def test_the_remedy_for_a_compiled_backend_asks_for_no_compiler(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], there: bool, remedy: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(device_setup, "has_gpu", lambda device, root=None: there)
+    monkeypatch.setattr(device_setup, "nvcc", lambda root=None: None)
+    assert doctor._remedy("cuda").startswith(remedy)
+
+
+def test_a_backend_without_a_gpu_names_the_variable_that_hides_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A library that is no backend stands in for one that finds no GPU."""
+    folder = kernels.folder()
+    assert folder is not None
+    monkeypatch.setattr(devices, "library", lambda device, compiled=None: folder.parent / "libggml-base.so")
+    for name in devices.VISIBLE.values():
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(OSError, match="the vulkan backend finds no GPU") as plain:
+        devices.load("vulkan+portable")
+    assert str(folder.parent) not in str(plain.value)
+    monkeypatch.setenv("GGML_VK_VISIBLE_DEVICES", "7")
+    with pytest.raises(OSError, match=r"finds no GPU among those that GGML_VK_VISIBLE_DEVICES names$"):
+        devices.load("vulkan+portable")
 
 
 # --- the needs ---

@@ -34,9 +34,9 @@ def test_samplers_of_an_abandoned_request_are_freed(monkeypatch: pytest.MonkeyPa
 class Refusing:
     """A context that takes no state back, and empties the slot for which it was given, as llama.cpp does."""
 
-    shares = False
+    shares = copies_on_device = False
 
-    def copy(self, source: int, target: int) -> bool:
+    def copy(self, source: int, target: int, size: int) -> bool:
         return False
 
     def cut(self, slot: int, size: int) -> None:

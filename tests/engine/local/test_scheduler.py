@@ -160,6 +160,15 @@ def test_in_one_cache_a_busy_slot_is_the_source_and_any_free_slot_the_target() -
     assert (placed.slot, placed.reuse) == (made[4], 95), "in place, although it is no neighbour of the busy one"
 
 
+def test_on_a_device_a_slot_is_a_better_source_than_an_equally_long_prefix() -> None:
+    made, kept = slots(3, s0=1), Slot(9, [5] * 90, canonical=CHUNK)
+    made[0].tokens = [5] * 90 + [7]
+    for on_device, source in ((False, kept), (True, made[0])):
+        placed = place(made, [5] * 95, exact=False, background=False, kept=[kept], copies_on_device=on_device)
+        assert placed is not None
+        assert (placed.source, placed.reuse) == (source, 90)
+
+
 def test_an_exact_request_takes_only_whole_chunks_of_a_kept_prefix() -> None:
     kept = Slot(9, [5] * 100, canonical=CHUNK)
     placed = place(slots(1), [5] * 90 + [6], exact=True, background=False, kept=[kept])
