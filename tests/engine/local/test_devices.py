@@ -282,7 +282,7 @@ def test_doctor_tells_the_layers_and_the_failure_of_a_compiled_backend(
 def test_doctor_names_one_device_where_a_better_one_lacks_memory(
     starter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The small trial runs on CUDA. The settings' context has memory for Vulkan only, whose driver takes less."""
+    """The small trial runs on CUDA. The settings' context has memory for Vulkan only. Its driver takes less."""
     compiled(monkeypatch, "cuda", "vulkan", cpu=("portable",))
     monkeypatch.setattr(device_setup, "lack", lambda device, compiled=False: None)
     free = {"cuda": 420, "vulkan": 4000}
