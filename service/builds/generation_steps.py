@@ -36,8 +36,8 @@ T = TypeVar("T")
 # The prompt without which a maker cannot work. Pieces need none.
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 FURTHER = {  # the tries after the first version, by its maker
-    "pieces": ("pieces 1", "script", "files", "script", "script", "repair", "repair"),
-    "script": ("files", "script", "script", "repair", "repair"),  # a script has less than half of a page's tokens
+    "pieces": ("pieces 1", "script", "files", "script", "script", "files", "script", "script"),
+    "script": ("files", "script", "script", "files", "script", "script"),  # a script has half of a page's tokens
     "files": ("repair", "repair", "repair"),
 }
 WRITTEN = ("script", "files", "repair")  # tries that ask a model that writes files
@@ -145,7 +145,9 @@ class GenerationSteps:
             if what == "script":
                 output = self._try(build, what, job, first=before + 1) if fits(job) else None
             else:
-                output = self._try(build, what, job) if what == "files" else self._pieces(build, job, what)
+                output = (
+                    self._try(build, what, job, first=before + 1) if what == "files" else self._pieces(build, job, what)
+                )
         made_by = "files" if what == "repair" else what.split()[0]
         return None if output is None else self._candidate(build, job, output, made_by)
 
@@ -185,7 +187,7 @@ class GenerationSteps:
         its page closed.
         """
         fallback: MakerOutput | None = None
-        for number in range(first, TRIES + 1):
+        for number in range(first, max(first, TRIES) + 1):
             if build.budget.for_generation(time.time()) <= reserve_s:
                 self.store.event(build.id, "budget", "The time for making is used up.")
                 break

@@ -183,6 +183,27 @@ def one_by_one(paths: list[Path], maker: str, at_once: int, minutes: float, out:
     print(f"{sum(path.stem in rows for path in paths)} of {len(paths)} are measured.", file=sys.stderr)
 
 
+def tasks(model: str, kept: Path, only: list[str]) -> None:
+    """The three public tasks. Each round is stored as it ends, and takes the place of an earlier measurement."""
+    with tempfile.TemporaryDirectory() as state:
+        for task in TASKS:
+            if only and task.name not in only:
+                continue
+            for row in run_task(task, Path(state) / task.name, None if model == "scripted" else model):
+                outcome = row.pop("build")["outcome"] or {}
+                del row["fetched"]
+                row |= {"failed_checks": outcome.get("failed"), "maker": outcome.get("maker")}
+                print(json.dumps(row), flush=True)
+                kinds = json.loads(kept.read_text())
+                others = [
+                    old for old in kinds.get(model, []) if (old["task"], old["round"]) != (task.name, row["round"])
+                ]
+                kinds[model] = sorted(
+                    [*others, row], key=lambda one: ([each.name for each in TASKS].index(one["task"]), one["round"])
+                )
+                write(kept, json.dumps(kinds, indent=1) + "\n")
+
+
 def keep(run: str, out: Path, kept: Path) -> None:
     """Put the rows of a measurement into the file that the docs are made of. Rows of the same run are replaced."""
     measured = json.loads(kept.read_text())
@@ -205,7 +226,7 @@ def write(path: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--at-once", type=int, default=2)
-    parser.add_argument("--only", nargs="*", default=[], help="These briefs, by name.")
+    parser.add_argument("--only", nargs="*", default=[], help="These briefs or tasks, by name.")
     parser.add_argument("--held-out", metavar="MAKER", choices=("auto", "plan"), default="auto", help="auto or plan.")
     parser.add_argument("--folder", choices=("held_out", "briefs", "other_words"), default="held_out")
     parser.add_argument("--minutes", type=float, default=600.0, help="Begin no brief after so many.")
@@ -225,17 +246,7 @@ def main() -> None:
     elif given.keep:
         pass
     elif given.tasks:
-        kinds = json.loads(kept.read_text())
-        rows = kinds[given.tasks] = []
-        with tempfile.TemporaryDirectory() as state:
-            for task in TASKS:
-                local = None if given.tasks == "scripted" else given.tasks
-                for row in run_task(task, Path(state) / task.name, local):
-                    row["failed_checks"] = (row["build"]["outcome"] or {}).get("failed")
-                    row["maker"] = (row["build"]["outcome"] or {}).get("maker")
-                    rows.append({key: value for key, value in row.items() if key not in ("build", "fetched")})
-                    print(json.dumps(rows[-1]), flush=True)
-                write(kept, json.dumps(kinds, indent=1) + "\n")
+        tasks(given.tasks, kept, given.only)
     else:
         paths = [path for path in (HERE / given.folder).glob("*.json") if not given.only or path.stem in given.only]
         one_by_one(paths, given.held_out, given.at_once, given.minutes, out)

@@ -194,7 +194,7 @@ def until(what: Callable[[], Any], seconds: float = 240.0) -> Any:
     raise AssertionError("it never became true")
 
 
-def finished(client: httpx.Client, build: str) -> dict[str, Any]:
+def finished(client: httpx.Client, build: str, seconds: float = 240.0) -> dict[str, Any]:
     """The build when it and its callback are over."""
 
     def over() -> dict[str, Any] | None:
@@ -202,7 +202,7 @@ def finished(client: httpx.Client, build: str) -> dict[str, Any]:
         ended = shown["status"] in ("done", "failed", "cancelled") and shown["delivery"] != "pending"
         return shown if ended else None
 
-    found: dict[str, Any] = until(over)
+    found: dict[str, Any] = until(over, seconds)
     return found
 
 

@@ -298,12 +298,11 @@ def answers(rounds: tuple[Round, ...], base: str) -> Callable[[dict[str, Any]], 
     return reply
 
 
-def run_task(task: Task, state: Path, local: str | None = None) -> list[dict[str, Any]]:
-    """Both rounds of a task, from the POST to the callback. Returns one row per round with the build's state.
+def run_task(task: Task, state: Path, local: str | None = None) -> Iterator[dict[str, Any]]:
+    """Both rounds of a task, from the POST to the callback. Yields one row per round with the build's state.
 
     `local`: a model of the catalog that writes in the place of the scripted one.
     """
-    rows = []
     with data_server() as (base, asked), OpenAIServer(answers(task.rounds, base)) as model, evaluator() as judge:
         remote = {} if local else {"engine": "remote", "remote_base_url": model.base_url}
         settings = settings_for(
@@ -331,27 +330,26 @@ def run_task(task: Task, state: Path, local: str | None = None) -> list[dict[str
                     ],
                 }
                 began = time.monotonic()
-                shown = finished(client, posted(client, body)["job_id"])
+                shown = finished(client, posted(client, body)["job_id"], settings.build_deadline_s + 60)
                 outcomes = (shown["outcome"] or {}).get("report", {}).get("outcomes", [])
                 count = {word: sum(one["verdict"] == word for one in outcomes) for word in ("passed", "failed")}
                 repository = state / "repositories"
-                rows.append(
-                    {
-                        "task": task.name,
-                        "round": number,
-                        "files": files_in(repository),
-                        **count,
-                        "not_judged": [one["said"] for one in outcomes if one["verdict"] == "not judged"],
-                        "seconds": time.monotonic() - began,
-                        "build": shown,
-                        "fetched": list(asked),
-                    }
-                )
-    return rows
+                yield {
+                    "task": task.name,
+                    "round": number,
+                    "files": files_in(repository),
+                    **count,
+                    "not_judged": [one["said"] for one in outcomes if one["verdict"] == "not judged"],
+                    "seconds": time.monotonic() - began,
+                    "build": shown,
+                    "fetched": list(asked),
+                }
 
 
 def files_in(repositories: Path) -> int:
-    """How many files the one repository's branch holds."""
-    [repository] = repositories.glob("*.git")
+    """How many files the one repository's branch holds. None are there if nothing was pushed."""
+    repository = next(repositories.glob("*.git"), None)
+    if repository is None:
+        return 0
     command = ["git", "--git-dir", str(repository), "ls-tree", "-r", "--name-only", "main"]
     return len(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())

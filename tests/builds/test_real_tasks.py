@@ -28,7 +28,7 @@ def clone(row: dict, to: Path) -> Path:  # type: ignore[type-arg]
 
 
 def rounds(task: Task, tmp_path: Path) -> list[dict]:  # type: ignore[type-arg]
-    rows = run_task(task, tmp_path / "state")
+    rows = list(run_task(task, tmp_path / "state"))
     assert [row["build"]["status"] for row in rows] == ["done", "done"], rows
     assert [row["build"]["delivery"] for row in rows] == ["delivered", "delivered"]
     return rows

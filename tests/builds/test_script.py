@@ -26,7 +26,8 @@ BRIEF = "The button #flip flips a coin, and #outcome shows Heads or Tails. #coun
 CODE = "(document.querySelector('#flip').click(), document.querySelector('#count').textContent === '1')"
 
 
-OTHER_WORDS = Path(__file__).resolve().parents[1] / "bench" / "other_words"
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+BRIEFS = {path.stem: path for folder in ("briefs", "other_words") for path in sorted((BENCH / folder).glob("*.json"))}
 KINDS = {
     "bmi": {"w": "input", "h": "input", "go": "button", "bmi": "output", "category": "output"},
     "contact": {"name": "input", "email": "input", "msg": "input", "send": "button", "err": "output", "ok": "output"},
@@ -124,14 +125,37 @@ def test_it_fits_briefs_that_name_elements_and_have_no_page_yet() -> None:
     assert not fits(job(brief="A page about boats.", expressions=()))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in OTHER_WORDS.glob("*.json")))
+@pytest.mark.parametrize("name", BRIEFS)
 def test_briefs_in_other_words_have_their_elements_once_and_in_their_kinds(name: str) -> None:
-    brief = json.loads((OTHER_WORDS / f"{name}.json").read_text(encoding="utf-8"))
-    code = tuple(check["js"] for check in brief["checks"])
+    brief = json.loads(BRIEFS[name].read_text(encoding="utf-8"))
+    code = tuple(check["js"] for check in brief["checks"] if isinstance(check, dict))
     given = job(brief=brief["brief"], expressions=code)
     elements = {one.id: one.kind for one in reading(given).elements}
     assert KINDS.get(name, {}).items() <= elements.items()
     assert sorted(re.findall(r' id="([^"]+)"', skeleton(given))) == sorted(elements)
+
+
+TOLD = {
+    "A slider #volume from 0 to 11, starting at 3, and #shown.": 'id="volume" type="range" min="0" max="11" value="3"',
+    "Two number inputs (ids w and h). #area is their product.": '<input id="h" type="number"',
+    "A select with id size offering small, medium and large.": '<option value="medium">medium</option>',
+    "The dropdown #town offers All and each town. #n counts.": '<option value="All">All</option></select>',
+    '#mean shows the mean, or "none yet" while the list is empty.': '<output id="mean">none yet</output>',
+    '#best names a word. Until something is typed it says "So far none".': '<output id="best">So far none</output>',
+    "#rate tells the rate; it says - as long as nobody voted.": '<output id="rate">-</output>',
+    '#gone with the text "No match" becomes visible when nothing is left.': 'role="status" hidden>No match</p>',
+    "Four buttons with class key inside the element with id pad.": 4 * '<button type="button" class="key"></button>',
+    "The grid #g has 3 squares of class sq.": 'id="g"><button type="button" class="sq"></button>',
+    "Each row in #g has 3 squares of class sq.": '<output id="g"></output>',
+    "The first three squares in #g get the class on.": '<output id="g"></output>',
+    "A field `age` and a paragraph `verdict`. #g is shown.": '<input id="age" type="text"',
+}
+USES = "document.querySelectorAll('#g')[0].querySelectorAll('.sq')[1].click(), document.querySelector('#age').value = 3"
+
+
+@pytest.mark.parametrize("text", TOLD)
+def test_the_page_has_what_the_brief_says_of_its_elements(text: str) -> None:
+    assert TOLD[text] in skeleton(job(brief=text, expressions=(USES,)))
 
 
 def test_makers_of_one_brief_read_it_once() -> None:

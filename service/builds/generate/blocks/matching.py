@@ -64,11 +64,15 @@ def title(brief: str) -> str:
         maxsplit=1,
     )[0]
     first = re.sub(
-        r"^(?:please )?(?:create|make|build|publish|write|show|display|add)\s+", "", first, flags=re.IGNORECASE
+        r"^(?:please )?(?:(?:I|we) (?:need|want|would like)|create|make|build|publish|write|show|display|add)\s+",
+        "",
+        first,
+        flags=re.IGNORECASE,
     )
     first = re.sub(r"^(?:me )?(?:an?|the)\s+", "", first, flags=re.IGNORECASE)
     first = re.sub(
         r"^(?:page|app|site|single-page \w+)\s+(?:to|for|of|that)\s+", "", first, flags=re.IGNORECASE
     ).strip()
+    first = re.sub(r",? please$", "", first, flags=re.IGNORECASE)
     words = first[:60].rsplit(" ", 1)[0] if len(first) > 60 else first
     return words[:1].upper() + words[1:] or "Page"

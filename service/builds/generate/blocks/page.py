@@ -38,6 +38,14 @@ SUBMITS = re.compile(r"submit|send|add|save|sign|search|look|go|log|find|put", r
 STATUS = re.compile(
     r"\b(message|msg|status|state|error|err|problem|feedback|ok|success|info|alert|note|notice|warning|hint)\b"
 )
+COUNTS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+COUNTED = (
+    rf"(?<!first )(?<!last )(?<!other )\b(?P<count>{'|'.join(COUNTS)}|\d{{1,2}})\s+"
+    r"(?:[a-z]+\s+)?(?P<kind>[a-z]+?)(?:e?s)\b"
+    r",?\s*(?:\(\s*|(?:with|of|having)\s+)(?:the\s+|an?\s+)?class(?:es)?(?:\s+name)?\s*[=:]?\s*"
+)
+AN_ID = r"(?:#|\bid\s*=?\s*)[\"'`#]?([A-Za-z][\w-]*)"
+MOST_REPEATED = 64
 TYPES = (
     ("color", r"\bcolou?r\b"),
     ("password", r"password|repeat|confirm"),
@@ -137,6 +145,7 @@ class _PageBody:
         self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
         self.numbers = self._numbers()
         self.by_id = {element.id: element for element in reading.elements}
+        self.repeated = {} if plan["pieces"] else _repeated(reading)
 
     def _numbers(self) -> set[str]:
         ids = {one["id"] for one in self.pieces.get("calculator", {}).get("inputs", [])}
@@ -202,7 +211,9 @@ class _PageBody:
         """As many paragraphs as the brief asks for without an id, with its own words."""
         if self.plan.get("paragraphs"):
             return
-        count = re.search(r"\b(a|one|two|three|2|3) (?:short )?paragraphs?\b(?! with (?:the )?id)", self.reading.brief)
+        count = re.search(
+            r"\b(a|one|two|three|2|3) (?:short )?paragraphs?\b(?! with (?:the )?id|,? [`#\"'(])", self.reading.brief
+        )
         if count:
             number = {"two": 2, "2": 2, "three": 3, "3": 3}.get(count[1], 1)
             yield from [
@@ -260,13 +271,15 @@ class _PageBody:
             return f'<p><a id="{one}" href="#">{words}</a></p>'
         if kind == "form":
             return f'<form id="{one}"></form>'
+        if one in self.repeated:
+            return f'<div id="{one}">{self.repeated[one]}</div>'
         if kind == "box" or one in self._group("panels") or self._group("choices"):
             text = self.plan.get("texts", {}).get(
                 one, "" if kind == "box" and one not in self._group("panels") else label(element)
             )
             return f'<div id="{one}"{hidden}>{escape(text)}</div>'
         if hidden:
-            return f'<p id="{one}" role="status" hidden>{first or words}</p>'
+            return f'<p id="{one}" role="status" hidden>{first or escape(element.label or "") or words}</p>'
         if STATUS.search(element.words):
             return f'<p id="{one}" role="status">{first}</p>'
         return f'<p>{words}: <output id="{one}">{first}</output></p>'
@@ -291,18 +304,51 @@ class _PageBody:
         kind = (
             "number"
             if one in self.numbers
+            else told[1].lower()
+            if (told := re.match(r"(number|range)\b", element.text, re.I))
             else next(
                 (
                     kind
                     for kind, words in TYPES
                     if re.search(words, f"{element.words} {element.text if kind == 'color' else ''}", re.I)
+                    or (kind == "range" and re.match(words, element.text, re.I))
                 ),
                 "text",
             )
         )
-        more = ' step="any"' if kind == "number" else ""
+        more = ' step="any"' if kind == "number" else _bounds(element) if kind == "range" else ""
         value = f' value="{first.lower() if kind == "color" else first}"' if first else ""
         return f'<input id="{one}" type="{kind}"{more}{value} autocomplete="off">'
+
+
+def _repeated(reading: Reading) -> dict[str, str]:
+    """For a container's id the elements of a class that the brief counts: `nine buttons with class cell in #board`."""
+    hit: dict[str, str] = {}
+    for name, sentence in reading.classes.items():
+        told = re.search(COUNTED + rf"[\"'`.]?{re.escape(name)}\b", sentence, re.IGNORECASE)
+        if told is None or re.search(r"\b(?:each|every|per)\b", sentence[: told.start()], re.IGNORECASE):
+            continue  # not there at first, or so many in each of several
+        count = int(told["count"]) if told["count"].isdigit() else COUNTS.index(told["count"].lower())
+        after = re.search(rf"\b(?:in|into|inside|within)\b[^#.]{{0,30}}?{AN_ID}", sentence[told.end() :])
+        before = re.findall(AN_ID, sentence[: told.start()])
+        place = after[1] if after else before[-1] if before else ""
+        if place in {one.id for one in reading.of("box", "output", "unknown")} and 1 < count <= MOST_REPEATED:
+            clicked = re.search(rf"\.{re.escape(name)}\b[^;]*\bclick\(", reading.code)
+            tag = "input" if told["kind"] == "checkbox" else "button" if told["kind"] == "button" or clicked else "div"
+            one = {
+                "input": f'<input type="checkbox" class="{name}">',
+                "button": f'<button type="button" class="{name}"></button>',
+                "div": f'<div class="{name}"></div>',
+            }[tag]
+            hit[place] = one * count
+    return hit
+
+
+def _bounds(element: Element) -> str:
+    """The ends of a slider that the brief tells: `from 0 to 100`."""
+    hit = re.search(r"\b(?:from|between)\s+(-?\d+)\s+(?:to|and)\s+(-?\d+)|(-?\d+)\s?(?:-|–|to)\s?(\d+)", element.text)
+    ends = [end for end in hit.groups() if end is not None] if hit else []
+    return f' min="{ends[0]}" max="{ends[1]}"' if ends else ""
 
 
 def label(element: Element) -> str:

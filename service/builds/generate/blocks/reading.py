@@ -22,7 +22,11 @@ KINDS = (
     ("box", r"(?:modal|dialog|pop-?up|overlay)(?:s|es| box(?:es)?| windows?)?"),
     ("textarea", r"text ?areas?|multi-?line (?:box|field)"),
     ("select", r"selects?|drop-?downs?(?: lists?| menus?)?|menu|combo ?box"),
-    ("input", r"(?:text|number|search|input|date) (?:box|field)(?:es|s)?|boxes|box|fields?|inputs?|slider|picker"),
+    (
+        "input",
+        r"(?:text|number|search|input|date) (?:box|field|input)(?:es|s)?|boxes|box|fields?|inputs?"
+        r"|(?:range )?sliders?|picker",
+    ),
     ("button", r"buttons?"),
     ("table", r"tables?"),
     ("list", r"(?:un)?ordered lists?|lists?|ul|ol"),
@@ -32,7 +36,7 @@ KINDS = (
     ("svg", r"svg"),
     ("heading", r"headings?|headline|h[1-3]"),
     ("link", r"links?"),
-    ("box", r"div|sections?|panels?|areas?|containers?|columns?|articles?|preview"),
+    ("box", r"divs?|sections?|panels?|areas?|containers?|columns?|articles?|preview"),
     ("output", r"elements?|outputs?|paragraphs?|spans?|p|line|labels?|text|counter|message|status"),
 )
 KIND = re.compile(
@@ -55,9 +59,10 @@ PART = re.compile(
 )  # a longer sentence is read in parts, so the time grows with its length
 MOST_ELEMENTS = 300  # of one brief
 VALUE = r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|[-+]?\d[\d.,:]*\d|\d|[A-Za-z][\w-]*)"
+BEFORE = r"(?:before|until|as long as|while)"
 FIRST = (
-    re.compile(rf"\bstarts?\s+(?:with|at|from|as|out\s+at)\s+(?P<value>{VALUE})", re.IGNORECASE),
-    re.compile(rf"\bbegins?\s+(?:with|at|from|as)\s+(?P<value>{VALUE})", re.IGNORECASE),
+    re.compile(rf"\bstart(?:s|ing)?\s+(?:with|at|from|as|out\s+at)\s+(?P<value>{VALUE})", re.IGNORECASE),
+    re.compile(rf"\bbegin(?:s|ning)?\s+(?:with|at|from|as)\s+(?P<value>{VALUE})", re.IGNORECASE),
     re.compile(r"\((?P<value>[^\s()]{1,12})\)\s+(?:at first|initially|at the start)", re.IGNORECASE),
     re.compile(
         rf"(?P<value>{VALUE})\s*\)?,?\s+(?:at first|initially|by default|at the start|when the page opens|before)\b",
@@ -69,12 +74,21 @@ FIRST = (
         rf"(?P<value>{VALUE})\s+(?:to (?:start|begin)(?: with)?|in the beginning|at the beginning|preselected)\b", re.I
     ),
 )
+SAID_FIRST = (  # of what a page says, and never of a box
+    re.compile(rf"\b{BEFORE}\b[^.;,]{{0,60}},?\s+(?:it|they)\s+(?:says?|shows?|reads?|is)\s+(?P<value>{VALUE})", re.I),
+    re.compile(
+        rf"(?P<value>{VALUE}|(?<=\s)[-–—](?=\s))\s+(?:while|as long as|until|when|if)\b[^.;,]{{0,40}}?"
+        rf"\b(?:empty|nothing|nobody|no|none|not)\b",
+        re.I,
+    ),
+)
 FIRSTS = re.compile(
     rf"\b(?:start|begin|default)s?\s+(?:with|at|"
     rf"to)\s+(?P<values>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})|"
     rf"(?P<first>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})\s+(?:at first|initially|by default)",
     re.I,
 )
+BOXES = ("input", "textarea", "select", "checkbox", "button", "table", "list", "image")
 NO_VALUE = {
     "hidden",
     "shown",
@@ -92,13 +106,15 @@ NO_VALUE = {
     "dash",
 }
 OPTIONS = re.compile(
-    r"\b(?:offers?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
+    r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
     r"(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)",
     re.IGNORECASE,
 )
 BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
 HIDDEN = re.compile(
-    r"\bhidden\b[^.;]{0,12}\b(?:before|at first|until|initially|at the start)\b|\b(?:initially|starts?|first) hidden",
+    r"\bhidden\b[^.;]{0,12}\b(?:before|at first|until|initially|at the start)\b|\b(?:initially|starts?|first) hidden"
+    r"|\b(?:becomes|is(?: only)? made) visible\b|\bappears? (?:only )?(?:when|if|while|as soon)\b"
+    r"|\bis (?:only )?(?:shown|visible) (?:only )?(?:when|if|while)\b",
     re.I,
 )
 LABEL = re.compile(
@@ -122,6 +138,7 @@ CODED = {
     "checkbox": r"{0}['\"`]\)\.checked\b",
     "button": r"{0}['\"`]\)\.(?:click\(|disabled\b)",
     "output": r"{0}['\"`]\)\.(?:textContent|innerText)",
+    "box": r"{0}\s*>?\s+\.[A-Za-z]",
 }
 
 
@@ -147,6 +164,7 @@ MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be lo
     r"<(?P<tag>[a-z]\w{0,40})\b(?P<before>[^<>]{0,200}?)\bid\s{0,9}=\s{0,9}"
     r"[\"'`]?(?P<id>[A-Za-z][\w-]{0,80})(?![\w-])[\"'`]?(?P<after>[^<>]{0,200})>"
 )
+CODE_NAME = re.compile(r"(?<!id )(?<!ids )`([A-Za-z][\w-]*)`")
 SELECTOR = re.compile(r"(?<![\w.<#-])(?P<tag>[a-z]\w{0,8})#(?P<id>[A-Za-z][\w-]*)")
 
 
@@ -203,7 +221,8 @@ def read(brief: str, expressions: Iterable[str] = (), files: Mapping[str, str | 
 @lru_cache(maxsize=8)  # each maker of a build reads the same brief
 def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
     code = "\n".join(map(written_out, expressions))
-    text = plain_notation(brief)
+    named = [name for expression in expressions for name in ids(expression)]
+    text = plain_notation(brief, named)
     elements: dict[str, Element] = {}
     classes: dict[str, str] = {}
     last: list[str] = []
@@ -211,13 +230,15 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
         own = list(_elements(sentence, classes))
         for element in own:
             elements.setdefault(element.id, element)
-        if not own and re.match(r"(?:both|all|they|it)\b", sentence, re.IGNORECASE):  # a sentence about those before
+        if not own and re.match(
+            rf"(?:both|all|they|it|at first|initially|{BEFORE})\b", sentence, re.IGNORECASE
+        ):  # a sentence about those before
             for name in last:
                 element = elements[name]
                 if element.kind in ("output", "unknown", "box"):
-                    elements[name] = replace(element, first=element.first or _first(sentence))
+                    elements[name] = replace(element, first=element.first or _first(sentence, element.kind))
         last = [element.id for element in own] or last
-    for name in (name for expression in expressions for name in ids(expression)):
+    for name in named:
         elements.setdefault(name, Element(name, "unknown"))
     hit = tuple(_coded(element, code) for element in islice(elements.values(), MOST_ELEMENTS))
     known = {
@@ -234,8 +255,8 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
     return Reading(brief, code, hit, classes)
 
 
-def plain_notation(brief: str) -> str:
-    """The brief with `<p id="x">`, `p#x` and a quoted id written as `element #x`."""
+def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
+    """The brief with `<p id="x">`, `p#x` and a quoted id written as `element #x`. `named`: ids of the checks."""
 
     def written(match: re.Match[str]) -> str:
         more = match.groupdict()
@@ -251,6 +272,8 @@ def plain_notation(brief: str) -> str:
     text = MARKUP.sub(written, text)
     text = re.sub(r"</[a-z]\w*>", "", text)
     text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
+    known = set(named)
+    text = CODE_NAME.sub(lambda match: f"#{match[1]}" if match[1] in known else match[0], text)
     return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
 
 
@@ -304,7 +327,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
         own = {name: value for name in names if len(names) > 1 and (value := _own_first(sentence, name)) is not None}
         for at, name in enumerate(names):
-            first = firsts[at] if len(firsts) == len(names) > 1 else own.get(name) if own else _first(tail)
+            first = firsts[at] if len(firsts) == len(names) > 1 else own.get(name) if own else _first(tail, kind)
             if bracketed:
                 first = _first(bracketed.get(name, "")) or (first if len(names) == 1 else None)
             yield Element(
@@ -336,8 +359,8 @@ def decimals(text: str) -> int | None:
     return None if match is None else NUMBERS.get(match["n"].lower()) if not match["n"].isdigit() else int(match["n"])
 
 
-def _first(text: str) -> str | None:
-    for pattern in FIRST:
+def _first(text: str, kind: str = "input") -> str | None:
+    for pattern in FIRST if kind in BOXES else (*FIRST, *SAID_FIRST):
         for match in pattern.finditer(text):
             value = match["value"].strip("\"'`").rstrip(".,:")
             if value.lower() not in NO_VALUE and (
@@ -361,8 +384,8 @@ def _listed(match: re.Match[str] | None, group: str) -> list[str]:
     if match is None:
         return []
     text = match[group] or match["first"]
-    parts = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", text)
-    return [part.strip().strip("\"'`") for part in parts if part.strip()]
+    parts = [part.strip() for part in re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", text)]
+    return [part.strip("\"'`") for part in parts if part and part.lower() not in ("each", "every")]
 
 
 def _coded(element: Element, code: str) -> Element:
