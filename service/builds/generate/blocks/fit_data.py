@@ -11,15 +11,15 @@ import json
 import re
 from typing import Any
 
-from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name
-from service.builds.generate.blocks.reading import Element, Reading, first_match
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name
+from service.builds.generate.blocks.reading import Element, Reading, decimals, first_match
 
 MEASURES = (
     ("average", r"average|\bmean\b"),
     (
         "count",
         r"\bhow many (?!.{0,30}\b(?:people|fell|sold)\b)|\bcount\b|number of|rows (?:are "
-        r")?(?:visible|left)|matches|^shown\b",
+        r")?(?:visible|left)|matches|^(?:shown|found|hits|results)\b",
     ),
     (
         "best",
@@ -100,14 +100,18 @@ def data(reading: Reading) -> PieceFit | None:
     parts = [one for one in (table, chart, list_) if one is not None]
     numbers = numeric(file, reading.files[file]) or names
     results, taken = [], []
+    none = first_match(reading.of("output", "box", "unknown"), r"^(?:none|no (?:match|result|hit)\w*|empty|nothing)\b")
     for one in reading.of("output", "heading", "box", "unknown"):
-        if one in parts:
+        if one in parts or one is none:
             continue
         what = next(
             (what for what, words in MEASURES if re.search(words, f"{one.words}: {one.text}", re.IGNORECASE)), None
         )
         if what is None and re.search(r"shows? the|names? the", one.text):
             what = "sum"
+        counted = re.search(r"(?:how many|number of)\s+(\w+)", one.text) if what == "count" else None
+        if counted and any(counted[1].lower() == column.lower() for column in numbers):
+            what = "sum"  # `the number of visits`, and a column `visits` has numbers
         if what is not None:
             results.append(
                 _without_none(
@@ -116,6 +120,7 @@ def data(reading: Reading) -> PieceFit | None:
                         "what": what,
                         "column": named_in(one, numbers) if what != "count" else None,
                         "decimals": one.decimals if what in ("sum", "average", "largest", "smallest") else None,
+                        **(around(one, reading.code) if what in ("count", "sum") else {}),
                     }
                 )
             )
@@ -130,6 +135,11 @@ def data(reading: Reading) -> PieceFit | None:
             (column for column in names if re.search(r"year|date|day|time|price", column, re.IGNORECASE)), None
         )
         down = age[1] == "newest"
+    group = _group(reading, names, numbers, [*parts, *([select] if select else [])])
+    usual = decimals(reading.brief)
+    for one in results:
+        if one["what"] == "sum" and usual is not None:
+            one.setdefault("decimals", usual)
     values = {one["column"] for one in results if one.get("column")}
     filter_column = named_in(select, names, both=True) if select else None
     options = {
@@ -149,6 +159,12 @@ def data(reading: Reading) -> PieceFit | None:
         "order": order_column,
         "orderDown": down or None,
         "results": results,
+        "none": name(none),
+        "group": group,
+        "groupDecimals": next((part.decimals for part in parts if part.decimals is not None), None) if group else None,
+        "largestFirst": True
+        if group and reading.says(r"(?:largest|highest|biggest)[^.]{0,20}\bfirst\b|descend")
+        else None,
         "valueColumn": named_in(chart, numbers) if chart else (values.pop() if len(values) == 1 else None),
         "barClass": class_for(reading, r"bar|column") if chart else None,
         "kind": next((kind for kind in ("pie", "line", "doughnut") if reading.says(rf"\b{kind} chart")), None)
@@ -156,7 +172,22 @@ def data(reading: Reading) -> PieceFit | None:
         else None,
         "chartLibrary": True if chart and (chart.kind == "canvas" or reading.says(r"chart\.?js")) else None,
     }
-    return match("data", 2.0, options, *parts, search, select if filter_column else None, sort, *taken)
+    return match("data", 2.0, options, *parts, search, select if filter_column else None, sort, none, *taken)
+
+
+def _group(reading: Reading, names: list[str], numbers: list[str], parts: list[Element]) -> str | None:
+    """The column by which the brief wants sums: `one row per category with its sum`, `sales by region`."""
+    if not reading.says(r"\bsums?\b|\btotals?\b|\badd(?:s|ed)? up\b|\bgrouped\b"):
+        return None
+    for part in parts:
+        for column in names:
+            told = (
+                rf"\b(?:per|each|every|grouped by)\s+{re.escape(column)}\b[^.;]{{0,40}}\b(?:sum|total)"
+                rf"|\bsums? (?:by|per)\s+{re.escape(column)}\b"
+            )
+            if column not in numbers and re.search(told, f"{part.words}. {part.text}", re.IGNORECASE):
+                return column
+    return None
 
 
 def _all(reading: Reading, select: Element | None) -> str | None:

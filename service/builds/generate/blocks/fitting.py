@@ -12,6 +12,7 @@ from typing import Any
 from service.builds.generate.blocks.reading import Element, Reading
 
 QUOTED = r"[\"'“`](?P<q>[^\"'”`]{1,40})[\"'”`]"
+NUMBERED = re.compile(r"[\"“'`]([^\"”'`\d]{0,20})\b(\d+(?:[.,]\d+)?)([^\"”'`\d]{0,30})[\"”'`]")
 KEEPS = r"local ?storage|after a reload|survives?|persist|remember|is kept|are kept|saved"
 
 
@@ -73,6 +74,22 @@ def class_for(reading: Reading, pattern: str, taken: tuple[str, ...] = ()) -> st
         if around and re.search(pattern, around[0], re.IGNORECASE):
             return one
     return None
+
+
+def around(element: Element, code: str) -> dict[str, str]:
+    """The words around an element's number, as an example of the brief or a check has them: `"4 people"`.
+
+    `one` are those behind a 1: `("1 person" if it is one)`.
+    """
+    told = NUMBERED.findall(element.text)
+    told += NUMBERED.findall(
+        " ".join(re.findall(rf"{re.escape(element.id)}['\"`]\)[^;&|]{{0,40}}===?\s*(['\"`][^'\"`]*['\"`])", code))
+    )
+    several = [(before, after) for before, number, after in told if number != "1"]
+    single = [after for _, number, after in told if number == "1"]
+    before, after = several[0] if several else ("", "")
+    words = {"before": before, "after": after, "one": single[0] if several and single else ""}
+    return {key: value for key, value in words.items() if value.strip()}
 
 
 def text_when(text: str, condition: str) -> str | None:

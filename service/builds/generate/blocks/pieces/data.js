@@ -4,13 +4,14 @@ async function data(o) {
   const column = (name) => names.findIndex((own) => own.toLowerCase() === String(name ?? "").toLowerCase());
   const figures = (name) => (column(name) >= 0 ? column(name) : numeric.lastIndexOf(true));
   const label = (name) => (column(name) >= 0 ? column(name) : Math.max(0, numeric.indexOf(false)));
-  const filter = column(o.filterColumn), at = figures(o.valueColumn);
+  const filter = column(o.filterColumn), at = figures(o.valueColumn), group = column(o.group);
+  const heads = group < 0 ? names : [names[group], names[at]];
   let sorted = column(o.order), up = !o.orderDown, chart;
   const table = $(o.table);
   if (table) {
     const head = table.tHead ?? table.createTHead(), line = head.rows[0] ?? head.insertRow();
     if (!table.tBodies[0]) table.createTBody();
-    line.replaceChildren(...names.map((name, number) => {
+    line.replaceChildren(...heads.map((name, number) => {
       const cell = made("th", name, { scope: "col", tabIndex: o.sorts ? 0 : -1 });
       const sort = () => { up = sorted === number ? !up : true; sorted = number; show(); };
       if (o.sorts) {
@@ -33,13 +34,15 @@ async function data(o) {
   function show() {
     const words = ($(o.search)?.value ?? "").trim().toLowerCase();
     const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && row.join(" ").toLowerCase().includes(words));
-    if (sorted >= 0) seen.sort((one, other) => (up ? 1 : -1) * (numeric[sorted] ? amount(one[sorted]) - amount(other[sorted]) : String(one[sorted]).localeCompare(String(other[sorted]))));
+    if (sorted >= 0 && group < 0) seen.sort((one, other) => (up ? 1 : -1) * (numeric[sorted] ? amount(one[sorted]) - amount(other[sorted]) : String(one[sorted]).localeCompare(String(other[sorted]))));
+    const shown = group < 0 ? seen : grouped(seen);
+    if ($(o.none)) $(o.none).hidden = seen.length > 0;
     if (table) {
-      table.tBodies[0].replaceChildren(...seen.map((row) => { const line = made("tr", ""); line.append(...row.map((cell) => made("td", cell))); return line; }));
+      table.tBodies[0].replaceChildren(...shown.map((row) => { const line = made("tr", ""); line.append(...row.map((cell) => made("td", cell))); return line; }));
       table.querySelectorAll("thead th").forEach((cell, number) => cell.setAttribute("aria-sort", number !== sorted ? "none" : up ? "ascending" : "descending"));
     }
-    if (o.list) $(o.list).replaceChildren(...seen.map((row) => made("li", row.join(", "))));
-    for (const { id, what, column: name, decimals, before, after } of o.results ?? []) {
+    if (o.list) $(o.list).replaceChildren(...shown.map((row) => made("li", row.join(", "))));
+    for (const { id, what, column: name, decimals, before, after, one } of o.results ?? []) {
       const cell = figures(name ?? o.valueColumn), values = seen.map((row) => amount(row[cell])).filter(Number.isFinite);
       const sum = values.reduce((total, value) => total + value, 0);
       const write = (value) => (decimals === undefined || decimals === null ? tidy(value) : value.toFixed(decimals));
@@ -49,14 +52,23 @@ async function data(o) {
         largest: () => write(Math.max(...values)), smallest: () => write(Math.min(...values)),
         best: () => row(Math.max(...values)), worst: () => row(Math.min(...values)),
       };
-      put(id, (before ?? "") + texts[what]() + (after ?? ""));
+      const text = texts[what]();
+      put(id, (before ?? "") + text + (text === "1" && one ? one : after ?? ""));
     }
-    draw(seen);
+    draw(group < 0 ? seen.map((row) => [row[label(o.labelColumn)], amount(row[at]) || 0]) : shown.map(([name, sum]) => [name, amount(sum)]));
   }
-  function draw(seen) {
+  function grouped(seen) {
+    const sums = new Map();
+    for (const row of seen) sums.set(row[group], (sums.get(row[group]) ?? 0) + (amount(row[at]) || 0));
+    const lines = [...sums];
+    if (o.largestFirst) lines.sort((one, other) => other[1] - one[1]);
+    else if (sorted >= 0) lines.sort((one, other) => (up ? 1 : -1) * (sorted ? one[1] - other[1] : String(one[0]).localeCompare(String(other[0]))));
+    return lines.map(([name, sum]) => [name, o.groupDecimals === undefined ? tidy(sum) : sum.toFixed(o.groupDecimals)]);
+  }
+  function draw(pairs) {
     const place = $(o.chart);
     if (!place) return;
-    const labels = seen.map((row) => row[label(o.labelColumn)]), values = seen.map((row) => amount(row[at]) || 0);
+    const labels = pairs.map((pair) => pair[0]), values = pairs.map((pair) => pair[1]);
     if (place.tagName === "CANVAS") {
       chart?.destroy();
       chart = new Chart(place, { type: o.kind || "bar", data: { labels, datasets: [{ label: names[at], data: values }] }, options: { animation: false } });
