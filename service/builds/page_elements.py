@@ -23,6 +23,8 @@ SURE = (  # of an id: not "by id ascending"
 LOOKUP = re.compile(r"getElementById\(\s*[\"'`][\w-]*[\"'`]")  # it makes no element
 COMPUTED = re.compile(  # an id that only the running page knows: `id="row-${n}"`, `li.id = name`, `("id", name)`
     r"\bid\s*=\s*\\?[\"'`]?[\w-]*(?:\$\{|[\"'`]\s*\+)|\.id\s*=\s*(?![\"'`=])|[\"'`]id[\"'`]\s*,\s*(?![\"'`])|[{,]\s*id\s*[,}]"
+    r"|\[\s*[\"'`]id[\"'`]\s*\]\s*=(?!=)|\bid\s*=\s*\{|(?:\s:|\bbind:)id\s*=|\[(?:attr\.)?id\]\s*="  # `el["id"] =`
+    r"|[{,]\s*[\"']?id[\"']?\s*:(?!\s*(?:\d+|\"[^\"]*\"|'[^']*'|`[^`$]*`)\s*[,}])"  # `{id: prefix + n}`, not `{id: 3}`
 )
 OURS = {"README.md", "LICENSE", STAMP, PIECES}
 

@@ -42,6 +42,14 @@ def test_a_word_behind_id_is_no_element(brief: str) -> None:
         "<script>for (const name of ['go', 'rows']) make(name);</script>",
         "<script>for (const name of names()) { const p = make(); p.id = name; }</script>",
         '<script>body.innerHTML = `<p id="${name}">`;</script>',
+        "<script>make('p', {class: 'x', id: prefix + n});</script>",
+        "<script>make('p', {'id': 'row-' + n});</script>",
+        "<script>make('p', {id: `row-${n}`});</script>",
+        '<script>el["id"] = names[0];</script>',
+        '<p :id="name"></p>',
+        '<p v-bind:id="name"></p>',
+        '<p [id]="name"></p>',
+        "<script>const part = <p id={name} />;</script>",
     ],
 )
 def test_an_element_may_be_written_or_made_later(page: str) -> None:
@@ -50,6 +58,7 @@ def test_an_element_may_be_written_or_made_later(page: str) -> None:
 
 def test_an_element_that_is_only_looked_up_or_told_of_is_missing() -> None:
     page = b"<p>#go</p><script>document.getElementById('go'); document.querySelector('#rows')</script>"
+    page += b"<script>const rows_ = [{id: 1, x: 2}, {id: 'a'}];</script>"
     site = {"index.html": page, "README.md": b'<b id="go">', "vendor/a.js": b'"rows"'}
     assert missing(site, named(BRIEF)) == ["go", "rows"]
 

@@ -140,6 +140,9 @@ def test_libraries_of_a_cdn_are_served_by_the_site_itself() -> None:
     [
         ("https://cdn.jsdelivr.net/npm/chart.js", "chart.umd.js"),
         ("https://cdn.jsdelivr.net/npm/chart.js@4.4.0/dist/chart.umd.min.js", "chart.umd.js"),
+        ("https://cdn.jsdelivr.net/npm/chart.js/auto", "chart.umd.js"),
+        ("https://cdn.jsdelivr.net/npm/chart.js@4.4.0/auto/+esm", "chart.umd.js"),
+        ("https://cdn.jsdelivr.net/npm/chart.js@4/auto/auto.js", "chart.umd.js"),
         ("https://cdnjs.cloudflare.com/ajax/libs/Chart.js/2.9.4/Chart.bundle.min.js", "chart.umd.js"),
         ("https://cdnjs.cloudflare.com/ajax/libs/highlight.js/11.9.0/highlight.min.js", "highlight.min.js"),
         ("https://unpkg.com/marked@12", "marked.umd.js"),

@@ -30,14 +30,13 @@ SCRIPTS = (  # the name of a file or package, and the file that stands in for it
     (r"papa(?:parse)?", "papaparse.min.js"),
     (r"seedrandom", "seedrandom.min.js"),
 )
-FORM = re.compile(r"(?:[.-](?:min|slim|bundle|umd|esm|es|cjs|common|pack|auto|global|\d+))*(?:\.m?js)?$")
+FORMS = {"min", "slim", "bundle", "umd", "esm", "es", "cjs", "common", "pack", "global", "rtl"}
+ENDINGS = (".js", ".mjs", ".css")
+ENTRIES = {"", "+esm", "auto"}  # `chart.js/auto` registers everything, as the vendored file does
 ALSO = {  # a call that older versions allowed, and that models still write
     "marked.umd.js": b"globalThis.marked = Object.assign((text, options) => marked.parse(text, options), marked);\n",
 }
-STYLES = (  # of Bootstrap the whole sheet, of highlight.js any theme
-    (r"(?:^|/)bootstrap(?:@[\w.-]+)?(?:[.-]min|\.rtl)*(?:\.css)?$", "bootstrap.min.css"),
-    (r"highlight\.?js|highlight(?:[.-]min)?\.css|hljs", "highlight.min.css"),
-)
+THEMES = re.compile(r"highlight\.?js|highlight(?:[.-]min)?\.css|hljs")  # any theme of highlight.js
 
 
 def with_libraries(files: Mapping[str, bytes], keep: frozenset[str] = frozenset()) -> dict[str, bytes]:
@@ -80,15 +79,31 @@ def _stored(names: set[str]) -> Iterator[tuple[str, bytes]]:
 
 def _script(url: str) -> str | None:
     """The library that a script's address names, by the last name in it: `…/npm/chart.js@4`, `…/chart.umd.min.js`."""
-    parts = [part for part in re.split(r"[?#]", url.lower())[0].split("/") if part not in ("", "+esm")]
-    name = FORM.sub("", re.sub(r"(?<=.)@.*", "", parts[-1])) if parts else ""
+    name = _last_name(url)
     return next((file for words, file in SCRIPTS if re.fullmatch(words, name)), None)
 
 
 def _sheet(url: str) -> str | None:
-    """The stylesheet that an address names."""
-    path = re.split(r"[?#]", url.lower())[0]
-    return next((file for words, file in STYLES if re.search(words, path)), None)
+    """The stylesheet that an address names: the whole one of Bootstrap, and one for every theme of highlight.js."""
+    if _last_name(url) == "bootstrap":
+        return "bootstrap.min.css"
+    return "highlight.min.css" if THEMES.search(re.split(r"[?#]", url.lower())[0]) else None
+
+
+def _last_name(url: str) -> str:
+    """The last name in an address, without version, form and ending. Its time grows with the address's length only."""
+    names = re.split(r"[?#]", url.lower())[0].split("/")
+    while names and (names[-1] in ENTRIES or names[-1].removesuffix(".mjs").removesuffix(".js") in ENTRIES):
+        names.pop()
+    if not names:
+        return ""
+    scope, mark, version = names[-1].partition("@")
+    name = scope or mark + version
+    name = next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
+    parts = re.split(r"([.-])", name)  # names and the marks between them
+    while len(parts) > 1 and (parts[-1] in FORMS or parts[-1].isdigit()):
+        del parts[-2:]
+    return "".join(parts)
 
 
 def _local(page: str, up: str, files: Mapping[str, bytes]) -> tuple[str, set[str]]:

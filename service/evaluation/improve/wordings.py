@@ -9,6 +9,7 @@ Every proposal has another form and other examples, so the proposals differ alth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +32,8 @@ FORMS = (
     "an order to answer with nothing else",
 )
 SHOWN = 4  # examples in one request
+EXAMPLE = re.compile(r"^Text: (.*?)(?=\nAnswer: )", re.DOTALL | re.MULTILINE)  # its text may have several lines
+TELLING = 12  # characters: a shorter line of several, such as a greeting, may stand in any wording
 LONGEST = 200  # characters of an example's text
 
 
@@ -112,8 +115,13 @@ def names_every_answer(values: Mapping[str, Any], text: str, value: Any) -> bool
 
 
 def shows_no_example(values: Mapping[str, Any], text: str, value: Any) -> bool:
-    """A check of the promoted prompt: the wording repeats no example, since an example tells one answer only."""
-    wording = value.get("wording", "") if isinstance(value, dict) else ""
-    lines = str(values["examples"]).splitlines()
-    texts = [line.partition(": ")[2] for line in lines if line.startswith("Text: ")]
-    return not any(text and text.casefold() in wording.casefold() for text in texts)
+    """A check of the promoted prompt: the wording repeats no example, since an example tells one answer only.
+
+    Any line of an example counts, if it has some length or is all of the example.
+    """
+    wording = value.get("wording", "").casefold() if isinstance(value, dict) else ""
+    for text in EXAMPLE.findall(str(values["examples"])):
+        lines = [line.strip(" .…") for line in text.casefold().splitlines() if line.strip(" .…")]  # a long one is cut
+        if any(line in wording for line in lines if len(lines) == 1 or len(line) >= TELLING):
+            return False
+    return True

@@ -62,6 +62,9 @@ def test_the_checks_read_the_wording_only() -> None:
     assert not names_every_answer(values, "odd even", None)
     assert shows_no_example(values, "17", {"wording": "odd or even"})
     assert not shows_no_example(values, "", {"wording": "17 is odd"})
+    letter = {"examples": "Text: 8\nAnswer: even\nText: Hello,\nthe invoice of May is wrong.\nAnswer: complaint"}
+    assert not shows_no_example(letter, "", {"wording": 'A complaint says "The invoice of May is wrong".'})
+    assert shows_no_example(letter, "", {"wording": "Say hello, then what an invoice is."})
 
 
 def test_the_promoted_prompt_takes_the_requests() -> None:
