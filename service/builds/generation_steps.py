@@ -35,9 +35,10 @@ from service.settings import Settings
 T = TypeVar("T")
 # The prompt without which a maker cannot work. Pieces need none.
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
+SCRIPTS = ("script", "script", "files", "script", "script", "files", "script")  # a script has half of a page's tokens
 FURTHER = {  # the tries after the first version, by its maker
-    "pieces": ("pieces 1", "script", "files", "script", "script", "files", "script", "script"),
-    "script": ("files", "script", "script", "files", "script", "script"),  # a script has half of a page's tokens
+    "pieces": ("pieces 1", *SCRIPTS, "repair", "repair"),
+    "script": SCRIPTS[1:],
     "files": ("repair", "repair", "repair"),
 }
 WRITTEN = ("script", "files", "repair")  # tries that ask a model that writes files
@@ -134,7 +135,9 @@ class GenerationSteps:
         tries = self.tries(first_maker)
         what = tries[number - 1]
         before = [first_maker, *tries[: number - 1]].count(what)  # tries of this kind
-        if what == "repair":
+        if what == "repair" and first_maker == "pieces" and fits(self._job(build, self._base_files(build))):
+            output = None  # more scripts were tried in its place: they mend pages, and repairs of such pages did not
+        elif what == "repair":
             previous = self.store.files(build.id, best.files)
             job = self._job(build, previous, failures=best.failed)
             if best.own_readme:

@@ -14,7 +14,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from service.builds import page_elements
@@ -28,6 +28,7 @@ log = logging.getLogger("sameboat.builds")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
 ELEMENTS, MOST_NAMED = "the page has the elements that the brief names", 20
+WRONG_CODE = re.compile(r"ReferenceError\b|SyntaxError\b(?!.*\bJSON\b)")
 # Sentences of senders that mean one of our own checks.
 MEANT = (
     (LICENCE, re.compile(r"\blicen[cs]e\b", re.IGNORECASE)),
@@ -133,7 +134,8 @@ def verify(
     if browser is not None:
         try:
             seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network, namespace=namespace)
-            return VerificationReport((*outcomes, *seen.outcomes), seen.console[:50], browser, seen.screenshot)
+            judged = map(_by_right_translation, seen.outcomes)
+            return VerificationReport((*outcomes, *judged), seen.console[:50], browser, seen.screenshot)
         except BuildError as error:  # the site is not to blame, and is published with what could be judged
             why = error.message
             log.warning("%s", why)
@@ -141,6 +143,16 @@ def verify(
         PageCheckResult(check.said, "not judged", why, check.js, check.translated, check.round) for check in in_page
     ]
     return VerificationReport(tuple(outcomes), browser="none")
+
+
+def _by_right_translation(result: PageCheckResult) -> PageCheckResult:
+    """The result. A translated sentence whose code is wrong in itself judges no page.
+
+    Its code names what is nowhere, or is no code. A file that is no JSON is the page's fault.
+    """
+    if result.translated and result.verdict == "failed" and WRONG_CODE.match(result.reason):
+        return replace(result, verdict="not judged", reason=f"its translation to code is wrong: {result.reason}")
+    return result
 
 
 def check_repository(

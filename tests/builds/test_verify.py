@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +95,23 @@ def test_a_sentence_is_judged_by_what_it_means_or_said_not_to_be() -> None:
     said = {outcome.said: outcome.verdict for outcome in report.outcomes}
     assert said["Repo has MIT license"] == "failed"
     assert said["It is beautiful"] == "not judged"
+
+
+def test_a_translation_that_is_wrong_in_itself_judges_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of a sender is judged as it is, and a file that is no JSON is a fault of the page."""
+    reasons = {
+        "ReferenceError: fs is not defined": "not judged",
+        "SyntaxError: Failed to execute 'querySelector': '.a/b' is not a valid selector.": "not judged",
+        "SyntaxError: Unexpected token '<' is not valid JSON": "failed",
+        "TypeError: Cannot read properties of null": "failed",
+        "it is false": "failed",
+    }
+    seen = [PageCheckResult(reason, "failed", reason, "x", translated=True) for reason in reasons]
+    sent = PageCheckResult("sent", "failed", "ReferenceError: fs is not defined", "x")
+    found = SimpleNamespace(outcomes=[*seen, sent], console=(), screenshot=None)
+    monkeypatch.setattr("service.builds.verify.look", lambda *_, **__: found)
+    report = verify({}, [Check(one, "x") for one in [*reasons, "sent"]], [], browser="chromium", timeout_s=1)
+    assert {one.said: one.verdict for one in report.outcomes if one.js} == {**reasons, "sent": "failed"}
 
 
 @browser

@@ -137,9 +137,9 @@ def data(reading: Reading) -> PieceFit | None:
         down = age[1] == "newest"
     group = _group(reading, names, numbers, [*parts, *([select] if select else [])])
     usual = decimals(reading.brief)
-    for one in results:
-        if one["what"] == "sum" and usual is not None:
-            one.setdefault("decimals", usual)
+    for figure in results:
+        if figure["what"] == "sum" and usual is not None:
+            figure.setdefault("decimals", usual)
     values = {one["column"] for one in results if one.get("column")}
     filter_column = named_in(select, names, both=True) if select else None
     options = {
