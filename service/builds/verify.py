@@ -146,9 +146,9 @@ def verify(
 
 
 def _by_right_translation(result: PageCheckResult) -> PageCheckResult:
-    """The result. A translated sentence whose code is wrong in itself judges no page.
+    """The result. A translation that is wrong in itself judges no page: it has unknown names, or is no code.
 
-    Its code names what is nowhere, or is no code. A file that is no JSON is the page's fault.
+    A file that is no JSON is the page's fault.
     """
     if result.translated and result.verdict == "failed" and WRONG_CODE.match(result.reason):
         return replace(result, verdict="not judged", reason=f"its translation to code is wrong: {result.reason}")

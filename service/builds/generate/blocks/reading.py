@@ -74,7 +74,7 @@ FIRST = (
         rf"(?P<value>{VALUE})\s+(?:to (?:start|begin)(?: with)?|in the beginning|at the beginning|preselected)\b", re.I
     ),
 )
-SAID_FIRST = (  # of what a page says, and never of a box
+SAID_FIRST = (  # of a text on the page, and never of a box
     re.compile(rf"\b{BEFORE}\b[^.;,]{{0,60}},?\s+(?:it|they)\s+(?:says?|shows?|reads?|is)\s+(?P<value>{VALUE})", re.I),
     re.compile(
         rf"(?P<value>{VALUE}|(?<=\s)[-–—](?=\s))\s+(?:while|as long as|until|when|if)\b[^.;,]{{0,40}}?"
