@@ -62,7 +62,7 @@ def commits(container: Container) -> dict[str, int]:
 
 @pytest.mark.timeout(900)
 def test_killed_with_builds_in_flight_each_ends_once(image: str, models: str) -> None:
-    """Killed while the first is being made and again while callbacks go out: three sites, three commits, three ids."""
+    """Killed before the evaluator answers and again while callbacks go out: three sites, three commits, three ids."""
     with network() as net, volume() as state, judge(image, net) as listener:
         options = (
             "--network", net, "--hostname", "sameboat", "--volume", f"{models}:/cache:ro",
@@ -72,6 +72,7 @@ def test_killed_with_builds_in_flight_each_ends_once(image: str, models: str) ->
         )  # fmt: skip
         with running(image, *options) as service:
             service.ready()
+            docker("pause", listener.name)  # so that no build ends before the first kill
             ids = []
             for number in range(3):
                 body = brief("http://judge:8000/notify", secret=SECRET, task=f"kill-{number}", nonce=f"n-{number}")
@@ -84,6 +85,7 @@ def test_killed_with_builds_in_flight_each_ends_once(image: str, models: str) ->
 
             until(lambda: "running" in states())
             docker("kill", service.name)
+            docker("unpause", listener.name)
             docker("start", service.name)
             service.ready()
             until(lambda: len(heard(listener)) >= 1, 400)
