@@ -18,6 +18,7 @@ from service.backoff import Backoff
 from service.builds import page_elements, rounds, secrets_scan
 from service.builds.browser import Check
 from service.builds.build import Base, Build, Candidate
+from service.builds.file_sentences import as_code
 from service.builds.forge import STAMP, Commit, ForgeError, Repository, sites
 from service.builds.generate.attachment_rules import to_change, unchanged
 from service.builds.generate.fetched_sources import hosts
@@ -79,6 +80,8 @@ class Steps(GenerationSteps):
         checks: list[dict[str, Any]] = []
         for check in build.checks:
             code = check.js
+            if code is None and not is_about_repository(check.said):
+                code = as_code(check.said)
             if code is None and able and not is_about_repository(check.said):
                 self.load(build.id)
                 if time.time() < ends_s:
