@@ -29,6 +29,9 @@ from service.settings import Settings
 
 PREFIX_KEY = "prefixes.key"
 TRIAL_TOKENS = 32  # computed at the start with kernels that may not run, so that those for whole prompts run too
+DEVICE_TRIALS = (64, TRIAL_TOKENS, *range(8, 0, -1))
+"""Tokens of the batches that a device computes at the start. Its driver may compile shaders when it first needs them,
+and other ones for each size up to eight. Answers would wait, and a watchdog takes minutes in a step for a hang."""
 log = logging.getLogger("sameboat")
 
 
@@ -309,7 +312,7 @@ class LocalModel:
             "threads": self.threads[0],
             "gpu_layers": self.gpu_layers[0],
             "embeds": self.metadata.pools,
-            "trial_tokens": 1 if self.kernels == PORTABLE else min(TRIAL_TOKENS, self.n_ctx),
+            "trials": [min(size, self.n_ctx) for size in self._trials()],
             "speculation": settings.speculation == "auto",
             "recipe": {**identity.settings, "kernels": identity.kernels},
             "prefixes": {
@@ -325,6 +328,12 @@ class LocalModel:
                 },
             },
         }
+
+    def _trials(self) -> tuple[int, ...]:
+        """Tokens of the batches that the worker computes before it is ready."""
+        if devices.device_of(self.kernels) is not None:
+            return DEVICE_TRIALS
+        return (1,) if self.kernels == PORTABLE else (TRIAL_TOKENS,)
 
     def kernels_sentence(self) -> str:
         """The kernels that compute, and why better ones do not. Empty if portable ones were the only choice."""

@@ -48,6 +48,7 @@ from service.engine.local.step_batch import PromptRun, build_batch
 from service.errors import ModelError, RequestError, SameboatError
 
 MAX_FAILURES = 3  # batches in a row that llama.cpp did not compute, before this process gives up
+FEW = 8  # tokens of a trial that is like a step of as many answers. Larger ones are like chunks of a prompt
 
 
 class Worker:
@@ -124,9 +125,11 @@ class Worker:
         self._slots = KVSlots(self.context, message["slots"], _prefixes(message))
         self.context.piece(0)
         # Pages the weights in, and makes the thread pool. Several tokens also run the kernels for whole prompts.
-        last = message["trial_tokens"] - 1
-        self.context.decode([(self.context.eos, position, 0, position == last) for position in range(last + 1)])
-        self.context.cut(0, 0)
+        for size in message["trials"]:
+            self.context.decode(
+                [(self.context.eos, place, 0, size <= FEW or place == size - 1) for place in range(size)]
+            )
+            self.context.cut(0, 0)
         self.send({"op": "ready", "n_ctx": self.context.n_ctx, "slots": message["slots"]})
         huge_pages.start()
 

@@ -155,6 +155,8 @@ def test_the_identity_names_the_device_and_its_layers_and_the_load_message_has_t
     }
     message, plainly = (each.load_message(starter, other_engines_bytes=0) for each in (engine, plain))
     assert (message["gpu_layers"], message["threads"]) == (31, 1), "the other engine has the cores"
+    assert {1, 2, 8, recipe.CHUNK} < set(message["trials"]), "shaders for each size are compiled before it is ready"
+    assert plainly["trials"] == [1]
     assert (plainly["gpu_layers"], plainly["threads"]) == (0, resources.threads(settings())[0])
     assert fingerprint(Request(text="x"), identity) != fingerprint(Request(text="x"), plain.identity)
 
@@ -421,6 +423,17 @@ def test_a_library_that_other_settings_compiled_is_compiled_again(compiler: Any,
     part.install(library, tmp_path / "kept")
     assert part.is_in(tmp_path / "kept")
     assert not any(other.is_in(tmp_path / "kept") for other in others)
+
+
+def test_a_vulkan_library_is_known_by_the_compiler_of_its_shaders(
+    compiler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_setup, "glslc", lambda: "glslc")
+    keys = set()
+    for version in ("shaderc 2023.2", "shaderc 2025.1"):
+        monkeypatch.setattr(compiler, "_version", lambda path, version=version: f"{path} {version}")
+        keys.add(compiler.backend("vulkan").key)
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(
