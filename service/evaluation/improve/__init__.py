@@ -68,9 +68,9 @@ async def improve(
     cases = _usable(draft, dev, context)
     labels = [expected_answer(draft, case) or "" if draft.spec.choices else "" for case in cases]
     order = guard.ordered(labels, rules.seed)
-    searching = context
+    searching = replace(context, warn=no_warning)  # `_usable` has told it once for all runs
     if rules.mode == "fast" and context.fast_engine is not None:
-        searching = replace(context, engine=context.fast_engine, mode="fast")
+        searching = replace(searching, engine=context.fast_engine, mode="fast")
     if rules.budget < 2 * len(cases):
         raise EvaluationError(
             f"A budget of {rules.budget} answers is too small for {len(cases)} dev cases.",

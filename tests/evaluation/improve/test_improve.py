@@ -93,6 +93,14 @@ def test_examples_that_help_are_written_into_the_draft() -> None:
     assert all(line[0] != "-" for line in improvement.diff.splitlines()[2:] if "role" in line)
 
 
+def test_a_search_tells_of_its_bad_rows_once() -> None:
+    told: list[str] = []
+    dev = [*cases(20), Case("bad", {"number": "21", "expected": "Odd "}), Case("gone", {"number": "22"})]
+    context = EvaluationContext(ScriptedEngine(learner), warn=told.append)
+    asyncio.run(improve(files.loads(TEXT), dev, context, SearchRules(budget=60)))
+    assert [sentence.split(": ")[1][:4] for sentence in told] == ["gone", "bad."]
+
+
 def test_a_search_that_was_interrupted_goes_on_and_the_same_seed_gives_the_same_draft(tmp_path: Path) -> None:
     draft, dev, engine = files.loads(TEXT), cases(), ScriptedEngine(learner)
     asked: list[Request] = []
