@@ -80,7 +80,7 @@ def test_a_label_that_occurs_once_is_no_choice_and_the_draft_says_so() -> None:
     rows += [{"text": "last", "expected": "nois"}, {"text": "Last", "expected": " Noise"}]
     prompt = draft(rows, "expected")
     assert prompt.spec.choices == ("yes", "noise")
-    assert "cannot be 'nois': it occurs once" in prompt.text
+    assert "cannot be 'nois'. A label that occurs once" in prompt.text
     two = [{"text": f"t{n}", "expected": "yes" if n else "no"} for n in range(20)]
     assert draft([*two], "expected").spec.choices == ("yes", "no"), "one label alone is no choice"
     fields = [{**row, "kind": row["expected"], "n": "1"} for row in rows]
