@@ -69,8 +69,8 @@ def left_out(cases: Sequence[Case], expected: Sequence[str]) -> list[str]:
         if once and (len(expected) == 1 or _is_closed(cases, column)):
             names = ", ".join(map(short_name, once[:SHOWN])) + (f" and {len(once) - SHOWN} more" * (len(once) > SHOWN))
             sentences.append(
-                f"{short_name(column)} of the draft cannot be {names}. A label that occurs once may be mistyped: correct the "
-                "data, or add it here."
+                f"{short_name(column)} of the draft cannot be {names}. A label that occurs once may be mistyped: "
+                "correct the data, or add it here."
             )
     return sentences
 
