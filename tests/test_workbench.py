@@ -342,8 +342,11 @@ def test_every_call_takes_the_data_that_cases_takes(data: Path, capsys: pytest.C
     assert bench.compare(draft, draft, frame).verdict.n == 2
     assert [len(side) for side in bench.split(frame, 0.5)] == [1, 1]
     assert bench.new("made", frame).name == "made"
-    bench.promote(bench.draft(TEXT))
-    assert bench.try_("colour", "colour").passed == 29
+    file = data.parent / "colour.prompt.yml"
+    bench.save(bench.draft(TEXT), file)
+    bench.promote(str(file))
+    assert bench.try_("colour", "colour").passed == bench.try_(file, "colour").passed == 29
+    assert bench.compare(file, str(file), frame).verdict.n == 2
     with pytest.raises(EvaluationError, match="needs a draft and a model"):
         bench.table([], frame)
 

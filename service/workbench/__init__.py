@@ -68,6 +68,8 @@ __all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "ca
            "engine", "improve", "new", "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save",
            "split", "table", "threshold", "to_mlflow", "try_", "view", "with_"]  # fmt: skip
 T = TypeVar("T")
+AnyPrompt = Prompt | str | Path
+"""A prompt, the file of a draft, or the name of a promoted prompt."""
 
 
 class _Workbench:
@@ -171,10 +173,9 @@ def promoted(name: str) -> Prompt:
     return _bench().library[name]
 
 
-def run(prompt: Prompt | str, inputs: dict[str, Any] | None = None, *, mode: Mode = "exact", **more: Any) -> Result:
+def run(prompt: AnyPrompt, inputs: dict[str, Any] | None = None, *, mode: Mode = "exact", **more: Any) -> Result:
     """The answer of a prompt to inputs, as the service gives it."""
-    if isinstance(prompt, str):
-        prompt = promoted(prompt)
+    prompt = _prompt(prompt)
     request = prompts.build_request(prompt, {**(inputs or {}), **more}, mode=mode)
     return _bench().wait(prompts.run(request, engine(prompt.spec.model, mode=mode)))
 
@@ -243,7 +244,7 @@ def with_(prompt: Prompt, **keys: Any) -> Prompt:
     return files.loads(files.dumps(prompt, keys), prompt.path)
 
 
-def try_(prompt: Prompt | str, on: Any, *, model: str | None = None) -> Results:
+def try_(prompt: AnyPrompt, on: Any, *, model: str | None = None) -> Results:
     """Run a prompt on cases, or on anything that `cases` takes. A prompt without checks shows its answers.
 
     Raises:
@@ -255,8 +256,12 @@ def try_(prompt: Prompt | str, on: Any, *, model: str | None = None) -> Results:
     return Results(prompt, _bench().wait(runner.run(prompt, chosen, context), bar))
 
 
-def _prompt(of: Prompt | str) -> Prompt:
-    return promoted(of) if isinstance(of, str) else of
+def _prompt(of: AnyPrompt) -> Prompt:
+    """A prompt as it is, the draft of a file, or the promoted prompt of a name."""
+    if isinstance(of, Prompt):
+        return of
+    is_file = isinstance(of, Path) or of.endswith((".yml", ".yaml")) or "/" in of
+    return open(of) if is_file else promoted(str(of))
 
 
 def _cases(on: Any) -> Sequence[Case]:
@@ -275,7 +280,7 @@ def view(displayed: Results | Result) -> NotebookView:
     return NotebookView.of(displayed)
 
 
-def table(drafts: Sequence[Prompt], on: Any, *, models: Sequence[str | None] = (None,)) -> DraftTable:
+def table(drafts: Sequence[AnyPrompt], on: Any, *, models: Sequence[str | None] = (None,)) -> DraftTable:
     """Every draft on every model, as one table: the pass rate with its interval, each check, tokens.
 
     None stands for a draft's own model. `.results[name, model]` has the results. Known answers are not asked again.
@@ -287,7 +292,7 @@ def table(drafts: Sequence[Prompt], on: Any, *, models: Sequence[str | None] = (
         raise EvaluationError("A table needs a draft and a model.", key="models" if drafts else "drafts")
     results: dict[tuple[str, str], Results] = {}
     on = _cases(on)
-    for draft_ in drafts:
+    for draft_ in map(_prompt, drafts):
         for model in models:
             name, number = draft_.name, 2
             used = model or draft_.spec.model or "default"
@@ -322,7 +327,7 @@ def threshold(results: Results, accuracy: float = 0.95) -> CoveragePoint:
     return point
 
 
-def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = (), **limits: Any) -> ImprovedDraft:
+def improve(draft: AnyPrompt, dev: Any, *, deciding: Any = (), **limits: Any) -> ImprovedDraft:
     """Search for a better draft: examples from `dev` in their order, calibration, and `wordings` of the system message.
 
     Limits are the fields of `SearchRules`: `budget` of answers, `seed`, `examples`, `wordings`, `mode`. `wordings` are
@@ -334,6 +339,7 @@ def improve(draft: Prompt, dev: Sequence[Case], *, deciding: Sequence[Case] = ()
             examples.
         TypeError: if a limit has another name.
     """
+    draft, dev, deciding = _prompt(draft), _cases(dev), _cases(deciding)
     bar = ProgressBar(draft.name)
 
     def report(answers: int, budget: int, gain: float) -> None:
@@ -362,13 +368,15 @@ def _context(
     return replace(context, progress=bar.update, warn=_say)
 
 
-def compare(prompt: Prompt, other: str | Prompt, on: Any) -> Comparison:
+def compare(prompt: AnyPrompt, other: AnyPrompt, on: Any) -> Comparison:
     """Compare a draft with a promoted prompt, given by its name, or with another draft, on the same cases.
 
     The draft's checks judge both.
     """
-    on = _cases(on)
+    prompt, on = _prompt(prompt), _cases(on)
     results, bench = try_(prompt, on), _bench()
+    if not isinstance(other, str) or other.endswith((".yml", ".yaml")):
+        other = _prompt(other)
     if isinstance(other, Prompt):
         spec = other.spec.model_copy(update={"evaluators": prompt.spec.evaluators})
         old = try_(Prompt(spec, other.text, other.path), on).outcomes
@@ -434,11 +442,12 @@ def save(prompt: Prompt, path: str | Path, *, dev: Sequence[Case] = ()) -> Promp
     return files.save(dev_cases.written(prompt, dev) if dev else prompt, Path(path))
 
 
-def promote(prompt: Prompt, *, accept: str | None = None) -> promotions.Promotion:
+def promote(prompt: AnyPrompt, *, accept: str | None = None) -> promotions.Promotion:
     """Promote a draft. On PASS its files under data/prompts/ change, and their diff is the pull request.
 
     `accept` is the reason to promote it under another verdict.
     """
+    prompt = _prompt(prompt)
     bar = ProgressBar(prompt.name)
     work = promotions.promote(prompt, _folder(prompt.name), _context(prompt, bar), accept=accept)
     return _bench().wait(work, bar)
