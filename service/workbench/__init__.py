@@ -68,8 +68,7 @@ __all__ = ["Cases", "Comparison", "ImprovedDraft", "Plot", "Results", "ask", "ca
            "engine", "improve", "new", "open", "parity", "promote", "promoted", "rehearse", "replay", "run", "save",
            "split", "table", "threshold", "to_mlflow", "try_", "view", "with_"]  # fmt: skip
 T = TypeVar("T")
-AnyPrompt = Prompt | str | Path
-"""A prompt, the file of a draft, or the name of a promoted prompt."""
+AnyPrompt = Prompt | str | Path  # a str is the name of a promoted prompt, or the path of a draft's file
 
 
 class _Workbench:
@@ -134,10 +133,7 @@ def close() -> None:
 
 
 def engine(model: str | None = None, *, mode: Mode = "exact") -> Engine:
-    """The engine that computes this mode's answers of a model, loaded and ready.
-
-    Raises EngineError if it cannot start.
-    """
+    """The loaded engine that computes this mode's answers of a model. Raises EngineError if it cannot start."""
     bench = _bench()
     engine = bench.engines.get(model).for_mode(mode)
     bench.wait(engine.ready())
@@ -175,8 +171,7 @@ def promoted(name: str) -> Prompt:
 
 def run(prompt: AnyPrompt, inputs: dict[str, Any] | None = None, *, mode: Mode = "exact", **more: Any) -> Result:
     """The answer of a prompt to inputs, as the service gives it."""
-    prompt = _prompt(prompt)
-    request = prompts.build_request(prompt, {**(inputs or {}), **more}, mode=mode)
+    request = prompts.build_request(prompt := _prompt(prompt), {**(inputs or {}), **more}, mode=mode)
     return _bench().wait(prompts.run(request, engine(prompt.spec.model, mode=mode)))
 
 
@@ -201,12 +196,9 @@ def cases(of: Any, limit: int | None = None, *, file: str | None = None, **names
     if not isinstance(of, (str, Prompt)):
         return Cases.of(tables.from_frame(of) if hasattr(of, "columns") else tables.from_records(of), names, limit)
     if names:
-        raise EvaluationError(
-            "A prompt's cases have their columns already.",
-            key=next(iter(names)),
-            remedy="Give a file, a frame or rows, or write testDataFields into the prompt file.",
-        )
-    prompt = promoted(of) if isinstance(of, str) else of
+        raise EvaluationError("A prompt's cases have their columns already.", key=next(iter(names)),
+                              remedy="Name a file or rows, or write testDataFields into its file.")  # fmt: skip
+    prompt = _prompt(of)
     folder = promotions.cases_folder(prompt, _bench().library.folder(prompt.name))
     if file is not None:
         prompt = Prompt(prompt.spec.model_copy(update={"testData": (), "testDataFile": file}), prompt.text, prompt.path)
@@ -258,10 +250,9 @@ def try_(prompt: AnyPrompt, on: Any, *, model: str | None = None) -> Results:
 
 def _prompt(of: AnyPrompt) -> Prompt:
     """A prompt as it is, the draft of a file, or the promoted prompt of a name."""
-    if isinstance(of, Prompt):
-        return of
-    is_file = isinstance(of, Path) or of.endswith((".yml", ".yaml")) or "/" in of
-    return open(of) if is_file else promoted(str(of))
+    if isinstance(of, str) and not of.endswith((".yml", ".yaml")):
+        return promoted(of)
+    return of if isinstance(of, Prompt) else open(of)
 
 
 def _cases(on: Any) -> Sequence[Case]:
@@ -369,10 +360,7 @@ def _context(
 
 
 def compare(prompt: AnyPrompt, other: AnyPrompt, on: Any) -> Comparison:
-    """Compare a draft with a promoted prompt, given by its name, or with another draft, on the same cases.
-
-    The draft's checks judge both.
-    """
+    """Compare a draft with a promoted prompt or another draft, on the same cases. The draft's checks judge both."""
     prompt, on = _prompt(prompt), _cases(on)
     results, bench = try_(prompt, on), _bench()
     if not isinstance(other, str) or other.endswith((".yml", ".yaml")):
@@ -455,5 +443,4 @@ def promote(prompt: AnyPrompt, *, accept: str | None = None) -> promotions.Promo
 
 def replay(name: str) -> Results:
     """Judge a promoted prompt's recording again without a model, as CI does on every pull request."""
-    prompt = promoted(name)
-    return Results(prompt, replays.replay(prompt, _folder(name)))
+    return Results(prompt := promoted(name), replays.replay(prompt, _folder(name)))
