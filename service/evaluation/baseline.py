@@ -1,7 +1,8 @@
 """The baseline of a comparison: the promoted prompt's answers to the draft's cases, judged by the draft's checks.
 
 In: a promoted folder, a draft, its cases. Out: outcomes, and the cases that no recording answers.
-A case whose inputs changed under the same id is another case. A case that the draft dropped fails every check.
+A case whose inputs changed under the same id is another case. A case that the draft dropped fails every check, and so
+does one that cannot be asked or judged.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from service.errors import InputsError
-from service.evaluation import judge, recording, runner
+from service.evaluation import bad_rows, judge, recording, runner
 from service.evaluation.cases import Case
 from service.evaluation.checks import CheckResult
 from service.evaluation.context import EvaluationContext, no_progress
@@ -45,6 +46,11 @@ class PromotedVersion:
     def is_file_of(self, draft: Prompt) -> bool:
         """Whether the draft is this version's file, edited in place. The promoted text is lost then."""
         return draft.path == self.prompt.path
+
+    def judged_by(self, draft: Prompt) -> Prompt:
+        """This version with the draft's checks."""
+        spec = self.prompt.spec.model_copy(update={"evaluators": draft.spec.evaluators})
+        return Prompt(spec, self.prompt.text, self.prompt.path)
 
     def fingerprint_of(self, case: Case) -> str | None:
         """The fingerprint with which this version asks a case, or None if its inputs do not take the case."""
@@ -90,11 +96,14 @@ async def from_recordings(
         return outcomes, []
     answered = {outcome.case.id for outcome in outcomes}
     missing = []
+    prompt = version.judged_by(draft)
     for case in (case for case in cases.values() if case.id not in answered):
         asked_as = version.fingerprint_of(case)
         records = runner.recorded_answers(version.prompt, case, earlier or {})
         if records and asked_as == records[0].fingerprint:
             outcomes.append(await judged(case, records))
+        elif (problem := bad_rows.problem_of(prompt, case)) is not None:
+            outcomes.append(runner.not_asked(prompt, case, problem))
         elif asked_as is not None:
             missing.append(case)
     return outcomes, missing
@@ -114,8 +123,7 @@ async def baseline(
     """
     outcomes, missing = await from_recordings(draft, version, cases, context.judges)
     if missing and context.engine.identity == version.lock.identity:
-        spec = version.prompt.spec.model_copy(update={"evaluators": draft.spec.evaluators})
-        prompt = Prompt(spec, version.prompt.text, version.prompt.path)
+        prompt = version.judged_by(draft)
         silent = replace(context, progress=no_progress)
         # `kept` is false even for an answer from the journal: the recording does not hold it.
         outcomes += [replace(outcome, kept=False) for outcome in await runner.run(prompt, missing, silent)]

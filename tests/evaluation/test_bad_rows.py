@@ -157,6 +157,8 @@ def test_a_promotion_with_bad_rows_replays_and_a_mended_row_is_asked(tmp_path: P
     assert list(recording.read(folder.recording_path)) == ["g0", "g1", "g2", "long"]
     assert [outcome.checks for outcome in replay(folder.prompt(), folder)] == [o.checks for o in done.outcomes]
     assert len(asyncio.run(live(folder.prompt(), folder, replace(context, reuse=False)))) == 5
+    again = asyncio.run(promote.compare(run.prompt, folder, context))
+    assert again.verdict.reason == "it asks exactly what the promoted prompt asks, on all 5 cases"
     run.engine.reply, asked = bug, len(run.engine.asked)
     outcomes = asyncio.run(promote.evaluate(folder.prompt(), folder, context))
     assert [outcome.passed for outcome in outcomes] == [True, True, True, False, True]
