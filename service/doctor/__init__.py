@@ -244,7 +244,8 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     except EngineUnavailable as error:
         if first is None:
             raise
-        yield DoctorFinding("device", "stop", f"SAMEBOAT_DEVICE={first}: {error.message}", _remedy(first))
+        remedy = _remedy(first, error.message, error.remedy)
+        yield DoctorFinding("device", "stop", f"SAMEBOAT_DEVICE={first}: {error.message}", remedy)
         return
     if on_device is not None:
         yield on_device
@@ -258,13 +259,13 @@ def _kernels(settings: Settings) -> Iterator[DoctorFinding]:
     )
 
 
-def _remedy(device: str) -> str:
-    """The remedy for a compiled backend that does not run."""
+def _remedy(device: str, reason: str, usual: str | None = None) -> str:
+    """The remedy for a compiled backend that does not run for this reason. `usual`: that of its error."""
     if (lack := device_setup.lack(device, compiled=True)) is not None:
         return lack.remedy
-    if (hides := devices.hidden(device)) is not None:
+    if (hides := devices.hidden(device)) is not None and hides in reason:
         return f"Unset {hides}, or name a GPU in it. Or do not try one: SAMEBOAT_DEVICE=cpu"
-    return "Free its memory, or do not try it: SAMEBOAT_DEVICE=cpu"
+    return usual or "Free its memory, or do not try it: SAMEBOAT_DEVICE=cpu"
 
 
 def _used(tried: LocalEngine, full: LocalEngine) -> str:
@@ -277,7 +278,8 @@ def _used(tried: LocalEngine, full: LocalEngine) -> str:
 def _tried_device(device: str, tried: LocalEngine, full: LocalEngine) -> DoctorFinding:
     """How a compiled backend ran, and how many layers it takes. `full` has the settings' context."""
     if devices.device_of(tried.kernels) is None:
-        return DoctorFinding("device", "note", f"the CPU: {_dropped_devices(tried)}", _remedy(device))
+        reason = _dropped_devices(tried)
+        return DoctorFinding("device", "note", f"the CPU: {reason}", _remedy(device, reason))
     layers, why = full.gpu_layers
     if layers == 0:
         remedy = "Lower SAMEBOAT_CONTEXT or SAMEBOAT_PARALLEL, or take a smaller model."

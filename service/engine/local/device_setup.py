@@ -18,10 +18,8 @@ GPU_FILES = {
 }
 """Files that show a GPU with its driver: NVIDIA's, Linux's render nodes, and that of Windows' subsystem for Linux.
 NVIDIA's driver for Vulkan needs no render node."""
-VULKAN_DRIVERS = tuple(
-    f"{folder}/vulkan/icd.d/*.json" for folder in ("etc", "usr/share", "usr/local/etc", "usr/local/share")
-)
-"""Where Vulkan's loader looks for drivers, beside the files that VK_DRIVER_FILES or VK_ICD_FILENAMES name."""
+VULKAN_FOLDERS = ("etc/xdg", "etc", "usr/local/etc", "usr/local/share", "usr/share")
+"""Where Vulkan's loader looks for drivers, in `vulkan/icd.d` (LoaderDriverInterface.md), see `has_vulkan_driver`."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,26 @@ def lack(device: str, root: Path = Path("/"), *, compiled: bool = False) -> Lack
         return Lack(*NO_GPU[device], gpu=True)
     if not compiled and (missing := _lack_of_compiler(device, root)) is not None:
         return missing
-    named = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
-    if device == "vulkan" and not named and not any(any(root.glob(pattern)) for pattern in VULKAN_DRIVERS):
+    if device == "vulkan" and not has_vulkan_driver(root):
         return Lack(
             "a GPU is here, and no driver of Vulkan for it (/usr/share/vulkan/icd.d)",
             "For AMD and Intel, Debian: apt-get install mesa-vulkan-drivers. NVIDIA's driver contains its own; "
             "in a container: NVIDIA_DRIVER_CAPABILITIES=all",
         )
     return None
+
+
+def has_vulkan_driver(root: Path = Path("/")) -> bool:
+    """Whether Vulkan's loader finds a driver: in the system's folders, in the user's, or named by a variable."""
+    named = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES")
+    listed = ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS")
+    folders = [root / folder for folder in VULKAN_FOLDERS]
+    folders += [Path(each) for name in listed for each in os.environ.get(name, "").split(os.pathsep) if each]
+    if home := os.environ.get("HOME"):
+        folders += [Path(home) / ".config", Path(home) / ".local/share"]
+    return any(os.environ.get(name) for name in named) or any(
+        any(folder.glob("vulkan/icd.d/*.json")) for folder in folders
+    )
 
 
 def _lack_of_compiler(device: str, root: Path) -> Lack | None:
@@ -95,7 +105,10 @@ NO_GPU = {
         "no NVIDIA GPU with a driver is seen",
         "Install NVIDIA's driver. In a container: docker run --gpus all, with the NVIDIA Container Toolkit.",
     ),
-    "vulkan": ("no render node of a GPU (/dev/dri) is seen", "In a container: docker run --device /dev/dri"),
+    "vulkan": (
+        "no GPU is seen (/dev/dri, or NVIDIA's driver)",
+        "In a container: docker run --device /dev/dri, or --gpus all with the NVIDIA Container Toolkit.",
+    ),
     "metal": ("Metal needs a Mac with Apple silicon", ""),
 }
 

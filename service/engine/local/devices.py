@@ -116,9 +116,9 @@ def load(name: str) -> tuple[Device, ...]:
         backend = registry.ggml_backend_load(str(path).encode())
     gpus = _devices(base, ctypes.c_void_p(backend)) if backend else ()
     if not gpus:
-        hides = hidden(device)
-        seen = f" among those that {hides} names" if hides else last_error().replace(str(path), f"{device}'s library")
-        raise OSError(f"the {device} backend finds no GPU{seen}")
+        why = last_error().replace(str(path), f"{device}'s library")
+        among = f" among those that {hides} names" if (hides := hidden(device)) else ""
+        raise OSError(f"the {device} backend finds no GPU{among}{why}")
     return gpus
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -305,23 +306,33 @@ def test_doctor_names_one_device_where_a_better_one_lacks_memory(
     assert seen["kernels"].found == "vulkan+portable for fast answers, portable for exact ones"
 
 
+HIDDEN = "the cuda backend finds no GPU among those that CUDA_VISIBLE_DEVICES names"
+
+
 @pytest.mark.parametrize(
-    ("environment", "there", "remedy"),
+    ("environment", "there", "reason", "usual", "remedy"),
     [
-        ({"CUDA_VISIBLE_DEVICES": ""}, True, "Unset CUDA_VISIBLE_DEVICES, or name a GPU in it."),
-        ({}, True, "Free its memory"),
-        ({"CUDA_VISIBLE_DEVICES": ""}, False, "Install NVIDIA's driver."),
+        ({"CUDA_VISIBLE_DEVICES": ""}, True, HIDDEN, None, "Unset CUDA_VISIBLE_DEVICES, or name a GPU in it."),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, True, "0 of 31 layers fit", None, "Free its memory"),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, True, "it does not fit", "Lower SAMEBOAT_CONTEXT", "Lower SAMEBOAT_CONTEXT"),
+        ({}, True, "it ended", None, "Free its memory"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, False, HIDDEN, None, "Install NVIDIA's driver."),
     ],
 )
 def test_the_remedy_for_a_compiled_backend_asks_for_no_compiler(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], there: bool, remedy: str
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    there: bool,
+    reason: str,
+    usual: str | None,
+    remedy: str,
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(device_setup, "has_gpu", lambda device, root=None: there)
     monkeypatch.setattr(device_setup, "nvcc", lambda root=None: None)
-    assert doctor._remedy("cuda").startswith(remedy)
+    assert doctor._remedy("cuda", reason, usual).startswith(remedy)
 
 
 def test_a_backend_without_a_gpu_names_the_variable_that_hides_it(
@@ -337,8 +348,12 @@ def test_a_backend_without_a_gpu_names_the_variable_that_hides_it(
         devices.load("vulkan+portable")
     assert str(folder.parent) not in str(plain.value)
     monkeypatch.setenv("GGML_VK_VISIBLE_DEVICES", "7")
-    with pytest.raises(OSError, match=r"finds no GPU among those that GGML_VK_VISIBLE_DEVICES names$"):
+    with pytest.raises(OSError, match=r"finds no GPU among those that GGML_VK_VISIBLE_DEVICES names") as hidden:
         devices.load("vulkan+portable")
+    assert devices.last_error()
+    assert str(hidden.value).endswith(
+        devices.last_error().replace(str(folder.parent / "libggml-base.so"), "vulkan's library")
+    )
 
 
 # --- the needs ---
@@ -347,8 +362,9 @@ def test_a_backend_without_a_gpu_names_the_variable_that_hides_it(
 def test_the_first_thing_that_a_gpu_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs: set[str] = set()
     monkeypatch.setattr(shutil, "which", lambda name: f"/{name}" if name in programs else None)
-    for name in ("VULKAN_SDK", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+    for name in ("VULKAN_SDK", *(name for name in os.environ if name.startswith(("VK_", "XDG_")))):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
     def add(*paths: str) -> None:
         for path in paths:
@@ -374,8 +390,13 @@ def test_the_first_thing_that_a_gpu_lacks(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("VK_DRIVER_FILES", "/elsewhere/nvidia_icd.json")
     assert what("vulkan") == ""
     monkeypatch.delenv("VK_DRIVER_FILES")
-    add("usr/share/vulkan/icd.d/radeon_icd.x86_64.json")
-    assert (what("cuda"), what("vulkan")) == ("", "")
+    monkeypatch.setenv("XDG_DATA_DIRS", f"/elsewhere{os.pathsep}{tmp_path}/opt")
+    places = ["usr/share", "etc/xdg", "home/.local/share", "opt"]
+    for place in places:
+        add(f"{place}/vulkan/icd.d/radeon_icd.x86_64.json")
+        assert (what("cuda"), what("vulkan")) == ("", ""), place
+        (tmp_path / place / "vulkan/icd.d/radeon_icd.x86_64.json").unlink()
+        assert what("vulkan"), place
 
 
 def test_vulkan_needs_no_render_node_of_an_nvidia_gpu_and_takes_the_sdk(
