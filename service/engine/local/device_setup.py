@@ -61,7 +61,7 @@ def has_vulkan_driver(root: Path = Path("/")) -> bool:
     named = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES")
     listed = ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS")
     folders = [root / folder for folder in VULKAN_FOLDERS]
-    folders += [Path(each) for name in listed for each in os.environ.get(name, "").split(os.pathsep) if each]
+    folders += [Path(path) for name in listed for path in os.environ.get(name, "").split(os.pathsep) if path]
     if home := os.environ.get("HOME"):
         folders += [Path(home) / ".config", Path(home) / ".local/share"]
     return any(os.environ.get(name) for name in named) or any(
