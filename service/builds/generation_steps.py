@@ -41,6 +41,7 @@ FURTHER = {  # the tries after the first version, by its maker
     "script": SCRIPTS[1:],
     "files": ("repair", "repair", "repair"),
 }
+MOST_TRIES = max(map(len, FURTHER.values()))
 WRITTEN = ("script", "files", "repair")  # tries that ask a model that writes files
 TRIES = 3  # of one maker, when its answer is unusable
 RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the next maker: this share, at most so long
@@ -135,7 +136,11 @@ class GenerationSteps:
         tries = self.tries(first_maker)
         what = tries[number - 1]
         before = [first_maker, *tries[: number - 1]].count(what)  # tries of this kind
-        if what == "repair" and first_maker == "pieces" and fits(self._job(build, self._base_files(build))):
+        if (
+            what == "repair"
+            and {"pieces", "script"} <= {first_maker, *tries}
+            and fits(self._job(build, self._base_files(build)))
+        ):
             output = None  # more scripts were tried in its place: they mend pages, and repairs of such pages did not
         elif what == "repair":
             previous = self.store.files(build.id, best.files)

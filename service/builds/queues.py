@@ -10,7 +10,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions
 
 from service.builds.store import Store
 
-VERSION = "3"
+VERSION = "4"
 """The version of the steps. Raise it when their order or meaning changes. Builds of other versions begin again."""
 APPLICATION = "sameboat"  # by which DBOS tells applications on one database apart
 BUILDS = "builds"

@@ -25,6 +25,7 @@ from service.builds import queues
 from service.builds.build import Build, Candidate
 from service.builds.database import unavailable_reason
 from service.builds.delivery import give_up
+from service.builds.generation_steps import MOST_TRIES
 from service.builds.shutdown import BuildInterrupted
 from service.builds.steps import Steps
 from service.errors import BuildError
@@ -33,7 +34,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger("sameboat.builds")
 
-MAX_REPAIRS = 7  # more than any list of tries
 OUTAGE_S = 5.0
 TURN_S = 0.25  # between looks at whether the callbacks of earlier rounds were tried
 SOON_S = 60.0
@@ -79,7 +79,7 @@ class Workflows:
             best = candidate_step("verify", build, steps.verify, best, checks)
             maker = best.maker
             failures: list[list[str] | None] = [list(best.failed)]
-            for number in range(1, MAX_REPAIRS + 1):
+            for number in range(1, MOST_TRIES + 2):  # the last one only tells why it ends
                 if not step(f"go on {number}", build, steps.go_on, best, failures, number, maker):
                     break
                 repaired = self._optional_step(f"repair {number}", build, steps.repair, best, number, maker)

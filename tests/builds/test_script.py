@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from service.builds import generation_steps
 from service.builds.brief import Attachment
+from service.builds.build import Candidate
 from service.builds.generate import AskModel, EarlierRound, Job, UnusableAnswer, describe_checks
 from service.builds.generate.blocks import reading as blocks_reading
 from service.builds.generate.pieces import reading
 from service.builds.generate.script import ScriptWriter, fits, skeleton
-from service.builds.generation_steps import TRIES, GenerationSteps
+from service.builds.generation_steps import FURTHER, TRIES, GenerationSteps
+from service.builds.steps import Steps
+from service.builds.workflow import Workflows
 from service.engine.types import Answer, Identity, Timings, Usage
 from service.errors import EngineUnavailable, PromptTooLong
 from service.prompts.run import Result
@@ -214,3 +218,50 @@ def test_no_try_repeats_the_question_of_another_one(monkeypatch: pytest.MonkeyPa
         assert steps._try(build, "script", job(), first=first) is None  # type: ignore[arg-type]
     assert asked[0] == 1
     assert len(asked) == len(set(asked)) == TRIES + 2 + 1
+
+
+@pytest.mark.parametrize("fit", [True, False], ids=["a script fits", "no script fits"])
+@pytest.mark.parametrize("maker", FURTHER)
+def test_every_try_is_reached_and_the_end_is_told(maker: str, fit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each version fails other checks. Where no script fits, whole files and repairs follow the pieces."""
+    asked: list[str] = []
+    told: list[str] = []
+    steps = object.__new__(Steps)
+
+    def tried(build: Any, name: str, job: Job, first: int = 1) -> generation_steps.MakerOutput:
+        asked.append("repair" if job.failures else name)
+        return generation_steps.MakerOutput({})
+
+    def verified(build: Any, version: Candidate, checks: Any) -> Candidate:
+        return replace(version, failed=(f"check {len(asked)}",))
+
+    unused = dict.fromkeys(
+        ("repository", "checks", "push", "publish", "live", "finish"), lambda *_: {"commit_sha": "c", "pages_url": "p"}
+    )
+    for name, value in {
+        **unused,
+        "begin": lambda build: True,
+        "make": lambda build: Candidate({}, maker),
+        "verify": verified,
+        "scan": lambda build, best: best,
+        "load": lambda build: build,
+        "makers": dict.fromkeys(("script", "files", "plan")),
+        "asking": SimpleNamespace(exhausted=lambda build: None),
+        "store": SimpleNamespace(event=lambda build, kind, text: told.append(text), files=lambda *_: {}),
+        "_base_files": lambda build: None,
+        "_first_job": lambda build, previous: job(),
+        "_job": lambda build, previous, failures=(): job(failures=failures),
+        "_pieces": lambda build, job, what: asked.append(what),
+        "_try": tried,
+        "_candidate": lambda build, job, output, by: Candidate({}, by),
+    }.items():
+        monkeypatch.setattr(steps, name, value, raising=False)
+    monkeypatch.setattr(generation_steps, "fits", lambda job: fit)
+    monkeypatch.setattr("service.builds.queues.deliver_later", lambda *_: None)
+    flows = Workflows(steps, set())
+    monkeypatch.setattr(flows, "_record", lambda name, work, *values: work(*values))
+    build = SimpleNamespace(id="b", budget=SimpleNamespace(for_generation=lambda now: 100.0))
+    assert flows.story(build) == "done"  # type: ignore[arg-type]
+    left_out = "script" if not fit else "repair" if maker == "pieces" else ""
+    assert asked == [one for one in FURTHER[maker] if one != left_out]
+    assert told[-1] == "No further repair: all ways to make it better were tried."
