@@ -1,7 +1,8 @@
 """Sentences about a file of the site, as code: `data.csv is there`, `about.md has three words`.
 
 In: a check's sentence. Out: an expression for the page, or None. A whole sentence must be understood, so no other one
-is judged by half of it. A small model takes such a file for an element of the page.
+is judged by half of it. A small model takes such a file for an element of the page. `Chart.js is there` is about a
+library, which any file may hold.
 
 Not here: sentences about licence, README and attachments (`verify`), all other ones (`check-to-js`).
 """
@@ -11,8 +12,11 @@ from __future__ import annotations
 import json
 import re
 
+from service.builds.generate.libraries import script_file
+
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-FILE = r"(?:the\s)?(?:file\s)?[`'\"]?(?P<path>[\w./-]{1,120}\.[A-Za-z]\w{0,5})[`'\"]?\s"
+LONGEST = 400  # characters of a sentence
+FILE = r"(?:the\s)?(?P<file>file\s)?[`'\"]?(?P<path>[\w./-]{1,120}\.[A-Za-z]\w{0,5})[`'\"]?\s"
 COUNT = rf"\d{{1,6}}|{'|'.join(NUMBERS)}"
 TEXT = r"(?:the )?(?:\w+ ){0,2}[\"“](?P<text>[^\"“”]{1,200})[\"”]"
 FORMS = {
@@ -24,21 +28,54 @@ FORMS = {
     "json": r"is valid JSON",
     "image": r"is a valid (?:image|SVG)",
 }
+LIBRARIES = {
+    "alpine",
+    "anime",
+    "d3",
+    "day",
+    "express",
+    "moment",
+    "next",
+    "node",
+    "p5",
+    "pixi",
+    "react",
+    "three",
+    "tone",
+    "vue",
+}
+HOSTS = {"ai", "app", "com", "dev", "io", "net", "org"}  # endings of addresses and of names, not of files
 PATTERNS = {form: re.compile(FILE + rest + r"\.?", re.IGNORECASE) for form, rest in FORMS.items()}
 
 
 def as_code(sentence: str) -> str | None:
     """The expression of a sentence about a file, or None. The text of a page is not its file's, so a page has none."""
-    plain = re.sub(r"\s+", " ", sentence[:400]).strip()
+    if len(sentence) > LONGEST:
+        return None
+    plain = re.sub(r"\s+", " ", sentence).strip()
     for form, pattern in PATTERNS.items():
         hit = pattern.fullmatch(plain)
-        if hit is not None and not (form in ("holds", "lacks", "words") and re.search(r"\.html?$", hit["path"], re.I)):
-            return _expression(form, hit)
+        if hit is None or (path := _path(hit)) is None:
+            continue
+        if not (form in ("holds", "lacks", "words") and re.search(r"\.html?$", path, re.I)):
+            return _expression(form, path, hit)
     return None
 
 
-def _expression(form: str, hit: re.Match[str]) -> str:
-    address = json.dumps(f"./{hit['path'].removeprefix('./')}")
+def _path(hit: re.Match[str]) -> str | None:
+    """The file's path in the site. None for the name of a library or a host, and for a path out of the site."""
+    path = re.sub(r"^(?:\./|/(?!/))", "", hit["path"])
+    stem, _, ending = path.rpartition(".")
+    if path.startswith("/") or ".." in path.split("/") or ending.lower() in HOSTS:
+        return None
+    if ending == "js" and "/" not in path and not hit["file"]:
+        library = script_file(path) is not None or stem.lower() in LIBRARIES or stem[0].isupper()
+        return None if library else path
+    return path
+
+
+def _expression(form: str, path: str, hit: re.Match[str]) -> str:
+    address = json.dumps(f"./{path}")
     read = f"fetch({address}).then(r => r.ok ? r.text() : null)"
     if form == "there":
         return f"fetch({address}).then(r => r.ok)"

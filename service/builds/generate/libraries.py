@@ -77,7 +77,7 @@ def _stored(names: set[str]) -> Iterator[tuple[str, bytes]]:
         yield f"vendor/{licence}", library(licence)
 
 
-def _script(url: str) -> str | None:
+def script_file(url: str) -> str | None:
     """The library that a script's address names, by the last name in it: `…/npm/chart.js@4`, `…/chart.umd.min.js`."""
     name = _last_name(url)
     return next((file for words, file in SCRIPTS if re.fullmatch(words, name)), None)
@@ -117,7 +117,7 @@ def _local(page: str, up: str, files: Mapping[str, bytes]) -> tuple[str, set[str
         url = address["url"]
         if url.removeprefix("./") in files and not url.startswith("vendor/"):
             return match[0]
-        name = _script(url) if match["tag"].lower() == "script" else _sheet(url)
+        name = script_file(url) if match["tag"].lower() == "script" else _sheet(url)
         if name is None or not re.match(
             r"(?:https?:)?//|(?:\./|\.\./|/)?(?:vendor|lib|libs|js|css|node_modules)/|[\w.-]+$", url
         ):
