@@ -21,10 +21,25 @@ SURE = (  # of an id: not "by id ascending"
     r"|[\"'`]#%s[\"'`]"
 )
 LOOKUP = re.compile(r"getElementById\(\s*[\"'`][\w-]*[\"'`]")  # it makes no element
-COMPUTED = re.compile(  # an id that only the running page knows: `id="row-${n}"`, `li.id = name`, `("id", name)`
-    r"\bid\s*=\s*\\?[\"'`]?[\w-]*(?:\$\{|[\"'`]\s*\+)|\.id\s*=\s*(?![\"'`=])|[\"'`]id[\"'`]\s*,\s*(?![\"'`])|[{,]\s*id\s*[,}]"
-    r"|\[\s*[\"'`]id[\"'`]\s*\]\s*=(?!=)|\bid\s*=\s*\{|(?:\s:|\bbind:)id\s*=|\[(?:attr\.)?id\]\s*="  # `el["id"] =`
-    r"|[{,]\s*[\"']?id[\"']?\s*:(?!\s*(?:\d+|\"[^\"]*\"|'[^']*'|`[^`$]*`)\s*[,}])"  # `{id: prefix + n}`, not `{id: 3}`
+TAGS = (
+    "a|article|aside|button|canvas|dd|div|dl|dt|fieldset|figure|footer|form|h[1-6]|header|img|input|label|li|main|nav|ol"
+    "|optgroup|option|output|p|progress|section|select|span|svg|table|tbody|td|textarea|th|thead|tr|ul|video"
+)
+PLACE = r"(?:\.id|\[\s*[\"'`]id[\"'`]\s*\])\s*=\s*"  # `li.id = `, `li["id"] = `
+LITERAL = r"(?:-?\d|null\b|\"[^\"]*\"\s*[,}]|'[^']*'\s*[,}]|`[^`$]*`\s*[,}])"
+COMPUTED = re.compile(  # an id that only the running page knows. `tasks.push({id: n})` and `const id = {}` are data
+    "|".join(
+        (
+            # `id="row-${n}"`, `li.id = "row-" + n`
+            rf"(?:{PLACE}|(?<!const )(?<!let )(?<!var )(?<![\w.-])id=)\\?[\"'`]?[\w-]*(?:\$\{{|[\"'`]\s*\+)",
+            rf"{PLACE}(?![\"'`=\s])",  # `li.id = name`
+            r"[\"'`]id[\"'`]\s*,\s*(?![\"'`\s])",  # `setAttribute("id", name)`
+            r"<[A-Za-z][\w.]*(?:\s[^<;]{0,300})?\sid=\{",  # `<p id={name}`
+            r"(?:\s:|\bbind:)id\s*=|\[(?:attr\.)?id\]\s*=",  # `<p :id="name">`
+            rf"(?:[\"'`]<?(?:{TAGS})\b[^\"'`\s]{{0,80}}[\"'`]\)?|\bassign\(\s*\w+)\s*,\s*"  # `make("p", {id: n})`
+            rf"\{{(?:[^{{}}]{{0,300}},)?\s*(?:id\s*[,}}]|[\"']?id[\"']?\s*:\s*(?!{LITERAL}|\s))",
+        )
+    )
 )
 OURS = {"README.md", "LICENSE", STAMP, PIECES}
 
@@ -43,11 +58,18 @@ def named(brief: str) -> tuple[str, ...]:
 
 
 def missing(files: Mapping[str, bytes], ids: Iterable[str]) -> list[str]:
-    """The ids that no file of the site gives to an element. None, if the site computes ids."""
-    own = (data for path, data in files.items() if path not in OURS and not path.startswith("vendor/"))
-    text = LOOKUP.sub("", "\n".join(data.decode("utf-8", "replace") for data in own if b"\0" not in data))
-    if COMPUTED.search(text):
-        return []
+    """The ids that no file of the site gives to an element."""
+    text = _text(files)
     return [
         one for one in ids if not re.search(rf"(?:\bid\s*=\s*\\?[\"'`]?|[\"'`]|\w#){re.escape(one)}(?![\w-])", text)
     ]
+
+
+def computes_ids(files: Mapping[str, bytes]) -> bool:
+    """Whether the site may make elements whose ids only the running page knows."""
+    return COMPUTED.search(_text(files)) is not None
+
+
+def _text(files: Mapping[str, bytes]) -> str:
+    own = (data for path, data in files.items() if path not in OURS and not path.startswith("vendor/"))
+    return LOOKUP.sub("", "\n".join(data.decode("utf-8", "replace") for data in own if b"\0" not in data))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from service.builds.browser import WRONG_TRANSLATION
 from service.builds.build import Build
 from service.builds.generate import EarlierRound
 
@@ -24,8 +25,8 @@ def checks(finished: Sequence[Build], own: Collection[str | None]) -> tuple[list
     """The checks of earlier rounds to ask again, as JSON of `Check`, and how many more are left out.
 
     These are the checks that the last finished round left passed or not judged. Its report holds those of the rounds
-    before it. A check that failed there was given up there. `finished` are builds, oldest first. `own` are the
-    expressions of this round's checks, which are not asked twice.
+    before it. A check that failed there was given up there, and so was one whose translation is wrong. `finished` are
+    builds, oldest first. `own` are the expressions of this round's checks, which are not asked twice.
     """
     if not finished:
         return [], 0
@@ -33,7 +34,8 @@ def checks(finished: Sequence[Build], own: Collection[str | None]) -> tuple[list
     asked = set(own)
     again: list[dict[str, Any]] = []
     for outcome in ((last.outcome or {}).get("report") or {}).get("outcomes", []):
-        if outcome.get("js") is None or outcome["verdict"] == "failed" or outcome["js"] in asked:
+        given_up = outcome["verdict"] == "failed" or outcome.get("reason", "").startswith(WRONG_TRANSLATION)
+        if outcome.get("js") is None or given_up or outcome["js"] in asked:
             continue
         asked.add(outcome["js"])
         again.append(

@@ -120,6 +120,7 @@ class Steps(GenerationSteps):
             unchanged(build.brief, attached),
             to_change=to_change(build.brief, attached),
             named=page_elements.named(build.brief),
+            brief=build.brief,
             browser=self.browser,
             timeout_s=max(5.0, build.budget.for_publishing(time.time()) / 4),
             network=hosts(self.settings.build_network),
@@ -161,7 +162,7 @@ class Steps(GenerationSteps):
             reason = "this maker has no way to repair"  # the same plan would be rendered the same way
         elif number > len(tries):
             reason = "all ways to make it better were tried"
-        elif failures[-1] is None and before == ("repair",):
+        elif failures[-1] is None and before == ("repair",) and tries[0] == "repair":
             reason = "no usable answer came"
         elif (
             now == "repair" and number - tries.index("repair") >= 3 and failures[-1] == failures[-2]

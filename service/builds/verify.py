@@ -19,8 +19,9 @@ from typing import Any
 
 from service.builds import page_elements
 from service.builds.brief import Attachment
-from service.builds.browser import Check, PageCheckResult
+from service.builds.browser import WRONG_TRANSLATION, Check, PageCheckResult
 from service.builds.browser.process import look
+from service.builds.file_sentences import as_code
 from service.builds.generate.scaffold import README_SECTIONS
 from service.errors import BuildError, SettingsError
 
@@ -28,7 +29,12 @@ log = logging.getLogger("sameboat.builds")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LICENCE, README, IDENTICAL = "LICENSE is MIT", "README.md has its sections", "attachments are identical"
 ELEMENTS, MOST_NAMED = "the page has the elements that the brief names", 20
-WRONG_CODE = re.compile(r"ReferenceError\b|SyntaxError\b(?!.*\bJSON\b)")
+WRONG_CODE = re.compile(r"ReferenceError: (?P<name>[\w$]+) is not defined|SyntaxError\b(?!(?s:.*)\bJSON\b)")
+TOOLS = {"assert", "browser", "cy", "driver", "expect", "fs", "module", "page", "path", "process", "require", "test"}
+"""Names of Node and of test tools. Pages have none of them, though sentences have such words."""
+LIBRARIES = {"Chart", "L", "Papa", "Plotly", "React", "THREE", "Vue", "bootstrap", "d3", "hljs", "marked"}
+"""Names that a page has when it loads its library."""
+NAMED = r"`%s\b|(?<![\w$])%s\(|\b(?:window\.|functions?\s(?:(?:called|named)\s)?[`'\"]?)%s\b|\b%s[`'\"]?\sfunction\b"
 # Sentences of senders that mean one of our own checks.
 MEANT = (
     (LICENCE, re.compile(r"\blicen[cs]e\b", re.IGNORECASE)),
@@ -119,12 +125,14 @@ def verify(
     namespace: bool = False,
     to_change: Iterable[Attachment] = (),
     named: Iterable[str] = (),
+    brief: str = "",
 ) -> VerificationReport:
     """Run all checks within about `timeout_s`.
 
     `network`: the hosts (with port) that the page may reach. `namespace`: open it only if the kernel keeps it from all
-    other hosts. `to_change`: the attachments that the brief says to change. `named`: the ids that it names. If no
-    browser is there or runs, its checks are reported as not judged, with the reason.
+    other hosts. `to_change`: the attachments that the brief says to change. `named`: the ids that it names. Names
+    that only `brief` has are no wrong translation. If no browser is there or runs, its checks are reported as not
+    judged, with the reason.
     """
     checks = list(checks)
     ours = check_repository(files, list(attachments), to_change)
@@ -134,7 +142,7 @@ def verify(
     if browser is not None:
         try:
             seen = look(files, in_page, browser=browser, timeout_s=timeout_s, network=network, namespace=namespace)
-            judged = map(_by_right_translation, seen.outcomes)
+            judged = [_by_right_translation(result, brief) for result in seen.outcomes]
             return VerificationReport((*outcomes, *judged), seen.console[:50], browser, seen.screenshot)
         except BuildError as error:  # the site is not to blame, and is published with what could be judged
             why = error.message
@@ -145,14 +153,31 @@ def verify(
     return VerificationReport(tuple(outcomes), browser="none")
 
 
-def _by_right_translation(result: PageCheckResult) -> PageCheckResult:
+def _by_right_translation(result: PageCheckResult, brief: str) -> PageCheckResult:
     """The result. A translation that is wrong in itself judges no page: it has unknown names, or is no code.
 
-    A file that is no JSON is the page's fault.
+    A name that the page should have, and a file that is no JSON, are the page's faults. The translation of an earlier
+    round worked there.
     """
-    if result.translated and result.verdict == "failed" and WRONG_CODE.match(result.reason):
-        return replace(result, verdict="not judged", reason=f"its translation to code is wrong: {result.reason}")
-    return result
+    if not result.translated or result.verdict != "failed" or result.round is not None:
+        return result
+    wrong = WRONG_CODE.match(result.reason)
+    if wrong is None or result.js is None or result.js == as_code(result.said):
+        return result
+    if (name := wrong["name"]) and not _invented(name, result, brief):
+        return result
+    return replace(result, verdict="not judged", reason=f"{WRONG_TRANSLATION}: {result.reason}")
+
+
+def _invented(name: str, result: PageCheckResult, brief: str) -> bool:
+    """Whether the code itself uses this name, and neither sentence nor brief nor a library has it."""
+    word = re.escape(name)
+    if name in LIBRARIES or not re.search(rf"(?<![\w$.#'\"-]){word}(?![\w$])", result.js or ""):
+        return False
+    asked = re.compile(NAMED.replace("%s", word))
+    if asked.search(result.said) or asked.search(brief):
+        return False
+    return name in TOOLS or not re.search(rf"(?<![\w$]){word}(?![\w$])", result.said)
 
 
 def check_repository(
@@ -184,8 +209,12 @@ def _elements(files: Mapping[str, bytes], named: tuple[str, ...]) -> list[PageCh
     if not named:
         return []
     lacks = page_elements.missing(files, named)
-    reason = f"nothing makes {', '.join(f'#{one}' for one in lacks[:MOST_NAMED])}" if lacks else "as it should be"
-    return [PageCheckResult(ELEMENTS, "failed" if lacks else "passed", reason)]
+    if not lacks:
+        return [PageCheckResult(ELEMENTS, "passed", "as it should be")]
+    told = ", ".join(f"#{one}" for one in lacks[:MOST_NAMED])
+    if page_elements.computes_ids(files):
+        return [PageCheckResult(ELEMENTS, "not judged", f"the page computes ids, and may make {told}")]
+    return [PageCheckResult(ELEMENTS, "failed", f"nothing makes {told}")]
 
 
 def _sentences(checks: list[Check], ours: Mapping[str, PageCheckResult]) -> list[PageCheckResult]:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from service.builds import rounds
 from service.builds.brief import Attachment
 from service.builds.browser import Check, PageCheckResult
+from service.builds.file_sentences import as_code
 from service.builds.verify import IDENTICAL, LICENCE, README, VerificationReport, check_repository, find_browser, verify
 
 BROWSER, WHY = find_browser(None)
@@ -97,21 +99,50 @@ def test_a_sentence_is_judged_by_what_it_means_or_said_not_to_be() -> None:
     assert said["It is beautiful"] == "not judged"
 
 
+TRANSLATIONS = [  # the sentence, its code, the reason as V8 says it, the verdict
+    ("The file is read", "fs.readFileSync('a') === ''", "ReferenceError: fs is not defined", "not judged"),
+    ("The page title is Sales", "page.title() === 'Sales'", "ReferenceError: page is not defined", "not judged"),
+    ("#sum shows 5", "sumOf(2, 3) === 5", "ReferenceError: sumOf is not defined; #sum is a p", "not judged"),
+    ("A button", "document.querySelector('.a/b')", "SyntaxError: '.a/b' is not a valid selector.", "not judged"),
+    ("A button is there", "document.querySelector(", "SyntaxError: Unexpected token ')'", "not judged"),
+    ("The chart is drawn", "Chart.getChart('c') !== null", "ReferenceError: Chart is not defined", "failed"),
+    ("Texts are highlighted", "hljs.versionString > ''", "ReferenceError: hljs is not defined", "failed"),
+    ("The function add gives 5 for 2 and 3", "add(2, 3) === 5", "ReferenceError: add is not defined", "failed"),
+    ("2 and 3 give 6", "product(2, 3) === 6", "ReferenceError: product is not defined", "failed"),
+    ("The page redraws", "window.redraw() || true", "ReferenceError: canvas is not defined", "failed"),
+    (
+        "d.json is valid JSON",
+        "",
+        'SyntaxError: Unexpected token \'u\', "{\n "a": undefined\n}" is not valid JSON',
+        "failed",
+    ),
+    ("#out shows the data", "JSON.parse(x)", "SyntaxError: Unexpected token '<' is not valid JSON", "failed"),
+    ("#out shows rows", "rows()", "SyntaxError: Expected ',' after\nproperty value in JSON at position 9", "failed"),
+    ("#go is there", "x.y", "TypeError: Cannot read properties of null", "failed"),
+    ("#go is red", "x", "it is false", "failed"),
+]
+
+
 def test_a_translation_that_is_wrong_in_itself_judges_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of a sender is judged as it is, and a file that is no JSON is a fault of the page."""
-    reasons = {
-        "ReferenceError: fs is not defined": "not judged",
-        "SyntaxError: Failed to execute 'querySelector': '.a/b' is not a valid selector.": "not judged",
-        "SyntaxError: Unexpected token '<' is not valid JSON": "failed",
-        "TypeError: Cannot read properties of null": "failed",
-        "it is false": "failed",
-    }
-    seen = [PageCheckResult(reason, "failed", reason, "x", translated=True) for reason in reasons]
-    sent = PageCheckResult("sent", "failed", "ReferenceError: fs is not defined", "x")
-    found = SimpleNamespace(outcomes=[*seen, sent], console=(), screenshot=None)
+    """The code of a sender is judged as it is. A name that the page should have is a fault of the page.
+
+    So is a file that is no JSON, and what an earlier round could ask of its page.
+    """
+    unknown = "ReferenceError: fs is not defined"
+    seen = [
+        PageCheckResult(said, "failed", reason, code or as_code(said), translated=True)
+        for said, code, reason, _ in TRANSLATIONS
+    ]
+    sent = PageCheckResult("sent", "failed", unknown, "fs.x")
+    earlier = PageCheckResult("earlier", "failed", unknown, "fs.x", translated=True, round=1)
+    found = SimpleNamespace(outcomes=[*seen, sent, earlier], console=(), screenshot=None)
     monkeypatch.setattr("service.builds.verify.look", lambda *_, **__: found)
-    report = verify({}, [Check(one, "x") for one in [*reasons, "sent"]], [], browser="chromium", timeout_s=1)
-    assert {one.said: one.verdict for one in report.outcomes if one.js} == {**reasons, "sent": "failed"}
+    brief = "A page with a function `product(a, b)`."
+    report = verify({}, [], [], browser="chromium", timeout_s=1, brief=brief)
+    verdicts = {one.said: one.verdict for one in report.outcomes if one.js}
+    assert verdicts == {said: verdict for said, *_, verdict in TRANSLATIONS} | {"sent": "failed", "earlier": "failed"}
+    last = SimpleNamespace(round=1, outcome={"report": report.plain()})
+    assert rounds.checks([last], []) == ([], 0)  # type: ignore[list-item]
 
 
 @browser

@@ -26,6 +26,9 @@ class Check:
     round: int | None = None  # the earlier round that it is from
 
 
+WRONG_TRANSLATION = "its translation to code is wrong"  # how the reason of such a check begins
+
+
 @dataclass(frozen=True)
 class PageCheckResult:
     """The result of one check."""
