@@ -66,7 +66,7 @@ def missing(files: Mapping[str, bytes], ids: Iterable[str]) -> list[str]:
 
 
 def computes_ids(files: Mapping[str, bytes]) -> bool:
-    """Whether the site may make elements whose ids only the running page knows."""
+    """Whether the site may make elements with ids that only the running page knows."""
     return COMPUTED.search(_text(files)) is not None
 
 
