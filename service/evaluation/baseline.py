@@ -1,8 +1,8 @@
 """The baseline of a comparison: the promoted prompt's answers to the draft's cases, judged by the draft's checks.
 
 In: a promoted folder, a draft, its cases. Out: outcomes, and the cases that no recording answers.
-A case whose inputs changed under the same id is another case. A case that the draft dropped fails every check, and so
-does one that cannot be asked or judged.
+A case whose inputs changed under the same id is another case, and one that only the draft's inputs take is left out. A
+case that the draft dropped fails every check, and so does one that cannot be asked or judged.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ async def from_recordings(
         records = runner.recorded_answers(version.prompt, case, earlier or {})
         if records and asked_as == records[0].fingerprint:
             outcomes.append(await judged(case, records))
-        elif (problem := bad_rows.problem_of(prompt, case)) is not None:
+            continue
+        problem = bad_rows.problem_of(prompt, case)
+        if problem is not None and (asked_as is not None or bad_rows.problem_of(draft, case) is not None):
             outcomes.append(runner.not_asked(prompt, case, problem))
         elif asked_as is not None:
             missing.append(case)

@@ -143,9 +143,10 @@ def verdict_of(
     if minimum is not None:
         minimums["", ""] = minimum
     asked = {outcome.case.id: [record.fingerprint for record in outcome.records] for outcome in now}
-    same_requests = all(
-        asked.get(outcome.case.id) == [record.fingerprint for record in outcome.records] for outcome in before or ()
-    )
+    was_asked = {outcome.case.id: [record.fingerprint for record in outcome.records] for outcome in before or ()}
+    same_requests = any(map(any, was_asked.values())) and all(
+        asked.get(case) == fingerprints for case, fingerprints in was_asked.items()
+    )  # a case that is not asked has an empty fingerprint
     verdict = decide(
         runner.passes(now),
         None if before is None else runner.passes(before),

@@ -169,7 +169,9 @@ def decide(
     elif dropped:
         word, reason = "NOT ENOUGH EVIDENCE", f"{len(dropped)} cases were not run: {', '.join(dropped)}"
     elif compared and rules.same_requests:
-        word, reason = "PASS", f"it asks exactly what the promoted prompt asks, on all {len(cases)} cases"
+        both = len({case for results in (before or {}).values() for case in results} & set(cases))
+        which = f"all {both} cases" if both == len(cases) else f"the {both} cases that both have"
+        word, reason = "PASS", f"it asks exactly what the promoted prompt asks, on {which}"
     elif not compared or unsure:
         word, reason = "NOT ENOUGH EVIDENCE", _doubt(unsure)
     elif lost_whole:

@@ -165,6 +165,39 @@ def test_a_promotion_with_bad_rows_replays_and_a_mended_row_is_asked(tmp_path: P
     assert len(run.engine.asked) == asked + 1, "only the case that was too long"
 
 
+@pytest.mark.parametrize("renamed", [80, 40], ids=["all cases", "half of the cases"])
+def test_a_case_that_only_the_draft_takes_is_no_failed_case_of_the_promoted_prompt(
+    tmp_path: Path, renamed: int
+) -> None:
+    """A renamed input would else pass over any promoted prompt. A case that no version can judge is failed in both."""
+    rows = [{"id": f"{i:02}", "text": f"text {i}", "label": "bug" if i % 2 else "billing"} for i in range(80)]
+    first = Run(tmp_path, rows, TEXT)
+    folder, context = PromotedFolder(tmp_path / "prompts" / "queue"), EvaluationContext(first.engine)
+    asyncio.run(promote.promote(first.prompt, folder, context, accept="a test"))
+    new = [{"id": row["id"], "message": row["text"], "label": row["label"]} for row in rows[:renamed]]
+    rest = [{**row, "message": f"new {row['text']}"} for row in rows[renamed:]]
+    (tmp_path / "new").mkdir()
+    second = Run(
+        tmp_path / "new", [*new, *rest, {"id": "none", "message": "no label"}], TEXT.replace("{{text}}", "{{message}}")
+    )
+    done = asyncio.run(promote.compare(second.prompt, folder, context))
+    assert {outcome.case.id for outcome in done.baseline or ()} == {row["id"] for row in rest} | {"none"}
+    assert (done.verdict.word, done.verdict.gained) == ("NOT ENOUGH EVIDENCE", ())
+
+
+def test_a_case_that_only_the_promoted_prompt_takes_is_asked_of_it(tmp_path: Path) -> None:
+    """The draft fails there, and the promoted prompt does not."""
+    first = Run(tmp_path, [*GOOD, {"id": "g9", "text": "the old text", "label": "bug"}])
+    folder, context = PromotedFolder(tmp_path / "prompts" / "queue"), EvaluationContext(first.engine)
+    asyncio.run(promote.promote(first.prompt, folder, context, accept="a test"))
+    (tmp_path / "new").mkdir()
+    rows = [{**row, "message": row["text"]} for row in GOOD] + [{"id": "g9", "text": "a new text", "label": "bug"}]
+    second = Run(tmp_path / "new", rows, TEXT.replace("{{text}}", "{{message}}"))
+    done = asyncio.run(promote.compare(second.prompt, folder, context))
+    assert {outcome.case.id: outcome.passed for outcome in done.baseline or ()}["g9"]
+    assert not {outcome.case.id: outcome.passed for outcome in done.outcomes}["g9"]
+
+
 def test_a_scorer_beside_the_prompt_is_found_read_again_and_promoted(tmp_path: Path) -> None:
     """Wherever the program was started. The promoted copy is judged by its own file."""
     scorer = tmp_path / "my_scorer.py"
