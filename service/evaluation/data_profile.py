@@ -18,6 +18,7 @@ from service.evaluation.label_columns import labels_of, meant
 from service.evaluation.tables import NULL_WORDS, listed
 from service.prompts.conditions import usable
 from service.prompts.fingerprint import canonical
+from service.prompts.render import text_of
 
 SHOWN = 20  # classes
 EXPECTED = ("expected", "label", "target", "class", "category")
@@ -85,7 +86,7 @@ def _alike(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]]
     sentences = []
     for frequent, *others in (group for group in groups.values() if len(group) > 1):
         for other in others:
-            places = [name for name, label in labels if str(label) == other]
+            places = _places(labels, other)
             sentences.append(
                 f"{other!r} differs from {frequent!r} in case or blanks only, in {len(places)}: {listed(places)}."
             )
@@ -99,10 +100,15 @@ def _once(classes: Sequence[tuple[str, int]], labels: Sequence[tuple[str, Any]])
     for label, count in classes:
         near = meant(label, counts) if known[folded(label)] == 1 else None
         if near is not None or (count == 1 and known[folded(label)] == 1):
-            places = listed([name for name, other in labels if str(other) == label])
+            places = listed(_places(labels, label))
             wrong = f"mistyped for {short_name(near)}" if near is not None else "mistyped"
             sentences.append(f"{short_name(label)} may be {wrong}, in {count}: {places}.")
     return sentences
+
+
+def _places(labels: Sequence[tuple[str, Any]], text: str) -> list[str]:
+    """The names of the cases with the label that is written so."""
+    return [name for name, label in labels if usable(label) and text_of(label) == text]
 
 
 def _same_inputs(cases: Sequence[Case], expected: str | None) -> list[str]:

@@ -20,6 +20,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
 from service.prompts.conditions import usable
+from service.prompts.render import text_of
 
 MAX_LABELS = 50  # of a draft. A prompt can have more
 MOST_NEW = 0.1  # the estimated chance of a new value
@@ -31,8 +32,11 @@ SAMPLE = 200  # rows and values of the search for copied values
 
 
 def labels_of(cases: Sequence[Case], column: str) -> tuple[Counter[str], str]:
-    """(how often each label occurs, "") or (nothing, the reason why the values are free answers)."""
-    given = [(case, str(value)) for case in cases if usable(value := case.values.get(column)) and value != ""]
+    """(how often each label occurs, "") or (nothing, the reason why the values are free answers).
+
+    A label is written as a check writes it: `true` for a boolean.
+    """
+    given = [(case, text_of(value)) for case in cases if usable(value := case.values.get(column)) and value != ""]
     counts = Counter(value for _, value in given)
     once = sum(count == 1 for count in Counter(folded(value) for _, value in given).values())
     if not counts:

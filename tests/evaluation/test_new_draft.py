@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from service.errors import EvaluationError
+from service.evaluation.bad_rows import expected_label
 from service.evaluation.cases import Case, from_rows
 from service.evaluation.data_profile import profile
 from service.evaluation.new_draft import draft_text
-from service.evaluation.tables import read
+from service.evaluation.tables import from_frame, from_records, read
 from service.prompts.file import Prompt, loads
 
 
@@ -27,6 +29,25 @@ def test_labels_become_a_choice_and_a_mistyped_label_is_not_one_of_them() -> Non
     assert prompt.spec.evaluators[0].string is not None
     assert prompt.spec.evaluators[0].string.equals == "{{label}}"
     assert prompt.spec.testDataFile == "data.csv"
+
+
+@pytest.mark.parametrize(
+    ("labels", "choices"),
+    [((True, False), ("true", "false")), ((1, 2), ("1", "2")), ((1.0, 2.5), ("1.0", "2.5")),
+     (("True", "no"), ("True", "no"))],
+)  # fmt: skip
+def test_a_label_that_is_no_text_is_a_choice_that_can_pass(
+    labels: tuple[object, ...], choices: tuple[str, ...]
+) -> None:
+    """The choice is the text that the check compares with, also from a frame, whose values are numpy's."""
+    rows: list[dict[str, object]] = [{"text": f"t{n}", "label": labels[n % 2]} for n in range(20)]
+    for table in (from_records(rows), from_frame(pd.DataFrame(rows))):
+        cases = from_rows(table.rows).cases
+        prompt = loads(draft_text("it", cases, ["label"]))
+        assert prompt.spec.choices == choices
+        assert {expected_label(prompt, case) for case in cases} == set(choices)
+    odd = [Case(str(n), {"text": f"t{n}", "label": labels[0] if n else labels[1]}) for n in range(20)]
+    assert f"{choices[1]!r} may be mistyped, in 1: 0." in profile(odd, expected="label").notes
 
 
 def test_several_columns_become_a_json_answer_with_their_types() -> None:
