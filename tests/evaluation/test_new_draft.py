@@ -39,7 +39,7 @@ def test_labels_become_a_choice_and_a_mistyped_label_is_not_one_of_them() -> Non
 def test_a_label_that_is_no_text_is_a_choice_that_can_pass(
     labels: tuple[object, ...], choices: tuple[str, ...]
 ) -> None:
-    """The choice is the text that the check compares with, also from a frame, whose values are numpy's."""
+    """The choice is the text that the check compares with, also for the values of a frame."""
     rows: list[dict[str, object]] = [{"text": f"t{n}", "label": labels[n % 2]} for n in range(20)]
     for table in (from_records(rows), from_frame(pd.DataFrame(rows))):
         cases = from_rows(table.rows).cases
