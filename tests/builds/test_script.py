@@ -16,6 +16,7 @@ from service.builds import generation_steps
 from service.builds.brief import Attachment
 from service.builds.build import Candidate
 from service.builds.generate import AskModel, EarlierRound, Job, UnusableAnswer, describe_checks
+from service.builds.generate.blocks import counted
 from service.builds.generate.blocks import reading as blocks_reading
 from service.builds.generate.pieces import reading
 from service.builds.generate.script import ScriptWriter, fits, skeleton
@@ -153,6 +154,38 @@ TOLD = {
     "Each row in #g has 3 squares of class sq.": '<output id="g"></output>',
     "The first three squares in #g get the class on.": '<output id="g"></output>',
     "A field `age` and a paragraph `verdict`. #g is shown.": '<input id="age" type="text"',
+    # What is not there at first, or not said of the element's first text
+    "Inputs #a and #b. The sum in #sum appears when #go is pressed.": 'Sum: <output id="sum"></output>',
+    "The product in #g is only shown when #go is clicked.": '<output id="g"></output>',
+    "#error shows Error if an input is not a number.": '<p id="error" role="status"></p>',
+    "#greeting shows Hello when the name is not empty.": '<output id="greeting"></output>',
+    "#mood shows Offline if no network is there.": '<output id="mood"></output>',
+    '#hint says "Type a name" if the name is empty.': '<p id="hint" role="status"></p>',
+    '#mood tells it. While there is no network it shows "Offline".': '<output id="mood"></output>',
+    "#mood tells it. It is red if nothing is selected.": '<output id="mood"></output>',
+    "#mood tells it. While the timer runs it shows Running.": '<output id="mood"></output>',
+    '#mood tells it. While it saves it says "Saving".': '<output id="mood"></output>',
+    '#mood tells it. Until the answer arrives it says "Loading".': '<output id="mood"></output>',
+    "#sum is the sum (0.00 when empty).": '<output id="sum">0.00</output>',
+    '#sum lists them, or "No names" if the list is empty.': '<output id="sum">No names</output>',
+    "#names shows names starting with B.": '<output id="names"></output>',
+    '#names shows all words that begin with "un".': '<output id="names"></output>',
+    "#n shows a number that starts at 7.": '<output id="n">7</output>',
+    "A slider #rate from 0.5 to 2, starting at 1.": 'type="range" min="0.5" max="2" step="any" value="1"',
+    "A slider #rate (0% to 100%).": 'type="range" min="0" max="100" autocomplete',
+    "A slider #rate, 0 up to 11.": 'type="range" min="0" max="11" autocomplete',
+    "A slider #rate between -5 and -1.": 'type="range" min="-5" max="-1" autocomplete',
+    "A slider #rate (2024-01-15 at first).": 'type="range" value="2024-01-15"',
+    "A slider #rate from 0 to 1 in steps of 0.1.": 'min="0" max="1" step="0.1"',
+    "A slider #rate from 10 to 1, at 10:15 to 11:30.": 'type="range" autocomplete',
+    "When #add is pressed, three items with class item appear in #g.": '<output id="g"></output>',
+    "Three items with class item appear in #g after a press on #add.": '<output id="g"></output>',
+    "After a click on #add three divs with class item are in #g.": '<output id="g"></output>',
+    "The button #add puts five cards of class card into #g.": '<output id="g"></output>',
+    "Up to 3 toasts with class toast in #g.": '<output id="g"></output>',
+    "At most five cards with class card in #g.": '<output id="g"></output>',
+    "If there are more than 3 items with class item in #g, #more is shown.": '<output id="g"></output>',
+    "Make 2 cells with class cell in #g that turn red when pressed.": 2 * '<div class="cell"></div>',
 }
 USES = "document.querySelectorAll('#g')[0].querySelectorAll('.sq')[1].click(), document.querySelector('#age').value = 3"
 
@@ -160,6 +193,39 @@ USES = "document.querySelectorAll('#g')[0].querySelectorAll('.sq')[1].click(), d
 @pytest.mark.parametrize("text", TOLD)
 def test_the_page_has_what_the_brief_says_of_its_elements(text: str) -> None:
     assert TOLD[text] in skeleton(job(brief=text, expressions=(USES,)))
+
+
+USED = "document.querySelector('#total').textContent, document.querySelector('#price').textContent"
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        (
+            "sales.csv has the columns `price` and `total`. #price is the mean, in #total the sum of visits.",
+            "sum of visits",
+        ),
+        ("Entries of a.json hold `total` and `price`. The mean in `price`, and in `total` the sum.", "the sum"),
+        ("Ids `price` and `total`. Of the `total` #price takes a part, and id `total` the sum.", ""),
+        ("The mean is in `price`. The `total` shows the sum.", "shows the sum"),
+        ("A board with the columns `price` and `total`.", ""),
+    ],
+)
+def test_a_name_in_backticks_is_an_element_where_no_other_words_name_it(text: str, about: str) -> None:
+    elements = {one.id: one for one in reading(job(brief=text, expressions=(USED,))).elements}
+    assert about in elements["total"].text
+    assert "column" not in elements["total"].sentence or "board" in text
+
+
+def test_counts_of_very_many_classes_are_read_in_one_look_at_each_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    real = counted.COUNTED
+    seen = SimpleNamespace(finditer=lambda text: (looks.append(len(text)), real.finditer(text))[1])
+    monkeypatch.setattr(counted, "COUNTED", seen)
+    text = " ".join(f"class c{number}" for number in range(2000))
+    skeleton(job(brief=f"{text} #g", expressions=()))
+    assert looks
+    assert sum(looks) <= len(text) + 3
 
 
 def test_makers_of_one_brief_read_it_once() -> None:

@@ -19,7 +19,7 @@ MEASURES = (
     (
         "count",
         r"\bhow many (?!.{0,30}\b(?:people|fell|sold)\b)|\bcount\b|number of|rows (?:are "
-        r")?(?:visible|left)|matches|^(?:shown|found|hits|results)\b",
+        r")?(?:visible|left)|matches",
     ),
     (
         "best",
@@ -30,6 +30,7 @@ MEASURES = (
     ("largest", r"largest|highest|maximum|\bmax\b|biggest"),
     ("smallest", r"smallest|lowest|minimum|\bmin\b"),
     ("sum", r"\bsums?\b|total|together|altogether|in all|whole|how (?:much|many)"),
+    ("count", r"^(?:shown|found|hits|results)\b"),  # by its id alone
 )
 
 
@@ -59,13 +60,18 @@ def columns(file: str, text: str | None) -> list[str]:
 
 def numeric(file: str, text: str | None) -> list[str]:
     """The columns that hold a number in the first row."""
+    return [name_ for name_, cell in _first_row(file, text) if re.fullmatch(r"\s*[-+]?\d[\d,]*(?:\.\d+)?\s*", cell)]
+
+
+def _first_row(file: str, text: str | None) -> list[tuple[str, str]]:
+    """The first row's cells with the names of their columns. A text of JSON is no number."""
     if file.lower().endswith(".json"):
         value = json.loads(text or "[]")
         entries = (
             value if isinstance(value, list) else next((part for part in value.values() if isinstance(part, list)), [])
         )
         return (
-            [key for key, cell in entries[0].items() if isinstance(cell, int | float)]
+            [(key, str(cell) if isinstance(cell, int | float) else "") for key, cell in entries[0].items()]
             if entries and isinstance(entries[0], dict)
             else []
         )
@@ -74,11 +80,7 @@ def numeric(file: str, text: str | None) -> list[str]:
         return []
     mark = max(",;\t", key=lines[0].count)
     cells = next(csv.reader(io.StringIO(lines[0]), delimiter=mark))
-    return [
-        name_
-        for name_, cell in zip(columns(file, text), cells, strict=False)
-        if re.fullmatch(r"\s*[-+]?\d[\d,]*(?:\.\d+)?\s*", cell)
-    ]
+    return list(zip(columns(file, text), cells, strict=False))
 
 
 def data(reading: Reading) -> PieceFit | None:
@@ -120,7 +122,7 @@ def data(reading: Reading) -> PieceFit | None:
                         "what": what,
                         "column": named_in(one, numbers) if what != "count" else None,
                         "decimals": one.decimals if what in ("sum", "average", "largest", "smallest") else None,
-                        **(around(one, reading.code) if what in ("count", "sum") else {}),
+                        **(around(one, reading) if what in ("count", "sum") else {}),
                     }
                 )
             )
@@ -135,12 +137,12 @@ def data(reading: Reading) -> PieceFit | None:
             (column for column in names if re.search(r"year|date|day|time|price", column, re.IGNORECASE)), None
         )
         down = age[1] == "newest"
-    group = _group(reading, names, numbers, [*parts, *([select] if select else [])])
-    usual = decimals(reading.brief)
-    for figure in results:
-        if figure["what"] == "sum" and usual is not None:
-            figure.setdefault("decimals", usual)
+    group, summed = _group(reading, names, numbers, [*parts, *([select] if select else [])])
     values = {one["column"] for one in results if one.get("column")}
+    value = summed or (named_in(chart, numbers) if chart else values.pop() if len(values) == 1 else None)
+    if group and order and re.match(r"(?:sum|total)s?$", order[1], re.IGNORECASE):
+        order_column = value = value or numbers[-1]
+    _with_usual_decimals(results, reading, file, value or numbers[-1])
     filter_column = named_in(select, names, both=True) if select else None
     options = {
         "file": file,
@@ -163,9 +165,11 @@ def data(reading: Reading) -> PieceFit | None:
         "group": group,
         "groupDecimals": next((part.decimals for part in parts if part.decimals is not None), None) if group else None,
         "largestFirst": True
-        if group and reading.says(r"(?:largest|highest|biggest)[^.]{0,20}\bfirst\b|descend")
+        if group
+        and reading.says(first := r"(?:largest|highest|biggest)[^.]{0,20}\bfirst\b|descend")
+        and not (sort and re.search(first, sort.text, re.IGNORECASE))
         else None,
-        "valueColumn": named_in(chart, numbers) if chart else (values.pop() if len(values) == 1 else None),
+        "valueColumn": value,
         "barClass": class_for(reading, r"bar|column") if chart else None,
         "kind": next((kind for kind in ("pie", "line", "doughnut") if reading.says(rf"\b{kind} chart")), None)
         if chart
@@ -175,19 +179,40 @@ def data(reading: Reading) -> PieceFit | None:
     return match("data", 2.0, options, *parts, search, select if filter_column else None, sort, none, *taken)
 
 
-def _group(reading: Reading, names: list[str], numbers: list[str], parts: list[Element]) -> str | None:
-    """The column by which the brief wants sums: `one row per category with its sum`, `sales by region`."""
+def _with_usual_decimals(results: list[dict[str, Any]], reading: Reading, file: str, usual_column: str) -> None:
+    """Gives sums the decimals of the brief's other figures, if their column has some or the brief says `all sums`."""
+    usual = decimals(reading.brief)
+    of_all = reading.says(
+        r"\b(?:all|every|each|both)\s+(?:the\s+)?(?:\w+\s+)?(?:sum|total|figure|amount|number|value|result)s?\b"
+        r"[^.]{0,40}\b(?:decimals?|digits? after)"
+    )
+    broken = {name_ for name_, cell in _first_row(file, reading.files[file]) if "." in cell}
+    for figure in results:
+        if figure["what"] == "sum" and usual is not None and (of_all or figure.get("column", usual_column) in broken):
+            figure.setdefault("decimals", usual)
+
+
+def _group(
+    reading: Reading, names: list[str], numbers: list[str], parts: list[Element]
+) -> tuple[str | None, str | None]:
+    """The column by which the brief wants sums, and the one to sum: `a row per category with its sum of visits`."""
     if not reading.says(r"\bsums?\b|\btotals?\b|\badd(?:s|ed)? up\b|\bgrouped\b"):
-        return None
+        return None, None
+    figures = "|".join(rf"{re.escape(column)}s?" for column in sorted(numbers, key=len, reverse=True))
     for part in parts:
         for column in names:
             told = (
                 rf"\b(?:per|each|every|grouped by)\s+{re.escape(column)}\b[^.;]{{0,40}}\b(?:sum|total)"
                 rf"|\bsums? (?:by|per)\s+{re.escape(column)}\b"
             )
-            if column not in numbers and re.search(told, f"{part.words}. {part.text}", re.IGNORECASE):
-                return column
-    return None
+            if column in numbers or not re.search(told, f"{part.words}. {part.text}", re.IGNORECASE):
+                continue
+            text = re.sub(r"\b(?:sorted|ordered) by (?:the )?\w+", "", part.text)
+            hit = re.search(
+                rf"\b(?:sum|total)s?\s+(?:(?:of|over|in|the|its|their|all)\s+)*({figures})\b", text, re.I
+            ) or re.search(rf"(?<![#\w-])({figures})\b", text, re.I)
+            return column, hit and next(one for one in numbers if hit[1].lower() in (one.lower(), f"{one.lower()}s"))
+    return None, None
 
 
 def _all(reading: Reading, select: Element | None) -> str | None:

@@ -12,7 +12,13 @@ from typing import Any
 from service.builds.generate.blocks.reading import Element, Reading
 
 QUOTED = r"[\"'“`](?P<q>[^\"'”`]{1,40})[\"'”`]"
-NUMBERED = re.compile(r"[\"“'`]([^\"”'`\d]{0,20})\b(\d+(?:[.,]\d+)?)([^\"”'`\d]{0,30})[\"”'`]")
+EXAMPLE = re.compile(  # a text that an element shows. A `'` inside of a word is no mark
+    r"\b(?:shows?|displays?|says?|reads?|writes?|like|such as|e\.g\.,?|for example,?|text|form|or|as)[\s:(]+"
+    r"(?:\"(?P<a>[^\"]*)\"|“(?P<b>[^”]*)”|`(?P<c>[^`]*)`|(?<!\w)'(?P<d>[^']*)'(?!\w))"
+    r"|\(\s*[\"“](?P<e>[^\"”]*)[\"”]",
+    re.IGNORECASE,
+)
+NUMBERED = re.compile(r"(\D{0,20}?)((?:(?<!\w)-|\b)\d+(?:[.,]\d+)?)(\D{0,30})")
 KEEPS = r"local ?storage|after a reload|survives?|persist|remember|is kept|are kept|saved"
 
 
@@ -76,15 +82,16 @@ def class_for(reading: Reading, pattern: str, taken: tuple[str, ...] = ()) -> st
     return None
 
 
-def around(element: Element, code: str) -> dict[str, str]:
+def around(element: Element, reading: Reading) -> dict[str, str]:
     """The words around an element's number, as an example of the brief or a check has them: `"4 people"`.
 
     `one` are those behind a 1: `("1 person" if it is one)`.
     """
-    told = NUMBERED.findall(element.text)
-    told += NUMBERED.findall(
-        " ".join(re.findall(rf"{re.escape(element.id)}['\"`]\)[^;&|]{{0,40}}===?\s*(['\"`][^'\"`]*['\"`])", code))
-    )
+    texts = [next(filter(None, match.groups()), "") for match in EXAMPLE.finditer(element.text)]
+    texts = [text for text in texts if text not in reading.files and not re.search(r"\.[A-Za-z]\w{1,4}$", text)]
+    compared = rf"{re.escape(element.id)}['\"`]\)[^;&|]{{0,40}}===?\s*(['\"`])(.{{0,60}}?)\1"
+    texts += [text for _, text in re.findall(compared, reading.code)]
+    told = [match.groups() for text in texts if (match := NUMBERED.fullmatch(text))]
     several = [(before, after) for before, number, after in told if number != "1"]
     single = [after for _, number, after in told if number == "1"]
     before, after = several[0] if several else ("", "")

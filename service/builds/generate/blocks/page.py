@@ -16,6 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from service.builds.generate.blocks.counted import bounds, repeated
 from service.builds.generate.blocks.formulas import arrow
 from service.builds.generate.blocks.reading import Element, Reading
 
@@ -38,14 +39,6 @@ SUBMITS = re.compile(r"submit|send|add|save|sign|search|look|go|log|find|put", r
 STATUS = re.compile(
     r"\b(message|msg|status|state|error|err|problem|feedback|ok|success|info|alert|note|notice|warning|hint)\b"
 )
-COUNTS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-COUNTED = (
-    rf"(?<!first )(?<!last )(?<!other )\b(?P<count>{'|'.join(COUNTS)}|\d{{1,2}})\s+"
-    r"(?:[a-z]+\s+)?(?P<kind>[a-z]+?)(?:e?s)\b"
-    r",?\s*(?:\(\s*|(?:with|of|having)\s+)(?:the\s+|an?\s+)?class(?:es)?(?:\s+name)?\s*[=:]?\s*"
-)
-AN_ID = r"(?:#|\bid\s*=?\s*)[\"'`#]?([A-Za-z][\w-]*)"
-MOST_REPEATED = 64
 TYPES = (
     ("color", r"\bcolou?r\b"),
     ("password", r"password|repeat|confirm"),
@@ -145,7 +138,7 @@ class _PageBody:
         self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
         self.numbers = self._numbers()
         self.by_id = {element.id: element for element in reading.elements}
-        self.repeated = {} if plan["pieces"] else _repeated(reading)
+        self.repeated = {} if plan["pieces"] else repeated(reading)
 
     def _numbers(self) -> set[str]:
         ids = {one["id"] for one in self.pieces.get("calculator", {}).get("inputs", [])}
@@ -245,7 +238,7 @@ class _PageBody:
     def _markup(self, element: Element, *, submits: bool = False) -> str:
         one, words = element.id, escape(label(element))
         first = escape(element.first or "")
-        hidden = " hidden" if element.hidden else ""
+        hidden = " hidden" if self._hidden(element) else ""
         kind = element.kind
         if kind == "button":
             return f'<button type="{"submit" if submits else "button"}" id="{one}"{hidden}>{words}</button>'
@@ -271,6 +264,8 @@ class _PageBody:
             return f'<p><a id="{one}" href="#">{words}</a></p>'
         if kind == "form":
             return f'<form id="{one}"></form>'
+        if one == self._none():
+            return f'<p id="{one}" role="status" hidden>{first or escape(element.label or "") or words}</p>'
         if one in self.repeated:
             return f'<div id="{one}">{self.repeated[one]}</div>'
         if kind == "box" or one in self._group("panels") or self._group("choices"):
@@ -283,6 +278,17 @@ class _PageBody:
         if STATUS.search(element.words):
             return f'<p id="{one}" role="status">{first}</p>'
         return f'<p>{words}: <output id="{one}">{first}</output></p>'
+
+    def _none(self) -> str | None:
+        """The element of the message that nothing was found. Its piece shows it."""
+        none: str | None = self.pieces.get("data", {}).get("none")
+        return none
+
+    def _hidden(self, element: Element) -> bool:
+        """Whether it is hidden at first. One that appears later needs a script, and something that is there to show."""
+        if element.hidden or self.plan["pieces"]:
+            return element.hidden
+        return element.appears and bool(element.kind in ("box", "button") or element.label or element.first)
 
     def _field(self, element: Element, first: str) -> str:
         one = element.id
@@ -316,39 +322,9 @@ class _PageBody:
                 "text",
             )
         )
-        more = ' step="any"' if kind == "number" else _bounds(element) if kind == "range" else ""
+        more = ' step="any"' if kind == "number" else bounds(element) if kind == "range" else ""
         value = f' value="{first.lower() if kind == "color" else first}"' if first else ""
         return f'<input id="{one}" type="{kind}"{more}{value} autocomplete="off">'
-
-
-def _repeated(reading: Reading) -> dict[str, str]:
-    """For a container's id the elements of a class that the brief counts: `nine buttons with class cell in #board`."""
-    hit: dict[str, str] = {}
-    for name, sentence in reading.classes.items():
-        told = re.search(COUNTED + rf"[\"'`.]?{re.escape(name)}\b", sentence, re.IGNORECASE)
-        if told is None or re.search(r"\b(?:each|every|per)\b", sentence[: told.start()], re.IGNORECASE):
-            continue  # not there at first, or so many in each of several
-        count = int(told["count"]) if told["count"].isdigit() else COUNTS.index(told["count"].lower())
-        after = re.search(rf"\b(?:in|into|inside|within)\b[^#.]{{0,30}}?{AN_ID}", sentence[told.end() :])
-        before = re.findall(AN_ID, sentence[: told.start()])
-        place = after[1] if after else before[-1] if before else ""
-        if place in {one.id for one in reading.of("box", "output", "unknown")} and 1 < count <= MOST_REPEATED:
-            clicked = re.search(rf"\.{re.escape(name)}\b[^;]*\bclick\(", reading.code)
-            tag = "input" if told["kind"] == "checkbox" else "button" if told["kind"] == "button" or clicked else "div"
-            one = {
-                "input": f'<input type="checkbox" class="{name}">',
-                "button": f'<button type="button" class="{name}"></button>',
-                "div": f'<div class="{name}"></div>',
-            }[tag]
-            hit[place] = one * count
-    return hit
-
-
-def _bounds(element: Element) -> str:
-    """The ends of a slider that the brief tells: `from 0 to 100`."""
-    hit = re.search(r"\b(?:from|between)\s+(-?\d+)\s+(?:to|and)\s+(-?\d+)|(-?\d+)\s?(?:-|–|to)\s?(\d+)", element.text)
-    ends = [end for end in hit.groups() if end is not None] if hit else []
-    return f' min="{ends[0]}" max="{ends[1]}"' if ends else ""
 
 
 def label(element: Element) -> str:

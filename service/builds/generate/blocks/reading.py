@@ -3,7 +3,7 @@
 In: a brief's text, the expressions of its checks. Out: a `Reading`. Nothing is guessed by a model, so the ids of the
 page are those of the brief, letter by letter.
 
-Not here: the choice of pieces (`matching`), and the page (`page`).
+Not here: first values (`first_values`), the choice of pieces (`matching`), and the page (`page`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import islice
 
 from service.builds.check_code import COLOUR, ids, written_out
+from service.builds.generate.blocks.first_values import BEFORE, FIRSTS, first_value, own_first_value
 
 # The word left of an id decides the element's kind. The nearest one counts.
 KINDS = (
@@ -58,53 +59,6 @@ PART = re.compile(
     r"\S.{0,999}(?!\S)|\S{1,1000}"
 )  # a longer sentence is read in parts, so the time grows with its length
 MOST_ELEMENTS = 300  # of one brief
-VALUE = r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|[-+]?\d[\d.,:]*\d|\d|[A-Za-z][\w-]*)"
-BEFORE = r"(?:before|until|as long as|while)"
-FIRST = (
-    re.compile(rf"\bstart(?:s|ing)?\s+(?:with|at|from|as|out\s+at)\s+(?P<value>{VALUE})", re.IGNORECASE),
-    re.compile(rf"\bbegin(?:s|ning)?\s+(?:with|at|from|as)\s+(?P<value>{VALUE})", re.IGNORECASE),
-    re.compile(r"\((?P<value>[^\s()]{1,12})\)\s+(?:at first|initially|at the start)", re.IGNORECASE),
-    re.compile(
-        rf"(?P<value>{VALUE})\s*\)?,?\s+(?:at first|initially|by default|at the start|when the page opens|before)\b",
-        re.I,
-    ),
-    re.compile(rf"\b(?:at first|initially|by default)\s+(?:it\s+)?(?:shows|says|is|has)?\s*(?P<value>{VALUE})", re.I),
-    re.compile(rf"\bdefaults?\s+(?:(?:to|is|of|value)\s+)?(?P<value>{VALUE})", re.IGNORECASE),
-    re.compile(
-        rf"(?P<value>{VALUE})\s+(?:to (?:start|begin)(?: with)?|in the beginning|at the beginning|preselected)\b", re.I
-    ),
-)
-SAID_FIRST = (  # of a text on the page, and never of a box
-    re.compile(rf"\b{BEFORE}\b[^.;,]{{0,60}},?\s+(?:it|they)\s+(?:says?|shows?|reads?|is)\s+(?P<value>{VALUE})", re.I),
-    re.compile(
-        rf"(?P<value>{VALUE}|(?<=\s)[-–—](?=\s))\s+(?:while|as long as|until|when|if)\b[^.;,]{{0,40}}?"
-        rf"\b(?:empty|nothing|nobody|no|none|not)\b",
-        re.I,
-    ),
-)
-FIRSTS = re.compile(
-    rf"\b(?:start|begin|default)s?\s+(?:with|at|"
-    rf"to)\s+(?P<values>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})|"
-    rf"(?P<first>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})\s+(?:at first|initially|by default)",
-    re.I,
-)
-BOXES = ("input", "textarea", "select", "checkbox", "button", "table", "list", "image")
-NO_VALUE = {
-    "hidden",
-    "shown",
-    "empty",
-    "it",
-    "the",
-    "a",
-    "an",
-    "all",
-    "disabled",
-    "light",
-    "visible",
-    "nothing",
-    "them",
-    "dash",
-}
 OPTIONS = re.compile(
     r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
     r"(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)",
@@ -112,8 +66,11 @@ OPTIONS = re.compile(
 )
 BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
 HIDDEN = re.compile(
-    r"\bhidden\b[^.;]{0,12}\b(?:before|at first|until|initially|at the start)\b|\b(?:initially|starts?|first) hidden"
-    r"|\b(?:becomes|is(?: only)? made) visible\b|\bappears? (?:only )?(?:when|if|while|as soon)\b"
+    r"\bhidden\b[^.;]{0,12}\b(?:before|at first|until|initially|at the start)\b|\b(?:initially|starts?|first) hidden",
+    re.I,
+)
+APPEARS = re.compile(
+    r"\b(?:becomes|is(?: only)? made) visible\b|\bappears? (?:only )?(?:when|if|while|as soon)\b"
     r"|\bis (?:only )?(?:shown|visible) (?:only )?(?:when|if|while)\b",
     re.I,
 )
@@ -164,6 +121,11 @@ MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be lo
     r"<(?P<tag>[a-z]\w{0,40})\b(?P<before>[^<>]{0,200}?)\bid\s{0,9}=\s{0,9}"
     r"[\"'`]?(?P<id>[A-Za-z][\w-]{0,80})(?![\w-])[\"'`]?(?P<after>[^<>]{0,200})>"
 )
+COLUMNS = re.compile(  # a sentence that tells of what a file holds
+    r"\b(?:columns?|keys?|propert(?:y|ies)|header row)\b|\b(?:csv|tsv|json|file|entry|entries|rows?|records?|objects?)"
+    r"[`\"']?\s+(?:has|have|holds?|contains?|with|consists? of)\b",
+    re.I,
+)
 CODE_NAME = re.compile(r"(?<!id )(?<!ids )`([A-Za-z][\w-]*)`")
 SELECTOR = re.compile(r"(?<![\w.<#-])(?P<tag>[a-z]\w{0,8})#(?P<id>[A-Za-z][\w-]*)")
 
@@ -180,6 +142,7 @@ class Element:
     options: tuple[str, ...] = ()
     label: str | None = None
     hidden: bool = False
+    appears: bool = False  # the brief says when it is shown. The pieces show theirs, a script has to do it
     decimals: int | None = None
     group: str = ""  # the first id of those that the brief names together
 
@@ -236,7 +199,7 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
             for name in last:
                 element = elements[name]
                 if element.kind in ("output", "unknown", "box"):
-                    elements[name] = replace(element, first=element.first or _first(sentence, element.kind))
+                    elements[name] = replace(element, first=element.first or first_value(sentence, element.kind))
         last = [element.id for element in own] or last
     for name in named:
         elements.setdefault(name, Element(name, "unknown"))
@@ -272,9 +235,30 @@ def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
     text = MARKUP.sub(written, text)
     text = re.sub(r"</[a-z]\w*>", "", text)
     text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
-    known = set(named)
-    text = CODE_NAME.sub(lambda match: f"#{match[1]}" if match[1] in known else match[0], text)
+    text = _code_names(text, set(named))
     return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
+
+
+def _code_names(text: str, known: set[str]) -> str:
+    """The text with a name in backticks as `#name`, if a check uses it. Columns and told ids stay."""
+    if not any(match[1] in known for match in CODE_NAME.finditer(text)):
+        return text
+    sentences = re.split(f"({SENTENCE.pattern})", text)
+    told = {
+        name
+        for sentence in sentences
+        for part in PART.findall(sentence)
+        for match in KEYED.finditer(part)
+        for name in re.findall(r"[A-Za-z][\w-]*", match["hash"] or match["one"] or match["many"] or "")
+        if not (match["key"] or match["keys"] or "").lower().startswith("class")
+    }
+    of_file = re.search(r"\.(?:csv|tsv|json)\b|\bCSV\b", text) is not None
+    return "".join(
+        sentence
+        if of_file and COLUMNS.search(sentence)
+        else CODE_NAME.sub(lambda match: f"#{match[1]}" if match[1] in known - told else match[0], sentence)
+        for sentence in sentences
+    )
 
 
 def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
@@ -325,11 +309,13 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
             kind = _kind(of)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
-        own = {name: value for name in names if len(names) > 1 and (value := _own_first(sentence, name)) is not None}
+        own = {
+            name: value for name in names if len(names) > 1 and (value := own_first_value(sentence, name)) is not None
+        }
         for at, name in enumerate(names):
-            first = firsts[at] if len(firsts) == len(names) > 1 else own.get(name) if own else _first(tail, kind)
+            first = firsts[at] if len(firsts) == len(names) > 1 else own.get(name) if own else first_value(tail, kind)
             if bracketed:
-                first = _first(bracketed.get(name, "")) or (first if len(names) == 1 else None)
+                first = first_value(bracketed.get(name, "")) or (first if len(names) == 1 else None)
             yield Element(
                 name,
                 kind,
@@ -339,6 +325,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 options=_options(tail),
                 label=label["text"] if (label := LABEL.search(tail)) and len(names) == 1 else None,
                 hidden=bool(HIDDEN.search(tail)),
+                appears=bool(APPEARS.search(tail)),
                 group=names[0],
                 decimals=of_own if (of_own := decimals(tail)) is not None else whole,
             )
@@ -357,23 +344,6 @@ def decimals(text: str) -> int | None:
     """The number of decimals that a text asks for, or None."""
     match = DECIMALS.search(text)
     return None if match is None else NUMBERS.get(match["n"].lower()) if not match["n"].isdigit() else int(match["n"])
-
-
-def _first(text: str, kind: str = "input") -> str | None:
-    for pattern in FIRST if kind in BOXES else (*FIRST, *SAID_FIRST):
-        for match in pattern.finditer(text):
-            value = match["value"].strip("\"'`").rstrip(".,:")
-            if value.lower() not in NO_VALUE and (
-                not value.isalpha() or match["value"][0] in "\"'`" or len(value) < 4 or value[0].isupper()
-            ):
-                return value
-    return None
-
-
-def _own_first(text: str, name: str) -> str | None:
-    """The first value that a sentence gives this one of several elements: `percent starts at 10`."""
-    match = re.search(rf"\b{re.escape(name)}\s+(?=starts?|begins?)", text)
-    return _first(text[match.end() :]) if match else None
 
 
 def _options(text: str) -> tuple[str, ...]:

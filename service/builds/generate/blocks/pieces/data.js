@@ -5,8 +5,10 @@ async function data(o) {
   const figures = (name) => (column(name) >= 0 ? column(name) : numeric.lastIndexOf(true));
   const label = (name) => (column(name) >= 0 ? column(name) : Math.max(0, numeric.indexOf(false)));
   const filter = column(o.filterColumn), at = figures(o.valueColumn), group = column(o.group);
-  const heads = group < 0 ? names : [names[group], names[at]];
+  const heads = group < 0 ? names : [names[group], names[at]], figure = group < 0 ? at : 1;
   let sorted = column(o.order), up = !o.orderDown, chart;
+  if (group >= 0) sorted = sorted === group ? 0 : sorted === at ? 1 : -1;
+  if (o.largestFirst) { sorted = 1; up = false; }
   const table = $(o.table);
   if (table) {
     const head = table.tHead ?? table.createTHead(), line = head.rows[0] ?? head.insertRow();
@@ -30,7 +32,7 @@ async function data(o) {
     select.addEventListener("change", () => show());
   }
   on(o.search, "input", () => show());
-  on(o.sortButton, "click", () => { up = sorted === at ? !up : !o.descending; sorted = at; show(); });
+  on(o.sortButton, "click", () => { up = sorted === figure ? !up : !o.descending; sorted = figure; show(); });
   function show() {
     const words = ($(o.search)?.value ?? "").trim().toLowerCase();
     const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && row.join(" ").toLowerCase().includes(words));
@@ -61,8 +63,7 @@ async function data(o) {
     const sums = new Map();
     for (const row of seen) sums.set(row[group], (sums.get(row[group]) ?? 0) + (amount(row[at]) || 0));
     const lines = [...sums];
-    if (o.largestFirst) lines.sort((one, other) => other[1] - one[1]);
-    else if (sorted >= 0) lines.sort((one, other) => (up ? 1 : -1) * (sorted ? one[1] - other[1] : String(one[0]).localeCompare(String(other[0]))));
+    if (sorted >= 0) lines.sort((one, other) => (up ? 1 : -1) * (sorted ? one[1] - other[1] : String(one[0]).localeCompare(String(other[0]))));
     return lines.map(([name, sum]) => [name, o.groupDecimals === undefined ? tidy(sum) : sum.toFixed(o.groupDecimals)]);
   }
   function draw(pairs) {
