@@ -28,3 +28,18 @@ def test_a_page_of_pieces_passes_the_checks_of_its_case(case: dict[str, Any]) ->
     assert BROWSER is not None
     seen = look(files, [Check(one, one) for one in code], browser=BROWSER, timeout_s=60)
     assert [(one.said, one.reason) for one in seen.outcomes if one.verdict != "passed"] == []
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_what_is_hidden_stays_so_unless_a_script_displays_it() -> None:
+    """A rule of the page's own stylesheet does not show it. An element's own style does."""
+    html = (
+        '<!DOCTYPE html><title>t</title><link rel="stylesheet" href="style.css">'
+        "<style>.modal { display: flex; }</style>"
+        '<p id="a" class="modal" hidden>a</p><p id="b" hidden>b</p><script>b.style.display = "block";</script>'
+    )
+    code = ["getComputedStyle(a).display === 'none'", "getComputedStyle(b).display === 'block'"]
+    assert BROWSER is not None
+    files = {"index.html": html.encode(), STYLE: style()}
+    seen = look(files, [Check(one, one) for one in code], browser=BROWSER, timeout_s=60)
+    assert [(one.said, one.reason) for one in seen.outcomes if one.verdict != "passed"] == []

@@ -51,6 +51,102 @@ def test_each_brief_has_a_piece_or_is_named_as_one_without() -> None:
     assert {brief["task"] for brief in told} >= IN_PART
 
 
+SALES = (
+    "date,region,category,visits,price,total\n2024-01-01,N,Tea,1,2,9\n2024-01-02,S,Cup,8,1,1\n"
+    "2024-01-03,N,Tea,2,1,9\n2024-01-04,N,Box,5,3,1\n"
+)
+
+
+def of_data(text: str, code: str = "", sales: str = SALES) -> tuple[dict[str, Any], str]:
+    """The parameters of the piece for data, and the page."""
+    reading = read(text, [code], {"sales-2024.csv": sales})
+    plan = matching.plans(reading)[0]
+    [piece] = [piece for piece in plan["pieces"] if piece["piece"] == "data"]
+    return piece, page.html(reading, plan)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("one row per category with its sum of visits, sorted by category", ("category", "visits", "category", None)),
+        ("for each region the total price, ordered by price, largest first", ("region", "price", "price", True)),
+        ("sums by region of the prices, sorted by sum", ("region", "price", "price", None)),
+        ("one row per category with its sum. The button #desc sorts it, descending", ("category", None, None, None)),
+    ],
+)
+def test_sums_by_group_are_those_of_the_column_that_is_named(text: str, told: tuple[str | bool | None, ...]) -> None:
+    piece, _ = of_data(f"The table #t has {text}.")
+    assert tuple(piece.get(key) for key in ("group", "valueColumn", "order", "largestFirst")) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('the sum of the visits of "sales-2024.csv"', "", ("", "", "")),
+        ('the sum of the visits, like in the "other-2023.csv"', "", ("", "", "")),
+        ("the visitors' view, e.g. 4, so it's the sum of visits", "", ("", "", "")),
+        ('the sum of visits under the heading "Sales 2024"', "", ("", "", "")),
+        ("the sum of visits", "'-5'", ("", "", "")),
+        (
+            "the sum of visits",
+            "'2 visits' || document.querySelector('#x').textContent === '1 visit'",
+            (
+                "",
+                " visits",
+                " visit",
+            ),
+        ),
+        ('the sum of visits as "Total: -20"', "", ("Total: ", "", "")),
+        ('how many rows there are ("4 rows", "1 row" for one)', "", ("", " rows", " row")),
+    ],
+)
+def test_words_around_a_number_are_those_of_an_example(text: str, code: str, words: tuple[str, ...]) -> None:
+    piece, _ = of_data(f"#x shows {text}.", f"document.querySelector('#x').textContent === {code or '1'}")
+    assert tuple(piece["results"][0].get(key, "") for key in ("before", "after", "one")) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("#x is the sum of visits. #mean is the average price with two decimals.", None),
+        ("#x is the sum of visits. #mean is the average price. All averages have two decimals.", None),
+        ("#x is the sum of visits. All figures have two decimals.", 2),
+        ("#x is the sum of price. #mean is the average price with two decimals.", 2),
+    ],
+)
+def test_decimals_of_one_figure_are_those_of_a_sum_only_if_its_column_has_some(text: str, number: int | None) -> None:
+    piece, _ = of_data(text, sales=SALES.replace("1,2,9", "1,2.50,9"))
+    assert piece["results"][0].get("decimals") == number
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("#results shows the total of visits", "sum"),
+        ("#found shows the sum of visits", "sum"),
+        ("#shown is the average price", "average"),
+        ("#hits", "count"),
+        ("#found says how many are left", "count"),
+    ],
+)
+def test_the_words_about_a_figure_count_before_its_id(text: str, what: str) -> None:
+    piece, _ = of_data(f"Table #t. {text}.")
+    assert piece["results"][0]["what"] == what
+
+
+@pytest.mark.parametrize("text", ['#none shows "No rows" when nothing is left', 'The div #empty says "No rows"'])
+def test_the_message_that_nothing_is_found_is_hidden_as_a_whole(text: str) -> None:
+    piece, html = of_data(f"The table #t with a search field #q. {text}.")
+    assert f'<p id="{piece["none"]}" role="status" hidden>No rows</p>' in html
+
+
+def test_pieces_show_an_element_that_appears_later() -> None:
+    reading = read("Number inputs #a and #b. Their sum in #sum appears when the button #go is pressed.")
+    html = page.html(reading, matching.plans(reading)[0])
+    assert '<output id="sum"></output>' in html
+    assert " hidden" not in html
+
+
 @pytest.mark.parametrize(
     "text",
     [

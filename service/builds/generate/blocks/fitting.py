@@ -15,7 +15,7 @@ QUOTED = r"[\"'“`](?P<q>[^\"'”`]{1,40})[\"'”`]"
 EXAMPLE = re.compile(  # a text that an element shows. A `'` inside of a word is no mark
     r"\b(?:shows?|displays?|says?|reads?|writes?|like|such as|e\.g\.,?|for example,?|text|form|or|as)[\s:(]+"
     r"(?:\"(?P<a>[^\"]*)\"|“(?P<b>[^”]*)”|`(?P<c>[^`]*)`|(?<!\w)'(?P<d>[^']*)'(?!\w))"
-    r"|\(\s*[\"“](?P<e>[^\"”]*)[\"”]",
+    r"|\(\s*[\"“](?P<e>[^\"”]*)[\"”]|(?<=[\"”]),\s*(?:and\s+)?[\"“](?P<f>[^\"”]*)[\"”]",
     re.IGNORECASE,
 )
 NUMBERED = re.compile(r"(\D{0,20}?)((?:(?<!\w)-|\b)\d+(?:[.,]\d+)?)(\D{0,30})")

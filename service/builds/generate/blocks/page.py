@@ -265,7 +265,8 @@ class _PageBody:
         if kind == "form":
             return f'<form id="{one}"></form>'
         if one == self._none():
-            return f'<p id="{one}" role="status" hidden>{first or escape(element.label or "") or words}</p>'
+            quoted = re.search(r"[\"“]([^\"”]{1,80})[\"”]", element.text)
+            return f'<p id="{one}" role="status" hidden>{first or (escape(quoted[1]) if quoted else words)}</p>'
         if one in self.repeated:
             return f'<div id="{one}">{self.repeated[one]}</div>'
         if kind == "box" or one in self._group("panels") or self._group("choices"):
