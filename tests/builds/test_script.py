@@ -154,7 +154,7 @@ TOLD = {
     "Each row in #g has 3 squares of class sq.": '<output id="g"></output>',
     "The first three squares in #g get the class on.": '<output id="g"></output>',
     "A field `age` and a paragraph `verdict`. #g is shown.": '<input id="age" type="text"',
-    # What is not there at first, or not said of the element's first text
+    # Not there at first, or no first text of the element
     "Inputs #a and #b. The sum in #sum appears when #go is pressed.": 'Sum: <output id="sum"></output>',
     "The product in #g is only shown when #go is clicked.": '<output id="g"></output>',
     "#error shows Error if an input is not a number.": '<p id="error" role="status"></p>',
@@ -211,7 +211,7 @@ USED = "document.querySelector('#total').textContent, document.querySelector('#p
         ("A board with the columns `price` and `total`.", ""),
     ],
 )
-def test_a_name_in_backticks_is_an_element_where_no_other_words_name_it(text: str, about: str) -> None:
+def test_a_name_in_backticks_is_an_element_unless_other_words_name_it(text: str, about: str) -> None:
     elements = {one.id: one for one in reading(job(brief=text, expressions=(USED,))).elements}
     assert about in elements["total"].text
     assert "column" not in elements["total"].sentence or "board" in text

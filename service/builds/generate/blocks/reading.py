@@ -121,7 +121,7 @@ MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be lo
     r"<(?P<tag>[a-z]\w{0,40})\b(?P<before>[^<>]{0,200}?)\bid\s{0,9}=\s{0,9}"
     r"[\"'`]?(?P<id>[A-Za-z][\w-]{0,80})(?![\w-])[\"'`]?(?P<after>[^<>]{0,200})>"
 )
-COLUMNS = re.compile(  # a sentence that tells of what a file holds
+COLUMNS = re.compile(  # a sentence about the contents of a file
     r"\b(?:columns?|keys?|propert(?:y|ies)|header row)\b|\b(?:csv|tsv|json|file|entry|entries|rows?|records?|objects?)"
     r"[`\"']?\s+(?:has|have|holds?|contains?|with|consists? of)\b",
     re.I,
@@ -142,7 +142,7 @@ class Element:
     options: tuple[str, ...] = ()
     label: str | None = None
     hidden: bool = False
-    appears: bool = False  # the brief says when it is shown. The pieces show theirs, a script has to do it
+    appears: bool = False  # not from the start, as the brief says. Pieces show theirs, a script has to do it
     decimals: int | None = None
     group: str = ""  # the first id of those that the brief names together
 
