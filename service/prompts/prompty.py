@@ -21,7 +21,7 @@ from service.prompts import foreign_code
 from service.prompts.convert import tight
 from service.prompts.file import Prompt, loads
 from service.prompts.github_form import our_parameter, slug
-from service.prompts.render import PLACEHOLDER
+from service.prompts.render import PLACEHOLDER, text_of
 from service.prompts.spec import ModelParameters
 from service.prompts.yaml_tree import dump, header, line_of, parse, plain
 
@@ -36,6 +36,8 @@ KINDS = {"string": "string", "str": "string", "text": "string", "integer": "inte
 """Types of Prompty's inputs, and ours."""
 IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 FILE = re.compile(r"\$\{file:([^}]+)\}")
+DECLARATION = ("type", "kind", "default", "description", "required")
+"""Keys by which a mapping declares an input. Another one is the input's default."""
 KNOWN = {"name", "description", "model", "inputs", "sample", "template"}
 
 
@@ -82,18 +84,38 @@ class _Reading:
     body_line: int
     notes: list[tuple[int, str]] = field(default_factory=list)
     mistakes: list[tuple[int, str]] = field(default_factory=list)
+    written_otherwise: set[str] = field(default_factory=set)  # the inputs with a note about it
 
     @property
     def is_version_1(self) -> bool:
-        """Whether the front matter has a part that only version 1 has."""
-        model = self.front.get("model")
-        return "sample" in self.front or (
-            isinstance(model, Mapping) and any(key in model for key in ("api", "configuration", "parameters"))
+        """Whether the front matter has a part that only version 1 has, or none that only version 2 has."""
+        model, inputs, template = (self.front.get(key) for key in ("model", "inputs", "template"))
+        if "sample" in self.front or _has(model, "api", "configuration", "parameters"):
+            return True
+        items = inputs.values() if isinstance(inputs, Mapping) else ()
+        return not (
+            model  # version 2 needs one, and version 1 has it with one of the keys above
+            or isinstance(inputs, list)
+            or any(_has(item, "kind", "required") for item in items)
+            or any(isinstance(part, Mapping) for part in (template.values() if isinstance(template, Mapping) else ()))
         )
 
     def note(self, place: tuple[Any, ...], sentence: str) -> None:
         """A part of the front matter that is not read."""
         self.notes.append((line_of(self.tree, place), sentence))
+
+    def note_written(self, place: tuple[Any, ...], name: str, value: Any, kind: Any = None) -> None:
+        """A note if Jinja writes a value, or the values of a type, in Python's form and not as JSON."""
+        if name in self.written_otherwise:
+            return
+        if kind == "boolean" or isinstance(value, bool):
+            sentence = "is true or false here. Jinja writes True or False."
+        elif kind in ("array", "object") or str(value) != text_of(value):
+            sentence = "is written as JSON here. Jinja writes Python's form, such as ['a', None]."
+        else:
+            return
+        self.written_otherwise.add(name)
+        self.note(place, f"the input {short_name(name)} {sentence}")
 
     def wrong(self, at: int, sentence: str) -> None:
         """A part of the body that cannot be read. `at` is its offset there."""
@@ -102,6 +124,11 @@ class _Reading:
     def lines(self, sentences: list[tuple[int, str]]) -> list[str]:
         """Sentences with file and line, in the file's order."""
         return [f"{self.where}:{line}: {sentence}" for line, sentence in sorted(set(sentences))]
+
+
+def _has(value: Any, *keys: str) -> bool:
+    """Whether a value is a mapping with one of these keys."""
+    return isinstance(value, Mapping) and any(key in value for key in keys)
 
 
 def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]]:
@@ -260,8 +287,7 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
     if isinstance(given, list):
         declared = {str(item.get("name")): item for item in given if isinstance(item, Mapping)}
     elif isinstance(given, Mapping):
-        declared = {name: item if isinstance(item, Mapping) and ("type" in item or "kind" in item or "default" in item)
-                    else {"default": item} for name, item in given.items()}  # fmt: skip
+        declared = {name: item if _has(item, *DECLARATION) else {"default": item} for name, item in given.items()}
     else:
         if given is not None:
             reading.note(("inputs",), "inputs is not read.")
@@ -279,20 +305,25 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
         if isinstance(item.get("description"), str):
             schema["description"] = item["description"]
         default = item.get("default")
-        if isinstance(default, str) and "${" in default:
+        if (isinstance(default, str) and "${" in default) or (
+            kind == "thread" and default is not None and not isinstance(default, list)
+        ):
             reading.note(("inputs", name), f"the default of the input {short_name(name)} is not read.")
-        if schema.get("type") == "boolean" or isinstance(default, bool):
-            reading.note(
-                ("inputs", name), f"the input {short_name(name)} is true or false here. Jinja writes True or False."
-            )
-        if default is not None and not (isinstance(default, str) and "${" in default):
+            default = None
+        if kind != "thread":
+            reading.note_written(("inputs", name), name, "" if default is None else default, schema["type"])
+        if default is not None:
             schema["default"] = default
-            if kind not in KINDS:
+            if kind not in KINDS and kind != "thread":
                 schema.pop("type")
-        elif item.get("required") is False:
-            schema["default"] = ""
-        else:
+        elif item.get("required") is not False:
             required.append(name)
+        elif kind == "thread":
+            schema["default"] = []
+        else:  # Jinja writes nothing for it
+            schema["default"] = ""
+            if kind in KINDS and schema["type"] != "string":
+                schema["type"] = [schema["type"], "string"]
         properties[name] = schema
         for key in item:
             if key not in ("name", "type", "kind", "description", "default", "required"):
@@ -317,4 +348,7 @@ def _sample(reading: _Reading, used: set[str]) -> dict[str, Any]:
         if given is not None:
             reading.note(("sample",), "sample is not read.")
         return {}
-    return {name: value for name, value in given.items() if name in used}
+    row = {name: value for name, value in given.items() if name in used}
+    for name in row.keys() - _threads(reading):
+        reading.note_written(("sample", name), name, row[name])
+    return row

@@ -133,6 +133,59 @@ user:
     assert left == []
 
 
+@pytest.mark.parametrize(
+    ("item", "given"),
+    [("default: []", []), ("required: false", []), ("default: [{role: user, content: Hi}]", ["Hi"])],
+)
+def test_a_thread_with_a_default_stays_a_list_of_messages(item: str, given: list[str]) -> None:
+    text = f"---\nname: x\nmodel: m\ninputs: [{{name: past, kind: thread, {item}}}]\n---\nuser:\n{{{{past}}}}\n\nNow.\n"
+    prompt, left = from_prompty(text, PATH)
+    assert [message.content for message in prompt.messages({})] == [*given, "Now."]
+    past = [{"role": "assistant", "content": "Yes"}]
+    assert [message.role for message in prompt.messages({"past": past})] == ["assistant", "user"]
+    assert left == []
+    _, told = from_prompty(text.replace(item, "default: x"), PATH)
+    assert told == ["x.prompty:4: the default of the input 'past' is not read."]
+
+
+@pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "array", "object", "''", "other"])
+def test_an_input_that_may_be_absent_has_an_empty_text_that_its_type_takes(kind: str) -> None:
+    text = f"---\nname: x\nmodel: m\ninputs: [{{name: a, kind: {kind}, required: false}}]\n---\nuser:\n-{{{{a}}}}-\n"
+    prompt, _ = from_prompty(text, PATH)
+    assert prompt.messages({})[0].content == prompt.messages({"a": ""})[0].content == "--"
+
+
+@pytest.mark.parametrize("front", ["", "inputs: {a: hi}\n", "authors: [x]\ninputs: {a: {type: string}}\n"])
+def test_version_1_is_read_without_model_and_sample(front: str) -> None:
+    """It strips the blanks of a message. Version 2 keeps them."""
+    body = "---\nuser:\n  hello {{a}}  \n"
+    assert from_prompty(f"---\nname: x\n{front}{body}")[0].spec.messages[0].content == "hello {{a}}"
+    later = "inputs: {a: {kind: string}}\n"
+    assert from_prompty(f"---\nname: x\n{later}{body}")[0].spec.messages[0].content == "  hello {{a}}  "
+
+
+@pytest.mark.parametrize(
+    ("front", "told"),
+    [
+        ("sample: {a: true}", "is true or false"),
+        ("sample: {a: [x, y]}", "is written as JSON"),
+        ("sample: {a: {b: null}}", "is written as JSON"),
+        ("sample: {a: [1, 2]}", ""),
+        ("inputs: [{name: a, kind: array, default: [x, y]}]", "is written as JSON"),
+        ("inputs: {a: [x, y]}", "is written as JSON"),
+        ("inputs: {a: {type: object}}", "is written as JSON"),
+        ("inputs: {a: {description: hi}}", ""),
+        ("inputs: {a: {required: true}}", ""),
+    ],
+)
+def test_a_value_that_jinja_writes_in_pythons_form_is_told_once(front: str, told: str) -> None:
+    prompt, left = from_prompty(f"---\nname: x\n{front}\n---\nuser:\n{{{{a}}}}\n", PATH)
+    assert [sentence.split(" here")[0] for sentence in left] == ([f"x.prompty:3: the input 'a' {told}"] if told else [])
+    if "description" in front or "required" in front:
+        assert prompt.inputs_schema["required"] == ["a"]
+        assert "default" not in prompt.inputs_schema["properties"]["a"]
+
+
 def test_a_value_that_prompty_writes_otherwise_is_named() -> None:
     head = "---\nname: x\nmodel: gpt-4o\n"
     flag = "inputs: [{name: a, kind: boolean}]\n---\nuser:\n{{a}}\n"
