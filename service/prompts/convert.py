@@ -86,7 +86,6 @@ def from_portable(text: str, path: Path | None = None, judge: str | None = None)
     where = str(path or "<text>")
     tree = parse(text, where)
     values, notes = in_our_form(plain(tree, where), path)
-    notes = [note for note in notes if judge is None or note[0][0] != "evaluators"]
     parameters = tree.get("modelParameters")
     for place, name in enumerate(list(parameters or ())):
         ours = our_parameter(name)
@@ -102,11 +101,12 @@ def from_portable(text: str, path: Path | None = None, judge: str | None = None)
             continue
         uses, line = tree["evaluators"][number].get("uses"), ("evaluators", number)
         kept = judged(uses, judge) if judge else None
+        if kept is not None or "uses" in check:
+            notes = [note for note in notes if note[0][:2] != line]  # of a check that goes
         if kept is not None:
             notes.append((line, f"evaluators.{number}: {uses} asks {judge} with a question of ours."))
             tree["evaluators"][number] = {"name": check["name"], "llm": kept}
         elif "uses" in check:
-            notes = [note for note in notes if note[0] != line]
             notes.append((line, f"evaluators.{number}: {short_name(check['uses'])} has no check here. It is left out."))
             del tree["evaluators"][number]
         else:

@@ -9,12 +9,15 @@ Not here: the mistakes of a file (`mistakes`), and writing a converted file (`co
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from service.errors import MAX_NAME, did_you_mean, short_name
+from service.prompts.render import text_of
 from service.prompts.spec import KINDS, Evaluator, ModelParameters, Spec
 
 Note = tuple[tuple[Any, ...], str]
@@ -90,8 +93,17 @@ def _written_otherwise(value: Any, place: tuple[Any, ...]) -> Iterator[Note]:
     elif isinstance(value, str) and SPACED.search(value) and place[0] != "testData":
         name = ".".join(map(str, place[:3]))
         yield place, f"{name}: a placeholder with blanks is filled in here. GitHub's readers leave it as text."
-    elif isinstance(value, float) and value.is_integer() and place[0] == "testData":
-        yield place, f"testData.{place[1]}: {value} is written with its point here. GitHub's readers write {value:g}."
+    elif isinstance(value, float) and math.isfinite(value) and place[0] == "testData" and _go(value) != text_of(value):
+        how = "with its point" if value.is_integer() else "in full"
+        yield place, f"testData.{place[1]}: {value} is written {how} here. GitHub's readers write {_go(value)}."
+
+
+def _go(value: float) -> str:
+    """A number as Go writes it with %v: the fewest digits that tell it, with an exponent from a million on."""
+    digits = len(Decimal(repr(value)).normalize().as_tuple().digits)
+    text = f"{value:.{digits - 1}e}"
+    exponent = int(text.partition("e")[2])
+    return text if not -4 <= exponent < 6 else f"{value:.{max(0, digits - 1 - exponent)}f}"
 
 
 def _parameters(values: dict[str, Any]) -> list[Note]:

@@ -166,6 +166,29 @@ def test_what_githubs_readers_write_otherwise_is_told() -> None:
     assert not loads("schemaVersion: 1\nname: x\n" + body, PATH).notes
 
 
+@pytest.mark.parametrize(
+    ("written", "go"),
+    [("1234567.0", "1.234567e+06"), ("1234567.5", "1.2345675e+06"), ("100000.0", "100000"), ("-2.0", "-2"),
+     ("1000000.0", "1e+06"), ("1e+21", ""), ("1.0e-5", ""), ("123456.75", ""), ("0.0001", "")],
+)  # fmt: skip
+def test_a_number_is_told_as_gos_readers_write_it(written: str, go: str) -> None:
+    text = f"name: x\nmessages: [{{role: user, content: '{{{{a}}}}'}}]\ntestData:\n- {{a: {written}}}\n"
+    notes = loads(text, PATH).notes
+    told = [note.partition("readers write ")[2] for note in notes if "readers write" in note]
+    assert told == ([f"{go}."] if go else [])
+
+
+@pytest.mark.parametrize("judge", [None, "smollm2-135m-instruct"])
+def test_a_check_that_stays_keeps_its_notes_and_one_that_goes_has_none(judge: str | None) -> None:
+    text = (
+        "name: x\nmessages: [{role: user, content: hi}]\nevaluators:\n"
+        "  - {name: a, string: {contains: '{{ b }}'}, description: Says b.}\n"
+        "  - {name: c, type: regex, pattern: '{{ d }}'}\n  - {name: e, uses: github/fluency}\n"
+    )
+    left = [sentence.split(":")[1] for sentence in from_portable(text, PATH, judge)[1]]
+    assert left == ["4", "4", "5", "6"]
+
+
 def test_the_mistakes_of_an_import_have_the_lines_of_its_file() -> None:
     with pytest.raises(PromptError, match=r"^x\.prompt\.yml:2: messages\.0\.role"):
         from_portable("name: x\nmessages: [{role: tool, content: a}]\n", PATH)

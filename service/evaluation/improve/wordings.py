@@ -117,11 +117,23 @@ def names_every_answer(values: Mapping[str, Any], text: str, value: Any) -> bool
 def shows_no_example(values: Mapping[str, Any], text: str, value: Any) -> bool:
     """A check of the promoted prompt: the wording repeats no example, since an example tells one answer only.
 
-    Any line of an example counts, if it has some length or is all of the example.
+    The whole example counts, whatever blanks are in it, and each of its lines that has some length.
     """
-    wording = value.get("wording", "").casefold() if isinstance(value, dict) else ""
+    wording = _joined(value.get("wording", "")) if isinstance(value, dict) else ""
     for text in EXAMPLE.findall(str(values["examples"])):
-        lines = [line.strip(" .…") for line in text.casefold().splitlines() if line.strip(" .…")]  # a long one is cut
-        if any(line in wording for line in lines if len(lines) == 1 or len(line) >= TELLING):
+        lines = [line for line in map(_joined, text.splitlines()) if len(line) >= TELLING]
+        if any(_repeats(wording, part) for part in [_joined(text), *lines] if part):
             return False
     return True
+
+
+def _joined(text: str) -> str:
+    """A text on one line, without case and without the marks of a cut at its ends."""
+    return " ".join(text.casefold().split()).strip(" .…")
+
+
+def _repeats(wording: str, part: str) -> bool:
+    """Whether a wording holds a part of an example. A short one, such as `I`, is in many words, so it stands alone."""
+    if len(part) >= TELLING:
+        return part in wording
+    return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", wording) is not None

@@ -67,6 +67,18 @@ def test_the_checks_read_the_wording_only() -> None:
     assert shows_no_example(letter, "", {"wording": "Say hello, then what an invoice is."})
 
 
+def test_a_copy_is_found_over_lines_and_a_short_example_is_no_part_of_a_word() -> None:
+    for text in ("Refund me\nnow please", "Hi\n\nit is\nbroken."):
+        examples = {"examples": f"Text: {text}\nAnswer: complaint"}
+        for copy in (text, " ".join(text.split()).upper(), f"A complaint: {text}!"):
+            assert not shows_no_example(examples, "", {"wording": copy})
+        assert shows_no_example(examples, "", {"wording": "Hi. Say if money is wanted, please."})
+    for short in ("I.", "17"):
+        examples = {"examples": f"Text: {short}\nAnswer: odd"}
+        assert shows_no_example(examples, "", {"wording": "Give the parity: odd is 1 of 170 answers."})
+        assert not shows_no_example(examples, "", {"wording": f"An example is '{short}'"})
+
+
 def test_the_promoted_prompt_takes_the_requests() -> None:
     """Every request fits its inputs, and every form has a deciding case."""
     prompt = load(FOLDER / "propose-wording.prompt.yml")
