@@ -185,6 +185,7 @@ TOLD = {
     "Up to 3 toasts with class toast in #g.": '<output id="g"></output>',
     "At most five cards with class card in #g.": '<output id="g"></output>',
     "If there are more than 3 items with class item in #g, #more is shown.": '<output id="g"></output>',
+    "When the page opens there are 2 cards with class card in #g.": 2 * '<div class="card"></div>',
     "Make 2 cells with class cell in #g that turn red when pressed.": 2 * '<div class="cell"></div>',
 }
 USES = "document.querySelectorAll('#g')[0].querySelectorAll('.sq')[1].click(), document.querySelector('#age').value = 3"

@@ -18,7 +18,7 @@ COUNTED = re.compile(
     re.IGNORECASE,
 )
 LATER = re.compile(  # left of a count: the elements are not there at first, or their number may differ
-    r"\b(?:each|every|per|when(?:ever)?|after|if|once|until|up to|at (?:most|least)|(?:more|less|fewer) than"
+    r"\b(?:each|every|per|(?:when(?:ever)?|after|once)(?! the (?:page|site) (?:opens|loads|is))|if|until|up to|at (?:most|least)|(?:more|less|fewer) than"
     r"|maximum|max|(?:press|click|tapp|hitt)ing|(?:add|make|create|put|draw|deal|insert|append|spawn|generate|produce)s)\b",
     re.IGNORECASE,
 )
