@@ -96,6 +96,7 @@ def test_sums_by_group_are_those_of_the_column_that_is_named(text: str, told: tu
                 " visit",
             ),
         ),
+        ('the sum of visits, e.g. "12 visits"', "", ("", " visits", "")),
         ('the sum of visits as "Total: -20"', "", ("Total: ", "", "")),
         ('how many rows there are ("4 rows", "1 row" for one)', "", ("", " rows", " row")),
     ],

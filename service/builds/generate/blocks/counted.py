@@ -18,8 +18,9 @@ COUNTED = re.compile(
     re.IGNORECASE,
 )
 LATER = re.compile(  # left of a count: the elements are not there at first, or their number may differ
-    r"\b(?:each|every|per|(?:when(?:ever)?|after|once)(?! the (?:page|site) (?:opens|loads|is))|if|until|up to|at (?:most|least)|(?:more|less|fewer) than"
-    r"|maximum|max|(?:press|click|tapp|hitt)ing|(?:add|make|create|put|draw|deal|insert|append|spawn|generate|produce)s)\b",
+    r"\b(?:each|every|per|(?:when(?:ever)?|after|once)(?! the (?:page|site) (?:opens|loads|is))"
+    r"|if|until|up to|at (?:most|least)|(?:more|less|fewer) than|maximum|max"
+    r"|(?:press|click|tapp|hitt)ing|(?:add|make|create|put|draw|deal|insert|append|spawn|generate|produce)s)\b",
     re.IGNORECASE,
 )
 THEN = re.compile(  # right of it

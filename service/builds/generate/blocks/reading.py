@@ -54,7 +54,7 @@ KEYED = re.compile(
     re.IGNORECASE,
 )
 NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
-SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'`#(])|\n+")
+SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)\s+(?=[A-Z\"'`#(])|\n+")
 PART = re.compile(
     r"\S.{0,999}(?!\S)|\S{1,1000}"
 )  # a longer sentence is read in parts, so the time grows with its length
