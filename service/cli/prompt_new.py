@@ -39,8 +39,7 @@ def _write(name: str, source: Path, expected: list[str] | None) -> str:
     table, kind = columns.without_promptfoo(tables.read(source))
     if kind not in (None, "equals"):
         raise EvaluationError(f"__expected asks for {kind}, and a new draft compares whole answers.", key="__expected")
-    loaded = case_files.from_rows(table.rows)
-    known = list(dict.fromkeys(column for case in loaded.cases for column in case.values))
+    known = list(dict.fromkeys(column for _, row in table.rows for column in row))
     chosen = expected or next(([column] for column in EXPECTED if column in known), [])
     unknown = [column for column in chosen if column not in known]
     if unknown or not chosen:
@@ -50,11 +49,17 @@ def _write(name: str, source: Path, expected: list[str] | None) -> str:
             key="expected",
             remedy=f"Name it with --expected. The columns are {', '.join(map(short_name, known[:20]))}.",
         )
-    text = new_draft.draft_text(name, loaded.cases, chosen, file=source.name)
+    fields = new_draft.fields_of(known)
+    loaded = case_files.from_rows(columns.renamed(table, fields).rows)
+    ours = {column: field for field, column in fields.items()}
+    chosen = [ours.get(column, column) for column in chosen]
+    text = new_draft.draft_text(name, loaded.cases, chosen, file=source.name, fields=fields)
     prompt = files.loads(text, target)
     case_files.read(prompt)
     atomic_files.replace_text(target, text)
     label = chosen[0] if len(chosen) == 1 else None
     rows = "\n".join([str(profile(loaded.cases, (*table.notes, *loaded.notes), label)),
-                      *new_draft.left_out(loaded.cases, chosen)])  # fmt: skip
+                      *new_draft.left_out(loaded.cases, chosen),
+                      *(f"The column {short_name(column)} is {field} in the draft."
+                        for field, column in fields.items())])  # fmt: skip
     return f"{rows}\n{target}: {prompt.coverage}. Write its messages, then: sameboat evaluate {target}"

@@ -7,7 +7,8 @@ Not here: reading the data (`tables`, `columns`), and its wording by a person, w
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,17 +20,42 @@ from service.prompts.conditions import usable
 
 MAX_FIELD_VALUES = 10
 RESERVED = ("id", "slice")
+NAME = re.compile(r"[\w.-]+")  # of a placeholder
 SHOWN = 10  # labels that a sentence names
 
 
-def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, file: str | None = None) -> str:
+def fields_of(columns: Iterable[str]) -> dict[str, str]:
+    """The draft's `testDataFields` for columns whose names no placeholder can have: maps a new name to the column."""
+    columns = list(columns)
+    taken, fields = {*RESERVED, *columns}, {}
+    for column in (column for column in columns if not NAME.fullmatch(column)):
+        stem = name = re.sub(r"[^\w.-]+", "_", column).strip("_") or "column"
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        fields[name] = column
+    return fields
+
+
+def draft_text(
+    name: str,
+    cases: Sequence[Case],
+    expected: Sequence[str],
+    *,
+    file: str | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> str:
     """The text of a draft. `expected` names the expected values, `file` the data file beside the draft.
+
+    `fields` are the draft's `testDataFields`: the cases have their names already, and the file has the columns.
 
     One value with few different texts is a label, and the prompt chooses one of them. Several values, or one that is an
     object, are the fields of a JSON answer. Any other single value is a free answer.
 
     Raises:
-        EvaluationError: if no case has inputs or an expected value.
+        EvaluationError: if no case has inputs or an expected value, or if no placeholder can have a column's name.
     """
     inputs = [
         column
@@ -39,6 +65,13 @@ def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, fil
     if not inputs or not expected:
         problem = "no expected value" if not expected else "no input besides the expected values"
         raise EvaluationError(f"The data has {problem}.", key="expected", remedy="Name the columns.")
+    for column in (*inputs, *expected):
+        if not NAME.fullmatch(column):
+            raise EvaluationError(
+                f"The column {short_name(column)} cannot be a placeholder, which has only letters, digits, _, . and -.",
+                key=column,
+                remedy="Give it another name there, by inputs={'name': 'column'} of bench.cases, or by testDataFields.",
+            )
     properties = {column: {"type": _type([case.values.get(column) for case in cases])} for column in inputs}
     required = [column for column in inputs if all(column in case.values for case in cases)]
     values: dict[str, Any] = {"schemaVersion": 1, "name": name, **_answer(cases, expected)}
@@ -51,6 +84,8 @@ def draft_text(name: str, cases: Sequence[Case], expected: Sequence[str], *, fil
     ]  # fmt: skip
     if file is not None:
         values["testDataFile"] = file
+    if fields:
+        values["testDataFields"] = dict(fields)
     values["evaluators"] = evaluators
     stream = io.StringIO()
     yaml = YAML()

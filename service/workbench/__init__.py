@@ -221,8 +221,8 @@ def new(name: str, cases: Any, *, expected: str | Sequence[str] = "expected", fi
     `file` names the file of its deciding cases, which lies beside the draft.
 
     Raises:
-        EvaluationError: if the cases have no inputs or no expected value.
-        PromptError: if the name, the file's name or a column's name cannot be used.
+        EvaluationError: if the cases have no inputs or no expected value, or if a column's name cannot be used.
+        PromptError: if the name or the file's name cannot be used.
     """
     columns_ = [expected] if isinstance(expected, str) else expected
     return files.loads(new_draft.draft_text(name, _cases(cases), columns_, file=file))

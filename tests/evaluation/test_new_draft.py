@@ -7,13 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from service.cli import prompt_new
 from service.errors import EvaluationError
 from service.evaluation.bad_rows import expected_label
 from service.evaluation.cases import Case, from_rows
+from service.evaluation.cases import load as load_cases
 from service.evaluation.data_profile import profile
-from service.evaluation.new_draft import draft_text
+from service.evaluation.new_draft import draft_text, fields_of
 from service.evaluation.tables import from_frame, from_records, read
-from service.prompts.file import Prompt, loads
+from service.prompts.file import Prompt, load, loads
 
 
 def draft(rows: list[dict[str, object]], *expected: str) -> Prompt:
@@ -122,6 +124,25 @@ def test_a_label_that_may_be_mistyped_is_named_with_the_label_it_may_mean() -> N
     ]
     people = [Case(str(n), {"text": f"by {name} {n}", "expected": name}) for n, name in enumerate(PEOPLE * 3)]
     assert "expected holds free answers: 15 different values, which are words of the inputs" in str(profile(people))
+
+
+def test_columns_that_are_no_names_of_placeholders_are_renamed_in_the_draft(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file keeps its columns, and the draft reads them by `testDataFields`."""
+    assert fields_of(["text", "my text", "my_text", " id", "a:b", "?", "日本"]) == {
+        "my_text_2": "my text", "id_2": " id", "a_b": "a:b", "column": "?"
+    }  # fmt: skip
+    rows = "".join(f"t{n},{'yes' if n % 2 else 'no'}\n" for n in range(10))
+    (tmp_path / "data.csv").write_text(f"my text,is it so?\n{rows}")
+    prompt_new.command("it", tmp_path / "data.csv", ["is it so?"])
+    assert "The column 'my text' is my_text in the draft." in capsys.readouterr().out
+    prompt = load(tmp_path / "it.prompt.yml")
+    assert (prompt.variables, prompt.spec.choices) == (("my_text",), ("no", "yes"))
+    assert [expected_label(prompt, case) for case in load_cases(prompt)] == ["no", "yes"] * 5
+    for row in ({"my text": "a", "label": "b"}, {"text": "a", "la bel": "b"}):
+        with pytest.raises(EvaluationError, match=r"column '(my text|la bel)' cannot be a placeholder"):
+            draft([row], next(name for name in row if name.startswith("la")))
 
 
 def test_data_without_inputs_is_an_error() -> None:
