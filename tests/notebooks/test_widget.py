@@ -107,7 +107,9 @@ def test_the_running_view_filters_and_hides_the_static_form() -> None:
         opened.locator("#counter", has_text="10 of 11 cases").wait_for()
         for at, text in enumerate(HOSTILE):
             opened.locator("#cases summary").nth(at).click()
-            assert text in opened.locator("#cases > li").nth(at).locator("pre").all_text_contents()
+            texts = opened.locator("#cases > li").nth(at).locator("pre")
+            texts.first.wait_for()  # the browser tells of an opened case a little later
+            assert text in texts.all_text_contents()
         assert opened.locator(".tokens .token").all_inner_texts() == ["red", "!"]
         assert opened.locator(".tokens .token").first.get_attribute("title") == "90.5 % · red 90.5 %, blue 9.1 %"
         assert opened.locator(".tokens .token.forced").count() == 1
