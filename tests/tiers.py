@@ -32,6 +32,7 @@ TIER_2 = {
     "tests/builds/test_traces.py::test_a_killed_build_goes_on_in_another_process_and_in_the_same_trace": "kills",
     "tests/builds/test_verify.py::test_a_page_that_complains_without_end_is_heard_only_so_far": "browser",
     "tests/builds/test_verify.py::test_checks_that_fail_wait_for_late_data_together": "browser: seconds of waiting",
+    "tests/builds/test_verify.py::test_generated_code_reaches_no_other_port_and_no_other_host": "browser: all ways out",
     "tests/builds/test_verify.py::test_many_checks_that_never_end_do_not_cost_the_build_its_deadline": "browser",
     "tests/builds/test_workers.py": "several processes on Postgres",
     "tests/clients/test_matrix.py": "foreign client libraries, each in an environment of its own",
