@@ -117,6 +117,8 @@ def add_model(
     with _download_bar(proposal.chosen.file, proposal.chosen.size_bytes, silent=as_json) as report:
         digest, fetched = add.digest_of(proposal, cache, settings.accept_licences, report)
     if sha256 is not None and digest != sha256.lower().removeprefix("sha256:"):
+        if fetched is not None:
+            cache.reject(fetched)
         raise ModelError(f"The file hashes to {digest}, and --sha256 is another digest.", key="--sha256")
     known = catalog.by_digest(digest)
     model = (
@@ -133,7 +135,7 @@ def add_model(
         path = pull_model(settings, Catalog.of(settings), model.name, silent=as_json)
     if as_json:
         facts = {**model.model_dump(mode="json"), "fits": proposal.fits(proposal.chosen), "path": path}
-        facts["memory_bytes"] = proposal.needs[listing.offers.index(proposal.chosen)].total
+        facts["memory_bytes"] = proposal.needs[proposal.listing.offers.index(proposal.chosen)].total
         typer.echo(json.dumps({**facts, "pinned": written, "revision": listing.revision}, indent=2))
     elif path is not None:
         typer.echo(f"verified: {path}")

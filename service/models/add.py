@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from service import atomic_files, file_lock
 from service.errors import ModelError, ModelFetchError, short_name
@@ -27,7 +28,7 @@ from service.models.catalog import (
     require_licence,
 )
 from service.models.gguf import Metadata, parse_metadata
-from service.models.references import HubReference, OllamaReference, Reference, UrlReference
+from service.models.references import HubReference, OllamaReference, Reference, UrlReference, is_file
 
 OPEN_LICENCES = {
     "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause",
@@ -117,10 +118,10 @@ def find(reference: Reference, registry: str) -> Listing:
         source = UrlSource(kind="url", url=layer.url)
         return Listing(title, (Offer(f"{title}.gguf", layer.size_bytes, layer.sha256, source),), layer.licence)
     if isinstance(reference, UrlReference):
-        file = reference.url.rpartition("/")[2]
+        file = unquote(urlsplit(reference.url).path.rpartition("/")[2])
         return Listing(file, (Offer(file, 0, None, UrlSource(kind="url", url=reference.url)),))
     path = reference.path.absolute()
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"{short_name(path)} is not a file.", key="model", remedy="Give the path of a GGUF file.")
     offer = Offer(path.name, path.stat().st_size, None, FileSource(kind="file", path=str(path)))
     return Listing(path.name, (offer,))
@@ -136,11 +137,7 @@ def _of_hub(reference: HubReference) -> Listing:
         ]
     whole = [file for file in files if not PART.search(file.name)]
     if files and not whole:
-        raise ModelFetchError(
-            f"{repository.name} has this model only in several files.",
-            key=repository.name,
-            remedy="Join them with llama-gguf-split --merge, and add the file by its path.",
-        )
+        raise _in_parts(f"{repository.name} has {name or 'this model'}")
     if not whole:
         raise hub.no_such_file(repository, name or "*.gguf")
     offers = tuple(
@@ -199,7 +196,19 @@ def _preferred(offers: Sequence[Offer]) -> Offer:
 
 def _header(offer: Offer) -> tuple[Metadata, int]:
     with sources.open_header(offer.source, base=Path.cwd()) as (file, size):
-        return parse_metadata(file, offer.file), size
+        metadata = parse_metadata(file, offer.file)
+    count = metadata.values.get("split.count", 1)  # written by llama-gguf-split
+    if PART.search(offer.file) or (isinstance(count, int) and count > 1):
+        raise _in_parts(f"{short_name(offer.file)} is one part of a model, which is there")
+    return metadata, size
+
+
+def _in_parts(problem: str) -> ModelFetchError:
+    return ModelFetchError(
+        f"{problem} only in several files, and one file is read.",
+        key="model",
+        remedy="Fetch all of them, join them with llama-gguf-split --merge, and add the file by its path.",
+    )
 
 
 def model_of(proposal: Proposal, name: str | None, sha256: str, origin: str) -> Model:

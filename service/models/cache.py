@@ -28,6 +28,7 @@ Progress = Callable[[int, int, str], None]
 """Called with the bytes done, the bytes in all, and a name for the present work."""
 
 CHUNK_BYTES = 1 << 22
+WAITING = "waiting for another process"
 
 
 def no_progress(done: int, total: int, what: str) -> None:
@@ -171,41 +172,46 @@ class Cache:
                 f"{model.name} is not in the cache and SAMEBOAT_OFFLINE forbids fetching it.", key="SAMEBOAT_OFFLINE"
             )
         tried: list[sources.AnySource] = [*held, *(() if offline else model.sources)]
-        try:
-            with self._lock(model.sha256, lambda: progress(0, model.size_bytes, "waiting for another process")):
-                return self._fetch(model, tried, progress, base or Path.cwd())
-        except OSError as error:
-            trouble = folders.problem(self.root, "SAMEBOAT_CACHE_DIR")
-            raise ModelFetchError(
-                f"The cache {trouble.what}"
-                if trouble
-                else f"The cache {self.root} cannot be written: {error.strerror}.",
-                key="SAMEBOAT_CACHE_DIR",
-                remedy=trouble.remedy if trouble else "Make it writable for this user, or name another directory.",
-            ) from None
+        with self._writing(model.sha256, lambda: progress(0, model.size_bytes, WAITING)):
+            return self._fetch(model, tried, progress, base or Path.cwd())
 
     def receive(self, source: UrlSource, size_bytes: int, progress: Progress = no_progress) -> tuple[Path, str]:
         """Fetch a file that no catalog pins yet. Returns it, and the digest of its bytes. `adopt` makes it a model's.
 
+        One process at a time fetches a URL, because no digest would show that two wrote into one file.
+
         Raises:
             ModelFetchError: if the source does not deliver. The bytes so far are kept for the next try.
+            Oversized: if it has more bytes than it said. They are deleted.
         """
-        partial = self.root / "partial" / f"url-{hashlib.sha256(source.url.encode()).hexdigest()}.part"
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        sources.fetch(
-            source,
-            partial,
-            lambda done, what: progress(done, size_bytes, what),
-            base=self.root,
-            size_bytes=size_bytes,
-        )
-        return partial, sha256_of(partial, lambda done: progress(done, size_bytes, "verifying"))
+        name = f"url-{hashlib.sha256(source.url.encode()).hexdigest()}"
+        partial = self.root / "partial" / f"{name}.part"
+        with self._writing(name, lambda: progress(0, size_bytes, WAITING)):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                sources.fetch(
+                    source,
+                    partial,
+                    lambda done, what: progress(done, size_bytes, what),
+                    base=self.root,
+                    size_bytes=size_bytes,
+                )
+            except sources.Oversized:
+                self.reject(partial)
+                raise
+            return partial, sha256_of(partial, lambda done: progress(done, size_bytes, "verifying"))
 
     def adopt(self, model: Model, partial: Path) -> Path:
-        """Make a received file, whose digest is the model's, the model's file."""
-        with self._lock(model.sha256, lambda: None):
+        """Make a received file, whose digest is the model's, the model's file. Another process may have done it."""
+        with self._writing(model.sha256, lambda: None):
+            if not partial.exists() and self.holds(model):
+                return self.path(model)
             self._discard(f"{partial.stem}.etag")
             return self._complete(model, partial, no_progress)
+
+    def reject(self, partial: Path) -> None:
+        """Delete a received file whose bytes are not those that were wanted, so that the next try fetches it anew."""
+        self._discard(f"{partial.stem}.*")
 
     def _held(self, model: Model) -> list[sources.HeldFile]:
         """Files of this machine that may be the model's: the one that it is made from, and the hub client's."""
@@ -288,6 +294,22 @@ class Cache:
         """Delete partial files."""
         for left in (self.root / "partial").glob(pattern):
             left.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _writing(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock of this name. A folder that cannot be written becomes a ModelFetchError with the remedy."""
+        try:
+            with self._lock(name, waiting):
+                yield
+        except OSError as error:
+            trouble = folders.problem(self.root, "SAMEBOAT_CACHE_DIR")
+            raise ModelFetchError(
+                f"The cache {trouble.what}"
+                if trouble
+                else f"The cache {self.root} cannot be written: {error.strerror}.",
+                key="SAMEBOAT_CACHE_DIR",
+                remedy=trouble.remedy if trouble else "Make it writable for this user, or name another directory.",
+            ) from None
 
     @contextlib.contextmanager
     def _lock(self, digest: str, waiting: Callable[[], None]) -> Iterator[None]:

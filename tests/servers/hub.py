@@ -27,8 +27,10 @@ TOKEN = "hf_stand_in_only"  # pragma: allowlist secret
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
-def model_bytes(folder: Path, *, file_type: int = 15, rows: int = 64, template: str | None = TEMPLATE) -> bytes:
-    """A small GGUF file. More `rows` make it larger."""
+def model_bytes(
+    folder: Path, *, file_type: int = 15, rows: int = 64, template: str | None = TEMPLATE, parts: int = 1
+) -> bytes:
+    """A small GGUF file. More `rows` make it larger. With several `parts` it says that it is the first of them."""
     path = folder / f"{file_type}-{rows}.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_file_type(file_type)
@@ -39,6 +41,8 @@ def model_bytes(folder: Path, *, file_type: int = 15, rows: int = 64, template: 
     writer.add_token_list(["a", "b"])
     if template is not None:
         writer.add_chat_template(template)
+    if parts > 1:
+        writer.add_uint16("split.count", parts)
     writer.add_tensor("weights", np.full((rows, 64), file_type, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -49,15 +53,19 @@ def model_bytes(folder: Path, *, file_type: int = 15, rows: int = 64, template: 
 
 @dataclass
 class Repository:
-    """A repository at one commit. `gated` needs TOKEN. `card` is the front matter of its README."""
+    """A repository at one commit, which its `branches` name too. `gated` needs TOKEN. `card` is its README's head."""
 
     files: dict[str, bytes]
     card: dict[str, Any] = field(default_factory=lambda: {"license": "apache-2.0"})
     gated: bool = False
+    branches: tuple[str, ...] = ("main",)
 
 
 class HubServer(http.server.ThreadingHTTPServer):
-    """Holds repositories, Ollama models and plain files. `cut` ends the next body early, `flip` changes one byte."""
+    """Holds repositories, Ollama models and plain files. `cut` ends the next body early, `flip` changes one byte.
+
+    `busy` is the `Retry-After` of a refusal that every request gets.
+    """
 
     daemon_threads = True
 
@@ -68,6 +76,7 @@ class HubServer(http.server.ThreadingHTTPServer):
         self.plain: dict[str, bytes] = {}
         self.cut: int | None = None
         self.flip = False
+        self.busy: str | None = None
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         """Method, path and headers in lower case of each request."""
 
@@ -107,10 +116,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append((self.command, path, headers))
         parts = [unquote(part) for part in path.strip("/").split("/")]
-        if parts[0] == "cdn":
+        if self.server.busy is not None:
+            self._send(429, b"slow down", Retry_After=self.server.busy)
+        elif parts[0] == "cdn":
             self._bytes(self.server.blobs().get(parts[1]))
         elif parts[0] == "plain":
             self._bytes(self.server.plain.get(parts[1]))
+        elif parts[0] == "page":
+            self._send(200, b"<!doctype html><title>Log in</title>", Content_Type="text/html; charset=utf-8")
         elif parts[0] == "v2":
             self._registry(parts[1:])
         elif parts[:2] == ["api", "models"]:
@@ -137,7 +150,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         repository = self.server.repositories.get(name)
         if repository is None:
             self._refuse(401, "RepoNotFound")
-        elif revision not in ("main", COMMIT):
+        elif revision not in (*repository.branches, COMMIT):
             self._refuse(404, "RevisionNotFound")
             return None
         return repository
