@@ -110,6 +110,10 @@ bench-page: setup models ## measure the page in Chromium: Lighthouse, frames of 
 page-lighthouse: setup models ## Lighthouse on the first view, at least 95 in each category
 	@"$$BIN/python" -m tests.bench.page lighthouse
 
+.PHONY: bench-device
+bench-device: setup models ## measure chunks, steps and copies of one device: ARGS="cuda", ARGS="vulkan --model NAME"
+	@read -ra words <<<"$$ARGS"; "$$BIN/python" -m tests.bench.device "$${words[@]}"
+
 .PHONY: bench-schemas
 bench-schemas: setup models ## measure the JSON Schemas of a MaskBench file: SCHEMAS=FILE
 	@"$$BIN/python" -m tests.bench.maskbench --path "$$SCHEMAS"

@@ -215,7 +215,7 @@ class Context:
         False, and an empty slot, if llama.cpp refuses it. In one cache, which never refuses, both then share the keys
         and values. Between streams `llama_memory_seq_cp` copies all `n_ctx` tokens at the next decode. In the CPU's
         memory that takes longer than writing and reading the state (4 and 2 ms). A device reads and writes its state
-        in thousands of pieces (98 ms on an H200, 247 ms with Vulkan, and a step takes 2).
+        in thousands of pieces (114 ms on an H200 with 400 tokens, 280 ms with Vulkan, and 4 and 18 ms on the device).
         """
         if not (self.shares or self.copies_on_device):
             return self.restore(target, self.state(source))
