@@ -1,7 +1,7 @@
 """GET at the hosts that models come from, and their refusals in words.
 
 In: a URL. Out: a response, after redirects, or Unreachable.
-Not here: the hub's own reasons (`hub`), and what is done with the bytes (`sources`).
+Not here: the hub's own reasons (`hub`), and the use of the bytes (`sources`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANSWER_TIMEOUT_S = 30
 
 
 class Unreachable(ModelFetchError):
-    """No usable answer: the host cannot be reached, the answer is cut, or it redirects where nobody should follow."""
+    """No usable answer: the host cannot be reached, the answer is cut, or a redirect is refused."""
 
 
 def endpoint(url: str, key: str) -> str:

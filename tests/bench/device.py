@@ -1,7 +1,7 @@
 """Measures a device alone, without the service: chunks, steps, and copies of a common beginning.
 
 In: the name of a device (`cpu`, `cuda`, `vulkan`, `metal`) and a model of the catalog. Out: medians in milliseconds,
-and whether a copy on the device has the bits of one through the CPU's memory. Exit code 1 if it has not.
+and the bits of a copy on the device beside those of one through the CPU's memory. Exit code 1 if they differ.
 `make bench-device` runs it.
 """
 
@@ -65,7 +65,7 @@ class Bench:
         self.rest(len(self.tokens) - 1, target)
 
     def bits(self, *, on_device: bool) -> tuple[bytes, bytes]:
-        """The logits behind a copy whose source is gone, and the copy's state."""
+        """The logits behind a copy after its source was deleted, and the copy's state."""
         self.prompt()
         self.copy(on_device=on_device)
         self.context.cut(0, 0)
@@ -84,7 +84,7 @@ def median_ms(do: Callable[[], object], rounds: int) -> float:
 
 
 def measure(bench: Bench, rounds: int, *, copies_on_device: bool) -> bool:
-    """Print the figures. Whether both kinds of copies have the same bits."""
+    """Print the figures. True if both kinds of copies have the same bits."""
     size = len(bench.tokens)
     rows: dict[str, Callable[[], object]] = {
         f"a prompt of {size} tokens": bench.prompt,
