@@ -4,7 +4,7 @@ In: a `Prompt`, or the text of a Prompty file. Out: the converted text or prompt
 file and line, for each part that the other format cannot express. The comments above the first key are kept.
 Prompty's readers are prompty 0.1 (parsers.py) and runtime/IMPLEMENTATION_GUIDE.md of version 2. Text above the first
 role line is the system message.
-Not here: GitHub's form (`convert`).
+Not here: references and YAML of the front matter (`prompty_front`), GitHub's form (`convert`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from service import text_files
 from service.errors import PromptError, short_name
-from service.prompts import foreign_code
+from service.prompts import foreign_code, prompty_front
 from service.prompts.convert import tight
 from service.prompts.file import Prompt, loads
 from service.prompts.github_form import our_parameter, slug
@@ -34,8 +34,16 @@ KINDS = {"string": "string", "str": "string", "text": "string", "integer": "inte
          "number": "number", "float": "number", "boolean": "boolean", "bool": "boolean",
          "array": "array", "list": "array", "object": "object", "dict": "object"}  # fmt: skip
 """Types of Prompty's inputs, and ours."""
+LOOP = re.compile(
+    r"^[ \t]*\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*%\}[ \t]*\n\s*#?[ \t]*\{\{\s*\1\.role\s*\}\}[ \t]*:[ \t]*\n"
+    r"\s*\{\{\s*\1\.content\s*\}\}[ \t]*\n\s*\{%-?\s*endfor\s*%\}[ \t]*$"
+    rf"(?=\s*(?:\Z|{ROLE_LINE}))",
+    flags=re.M | re.I,
+)
+"""The messages of a list, in a template. Text after the loop would belong to the last of them, so there is none."""
+RICH_KINDS = {"image": "an image", "audio": "a sound", "file": "a file"}
+"""Inputs that version 2 inserts as something else than text."""
 IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
-FILE = re.compile(r"\$\{file:([^}]+)\}")
 DECLARATION = ("type", "kind", "default", "description", "required")
 """Keys by which a mapping declares an input. Another one is the input's default."""
 KNOWN = {"name", "description", "model", "inputs", "sample", "template"}
@@ -75,22 +83,26 @@ def to_prompty(prompt: Prompt) -> tuple[str, list[str]]:
 class _Reading:
     """One Prompty file while it is read."""
 
-    text: str
     where: str
     front: dict[str, Any]
     tree: Any
-    folder: Path
     body: str
     body_line: int
     notes: list[tuple[int, str]] = field(default_factory=list)
     mistakes: list[tuple[int, str]] = field(default_factory=list)
     written_otherwise: set[str] = field(default_factory=set)  # the inputs with a note about it
+    threads: set[str] = field(default_factory=set)  # the inputs that are lists of messages
+
+    @property
+    def has_version_1(self) -> bool:
+        """Whether the front matter has a part that only version 1 has."""
+        return "sample" in self.front or _has(self.front.get("model"), "api", "configuration", "parameters")
 
     @property
     def is_version_1(self) -> bool:
         """Whether the front matter has a part that only version 1 has, or none that only version 2 has."""
         model, inputs, template = (self.front.get(key) for key in ("model", "inputs", "template"))
-        if "sample" in self.front or _has(model, "api", "configuration", "parameters"):
+        if self.has_version_1:
             return True
         items = inputs.values() if isinstance(inputs, Mapping) else ()
         return not (
@@ -144,7 +156,15 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     tree = parse(parts[1], where) if parts[1].strip() else {}
     front = plain(tree, where)
     folder = path.parent if path is not None else Path.cwd()
-    reading = _Reading(text, where, front, tree, folder, parts[2], text.count("\n", 0, len(text) - len(parts[2])) + 1)
+    front, unread = prompty_front.resolved(front, folder)
+    body_line = text.count("\n", 0, len(text) - len(parts[2])) + 1
+    reading = _Reading(where, front, tree, parts[2], body_line)
+    for place, sentence in [*unread, *prompty_front.read_otherwise(parts[1], front)]:
+        reading.note(place, sentence)
+    reading.threads = {name for name, item in _declared(reading).items() if item.get("kind") == "thread"}
+    reading.body = LOOP.sub(partial(_thread_of, reading), reading.body)
+    if re.search(r"---|\+\+\+", parts[1]):
+        reading.notes.append((1, "there is --- or +++ in the front matter. Prompty's reader in Python ends it there."))
     messages = _messages(reading)
     out: dict[str, Any] = {"schemaVersion": 1}
     title = front.get("name") or (path.name.split(".")[0] if path is not None else "imported")
@@ -169,6 +189,22 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     return loads(header(parts[1].lstrip()) + dump(out)), reading.lines(reading.notes)
 
 
+def _thread_of(reading: _Reading, loop: re.Match[str]) -> str:
+    """A placeholder of the list in the place of its loop, with as many lines."""
+    reading.threads.add(loop[2])
+    return "{{" + loop[2] + "}}" + "\n" * loop[0].count("\n")
+
+
+def _declared(reading: _Reading) -> dict[str, Mapping[str, Any]]:
+    """The declared inputs by name. A default alone is a declaration, too."""
+    given = reading.front.get("inputs")
+    if isinstance(given, list):
+        return {str(item.get("name")): item for item in given if isinstance(item, Mapping)}
+    if isinstance(given, Mapping):
+        return {str(name): item if _has(item, *DECLARATION) else {"default": item} for name, item in given.items()}
+    return {}
+
+
 def _messages(reading: _Reading) -> list[dict[str, str]]:
     """The messages of the body. Text above the first role line is the system message."""
     body = reading.body
@@ -177,7 +213,7 @@ def _messages(reading: _Reading) -> list[dict[str, str]]:
         if mark[2]:
             line = reading.body_line + body[: mark.start()].count("\n")
             reading.notes.append((line, "the attributes of a role are not read."))
-    threads = _threads(reading)
+    rich = {name: RICH_KINDS.get(str(item.get("kind"))) for name, item in _declared(reading).items()}
     starts = [("system", 0, marks[0].start() if marks else len(body))]
     ends = [mark.start() for mark in marks[1:]] + [len(body)]
     starts += [(mark[1].lower(), mark.end(), end) for mark, end in zip(marks, ends, strict=False)]
@@ -198,23 +234,18 @@ def _messages(reading: _Reading) -> list[dict[str, str]]:
             reading.wrong(start + at, f"the template has {short_name(construct)}: {only}")
         for image in IMAGE.finditer(body, start, end):
             reading.wrong(image.start(), "an image, which a message cannot hold here.")
-        messages += _around_threads(role, foreign_code.plain(content), threads)
+        for used in PLACEHOLDER.finditer(body, start, end):
+            if what := rich.get(used[1]):
+                sentence = f"the input {short_name(used[1])} is {what}, which a message cannot hold here."
+                reading.wrong(used.start(), sentence)
+        messages += _around_threads(role, foreign_code.plain(content), reading.threads)
     if not messages:
         reading.wrong(0, "there is no message.")
+    placed = {name for message in messages for name in PLACEHOLDER.findall(message["content"])}
+    if not placed & reading.threads:  # version 2 inserts them at the end, and version 1 has none
+        last = [name for name in _declared(reading) if name in reading.threads]
+        messages += [{"role": "user", "content": f"{{{{{name}}}}}"} for name in last]
     return messages
-
-
-def _threads(reading: _Reading) -> set[str]:
-    """The inputs of kind `thread`: lists of messages."""
-    given = reading.front.get("inputs")
-    pairs = (
-        ((item.get("name"), item) for item in given if isinstance(item, Mapping))
-        if isinstance(given, list)
-        else given.items()
-        if isinstance(given, Mapping)
-        else ()
-    )
-    return {str(name) for name, item in pairs if isinstance(item, Mapping) and item.get("kind") == "thread"}
 
 
 def _around_threads(role: str, content: str, threads: set[str]) -> list[dict[str, str]]:
@@ -255,6 +286,8 @@ def _model(reading: _Reading) -> dict[str, Any]:
         values = given.get(group)
         for key, value in values.items() if isinstance(values, Mapping) else ():
             ours = theirs.get(key) or (key if key in ModelParameters.model_fields else our_parameter(key))
+            if ours == "stop" and isinstance(value, str):
+                value = [value]
             if key == "additionalProperties" or ours is None or isinstance(value, str) or value is None:
                 if key != "response_format" or not _answer_form(value, out):
                     reading.note(("model", group, key), f"model.{group}.{key[:80]} is not read.")
@@ -284,19 +317,17 @@ def _answer_form(value: Any, out: dict[str, Any]) -> bool:
 def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
     """A schema of the inputs that the messages use. None if the file declares none."""
     given = reading.front.get("inputs")
-    if isinstance(given, list):
-        declared = {str(item.get("name")): item for item in given if isinstance(item, Mapping)}
-    elif isinstance(given, Mapping):
-        declared = {name: item if _has(item, *DECLARATION) else {"default": item} for name, item in given.items()}
-    else:
+    if not isinstance(given, list | Mapping):
         if given is not None:
             reading.note(("inputs",), "inputs is not read.")
-        return None
+        if not reading.threads:
+            return None
+    declared = _declared(reading)
     properties: dict[str, Any] = {}
     required = []
     for name in sorted(used):
         item = declared.get(name, {})
-        kind = str(item.get("type") or item.get("kind") or "")
+        kind = "thread" if name in reading.threads else str(item.get("type") or item.get("kind") or "")
         schema: dict[str, Any] = {"type": KINDS[kind]} if kind in KINDS else {"type": ["string", "number", "boolean"]}
         if kind == "thread":
             schema = {"type": "array"}
@@ -305,15 +336,15 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
         if isinstance(item.get("description"), str):
             schema["description"] = item["description"]
         default = item.get("default")
-        if (isinstance(default, str) and "${" in default) or (
-            kind == "thread" and default is not None and not isinstance(default, list)
-        ):
+        if kind == "thread" and default is not None and not isinstance(default, list):
             reading.note(("inputs", name), f"the default of the input {short_name(name)} is not read.")
             default = None
         if kind != "thread":
             reading.note_written(("inputs", name), name, "" if default is None else default, schema["type"])
         if default is not None:
             schema["default"] = default
+            if reading.has_version_1 and kind != "thread":
+                reading.note(("inputs",), "defaults of inputs are filled in here and by promptflow, not by Prompty 0.1.")
             if kind not in KINDS and kind != "thread":
                 schema.pop("type")
         elif item.get("required") is not False:
@@ -337,18 +368,20 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
 def _sample(reading: _Reading, used: set[str]) -> dict[str, Any]:
     """The values of `sample` as one row of test data."""
     given = reading.front.get("sample")
-    if isinstance(given, str) and (reference := FILE.fullmatch(given.strip())):
-        path = reading.folder / reference[1].strip()
-        if not path.resolve().is_relative_to(reading.folder.resolve()) or path.suffix != ".json" or not path.is_file():
-            reading.note(("sample",), f"there is no JSON file {short_name(reference[1])} in the folder.")
-            return {}
-        text = text_files.read(path, PromptError)
-        given = text_files.from_json(text, str(path), PromptError, form="A sample is JSON.")
     if not isinstance(given, Mapping):
         if given is not None:
             reading.note(("sample",), "sample is not read.")
         return {}
     row = {name: value for name, value in given.items() if name in used}
-    for name in row.keys() - _threads(reading):
-        reading.note_written(("sample", name), name, row[name])
+    for name in list(row):
+        if name not in reading.threads:
+            reading.note_written(("sample", name), name, row[name])
+        elif not isinstance(row[name], list) or not all(map(_is_message, row[name])):
+            reading.note(("sample", name), f"the sample of {short_name(name)} is no list of messages, and is not read.")
+            del row[name]
     return row
+
+
+def _is_message(item: Any) -> bool:
+    """Whether an item of a list has a role and a text, and nothing else."""
+    return isinstance(item, Mapping) and set(item) == {"role", "content"} and isinstance(item["content"], str)

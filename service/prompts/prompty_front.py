@@ -1,0 +1,111 @@
+"""The front matter of a Prompty file as its readers see it: with references, and with YAML 1.1.
+
+In: the values and the text of the front matter, and its folder. Out: the values with the contents of files in place of
+`${file:...}`, and the place and a sentence for each value that stays unread or has another meaning there.
+Not here: what a key means (`prompty`). The environment is never read: its values are secrets, or differ by machine.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from service import text_files
+from service.errors import PromptError, short_name
+from service.prompts.yaml_tree import parse_any, plain
+
+REFERENCE = re.compile(r"\$\{(\w+):([^}]*)\}")
+LOADED = (".json", ".yaml", ".yml", ".txt", ".md")
+READ = {(): ("name", "description", "model", "inputs", "sample", "template"),
+        ("model",): ("id", "configuration", "parameters", "options"),
+        ("model", "configuration"): ("name", "model", "azure_deployment")}  # fmt: skip
+"""The keys with references that matter. Those of a connection, such as a secret, are told as a whole."""
+Notes = list[tuple[tuple[Any, ...], str]]
+
+
+def resolved(front: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Notes]:
+    """The front matter without references, and a sentence for each one that is not read.
+
+    Raises:
+        PromptError: if a file that it names is no JSON or no YAML.
+    """
+    notes: Notes = []
+
+    def walk(node: Any, place: tuple[Any, ...]) -> Any:
+        if isinstance(node, list):
+            return [walk(item, (*place, number)) for number, item in enumerate(node)]
+        if not isinstance(node, Mapping):
+            return node
+        out = {}
+        read = READ.get(place)
+        for key, value in node.items():
+            match = REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
+            if read is not None and key not in read:
+                out[key] = value
+            elif match is None:
+                out[key] = walk(value, (*place, key))
+            elif match[1].lower() == "file" and (path := _beside(folder, match[2].strip())) is not None:
+                out[key] = _contents(path)
+            else:
+                name = ".".join(str(part) for part in (*place, key))[:80]
+                notes.append(((*place, key), _unread(name, match[1].lower(), match[2])))
+        return out
+
+    return walk(front, ()), notes
+
+
+def _unread(name: str, protocol: str, target: str) -> str:
+    """A sentence about a reference that is left out."""
+    if protocol == "file":
+        return f"{name}: the folder has no file {short_name(target)} with one of {', '.join(LOADED)}. It is left out."
+    return f"{name} comes from the {'environment' if protocol == 'env' else protocol} there, and is left out."
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """The file of this name, if it is in the folder and can be read as a value."""
+    path = folder / name
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return path if inside and path.suffix.lower() in LOADED and path.is_file() else None
+
+
+def _contents(path: Path) -> Any:
+    """The value in a file."""
+    text = text_files.read(path, PromptError)
+    if path.suffix.lower() == ".json":
+        return text_files.from_json(text, str(path), PromptError, form="A referenced value is JSON.")
+    return plain(parse_any(text, str(path)), str(path)) if path.suffix.lower() in (".yaml", ".yml") else text
+
+
+def read_otherwise(text: str, front: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The values that YAML 1.1 reads otherwise, such as yes and 010: the place, and a sentence."""
+    reader = YAML(typ="safe", pure=True)
+    reader.version = (1, 1)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            other = reader.load(text)
+    except (YAMLError, ValueError):  # a date that does not exist
+        return
+
+    def walk(ours: Any, theirs: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            for key, value in ours.items():
+                if key in theirs:
+                    yield from walk(value, theirs[key], (*place, key))
+        elif isinstance(ours, list) and isinstance(theirs, list):
+            for number, (one, another) in enumerate(zip(ours, theirs, strict=False)):
+                yield from walk(one, another, (*place, number))
+        elif str(ours).lower() in ("y", "n"):  # texts for PyYAML
+            return
+        elif isinstance(theirs, bool | int) and (type(theirs) is not type(ours) or theirs != ours):
+            name = ".".join(map(str, place))[:80]
+            yield place, f"{name} is {short_name(ours)} here. Prompty's reader in Python, of YAML 1.1, has {theirs}."
+
+    for key in ("model", "inputs", "sample"):
+        if isinstance(other, Mapping) and key in front:
+            yield from walk(front[key], other.get(key), (key,))
