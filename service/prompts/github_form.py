@@ -40,8 +40,9 @@ def in_our_form(values: dict[str, Any], path: Path | None) -> tuple[dict[str, An
     if foreign:
         notes += _name(values, path)
         _messages(values)
-        if values.get("model", "") in ("", None):
-            values.pop("model", None)
+        empty = [key for key, value in values.items() if value is None and key in Spec.model_fields]
+        for key in [*empty, *(["model"] if values.get("model") == "" else [])]:
+            del values[key]  # as GitHub's readers do
         notes += _parameters(values)
         notes += _unknown(values, Spec.model_fields)
         notes += [(place, sentence) for key in ("messages", "evaluators", "testData")

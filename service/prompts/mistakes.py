@@ -20,6 +20,10 @@ from service.prompts.yaml_tree import line_of
 
 MOST = 20  # mistakes that are reported: a file with more is of another form
 Place = tuple[Any, ...]
+FORMS = {"string_type": "text", "tuple_type": "a list", "list_type": "a list", "model_type": "a mapping",
+         "dict_type": "a mapping", "mapping_type": "a mapping", "bool_type": "true or false",
+         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number"}  # fmt: skip
+"""What pydantic's types of problems ask for."""
 
 
 class Mistakes:
@@ -77,6 +81,8 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
                 continue  # pydantic counts only the right items, and the wrong ones have mistakes of their own
             if problem["type"] == "missing" and problem["loc"] in removed:
                 return None  # it was given, and was wrong
+            if problem["type"] == "value_error" and any(_is_within(one, problem["loc"]) for one in removed):
+                return None  # of a mapping with a part that was wrong and is told
             place = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
             if problem["type"] == "extra_forbidden":
                 mistakes.add_unknown(place, problem.get("input"))
@@ -100,6 +106,11 @@ def _remove(values: Any, place: Place) -> bool:
     return isinstance(values, dict) and bool(place) and values.pop(place[-1], values) is not values
 
 
+def _is_within(place: Place, outer: Place) -> bool:
+    """Whether a place is inside of another one."""
+    return len(place) > len(outer) and place[: len(outer)] == outer
+
+
 def _sentence(problem: ErrorDetails, place: Place) -> str:
     """One of pydantic's problems as a sentence."""
     key, value = ".".join(map(str, place)), problem.get("input")
@@ -110,8 +121,27 @@ def _sentence(problem: ErrorDetails, place: Place) -> str:
             return f"{key} is empty."
         case "string_type" if isinstance(value, bool | int | float):
             return f"{key}: {value!r} is not text; put it in quotes."
-    reason = str(problem["msg"]).removeprefix("Value error, ")
+        case "literal_error":
+            return f"{key}: must be {problem['ctx']['expected']}."
+        case kind if kind in FORMS:
+            remedy = " A file of cases is named by testDataFile." if key == "testData" else ""
+            return f"{key or 'a prompt file'}: must be {FORMS[kind]}, and is {_form(value)}.{remedy}"
+    reason = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{key + ': ' if key else ''}{reason}."
+
+
+def _form(value: Any) -> str:
+    """The form of a wrong value. The value itself may be a secret."""
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+    return "a mapping" if isinstance(value, dict) else "a list"
 
 
 def _unknown(place: Place, value: Any) -> str:

@@ -71,6 +71,8 @@ def parse_any(text: str, where: str) -> Any:
         line = mark.line + 1 if mark is not None else 1
         reasons = str(error.problem if isinstance(error, MarkedYAMLError) else error).splitlines()
         sentence = f"not valid YAML: {reasons[0] if reasons else 'cannot be read'}."
+        if reasons and "another document" in reasons[0]:
+            sentence = "a second YAML document begins here. A file has one: put the other into a file of its own."
         raise PromptError(f"{where}:{line}: {sentence}", mistakes=[(line, sentence)]) from None
 
 
