@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from service.errors import PromptError, short_name
-from service.evaluation import promptfoo_tests
+from service.evaluation import promptfoo_scores, promptfoo_tests
 from service.evaluation.promptfoo_files import Node, Source, logic, renamed
 from service.evaluation.promptfoo_tests import Tests
 from service.prompts import foreign_code
@@ -295,6 +295,8 @@ def _model(config: Node, source: Source) -> tuple[str | None, dict[str, Any]]:
             elif model is not None:
                 source.note(item, f"the provider {short_name(identity)} is not read: a draft has one model, {model}.")
             else:
+                if isinstance(given, dict):
+                    promptfoo_scores.transforms(Node(given, item.tree, item.name, item.place), "a provider", source)
                 if isinstance(given, dict) and not parameters:
                     parameters = _parameters(item, given, source)
                 if _is_model(identity):
@@ -321,6 +323,6 @@ def _parameters(item: Node, given: Mapping[str, Any], source: Source) -> dict[st
         else:
             parameters[ours] = value
     for key in given:
-        if key not in ("id", "config", "label"):
+        if key not in ("id", "config", "label", "transform"):
             source.note(item, f"{short_name(key)} of the provider is not read.")
     return parameters

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import EvaluationError, short_name
-from service.evaluation import assertions, tables
-from service.evaluation.promptfoo_checks import Assertion, TestValues, evaluators_for
+from service.evaluation import assertions, promptfoo_scores, tables
+from service.evaluation.promptfoo_checks import JUDGES, Assertion, TestValues, evaluators_for
 from service.evaluation.promptfoo_files import CODE, Node, Source, logic, renamed
 from service.evaluation.promptfoo_values import combinations, mapping
 from service.prompts.render import PLACEHOLDER
@@ -170,10 +170,8 @@ def _variables(default: Node, data: Node, test: Node, source: Source) -> TestVal
             source.note(test.get(key), f"{short_name(key)} of a test is not read.")
     for node in (default, test):
         for key in (node.get("options").value or {}) if isinstance(node.get("options").value, dict) else ():
-            if key not in ("transform", "postprocess", "disableDefaultAsserts", "disableVarExpansion"):
+            if key not in (*promptfoo_scores.TRANSFORMS, "disableDefaultAsserts", "disableVarExpansion"):
                 source.note(node["options"][key], f"options.{key[:80]} is not read.")
-        if node.get("threshold").value is not None:
-            source.note(node["threshold"], "threshold of a test is not read: each check counts by itself here.")
     return values
 
 
@@ -193,42 +191,22 @@ def _unique_ids(rows: Sequence[TestValues]) -> None:
 
 def _assertions(default: Node, data: Node, test: Node, source: Source) -> list[Node]:
     """The assertions of a test with the default ones, without those that cannot be read, which are noted."""
-    kept: list[Node] = []
     off = isinstance(test.get("options").value, dict) and test["options"].value.get("disableDefaultAsserts")
-    for node in ([] if off else [default.get("assert")]) + [data.get("assert"), test.get("assert")]:
-        if node.value is not None and not isinstance(node.value, list):
-            source.mistake(node, "assert must be a list.")
-        for check in node.items():
-            if isinstance(check.value, dict) and isinstance(check.value.get("type"), str):
-                kept += _kept(check, source)
-            else:
-                source.mistake(check, "an assertion must have a type.")
+    lists = ([] if off else [default.get("assert")]) + [data.get("assert"), test.get("assert")]
+    threshold = test.get("threshold") if test.get("threshold").value is not None else default.get("threshold")
+    checks = promptfoo_scores.assertions(lists, threshold, source)
     for node in (default, test):
-        options = node.get("options")
-        for key in ("transform", "postprocess"):
-            if isinstance(options.value, dict) and options.value.get(key) is not None and kept:
-                source.note(
-                    options[key], f"{key} changes the answer before it is judged. The checks of its tests are left out."
-                )
-                return []
-    return kept
+        promptfoo_scores.transforms(node.get("options"), "a test", source)
+    return [kept for check in checks for kept in _kept(check, source)]
 
 
 def _kept(check: Node, source: Source) -> list[Node]:
     """The assertion, or none with a note."""
     kind, value = check.value["type"], check.value.get("value")
-    if kind == "assert-set":
-        source.note(check, "assert-set has no check here: its assertions count together.")
-        return []
     if check.value.get("weight") == 0:
         source.note(check, f"{kind} has the weight 0, so it fails nothing, and is left out.")
         return []
-    if check.value.get("transform") is not None:
-        source.note(
-            check["transform"],
-            f"transform changes the answer before {short_name(kind)} judges it. The check is left out.",
-        )
-        return []
+    promptfoo_scores.transforms(check, kind[:80], source)
     if kind in OBSERVED:
         source.note(check, f"{kind} is {OBSERVED[kind]}.")
         return []
@@ -236,10 +214,12 @@ def _kept(check: Node, source: Source) -> list[Node]:
         source.note(check, f"{short_name(kind)} has its value from code, and is left out.")
         return []
     for key in check.value:
-        if key not in KEYS_OF_ASSERTION:
+        if key not in (*KEYS_OF_ASSERTION, "transform"):
             source.note(check[key], f"{short_name(key)} of {short_name(kind)} is not read.")
     if check.value.get("weight") not in (None, 1):
-        source.note(check["weight"], f"weight of {short_name(kind)} is not read: each check counts by itself here.")
+        source.note(check["weight"], f"weight of {short_name(kind)} is not read: it changes promptfoo's score only.")
+    if kind in JUDGES and check.value.get("threshold") is not None:
+        source.note(check["threshold"], f"threshold of {kind} is not read: the judge here says yes or no.")
     return [check]
 
 

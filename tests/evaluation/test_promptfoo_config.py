@@ -192,7 +192,6 @@ def test_what_is_not_read_is_named_by_line(tmp_path: Path) -> None:
 providers:
   - {id: 'openai:chat:gpt-4o', config: {temperature: 0.9, max_tokens: 12, tools: []}}
   - exec:run
-defaultTest: {threshold: 0.5}
 tests:
   - vars: {a: b}
     assert:
@@ -202,8 +201,6 @@ tests:
       - {type: javascript, value: output.length}
       - {type: icontains, value: b, weight: 3}
       - {type: icontains, value: c, weight: 0}
-      - {type: equals, value: b, transform: output.trim()}
-      - {type: assert-set, assert: []}
   - {vars: {a: c}, provider: x}
 tracing: on
 """
@@ -214,31 +211,80 @@ tracing: on
     places = {
         3: "config.tools",
         4: "'exec:run'",
-        5: "threshold",
-        9: "latency",
-        10: "cost",
-        11: "--judge",
-        12: "javascript",
-        13: "weight",
-        14: "weight 0",
-        15: "transform",
-        16: "assert-set",
-        17: "'provider'",
-        18: "'tracing'",
+        8: "latency",
+        9: "cost",
+        10: "--judge",
+        11: "javascript",
+        12: "weight",
+        13: "weight 0",
+        14: "'provider'",
+        15: "'tracing'",
     }
     for line, word in places.items():
         assert any(note.startswith(f"{line}: ") and word in note for note in told), (line, word, told)
     assert [check.name for check in made.drafts[0].spec.evaluators] == ["icontains"]
 
 
-def test_a_transform_of_all_tests_leaves_their_checks_out(tmp_path: Path) -> None:
-    text = (
-        PROMPTS
-        + "defaultTest: {options: {transform: x}}\ntests: [{vars: {a: b}, assert: [{type: contains, value: b}]}]\n"
-    )
+TRANSFORMED = """
+providers: [{id: x, transform: a}]
+defaultTest: {options: {transformVars: a}}
+tests:
+- {vars: {a: b}, options: {transform: a}, assert: [{type: contains, value: b, transform: a}]}
+"""
+
+
+def test_transforms_are_refused_by_line(tmp_path: Path) -> None:
+    """They judge or fill in another text than the one that a check here sees."""
+    with pytest.raises(PromptError) as caught:
+        read(tmp_path, PROMPTS.rstrip() + TRANSFORMED)
+    told = [line.split("promptfooconfig.yaml:")[1].split(" changes")[0] for line in str(caught.value).splitlines()]
+    assert sorted(told) == ["2: transform of a provider", "3: transformVars of a test", "5: transform of a test",
+                            "5: transform of contains"]  # fmt: skip
+
+
+SET = "{type: assert-set, assert: [{type: contains, value: a}, {type: contains, value: b}]"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "checks"),
+    [
+        ("0.5", ["{type: contains, value: a}"]),
+        ("1", ["{type: contains, value: a}", "{type: equals, value: b}"]),
+        ("0.51", ["{type: contains, value: a}", "{type: equals, value: b}"]),
+        ("0.9", ["{type: contains, value: a, weight: 4}", "{type: equals, value: b}"]),
+        ("0.9", ["{type: contains, value: a}", "{type: llm-rubric, value: b, weight: 0}"]),
+        ("0", ["{type: contains, value: a}", "{type: llm-rubric, value: b}"]),
+        ("null", [SET + "}", "{type: equals, value: b}"]),
+        ("null", [SET + ", threshold: 0.6}"]),
+    ],
+)
+def test_a_threshold_that_only_all_assertions_meet_is_no_part_of_the_meaning(
+    threshold: str, checks: list[str], tmp_path: Path
+) -> None:
+    text = PROMPTS + f"tests: [{{vars: {{a: b}}, threshold: {threshold}, assert: [{', '.join(checks)}]}}]\n"
     made = read(tmp_path, text)
-    assert made.drafts[0].spec.evaluators == ()
-    assert notes(made) == ["2: transform changes the answer before it is judged. The checks of its tests are left out."]
+    assert not any("threshold" in note for note in notes(made))
+    kinds = ["contains-1", "contains-2"] if SET in checks[0] else ["contains"]
+    equals = ["equals"] if any("equals" in check for check in checks) else []
+    assert [check.name for check in made.drafts[0].spec.evaluators] == kinds + equals
+
+
+@pytest.mark.parametrize(
+    ("threshold", "checks", "told"),
+    [
+        ("0.5", ["{type: contains, value: a}", "{type: equals, value: b}"], "pass although an assertion fails"),
+        ("0.8", ["{type: contains, value: a, weight: 4}", "{type: equals, value: b}"], "although an assertion fails"),
+        ("0.8", ["{type: llm-rubric, value: b}"], "one of them of llm-rubric"),
+        ("1.5", ["{type: contains, value: a}"], "cannot be met"),
+        ("null", [SET + ", threshold: 0.5}"], "although an assertion fails"),
+        ("1", [SET + "}"], "one of them of assert-set"),
+    ],
+)
+def test_another_threshold_is_refused(threshold: str, checks: list[str], told: str, tmp_path: Path) -> None:
+    listed = f"tests: [{{vars: {{a: b}}, assert: [{', '.join(checks)}]}}]\n"
+    text = PROMPTS + f"defaultTest: {{threshold: {threshold}}}\n" + listed
+    with pytest.raises(PromptError, match=told):
+        read(tmp_path, text)
 
 
 def test_a_judge_answers_rubrics(tmp_path: Path) -> None:
