@@ -34,6 +34,7 @@ from service.evaluation import (
     report_details,
     result_rows,
 )
+from service.evaluation.cases import ALL
 from service.evaluation.context import EvaluationContext
 from service.evaluation.journal import table_journal
 from service.evaluation.ready_context import ready_context
@@ -180,7 +181,7 @@ def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """One line of JSON per answer: the case's id and values, text, fingerprint, tokens, seconds, checks."""
     return [
         json.dumps({
-            "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice, "text": record.text,
+            "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice or ALL, "text": record.text,
             "values": dict(outcome.case.values),
             "passed": outcome.passed if outcome.judged else None, "kept": outcome.kept,
             "fingerprint": record.fingerprint,

@@ -20,7 +20,7 @@ from typing import Any
 from service.errors import EvaluationError
 from service.evaluation import bad_rows, columns, runner, tables
 from service.evaluation import cases as case_files
-from service.evaluation.cases import Case
+from service.evaluation.cases import ALL, NO_SLICE, Case
 from service.evaluation.context import EvaluationContext
 from service.evaluation.report import format_rate
 from service.evaluation.runner import CaseOutcome
@@ -79,6 +79,10 @@ class ScaleResult:
         for result in outcome.checks:
             self.checks.setdefault(result.name, Counter())[result.passed] += 1
 
+    def _named_slices(self) -> list[tuple[str, Counter[bool]]]:
+        nameless = NO_SLICE if len(self.slices) > 1 else ALL
+        return [(name or nameless, counts) for name, counts in sorted(self.slices.items())]
+
     def as_json(self) -> dict[str, Any]:
         """The numbers, for a script."""
         return {
@@ -87,7 +91,7 @@ class ScaleResult:
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
             "cost": self.cost, "new_cost": self.new_cost, "seconds": round(self.seconds, 3),
             "checks": {name: {"passed": c[True], "cases": c.total()} for name, c in self.checks.items()},
-            "slices": {name: {"passed": c[True], "cases": c.total()} for name, c in self.slices.items()},
+            "slices": {name: {"passed": c[True], "cases": c.total()} for name, c in self._named_slices()},
         }  # fmt: skip
 
     def markdown(self) -> str:
@@ -95,7 +99,7 @@ class ScaleResult:
         lines = [f"### {self.prompt}", "", "| | pass | cases |", "|---|---|--:|"]
         lines.append(f"| all checks | {format_rate(self.passed, self.cases)} | {self.cases} |")
         groups = [(name, counts) for name, counts in self.checks.items()]
-        groups += [(f"slice {name}", counts) for name, counts in sorted(self.slices.items()) if len(self.slices) > 1]
+        groups += [(f"slice {name}", counts) for name, counts in self._named_slices() if len(self.slices) > 1]
         lines += [f"| {name} | {format_rate(c[True], c.total())} | {c.total()} |" for name, c in groups]
         told = f"{self.prompt_tokens} prompt and {self.completion_tokens} answer tokens"
         if self.prices != TokenPrices():

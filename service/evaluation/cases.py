@@ -19,23 +19,34 @@ from service.evaluation import columns, tables
 from service.evaluation.tables import Row, listed
 from service.prompts.file import Prompt
 
+ALL, NO_SLICE = "all", "(none)"
+"""The names of all cases, and of those without a slice beside others."""
+
 
 @dataclass(frozen=True)
 class Case:
     """One row. The prompt takes its inputs from `values`, and the checks take the expected values from there.
 
-    `place` is the file and line of a row without an id of its own, whose `id` is a digest that no person can look up.
+    `slice` is "" for a row without one. `place` is the file and line of a row without an id of its own, whose `id` is
+    a digest that no person can look up.
     """
 
     id: str
     values: Mapping[str, Any]
-    slice: str = "all"
+    slice: str = ""
     place: str = field(default="", compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """The place if the row has no id of its own. Else the id."""
         return self.place or self.id
+
+    @property
+    def slice_name(self) -> str:
+        """The slice in a table that has other ones and all cases. One that is called as they are is quoted."""
+        if not self.slice:
+            return NO_SLICE
+        return repr(self.slice) if self.slice in (NO_SLICE, ALL) else self.slice
 
     def inputs(self, prompt: Prompt) -> dict[str, Any]:
         """The values that are inputs of the prompt."""
@@ -106,7 +117,9 @@ def from_rows(rows: Iterable[Row]) -> LoadedCases:
     repeated = []
     for where, row in rows:
         own = own_id(row)
-        case = Case(own or _digest(row), row, str(row.get("slice") or "all"), "" if own else where)
+        case = Case(
+            own or _digest(row), row, "" if row.get("slice") is None else str(row["slice"]), "" if own else where
+        )
         if case.id not in cases:
             cases[case.id], places[case.id] = case, where
         elif own is None:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from service.evaluation import report
 from service.evaluation.bad_rows import expected_label
 from service.evaluation.calibration import expected_calibration_error, reliability, scored_answers
+from service.evaluation.cases import ALL
 from service.evaluation.classes import confusion
 from service.evaluation.fields import field_rates
 from service.evaluation.report_details import CLASS_HEAD, class_row, percent
@@ -40,6 +41,7 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
     old = {outcome.case.id: outcome for outcome in before}
     matrix, answers = confusion(prompt, outcomes), scored_answers(prompt, outcomes)
     judged = [outcome for outcome in outcomes if outcome.judged]
+    sliced = any(outcome.case.slice for outcome in outcomes)
     passed = sum(outcome.passed for outcome in judged)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=prompt.name,
@@ -57,7 +59,7 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
         ],
         bins=reliability(answers),
         error=expected_calibration_error(answers) if answers else None,
-        rows=[_row(prompt, outcome, old.get(outcome.case.id)) for outcome in _failures_first(outcomes)],
+        rows=[_row(prompt, outcome, old.get(outcome.case.id), sliced) for outcome in _failures_first(outcomes)],
         compared=bool(old),
         text=prompt.text,
         script=Markup(script),  # noqa: S704 # our own file
@@ -69,7 +71,7 @@ def _failures_first(outcomes: Sequence[CaseOutcome]) -> list[CaseOutcome]:
     return sorted(outcomes, key=lambda outcome: outcome.passed)
 
 
-def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None, sliced: bool) -> dict[str, Any]:
     """The values of one case. The marks of `side_by_side` are the only markup, and it escapes the texts."""
     left, right = side_by_side(old.record.text, outcome.record.text) if old is not None else ("", "")
     change = ""
@@ -81,7 +83,7 @@ def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None) -> dict[
     others = {name: value for name, value in outcome.case.values.items() if name not in (*inputs, "id", "slice")}
     return {
         "id": outcome.case.id,
-        "slice": outcome.case.slice,
+        "slice": outcome.case.slice_name if sliced else ALL,
         "state": outcome.state,
         "change": change,
         "inputs": [(name, text_of(value)) for name, value in inputs.items()],

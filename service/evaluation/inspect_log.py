@@ -14,6 +14,7 @@ from typing import Any
 
 from service.errors import InputsError
 from service.evaluation.bad_rows import expected_label
+from service.evaluation.cases import ALL
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 
@@ -75,7 +76,7 @@ def _sample(prompt: Prompt, outcome: CaseOutcome, number: int) -> dict[str, Any]
             for result in outcome.checks
         },
         "metadata": {
-            "slice": case.slice, "values": dict(case.values), "fingerprint": record.fingerprint,
+            "slice": case.slice or ALL, "values": dict(case.values), "fingerprint": record.fingerprint,
             "probabilities": dict(record.probabilities), "problem": record.problem,
         },
     }  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 from service.errors import EvaluationError
 from service.evaluation import report, result_rows
 from service.evaluation.bad_rows import expected_label
+from service.evaluation.cases import ALL
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 
@@ -106,7 +107,7 @@ def _row(prompt: Prompt, outcome: CaseOutcome, number: int) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": prompt.decision(record.text, dict(record.probabilities)),
         "expectations": {**others, **({} if label is None else {"expected_response": label}), CASE: case.id},
-        "tags": {"case": case.id, "slice": case.slice, "repeat": str(number), "fingerprint": record.fingerprint},
+        "tags": {"case": case.id, "slice": case.slice or ALL, "repeat": str(number), "fingerprint": record.fingerprint},
     }
 
 

@@ -1,9 +1,9 @@
 """promptfoo's weights, thresholds, transforms and sets of assertions, where they decide whether a test passes.
 
 In: a test's assertions. Out: the assertions that all have to pass, and a mistake for each part that lets a test pass
-although an assertion fails, or judges another text than the answer. A check here judges the answer, and counts by itself.
-promptfoo 0.121 (AssertionsResult): a test passes if all assertions pass. With a threshold it passes if the weighted mean
-of their scores reaches it. A weight of 0 fails nothing.
+although an assertion fails, or judges another text than the answer. A check here judges the answer, and counts by
+itself. In promptfoo 0.121 (AssertionsResult) a test passes if all assertions pass. With a threshold it passes if the
+weighted mean of their scores reaches it. A weight of 0 fails nothing.
 Not here: the assertions themselves (`promptfoo_checks`).
 """
 
@@ -85,7 +85,11 @@ def transforms(holder: Node, what: str, source: Source) -> None:
     """A mistake for each transform of the options of a test, of an assertion or of a provider."""
     for key in TRANSFORMS if isinstance(holder.value, dict) else ():
         if holder.value.get(key) is not None:
-            changed = "the variables before they are filled in" if key == "transformVars" else "the answer before it is judged"
+            changed = (
+                "the variables before they are filled in"
+                if key == "transformVars"
+                else "the answer before it is judged"
+            )
             source.mistake(
                 holder[key], f"{key} of {what} changes {changed}, by code that is not run. Take it out of a copy, and "
                 "let the checks judge what the model says."

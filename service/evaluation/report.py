@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from service.evaluation import groups, report_details
+from service.evaluation.cases import ALL
 from service.evaluation.checks import CheckResult
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
@@ -156,9 +157,11 @@ def slices(outcomes: Sequence[CaseOutcome]) -> list[tuple[str, list[CaseOutcome]
     """The outcomes of each slice, and at the end of all of them. Cases without a slice beside others are `(none)`."""
     names = sorted({outcome.case.slice for outcome in outcomes})
     if len(names) < 2:
-        return [(name, list(outcomes)) for name in names]
-    table = [("(none)" if name == "all" else name, [o for o in outcomes if o.case.slice == name]) for name in names]
-    return [*table, ("all", list(outcomes))]
+        return [(name or ALL, list(outcomes)) for name in names]
+    table: dict[str, list[CaseOutcome]] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.case.slice):
+        table.setdefault(outcome.case.slice_name, []).append(outcome)
+    return [*table.items(), (ALL, list(outcomes))]
 
 
 def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:

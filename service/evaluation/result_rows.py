@@ -13,6 +13,7 @@ from typing import Any
 
 from service.errors import EvaluationError
 from service.evaluation.bad_rows import expected_label
+from service.evaluation.cases import ALL
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER, text_of
@@ -35,7 +36,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
         for record in outcome.records:
             shares = dict(record.probabilities)
             rows.append({
-                "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice,
+                "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice or ALL,
                 **{f"input.{name}": values.get(name) for name in names},
                 "expected": expected_label(prompt, outcome.case),
                 **{f"expected.{name}": values.get(name) for name in others},

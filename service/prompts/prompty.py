@@ -344,7 +344,9 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
         if default is not None:
             schema["default"] = default
             if reading.has_version_1 and kind != "thread":
-                reading.note(("inputs",), "defaults of inputs are filled in here and by promptflow, not by Prompty 0.1.")
+                reading.note(
+                    ("inputs",), "defaults of inputs are filled in here and by promptflow, not by Prompty 0.1."
+                )
             if kind not in KINDS and kind != "thread":
                 schema.pop("type")
         elif item.get("required") is not False:

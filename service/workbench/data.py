@@ -54,7 +54,7 @@ class Cases(list[Case]):
         """
         lines = []
         for case in self:
-            named = {"id": case.id} if case.slice == "all" else {"id": case.id, "slice": case.slice}
+            named = {"id": case.id} if not case.slice else {"id": case.id, "slice": case.slice}
             row: dict[str, Any] = {**named, **case.values}
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         target = Path(path)

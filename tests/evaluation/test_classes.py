@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.evaluation import calibration, report
+from service.evaluation import calibration, groups, report
+from service.evaluation import cases as case_files
 from service.evaluation.calibration import ScoredAnswer
 from service.evaluation.cases import Case
 from service.evaluation.classes import MAX_CLASSES, NO_ANSWER, OTHER, ClassScore, classes_of, confusion
@@ -207,3 +208,17 @@ def test_cases_without_a_slice_beside_others_have_a_row_of_their_own() -> None:
     rows = [replace(one, case=replace(one.case, slice="long")) if i < 10 else one for i, one in enumerate(SHUNG)]
     assert [(name, len(chosen)) for name, chosen in report.slices(rows)] == [("(none)", 15), ("long", 10), ("all", 25)]
     assert [(name, len(chosen)) for name, chosen in report.slices(SHUNG)] == [("all", 25)]
+
+
+def test_a_slice_may_have_any_name() -> None:
+    """The cases without a slice, and all cases, have names of their own. A slice 0 is one."""
+    rows = [{"id": str(number), "slice": name} for number, name in enumerate(["all", "(none)", 0, None, "long"])]
+    cases, _ = case_files.from_rows(("", row) for row in rows)
+    outcomes = [CaseOutcome(case, Record(case.id, "f", "x", (), "stop"), ()) for case in cases]
+    assert [(name, [outcome.case.id for outcome in chosen]) for name, chosen in report.slices(outcomes)] == [
+        ("(none)", ["3"]), ("'(none)'", ["1"]), ("0", ["2"]), ("'all'", ["0"]), ("long", ["4"]), ("all", list("01234"))
+    ]  # fmt: skip
+    found = groups.groups(replace(CHOICE, spec=CHOICE.spec.model_copy(update={"evaluators": ()})), cases)
+    assert {name: sorted(ids) for name, ids in found.items()} == {
+        "slice (none)": ["1", "3"], "slice 0": ["2"], "slice all": ["0"], "slice long": ["4"]
+    }  # fmt: skip

@@ -278,14 +278,23 @@ def test_values_of_every_unicode_plane_stay_one_value_in_one_message(plane: int)
 @pytest.mark.parametrize(
     ("part", "told"),
     [
-        ("testData: canary.jsonl", ["7: testData: must be a list, and is text. A file of cases is named by testDataFile."]),
+        (
+            "testData: canary.jsonl",
+            ["7: testData: must be a list, and is text. A file of cases is named by testDataFile."],
+        ),
         ("modelParameters: [canary]", ["7: modelParameters: must be a mapping, and is a list."]),
         ("modelParameters: {stop: canary}", ["7: modelParameters.stop: must be a list, and is text."]),
         ("evaluators: [canary]", ["7: evaluators.0: must be a mapping, and is text."]),
-        ("evaluators: [{name: a, regex: {pattern: canary}}]", ["7: evaluators.0.regex: must be text, and is a mapping."]),
+        (
+            "evaluators: [{name: a, regex: {pattern: canary}}]",
+            ["7: evaluators.0.regex: must be text, and is a mapping."],
+        ),
         ("responseFormat: [canary]", ["7: responseFormat: must be 'text', 'json_object', 'json_schema' or 'choice'."]),
         ("description:", ["7: description: must be text, and is empty."]),
-        ("--- \nname: y", ["7: a second YAML document begins here. A file has one: put the other into a file of its own."]),
+        (
+            "--- \nname: y",
+            ["7: a second YAML document begins here. A file has one: put the other into a file of its own."],
+        ),
     ],
 )
 def test_a_value_of_another_form_is_told_once_in_plain_words(part: str, told: list[str]) -> None:
