@@ -423,3 +423,11 @@ print("drawn", bar.handle is not None)
     assert said.text == "drawn True\n"
     assert shown.data["text/html"] == ""
     assert "progress" not in str(notebook.cells[0].outputs)
+
+
+def test_a_draft_expects_the_columns_that_the_cases_were_told() -> None:
+    """Also after a split."""
+    rows = [{"text": f"t{number}", "total": number, "paid": number % 2 == 0} for number in range(8)]
+    dev, _ = bench.split(bench.cases(rows, expected=["total", "paid"]), by=None)
+    draft = bench.new("bill", dev[:3])
+    assert (draft.variables, draft.spec.responseFormat) == (("text",), "json_schema")

@@ -7,13 +7,14 @@ Not here: reading the data (`tables`, `columns`), and its wording by a person, w
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from service.errors import EvaluationError, short_name
+from service.errors import EvaluationError, did_you_mean, short_name
 from service.evaluation.cases import Case
 from service.evaluation.label_columns import choices_of, labels_of
 from service.prompts.conditions import usable
@@ -65,6 +66,14 @@ def draft_text(
     if not inputs or not expected:
         problem = "no expected value" if not expected else "no input besides the expected values"
         raise EvaluationError(f"The data has {problem}.", key="expected", remedy="Name the columns.")
+    for column in expected:
+        if not any(column in case.values for case in cases):
+            hint = did_you_mean(
+                column, inputs, f"name the column. There are: {', '.join(map(short_name, inputs[:SHOWN]))}."
+            )
+            raise EvaluationError(
+                f"The data has no column {short_name(column)} of expected answers; {hint}", key="expected"
+            )
     for column in (*inputs, *expected):
         if not NAME.fullmatch(column):
             raise EvaluationError(
@@ -134,12 +143,15 @@ def _json(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
     for column in expected:
         values = [case.values.get(column) for case in cases]
         nullable = any(value is None or value == "" for value in values)
+        kind = _type(values)
+        few = _few(values) if isinstance(kind, list) else None
         if _is_closed(cases, column):
-            choices, _ = choices_of(labels_of(cases, column)[0])
-            properties[column] = {"enum": [*choices, *([None] if nullable else [])]}
+            few, _ = choices_of(labels_of(cases, column)[0])
+        if few:
+            properties[column] = {"enum": [*few, *([None] if nullable else [])]}
         else:
-            kind = _type(values)
-            properties[column] = {"type": [kind, "null"] if nullable else kind}
+            kinds = kind if isinstance(kind, list) else [kind]
+            properties[column] = {"type": [*kinds, "null"] if nullable else kind}
     schema = {"type": "object", "properties": properties, "required": list(expected), "additionalProperties": False}
     equals = {f"/{column.replace('~', '~0').replace('/', '~1')}": "{{" + column + "}}" for column in expected}
     check = {"name": "fields", "json": {"equals": equals}}
@@ -148,17 +160,34 @@ def _json(cases: Sequence[Case], expected: Sequence[str]) -> dict[str, Any]:
 
 def _is_closed(cases: Sequence[Case], column: str) -> bool:
     """Whether a field of a JSON answer has few values, which are texts."""
-    kind = _type([case.values.get(column) for case in cases])
-    return kind == "string" and 0 < len(labels_of(cases, column)[0]) <= MAX_FIELD_VALUES
+    return (
+        _type([case.values.get(column) for case in cases]) == "string"
+        and 0 < len(labels_of(cases, column)[0]) <= MAX_FIELD_VALUES
+    )
 
 
-def _type(values: Sequence[Any]) -> str:
-    """The JSON type of all values. Texts that all read as numbers or booleans are those, as in a CSV file."""
+def _few(values: Sequence[Any]) -> list[Any] | None:
+    """The different values of a column of texts, numbers and booleans. None if there are too many, or others."""
     given = [value for value in values if usable(value) and value != ""]
-    for kind, fits in _TYPES.items():
-        if given and all(fits(value) for value in given):
-            return kind
-    return "string"
+    if any(isinstance(value, list | dict) for value in given):
+        return None
+    different = {json.dumps(value): value for value in given}  # True is no 1 there
+    return list(different.values()) if len(different) <= MAX_FIELD_VALUES else None
+
+
+def _type(values: Sequence[Any]) -> str | list[str]:
+    """The JSON type of all values, or their types. Texts that all read as numbers or booleans are those, as in CSV."""
+    given = [value for value in values if usable(value) and value != ""]
+    texts = [value for value in given if isinstance(value, str)]
+    if len(texts) in (0, len(given)):
+        for kind, fits in _TYPES.items():
+            if given and all(fits(value) for value in given):
+                return kind
+        if texts or not given:
+            return "string"
+    kinds = {next((kind for kind, fits in _TYPES.items() if not isinstance(value, str) and fits(value)), "string")
+             for value in given}  # fmt: skip
+    return sorted(kinds - {"integer"} if "number" in kinds else kinds)
 
 
 def _is_number(value: Any, kind: type) -> bool:

@@ -105,9 +105,29 @@ def is_data_file(name: str) -> bool:
 
 
 def from_frame(frame: Any) -> DataTable:
-    """The rows of a pandas or polars frame. NaN, NaT and missing values become null, and numpy's numbers Python's."""
-    records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict(orient="records")
+    """The rows of a pandas or polars frame. NaN, NaT and missing values become null, and numpy's numbers Python's.
+
+    A named index is a column. pandas has whole numbers beside missing ones as floats: they become whole numbers again.
+
+    Raises:
+        EvaluationError: if a cell holds bytes that are no text.
+    """
+    if hasattr(frame, "to_dicts"):
+        return from_records(frame.to_dicts())
+    if named := [name for name in frame.index.names if name is not None and name not in frame.columns]:
+        frame = frame.reset_index(level=named)
+    whole = [name for name, column in frame.items() if column.dtype.kind == "f" and _whole_beside_missing(column)]
+    records = frame.to_dict(orient="records")
+    for name in whole:
+        for record in records:
+            record[name] = None if record[name] != record[name] else int(record[name])
     return from_records(records)
+
+
+def _whole_beside_missing(column: Any) -> bool:
+    """Whether a column of floats has missing values, and no other than whole numbers beside them."""
+    given = column.dropna()
+    return 0 < len(given) < len(column) and bool((given % 1 == 0).all())
 
 
 def from_records(records: Sequence[Mapping[str, Any]]) -> DataTable:
@@ -125,7 +145,12 @@ def _objects(values: Any) -> DataTable:
     for where, value in values:
         if not isinstance(value, Mapping):
             raise EvaluationError(f"{where}: not a case.", key=KEY, remedy=FORM)
-        row = {str(name): plain(inner) for name, inner in value.items()}
+        try:
+            row = {str(name): plain(inner) for name, inner in value.items()}
+        except UnicodeDecodeError:
+            raise EvaluationError(
+                f"{where}: a cell holds bytes that are no UTF-8 text.", key=KEY, remedy="Leave the column out."
+            ) from None
         if all(inner is None or inner == "" for inner in row.values()):
             empty.append(where)
         else:
@@ -134,7 +159,7 @@ def _objects(values: Any) -> DataTable:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it. NaN, NaT and pandas' NA become None."""
+    """A value as JSON has it. NaN, NaT and pandas' NA become None, and bytes the text that they hold."""
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -143,6 +168,8 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if value is None or isinstance(value, (str, bool, int)):
         return value
+    if isinstance(value, bytes):
+        return value.decode()
     if type(value).__name__ in ("NAType", "NaTType") or value != value:  # only NaN differs from itself
         return None
     if isinstance(value, float):

@@ -211,21 +211,26 @@ def split(cases: Any, dev: float = 0.3, *, seed: int = 0, by: str | None = "expe
 
     Equal inputs stay on one side. Raises EvaluationError if a side would be empty or if no case has a value `by`.
     """
-    made_with, deciding = splits.split(_cases(cases), dev, seed=seed, by=by)
-    return Cases(made_with), Cases(deciding)
+    given = _cases(cases)
+    expected = given.expected if isinstance(given, Cases) else ("expected",)
+    made_with, deciding = splits.split(given, dev, seed=seed, by=by)
+    return Cases(made_with, expected=expected), Cases(deciding, expected=expected)
 
 
-def new(name: str, cases: Any, *, expected: str | Sequence[str] = "expected", file: str | None = None) -> Prompt:
+def new(name: str, cases: Any, *, expected: str | Sequence[str] | None = None, file: str | None = None) -> Prompt:
     """A first draft that takes these cases: labels become a choice, several expected values a JSON answer.
 
-    `file` names the file of its deciding cases, which lies beside the draft.
+    Without `expected` these are the columns that `bench.cases` was told. `file` names the file of its deciding cases,
+    which lies beside the draft.
 
     Raises:
         EvaluationError: if the cases have no inputs or no expected value, or if a column's name cannot be used.
         PromptError: if the name or the file's name cannot be used.
     """
-    columns_ = [expected] if isinstance(expected, str) else expected
-    return files.loads(new_draft.draft_text(name, _cases(cases), columns_, file=file))
+    given = _cases(cases)
+    known = given.expected if isinstance(given, Cases) else ("expected",)
+    chosen = [expected] if isinstance(expected, str) else known if expected is None else expected
+    return files.loads(new_draft.draft_text(name, given, chosen, file=file))
 
 
 def with_(prompt: Prompt, **keys: Any) -> Prompt:

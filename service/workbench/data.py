@@ -22,11 +22,17 @@ from service.evaluation.tables import DataTable
 
 
 class Cases(list[Case]):
-    """Cases. They display as the number of rows, the classes, and sentences about rows that need a look."""
+    """Cases. They display as the number of rows, the classes, and sentences about rows that need a look.
 
-    def __init__(self, cases: Iterable[Case] = (), notes: Sequence[str] = ()) -> None:
+    `expected` names their expected values.
+    """
+
+    def __init__(
+        self, cases: Iterable[Case] = (), notes: Sequence[str] = (), expected: Sequence[str] = ("expected",)
+    ) -> None:
         super().__init__(cases)
         self.notes = tuple(notes)
+        self.expected = tuple(expected)
 
     @classmethod
     def of(cls, table: DataTable, names: columns.ColumnNames, limit: int | None) -> Cases:
@@ -36,10 +42,11 @@ class Cases(list[Case]):
             EvaluationError: if a column is missing, if an id occurs twice, or if there are no cases.
         """
         table, _ = columns.without_promptfoo(table)
-        loaded = case_files.from_rows(columns.Columns.of(names).apply(table).rows)
+        chosen = columns.Columns.of(names)
+        loaded = case_files.from_rows(chosen.apply(table).rows)
         if not loaded.cases:
             raise EvaluationError("The data has no rows.", key="cases")
-        return cls(loaded.cases[:limit], (*table.notes, *loaded.notes))
+        return cls(loaded.cases[:limit], (*table.notes, *loaded.notes), tuple(chosen.expected) or ("expected",))
 
     @property
     def profile(self) -> DataProfile:
@@ -65,7 +72,7 @@ class Cases(list[Case]):
     def __getitem__(self, index: Any) -> Any:
         """A case, or the cases of a slice."""
         chosen = super().__getitem__(index)
-        return Cases(chosen, self.notes) if isinstance(index, slice) else chosen
+        return Cases(chosen, self.notes, self.expected) if isinstance(index, slice) else chosen
 
     def __repr__(self) -> str:
         """A few lines, for a terminal."""

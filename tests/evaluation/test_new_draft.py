@@ -169,3 +169,46 @@ def test_the_look_at_data_names_rows_without_ids_by_their_lines(tmp_path: Path) 
     assert "' bug' differs from 'bug' in case or blanks only, in 1: " in notes
     assert "x.csv:18." in notes
     assert "'Bug' differs from 'bug' in case or blanks only, in 1: q." in notes
+
+
+def test_a_field_of_texts_and_other_values_can_have_each_of_them() -> None:
+    """`true` of a boolean and the text `true` differ in a JSON answer."""
+    rows = [{"text": f"t{i}", "answer": ["yes", True, "no", False][i % 4], "n": [1, "2", 3.5, None][i % 4],
+             "free": [f"text {i}", i][i % 2]} for i in range(24)]  # fmt: skip
+    schema = draft(rows, "answer", "n", "free").schema
+    assert schema is not None
+    assert schema["properties"] == {
+        "answer": {"enum": ["yes", True, "no", False]}, "n": {"enum": [1, "2", 3.5, None]},
+        "free": {"type": ["integer", "string"]},
+    }  # fmt: skip
+
+
+def test_an_input_of_several_types_takes_each_of_them() -> None:
+    rows = [{"a": [1, "2", 2.5, True][i % 4], "label": "xy"[i % 2]} for i in range(12)]
+    prompt = draft(rows, "label")
+    assert prompt.inputs_schema["properties"]["a"]["type"] == ["boolean", "number", "string"]
+    assert [prompt.messages({"a": row["a"]})[-1].content for row in rows[:4]] == ["1", "2", "2.5", "true"]
+
+
+def test_a_draft_needs_the_columns_that_it_expects() -> None:
+    with pytest.raises(EvaluationError, match="no column 'expected' of expected answers; name the column"):
+        draft([{"text": "a", "total": 1}] * 3, "expected")
+
+
+def test_a_parquet_file_has_labels_as_they_look(tmp_path: Path) -> None:
+    """Whole numbers beside missing ones, an index with a name, categories, bytes: as pandas writes them."""
+    frame = pd.DataFrame({
+        "id": [f"r{i}" for i in range(6)], "text": list("abcdef"), "stars": [1.0, 2.0, None] * 2,
+        "share": [1.0, 2.5, None] * 2, "kind": pd.Categorical(["x", "y", None] * 2), "raw": [b"p", b"q", None] * 2,
+        "flag": pd.array([True, None, False] * 2, dtype="boolean"), "day": pd.to_datetime(["2024-01-02"] * 6),
+    }).set_index("id")  # fmt: skip
+    frame.to_parquet(tmp_path / "data.parquet")
+    rows = [row for _, row in read(tmp_path / "data.parquet").rows]
+    assert rows[0] == {"id": "r0", "text": "a", "stars": 1, "share": 1.0, "kind": "x", "raw": "p", "flag": True,
+                       "day": "2024-01-02T00:00:00"}  # fmt: skip
+    assert isinstance(rows[0]["stars"], int)
+    assert [rows[2][name] for name in ("stars", "share", "kind", "raw")] == [None] * 4
+    assert rows[1]["flag"] is None
+    assert draft(rows, "stars").spec.choices == ("1", "2")
+    with pytest.raises(EvaluationError, match="row 1: a cell holds bytes that are no UTF-8 text"):
+        from_frame(pd.DataFrame({"a": [b"\xff"]}))
