@@ -68,6 +68,7 @@ TIER_2 = {
     "tests/engine/local/test_watchdog.py::test_a_worker_that_is_stopped_is_not_ready_and_is_replaced": "waits for it",
     "tests/engine/local/test_watchdog.py::test_neither_a_large_frame_nor_the_end_of_reading_makes_it_deaf": "workers",
     "tests/evaluation/test_determinism.py::test_the_starter_model_is_bit_identical_in_exact_mode": "many answers",
+    "tests/evaluation/test_html_report.py::test_axe_finds_nothing_and_the_keyboard_filters": "browser: axe-core",
     "tests/evaluation/test_mlflow_run.py::test_the_real_mlflow_holds_the_results_and_the_prompt": "installs mlflow",
     "tests/evaluation/test_promoted.py::test_worse_equal_and_better_drafts_get_their_verdicts": "180 answers",
     "tests/evaluation/test_promoted_engines.py::test_the_commands_promote_and_compare_a_remote_engine": "a service",

@@ -19,7 +19,14 @@ from markupsafe import Markup
 
 from service.evaluation import report
 from service.evaluation.bad_rows import expected_label
-from service.evaluation.calibration import expected_calibration_error, reliability, scored_answers
+from service.evaluation.calibration import (
+    CoveragePoint,
+    ScoredAnswer,
+    coverage_curve,
+    expected_calibration_error,
+    reliability,
+    scored_answers,
+)
 from service.evaluation.cases import ALL
 from service.evaluation.classes import confusion
 from service.evaluation.fields import field_rates
@@ -32,6 +39,7 @@ from service.prompts.render import text_of
 
 TEMPLATE = Path(__file__).with_name("html_report.html")
 SCRIPT = Path(__file__).with_name("html_report.js")
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25)  # of the answered cases, in the table of coverage
 
 
 def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseOutcome] = (), verdict: str = "") -> str:
@@ -57,7 +65,19 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
         fields=[
             (rate, percent(rate.right / rate.n, wilson(rate.right, rate.n))) for rate in field_rates(prompt, outcomes)
         ],
+        scores=[
+            (
+                name,
+                check,
+                sum(result.passed for result in results),
+                len(results),
+                report.format_rate(sum(result.passed for result in results), len(results)),
+            )
+            for name, chosen in report.slices(judged)
+            for check, results in report.by_check(prompt, chosen)
+        ],
         bins=reliability(answers),
+        curve=[(point, percent(point.accuracy, point.interval)) for point in _curve(answers)],
         error=expected_calibration_error(answers) if answers else None,
         rows=[_row(prompt, outcome, old.get(outcome.case.id), sliced) for outcome in _failures_first(outcomes)],
         compared=bool(old),
@@ -65,6 +85,13 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
         script=Markup(script),  # noqa: S704 # our own file
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _curve(answers: Sequence[ScoredAnswer]) -> list[CoveragePoint]:
+    """The points of the coverage curve next to these shares of answered cases."""
+    points = coverage_curve(answers)
+    chosen = [min(points, key=lambda point: abs(point.coverage - share)) for share in SHARES] if points else []
+    return list(dict.fromkeys(chosen))
 
 
 def _failures_first(outcomes: Sequence[CaseOutcome]) -> list[CaseOutcome]:

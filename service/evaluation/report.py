@@ -135,7 +135,9 @@ def _scores(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[str]:
     for name, chosen in slices(outcomes):
         for check, results in by_check(prompt, chosen):
             passed = sum(result.passed for result in results)
-            line = f"| {name} | {_cell(check)} | {passed} | {len(results)} | {format_rate(passed, len(results))} |"
+            line = (
+                f"| {_cell(name)} | {_cell(check)} | {passed} | {len(results)} | {format_rate(passed, len(results))} |"
+            )
             if check in graded:
                 line += f" {format_mean([result.score for result in results])} |"
             elif graded:
