@@ -42,6 +42,8 @@ def _write(name: str, source: Path, expected: list[str] | None) -> str:
     known = list(dict.fromkeys(column for _, row in table.rows for column in row))
     chosen = expected or next(([column] for column in EXPECTED if column in known), [])
     unknown = [column for column in chosen if column not in known]
+    if not table.rows:
+        raise EvaluationError(f"{source}: there are no rows below the names of the columns.", key="--from")
     if unknown or not chosen:
         problem = f"There is no column {short_name(unknown[0])}." if unknown else "No column is named as a label is."
         raise EvaluationError(

@@ -126,7 +126,9 @@ def from_rows(rows: Iterable[Row]) -> LoadedCases:
             repeated.append(f"{where} (as {places[case.id]})")
         else:
             raise EvaluationError(
-                f"{where}: the id {short_name(case.id)} is there twice, first at {places[case.id]}.", key="id"
+                f"{where}: the id {short_name(case.id)} is there twice, first at {places[case.id]}.",
+                key="id",
+                remedy="Give each row its own, or another name to the column.",
             )
     if not repeated:
         return LoadedCases(tuple(cases.values()))

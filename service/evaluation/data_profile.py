@@ -44,7 +44,8 @@ class DataProfile:
                 f"{short_name(label)} {count} ({100 * count / self.n:.1f} %)" for label, count in self.classes[:SHOWN]
             ]
             more = [f"and {len(self.classes) - SHOWN} more"] if len(self.classes) > SHOWN else []
-            lines.append(f"{len(self.classes)} classes of {self.expected}: {', '.join([*parts, *more])}")
+            classes = "1 class" if len(self.classes) == 1 else f"{len(self.classes)} classes"
+            lines.append(f"{classes} of {self.expected}: {', '.join([*parts, *more])}")
         elif self.expected is not None:
             lines.append(f"{self.expected} holds free answers: {self.free}")
         return "\n".join([*lines, *self.notes])
@@ -58,13 +59,13 @@ def profile(cases: Sequence[Case], notes: Sequence[str] = (), expected: str | No
     counts, free = labels_of(cases, expected) if expected is not None else (Counter[str](), "")
     classes = tuple(counts.most_common())
     told = [
-        *notes, *_missing(cases, names), *_alike(classes, labels), *_once(classes, labels),
+        *notes, *_missing(cases, names, notes), *_alike(classes, labels), *_once(classes, labels),
         *_same_inputs(cases, expected),
     ]  # fmt: skip
     return DataProfile(len(cases), tuple(names), expected, classes, tuple(told), free)
 
 
-def _missing(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
+def _missing(cases: Sequence[Case], names: Sequence[str], notes: Sequence[str]) -> list[str]:
     sentences = []
     for name in names:
         if name in ("id", "slice"):
@@ -73,7 +74,7 @@ def _missing(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
         if places:
             sentences.append(f"{name} is missing or empty in {len(places)}: {listed(places)}.")
         words = [case.name for case in cases if str(case.values.get(name)).strip().lower() in NULL_WORDS - {"none"}]
-        if words:
+        if words and not any(note.startswith(f"{short_name(name)} is the text") for note in notes):
             sentences.append(f"{name} is a text such as NaN in {len(words)}: {listed(words)}.")
     return sentences
 
@@ -124,7 +125,8 @@ def _same_inputs(cases: Sequence[Case], expected: str | None) -> list[str]:
         for group in groups.values()
         if expected is not None and len({canonical(case.values.get(expected)) for case in group}) > 1
     ]
-    sentences = [f"{len(repeated)} cases have the inputs of an earlier one: {listed(repeated)}."] if repeated else []
+    have = "1 case has" if len(repeated) == 1 else f"{len(repeated)} cases have"
+    sentences = [f"{have} the inputs of an earlier one: {listed(repeated)}."] if repeated else []
     if contradicting:
         sentences.append(f"Equal inputs have different expected values: {listed(contradicting)}.")
     return sentences

@@ -20,6 +20,7 @@ from service.errors import EvaluationError, short_name
 KEY = "testDataFile"
 FORM = "A file of cases holds one JSON object a line."
 SEPARATORS = (",", ";", "\t")
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods", ".numbers")
 MAX_CELL = 2**31 - 1  # characters. The csv module's own limit is 131072, shorter than some documents.
 NOTED = 10  # places that a note names
 NULL_WORDS = frozenset({"nan", "null", "none", "n/a", "#n/a", "na", "<na>", "nat"})
@@ -46,6 +47,8 @@ def read(path: Path) -> DataTable:
     kind = path.suffix.lower()
     if kind == ".parquet":
         return _parquet(path)
+    if kind in WORKBOOKS:
+        raise EvaluationError(f"{path}: a workbook is not read.", key=KEY, remedy="Save the sheet as CSV in UTF-8.")
     text = text_files.read(path, EvaluationError, key=KEY)
     if kind in (".csv", ".tsv"):
         return _csv(text, str(path), SEPARATORS if kind == ".csv" else ("\t",))
@@ -101,7 +104,7 @@ def _opened(path: Path) -> BinaryIO:
 
 def is_data_file(name: str) -> bool:
     """Whether a name ends as a data file's does."""
-    return name.lower().endswith((".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"))
+    return name.lower().endswith((".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", *WORKBOOKS))
 
 
 def from_frame(frame: Any) -> DataTable:
@@ -235,11 +238,12 @@ def _null_words(rows: Sequence[Row]) -> tuple[str, ...]:
         for name, cell in row.items():
             if cell.strip().lower() in NULL_WORDS:
                 places.setdefault((name, cell.strip()), []).append(where)
-    return tuple(
-        f"{short_name(name)} is the text {short_name(word)} in {len(holders)} rows, and is read as it stands: "
-        f"{listed(holders)}."
-        for (name, word), holders in places.items()
-    )
+    notes = []
+    for (name, word), holders in places.items():
+        rows_ = "1 row" if len(holders) == 1 else f"{len(holders)} rows"
+        read_ = f"is the text {short_name(word)} in {rows_}, and is read as it stands"
+        notes.append(f"{short_name(name)} {read_}: {listed(holders)}.")
+    return tuple(notes)
 
 
 def listed(places: Sequence[str]) -> str:

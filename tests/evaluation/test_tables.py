@@ -10,6 +10,7 @@ import pytest
 from service.errors import EvaluationError
 from service.evaluation import cases as case_files
 from service.evaluation import columns, tables
+from service.evaluation.cases import Case
 from service.evaluation.data_profile import profile
 from service.prompts.file import Prompt, load
 
@@ -67,7 +68,7 @@ def test_a_row_without_an_id_that_equals_an_earlier_one_is_left_out_and_told(tmp
     loaded = case_files.read(prompt_with(tmp_path, b"text,expected\na,bug\nb,NaN\na,bug\n"))
     assert len(loaded.cases) == 2
     assert loaded.cases[1].values["expected"] == "NaN"
-    assert loaded.notes[0].startswith("'expected' is the text 'NaN' in 1 rows, and is read as it stands")
+    assert loaded.notes[0].startswith("'expected' is the text 'NaN' in 1 row, and is read as it stands")
     assert loaded.notes[1] == (
         f"1 row equals an earlier one and was left out: {tmp_path / 'data.csv'}:4 (as {tmp_path / 'data.csv'}:2)."
     )
@@ -186,7 +187,23 @@ def test_a_profile_tells_what_a_person_would_look_for() -> None:
         "label is missing or empty in 1: none.",
         "text is missing or empty in 1: nan.",
         "label is a text such as NaN in 1: nan.",
-        "1 cases have the inputs of an earlier one: again.",
+        "1 case has the inputs of an earlier one: again.",
         "Equal inputs have different expected values: r1 and again.",
     ):
         assert sentence in told
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.XLS", "a.ods"])
+def test_a_workbook_is_told_with_its_remedy(name: str, tmp_path: Path) -> None:
+    """It has bytes that are no text, and no line of it says more."""
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(EvaluationError, match=r"a workbook is not read\. Save the sheet as CSV in UTF-8\."):
+        tables.read(tmp_path / name)
+    assert tables.is_data_file(name)
+
+
+def test_sentences_count_one_row_as_one() -> None:
+    rows = [{"text": "a", "label": "x"}, {"text": "a", "label": "x"}, {"text": "b", "label": "x"}]
+    cases = [Case(str(number), row) for number, row in enumerate(rows)]
+    told = str(profile(cases)).splitlines()
+    assert told[1:] == ["1 class of label: 'x' 3 (100.0 %)", "1 case has the inputs of an earlier one: 1."]
