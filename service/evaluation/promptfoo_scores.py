@@ -18,7 +18,7 @@ from service.evaluation.promptfoo_files import Node, Source
 PASS_OR_FAIL = re.compile(
     r"(?:not-)?(?:equals|i?contains(?:-any|-all|-json)?|starts-with|regex|is-json|is-xml|is-sql|latency|cost)"
 )
-"""Assertions whose score is 1 or 0."""
+"""Assertions with a score of 1 or 0."""
 REMEDY = "Take it out, and each assertion has to pass."
 TRANSFORMS = ("transform", "postprocess", "transformVars")
 
@@ -56,7 +56,7 @@ def _of_set(check: Node, source: Source) -> list[Node]:
 def all_must_pass(threshold: Node, checks: Sequence[Node], source: Source) -> None:
     """A mistake if a test with this threshold can pass although an assertion fails, or fail although all pass.
 
-    `checks` are what the threshold counts: a set counts as one of them.
+    The threshold counts `checks`: a set counts as one of them.
     """
     least = _number(threshold.value)
     counted = [check for check in checks if check.value.get("weight") != 0]
@@ -92,5 +92,5 @@ def transforms(holder: Node, what: str, source: Source) -> None:
             )
             source.mistake(
                 holder[key], f"{key} of {what} changes {changed}, by code that is not run. Take it out of a copy, and "
-                "let the checks judge what the model says."
+                "let the checks judge the answer itself."
             )  # fmt: skip

@@ -2,7 +2,7 @@
 
 In: the values and the text of the front matter, and its folder. Out: the values with the contents of files in place of
 `${file:...}`, and the place and a sentence for each value that stays unread or has another meaning there.
-Not here: what a key means (`prompty`). The environment is never read: its values are secrets, or differ by machine.
+Not here: the meaning of a key (`prompty`). The environment is never read: its values are secrets, or differ by machine.
 """
 
 from __future__ import annotations

@@ -212,9 +212,8 @@ def split(cases: Any, dev: float = 0.3, *, seed: int = 0, by: str | None = "expe
     Equal inputs stay on one side. Raises EvaluationError if a side would be empty or if no case has a value `by`.
     """
     given = _cases(cases)
-    expected = given.expected if isinstance(given, Cases) else ("expected",)
     made_with, deciding = splits.split(given, dev, seed=seed, by=by)
-    return Cases(made_with, expected=expected), Cases(deciding, expected=expected)
+    return Cases.like(given, made_with), Cases.like(given, deciding)
 
 
 def new(name: str, cases: Any, *, expected: str | Sequence[str] | None = None, file: str | None = None) -> Prompt:
@@ -228,8 +227,8 @@ def new(name: str, cases: Any, *, expected: str | Sequence[str] | None = None, f
         PromptError: if the name or the file's name cannot be used.
     """
     given = _cases(cases)
-    known = given.expected if isinstance(given, Cases) else ("expected",)
-    chosen = [expected] if isinstance(expected, str) else known if expected is None else expected
+    known = Cases.like(given, ()).expected if expected is None else expected
+    chosen = [known] if isinstance(known, str) else known
     return files.loads(new_draft.draft_text(name, given, chosen, file=file))
 
 

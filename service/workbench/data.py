@@ -48,6 +48,11 @@ class Cases(list[Case]):
             raise EvaluationError("The data has no rows.", key="cases")
         return cls(loaded.cases[:limit], (*table.notes, *loaded.notes), tuple(chosen.expected) or ("expected",))
 
+    @classmethod
+    def like(cls, given: Sequence[Case], cases: Iterable[Case]) -> Cases:
+        """Other cases, with the names of the expected values of the given ones."""
+        return cls(cases, expected=given.expected) if isinstance(given, Cases) else cls(cases)
+
     @property
     def profile(self) -> DataProfile:
         """A look at the rows: classes and counts, duplicates, labels that are probably one class, missing values."""
