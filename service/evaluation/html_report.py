@@ -77,7 +77,7 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
             for check, results in report.by_check(prompt, chosen)
         ],
         bins=reliability(answers),
-        curve=[(point, percent(point.accuracy, point.interval)) for point in _curve(answers)],
+        curve=[(point, percent(point.accuracy, point.interval)) for point in _curve(answers, len(outcomes))],
         error=expected_calibration_error(answers) if answers else None,
         rows=[_row(prompt, outcome, old.get(outcome.case.id), sliced) for outcome in _failures_first(outcomes)],
         compared=bool(old),
@@ -87,9 +87,9 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
     )
 
 
-def _curve(answers: Sequence[ScoredAnswer]) -> list[CoveragePoint]:
+def _curve(answers: Sequence[ScoredAnswer], n: int) -> list[CoveragePoint]:
     """The points of the coverage curve next to these shares of answered cases."""
-    points = coverage_curve(answers)
+    points = coverage_curve(answers, n)
     chosen = [min(points, key=lambda point: abs(point.coverage - share)) for share in SHARES] if points else []
     return list(dict.fromkeys(chosen))
 

@@ -29,6 +29,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
     labels = dict.fromkeys(
         label for outcome in outcomes for record in outcome.records for label, _ in record.probabilities
     )
+    sliced = any(outcome.case.slice for outcome in outcomes)
     rows = []
     for outcome in outcomes:
         values = outcome.case.values
@@ -36,7 +37,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
         for record in outcome.records:
             shares = dict(record.probabilities)
             rows.append({
-                "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice or ALL,
+                "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice_name if sliced else ALL,
                 **{f"input.{name}": values.get(name) for name in names},
                 "expected": expected_label(prompt, outcome.case),
                 **{f"expected.{name}": values.get(name) for name in others},

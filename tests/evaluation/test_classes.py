@@ -208,6 +208,8 @@ def test_cases_without_a_slice_beside_others_have_a_row_of_their_own() -> None:
     rows = [replace(one, case=replace(one.case, slice="long")) if i < 10 else one for i, one in enumerate(SHUNG)]
     assert [(name, len(chosen)) for name, chosen in report.slices(rows)] == [("(none)", 15), ("long", 10), ("all", 25)]
     assert [(name, len(chosen)) for name, chosen in report.slices(SHUNG)] == [("all", 25)]
+    assert {row["slice"] for row in table_rows(CHOICE, rows)} == {"(none)", "long"}
+    assert {row["slice"] for row in table_rows(CHOICE, SHUNG)} == {"all"}
 
 
 def test_a_slice_may_have_any_name() -> None:

@@ -189,17 +189,17 @@ def test_a_value_that_jinja_writes_in_pythons_form_is_told_once(front: str, told
 
 def test_values_come_from_files_and_never_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys of a connection, such as a secret, are told as a whole."""
-    monkeypatch.setenv("SECRET", "s3cret")
+    monkeypatch.setenv("TOLD", "canary")
     (tmp_path / "options.json").write_text('{"temperature": 0.3, "maxOutputTokens": 7, "stopSequences": "END"}')
     (tmp_path / "about.md").write_text("Routes tickets.\n")
     (tmp_path / "inputs.yaml").write_text("who: {kind: string, default: Ada}\n")
     text = """---
-name: ${env:SECRET:Fallback}
+name: ${env:TOLD:Fallback}
 description: ${file:about.md}
 model:
-  id: ${env:SECRET}
+  id: ${env:TOLD}
   options: ${file:options.json}
-  connection: {key: "${env:SECRET}"}
+  connection: {key: "${env:TOLD}"}
 inputs: ${file:inputs.yaml}
 ---
 user:
@@ -211,7 +211,7 @@ user:
         "temperature": 0.3, "maxTokens": 7, "stop": ("END",)
     }  # fmt: skip
     assert prompt.messages({})[0].content == "Ada"
-    assert "s3cret" not in prompt.text
+    assert "canary" not in prompt.text
     assert [note.split("hello.prompty:")[1] for note in left] == [
         "2: name comes from the environment there, and is left out.",
         "5: model.id comes from the environment there, and is left out.",
