@@ -114,7 +114,8 @@ def add_model(
     proposal = add.propose(listing, limit, context=settings.context, parallel=settings.parallel)
     if not as_json:
         _show(proposal)
-    with _download_bar(proposal.chosen.file, proposal.chosen.size_bytes, silent=as_json) as report:
+    chosen = proposal.chosen
+    with _download_bar(chosen.file, chosen.size_bytes, silent=as_json or chosen.sha256 is not None) as report:
         digest, fetched = add.digest_of(proposal, cache, settings.accept_licences, report)
     if sha256 is not None and digest != sha256.lower().removeprefix("sha256:"):
         if fetched is not None:
@@ -134,8 +135,8 @@ def add_model(
     elif pull_it:
         path = pull_model(settings, Catalog.of(settings), model.name, silent=as_json)
     if as_json:
-        facts = {**model.model_dump(mode="json"), "fits": proposal.fits(proposal.chosen), "path": path}
-        facts["memory_bytes"] = proposal.needs[proposal.listing.offers.index(proposal.chosen)].total
+        facts = {**model.model_dump(mode="json"), "fits": proposal.fits(chosen), "path": path}
+        facts["memory_bytes"] = proposal.needs[proposal.listing.offers.index(chosen)].total
         typer.echo(json.dumps({**facts, "pinned": written, "revision": listing.revision}, indent=2))
     elif path is not None:
         typer.echo(f"verified: {path}")

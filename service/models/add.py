@@ -139,7 +139,7 @@ def _of_hub(reference: HubReference) -> Listing:
     if files and not whole:
         raise _in_parts(f"{repository.name} has {name or 'this model'}")
     if not whole:
-        raise hub.no_such_file(repository, name or "*.gguf")
+        raise hub.no_such_file(repository, name)
     offers = tuple(
         Offer(file.name, file.size_bytes, file.sha256, HuggingFaceSource(
             kind="huggingface", repository=repository.name, revision=repository.commit, file=file.name))

@@ -247,7 +247,7 @@ class Cache:
             except ModelFetchError as error:
                 if isinstance(error, sources.Oversized):
                     self._discard(f"{partial.stem}.*")
-                errors.append(f"{name}: {error.message}")
+                errors.append(f"{name}: {error.message.rstrip('.')}")
                 continue
             digest = sha256_of(partial, lambda done: progress(done, original.size_bytes, "verifying"))
             if digest == original.sha256:

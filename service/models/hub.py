@@ -163,10 +163,16 @@ def _repository(name: str, answer: Mapping[str, Any]) -> HubRepository:
     )
 
 
-def no_such_file(repository: HubRepository, name: str) -> ModelFetchError:
-    """The error for a file or a quantization that a repository does not have."""
+def no_such_file(repository: HubRepository, name: str | None) -> ModelFetchError:
+    """The error for a file or a quantization that a repository does not have. None stands for any."""
     names = [file.name for file in repository.files]
-    listed = f"It has: {', '.join(names[:20])}." if names else "It has no GGUF file."
+    if name is None or not names:
+        return ModelFetchError(
+            f"{short_name(repository.name)} has no GGUF file with a language model.",
+            key=repository.name,
+            remedy="Such files are often in a repository of their own, with -GGUF in its name.",
+        )
+    listed = f"It has: {', '.join(names[:20])}."
     return ModelFetchError(
         f"{short_name(repository.name)} has no GGUF file or quantization {short_name(name)}.",
         key=repository.name,

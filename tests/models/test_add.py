@@ -137,7 +137,7 @@ def test_a_gated_repository_needs_the_token_of_an_account_with_access(
 
 def test_a_cut_download_stays_pinned_and_goes_on_where_it_stopped(server: HubServer, tmp_path: Path) -> None:
     server.cut = 1_000_000
-    with pytest.raises(ModelFetchError, match="bytes are kept"):
+    with pytest.raises(ModelFetchError, match=r"[^.]\. The fetched bytes are kept"):
         add(f"hf:{REPOSITORY}")
     assert "small-model" in catalog(tmp_path)
     server.cut = None
@@ -229,6 +229,9 @@ def test_a_server_that_is_no_hub_and_a_file_that_is_no_model_are_told(server: Hu
         add(f"hf:{REPOSITORY}")
     with pytest.raises(ModelError, match="is not a file"):
         add("./none.gguf")
+    server.repositories[REPOSITORY].files = {"model.safetensors": b"x", "mmproj-f16.gguf": b"GGUF"}
+    with pytest.raises(ModelFetchError, match="no GGUF file with a language model"):
+        add(f"hf:{REPOSITORY}")
     with pytest.raises(ModelFetchError, match="no repository"):
         add("hf:maker/none")
 
