@@ -37,7 +37,8 @@ RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
 class Run:
     """One workflow, started by one event. `prepare` changes the clone. `fails` are the jobs that must fail.
 
-    `only` is the one job that is run. `matrix` chooses of a job's variants.
+    `only` is the one job that is run. `matrix` chooses of a job's variants. A workflow that is called is named by its own
+    jobs.
     """
 
     title: str
@@ -108,7 +109,7 @@ RUNS = (
     Run("refresh", "refresh", "schedule", ("refresh",), lambda clone: None),
     Run("release, until the registry", "release", "push", ("wheel",), tagged, only="wheel",
         extra={"ref": "refs/tags/v0.1.0"}),
-    Run("image", "image", "pull_request", ("image", "compose"), branch, docker=True,
+    Run("image", "image", "pull_request", ("build", "compose"), branch, docker=True,
         matrix=("arch:amd64",)),
     Run("devcontainer", "devcontainer", "pull_request", ("devcontainer",), branch, docker=True),
     Run("scorecard", "scorecard", "schedule", ("scorecard",), lambda clone: None),
