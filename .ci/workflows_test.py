@@ -37,8 +37,8 @@ RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
 class Run:
     """One workflow, started by one event. `prepare` changes the clone. `fails` are the jobs that must fail.
 
-    `only` is the one job that is run. `matrix` chooses of a job's variants. A workflow that is called is named by its own
-    jobs.
+    `only` is the one job that is run. `matrix` chooses of a job's variants. A workflow that another one calls is there
+    with its own jobs.
     """
 
     title: str
