@@ -431,3 +431,15 @@ def test_a_draft_expects_the_columns_that_the_cases_were_told() -> None:
     dev, _ = bench.split(bench.cases(rows, expected=["total", "paid"]), by=None)
     draft = bench.new("bill", dev[:3])
     assert (draft.variables, draft.spec.responseFormat) == (("text",), "json_schema")
+
+
+def test_a_table_and_a_comparison_tell_each_bad_row_once(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Although every draft runs on the same cases."""
+    rows = [{"id": "a", "thing": "x", "expected": "red"}, {"id": "b", "thing": "y"}]
+    drafts = [bench.draft(TEXT), bench.draft(TEXT.replace("Colour of", "Colour, please, of"))]
+    capsys.readouterr()
+    bench.table(drafts, rows)
+    bench.compare(*drafts, rows)
+    bench.try_(drafts[0], rows)
+    told = "1 of 2 cases cannot be asked or judged, and fails: b. No value for 'expected', which a check compares with."
+    assert capsys.readouterr().out.splitlines() == [told] * 3

@@ -28,7 +28,7 @@ import atexit
 import shutil
 import tempfile
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
@@ -60,7 +60,7 @@ from service.prompts.run import Result
 from service.workbench.data import Cases
 from service.workbench.improved import ImprovedDraft
 from service.workbench.plot import Plot
-from service.workbench.progress import ProgressBar
+from service.workbench.progress import ProgressBar, SayOnce, say
 from service.workbench.show import Comparison, DraftTable, Results
 from service.workbench.widget import NotebookView
 
@@ -156,12 +156,8 @@ def draft(text: str) -> Prompt:
 def _told(prompt: Prompt) -> Prompt:
     """The prompt, after its notes about parts that are read otherwise than they are written."""
     for note in prompt.notes:
-        _say(note)
+        say(note)
     return prompt
-
-
-def _say(sentence: str) -> None:
-    print(sentence)  # noqa: T201 # a cell's output is where a person looks
 
 
 def promoted(name: str) -> Prompt:
@@ -246,9 +242,13 @@ def try_(prompt: AnyPrompt, on: Any, *, model: str | None = None) -> Results:
     Raises:
         EvaluationError: if there are no cases, or if a check can be applied to none of them.
     """
+    return _try(prompt, on, model, say)
+
+
+def _try(prompt: AnyPrompt, on: Any, model: str | None, warn: Callable[[str], None]) -> Results:
     prompt, chosen = _prompt(prompt), _cases(on)
     bar = ProgressBar(prompt.name)
-    context = replace(_context(prompt, bar, model), judged=False)
+    context = replace(_context(prompt, bar, model), judged=False, warn=warn)
     return Results(prompt, _bench().wait(runner.run(prompt, chosen, context), bar))
 
 
@@ -286,14 +286,14 @@ def table(drafts: Sequence[AnyPrompt], on: Any, *, models: Sequence[str | None] 
     if not drafts or not models:
         raise EvaluationError("A table needs a draft and a model.", key="models" if drafts else "drafts")
     results: dict[tuple[str, str], Results] = {}
-    on = _cases(on)
+    on, once = _cases(on), SayOnce()
     for draft_ in map(_prompt, drafts):
         for model in models:
             name, number = draft_.name, 2
             used = model or draft_.spec.model or "default"
             while (name, used) in results:
                 name, number = f"{draft_.name} ({number})", number + 1
-            results[name, used] = try_(draft_, on, model=model)
+            results[name, used] = _try(draft_, on, model, once)
     return DraftTable(results)
 
 
@@ -344,7 +344,7 @@ def improve(draft: AnyPrompt, dev: Any, *, deciding: Any = (), **limits: Any) ->
     if isinstance(model := limits.get("wordings"), str):
         proposer, asked = promoted(proposing.PROPOSER), ProgressBar(proposing.PROPOSER)
         proposed = proposing.propose(draft, dev, proposer, _context(proposer, asked, model), limits.get("seed", 0))
-        _say(str(proposals := _bench().wait(proposed, asked)))
+        say(str(proposals := _bench().wait(proposed, asked)))
         limits["wordings"] = proposals.texts
     rules = improving.SearchRules(**limits)
     context = _context(draft, bar, fast_too=rules.mode == "fast")
@@ -360,18 +360,18 @@ def _context(
     """The context of an evaluation that draws this bar."""
     bench = _bench()
     context = bench.wait(ready_context(bench.settings, bench.engines, prompt, model, fast_too=fast_too))
-    return replace(context, progress=bar.update, warn=_say)
+    return replace(context, progress=bar.update, warn=say)
 
 
 def compare(prompt: AnyPrompt, other: AnyPrompt, on: Any) -> Comparison:
     """Compare a draft with a promoted prompt or another draft, on the same cases. The draft's checks judge both."""
-    prompt, on = _prompt(prompt), _cases(on)
-    results, bench = try_(prompt, on), _bench()
+    prompt, on, once = _prompt(prompt), _cases(on), SayOnce()
+    results, bench = _try(prompt, on, None, once), _bench()
     if not isinstance(other, str) or other.endswith((".yml", ".yaml")):
         other = _prompt(other)
     if isinstance(other, Prompt):
         spec = other.spec.model_copy(update={"evaluators": prompt.spec.evaluators})
-        old = try_(Prompt(spec, other.text, other.path), on).outcomes
+        old = _try(Prompt(spec, other.text, other.path), on, None, once).outcomes
         verdict = promotions.verdict_of(prompt, results.outcomes, old)
         return Comparison(results, {outcome.case.id: outcome for outcome in old}, verdict, names=("before", "now"))
     cases = {outcome.case.id: outcome.case for outcome in results.outcomes}

@@ -1,6 +1,7 @@
 """The progress bar of a notebook's cell or of a terminal.
 
-In: a title and the progress. Out: one line, which disappears at the end, or a sentence if the run is interrupted.
+In: a title and the progress. Out: one line, which disappears at the end, or a sentence if the run is interrupted. Also
+the other sentences for a person.
 Not here: the run itself, which the workbench waits for.
 """
 
@@ -60,6 +61,24 @@ class ProgressBar:
             self.handle.update(HTML(""))
         elif not in_notebook() and sys.stderr.isatty():
             print(f"\r{'':60}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def say(sentence: str) -> None:
+    """Print a sentence for a person, in a cell's output or on a terminal."""
+    print(sentence)  # noqa: T201
+
+
+class SayOnce:
+    """Prints each sentence once, for several runs on the same cases."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, sentence: str) -> None:
+        """Print the sentence if it is new."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            say(sentence)
 
 
 def in_notebook() -> bool:
