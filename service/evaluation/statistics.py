@@ -89,6 +89,7 @@ def _tango_z(losses: Floats, gains: Floats, n: int, difference: float) -> Floats
     return np.where(distance == 0, 0.0, z)
 
 
+@lru_cache(maxsize=65536)
 def paired_difference(losses: int, gains: int, n: int, level: float = 0.95) -> Interval:
     """The score interval of the difference of two paired pass rates, now minus before.
 
