@@ -32,11 +32,8 @@ def reading_of(case: dict[str, Any]) -> Reading:
     return read(case["brief"], code, files or case.get("files") or {})
 
 
-IN_PART = {"cart", "grades", "poll"}  # a piece fits, and does a part only
-WITHOUT_PIECE = {
-    "brightness", "guess", "habit-tracker", "leap-year", "quotes", "stars", "tic-tac-toe", "traffic-light",
-    "two-numbers", "wizard",
-}  # fmt: skip
+IN_PART = {"cart", "grades", "habit-tracker"}  # a piece fits, and does a part only
+WITHOUT_PIECE: set[str] = set()
 
 
 def briefs() -> list[dict[str, Any]]:

@@ -49,8 +49,13 @@ def lookup(reading: Reading) -> PieceFit | None:
     if (url is None and not github) or not reading.says(r"fetch|look|ask|API|search|load|github"):
         return None
     box = next(iter(reading.of("input")), None)
+    place = next(iter(reading.of("list", "table")), None)
+    if place is None and reading.says(r"\blists?\b|\ball\b|titles|names|each|every"):
+        place = first_match(
+            reading.of("box", "output"), r"list|posts|users|items|results|names|titles|entries|todos|comments|facts"
+        )
     if box is None:
-        return None
+        return None if url is None or place is None else _listed(reading, url[0].rstrip(".,;:"), place)
     address = url[0].rstrip(".,;:") if url else "https://api.github.com/users/{value}"
     address = re.sub(r"\{\w+\}|<\w+>|(?<=[/=]):\w+|(?<=[/=])[A-Z][A-Z_]+\b|\.\.\.|…", "{value}", address, count=1)
     if "{value}" not in address:
@@ -75,6 +80,31 @@ def lookup(reading: Reading) -> PieceFit | None:
         "dates": True if reading.says(r"YYYY-MM-DD|as a date|\bdate\b") else None,
     }
     return match("lookup", 4.0, options, form, box, button, state, *(one for one in outputs))
+
+
+def _listed(reading: Reading, address: str, place: Element) -> PieceFit:
+    """The entries of another host's answer, as a list."""
+    outputs = [one for one in reading.of("output", "heading", "box", "unknown") if one is not place]
+    button = first_match(reading.of("button"), r"load|fetch|get|show|refresh|reload")
+    state = first_match(outputs, r"\b(state|status|error|message|note|info|problem|loading)\b")
+    count = first_match(outputs, r"count|how many|number|total", [name(state) or ""])
+    keys = list(dict.fromkeys(re.findall(r"[{,]\s*['\"]?([A-Za-z_]\w*)['\"]?\s*:", reading.code)))
+    words = f"{place.text} {place.sentence}"
+    usual = [key for key in ("title", "name", "text", "body", "email") if re.search(rf"\b{key}s?\b", words)]
+    paths = [key for key in keys if re.search(rf"\b{re.escape(key)}s?\b", words)] or usual or ["title"]
+    about = f"{state.text} {state.sentence}" if state else reading.brief
+    first = re.search(r"\bfirst (\d+|three|five|ten)\b", reading.brief)
+    options = {
+        "url": address,
+        "button": name(button),
+        "state": name(state),
+        "list": {"id": place.id, "paths": paths},
+        "count": name(count),
+        "most": {"three": 3, "five": 5, "ten": 10}.get(first[1]) or int(first[1]) if first else None,
+        "loadingText": text_when(about, r"wait|load|ask|under way|running|request|until"),
+        "failedText": text_when(about, r"error|fail|network|wrong"),
+    }
+    return match("lookup", 3.0, options, place, button, state, count)
 
 
 def path(element: Element, keys: list[str], *, github: bool) -> str:
@@ -279,4 +309,32 @@ def picture(reading: Reading) -> PieceFit | None:
     return match("picture", 3.0, options, image, address, state, button, box)
 
 
-FITS = (lookup, markdown, quiz, languages, picture)
+def json_text(reading: Reading) -> PieceFit | None:
+    """Typed JSON, written out or refused."""
+    if not reading.says(r"\bJSON\b") or not reading.says(r"format|pretty|indent|valid|minif"):
+        return None
+    source = next(iter(reading.of("textarea")), None)
+    if source is None or reading.files:
+        return None
+    others = [one for one in (*reading.of("output", "box", "unknown"), *reading.of("textarea")) if one is not source]
+    state = first_match(others, r"\b(?:error|status|state|problem|message|valid|verdict|result)\b")
+    output = first_match([one for one in others if one is not state], r"output|formatted|pretty|result|json")
+    buttons = reading.of("button")
+    minify = first_match(buttons, r"minif|compact|compress")
+    button = first_match(buttons, r"format|pretty|indent|check|valid", [name(minify) or ""])
+    spaces = re.search(r"\b(\d|two|four) (?:spaces|blanks)", reading.brief)
+    options = {
+        "source": source.id,
+        "output": name(output),
+        "state": name(state),
+        "button": name(button),
+        "minify": name(minify),
+        "indent": {"two": 2, "four": 4}.get(spaces[1]) or int(spaces[1]) if spaces else None,
+        "validText": text_when(reading.brief, r"is valid|valid|right|correct") if state else None,
+        "invalidText": text_when(reading.brief, r"not valid|invalid|wrong|broken|not JSON|no JSON") if state else None,
+        "clear": name(first_match(buttons, r"clear|reset|empty")),
+    }
+    return match("json", 4.0, options, source, output, state, button, minify)
+
+
+FITS = (lookup, markdown, quiz, languages, picture, json_text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, storage_key
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, storage_key
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 REMOVES = r"\b(remove|delete|erase)"
@@ -27,7 +27,10 @@ def counter(reading: Reading) -> PieceFit | None:
     buttons = reading.of("button")
     plus = first_match(buttons, r"\b(plus|inc\w*|increase|add|up|more|likes?|adds one|one more|grows?)\b")
     minus = first_match(buttons, r"\b(minus|dec\w*|decrease|down|less|fewer|sub\w*)\b", [name(plus) or ""])
-    value = first_match(reading.of("output", "heading"), r"count|counter|number|value|total|likes|score|points|clicks")
+    value = first_match(
+        reading.of("output", "heading"),
+        r"count|counter|number|value|total|likes|score|points|clicks|label|level|percent",
+    )
     if value is None or plus is None or reading.of("list", "table", "textarea", "select") or reading.of("input"):
         return None
     reset = first_match(buttons, r"reset|zero|clear|back", [plus.id, name(minus) or ""])
@@ -40,7 +43,9 @@ def counter(reading: Reading) -> PieceFit | None:
         reading.brief,
     )
     step = re.search(r"\bby (\d+|two|five|ten)\b", reading.brief)
-    first = value.first if value.first and re.fullmatch(r"-?\d+", value.first) else "0"
+    told = re.fullmatch(r"(-?\d+)\s?%?", value.first or "")
+    first = told[1] if told else "0"
+    bar = first_match(reading.of("box", "output"), r"^(?:bar|progress|fill)\b", [value.id])
     options = {
         "value": value.id,
         "plus": plus.id,
@@ -50,8 +55,12 @@ def counter(reading: Reading) -> PieceFit | None:
         "least": None if least is None else int(least[1] or 0),
         "most": None if most is None else int(most[1]),
         "step": {"two": 2, "five": 5, "ten": 10}.get(step[1]) or int(step[1]) if step else None,
+        "bar": name(bar),
+        **{key: text for key, text in around(value, reading).items() if key != "one"},
     }
-    return match("counter", 2.0 if minus else 0.5, options, value, plus, minus, reset)
+    if ends := re.search(r"\b(?:between|from) (\d+) (?:and|to) (\d+)\b", reading.brief):
+        options |= {"least": int(ends[1]), "most": int(ends[2])}
+    return match("counter", 2.0 if minus else 0.5, options, value, plus, minus, reset, bar)
 
 
 def list_(reading: Reading) -> PieceFit | None:
@@ -63,7 +72,11 @@ def list_(reading: Reading) -> PieceFit | None:
         return None
     if reading.says(r"stopwatch|countdown|\bquiz\b"):
         return None
-    buttons, outputs = reading.of("button"), reading.of("output", "heading")
+    search = first_match([one for one in reading.of("input") if one is not item], r"search|filter|find")
+    filters = _filters(reading)
+    filtering = [one for one, _ in filters]
+    buttons = [one for one in reading.of("button") if one not in filtering]
+    outputs = reading.of("output", "heading")
     add = first_match(buttons, r"add|put|append|save|new|insert|submit|sign|enter")
     clear = first_match(buttons, r"clear|empty|remove|delete|all", [name(add) or ""])
     form = next(iter(reading.of("form")), None)
@@ -92,10 +105,30 @@ def list_(reading: Reading) -> PieceFit | None:
         "newest": True
         if reading.says(r"newest (?:is )?(?:first|on top)|at the top|at the beginning|prepend")
         else None,
+        "search": name(search),
+        "filters": [{"id": one.id, "shows": shows} for one, shows in filters],
+        "once": True if reading.says(r"duplicate|\btwice\b|already (?:in|on) the list") else None,
         "keeps": True if storage_key(reading, "list") else None,
         "key": storage_key(reading, f"list-{lists[0].id}"),
     }
-    return match("list", 3.0, options, item, add, lists[0], count, clear, empty, form)
+    return match("list", 3.0, options, item, add, lists[0], count, clear, empty, form, search, *filtering)
+
+
+FILTERS = (
+    ("done", r"\b(?:completed?|done|finished|bought|checked)\b"),
+    ("open", r"\b(?:active|open|pending|undone|todo|to do|remaining|unfinished|left)\b"),
+    ("all", r"\b(?:all|every\w*)\b"),
+)
+
+
+def _filters(reading: Reading) -> list[tuple[Element, str]]:
+    """The buttons that choose the entries to show, if there are two or more: `all`, `open` and `done`."""
+    if not reading.says(r"\bfilter|\blimits?\b|\bonly\b|\bshows?\b[^.]{0,40}\b(?:done|completed|open|active)"):
+        return []
+    buttons = [one for one in reading.of("button") if not re.search(r"clear|remove|delete|add|mark", one.words)]
+    kinds = [(one, next((shows for shows, words in FILTERS if re.search(words, one.words)), None)) for one in buttons]
+    told = [(one, shows) for one, shows in kinds if shows is not None]
+    return told if len({shows for _, shows in told}) > 1 else []
 
 
 def timer(reading: Reading) -> PieceFit | None:
@@ -137,13 +170,20 @@ def timer(reading: Reading) -> PieceFit | None:
         "down": down or None,
         "format": shape,
         "unit": "seconds" if down and seconds else None,
-        "first": (length.first if length else None) or (long[1] if long and down else None),
+        "first": (length.first if length else None)
+        or (long[1] if long and down else _length(display) if down else None),
         "toggles": True if stop is None else None,
         "startText": texts[1] if texts else None,
         "stopText": texts[2] if texts else None,
         "newest": True if reading.says(r"newest (?:lap )?(?:first|on top)|at the top") else None,
     }
     return match("timer", 4.0, options, start, display, stop, reset, lap, laps, length, done if down else None)
+
+
+def _length(display: Element) -> str | None:
+    """The minutes of a countdown by its first text: `25:00`."""
+    told = re.fullmatch(r"(\d+):(\d\d)", display.first or "")
+    return f"{int(told[1]) + int(told[2]) / 60:g}" if told else None
 
 
 def _pairs(reading: Reading, word: str) -> tuple[list[Element], list[Element]] | None:
@@ -159,7 +199,7 @@ def _pairs(reading: Reading, word: str) -> tuple[list[Element], list[Element]] |
 
 
 def tabs(reading: Reading) -> PieceFit | None:
-    """Panels of which one is shown."""
+    """Panels, one of them at a time."""
     if not reading.says(r"\btabs?\b") or (pairs := _pairs(reading, r"\btab\b|show")) is None or len(pairs[0]) < 2:
         return None
     buttons, panels = pairs

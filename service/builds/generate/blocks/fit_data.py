@@ -24,9 +24,14 @@ MEASURES = (
     (
         "best",
         r"(?:name|which|names|\bwho\b|the \w+) [^,.]{0,30}\b(?:most|highest|largest|biggest|best|"
-        r"longest|maximum|greatest)\b|\b(?:best|top)\b",
+        r"longest|maximum|greatest|hottest|warmest|tallest|oldest|heaviest|fastest|dearest|richest|busiest|wettest)\b"
+        r"|\b(?:best|top)\b",
     ),
-    ("worst", r"(?:name|which|names|the \w+) [^,.]{0,30}\b(?:least|lowest|smallest|worst|minimum|fewest)\b"),
+    (
+        "worst",
+        r"(?:name|which|names|the \w+) [^,.]{0,30}\b(?:least|lowest|smallest|worst|minimum|fewest|"
+        r"coldest|coolest|cheapest|youngest|shortest|lightest|slowest|driest)\b",
+    ),
     ("largest", r"largest|highest|maximum|\bmax\b|biggest"),
     ("smallest", r"smallest|lowest|minimum|\bmin\b"),
     ("sum", r"\bsums?\b|total|together|altogether|in all|whole|how (?:much|many)"),
@@ -100,11 +105,15 @@ def data(reading: Reading) -> PieceFit | None:
     select = next(iter(reading.of("select")), None)
     sort = first_match(reading.of("button"), r"sort|order")
     parts = [one for one in (table, chart, list_) if one is not None]
+    card = class_for(reading, r"card|item|entry|product|tile|person|book|city|recipe|event|result|row|member|post")
+    cards = _cards(reading, card, parts)
+    parts += [cards] if cards else []
+    pages = _pages(reading)
     numbers = numeric(file, reading.files[file]) or names
     results, taken = [], []
     none = first_match(reading.of("output", "box", "unknown"), r"^(?:none|no (?:match|result|hit)\w*|empty|nothing)\b")
     for one in reading.of("output", "heading", "box", "unknown"):
-        if one in parts or one is none:
+        if one in parts or one is none or one is pages.get("page"):
             continue
         what = next(
             (what for what, words in MEASURES if re.search(words, f"{one.words}: {one.text}", re.IGNORECASE)), None
@@ -174,9 +183,58 @@ def data(reading: Reading) -> PieceFit | None:
         "kind": next((kind for kind in ("pie", "line", "doughnut") if reading.says(rf"\b{kind} chart")), None)
         if chart
         else None,
+        "cards": name(cards),
+        "cardClass": card if cards else None,
+        **_page_options(reading, pages),
         "chartLibrary": True if chart and (chart.kind == "canvas" or reading.says(r"chart\.?js")) else None,
     }
-    return match("data", 2.0, options, *parts, search, select if filter_column else None, sort, none, *taken)
+    return match(
+        "data", 2.0, options, *parts, search, select if filter_column else None, sort, none, *taken, *pages.values()
+    )
+
+
+def _cards(reading: Reading, card: str | None, parts: list[Element]) -> Element | None:
+    """The container of cards, one for each entry."""
+    if card is None or parts:
+        return None
+    boxes = reading.of("box", "output", "unknown")
+    inside = re.search(r"\b(?:inside|in|into|within)\b[^#.]{0,30}#([\w-]+)", reading.classes[card])
+    named = next((one for one in boxes if inside and one.id == inside[1]), None)
+    return named or first_match(boxes, rf"cards|items|list|entries|products|grid|gallery|results|{re.escape(card)}s")
+
+
+PER_PAGE = re.compile(
+    r"\b(\d{1,3}|two|three|four|five|six|eight|ten|twenty) (?:\w+ )?(?:per|on a|on each|a) page\b"
+    r"|\bpages? of (\d{1,3}|two|three|four|five|six|eight|ten|twenty)\b",
+    re.I,
+)
+WRITTEN = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "ten": 10, "twenty": 20}
+
+
+def _pages(reading: Reading) -> dict[str, Element]:
+    """The elements with which people go through the pages of a table."""
+    buttons = reading.of("button")
+    next_ = first_match(buttons, r"\b(next|forward|later)\b")
+    previous = first_match(buttons, r"\b(prev\w*|back|earlier)\b", [name(next_) or ""])
+    if next_ is None or previous is None or not PER_PAGE.search(reading.brief):
+        return {}
+    outputs = reading.of("output", "unknown", "box", "heading")
+    page = first_match(outputs, r"\bpages?\b|position|\d (?:of|/) \d")
+    return {"next": next_, "previous": previous, **({"page": page} if page else {})}
+
+
+def _page_options(reading: Reading, pages: dict[str, Element]) -> dict[str, Any]:
+    if not pages:
+        return {}
+    told = PER_PAGE.search(reading.brief)
+    count = (told[1] or told[2]).lower() if told else "10"
+    page = pages.get("page")
+    shape = re.search(r"((?:[A-Z][a-z]+ )?)\d+( ?(?:/|of|out of) ?)\d+", page.text) if page else None
+    return {
+        "perPage": int(count) if count.isdigit() else WRITTEN[count],
+        **{f"{key}Page" if key != "page" else key: one.id for key, one in pages.items()},
+        "pageText": f"{shape[1]}{{at}}{shape[2]}{{all}}" if shape else None,
+    }
 
 
 def _with_usual_decimals(results: list[dict[str, Any]], reading: Reading, file: str, usual_column: str) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, text_when
+from service.builds.generate.blocks.phrases import Level, by_levels, levels
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 
@@ -143,16 +145,24 @@ FORMULAS = (
     ),
 )
 MEASURES = (
-    ("left", r"\bleft\b|remain"),
+    ("slug", r"\bslug\b"),
+    ("longest", r"\blongest\b"),
+    ("frequent", r"\b(?:most (?:common|frequent|used))\b"),
+    ("unique", r"\b(?:unique|different|distinct) words\b"),
+    ("minutes", r"reading time|\bminutes\b"),
+    ("upper", r"upper ?case|capital letters|\bcapitals\b"),
+    ("lower", r"lower ?case$|in lower ?case(?! with dashes)|small letters"),
+    ("sorted", r"\bsorted\b|ascending|alphabetical"),
+    ("spaces", r"without (?:spaces|blanks)"),
+    ("paragraphs", r"\bparagraphs\b"),
+    ("roman", r"\broman\b"),
+    ("left", r"\bleft\b|remain|counts? down"),
     ("words", r"\bwords?\b"),
     ("letters", r"character|letter|length|\blong\b|chars?\b"),
     ("sentences", r"sentence"),
     ("lines", r"\blines?\b"),
     ("vowels", r"vowel"),
     ("reversed", r"revers|backwards"),
-    ("upper", r"upper ?case|capital letters|\bcapitals\b"),
-    ("lower", r"lower ?case"),
-    ("slug", r"\bslug\b"),
 )
 
 
@@ -165,17 +175,29 @@ def calculator(reading: Reading) -> PieceFit | None:
         _by_formula(reading, inputs, outputs)
         or _by_rate(reading, inputs, outputs)
         or _by_words(reading, inputs, outputs)
+        or _by_operation(reading, inputs, outputs)
+        or _by_levels(reading, inputs, outputs)
     )
     if hit is None:
         return None
     named, results = hit
-    parts = frame(reading, [one.id for one, _ in results])
+    graded = _graded(outputs, named, results)
+    parts = frame(reading, [one.id for one, _ in (*results, *graded)])
     options = {
-        "inputs": [{"id": one.id, "name": variable, **parts["each"]} for variable, one in named.items()],
-        "results": [
-            {"id": one.id, "formula": formula, **({"decimals": one.decimals} if one.decimals is not None else {})}
-            for one, formula in results
+        "inputs": [
+            {"id": one.id, "name": variable, **parts["each"], **({"chosen": True} if variable == "choice" else {})}
+            for variable, one in named.items()
         ],
+        "results": [
+            {
+                "id": one.id,
+                "formula": formula,
+                **({"decimals": one.decimals} if one.decimals is not None else {}),
+                **({"name": RESULT} if graded and number == 0 else {}),
+            }
+            for number, (one, formula) in enumerate(results)
+        ]
+        + [{"id": one.id, "formula": formula} for one, formula in graded],
         **parts["all"],
     }
     beside = [
@@ -183,12 +205,27 @@ def calculator(reading: Reading) -> PieceFit | None:
         for element in reading.elements
         if element.id in {value for value in parts["all"].values() if isinstance(value, str)}
     ]
-    return match("calculator", 1.5, options, *named.values(), *(one for one, _ in results), *beside)
+    return match("calculator", 1.5, options, *named.values(), *(one for one, _ in (*results, *graded)), *beside)
+
+
+RESULT = "result"  # the name of the first result in the formulas of others
+
+
+def _graded(
+    outputs: list[Element], named: dict[str, Element], results: list[tuple[Element, str]]
+) -> list[tuple[Element, str]]:
+    """The outputs that say in which range the first result lies, or the only number."""
+    taken = {element.id for element, _ in results}
+    value = RESULT if results else next(iter(named)) if len(named) == 1 else None
+    told = [(one, levels(one.text)) for one in outputs if one.id not in taken]
+    return [(one, by_levels(value, in_order)) for one, in_order in told if in_order and value]
 
 
 def frame(reading: Reading, results: list[str]) -> dict[str, dict[str, Any]]:
     """The other parameters of a calculator: those of each input, and those of the whole."""
-    button = first_match(reading.of("button"), r"calc|comput|work|go|result|submit|show|convert|add|sum")
+    button = first_match(
+        reading.of("button"), r"calc|comput|work|go|result|submit|show|convert|add|sum|equal|check|find"
+    )
     clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or ""])
     problem = first_match(
         reading.of("output", "heading", "box", "unknown"), r"problem|error|invalid|wrong|warning", results
@@ -280,6 +317,46 @@ def _by_words(reading: Reading, inputs: list[Element], outputs: list[Element]) -
     return (named, results) if results else None
 
 
+SIGNS = (
+    ("+", r"add|plus|sum|\+"),
+    ("-", r"sub|minus|diff|^-$|−"),
+    ("*", r"mul|times|product|\*|×|^x$"),
+    ("/", r"div|quot|/|÷"),
+)
+
+
+def _by_operation(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    """Two numbers and a select of operations."""
+    selects = [one for one in inputs if one.kind == "select" and len(one.options) > 1]
+    boxes = [one for one in inputs if one.kind == "input"]
+    result = first_match(outputs, r"result|outcome|answer|value|equals|")
+    if len(selects) != 1 or len(boxes) != 2 or result is None:
+        return None
+    signs = [next((sign for sign, words in SIGNS if re.search(words, text, re.I)), None) for text in selects[0].options]
+    if None in signs:
+        return None
+    zero = re.search(
+        r"(?:divi[ds]\w+ by (?:0|zero)|by (?:0|zero))[^.;]{0,40}?(?:shows?|says?|gives?|displays?|must show)\s+"
+        r"[\"“']?([A-Z][\w ]+?)[\"”']?(?=[.,;]| instead| and\b|$)",
+        reading.brief,
+    )
+    parts = []
+    for number, sign in enumerate(signs):
+        work = f"a {sign} b"
+        if sign == "/" and zero:
+            work = f'(b === 0 ? "{zero[1]}" : a / b)'
+        parts.append(work if number == len(signs) - 1 else f"choice === {number} ? {work} : ")
+    return {"a": boxes[0], "b": boxes[1], "choice": selects[0]}, [(result, "".join(parts))]
+
+
+def _by_levels(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    """The range in which a typed number lies."""
+    if len(inputs) != 1 or re.search(r"\b(?:characters?|letters|words)\b", reading.brief):
+        return None
+    graded = _graded(outputs, {"number": inputs[0]}, [])
+    return ({"number": inputs[0]}, graded) if graded else None
+
+
 def text(reading: Reading) -> PieceFit | None:
     """Measures of the typed text."""
     source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
@@ -297,14 +374,34 @@ def text(reading: Reading) -> PieceFit | None:
             measure = measure or next(
                 (what for what, words in MEASURES if re.search(words, one.text, re.IGNORECASE)), None
             )
-        if measure is not None:
+        graded = levels(one.text)
+        if graded:
+            ends = [{"below": end} for end in _ends(graded)] + [{}]
+            texts = [{**end, "text": level.name} for end, level in zip(ends, graded, strict=True)]
+            of = "words" if re.search(r"\bwords\b", one.text) else "letters"
+            results.append({"id": one.id, "what": "range", "of": of, "texts": texts})
+            taken.append(one)
+        elif measure is not None:
             results.append({"id": one.id, "what": measure})
             taken.append(one)
     if not results:
         return None
     most = re.search(
-        r"\b(?:of|at most|up to|maximum of|limit(?:ed)? (?:of|to)|more than)\s+(\d{2,5})\b|\b(\d{2,5}) characters",
+        r"\b(?:of|at most|up to|maximum of|limit(?:ed)? (?:of|to)|more than|down from)\s+(\d{2,5})\b"
+        r"|\b(\d{2,5}) characters",
         reading.brief,
+    )
+    reveal = first_match(
+        [one for one in reading.of("checkbox", "button") if one not in (button, clear)],
+        r"\b(?:reveal|plain|show|visible)\b",
+    )
+    limited = next(
+        (
+            one
+            for one in reading.of("button")
+            if re.search(r"\bdisabled\b", f"{one.text} {one.sentence}") or reading.says(r"button is disabled")
+        ),
+        None,
     )
     no = re.search(r"[\"'`“]?\b([\w ]{1,20}?)[\"'`”]? (?:otherwise|if not|when not|else)\b", reading.brief)
     options = {
@@ -313,11 +410,24 @@ def text(reading: Reading) -> PieceFit | None:
         "button": name(button),
         "clear": name(clear),
         "most": int(most[1] or most[2]) if most else None,
-        "overClass": class_for(reading, r"over|too|long|limit|warn|error|danger"),
+        "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
+        "limited": name(limited),
+        "notEmpty": True if limited and reading.says(r"\bempty\b") else None,
+        "overClass": class_for(reading, r"over|too|long|limit|warn|error|danger|negative|exceed|more than"),
         "yesText": text_when(reading.brief, r"same|palindrom|is one") if palindrome else None,
         "noText": re.sub(r"^(?:and|or) ", "", no[1].strip()) if palindrome and no else None,
     }
-    return match("text", 1.0 if not palindrome else 2.0, options, source, *taken, button, clear)
+    return match("text", 1.0 if not palindrome else 2.0, options, source, *taken, button, clear, limited)
+
+
+def _ends(in_order: list[Level]) -> list[float]:
+    """The whole number at which each of these ranges but the last one has ended."""
+    ends = []
+    for one, following in pairwise(in_order):
+        over = one.up_to if one.up_to is not None else following.above
+        end = one.below if one.below is not None else following.least
+        ends.append(end if end is not None else (over or 0) + 1)
+    return ends
 
 
 FITS = (calculator, text)

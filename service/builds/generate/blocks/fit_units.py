@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from service.builds.generate.blocks.fitting import PieceFit, match, name
-from service.builds.generate.blocks.reading import Reading, first_match
+from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 LB, OZ, INCH = 0.45359237, 0.028349523125, 0.0254
 UNITS: dict[str, dict[str, Any]] = {  # names, and the factor to the unit of its kind. Temperatures have an offset
@@ -153,4 +153,48 @@ def units(names: list[str]) -> dict[str, dict[str, float]] | None:
     return best if len(best) > 1 else None
 
 
-FITS = (converter,)
+def conversion(reading: Reading) -> PieceFit | None:
+    """Amounts of the same in several units: one box and results, or boxes that follow each other."""
+    if reading.of("select", "list", "table", "checkbox") or not reading.says(
+        r"convert|\bsame\b|\beach other\b|updates? the other|\binto\b"
+    ):
+        return None
+    parts = [one for one in reading.elements if one.kind in ("input", "output", "unknown", "heading", "box")]
+    unit_of: dict[str, dict[str, float]] = {}
+    for kind in UNITS:
+        own = {one.id: factors for one in parts if (factors := _unit(one, kind)) is not None}
+        if len(own) > len(unit_of):
+            unit_of = own
+    boxes = [one for one in reading.of("input") if one.id in unit_of]
+    if len(unit_of) < 2 or not boxes or len(reading.of("input")) != len(boxes):
+        return None
+    amounts = [one for one in parts if one.id in unit_of]
+    button = first_match(reading.of("button"), r"convert|calc|go")
+    options = {
+        "amounts": [
+            {"id": one.id, **unit_of[one.id], **({} if one.decimals is None else {"decimals": one.decimals})}
+            for one in amounts
+        ],
+        "boxes": [one.id for one in boxes],
+        "button": name(button),
+        "trims": True if reading.says(r"\b(?:where|if|when|as) (?:needed|necessary)|\bat most\b") else None,
+        "first": boxes[0].first,
+    }
+    return match("conversion", 2.0, options, *amounts, button)
+
+
+def _unit(one: Element, kind: str) -> dict[str, float] | None:
+    """The unit of this kind that an element's id names, or else the words about it."""
+    for words in (one.words, one.text):
+        for text in re.findall(r"[°\w/]+", words):
+            key = next(
+                (key for key in (text, text.lower(), text.lower().rstrip("s")) if key in UNITS[kind] and len(key) > 1),
+                None,
+            )
+            if key is not None:
+                factor = UNITS[kind][key]
+                return {"factor": factor[0], "offset": factor[1]} if isinstance(factor, tuple) else {"factor": factor}
+    return None
+
+
+FITS = (converter, conversion)

@@ -56,8 +56,8 @@ def storage_key(reading: Reading, usual: str) -> str | None:
         return None
     told = re.search(
         r"local ?storage[^.]{0,40}?\b(?:under|as|key)\s+(?:the\s+)?(?:key\s+|name\s+)?[\"'`]?(?!the\b|"
-        r"so\b|key\b)([A-Za-z][\w.-]*)"
-        r"|\bkey\s+[\"'`]?([A-Za-z][\w.-]*)",
+        r"so\b|key\b)([A-Za-z][\w-]*(?:\.[\w-]+)*)"
+        r"|\bkey\s+[\"'`]?([A-Za-z][\w-]*(?:\.[\w-]+)*)",
         reading.brief,
         re.IGNORECASE,
     )

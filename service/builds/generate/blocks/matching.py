@@ -12,11 +12,33 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from service.builds.generate.blocks import fit_contents, fit_controls, fit_data, fit_forms, fit_units
+from service.builds.generate.blocks import (
+    fit_contents,
+    fit_controls,
+    fit_data,
+    fit_entries,
+    fit_forms,
+    fit_games,
+    fit_marks,
+    fit_tools,
+    fit_units,
+    fit_views,
+)
 from service.builds.generate.blocks.fitting import PieceFit
 from service.builds.generate.blocks.reading import Reading
 
-FITS = (*fit_data.FITS, *fit_contents.FITS, *fit_controls.FITS, *fit_units.FITS, *fit_forms.FITS)
+FITS = (
+    *fit_data.FITS,
+    *fit_contents.FITS,
+    *fit_entries.FITS,
+    *fit_controls.FITS,
+    *fit_views.FITS,
+    *fit_marks.FITS,
+    *fit_games.FITS,
+    *fit_tools.FITS,
+    *fit_units.FITS,
+    *fit_forms.FITS,
+)
 MOST_PLANS = 3
 Plan = dict[str, Any]
 

@@ -106,7 +106,7 @@ def html(reading: Reading, plan: Mapping[str, Any], script: str | None = None) -
 
 def call(piece: Mapping[str, Any]) -> str:
     """The call of a piece with its parameters."""
-    options = {key: value for key, value in piece.items() if key not in ("piece", "count")}
+    options = {key: value for key, value in piece.items() if key != "piece"}
     works = ""
     if piece["piece"] == "calculator":
         names_ = [one["name"] for one in piece["inputs"]] + [one["name"] for one in piece["results"] if "name" in one]
@@ -138,7 +138,7 @@ class _PageBody:
         self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
         self.numbers = self._numbers()
         self.by_id = {element.id: element for element in reading.elements}
-        self.repeated = {} if plan["pieces"] else repeated(reading)
+        self.repeated = {} if plan["pieces"] and "rating" not in self.pieces else repeated(reading)
 
     def _numbers(self) -> set[str]:
         ids = {one["id"] for one in self.pieces.get("calculator", {}).get("inputs", [])}

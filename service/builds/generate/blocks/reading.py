@@ -44,12 +44,16 @@ KIND = re.compile(
     "|".join(rf"(?P<{name}_{at}>\b(?:{words})\b)" for at, (name, words) in enumerate(KINDS)), re.IGNORECASE
 )
 NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
+NAMED = rf"{NAME}(?:\s+\([^()]{{1,60}}\))?"  # with a word about it: `rate (per cent)`
 HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
 EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
+IS_A = re.compile(
+    r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
+)
 KEYED = re.compile(
     rf"\b(?P<key>id|class)\b(?:\s+(?:is|of|named|called))?\s*[=:]?\s*(?P<one>{NAME})"
-    rf"|\b(?P<keys>ids|classes)\b\s*(?:are\s+|[=:]\s*)?(?P<many>{NAME}(?:\s*,\s*{NAME})*\s*,?\s+(?:and|or)\s+{NAME}"
-    rf"|{NAME}(?:\s*,\s*{NAME})+(?=\s*[).:;]))"
+    rf"|\b(?P<keys>ids|classes)\b\s*(?:are\s+|[=:]\s*)?(?P<many>{NAMED}(?:\s*,\s*{NAMED})*\s*,?\s+(?:and|or)\s+{NAME}"
+    rf"|{NAMED}(?:\s*,\s*{NAMED})+(?=\s*[).:;]))"
     rf"|(?P<hash>{HASHED}(?:(?:\s*\([^()]*\))?\s*(?:,\s*(?:and\s+|or\s+)?|(?:and|or)\s+){HASHED})*(?:\s*\([^()]*\))?)",
     re.IGNORECASE,
 )
@@ -99,7 +103,8 @@ CODED = {
 }
 
 
-NOUN = r"(?<!\ba )(?<!\bthe )(?<!each )(?<!every )"  # `after a click #x shows`: a noun, and #x is not clicked
+# `after a click #x shows`: a noun, and #x is not clicked
+NOUN = r"(?<!\ba )(?<!\bthe )(?<!each )(?<!every )(?<!\bis )(?<!\bare )"
 VERBS = (
     (
         "button",
@@ -107,7 +112,8 @@ VERBS = (
     ),
     (
         "input",
-        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w ]{1,30}?)?? in(?:to)?(?: the)?\s*",
+        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w ]{1,30}?)?? in(?:to)?(?: the)?\s*"
+        r"|\bfill(?:s|ing)? (?:in|out)(?: the)?\s*",
     ),
 )  # words right before an id of which no kind is told
 TAGS = {
@@ -116,6 +122,15 @@ TAGS = {
     "input": "input", "h1": "heading", "h2": "heading", "h3": "heading", "div": "div", "section": "section",
     "article": "article",
 }  # fmt: skip
+BY_ID = (  # the kind of an element that neither the brief nor a check tells
+    ("input", r"\b(?:input|field|box)$"),
+    (
+        "button",
+        r"\b(?:button|btn)$|^(?:add|start|stop|pause|reset|clear|submit|send|save|delete|remove|next|prev|previous)\b",
+    ),
+    ("list", r"\blist$"),
+    ("table", r"\btable$"),
+)
 PLAIN_TAGS = {"p", "span", "strong", "em", "b", "output", "label", "time", "small", "pre", "code", "header", "footer"}
 MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be long and may never end
     r"<(?P<tag>[a-z]\w{0,40})\b(?P<before>[^<>]{0,200}?)\bid\s{0,9}=\s{0,9}"
@@ -271,7 +286,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         if match["hash"]:
             names = [name for name in re.findall(r"#([A-Za-z][\w-]*)", match["hash"]) if not COLOUR.fullmatch(name)]
         else:
-            names = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", match["one"] or match["many"])
+            listed = re.sub(r"\s+\([^()]*\)", "", match["one"] or match["many"])
+            names = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", listed)
         names = [name.strip("\"'`#") for name in names]
         if not (names := [name for name in names if name]):
             continue
@@ -283,11 +299,15 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             match["hash"]
             and kinds
             and not re.fullmatch(
-                r"[\s(:]*(?:with\s+|called\s+|in\s+|of the class \w+\s+)?", sentence[kinds[-1].end() : match.start()]
+                r"[\s(:]*(?:with\s+|called\s+|in\s+|are\s+|is\s+|of the class \w+\s+)?",
+                sentence[kinds[-1].end() : match.start()],
             )
         ):
             kinds = []  # `displays the list of words in #words`: the word is not about this element
-        begin = kinds[-1].start() if kinds else match.start()
+        lead = re.search(
+            r"(?:^|[,;:]\s+|\band\s+)(?P<lead>[^,;:]{1,60}\b(?:in|into|to|as)\s+)$", sentence[after : match.start()]
+        )
+        begin = kinds[-1].start() if kinds else after + lead.start("lead") if lead else match.start()
         kind = _kind(kinds[-1]) if kinds else "unknown"
         before = sentence[after : match.start()]
         if kinds and kinds[-1].start() > after and before.endswith("(") and _by_verb(before) == "button":
@@ -307,6 +327,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         tail = sentence[end:stop]
         firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
         if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
+            kind = _kind(of)
+        if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
         own = {
@@ -362,18 +384,21 @@ def _coded(element: Element, code: str) -> Element:
     """The element with the kind that the checks' code shows, where the brief's word does not tell it."""
     if element.kind not in ("unknown", "output", "box", "heading"):
         return element
+    usual = next((kind for kind, words in BY_ID if re.search(words, element.words)), "output")
     if element.id not in code:
-        return element if element.kind != "unknown" else replace(element, kind="output")
+        return element if element.kind != "unknown" else replace(element, kind=usual)
     where = rf"(?:#|getElementById\(['\"`]){re.escape(element.id)}(?![\w-])"
     holds = re.match(r"(?:div|section|article)\b", element.text) is not None
     for kind, pattern in CODED.items():
         if holds and kind in ("list", "table", "svg"):
             continue
+        if kind == "list" and re.search(rf"{where}\s*>?\s+(?!li\b)[a-z][a-z0-9]*\b", code):
+            continue  # `#preview li` and `#preview h1`: it holds more than entries
         if element.kind != "unknown" and kind in ("output", "button"):
             continue
         if re.search(pattern.format(where), code):
             return replace(element, kind=kind)
-    return element if element.kind != "unknown" else replace(element, kind="output")
+    return element if element.kind != "unknown" else replace(element, kind=usual)
 
 
 def first_match(elements: Sequence[Element], pattern: str, taken: Iterable[str] = ()) -> Element | None:

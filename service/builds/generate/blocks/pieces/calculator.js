@@ -1,6 +1,6 @@
 function calculator(o, works) {
-  const read = () => Object.fromEntries(o.inputs.map(({ id, name, otherwise }) => {
-    const element = $(id), value = element.type === "checkbox" ? Number(element.checked) : element.value;
+  const read = () => Object.fromEntries(o.inputs.map(({ id, name, otherwise, chosen }) => {
+    const element = $(id), value = chosen ? element.selectedIndex : element.type === "checkbox" ? Number(element.checked) : element.value;
     return [name, isNumber(value) ? amount(value) : otherwise ?? NaN];
   }));
   const show = () => {

@@ -10,6 +10,7 @@ const kept = {
   get: (key, otherwise) => { try { return JSON.parse(localStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } },
   set: (key, value) => { localStorage.setItem(key, JSON.stringify(value)); },
 };
+const filled = (text, values) => text.replace(/\{([\w-]+)\}/g, (whole, name) => values[name] ?? whole);
 function fromCsv(text) {
   const lines = text.replace(/^\uFEFF/, "").trim().split(/\r?\n/);
   const mark = [",", ";", "\t"].reduce((best, one) => (lines[0].split(one).length > lines[0].split(best).length ? one : best));
@@ -34,4 +35,17 @@ async function loaded(file) {
   const list = Array.isArray(value) ? value : Object.values(value).find(Array.isArray) ?? [value];
   const names = [...new Set(list.flatMap((entry) => Object.keys(entry)))];
   return { names, rows: list.map((entry) => names.map((name) => entry[name] ?? "")) };
+}
+async function texts(file) {
+  const response = await fetch(file);
+  if (!response.ok) throw new Error(`${file} answers ${response.status}`);
+  const text = await response.text(), own = (entry, names) => names.map((name) => entry[name]).find((value) => value !== undefined);
+  if (/\.json$/i.test(file)) {
+    const value = JSON.parse(text), list = Array.isArray(value) ? value : Object.values(value).find(Array.isArray) ?? [];
+    return list.map((entry) => (typeof entry === "object"
+      ? { text: String(own(entry, ["text", "quote", "content", "title", "name", "src", "url", "file"]) ?? Object.values(entry)[0]), by: String(own(entry, ["author", "by", "source", "who", "caption", "name"]) ?? "") }
+      : { text: String(entry), by: "" }));
+  }
+  if (/\.[ct]sv$/i.test(file)) return fromCsv(text).rows.map(([first, second]) => ({ text: first, by: second ?? "" }));
+  return text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean).map((line) => ({ text: line, by: "" }));
 }

@@ -31,18 +31,31 @@ async function data(o) {
     select.replaceChildren(...(o.all ? [o.all] : []).concat(values).map((value) => made("option", value, { value })));
     select.addEventListener("change", () => show());
   }
-  on(o.search, "input", () => show());
+  on(o.search, "input", () => { page = 0; show(); });
   on(o.sortButton, "click", () => { up = sorted === figure ? !up : !o.descending; sorted = figure; show(); });
+  let page = 0;
+  const paged = (all) => {
+    if (!o.perPage) return all;
+    const last = Math.max(0, Math.ceil(all.length / o.perPage) - 1);
+    page = Math.min(last, Math.max(0, page));
+    put(o.page, (o.pageText ?? "Page {at} of {all}").replace("{at}", page + 1).replace("{all}", last + 1));
+    if ($(o.previousPage)) $(o.previousPage).disabled = page === 0;
+    if ($(o.nextPage)) $(o.nextPage).disabled = page === last;
+    return all.slice(page * o.perPage, (page + 1) * o.perPage);
+  };
+  on(o.previousPage, "click", () => { page -= 1; show(); });
+  on(o.nextPage, "click", () => { page += 1; show(); });
   function show() {
     const words = ($(o.search)?.value ?? "").trim().toLowerCase();
     const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && row.join(" ").toLowerCase().includes(words));
     if (sorted >= 0 && group < 0) seen.sort((one, other) => (up ? 1 : -1) * (numeric[sorted] ? amount(one[sorted]) - amount(other[sorted]) : String(one[sorted]).localeCompare(String(other[sorted]))));
-    const shown = group < 0 ? seen : grouped(seen);
+    const shown = group < 0 ? paged(seen) : grouped(seen);
     if ($(o.none)) $(o.none).hidden = seen.length > 0;
     if (table) {
       table.tBodies[0].replaceChildren(...shown.map((row) => { const line = made("tr", ""); line.append(...row.map((cell) => made("td", cell))); return line; }));
       table.querySelectorAll("thead th").forEach((cell, number) => cell.setAttribute("aria-sort", number !== sorted ? "none" : up ? "ascending" : "descending"));
     }
+    if (o.cards) $(o.cards).replaceChildren(...shown.map(card));
     if (o.list) $(o.list).replaceChildren(...shown.map((row) => made("li", row.join(", "))));
     for (const { id, what, column: name, decimals, before, after, one } of o.results ?? []) {
       const cell = figures(name ?? o.valueColumn), values = seen.map((row) => amount(row[cell])).filter(Number.isFinite);
@@ -58,6 +71,14 @@ async function data(o) {
       put(id, (before ?? "") + text + (text === "1" && one ? one : after ?? ""));
     }
     draw(group < 0 ? seen.map((row) => [row[label(o.labelColumn)], amount(row[at]) || 0]) : shown.map(([name, sum]) => [name, amount(sum)]));
+  }
+  function card(row) {
+    const place = made("div", "", { className: o.cardClass }), first = label();
+    row.forEach((cell, number) => {
+      if (/\.(?:png|jpe?g|gif|webp|svg)$/i.test(cell)) place.append(made("img", "", { src: cell, alt: String(row[first]) }));
+      else place.append(made(number === first ? "h2" : "p", number === first ? cell : `${names[number]}: ${cell}`));
+    });
+    return place;
   }
   function grouped(seen) {
     const sums = new Map();

@@ -3,28 +3,31 @@ function list(o) {
   let items = o.keeps ? kept.get(key, []) : [];
   const tell = () => {
     if (o.keeps) kept.set(key, items);
+    put(o.doneCount, String(items.filter((item) => item.done).length));
     const left = items.filter((item) => !item.done).length;
     put(o.count, String(o.counts === "open" ? left : items.length));
     put(o.open, String(left));
     hide(o.empty, items.length > 0);
   };
+  let only = "all";
   const show = () => {
-    const place = $(o.list);
-    place.replaceChildren(...items.map((item, number) => {
+    const place = $(o.list), words = ($(o.search)?.value ?? "").trim().toLowerCase();
+    const seen = items.filter((item) => (only === "all" || item.done === (only === "done")) && item.text.toLowerCase().includes(words));
+    place.replaceChildren(...seen.map((item) => {
       const line = made("li", "");
       line.append(made("span", item.text));
       line.classList.toggle(o.doneClass || "done", item.done);
       if (o.done === "checkbox") {
         const box = made("input", "", { type: "checkbox", checked: item.done });
         box.setAttribute("aria-label", `Done: ${item.text}`);
-        box.addEventListener("change", () => { item.done = box.checked; line.classList.toggle(o.doneClass || "done", item.done); tell(); });
+        box.addEventListener("change", () => { item.done = box.checked; line.classList.toggle(o.doneClass || "done", item.done); only === "all" ? tell() : show(); });
         line.prepend(box);
       } else if (o.done === "click") {
-        line.addEventListener("click", () => { item.done = !item.done; line.classList.toggle(o.doneClass || "done", item.done); tell(); });
+        line.addEventListener("click", () => { item.done = !item.done; line.classList.toggle(o.doneClass || "done", item.done); only === "all" ? tell() : show(); });
       }
       if (o.remove) {
         const button = made("button", o.remove, { type: "button", className: o.removeClass || "" });
-        button.addEventListener("click", (event) => { event.stopPropagation(); items.splice(number, 1); show(); });
+        button.addEventListener("click", (event) => { event.stopPropagation(); items.splice(items.indexOf(item), 1); show(); });
         line.append(" ", button);
       }
       return line;
@@ -34,6 +37,7 @@ function list(o) {
   const add = (event) => {
     event?.preventDefault();
     const box = $(o.item), text = box.value.trim();
+    if (text && o.once && items.some((item) => item.text.toLowerCase() === text.toLowerCase())) return;
     if (text) o.newest ? items.unshift({ text, done: false }) : items.push({ text, done: false });
     box.value = "";
     show();
@@ -43,6 +47,14 @@ function list(o) {
   else {
     on(o.add, "click", add);
     on(o.item, "keydown", (event) => { if (event.key === "Enter") add(event); });
+  }
+  on(o.search, "input", show);
+  for (const { id, shows } of o.filters ?? []) {
+    on(id, "click", () => {
+      only = shows;
+      for (const other of o.filters) $(other.id).setAttribute("aria-pressed", String(other.id === id));
+      show();
+    });
   }
   on(o.clear, "click", () => { items = o.clears === "done" ? items.filter((item) => !item.done) : []; show(); });
   show();

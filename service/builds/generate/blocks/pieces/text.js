@@ -7,16 +7,34 @@ function text(o) {
     lines: (value) => (value === "" ? 0 : value.split("\n").length), left: (value) => (o.most ?? 0) - [...value].length,
     vowels: (value) => (value.match(/[aeiou]/gi) ?? []).length, upper: (value) => value.toUpperCase(), lower: (value) => value.toLowerCase(),
     reversed: (value) => [...value].reverse().join(""),
+    longest: (value) => value.split(/[^\p{L}\p{N}'-]+/u).reduce((best, word) => (word.length > best.length ? word : best), ""),
+    frequent: (value) => { const counts = new Map(); for (const word of value.toLowerCase().split(/[^\p{L}\p{N}'-]+/u).filter(Boolean)) counts.set(word, (counts.get(word) ?? 0) + 1); return [...counts].sort((one, other) => other[1] - one[1])[0]?.[0] ?? ""; },
+    unique: (value) => new Set(value.toLowerCase().split(/[^\p{L}\p{N}'-]+/u).filter(Boolean)).size,
+    minutes: (value) => Math.ceil(value.trim().split(/\s+/).filter(Boolean).length / (o.perMinute ?? 200)), spaces: (value) => value.replace(/\s/g, ""),
+    sorted: (value) => value.split(/\s*[,;\n]\s*|\s+/).filter(Boolean).sort((one, other) => (isNumber(one) && isNumber(other) ? amount(one) - amount(other) : one.localeCompare(other))).join(o.between ?? ", "),
+    roman: (value) => {
+      let number = Math.floor(amount(value)), text = "";
+      if (!(number >= 1 && number <= 3999)) return o.emptyText ?? "";
+      for (const [size, sign] of [[1000, "M"], [900, "CM"], [500, "D"], [400, "CD"], [100, "C"], [90, "XC"], [50, "L"], [40, "XL"], [10, "X"], [9, "IX"], [5, "V"], [4, "IV"], [1, "I"]]) while (number >= size) { text += sign; number -= size; }
+      return text;
+    },
+    paragraphs: (value) => value.split(/\n\s*\n/).filter((part) => part.trim()).length,
     slug: (value) => value.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""),
     palindrome: (value) => (clean(value) === "" ? o.emptyText ?? "" : clean(value) === [...clean(value)].reverse().join("") ? o.yesText ?? "yes" : o.noText ?? "no"),
   };
+  const ranged = (number, ranges) => (number ? ranges.find(({ below }) => below === undefined || number < below).text : o.emptyText ?? "");
   const show = () => {
-    for (const { id, what } of o.results) {
-      const found = measures[what](source.value);
+    for (const { id, what, of, texts } of o.results) {
+      const found = what === "range" ? ranged(measures[of](source.value), texts) : measures[what](source.value);
       put(id, String(found));
       if (what === "left" && o.overClass) $(id).classList.toggle(o.overClass, found < 0);
     }
   };
+  on(o.reveal, "change", () => { source.type = $(o.reveal).checked ? "text" : "password"; });
+  if ($(o.reveal)?.tagName === "BUTTON") on(o.reveal, "click", () => { source.type = source.type === "password" ? "text" : "password"; });
+  const limit = () => { if ($(o.limited)) $(o.limited).disabled = [...source.value].length > (o.most ?? Infinity) || (o.notEmpty && source.value.trim() === ""); };
+  source.addEventListener("input", limit);
+  limit();
   source.addEventListener("input", show);
   on(o.button, "click", show);
   on(o.clear, "click", () => { source.value = ""; show(); });

@@ -1,0 +1,149 @@
+"""Phrases about the text of an element: a sentence with blanks for typed values, and texts by thresholds.
+
+In: the words about an element. Out: texts with `{id}` in the place of a value, and formulas of texts. Not here: the
+fits (`fit_*`), words around a number (`fitting.around`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from service.builds.generate.blocks.reading import Element
+
+QUOTE = re.compile(r"\"([^\"]{1,120})\"|“([^”]{1,120})”|(?<!\w)'([^']{1,120})'(?!\w)|`([^`]{1,120})`")
+BLANK = re.compile(r"[<{\[](?P<marked>[A-Za-z][\w -]{0,30})[>}\]]|\b(?P<capitals>[A-Z]{3,}(?:[_-][A-Z]+)*|[A-Z]{2})\b")
+SAID = r"(?:shows?|says?|reads?|displays?|greets?|becomes|contains?|writes?)"
+FOLLOWED = re.compile(  # `shows Welcome and the e-mail address`, `says "Hello, " followed by the name`
+    rf"\b{SAID}\s+(?:\"(?P<quoted>[^\"]{{1,60}})\"|(?P<word>[A-Z][a-z]+(?: [a-z]+)?),?)\s+"
+    r"(?:and|followed by|plus|with)\s+"
+    r"(?:then\s+)?(?:the|their|his|her|its|your)\s+(?P<what>[\w-]+)"
+)
+LEVEL = re.compile(
+    r"(?P<name>[\"“'`][^\"”'`]{1,40}[\"”'`]|[A-Za-z][\w-]*(?: [a-z]+)?)\s*[(:]?\s*(?:is |means |for |if |when |with )?"
+    r"(?:(?:it is|the \w+ is|it has)\s+)?(?:"
+    r"(?:below|under|less than|fewer than|smaller than|<)\s*(?P<below>-?\d+(?:\.\d+)?)"
+    r"|(?:up to|at most|<=|≤)\s*(?P<upto>-?\d+(?:\.\d+)?)"
+    r"|(?:above|over|more than|greater than|>)\s*(?P<above>-?\d+(?:\.\d+)?)"
+    r"|(?:from|at least|between|>=|≥)\s*(?P<least>-?\d+(?:\.\d+)?)"
+    r"|(?P<range>-?\d+(?:\.\d+)?)\s*(?:-|–|to)\s*\d+(?:\.\d+)?"
+    r"|(?P<more>-?\d+(?:\.\d+)?)\s*"
+    r"(?:or more|and more|and above|or above|and over|or over|or higher|and up|upwards|\+))"
+)
+REST = re.compile(
+    r"(?:\b(?:or|and|else|otherwise)\s+(?:otherwise\s+)?)"
+    r"(?P<name>[\"“'`][^\"”'`]{1,40}[\"”'`]|[A-Z][\w-]*)"
+    r"(?!\s*[(:]?\s*(?:below|under|less|from|up to|at |above|over|more|\d))"
+)
+LEADS = {
+    "a", "an", "the", "is", "and", "or", "be", "with", "of", "if", "when", "for", "from", "are", "at", "in", "has",
+    "reads", "says", "shows", "it", "to", "as", "then", "otherwise", "characters", "long", "number", "value", "between",
+}  # fmt: skip
+
+
+def blanks(text: str, inputs: Sequence[Element]) -> str | None:
+    """The sentence that an element shows, with `{id}` in the place of a typed text: `Hello, {who}!`."""
+    for match in QUOTE.finditer(text):
+        quoted = next(filter(None, match.groups()))
+        if not BLANK.search(quoted):
+            continue
+        filled, known = _filled(quoted, inputs)
+        if known:
+            return filled
+    told = FOLLOWED.search(text)
+    if told and (one := _meant(told["what"], inputs)):
+        begin = told["quoted"] or told["word"]
+        return f"{begin if begin.endswith(' ') else begin + ' '}{{{one.id}}}"
+    return None
+
+
+def _filled(quoted: str, inputs: Sequence[Element]) -> tuple[str, bool]:
+    known: list[str] = []
+
+    def blank(match: re.Match[str]) -> str:
+        one = _meant(match["marked"] or match["capitals"], inputs)
+        if one is None:
+            return match[0]
+        known.append(one.id)
+        return f"{{{one.id}}}"
+
+    return BLANK.sub(blank, quoted), bool(known)
+
+
+def _meant(word: str, inputs: Sequence[Element]) -> Element | None:
+    """The box that a blank's name means: by its id, by the words about it, or the only one."""
+    words = re.sub(r"[\s_-]+", "", word).lower()
+    for one in inputs:
+        if words in (one.words.replace(" ", ""), one.id.lower()):
+            return one
+    near = [one for one in inputs if words in re.sub(r"[\s_-]+", "", f"{one.words} {one.text}").lower()]
+    return near[0] if near else inputs[0] if len(inputs) == 1 else None
+
+
+@dataclass(frozen=True)
+class Level:
+    """A text for values below or from a number."""
+
+    name: str
+    below: float | None = None
+    up_to: float | None = None
+    least: float | None = None
+    above: float | None = None
+
+    @property
+    def place(self) -> float:
+        """Where it stands among the others."""
+        ends = [end for end in (self.least, self.above) if end is not None]
+        return ends[0] if ends else min(end for end in (self.below, self.up_to) if end is not None) - 1e-6
+
+
+def levels(text: str) -> list[Level]:
+    """The texts by thresholds in a sentence, the lowest first: `cold below 10, mild from 10 to 24, else hot`."""
+    told: list[Level] = []
+    ends: list[int] = []
+    for match in LEVEL.finditer(text):
+        name = _plain(match["name"])
+        if not name:
+            continue
+        number = {key: float(value) for key, value in match.groupdict().items() if key != "name" and value}
+        least = number.get("least", number.get("range", number.get("more")))
+        told.append(Level(name, number.get("below"), number.get("upto"), least, number.get("above")))
+        ends.append(match.end())
+    if not told:
+        return []
+    rest = [match for match in REST.finditer(text, ends[-1]) if _plain(match["name"]) not in {one.name for one in told}]
+    in_order = sorted(told, key=lambda one: one.place)
+    if rest:
+        other = Level(_plain(rest[0]["name"]))
+        upwards = all(one.below is not None or one.up_to is not None for one in told)
+        in_order = [*in_order, other] if upwards else [other, *in_order]
+    return in_order if len(in_order) > 1 and len({one.name for one in in_order}) == len(in_order) else []
+
+
+def _plain(name: str) -> str:
+    """The text without its marks, and without words that lead to it or away: `reads weak`, `medium from`."""
+    if name[0] in "\"“'`":
+        return name[1:-1]
+    words = name.split()
+    while words and words[0] in LEADS:
+        words.pop(0)
+    while words and words[-1] in LEADS:
+        words.pop()
+    return " ".join(words)
+
+
+def by_levels(named: str, in_order: Sequence[Level]) -> str:
+    """The formula that gives the text of a value: `v < 10 ? "cold" : "hot"`."""
+    parts = []
+    for one, following in pairwise(in_order):
+        sign, end = next(
+            (sign, end)
+            for sign, end in (
+                ("<", one.below), ("<=", one.up_to), ("<", following.least), ("<=", following.above), ("<", 0.0)
+            )
+            if end is not None
+        )  # fmt: skip
+        parts.append(f'{named} {sign} {end:g} ? "{one.name}" : ')
+    return "".join(parts) + f'"{in_order[-1].name}"'
