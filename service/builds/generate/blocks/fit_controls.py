@@ -151,7 +151,9 @@ def timer(reading: Reading) -> PieceFit | None:
     shape = next(
         (form for words, example, form in FORMATS if re.search(words, text, re.I) or re.search(example, text)), None
     )
-    shape = shape or next((form for words, _, form in FORMATS if reading.says(words)), "mm:ss" if down else None)
+    plain = re.search(r"\bseconds (?:that are )?left\b|\b(?:number of|remaining|left) seconds\b", text) is not None
+    usual = "seconds" if plain else "mm:ss" if down else None
+    shape = shape or next((form for words, _, form in FORMATS if reading.says(words)), usual)
     long = re.search(r"(\d+)[ -](minute|second)", reading.brief)
     texts = re.search(
         r"text[^.]{0,40}?[\"'`“]?(Start|Go|Begin)[\"'`”]?[^.]{0,50}?\b(Stop|Pause|Hold)",

@@ -30,6 +30,7 @@ RESULTS = (
     ("balance", r"balance|net\b|left over"),
     ("average", r"average|\bmean\b"),
     ("count", r"\bcount\b|how many|number of|\bentries\b"),
+    ("best", r"\bnames?\b[^.]{0,40}\b(?:best|most|highest|largest|longest|dearest|top)\b"),
     ("largest", r"largest|highest|maximum|\bmax\b|biggest|longest"),
     ("smallest", r"smallest|lowest|minimum|\bmin\b|shortest"),
     ("total", r"total|\bsums?\b|together|altogether|in all|grand|overall"),
@@ -108,6 +109,7 @@ def records(reading: Reading) -> PieceFit | None:
         "text": blanks(f"{place.text} {(entry and reading.classes[entry]) or ''}", boxes)
         if place.kind != "table"
         else None,
+        "link": _link(boxes) if place.kind != "table" and reading.says(r"\blinks?\b") else None,
         "order": name(ordered),
         "down": True if order and re.search(r"descend|largest|highest|newest|most", order[2]) else None,
         "newest": True
@@ -120,6 +122,13 @@ def records(reading: Reading) -> PieceFit | None:
         "key": storage_key(reading, f"records-{place.id}"),
     }
     return match("records", 3.5, options, place, *boxes, add, form, clear, problem, empty, search, filter_, *taken)
+
+
+def _link(boxes: Sequence[Element]) -> list[str] | None:
+    """The boxes of a link's text and address."""
+    url = first_match(boxes, r"\b(?:url|link|href)\b")
+    text = next((one for one in boxes if one is not url), None)
+    return [text.id, url.id] if url and text else None
 
 
 def _searches(one: Element) -> bool:
@@ -158,6 +167,8 @@ def _field(one: Element, reading: Reading, numbers: Sequence[Element]) -> dict[s
         field |= {"needed": True}
     if re.search(r"e-?mail", one.words) and reading.says(r"@|valid e-?mail"):
         field |= {"check": "email"}
+    if re.search(r"\b(?:url|link|address)\b", one.words) and reading.says(r"https?\b|valid (?:url|link|address)"):
+        field |= {"check": "url"}
     return field | ({"first": one.first} if one.first else {})
 
 

@@ -363,7 +363,15 @@ def text(reading: Reading) -> PieceFit | None:
     if source is None or len(reading.of("input", "textarea", "select")) != 1 or reading.of("list", "table"):
         return None
     button = first_match(reading.of("button"), r"check|count|show|test|reverse|go|make|convert|turn")
-    clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or ""])
+    limited = next(
+        (
+            one
+            for one in reading.of("button")
+            if re.search(r"\bdisabled\b", f"{one.text} {one.sentence}") or reading.says(r"button is disabled")
+        ),
+        None,
+    )
+    clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or "", name(limited) or ""])
     results, taken = [], []
     palindrome = reading.says(r"palindrom|same backwards")
     for one in reading.of("output", "heading", "box", "unknown"):
@@ -394,14 +402,6 @@ def text(reading: Reading) -> PieceFit | None:
     reveal = first_match(
         [one for one in reading.of("checkbox", "button") if one not in (button, clear)],
         r"\b(?:reveal|plain|show|visible)\b",
-    )
-    limited = next(
-        (
-            one
-            for one in reading.of("button")
-            if re.search(r"\bdisabled\b", f"{one.text} {one.sentence}") or reading.says(r"button is disabled")
-        ),
-        None,
     )
     no = re.search(r"[\"'`“]?\b([\w ]{1,20}?)[\"'`”]? (?:otherwise|if not|when not|else)\b", reading.brief)
     options = {

@@ -231,11 +231,9 @@ def states(reading: Reading) -> PieceFit | None:
         return None
     shades = [next(word for word in COLOURS if word in one.words.split()) for one in lights]
     shade = "|".join(shades)
-    told = re.search(
-        rf"\b({shade})\b(?:\s*(?:,|->|→|then|to|and|,? and then)\s*\b({shade})\b){{{len(shades) - 1},}}",
-        reading.brief,
-    )
-    spoken = [*dict.fromkeys(re.findall("|".join(shades), told[0]))] if told else shades
+    in_turn = rf"\b(?:{shade})\b(?:\s*(?:,|->|→|then|to|and|,? and then)\s*\b(?:{shade})\b){{{len(shades) - 1},}}"
+    told = [*re.finditer(in_turn, reading.brief)]
+    spoken = [*dict.fromkeys(re.findall(shade, told[-1][0]))] if told else shades
     order = spoken if len(spoken) == len(shades) else shades
     by_shade = dict(zip(shades, lights, strict=True))
     state = first_match(

@@ -47,6 +47,7 @@ NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
 NAMED = rf"{NAME}(?:\s+\([^()]{{1,60}}\))?"  # with a word about it: `rate (per cent)`
 HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
 EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
+TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
 IS_A = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
 )
@@ -67,6 +68,9 @@ OPTIONS = re.compile(
     r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
     r"(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)",
     re.IGNORECASE,
+)
+WITH_OPTIONS = re.compile(
+    r"\s*(?:with|of|between)\s+(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)"
 )
 BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
 HIDDEN = re.compile(
@@ -328,6 +332,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
         if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
             kind = _kind(of)
+        if kind == "unknown" and TAKES.match(tail):
+            kind = "input"
         if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
@@ -344,7 +350,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 about,
                 sentence,
                 first=first,
-                options=_options(tail),
+                options=_options(tail) or (_options_with(tail) if kind == "select" else ()),
                 label=label["text"] if (label := LABEL.search(tail)) and len(names) == 1 else None,
                 hidden=bool(HIDDEN.search(tail)),
                 appears=bool(APPEARS.search(tail)),
@@ -370,6 +376,11 @@ def decimals(text: str) -> int | None:
 
 def _options(text: str) -> tuple[str, ...]:
     return tuple(_listed(BRACKET.search(text), "list") or _listed(OPTIONS.search(text), "list"))
+
+
+def _options_with(text: str) -> tuple[str, ...]:
+    """The options of a select that a sentence lists without the word: `with 7 and 19`."""
+    return tuple(_listed(WITH_OPTIONS.match(text), "list"))
 
 
 def _listed(match: re.Match[str] | None, group: str) -> list[str]:

@@ -26,7 +26,8 @@ function records(o) {
       return one;
     }
     const one = made(/^[UO]L$/.test(place.tagName) ? "li" : "div", "", { className: o.entryClass || "" });
-    if (o.text) one.append(made("span", filled(o.text, row)));
+    if (o.link) one.append(made("a", String(row[o.link[0]]), { href: row[o.link[1]] }));
+    else if (o.text) one.append(made("span", filled(o.text, row)));
     else one.append(...cells.flatMap((cell, number) => [...(number ? [o.between ?? ": "] : []), made("span", cell)]));
     if (button) one.append(" ", button);
     return one;
@@ -35,6 +36,7 @@ function records(o) {
     total: (own) => own.reduce((sum, row) => sum + (part(row) || 0), 0), count: (own) => own.length,
     average: (own) => (own.length ? own.reduce((sum, row) => sum + (part(row) || 0), 0) / own.length : 0),
     largest: (own) => Math.max(...own.map(part)), smallest: (own) => Math.min(...own.map(part)),
+    best: (own) => own.reduce((best, row) => (best === null || part(row) > part(best) ? row : best), null)?.[fields[0].id] ?? "",
     balance: (own) => own.reduce((sum, row) => sum + (/expense|spend|spent|cost|out|withdraw|debit|minus/i.test(row[o.sign]) ? -1 : 1) * (part(row) || 0), 0),
   };
   function show() {
@@ -43,7 +45,7 @@ function records(o) {
     body.replaceChildren(...(o.newest ? [...shown].reverse() : shown).map(line));
     for (const { id, what, field, equals, decimals, before, after, one, none } of o.results ?? []) {
       const own = rows.filter((row) => field === undefined || String(row[field]).toLowerCase() === equals.toLowerCase());
-      const result = figures[what](own), told = (own.length === 0 && none) || text(Number.isFinite(result) ? result : 0, decimals);
+      const result = figures[what](own), told = typeof result === "string" ? result : text(Number.isFinite(result) ? result : 0, decimals);
       put(id, own.length === 0 && none ? none : (before ?? "") + told + (told === "1" && one ? one : after ?? ""));
     }
     hide(o.empty, rows.length > 0);
@@ -52,7 +54,7 @@ function records(o) {
     const own = row[id];
     if (own === "") return needed;
     if (number && (typeof own !== "number" || (above !== undefined && own <= above) || (least !== undefined && own < least) || (most !== undefined && own > most))) return true;
-    return check === "email" && !/^[^\s@]+@[^\s@]+$/.test(own);
+    return (check === "email" && !/^[^\s@]+@[^\s@]+$/.test(own)) || (check === "url" && !/^https?:\/\/\S+$/i.test(own));
   });
   function add(event) {
     event?.preventDefault();
