@@ -190,12 +190,18 @@ def _results(
         )
         words = f"{one.words}: {one.text}"
         what = next((what for what, pattern in RESULTS if re.search(pattern, one.words, re.I)), None)
+        if what == "total" and re.search(r"how many|number of (?:entries|rows|items|lines|people|tasks)", one.text):
+            what = "count"
         what = what or next((what for what, pattern in RESULTS if re.search(pattern, words, re.I)), None)
         if what is None and of is not None and re.search(r"\bsums?\b|total", one.sentence, re.I):
             what = "total"
         if what is None:
             continue
-        result = {"id": one.id, "what": what, **({"decimals": one.decimals} if one.decimals is not None else {})}
+        result = {
+            "id": one.id,
+            "what": what,
+            **({"decimals": one.decimals} if one.decimals is not None and what != "count" else {}),
+        }
         if of is not None:
             result |= {"field": of[0].id, "equals": of[1]}
         if one.first and not re.fullmatch(r"[-+]?[\d.,]+", one.first):

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from service.builds.generate.blocks.fitting import PieceFit, match, name
-from service.builds.generate.blocks.reading import Element, Reading, first_match
+from service.builds.generate.blocks.reading import Element, Reading, decimals, first_match
 
 LB, OZ, INCH = 0.45359237, 0.028349523125, 0.0254
 UNITS: dict[str, dict[str, Any]] = {  # names, and the factor to the unit of its kind. Temperatures have an offset
@@ -169,10 +169,19 @@ def conversion(reading: Reading) -> PieceFit | None:
     if len(unit_of) < 2 or not boxes or len(reading.of("input")) != len(boxes):
         return None
     amounts = [one for one in parts if one.id in unit_of]
+    usual = decimals(reading.brief)
     button = first_match(reading.of("button"), r"convert|calc|go")
     options = {
         "amounts": [
-            {"id": one.id, **unit_of[one.id], **({} if one.decimals is None else {"decimals": one.decimals})}
+            {
+                "id": one.id,
+                **unit_of[one.id],
+                **(
+                    {}
+                    if (places := one.decimals if one.decimals is not None else usual) is None
+                    else {"decimals": places}
+                ),
+            }
             for one in amounts
         ],
         "boxes": [one.id for one in boxes],

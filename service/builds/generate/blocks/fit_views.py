@@ -15,12 +15,6 @@ from service.builds.generate.blocks.reading import Element, Reading, first_match
 DRAWS = r"\brandom|\bdice\b|\bdie\b|\bcoin\b|\broll(?:s|ing)?\b|\btoss|\bflip|by chance|\blucky\b|\blot\b"
 NUMBER = r"(-?\d{1,7})"
 RANGE = re.compile(rf"\b(?:from|between)\s+{NUMBER}\s+(?:to|and)\s+{NUMBER}\b|\b{NUMBER}\s?(?:-|–|to)\s?{NUMBER}\b")
-EITHER = re.compile(  # `either Heads or Tails`, `one of red, green and blue`, `("Yes", "No" or "Maybe")`
-    r"\b(?:either|one of(?: the (?:words|texts|answers|names))?|Heads|randomly|at random)?[\s:(]*"
-    r"(?P<list>[\"“'`]?[A-Z][\w' !.?-]{0,40}?[\"”'`]?"
-    r"(?:\s*,\s*[\"“'`]?[A-Z][\w' !.?-]{0,40}?[\"”'`]?){0,20},?\s+(?:or|and)\s+"
-    r"[\"“'`]?[A-Z][\w'-]{0,30}[\"”'`]?)"
-)
 ONE_OF = re.compile(
     r"\b(?:either|one of(?: the (?:words|texts|answers|names|following))?|chooses between|picks? from)[\s:(]*"
     r"(?P<list>[\"“'`]?\w[\w' -]{0,30}?[\"”'`]?(?:\s*,\s*[\"“'`]?\w[\w' -]{0,29}?[\"”'`]?){0,20},?\s+"
@@ -121,13 +115,15 @@ def random(reading: Reading) -> PieceFit | None:
 
 def _choices(reading: Reading, outputs: Sequence[Element], *, coin: bool) -> list[str]:
     """The texts of which one is drawn."""
+    if coin:
+        sides = [re.search(rf"\b{side}\b", reading.brief, re.I) for side in ("heads", "tails")]
+        return [side[0] for side in sides if side] if all(sides) else ["Heads", "Tails"]
     for text in [*(one.text for one in outputs), reading.brief]:
-        for pattern in (ONE_OF, EITHER) if coin else (ONE_OF,):
-            if told := pattern.search(text):
-                parts = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", told["list"])
-                texts = [part.strip(" \"“”'`") for part in parts if part.strip(" \"“”'`")]
-                if len(texts) > 1 and not any(re.fullmatch(r"-?\d+", one) for one in texts):
-                    return texts
+        if told := ONE_OF.search(text):
+            parts = re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", told["list"])
+            texts = [part.strip(" \"“”'`") for part in parts if part.strip(" \"“”'`")]
+            if len(texts) > 1 and not any(re.fullmatch(r"-?\d+", one) for one in texts):
+                return texts
     if reading.says(r"random|chance"):
         quoted = [
             [next(filter(None, quote.groups())) for quote in QUOTE.finditer(part)] for part in reading.brief.split(". ")
@@ -135,7 +131,7 @@ def _choices(reading: Reading, outputs: Sequence[Element], *, coin: bool) -> lis
         longest = max(quoted, key=len)
         if len(longest) > 2:
             return longest
-    return ["Heads", "Tails"] if coin else []
+    return []
 
 
 def _range(text: str) -> tuple[int, int] | None:

@@ -103,7 +103,8 @@ def text_when(text: str, condition: str) -> str | None:
     """The text that a sentence shows under a condition: `says Loading while it waits`, `"Not found" if ... 404`."""
     hit = re.search(
         rf"(?:[\"“'`](?P<q>[^\"”'`]{{1,60}})[\"”'`]|(?P<w>\b[A-Z][\w…]*(?: [a-z]+){{0,3}}?|\b(?:yes|no)\b))\s+"
-        rf"(?:if|when|while|for|on|in case of|as long as|otherwise)\b[^,;.\"“]{{0,60}}?(?:{condition})",
+        rf"(?:if|when|while|for|on|in case of|as long as|otherwise)\b"
+        rf"(?:(?!\b(?:and|or) [A-Z])[^,;.\"“]){{0,60}}?(?:{condition})",
         text,
     )
     if hit is not None:

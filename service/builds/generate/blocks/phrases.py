@@ -60,16 +60,21 @@ def blanks(text: str, inputs: Sequence[Element]) -> str | None:
 
 
 def _filled(quoted: str, inputs: Sequence[Element]) -> tuple[str, bool]:
-    known: list[str] = []
+    """The text with the ids of the boxes. As many further blanks as boxes are those boxes, in their order."""
+    names = list(dict.fromkeys(match["marked"] or match["capitals"] for match in BLANK.finditer(quoted)))
+    meant = {word: one for word in names if (one := _meant(word, inputs)) is not None}
+    if len({one.id for one in meant.values()}) < len(meant):
+        return quoted, False
+    free = [one for one in inputs if one not in meant.values()]
+    others = [word for word in names if word not in meant]
+    if meant and len(others) == len(free):
+        meant |= dict(zip(others, free, strict=True))
 
     def blank(match: re.Match[str]) -> str:
-        one = _meant(match["marked"] or match["capitals"], inputs)
-        if one is None:
-            return match[0]
-        known.append(one.id)
-        return f"{{{one.id}}}"
+        one = meant.get(match["marked"] or match["capitals"])
+        return match[0] if one is None else f"{{{one.id}}}"
 
-    return BLANK.sub(blank, quoted), bool(known)
+    return BLANK.sub(blank, quoted), bool(meant)
 
 
 def _meant(word: str, inputs: Sequence[Element]) -> Element | None:

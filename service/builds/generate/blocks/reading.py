@@ -47,6 +47,9 @@ NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
 NAMED = rf"{NAME}(?:\s+\([^()]{{1,60}}\))?"  # with a word about it: `rate (per cent)`
 HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
 EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
+ALL_RESULTS = re.compile(
+    r"(?:both|they|the results?|(?:all|both|the) (?:the )?(?:results|values|numbers|figures|amounts))\b", re.I
+)
 TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
 IS_A = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
@@ -219,6 +222,10 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
                 element = elements[name]
                 if element.kind in ("output", "unknown", "box"):
                     elements[name] = replace(element, first=element.first or first_value(sentence, element.kind))
+        if not own and ALL_RESULTS.match(sentence) and (places := decimals(sentence)) is not None:
+            for name, element in elements.items():
+                if element.decimals is None and element.kind in ("output", "unknown", "heading"):
+                    elements[name] = replace(element, decimals=places)
         last = [element.id for element in own] or last
     for name in named:
         elements.setdefault(name, Element(name, "unknown"))
