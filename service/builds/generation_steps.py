@@ -37,7 +37,7 @@ T = TypeVar("T")
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 SCRIPTS = ("script", "script", "files", "script", "script", "files", "script")  # a script has half of a page's tokens
 FURTHER = {  # the tries after the first version, by its maker
-    "pieces": ("pieces 1", *SCRIPTS, "repair", "repair"),
+    "pieces": ("pieces 1", "pieces 2", *SCRIPTS, "repair", "repair"),
     "script": SCRIPTS[1:],
     "files": ("repair", "repair", "repair"),
 }

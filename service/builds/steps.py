@@ -207,7 +207,8 @@ class Steps(GenerationSteps):
         if not best.failed:
             return best
         passed, judged = _page_checks(best)
-        notes: tuple[str, ...] = (f"It passes {passed} of {judged} checks of its brief. These fail:",) if judged else ()
+        score = f"It passes {passed} of {judged} judged checks of its brief. These fail:"
+        notes: tuple[str, ...] = (score,) if judged else ()
         notes += tuple(failure.splitlines()[0][:300] for failure in best.failed)
         readme = files["README.md"] if best.own_readme else None
         job = replace(self._job(build, files), notes=notes, readme=readme)

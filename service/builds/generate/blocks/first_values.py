@@ -18,6 +18,7 @@ STARTING = (  # `#n, starting at 3`, and not `names starting with B`
     r"(?:(?:^[\s)\"'`]*|[,;(–]\s*|\band\s+)(?:start|beginn)ing"
     r"|\b(?:start|beginn)ing(?=\s+(?:at|from|out\s+at)\s+[-+]?\d))"
 )
+WHOSE = re.compile(r"\bwhose \w+\s+$", re.IGNORECASE)  # `names whose text starts with B`
 FIRST = (
     re.compile(rf"{STARTS}{WITH}(?P<value>{VALUE})", re.IGNORECASE),
     re.compile(rf"{STARTING}{WITH}(?P<value>{SAID})", re.IGNORECASE),
@@ -75,6 +76,8 @@ def first_value(text: str, kind: str = "input") -> str | None:
     """The first value that a text gives an element of this kind."""
     for pattern in FIRST if kind in BOXES else (*FIRST, *SAID_FIRST):
         for match in pattern.finditer(text):
+            if WHOSE.search(text[: match.start()]):
+                continue
             value = match["value"].strip("\"'`“”").rstrip(".,:")
             if value.lower() not in NO_VALUE and (
                 not value.isalpha() or match["value"][0] in "\"'`“" or len(value) < 4 or value[0].isupper()
