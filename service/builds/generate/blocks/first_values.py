@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 
-VALUE = r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|\d{4}-\d\d-\d\d|[-+]?\d[\d.,:/]*\d|\d|(?<![\w.])[A-Za-z][\w-]*)"
+VALUE = (
+    r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|\d{4}-\d\d-\d\d|\d+ (?:of|/|out of) \d+|[-+]?\d[\d.,:/]*\d|\d"
+    r"|(?<![\w.])[A-Za-z][\w-]*)"
+)
 NUMBER = r"(?:(?<!\w)[-+]?\d[\d.,:]*\d|\b\d\b|(?<=[\s(])[-–—](?=[\s.,;]|$))"  # or a dash in its place
 SAID = rf"(?:\"[^\"]*\"|“[^”]*”|'[^']*'|`[^`]*`|{NUMBER})"
 BEFORE = r"(?:before|until|as long as|while)"

@@ -105,6 +105,7 @@ def list_(reading: Reading) -> PieceFit | None:
         "newest": True
         if reading.says(r"newest (?:is )?(?:first|on top)|at the top|at the beginning|prepend")
         else None,
+        "sorts": True if reading.says(r"alphabetical|in order of the alphabet|sorted") else None,
         "search": name(search),
         "filters": [{"id": one.id, "shows": shows} for one, shows in filters],
         "once": True if reading.says(r"duplicate|\btwice\b|already (?:in|on) the list") else None,
@@ -224,7 +225,7 @@ def disclosure(reading: Reading) -> PieceFit | None:
         return None
     single = (
         True
-        if reading.says(r"only one|one at a time|closes the other|others? (?:close|are closed|is hidden)")
+        if reading.says(r"only one|one at a time|(?:closes|hides) the others?|others? (?:close|are closed|is hidden)")
         else None
     )
     if (pairs := _pairs(reading, r"toggle|more|question|show|q\d")) is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name
 from service.builds.generate.blocks.reading import Element, Reading, decimals, first_match
 
+LEAST = r"coldest|coolest|cheapest|youngest|shortest|lightest|slowest|driest|lowest|smallest"
 MEASURES = (
     ("average", r"average|\bmean\b"),
     (
@@ -118,6 +119,10 @@ def data(reading: Reading) -> PieceFit | None:
         what = next(
             (what for what, words in MEASURES if re.search(words, f"{one.words}: {one.text}", re.IGNORECASE)), None
         )
+        labels = [column for column in names if column not in numbers]
+        top = re.search(rf"\b([a-z]+est) (?:{'|'.join(map(re.escape, labels))})\b", one.text, re.I) if labels else None
+        if top and what in (None, "sum", "largest", "smallest"):
+            what = "worst" if re.search(LEAST, top[1], re.I) else "best"
         if what is None and re.search(r"shows? the|names? the", one.text):
             what = "sum"
         counted = re.search(r"(?:how many|number of)\s+(\w+)", one.text) if what == "count" else None
@@ -141,11 +146,13 @@ def data(reading: Reading) -> PieceFit | None:
     order = re.search(r"(?:sorted|ordered) by (?:the )?(\w+)([^.;]{0,40})", reading.brief, re.IGNORECASE)
     order_column = next((column for column in names if order and column.lower() == order[1].lower()), None)
     down = bool(order and re.search(r"descend|largest|highest|newest|most", order[2]))
-    if order_column is None and (age := re.search(r"\b(oldest|newest|cheapest)\b[^.;]{0,20}\bfirst\b", reading.brief)):
+    if order_column is None and (
+        age := re.search(r"\b(oldest|newest|cheapest|earliest|latest)\b[^.;]{0,20}\bfirst\b", reading.brief)
+    ):
         order_column = next(
             (column for column in names if re.search(r"year|date|day|time|price", column, re.IGNORECASE)), None
         )
-        down = age[1] == "newest"
+        down = age[1] in ("newest", "latest")
     group, summed = _group(reading, names, numbers, [*parts, *([select] if select else [])])
     values = {one["column"] for one in results if one.get("column")}
     value = summed or (named_in(chart, numbers) if chart else values.pop() if len(values) == 1 else None)

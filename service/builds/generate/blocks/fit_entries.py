@@ -67,7 +67,7 @@ def records(reading: Reading) -> PieceFit | None:
     empty = first_match(
         [one for one in outputs if one.hidden or one.label or QUOTE.search(one.text)], r"\b(empty|none|nothing)\b"
     )
-    results, taken = _results(reading, [one for one in outputs if one is not empty], boxes)
+    results, taken = _results(reading, [one for one in outputs if one is not empty], boxes, counts=bool(numbers))
     if place.kind != "table" and len(boxes) < 2 and not any(one["what"] not in ("count",) for one in results):
         return None
     whole = f"{place.sentence} {' '.join(one.sentence for one in boxes)}"
@@ -173,7 +173,7 @@ def _field(one: Element, reading: Reading, numbers: Sequence[Element]) -> dict[s
 
 
 def _results(
-    reading: Reading, outputs: Sequence[Element], boxes: Sequence[Element]
+    reading: Reading, outputs: Sequence[Element], boxes: Sequence[Element], *, counts: bool
 ) -> tuple[list[dict[str, Any]], list[Element]]:
     """The figures of the rows, and their elements. One may be of the rows with an option of a select only."""
     selects = [one for one in boxes if one.options]
@@ -195,7 +195,7 @@ def _results(
         what = what or next((what for what, pattern in RESULTS if re.search(pattern, words, re.I)), None)
         if what is None and of is not None and re.search(r"\bsums?\b|total", one.sentence, re.I):
             what = "total"
-        if what is None:
+        if what is None or (what != "count" and not counts):
             continue
         result = {
             "id": one.id,

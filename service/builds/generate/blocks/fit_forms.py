@@ -1,4 +1,4 @@
-"""Pieces that work on typed numbers and texts: calculator, measures of a text.
+"""The piece that works on typed numbers.
 
 In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Formulas are those of `FORMULAS`, a rate that the
 brief states, or a model's. Not here: units (`fit_units`), lists and buttons (`fit_controls`).
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, text_when
-from service.builds.generate.blocks.phrases import Level, by_levels, levels
+from service.builds.generate.blocks.fitting import PieceFit, match, name
+from service.builds.generate.blocks.phrases import by_levels, levels
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 
@@ -105,6 +104,26 @@ FORMULAS = (
         ),
     ),
     Formula(
+        r"\btriangle\b",
+        {"base": r"base|\bwidth\b", "height": r"height"},
+        ((r"area|surface|result", "base * height / 2"),),
+    ),
+    Formula(
+        r"hypotenuse|pythagoras|right[- ]angled",
+        {"a": r"^a$|first|leg", "b": r"^b$|second|leg"},
+        ((r"hypotenuse|^c$|result|length", "Math.sqrt(a ** 2 + b ** 2)"),),
+    ),
+    Formula(
+        r"distance between|between two points",
+        {"x1": r"\bx ?1\b", "y1": r"\by ?1\b", "x2": r"\bx ?2\b", "y2": r"\by ?2\b"},
+        ((r"distance|result|length", "Math.hypot(x2 - x1, y2 - y1)"),),
+    ),
+    Formula(
+        r"\bwages?\b|hourly|\bpay\b|salary",
+        {"hours": r"hours?", "rate": r"rate|wage|per hour|hourly"},
+        ((r"pay|total|wage|salary|result|earn", "hours * rate"),),
+    ),
+    Formula(
         r"circle",
         {"radius": r"radius|\br\b"},
         (
@@ -144,26 +163,6 @@ FORMULAS = (
         ((r"result|part|answer|share|value", "number * percent / 100"),),
     ),
 )
-MEASURES = (
-    ("slug", r"\bslug\b"),
-    ("longest", r"\blongest\b"),
-    ("frequent", r"\b(?:most (?:common|frequent|used))\b"),
-    ("unique", r"\b(?:unique|different|distinct) words\b"),
-    ("minutes", r"reading time|\bminutes\b"),
-    ("upper", r"upper ?case|capital letters|\bcapitals\b"),
-    ("lower", r"lower ?case$|in lower ?case(?! with dashes)|small letters"),
-    ("sorted", r"\bsorted\b|ascending|alphabetical"),
-    ("spaces", r"without (?:spaces|blanks)"),
-    ("paragraphs", r"\bparagraphs\b"),
-    ("roman", r"\broman\b"),
-    ("left", r"\bleft\b|remain|counts? down"),
-    ("words", r"\bwords?\b"),
-    ("letters", r"character|letter|length|\blong\b|chars?\b"),
-    ("sentences", r"sentence"),
-    ("lines", r"\blines?\b"),
-    ("vowels", r"vowel"),
-    ("reversed", r"revers|backwards"),
-)
 
 
 def calculator(reading: Reading) -> PieceFit | None:
@@ -176,6 +175,7 @@ def calculator(reading: Reading) -> PieceFit | None:
         or _by_rate(reading, inputs, outputs)
         or _by_words(reading, inputs, outputs)
         or _by_operation(reading, inputs, outputs)
+        or _by_portions(reading, inputs, outputs)
         or _by_levels(reading, inputs, outputs)
     )
     if hit is None:
@@ -349,6 +349,22 @@ def _by_operation(reading: Reading, inputs: list[Element], outputs: list[Element
     return {"a": boxes[0], "b": boxes[1], "choice": selects[0]}, [(result, "".join(parts))]
 
 
+def _by_portions(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    """Amounts of a recipe for so many people."""
+    people = re.search(r"\b(?:for|serves) (\d+) (?:people|persons?|servings|portions|guests)\b", reading.brief)
+    box = first_match(inputs, r"people|persons?|servings|portions|guests")
+    if people is None or box is None:
+        return None
+    results = []
+    for one in outputs:
+        told = re.search(
+            rf"\b(\d+(?:\.\d+)?)\s*(?:[a-z]{{1,4}}\s+|cups? )?(?:of )?{re.escape(one.words)}\b", reading.brief, re.I
+        )
+        if told:
+            results.append((one, f"people * {told[1]} / {people[1]}"))
+    return ({"people": box}, results) if results else None
+
+
 def _by_levels(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
     """The range in which a typed number lies."""
     if len(inputs) != 1 or re.search(r"\b(?:characters?|letters|words)\b", reading.brief):
@@ -357,77 +373,4 @@ def _by_levels(reading: Reading, inputs: list[Element], outputs: list[Element]) 
     return ({"number": inputs[0]}, graded) if graded else None
 
 
-def text(reading: Reading) -> PieceFit | None:
-    """Measures of the typed text."""
-    source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
-    if source is None or len(reading.of("input", "textarea", "select")) != 1 or reading.of("list", "table"):
-        return None
-    button = first_match(reading.of("button"), r"check|count|show|test|reverse|go|make|convert|turn")
-    limited = next(
-        (
-            one
-            for one in reading.of("button")
-            if re.search(r"\bdisabled\b", f"{one.text} {one.sentence}") or reading.says(r"button is disabled")
-        ),
-        None,
-    )
-    clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or "", name(limited) or ""])
-    results, taken = [], []
-    palindrome = reading.says(r"palindrom|same backwards")
-    for one in reading.of("output", "heading", "box", "unknown"):
-        if palindrome and re.search(r"result|answer|verdict|says|palindrom", f"{one.words} {one.text}"):
-            measure: str | None = "palindrome"
-        else:
-            measure = next((what for what, words in MEASURES if re.search(words, one.words)), None)
-            measure = measure or next(
-                (what for what, words in MEASURES if re.search(words, one.text, re.IGNORECASE)), None
-            )
-        graded = levels(one.text)
-        if graded:
-            ends = [{"below": end} for end in _ends(graded)] + [{}]
-            texts = [{**end, "text": level.name} for end, level in zip(ends, graded, strict=True)]
-            of = "words" if re.search(r"\bwords\b", one.text) else "letters"
-            results.append({"id": one.id, "what": "range", "of": of, "texts": texts})
-            taken.append(one)
-        elif measure is not None:
-            results.append({"id": one.id, "what": measure})
-            taken.append(one)
-    if not results:
-        return None
-    most = re.search(
-        r"\b(?:of|at most|up to|maximum of|limit(?:ed)? (?:of|to)|more than|down from)\s+(\d{2,5})\b"
-        r"|\b(\d{2,5}) characters",
-        reading.brief,
-    )
-    reveal = first_match(
-        [one for one in reading.of("checkbox", "button") if one not in (button, clear)],
-        r"\b(?:reveal|plain|show|visible)\b",
-    )
-    no = re.search(r"[\"'`“]?\b([\w ]{1,20}?)[\"'`”]? (?:otherwise|if not|when not|else)\b", reading.brief)
-    options = {
-        "source": source.id,
-        "results": results,
-        "button": name(button),
-        "clear": name(clear),
-        "most": int(most[1] or most[2]) if most else None,
-        "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
-        "limited": name(limited),
-        "notEmpty": True if limited and reading.says(r"\bempty\b") else None,
-        "overClass": class_for(reading, r"over|too|long|limit|warn|error|danger|negative|exceed|more than"),
-        "yesText": text_when(reading.brief, r"same|palindrom|is one") if palindrome else None,
-        "noText": re.sub(r"^(?:and|or) ", "", no[1].strip()) if palindrome and no else None,
-    }
-    return match("text", 1.0 if not palindrome else 2.0, options, source, *taken, button, clear, limited)
-
-
-def _ends(in_order: list[Level]) -> list[float]:
-    """The whole number at which each of these ranges but the last one has ended."""
-    ends = []
-    for one, following in pairwise(in_order):
-        over = one.up_to if one.up_to is not None else following.above
-        end = one.below if one.below is not None else following.least
-        ends.append(end if end is not None else (over or 0) + 1)
-    return ends
-
-
-FITS = (calculator, text)
+FITS = (calculator,)

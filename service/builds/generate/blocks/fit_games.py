@@ -1,4 +1,4 @@
-"""Small games that many briefs ask for: guessing a number, noughts and crosses, pairs of cards, rock, paper, scissors.
+"""Small games, and a pocket calculator: guessing, noughts and crosses, pairs of cards, rock, paper, scissors.
 
 In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here: dice and coins (`fit_views`).
 """
@@ -65,7 +65,10 @@ def _told(hint: Element, reading: Reading) -> dict[str, str | None]:
         told[key] = quoted[1] if quoted else bare[0].rstrip(".") if bare else None
     told["lowText"] = told["lowText"] or text_when(own, r"too low|too small|lower|smaller|below")
     told["highText"] = told["highText"] or text_when(own, r"too high|too large|too big|higher|larger|above")
-    told["rightText"] = told["rightText"] or text_when(own, r"right|correct|equal|found|guessed")
+    third = re.search(r"[Tt]oo \w+,? (?:or )?[Tt]oo \w+,? (?:or|and) ([\w]+!?)", own)
+    told["rightText"] = (
+        told["rightText"] or (third[1] if third else None) or text_when(own, r"right|correct|equal|found|guessed")
+    )
     return told
 
 
@@ -174,4 +177,37 @@ def hands(reading: Reading) -> PieceFit | None:
     return match("hands", 4.0, options, *buttons, result, choice, *scores.values(), reset)
 
 
-FITS = (guess, noughts, memory, hands)
+SIGNS = {
+    "plus": r"\bplus\b|\badd\b",
+    "minus": r"\bminus\b|subtract",
+    "times": r"times|multip|\bmul\b",
+    "divide": r"divid|\bdiv\b",
+}
+
+
+def keypad(reading: Reading) -> PieceFit | None:
+    """A pocket calculator with a button for each digit."""
+    buttons = reading.of("button", "unknown", "output")
+    digits = {one.id[-1]: one for one in buttons if re.fullmatch(r"[A-Za-z]+-?\d", one.id)}
+    signs = {
+        key: first_match([one for one in buttons if re.search(words, one.words)], words) for key, words in SIGNS.items()
+    }
+    equals = first_match([one for one in buttons if re.search(r"equal|\beq\b|result", one.words)], r"")
+    display = first_match(_outputs(reading), r"display|screen|result|output")
+    if len(digits) < 10 or equals is None or display is None or not all(signs.values()):
+        return None
+    clear = first_match(buttons, r"clear|reset|\bac\b|^c$", [display.id])
+    point = first_match([one for one in buttons if re.search(r"point|dot|decimal|comma", one.words)], r"")
+    options = {
+        "digits": {digit: one.id for digit, one in sorted(digits.items())},
+        "signs": {key: name(one) for key, one in signs.items()},
+        "equals": equals.id,
+        "clear": name(clear),
+        "point": name(point),
+        "display": display.id,
+        "errorText": text_when(reading.brief, r"zero|by 0|error"),
+    }
+    return match("keypad", 3.0, options, *digits.values(), *signs.values(), equals, clear, point, display)
+
+
+FITS = (guess, noughts, memory, hands, keypad)

@@ -162,4 +162,72 @@ def rating(reading: Reading) -> PieceFit | None:
     return match("rating", 3.0, options, output, reset, *own, *containers)
 
 
-FITS = (colour, slider, rating)
+def toggles(reading: Reading) -> PieceFit | None:
+    """Parts of a grid that a click marks and another click frees."""
+    places = repeated(reading)
+    item = class_for(reading, r"cell|pixel|seat|square|box|tile|lamp|light|day|item|dot")
+    marked = class_for(
+        reading, r"\bon\b|active|taken|selected|lit|filled|done|marked|chosen|reserved|painted", (item or "",)
+    )
+    place = next((one for one in reading.elements if one.id in places), None)
+    if (
+        place is None
+        or item is None
+        or marked is None
+        or reading.says(r"tic[ -]?tac|memory|\bpairs\b|\bstars?\b|rating")
+    ):
+        return None
+    outputs = [one for one in reading.of("output", "unknown", "heading") if one is not place]
+    free = first_match(outputs, r"\bfree\b|\bleft\b|\boff\b|available|remaining")
+    price = first_match(outputs, r"price|cost|total|sum", [name(free) or ""])
+    count = first_match(
+        outputs, r"count|how many|number|taken|\bon\b|marked|selected", [name(free) or "", name(price) or ""]
+    )
+    each = re.search(r"\b(\d+(?:\.\d+)?) (?:\w+ )?(?:each|apiece|a seat|per)\b", reading.brief)
+    clear = first_match(reading.of("button"), r"clear|reset|none|empty|all")
+    options = {
+        "place": place.id,
+        "itemClass": item,
+        "onClass": marked,
+        "count": name(count),
+        "free": name(free),
+        "price": name(price) if each else None,
+        "each": float(each[1]) if each and price else None,
+        "decimals": price.decimals if price else None,
+        "clear": name(clear),
+    }
+    return match("toggles", 2.0, options, place, count, free, price if each else None, clear)
+
+
+def checklist(reading: Reading) -> PieceFit | None:
+    """Checkboxes that are counted."""
+    boxes = reading.of("checkbox")
+    if len(boxes) < 2 or reading.of("input", "list", "table", "select", "textarea"):
+        return None
+    outputs = reading.of("output", "unknown", "heading", "box")
+    ready = first_match([one for one in outputs if one.hidden], r"")
+    percent = first_match(outputs, r"per ?cent|progress", [name(ready) or ""])
+    count = first_match(
+        outputs, r"count|done|how many|number|ticked|of \d|progress|checked", [name(ready) or "", name(percent) or ""]
+    )
+    if count is None and percent is None and ready is None:
+        return None
+    shape = (
+        re.search(r"((?:[A-Z][a-z]+ )?)\d+( ?(?:/|of|out of) ?)\d+((?: \w+)?)(?=[\"”']| at| when|[.,])", count.text)
+        if count
+        else None
+    )
+    key = storage_key(reading, "checklist")
+    options = {
+        "boxes": [one.id for one in boxes],
+        "count": name(count),
+        "text": f"{shape[1]}{{at}}{shape[2]}{{all}}{shape[3]}" if shape else None,
+        "percent": name(percent),
+        "ready": name(ready),
+        "clear": name(first_match(reading.of("button"), r"clear|reset|none|all")),
+        "key": key,
+    }
+    return match("checklist", 2.5, options, *boxes, count, percent, ready)
+
+
+FITS = (colour, slider, rating, toggles, checklist)

@@ -20,6 +20,7 @@ from service.builds.generate.blocks import (
     fit_forms,
     fit_games,
     fit_marks,
+    fit_text,
     fit_tools,
     fit_units,
     fit_views,
@@ -38,6 +39,7 @@ FITS = (
     *fit_tools.FITS,
     *fit_units.FITS,
     *fit_forms.FITS,
+    *fit_text.FITS,
 )
 MOST_PLANS = 3
 Plan = dict[str, Any]

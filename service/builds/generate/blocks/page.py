@@ -138,7 +138,7 @@ class _PageBody:
         self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
         self.numbers = self._numbers()
         self.by_id = {element.id: element for element in reading.elements}
-        self.repeated = {} if plan["pieces"] and "rating" not in self.pieces else repeated(reading)
+        self.repeated = {} if plan["pieces"] and not {"rating", "toggles"} & self.pieces.keys() else repeated(reading)
 
     def _numbers(self) -> set[str]:
         ids = {one["id"] for one in self.pieces.get("calculator", {}).get("inputs", [])}

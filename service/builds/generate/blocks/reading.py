@@ -50,6 +50,11 @@ EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
 ALL_RESULTS = re.compile(
     r"(?:both|they|the results?|(?:all|both|the) (?:the )?(?:results|values|numbers|figures|amounts))\b", re.I
 )
+ID_RANGE = re.compile(
+    r"(?:(?<=\bids )|(?P<mark>(?<!\w)#))(?P<stem>[A-Za-z][A-Za-z-]{0,20})(?P<first>\d{1,2})\s?"
+    r"(?:to|through|-|–|\.\.\.?|…)\s?#?(?P=stem)(?P<last>\d{1,2})\b"
+)
+MOST_IN_RANGE = 32
 TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
 IS_A = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
@@ -257,12 +262,23 @@ def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
         return f"{word} #{match['id']}"
 
     text = re.sub(r"[ \t]+", " ", brief)
+    text = ID_RANGE.sub(_id_range, text)
     text = re.sub(r"(?m)^[^\S\n]*[-*\u2022]\s+", "", text)
     text = MARKUP.sub(written, text)
     text = re.sub(r"</[a-z]\w*>", "", text)
     text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
     text = _code_names(text, set(named))
     return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
+
+
+def _id_range(match: re.Match[str]) -> str:
+    """The ids of a range, one by one: `ids d0 to d2` as `ids d0, d1 and d2`."""
+    first, last = int(match["first"]), int(match["last"])
+    if not 0 < last - first < MOST_IN_RANGE:
+        return match[0]
+    mark = match["mark"] or ""
+    names = [f"{mark}{match['stem']}{number}" for number in range(first, last + 1)]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _code_names(text: str, known: set[str]) -> str:

@@ -18,6 +18,9 @@ function text(o) {
       for (const [size, sign] of [[1000, "M"], [900, "CM"], [500, "D"], [400, "CD"], [100, "C"], [90, "XC"], [50, "L"], [40, "XL"], [10, "X"], [9, "IX"], [5, "V"], [4, "IV"], [1, "I"]]) while (number >= size) { text += sign; number -= size; }
       return text;
     },
+    binary: (value) => (/^\d+$/.test(value.trim()) ? Number(value).toString(2) : o.emptyText ?? ""), same: (value) => value,
+    hex: (value) => (/^\d+$/.test(value.trim()) ? Number(value).toString(16)[o.capitals ? "toUpperCase" : "toString"]() : o.emptyText ?? ""),
+    title: (value) => value.toLowerCase().replace(/(^|[^\p{L}'])\p{L}/gu, (part) => part.toUpperCase()),
     paragraphs: (value) => value.split(/\n\s*\n/).filter((part) => part.trim()).length,
     slug: (value) => value.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""),
     palindrome: (value) => (clean(value) === "" ? o.emptyText ?? "" : clean(value) === [...clean(value)].reverse().join("") ? o.yesText ?? "yes" : o.noText ?? "no"),
@@ -33,6 +36,7 @@ function text(o) {
   on(o.reveal, "change", () => { source.type = $(o.reveal).checked ? "text" : "password"; });
   if ($(o.reveal)?.tagName === "BUTTON") on(o.reveal, "click", () => { source.type = source.type === "password" ? "text" : "password"; });
   const limit = () => { if ($(o.limited)) $(o.limited).disabled = [...source.value].length > (o.most ?? Infinity) || (o.notEmpty && source.value.trim() === ""); };
+  for (const { button, what } of o.forms ?? []) on(button, "click", () => put(o.output, String(measures[what](source.value))));
   source.addEventListener("input", limit);
   limit();
   source.addEventListener("input", show);

@@ -1,0 +1,147 @@
+"""The piece that works on a typed text: its measures, its forms, and its limits.
+
+In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here: numbers (`fit_forms`).
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, text_when
+from service.builds.generate.blocks.phrases import Level, levels
+from service.builds.generate.blocks.reading import Reading, first_match
+
+MEASURES = (
+    ("slug", r"\bslug\b"),
+    ("longest", r"\blongest\b"),
+    ("frequent", r"\b(?:most (?:common|frequent|used))\b"),
+    ("unique", r"\b(?:unique|different|distinct) words\b"),
+    ("minutes", r"reading time|\bminutes\b"),
+    ("upper", r"upper ?case|capital letters|\bcapitals\b"),
+    ("lower", r"lower ?case$|in lower ?case(?! with dashes)|small letters"),
+    ("sorted", r"\bsorted\b|ascending|alphabetical"),
+    ("spaces", r"without (?:spaces|blanks)"),
+    ("paragraphs", r"\bparagraphs\b"),
+    ("roman", r"\broman\b"),
+    ("binary", r"\bbinary\b"),
+    ("hex", r"\bhex(?:adecimal)?\b"),
+    ("same", r"\bmirror\b|the same text|what (?:is|was) typed"),
+    ("left", r"\bleft\b|remain|counts? down"),
+    ("words", r"\bwords?\b"),
+    ("letters", r"character|letter|length|\blong\b|chars?\b"),
+    ("sentences", r"sentence"),
+    ("lines", r"\blines?\b"),
+    ("vowels", r"vowel"),
+    ("reversed", r"revers|backwards"),
+)
+
+
+def text(reading: Reading) -> PieceFit | None:
+    """Measures of the typed text."""
+    source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
+    if source is None or len(reading.of("input", "textarea", "select")) != 1 or reading.of("list", "table"):
+        return None
+    button = first_match(reading.of("button"), r"check|count|show|test|reverse|go|make|convert|turn")
+    limited = next(
+        (
+            one
+            for one in reading.of("button")
+            if re.search(r"\bdisabled\b", f"{one.text} {one.sentence}") or reading.says(r"button is disabled")
+        ),
+        None,
+    )
+    clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or "", name(limited) or ""])
+    results, taken = [], []
+    palindrome = reading.says(r"palindrom|same backwards")
+    for one in reading.of("output", "heading", "box", "unknown"):
+        if palindrome and re.search(r"result|answer|verdict|says|palindrom", f"{one.words} {one.text}"):
+            measure: str | None = "palindrome"
+        else:
+            measure = next((what for what, words in MEASURES if re.search(words, one.words)), None)
+            measure = measure or next(
+                (what for what, words in MEASURES if re.search(words, one.text, re.IGNORECASE)), None
+            )
+        graded = levels(one.text)
+        if graded:
+            ends = [{"below": end} for end in _ends(graded)] + [{}]
+            texts = [{**end, "text": level.name} for end, level in zip(ends, graded, strict=True)]
+            of = "words" if re.search(r"\bwords\b", one.text) else "letters"
+            results.append({"id": one.id, "what": "range", "of": of, "texts": texts})
+            taken.append(one)
+        elif measure is not None:
+            results.append({"id": one.id, "what": measure})
+            taken.append(one)
+    forms = _forms(reading)
+    output = (
+        first_match(
+            [one for one in reading.of("output", "box", "unknown") if one not in taken], r"out|result|text|converted|"
+        )
+        if forms
+        else None
+    )
+    if output is not None:
+        button = None
+    if not results and output is None:
+        return None
+    most = re.search(
+        r"\b(?:of|at most|up to|maximum of|limit(?:ed)? (?:of|to)|more than|down from)\s+(\d{2,5})\b"
+        r"|\b(\d{2,5}) characters",
+        reading.brief,
+    )
+    reveal = first_match(
+        [one for one in reading.of("checkbox", "button") if one not in (button, clear)],
+        r"\b(?:reveal|plain|show|visible)\b",
+    )
+    no = re.search(r"[\"'`“]?\b([\w ]{1,20}?)[\"'`”]? (?:otherwise|if not|when not|else)\b", reading.brief)
+    options = {
+        "source": source.id,
+        "results": results,
+        "button": name(button),
+        "clear": name(clear),
+        "forms": forms if output else None,
+        "output": name(output),
+        "most": int(most[1] or most[2]) if most else None,
+        "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
+        "limited": name(limited),
+        "notEmpty": True if limited and reading.says(r"\bempty\b") else None,
+        "overClass": class_for(reading, r"over|too|long|limit|warn|error|danger|negative|exceed|more than"),
+        "yesText": text_when(reading.brief, r"same|palindrom|is one") if palindrome else None,
+        "noText": re.sub(r"^(?:and|or) ", "", no[1].strip()) if palindrome and no else None,
+    }
+    pressed = [one for one in reading.of("button") if output and one.id in {form["button"] for form in forms}]
+    score = 1.0 if not palindrome else 2.0
+    return match("text", score, options, source, *taken, button, clear, limited, output, *pressed)
+
+
+FORMS = (
+    ("upper", r"\b(?:upper|capitals?)\b"),
+    ("lower", r"\b(?:lower|small)\b"),
+    ("title", r"\b(?:title|capitali[sz]e)\b"),
+    ("reversed", r"\brevers"),
+    ("spaces", r"\b(?:spaces|blanks|trim)\b"),
+    ("slug", r"\bslug\b"),
+)
+
+
+def _forms(reading: Reading) -> list[dict[str, str]]:
+    """The buttons that write the text in another form, if there are two or more."""
+    told = [
+        (one, next((what for what, words in FORMS if re.search(words, one.words)), None))
+        for one in reading.of("button")
+    ]
+    forms = [{"button": one.id, "what": what} for one, what in told if what is not None]
+    return forms if len(forms) > 1 else []
+
+
+def _ends(in_order: list[Level]) -> list[float]:
+    """The whole number at which each of these ranges but the last one has ended."""
+    ends = []
+    for one, following in pairwise(in_order):
+        over = one.up_to if one.up_to is not None else following.above
+        end = one.below if one.below is not None else following.least
+        ends.append(end if end is not None else (over or 0) + 1)
+    return ends
+
+
+FITS = (text,)
