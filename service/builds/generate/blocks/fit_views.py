@@ -91,9 +91,7 @@ def random(reading: Reading) -> PieceFit | None:
         if reading.says(r"never (?:shows? )?(?:the same|twice)|not (?:the )?same|different from the|twice in a row")
         else None,
         "atOnce": True
-        if (choices or file)
-        and result.first is None
-        and reading.says(r"at first|when the page opens|on load|(?:page )?(?:opens|loads|starts)")
+        if (choices or file) and result.first is None and not (count or tallies) and _at_once(result, reading)
         else None,
     }
     plain = {key: value for key, value in options.items() if value is not None}
@@ -111,6 +109,12 @@ def random(reading: Reading) -> PieceFit | None:
         *tallied,
         *(one for one in (least, most) if one and least and most),
     )
+
+
+def _at_once(result: Element, reading: Reading) -> bool:
+    """Whether one is drawn before the button is pressed."""
+    opens = r"(?:when|as soon as|once) the page (?:is )?(?:opens|opened|loads|loaded)|on load"
+    return reading.says(opens) or re.search(r"\bat first\b", result.text) is not None
 
 
 def _choices(reading: Reading, outputs: Sequence[Element], *, coin: bool) -> list[str]:
