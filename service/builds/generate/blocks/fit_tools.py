@@ -283,17 +283,16 @@ def wizard(reading: Reading) -> PieceFit | None:
     back = first_match(reading.of("button"), r"back|prev")
     if len(steps) < 2 or next_ is None:
         return None
-    order = list(reading.elements)
+    boxes = reading.of("input", "textarea", "select", "checkbox")
     inside: dict[str, list[str]] = {one.id: [] for one in steps}
-    for box in reading.of("input", "textarea", "select", "checkbox"):
-        before = [one for one in steps if order.index(one) < order.index(box)]
+    for box in boxes:
+        before = [one for one in steps if _place(one, reading) < _place(box, reading)]
         inside[(before or steps)[-1 if before else 0].id].append(box.id)
     outputs = [one for one in _outputs(reading) if one not in steps]
     summary = first_match(outputs, r"summary|review|overview|result")
     problem = first_match(outputs, r"\b(?:problem|error|message|warning|hint)\b", [name(summary) or ""])
     progress = first_match(outputs, r"progress|step|position|indicator", [name(summary) or "", name(problem) or ""])
     shape = re.search(r"((?:[A-Z][a-z]+ )?)\d( ?(?:/|of|out of) ?)\d", progress.text) if progress else None
-    boxes = reading.of("input", "textarea", "select", "checkbox")
     options = {
         "steps": [{"id": one.id, "boxes": inside[one.id]} for one in steps],
         "next": next_.id,
@@ -400,6 +399,12 @@ def choice(reading: Reading) -> PieceFit | None:
         "key": storage_key(reading, "choice"),
     }
     return match("choice", 1.0, options, *buttons, output)
+
+
+def _place(one: Element, reading: Reading) -> int:
+    """Where the brief first names an element."""
+    named = re.search(rf"(?<![\w-]){re.escape(one.id)}(?![\w-])", reading.brief)
+    return named.start() if named else len(reading.brief)
 
 
 FITS = (clock, dates, sequence, password, notepad, states, wizard, property_, choice)
