@@ -53,7 +53,7 @@ SAID_FIRST = (  # of a text on the page, and never of a box. A bare word may be 
 FIRSTS = re.compile(
     rf"\b(?:start|begin|default)s?\s+(?:with|at|"
     rf"to)\s+(?P<values>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})|"
-    rf"(?P<first>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})\s+(?:at first|initially|by default)",
+    rf"(?P<first>{VALUE}(?:\s*,\s*{VALUE})*\s*,?\s+and\s+{VALUE})\s+(?:at first|initially|by default|preselected)",
     re.I,
 )
 BOXES = ("input", "textarea", "select", "checkbox", "button", "table", "list", "image")

@@ -138,11 +138,12 @@ def markdown(reading: Reading) -> PieceFit | None:
     outputs = [
         one for one in reading.elements if one.kind in ("box", "output", "unknown", "heading") and one is not source
     ]
-    preview = first_match(outputs, r"preview|output|html|render|result|content|view")
+    preview = first_match(outputs, r"preview|output|html|render|result|content|view|article|post|document")
     file = reading.file(".md", ".markdown", ".txt")
     if preview is None or (source is None and file is None):
         return None
-    words = first_match(outputs, r"\bwords?\b", [preview.id])
+    minutes = first_match(outputs, r"reading time|minutes", [preview.id])
+    words = first_match(outputs, r"\bwords?\b", [preview.id, name(minutes) or ""])
     letters = first_match(outputs, r"character|letter|chars", [preview.id, name(words) or ""])
     clear = first_match(reading.of("button"), r"clear|reset|empty")
     first = None
@@ -161,9 +162,11 @@ def markdown(reading: Reading) -> PieceFit | None:
         "clear": name(clear),
         "file": file,
         "first": first,
+        "minutes": name(minutes),
+        "titles": True if reading.says(r"(?:document|page)(?:'s)? title[^.]{0,60}\bheading") else None,
         "highlights": True if reading.says(r"highlight") else None,
     }
-    return match("markdown", 5.0, options, source, preview, words, letters, clear)
+    return match("markdown", 5.0, options, source, preview, words, letters, clear, minutes)
 
 
 def quiz(reading: Reading) -> PieceFit | None:

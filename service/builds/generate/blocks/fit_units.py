@@ -5,6 +5,7 @@ In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here:
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -116,7 +117,9 @@ def converter(reading: Reading) -> PieceFit | None:
         return None
     from_ = first_match(selects, r"from|source|first") or selects[0]
     to = next(one for one in selects if one is not from_)
-    known = units([*from_.options, *to.options]) or units(re.findall(r"[°\w/]+", reading.brief))
+    file = reading.file(".json")
+    rates = _rates(reading.files.get(file)) if file else None
+    known = rates or units([*from_.options, *to.options]) or units(re.findall(r"[°\w/]+", reading.brief))
     if known is None:
         return None
     swap = first_match(reading.of("button"), r"swap|switch|exchange|revers|flip")
@@ -129,11 +132,26 @@ def converter(reading: Reading) -> PieceFit | None:
         "swap": name(swap),
         "button": name(button),
         "units": known,
+        "file": file if rates else None,
         "decimals": result.decimals,
         "enterSwaps": True if reading.says(r"\bEnter\b") else None,
         "showsUnit": True if re.search(r"with (?:its|the) unit|and (?:its|the) unit", result.text) else None,
     }
     return match("converter", 3.0, options, value, from_, to, result, swap, button)
+
+
+def _rates(text: str | None) -> dict[str, dict[str, float]] | None:
+    """The factors of a file of rates: each name with its amount for one of the unit of all."""
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return None
+    rates = value.get("rates", value) if isinstance(value, dict) else None
+    if not isinstance(rates, dict) or len(rates) < 2:
+        return None
+    if not all(isinstance(rate, int | float) and rate > 0 for rate in rates.values()):
+        return None
+    return {name_: {"factor": 1 / rate} for name_, rate in rates.items()}
 
 
 def units(names: list[str]) -> dict[str, dict[str, float]] | None:

@@ -13,5 +13,11 @@ function converter(o) {
   on(o.swap, "click", swap);
   if (o.enterSwaps) on(o.value, "keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); swap(); } });
   on(o.button, "click", show);
+  if (o.file) {
+    fetch(o.file).then((response) => response.json()).then((read) => {
+      for (const [unit, rate] of Object.entries(read.rates ?? read)) units[unit] = { factor: 1 / rate };
+      show();
+    });
+  }
   show();
 }

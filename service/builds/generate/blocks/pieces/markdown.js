@@ -14,6 +14,9 @@ async function markdown(o) {
     $(o.preview).innerHTML = safe(marked.parse(text));
     if (o.highlights && window.hljs) $(o.preview).querySelectorAll("pre code").forEach((code) => hljs.highlightElement(code));
     put(o.words, String(text.trim().split(/\s+/).filter(Boolean).length));
+    if (o.minutes) { const number = Math.ceil(text.trim().split(/\s+/).filter(Boolean).length / 200); put(o.minutes, `${number} ${number === 1 ? "minute" : "minutes"}`); }
+    const heading = $(o.preview).querySelector("h1, h2, h3");
+    if (o.titles && heading) document.title = heading.textContent.trim();
     put(o.letters, String(text.length));
   };
   source?.addEventListener("input", show);
