@@ -88,7 +88,8 @@ def title(brief: str) -> str:
         maxsplit=1,
     )[0]
     first = re.sub(
-        r"^(?:please )?(?:(?:I|we) (?:need|want|would like)|create|make|build|publish|write|show|display|add)\s+",
+        r"^(?:please )?(?:(?:I|we) (?:need|want|would like)|create|make|build|publish|write"
+        r"|show|display|add|fetch|read|load)\s+",
         "",
         first,
         flags=re.IGNORECASE,
@@ -99,4 +100,5 @@ def title(brief: str) -> str:
     ).strip()
     first = re.sub(r",? please$", "", first, flags=re.IGNORECASE)
     words = first[:60].rsplit(" ", 1)[0] if len(first) > 60 else first
+    words = re.sub(r"(?: (?:an?|the|as|of|with|in|and|to|for|or|by|on))+$", "", words)
     return words[:1].upper() + words[1:] or "Page"

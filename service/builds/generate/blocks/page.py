@@ -137,6 +137,7 @@ class _PageBody:
         self.plan = plan
         self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
         self.numbers = self._numbers()
+        self.filled = self._filled()
         self.by_id = {element.id: element for element in reading.elements}
         self.repeated = {} if plan["pieces"] and not {"rating", "toggles"} & self.pieces.keys() else repeated(reading)
 
@@ -145,6 +146,11 @@ class _PageBody:
         return ids | {
             str(self.pieces.get(piece, {}).get(slot)) for piece, slot in (("converter", "value"), ("timer", "length"))
         }
+
+    def _filled(self) -> set[str]:
+        """The elements that a piece fills with others."""
+        told = [piece.get(slot) for piece in self.pieces.values() for slot in ("place", "board", "cards", "painted")]
+        return {one for value in told if value for one in (value if isinstance(value, list) else [value])}
 
     def parts(self) -> Iterator[str]:
         """The heading, the elements, and the parts that pieces need beside them."""
@@ -269,6 +275,8 @@ class _PageBody:
             return f'<p id="{one}" role="status" hidden>{first or (escape(quoted[1]) if quoted else words)}</p>'
         if one in self.repeated:
             return f'<div id="{one}">{self.repeated[one]}</div>'
+        if one in self.filled and kind != "box":
+            return f'<div id="{one}" aria-label="{words}" role="group"{hidden}></div>'
         if kind == "box" or one in self._group("panels") or self._group("choices"):
             text = self.plan.get("texts", {}).get(
                 one, "" if kind == "box" and one not in self._group("panels") else label(element)
