@@ -31,6 +31,10 @@ from service.builds.generate.blocks.reading import read
             'v < 13 ? "Child" : v <= 19 ? "Teen" : "Adult"',
         ),
         (
+            'Under 18 shows "Young", 18 or more shows "Old"',
+            'v < 18 ? "Young" : "Old"',
+        ),
+        (
             "cold below 10 degrees, warm up to 25 and hot above 25",
             'v < 10 ? "cold" : v <= 25 ? "warm" : "hot"',
         ),
@@ -100,6 +104,11 @@ def test_words_in_brackets_stand_between_ids() -> None:
         ("#seconds takes a number.", ["input"]),
         ("People use #task-input, #add-task and #task-list.", ["input", "button", "list"]),
         ("#sum is shown.", ["output"]),
+        ("#age number input, #check button.", ["input", "button"]),
+        ("Three inputs #a #b #c.", ["input", "input", "input"]),
+        ("The buttons with ids d0 to d2.", ["button", "button", "button"]),
+        ("Fields: name (id who), e-mail (id mail). A button (id go).", ["input", "input", "button"]),
+        ('If any field is blank show "All fields are needed" in id="error".', ["output"]),
     ],
 )
 def test_kinds_are_told_behind_an_id_too_or_by_it(text: str, kinds: list[str]) -> None:

@@ -17,7 +17,8 @@ from service.builds.browser.process import look
 from service.builds.generate import UnusableAnswer
 from service.builds.generate.blocks import matching, page
 from service.builds.generate.blocks.formulas import arrow
-from service.builds.generate.blocks.reading import MARKUP, Reading, read
+from service.builds.generate.blocks.notation import MARKUP
+from service.builds.generate.blocks.reading import Reading, read
 from service.builds.generate.libraries import FOLDER, with_libraries
 from service.builds.verify import find_browser
 

@@ -62,7 +62,7 @@ def lookup(reading: Reading) -> PieceFit | None:
         address = f"{address.rstrip('/')}/{{value}}" if "=" not in address[-1:] else address + "{value}"
     form, button = next(iter(reading.of("form")), None), next(iter(reading.of("button")), None)
     outputs = reading.of("output", "image", "link", "heading", "box", "unknown")
-    state = first_match(outputs, r"\b(state|status|error|message|note|info|problem)\b")
+    state = first_match(outputs, r"\b(state|status|error|err|message|msg|note|info|problem|loading)\b")
     keys = list(dict.fromkeys(re.findall(r"[{,]\s*['\"]?([A-Za-z_]\w*)['\"]?\s*:", reading.code)))
     fields = [{"id": one.id, "path": path(one, keys, github=bool(github))} for one in outputs if one is not state]
     about = f"{state.text} {state.sentence}" if state else reading.brief

@@ -98,6 +98,13 @@ def list_(reading: Reading) -> PieceFit | None:
         "empty": name(empty),
         "counts": "open" if count and re.search(r"\bleft\b|open|remaining|not done|undone|still", count.text) else None,
         "remove": removes[1] if removes else "Remove" if re.search(REMOVES, reading.brief, re.IGNORECASE) else None,
+        "removesBy": "dblclick"
+        if reading.says(r"double[- ]?click\w*(?: on)?(?: an?| the| it)?(?: \w+)? (?:removes|deletes)")
+        else "click"
+        if not removes
+        and not done
+        and reading.says(r"(?<!double)(?<!double-)\bclick(?:ing)?(?: on)?(?: an?| the)? \w+ (?:removes|deletes)")
+        else None,
         "removeClass": class_for(reading, REMOVES[2:]),
         "done": None if not done else "checkbox" if reading.says(r"check ?box|tick") else "click",
         "doneClass": class_for(reading, r"done|complete|bought|checked|finished") if done else None,

@@ -215,7 +215,7 @@ def _quoted(element: Element | None) -> str | None:
     """The only text in quotes in the words about an element."""
     if element is None:
         return None
-    texts = {next(filter(None, quote.groups())) for quote in QUOTE.finditer(element.text)}
+    texts = {next(filter(None, quote.groups())) for quote in QUOTE.finditer(element.text)} - {element.id}
     return texts.pop() if len(texts) == 1 else None
 
 

@@ -217,7 +217,9 @@ def _graded(
     """The outputs that say in which range the first result lies, or the only number."""
     taken = {element.id for element, _ in results}
     value = RESULT if results else next(iter(named)) if len(named) == 1 else None
-    told = [(one, levels(one.text)) for one in outputs if one.id not in taken]
+    free = [one for one in outputs if one.id not in taken]
+    alone = {one.id for one in free if [other.sentence for other in outputs].count(one.sentence) == 1}
+    told = [(one, levels(one.text) or (levels(one.sentence) if one.id in alone else [])) for one in free]
     return [(one, by_levels(value, in_order)) for one, in_order in told if in_order and value]
 
 
@@ -302,6 +304,8 @@ def _by_words(reading: Reading, inputs: list[Element], outputs: list[Element]) -
     named = {f"n{number}": one for number, one in enumerate(inputs, 1)}
     results: list[tuple[Element, str]] = []
     for one in outputs:
+        if levels(one.text):
+            continue
         text = f"{one.words} {one.text}"
         if len(named) > 1 and re.search(r"average|mean\b", text, re.IGNORECASE):
             results.append((one, f"({' + '.join(named)}) / {len(named)}"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, text_when
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, text_when
 from service.builds.generate.blocks.phrases import Level, levels
 from service.builds.generate.blocks.reading import Reading, first_match
 
@@ -62,6 +62,8 @@ def text(reading: Reading) -> PieceFit | None:
             measure = measure or next(
                 (what for what, words in MEASURES if re.search(words, one.text, re.IGNORECASE)), None
             )
+        if measure is None and re.search(r"\b(?:count|counter|length)\b", one.words) and reading.says("character"):
+            measure = "letters"
         graded = levels(one.text)
         if graded:
             ends = [{"below": end} for end in _ends(graded)] + [{}]
@@ -70,7 +72,10 @@ def text(reading: Reading) -> PieceFit | None:
             results.append({"id": one.id, "what": "range", "of": of, "texts": texts})
             taken.append(one)
         elif measure is not None:
-            results.append({"id": one.id, "what": measure})
+            words = around(one, reading) if measure in ("letters", "words", "left", "lines", "sentences") else {}
+            results.append(
+                {"id": one.id, "what": measure, **{key: text for key, text in words.items() if key != "one"}}
+            )
             taken.append(one)
     forms = _forms(reading)
     output = (
@@ -86,7 +91,7 @@ def text(reading: Reading) -> PieceFit | None:
         return None
     most = re.search(
         r"\b(?:of|at most|up to|maximum of|limit(?:ed)? (?:of|to)|more than|down from)\s+(\d{2,5})\b"
-        r"|\b(\d{2,5}) characters",
+        r"|\b(\d{2,5}) characters|\b0 ?/ ?(\d{2,5})\b|\bbeyond (\d{2,5})\b",
         reading.brief,
     )
     reveal = first_match(
@@ -101,7 +106,7 @@ def text(reading: Reading) -> PieceFit | None:
         "clear": name(clear),
         "forms": forms if output else None,
         "output": name(output),
-        "most": int(most[1] or most[2]) if most else None,
+        "most": int(next(filter(None, most.groups()))) if most else None,
         "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
         "limited": name(limited),
         "notEmpty": True if limited and reading.says(r"\bempty\b") else None,

@@ -32,6 +32,14 @@ LEVEL = re.compile(
     r"|(?P<more>-?\d+(?:\.\d+)?)\s*"
     r"(?:or more|and more|and above|or above|and over|or over|or higher|and up|upwards|\+))"
 )
+FIRST_BOUND = re.compile(  # `under 18 it shows "Too young", 18 or more shows "Welcome"`
+    r"(?:\b(?:below|under|less than)\s+(?P<below>-?\d+(?:\.\d+)?)"
+    r"|\b(?:above|over|more than)\s+(?P<above>-?\d+(?:\.\d+)?)"
+    r"|\b(?:from|at least)\s+(?P<least>-?\d+(?:\.\d+)?)"
+    r"|\b(?P<more>\d+(?:\.\d+)?)\s*(?:or more|or above|and above|and over|or older|\+))"
+    r"[^.;\"“\d]{0,30}?\b(?:shows?|says?|reads?|gives?|is|means?|it's)\s+[\"“](?P<name>[^\"”]{1,40})[\"”]",
+    re.I,
+)
 REST = re.compile(
     r"(?:\b(?:or|and|else|otherwise)\s+(?:otherwise\s+)?)"
     r"(?P<name>[\"“'`][^\"”'`]{1,40}[\"”'`]|[A-Z][\w-]*)"
@@ -108,8 +116,9 @@ def levels(text: str) -> list[Level]:
     """The texts by thresholds in a sentence, the lowest first: `cold below 10, mild from 10 to 24, else hot`."""
     told: list[Level] = []
     ends: list[int] = []
-    for match in LEVEL.finditer(text):
-        name = _plain(match["name"])
+    turned = [*FIRST_BOUND.finditer(text)]
+    for match in turned if len(turned) > 1 else LEVEL.finditer(text):
+        name = match["name"] if len(turned) > 1 else _plain(match["name"])
         if not name:
             continue
         number = {key: float(value) for key, value in match.groupdict().items() if key != "name" and value}

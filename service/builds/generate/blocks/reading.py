@@ -16,6 +16,7 @@ from itertools import islice
 
 from service.builds.check_code import COLOUR, ids, written_out
 from service.builds.generate.blocks.first_values import BEFORE, FIRSTS, first_value, own_first_value
+from service.builds.generate.blocks.notation import KEYED, PART, SENTENCE, plain_notation
 
 # The word left of an id decides the element's kind. The nearest one counts.
 KINDS = (
@@ -43,34 +44,24 @@ KINDS = (
 KIND = re.compile(
     "|".join(rf"(?P<{name}_{at}>\b(?:{words})\b)" for at, (name, words) in enumerate(KINDS)), re.IGNORECASE
 )
-NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
-NAMED = rf"{NAME}(?:\s+\([^()]{{1,60}}\))?"  # with a word about it: `rate (per cent)`
-HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
 EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
 ALL_RESULTS = re.compile(
     r"(?:both|they|the results?|(?:all|both|the) (?:the )?(?:results|values|numbers|figures|amounts))\b", re.I
 )
-ID_RANGE = re.compile(
-    r"(?:(?<=\bids )|(?P<mark>(?<!\w)#))(?P<stem>[A-Za-z][A-Za-z-]{0,20})(?P<first>\d{1,2})\s?"
-    r"(?:to|through|-|–|\.\.\.?|…)\s?#?(?P=stem)(?P<last>\d{1,2})\b"
+LEAD = re.compile(r"(?:^|[,;:]\s+|\band\s+)(?P<lead>[^,;:()]{1,60}(?:\b(?:in|into|to|as)\s+|\(\s*))$")
+DOES = re.compile(r"\b(?:shows?|displays?|says?|puts?|writes?|reads?|appears?)\b", re.I)
+IN_QUOTES = re.compile(r"\"[^\"]*\"|“[^”]*”")
+LISTED = re.compile(r"[^().;]{0,40}\)\s*(?:,\s*(?:and\s+)?|and\s+)[\w\s'’-]{1,40}\(\s*")  # `), the price (`
+NOUN_AFTER = re.compile(  # `#age number input, #check button`
+    r"\s+(?:(?:number|text|date|search|e-?mail|password|colou?r)\s+)?"
+    r"(?=(?:input|field|box|button|checkbox|textarea|select|drop-?down|slider|table|list)\b)",
+    re.I,
 )
-MOST_IN_RANGE = 32
 TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
 IS_A = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
 )
-KEYED = re.compile(
-    rf"(?<![.\w])(?P<key>id|class)\b(?:\s+(?:is|of|named|called))?\s*[=:]?\s*(?P<one>{NAME})"
-    rf"|\b(?P<keys>ids|classes)\b\s*(?:are\s+|[=:]\s*)?(?P<many>{NAMED}(?:\s*,\s*{NAMED})*\s*,?\s+(?:and|or)\s+{NAME}"
-    rf"|{NAMED}(?:\s*,\s*{NAMED})+(?=\s*[).:;]))"
-    rf"|(?P<hash>{HASHED}(?:(?:\s*\([^()]*\))?\s*(?:,\s*(?:and\s+|or\s+)?|(?:and|or)\s+){HASHED})*(?:\s*\([^()]*\))?)",
-    re.IGNORECASE,
-)
 NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
-SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)\s+(?=[A-Z\"'`#(])|\n+")
-PART = re.compile(
-    r"\S.{0,999}(?!\S)|\S{1,1000}"
-)  # a longer sentence is read in parts, so the time grows with its length
 MOST_ELEMENTS = 300  # of one brief
 OPTIONS = re.compile(
     r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
@@ -128,12 +119,6 @@ VERBS = (
         r"|\bfill(?:s|ing)? (?:in|out)(?: the)?\s*",
     ),
 )  # words right before an id of which no kind is told
-TAGS = {
-    "textarea": "textarea", "select": "select", "button": "button", "table": "table", "ul": "list",
-    "ol": "ordered list", "img": "image", "canvas": "canvas", "svg": "svg", "a": "link", "form": "form",
-    "input": "input", "h1": "heading", "h2": "heading", "h3": "heading", "div": "div", "section": "section",
-    "article": "article",
-}  # fmt: skip
 BY_ID = (  # the kind of an element that neither the brief nor a check tells
     ("input", r"\b(?:input|field|box)$"),
     (
@@ -143,18 +128,6 @@ BY_ID = (  # the kind of an element that neither the brief nor a check tells
     ("list", r"\blist$"),
     ("table", r"\btable$"),
 )
-PLAIN_TAGS = {"p", "span", "strong", "em", "b", "output", "label", "time", "small", "pre", "code", "header", "footer"}
-MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be long and may never end
-    r"<(?P<tag>[a-z]\w{0,40})\b(?P<before>[^<>]{0,200}?)\bid\s{0,9}=\s{0,9}"
-    r"[\"'`]?(?P<id>[A-Za-z][\w-]{0,80})(?![\w-])[\"'`]?(?P<after>[^<>]{0,200})>"
-)
-COLUMNS = re.compile(  # a sentence about the contents of a file
-    r"\b(?:columns?|keys?|propert(?:y|ies)|header row)\b|\b(?:csv|tsv|json|file|entry|entries|rows?|records?|objects?)"
-    r"[`\"']?\s+(?:has|have|holds?|contains?|with|consists? of)\b",
-    re.I,
-)
-CODE_NAME = re.compile(r"(?<!id )(?<!ids )`([A-Za-z][\w-]*)`")
-SELECTOR = re.compile(r"(?<![\w.<#-])(?P<tag>[a-z]\w{0,8})#(?P<id>[A-Za-z][\w-]*)")
 
 
 @dataclass(frozen=True)
@@ -249,64 +222,12 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
     return Reading(brief, code, hit, classes)
 
 
-def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
-    """The brief with `<p id="x">`, `p#x` and a quoted id written as `element #x`. `named`: ids of the checks."""
-
-    def written(match: re.Match[str]) -> str:
-        more = match.groupdict()
-        attributes = f"{more.get('before') or ''} {more.get('after') or ''}"
-        kind = re.search(r"\btype\s*=\s*[\"'`]?(\w+)", attributes)
-        word = TAGS.get(match["tag"], "element")
-        if kind is not None:
-            word = {"checkbox": "checkbox", "button": "button", "submit": "button"}.get(kind[1], f"{kind[1]} {word}")
-        return f"{word} #{match['id']}"
-
-    text = re.sub(r"[ \t]+", " ", brief)
-    text = ID_RANGE.sub(_id_range, text)
-    text = re.sub(r"(?m)^[^\S\n]*[-*\u2022]\s+", "", text)
-    text = MARKUP.sub(written, text)
-    text = re.sub(r"</[a-z]\w*>", "", text)
-    text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
-    text = _code_names(text, set(named))
-    return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
-
-
-def _id_range(match: re.Match[str]) -> str:
-    """The ids of a range, one by one: `ids d0 to d2` as `ids d0, d1 and d2`."""
-    first, last = int(match["first"]), int(match["last"])
-    if not 0 < last - first < MOST_IN_RANGE:
-        return match[0]
-    mark = match["mark"] or ""
-    names = [f"{mark}{match['stem']}{number}" for number in range(first, last + 1)]
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _code_names(text: str, known: set[str]) -> str:
-    """The text with a name in backticks as `#name`, if a check uses it. Columns and told ids stay."""
-    if not any(match[1] in known for match in CODE_NAME.finditer(text)):
-        return text
-    sentences = re.split(f"({SENTENCE.pattern})", text)
-    told = {
-        name
-        for sentence in sentences
-        for part in PART.findall(sentence)
-        for match in KEYED.finditer(part)
-        for name in re.findall(r"[A-Za-z][\w-]*", match["hash"] or match["one"] or match["many"] or "")
-        if not (match["key"] or match["keys"] or "").lower().startswith("class")
-    }
-    of_file = re.search(r"\.(?:csv|tsv|json)\b|\bCSV\b", text) is not None
-    return "".join(
-        sentence
-        if of_file and COLUMNS.search(sentence)
-        else CODE_NAME.sub(lambda match: f"#{match[1]}" if match[1] in known - told else match[0], sentence)
-        for sentence in sentences
-    )
-
-
 def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
     """The elements of one sentence. The words about one of them end where the next one's kind is named."""
     hit: list[tuple[int, int, str, list[str]]] = []  # begin of the kind's word, end, kind, names
     after = 0
+    several: str | None = None  # the kind of a list that goes on: `fields: name (id n), age (id a)`
+    plain = IN_QUOTES.sub(lambda quote: " " * len(quote[0]), sentence)
     for match in KEYED.finditer(sentence):
         if match["one"] and match["one"].lower() in NOT_NAMES:
             continue
@@ -321,7 +242,9 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         if (match["key"] or match["keys"] or "").lower().startswith("class"):
             classes.update(dict.fromkeys(names, sentence))
             continue
-        kinds = list(KIND.finditer(sentence, after, match.start()))
+        kinds = list(KIND.finditer(plain, after, match.start()))
+        if kinds and not match["hash"] and DOES.search(plain, kinds[-1].end(), match.start()):
+            kinds = []  # `if a field is blank show a text in id x`: the word is not about this element
         if (
             match["hash"]
             and kinds
@@ -331,15 +254,17 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             )
         ):
             kinds = []  # `displays the list of words in #words`: the word is not about this element
-        lead = re.search(
-            r"(?:^|[,;:]\s+|\band\s+)(?P<lead>[^,;:]{1,60}\b(?:in|into|to|as)\s+)$", sentence[after : match.start()]
-        )
+        lead = LEAD.search(sentence[after : match.start()])
         begin = kinds[-1].start() if kinds else after + lead.start("lead") if lead else match.start()
-        kind = _kind(kinds[-1]) if kinds else "unknown"
         before = sentence[after : match.start()]
+        if kinds and kinds[-1][0].endswith("s"):
+            several = _kind(kinds[-1])
+        elif kinds or not LISTED.fullmatch(before):
+            several = None
+        kind = _kind(kinds[-1]) if kinds else several or "unknown"
         if kinds and kinds[-1].start() > after and before.endswith("(") and _by_verb(before) == "button":
             kinds = []  # `pressing Add line (id add)`: a word of the button's text
-        by_verb = "unknown" if kinds else _by_verb(before)
+        by_verb = "unknown" if kinds else several or _by_verb(before)
         single = kinds and not kinds[-1][0].endswith("s")
         if match["hash"] and len(names) > 1 and (single or by_verb != "unknown"):
             cut = match.start() + match[0].index(names[1]) - 1  # `the textarea #a, and #b`: the word is about the first
@@ -354,6 +279,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         tail = sentence[end:stop]
         firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
         if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
+            kind = _kind(of)
+        if kind == "unknown" and (one := NOUN_AFTER.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
         if kind == "unknown" and TAKES.match(tail):
             kind = "input"

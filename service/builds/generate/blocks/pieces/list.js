@@ -25,7 +25,8 @@ function list(o) {
       } else if (o.done === "click") {
         line.addEventListener("click", () => { item.done = !item.done; line.classList.toggle(o.doneClass || "done", item.done); only === "all" ? tell() : show(); });
       }
-      if (o.remove) {
+      if (o.removesBy) line.addEventListener(o.removesBy, () => { items.splice(items.indexOf(item), 1); show(); });
+      else if (o.remove) {
         const button = made("button", o.remove, { type: "button", className: o.removeClass || "" });
         button.addEventListener("click", (event) => { event.stopPropagation(); items.splice(items.indexOf(item), 1); show(); });
         line.append(" ", button);

@@ -27,10 +27,11 @@ function text(o) {
   };
   const ranged = (number, ranges) => (number ? ranges.find(({ below }) => below === undefined || number < below).text : o.emptyText ?? "");
   const show = () => {
-    for (const { id, what, of, texts } of o.results) {
+    for (const { id, what, of, texts, before, after } of o.results) {
       const found = what === "range" ? ranged(measures[of](source.value), texts) : measures[what](source.value);
-      put(id, String(found));
-      if (what === "left" && o.overClass) $(id).classList.toggle(o.overClass, found < 0);
+      put(id, (before ?? "") + found + (after ?? ""));
+      const over = what === "left" ? found < 0 : what === "letters" && o.most !== undefined && found > o.most;
+      if (o.overClass && (what === "left" || (what === "letters" && !o.results.some((one) => one.what === "left")))) $(id).classList.toggle(o.overClass, over);
     }
   };
   on(o.reveal, "change", () => { source.type = $(o.reveal).checked ? "text" : "password"; });
