@@ -183,7 +183,7 @@ def toggles(reading: Reading) -> PieceFit | None:
     count = first_match(
         outputs, r"count|how many|number|taken|\bon\b|marked|selected", [name(free) or "", name(price) or ""]
     )
-    each = re.search(r"\b(\d+(?:\.\d+)?) (?:\w+ )?(?:each|apiece|a seat|per)\b", reading.brief)
+    unit_price = re.search(r"\b(\d+(?:\.\d+)?) (?:\w+ )?(?:each|apiece|a seat|per)\b", reading.brief)
     clear = first_match(reading.of("button"), r"clear|reset|none|empty|all")
     options = {
         "place": place.id,
@@ -191,12 +191,12 @@ def toggles(reading: Reading) -> PieceFit | None:
         "onClass": marked,
         "count": name(count),
         "free": name(free),
-        "price": name(price) if each else None,
-        "each": float(each[1]) if each and price else None,
+        "price": name(price) if unit_price else None,
+        "each": float(unit_price[1]) if unit_price and price else None,
         "decimals": price.decimals if price else None,
         "clear": name(clear),
     }
-    return match("toggles", 2.0, options, place, count, free, price if each else None, clear)
+    return match("toggles", 2.0, options, place, count, free, price if unit_price else None, clear)
 
 
 def checklist(reading: Reading) -> PieceFit | None:
