@@ -49,7 +49,7 @@ ALL_RESULTS = re.compile(
     r"(?:both|they|the results?|(?:all|both|the) (?:the )?(?:results|values|numbers|figures|amounts))\b", re.I
 )
 LEAD = re.compile(r"(?:^|[,;:]\s+|\band\s+)(?P<lead>[^,;:()]{1,60}(?:\b(?:in|into|to|as)\s+|\(\s*))$")
-DOES = re.compile(r"\b(?:shows?|displays?|says?|puts?|writes?|reads?|appears?)\b", re.I)
+SHOWN_IN = re.compile(r"\b(?:shows?|displays?|says?|puts?|writes?|appears?)\b.*\bin(?:to)?\s+$", re.I)
 IN_QUOTES = re.compile(r"\"[^\"]*\"|“[^”]*”")
 LISTED = re.compile(r"[^().;]{0,40}\)\s*(?:,\s*(?:and\s+)?|and\s+)[\w\s'’-]{1,40}\(\s*")  # `), the price (`
 NOUN_AFTER = re.compile(  # `#age number input, #check button`
@@ -243,7 +243,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             classes.update(dict.fromkeys(names, sentence))
             continue
         kinds = list(KIND.finditer(plain, after, match.start()))
-        if kinds and not match["hash"] and DOES.search(plain, kinds[-1].end(), match.start()):
+        if kinds and not match["hash"] and SHOWN_IN.search(plain[kinds[-1].end() : match.start()]):
             kinds = []  # `if a field is blank show a text in id x`: the word is not about this element
         if (
             match["hash"]
