@@ -340,4 +340,19 @@ def json_text(reading: Reading) -> PieceFit | None:
     return match("json", 4.0, options, source, output, state, button, minify)
 
 
-FITS = (lookup, markdown, quiz, languages, picture, json_text)
+def textfile(reading: Reading) -> PieceFit | None:
+    """The text of a file."""
+    file = reading.file(".txt")
+    if file is None:
+        return None
+    outputs = reading.of("output", "box", "unknown")
+    place = next((one for one in outputs if file in one.text), None)
+    place = place or first_match(
+        [one for one in outputs if re.search(r"\btext\b|content|poem|story|letter", one.text)], r""
+    )
+    if place is None or reading.of("textarea") or reading.says(r"\blines?\b|markdown"):
+        return None
+    return match("textfile", 0.5, {"file": file, "place": place.id}, place)
+
+
+FITS = (lookup, markdown, quiz, languages, picture, json_text, textfile)

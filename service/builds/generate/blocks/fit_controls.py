@@ -146,6 +146,7 @@ def timer(reading: Reading) -> PieceFit | None:
     buttons, outputs = reading.of("button"), reading.of("output", "heading", "box")
     start = first_match(buttons, r"\b(start|go|begin|run|toggle|starts)\b")
     display = first_match(outputs, r"time|display|remaining|left|clock|elapsed|watch|seconds|counter|timer")
+    display = display or next((one for one in outputs if re.fullmatch(r"[\d:.]+", one.first or "")), None)
     if start is None or display is None:
         return None
     stop = first_match(buttons, r"\b(stop|pause|hold|halt|stops|pauses|holds)\b", [start.id])
@@ -154,12 +155,14 @@ def timer(reading: Reading) -> PieceFit | None:
     laps = next(iter(reading.of("list")), None)
     length = first_match(reading.of("input", "select"), r"minute|second|duration|length|time|from")
     done = first_match(outputs, r"done|over|end|finish|message|alarm|up|ring", [display.id])
+    done = done or next((one for one in outputs if one.hidden and one is not display), None)
     down = length is not None or reading.says(r"count(?:s|ing)? ?down|egg|time left|remaining|pomodoro")
     text = f"{display.text} {display.sentence}"
     shape = next(
         (form for words, example, form in FORMATS if re.search(words, text, re.I) or re.search(example, text)), None
     )
     plain = re.search(r"\bseconds (?:that are )?left\b|\b(?:number of|remaining|left) seconds\b", text) is not None
+    plain = plain or re.fullmatch(r"\d+", display.first or "") is not None
     usual = "seconds" if plain else "mm:ss" if down else None
     shape = shape or next((form for words, _, form in FORMATS if reading.says(words)), usual)
     long = re.search(r"(\d+)[ -](minute|second)", reading.brief)
@@ -167,7 +170,11 @@ def timer(reading: Reading) -> PieceFit | None:
         r"text[^.]{0,40}?[\"'`“]?(Start|Go|Begin)[\"'`”]?[^.]{0,50}?\b(Stop|Pause|Hold)",
         start.sentence + " " + reading.brief,
     )
-    seconds = re.search(r"second", f"{length.id} {length.text}" if length else long[2] if long else "") is not None
+    counted = display.first if not length and not long and re.fullmatch(r"\d+", display.first or "") else None
+    seconds = (
+        counted is not None
+        or re.search(r"second", f"{length.id} {length.text}" if length else long[2] if long else "") is not None
+    )
     options = {
         "display": display.id,
         "start": start.id,
@@ -181,7 +188,7 @@ def timer(reading: Reading) -> PieceFit | None:
         "format": shape,
         "unit": "seconds" if down and seconds else None,
         "first": (length.first if length else None)
-        or (long[1] if long and down else _length(display) if down else None),
+        or (long[1] if long and down else counted or _length(display) if down else None),
         "toggles": True if stop is None else None,
         "startText": texts[1] if texts else None,
         "stopText": texts[2] if texts else None,

@@ -56,6 +56,8 @@ def columns(file: str, text: str | None) -> list[str]:
             if isinstance(value, dict)
             else []
         )
+        if entries and all(isinstance(entry, str | int | float) for entry in entries):
+            return ["text"]
         return list(entries[0]) if entries and isinstance(entries[0], dict) else []
     first = text.lstrip("\ufeff").strip().splitlines()[:1]
     if not first:

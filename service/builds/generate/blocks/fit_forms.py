@@ -173,6 +173,7 @@ def calculator(reading: Reading) -> PieceFit | None:
     hit = (
         _by_formula(reading, inputs, outputs)
         or _by_rate(reading, inputs, outputs)
+        or _by_prices(reading, inputs, outputs)
         or _by_words(reading, inputs, outputs)
         or _by_operation(reading, inputs, outputs)
         or _by_portions(reading, inputs, outputs)
@@ -291,6 +292,28 @@ def _by_rate(reading: Reading, inputs: list[Element], outputs: list[Element]) ->
         return None
     forwards = re.search(rf"{rate[3]}", f"{result.words} {result.text}", re.IGNORECASE)
     return {"number": inputs[0]}, [(result, f"number {'*' if forwards else '/'} {rate[2]}")]
+
+
+def _by_prices(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:
+    """Amounts of things with a price each: `apples cost 2, pears 3`."""
+    result = first_match(outputs, r"total|sum|price|cost|pay|bill")
+    if result is None or not reading.says(r"\bcosts?\b|\bprices?\b|\beach\b"):
+        return None
+    prices = {}
+    for number, one in enumerate(inputs, 1):
+        word = re.escape(re.sub(r"s$", "", one.words.split()[-1]))
+        told = re.search(
+            rf"\b{word}(?:e?s)?\b\s*(?:costs?|at|for|is|are|=|:|\()?\s*[$€£]?(\d+(?:\.\d+)?)\b(?!\s*%)",
+            reading.brief,
+            re.I,
+        )
+        if told is None:
+            return None
+        prices[f"n{number}"] = told[1]
+    if len(prices) < 2:
+        return None
+    named = {f"n{number}": one for number, one in enumerate(inputs, 1)}
+    return named, [(result, " + ".join(f"{variable} * {price}" for variable, price in prices.items()))]
 
 
 def _by_words(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:

@@ -99,6 +99,10 @@ def slider(reading: Reading) -> PieceFit | None:
         if hit := next(((prop, unit) for words, prop, unit in STYLES if re.search(words, about, re.I)), None):
             unit = "px" if hit[0] == "width" and re.search(r"\bpx\b|pixel", about) else hit[1]
             styled.append({"id": one.id, "property": hit[0], "unit": unit})
+    own = next(((prop, unit) for words, prop, unit in STYLES if re.search(words, ranges[0].text, re.I)), None)
+    target = next((one for one in outputs if not re.search(r"shows?|displays?|says?", one.text)), None)
+    if not styled and own and target:  # `the slider sets its font size`
+        styled.append({"id": target.id, "property": own[0], "unit": own[1]})
     rest = [one for one in outputs if one.id not in {style["id"] for style in styled}]
     output = first_match(rest, r"value|number|current|shows?|displays?|level|label|size")
     if output is None and not styled:
@@ -122,8 +126,7 @@ def slider(reading: Reading) -> PieceFit | None:
         "first": ranges[0].first,
         "reset": name(reset),
     }
-    taken = [one for one in outputs if one.id in {style["id"] for style in styled}]
-    return match("slider", 2.0, options, ranges[0], output, reset, *taken)
+    return match("slider", 2.0 + len(styled), options, ranges[0], output, reset)
 
 
 def rating(reading: Reading) -> PieceFit | None:

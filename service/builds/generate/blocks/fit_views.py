@@ -12,8 +12,9 @@ from service.builds.generate.blocks.fitting import PieceFit, class_for, match, n
 from service.builds.generate.blocks.phrases import QUOTE
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
-DRAWS = r"\brandom|\bdice\b|\bdie\b|\bcoin\b|\broll(?:s|ing)?\b|\btoss|\bflip|by chance|\blucky\b|\blot\b"
+DRAWS = r"\brandom|\bdice\b|\bdie\b|\bcoin\b|\broll(?:s|ing)?\b|\btoss|\bflip|by chance|\blucky\b|\blot\b|\blott|raffle"
 NUMBER = r"(-?\d{1,7})"
+MANY = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "ten": 10}
 RANGE = re.compile(rf"\b(?:from|between)\s+{NUMBER}\s+(?:to|and)\s+{NUMBER}\b|\b{NUMBER}\s?(?:-|–|to)\s?{NUMBER}\b")
 ONE_OF = re.compile(
     r"\b(?:either|one of(?: the (?:words|texts|answers|names|following))?|chooses between|picks? from)[\s:(]*"
@@ -58,8 +59,11 @@ def random(reading: Reading) -> PieceFit | None:
     taken += [sum_.id] if sum_ else []
     view = [one for one in outputs if one.id not in taken]
     result = first_match(
-        view, r"result|face|outcome|\bdie\b|dice|number|quote|answer|side|coin|drawn|value|text|winner|card|word|name"
+        view,
+        r"result|face|outcome|\bdie\b|dice|number|quote|answer|side|coin|drawn|value|text|winner|card|word|name|fact|joke|tip|idea|activity|colou?r|number",
     )
+    if result is None and reading.of("list") and reading.says(r"\bnumbers\b"):
+        result = reading.of("list")[0]
     if result is None:
         return None
     several = [
@@ -72,8 +76,14 @@ def random(reading: Reading) -> PieceFit | None:
         ends = (1, 6)
     if not choices and not file and not (least and most) and ends is None:
         return None
-    history = next(iter(reading.of("list")), None)
+    history = next((one for one in reading.of("list") if one is not result), None)
+    many = re.search(
+        rf"\b({'|'.join(MANY)}|\d{{1,2}}) (?:\w+ )?(?:random |different |distinct |unique )*numbers\b", reading.brief
+    )
     options = {
+        "many": (MANY.get(many[1].lower()) or int(many[1])) if many else None,
+        "distinct": True if many and reading.says(r"different|distinct|unique|no(?:ne)? twice|without repet") else None,
+        "sorts": True if many and reading.says(r"sorted|ascending|in order") else None,
         "button": button.id,
         "outputs": [one.id for one in several],
         "choices": choices or None,

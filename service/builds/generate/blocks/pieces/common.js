@@ -33,6 +33,7 @@ async function loaded(file) {
   if (!/\.json$/i.test(file)) return fromCsv(text);
   const value = JSON.parse(text);
   const list = Array.isArray(value) ? value : Object.values(value).find(Array.isArray) ?? [value];
+  if (list.length && list.every((entry) => typeof entry !== "object")) return { names: ["text"], rows: list.map((entry) => [entry]) };
   const names = [...new Set(list.flatMap((entry) => Object.keys(entry)))];
   return { names, rows: list.map((entry) => names.map((name) => entry[name] ?? "")) };
 }

@@ -12,7 +12,16 @@ async function random(o) {
     put(o.count, String(rolls));
     for (const [choice, id] of Object.entries(o.tallies ?? {})) put(id, String(counts[choice] ?? 0));
   };
+  const several = () => {
+    const drawn = [];
+    for (let tries = 0; drawn.length < o.many && tries < 10000; tries++) { const value = one(); if (!o.distinct || !drawn.includes(value)) drawn.push(value); }
+    if (o.sorts) drawn.sort((first, second) => first - second);
+    rolls += 1;
+    for (const id of o.outputs) { const place = $(id); if (/^[UO]L$/.test(place.tagName)) place.replaceChildren(...drawn.map((value) => made("li", String(value)))); else put(id, drawn.join(", ")); }
+    tell();
+  };
   const roll = () => {
+    if (o.many && !o.sum) { several(); return; }
     const drawn = o.outputs.map(() => {
       let value = one();
       while (o.changes && choices?.length > 1 && value === last) value = one();
