@@ -71,6 +71,7 @@ def random(reading: Reading) -> PieceFit | None:
         for one in view
         if one is result or (sum_ and (one.group == result.group or re.search(r"\bdi(?:e|ce)\b", one.words)))
     ]
+    several = several or [result]
     ends = _range(f"{result.text} {result.sentence}") or _range(reading.brief)
     if ends is None and reading.says(r"\bdice\b|\bdie\b"):
         ends = (1, 6)
