@@ -49,7 +49,9 @@ def records(reading: Reading) -> PieceFit | None:
     place = next(iter(reading.of("table")), None) or next(iter(reading.of("list")), None)
     entry = class_for(reading, r"entry|card|item|comment|post|review|message|row|expense|contact|book|note")
     if place is None and (entry is not None or reading.says(r"\blisted\b|\blists?\b")):
-        place = first_match(reading.of("box", "output"), r"list|entries|comments|posts|reviews|messages|cards|items")
+        place = first_match(
+            reading.of("box", "output"), rf"list|entries|comments|posts|reviews|messages|cards|items|{entry or 'list'}"
+        )
     buttons = reading.of("button")
     add = first_match(buttons, r"add|put|append|save|new|insert|submit|sign|enter|post|send|record|log")
     form = next(iter(reading.of("form")), None)
@@ -61,7 +63,7 @@ def records(reading: Reading) -> PieceFit | None:
     outputs = [one for one in reading.of("output", "heading", "box", "unknown") if one is not place]
     problem = first_match(outputs, PROBLEM_OR_MESSAGE)
     outputs = [one for one in outputs if one is not problem]
-    numbers = [one for one in boxes if one.kind == "input" and _is_figure(one)]
+    numbers = [one for one in boxes if one.kind in ("input", "select") and _is_figure(one)]
     quantity, price = first_match(numbers, QUANTITY), first_match(numbers, PRICE)
     product = [quantity.id, price.id] if quantity and price and quantity is not price else None
     empty = first_match(
@@ -146,6 +148,8 @@ def _same_options(select: Element, boxes: Sequence[Element]) -> Element | None:
 
 
 def _is_figure(one: Element) -> bool:
+    if one.kind == "select" and not all(re.fullmatch(r"\d+", option) for option in one.options):
+        return False
     if re.search(r"\b(?:name|title|text|date|phone|e-?mail|note|description)\b", one.words):
         return False
     return re.search(FIGURE, one.words) is not None or re.match(r"number\b", one.text, re.I) is not None

@@ -313,7 +313,9 @@ def _by_prices(reading: Reading, inputs: list[Element], outputs: list[Element]) 
     if len(prices) < 2:
         return None
     named = {f"n{number}": one for number, one in enumerate(inputs, 1)}
-    return named, [(result, " + ".join(f"{variable} * {price}" for variable, price in prices.items()))]
+    base = re.fullmatch(r"\d+(?:\.\d+)?", result.first or "")  # of a thing to which ticked ones are added
+    extra = f"{base[0]} + " if base and float(base[0]) and all(one.kind == "checkbox" for one in inputs) else ""
+    return named, [(result, extra + " + ".join(f"{variable} * {price}" for variable, price in prices.items()))]
 
 
 def _by_words(reading: Reading, inputs: list[Element], outputs: list[Element]) -> Found | None:

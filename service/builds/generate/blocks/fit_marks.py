@@ -110,7 +110,8 @@ def slider(reading: Reading) -> PieceFit | None:
     words = around(output, reading) if output else {}
     if output and not words:
         told = re.search(
-            r"followed by (?:an? )?(?:(percent|per cent|% )|[\"“']([^\"”']{1,8})[\"”']|(px|°))|\b\d+(%|px|°C?)",
+            r"followed by (?:an? )?(?:(percent|per cent|% )|[\"“']([^\"”']{1,8})[\"”']|(px|°))"
+            r"|\bwith (?:an? |the )?(°[CF]?|%|€)|\b\d+(%|px|°C?)",
             f"{output.text} {output.sentence}",
         )
         words = {"after": "%" if told[1] else next(filter(None, told.groups()), "")} if told else {}
@@ -126,7 +127,7 @@ def slider(reading: Reading) -> PieceFit | None:
         "first": ranges[0].first,
         "reset": name(reset),
     }
-    return match("slider", 2.0 + len(styled), options, ranges[0], output, reset)
+    return match("slider", 3.0 + len(styled), options, output, reset)
 
 
 def rating(reading: Reading) -> PieceFit | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, text_when
 from service.builds.generate.blocks.phrases import Level, levels
@@ -37,6 +38,16 @@ MEASURES = (
 )
 
 
+FIGURES = (  # of numbers in a text
+    ("smallest", r"\bmin|smallest|lowest"),
+    ("largest", r"\bmax|largest|highest"),
+    ("mean", r"\bmean\b|average|\bavg\b"),
+    ("median", r"\bmedian\b"),
+    ("sum", r"\bsum\b|\btotal\b"),
+    ("figures", r"\bcount\b|how many"),
+)
+
+
 def text(reading: Reading) -> PieceFit | None:
     """Measures of the typed text."""
     source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
@@ -52,8 +63,10 @@ def text(reading: Reading) -> PieceFit | None:
         None,
     )
     clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or "", name(limited) or ""])
-    results, taken = [], []
+    results: list[dict[str, Any]] = []
+    taken = []
     palindrome = reading.says(r"palindrom|same backwards")
+    numbers = reading.says(r"\bnumbers\b[^.]{0,40}\b(?:per line|a line|separated|commas?)\b")
     for one in reading.of("output", "heading", "box", "unknown"):
         if palindrome and re.search(r"result|answer|verdict|says|palindrom", f"{one.words} {one.text}"):
             measure: str | None = "palindrome"
@@ -64,6 +77,10 @@ def text(reading: Reading) -> PieceFit | None:
             )
         if measure is None and re.search(r"\b(?:count|counter|length)\b", one.words) and reading.says("character"):
             measure = "letters"
+        if numbers:
+            figure = next((what for what, words in FIGURES if re.search(words, one.words)), None)
+            figure = figure or next((what for what, words in FIGURES if re.search(words, one.text, re.I)), None)
+            measure = figure or measure
         graded = levels(one.text)
         if graded:
             ends = [{"below": end} for end in _ends(graded)] + [{}]
@@ -72,6 +89,10 @@ def text(reading: Reading) -> PieceFit | None:
             results.append({"id": one.id, "what": "range", "of": of, "texts": texts})
             taken.append(one)
         elif measure is not None:
+            if one.decimals is not None and measure in dict(FIGURES):
+                results.append({"id": one.id, "what": measure, "decimals": one.decimals})
+                taken.append(one)
+                continue
             words = around(one, reading) if measure in ("letters", "words", "left", "lines", "sentences") else {}
             results.append(
                 {"id": one.id, "what": measure, **{key: text for key, text in words.items() if key != "one"}}

@@ -119,7 +119,12 @@ def converter(reading: Reading) -> PieceFit | None:
     to = next(one for one in selects if one is not from_)
     file = reading.file(".json")
     rates = _rates(reading.files.get(file)) if file else None
-    known = rates or units([*from_.options, *to.options]) or units(re.findall(r"[°\w/]+", reading.brief))
+    known = (
+        rates
+        or _told_rates(reading, [*from_.options, *to.options])
+        or units([*from_.options, *to.options])
+        or units(re.findall(r"[°\w/]+", reading.brief))
+    )
     if known is None:
         return None
     swap = first_match(reading.of("button"), r"swap|switch|exchange|revers|flip")
@@ -138,6 +143,17 @@ def converter(reading: Reading) -> PieceFit | None:
         "showsUnit": True if re.search(r"with (?:its|the) unit|and (?:its|the) unit", result.text) else None,
     }
     return match("converter", 3.0, options, value, from_, to, result, swap, button)
+
+
+def _told_rates(reading: Reading, options: list[str]) -> dict[str, dict[str, float]] | None:
+    """The factors of rates that the brief states: `1 EUR is 1.10 USD and 0.85 GBP`."""
+    names = "|".join(re.escape(one) for one in dict.fromkeys(options))
+    told = re.search(rf"\b(?:1|one) ({names})\b\s*(?:is|are|=|equals)\s*([^;]*)", reading.brief) if names else None
+    if told is None:
+        return None
+    pairs = re.findall(rf"(\d+(?:\.\d+)?)\s*({names})\b", told[2])
+    rates = {told[1]: {"factor": 1.0}, **{unit: {"factor": 1 / float(rate)} for rate, unit in pairs if float(rate)}}
+    return rates if len(rates) == len(set(options)) > 1 else None
 
 
 def _rates(text: str | None) -> dict[str, dict[str, float]] | None:

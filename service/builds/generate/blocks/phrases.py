@@ -41,6 +41,7 @@ FIRST_BOUND = re.compile(  # `under 18 it shows "Too young", 18 or more shows "W
     re.I,
 )
 REST = re.compile(
+    r"\b(?:and|or) (?P<last>[\"“'`][^\"”'`]{1,40}[\"”'`]|[\w-]+) otherwise\b|"
     r"(?:\b(?:or|and|else|otherwise)\s+(?:otherwise\s+)?)"
     r"(?P<name>[\"“'`][^\"”'`]{1,40}[\"”'`]|[A-Z][\w-]*)"
     r"(?!\s*[(:]?\s*(?:below|under|less|from|up to|at |above|over|more|\d))"
@@ -127,10 +128,11 @@ def levels(text: str) -> list[Level]:
         ends.append(match.end())
     if not told:
         return []
-    rest = [match for match in REST.finditer(text, ends[-1]) if _plain(match["name"]) not in {one.name for one in told}]
+    others = [_plain(match["last"] or match["name"]) for match in REST.finditer(text, ends[-1])]
+    rest = [one for one in others if one not in {level.name for level in told}]
     in_order = sorted(told, key=lambda one: one.place)
     if rest:
-        other = Level(_plain(rest[0]["name"]))
+        other = Level(rest[0])
         upwards = all(one.below is not None or one.up_to is not None for one in told)
         in_order = [*in_order, other] if upwards else [other, *in_order]
     return in_order if len(in_order) > 1 and len({one.name for one in in_order}) == len(in_order) else []

@@ -57,6 +57,7 @@ NOUN_AFTER = re.compile(  # `#age number input, #check button`
     r"(?=(?:input|field|box|button|checkbox|textarea|select|drop-?down|slider|table|list)\b)",
     re.I,
 )
+TAKES_LIST = re.compile(r"\)?\s*(?:takes|has|asks for)\s+[\w\s'’-]{1,40}\(\s*")
 TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
 IS_A = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
@@ -257,7 +258,9 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         lead = LEAD.search(sentence[after : match.start()])
         begin = kinds[-1].start() if kinds else after + lead.start("lead") if lead else match.start()
         before = sentence[after : match.start()]
-        if kinds and kinds[-1][0].endswith("s"):
+        if (kinds and _kind(kinds[-1]) == "form" and ":" in before) or TAKES_LIST.fullmatch(before):
+            kinds, several = [], "input"  # `a form to add a film: title (id title), year (id year)`
+        elif kinds and kinds[-1][0].endswith("s"):
             several = _kind(kinds[-1])
         elif kinds or not LISTED.fullmatch(before):
             several = None

@@ -25,11 +25,18 @@ function text(o) {
     slug: (value) => value.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""),
     palindrome: (value) => (clean(value) === "" ? o.emptyText ?? "" : clean(value) === [...clean(value)].reverse().join("") ? o.yesText ?? "yes" : o.noText ?? "no"),
   };
+  const figures = (value) => value.split(/[\s,;]+/).filter(isNumber).map(amount);
+  const ofNumbers = (work) => (value) => { const all = figures(value); return all.length ? work(all) : 0; };
+  Object.assign(measures, {
+    figures: (value) => figures(value).length, sum: ofNumbers((all) => all.reduce((sum, number) => sum + number, 0)),
+    mean: ofNumbers((all) => all.reduce((sum, number) => sum + number, 0) / all.length), smallest: ofNumbers((all) => Math.min(...all)), largest: ofNumbers((all) => Math.max(...all)),
+    median: ofNumbers((all) => { const sorted = [...all].sort((one, other) => one - other), half = sorted.length >> 1; return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2; }),
+  });
   const ranged = (number, ranges) => (number ? ranges.find(({ below }) => below === undefined || number < below).text : o.emptyText ?? "");
   const show = () => {
-    for (const { id, what, of, texts, before, after } of o.results) {
+    for (const { id, what, of, texts, before, after, decimals } of o.results) {
       const found = what === "range" ? ranged(measures[of](source.value), texts) : measures[what](source.value);
-      put(id, (before ?? "") + found + (after ?? ""));
+      put(id, (before ?? "") + (typeof found !== "number" ? found : decimals === undefined ? tidy(found) : found.toFixed(decimals)) + (after ?? ""));
       const over = what === "left" ? found < 0 : what === "letters" && o.most !== undefined && found > o.most;
       if (o.overClass && (what === "left" || (what === "letters" && !o.results.some((one) => one.what === "left")))) $(id).classList.toggle(o.overClass, over);
     }
