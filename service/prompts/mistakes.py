@@ -70,6 +70,7 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
     """The values as a Spec without the wrong ones, which become mistakes. None if too few are right."""
     values = copy.deepcopy(values)
     removed: set[Place] = set()
+    wrong: set[Place] = set()  # those of them whose key is known, so that a rule may look at them
     while True:
         try:
             return Spec.model_validate(values)
@@ -81,13 +82,14 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
                 continue  # pydantic counts only the right items, and the wrong ones have mistakes of their own
             if problem["type"] == "missing" and problem["loc"] in removed:
                 return None  # it was given, and was wrong
-            if problem["type"] == "value_error" and any(_is_within(one, problem["loc"]) for one in removed):
+            if problem["type"] == "value_error" and any(_is_within(one, problem["loc"]) for one in wrong):
                 return None  # of a mapping with a part that was wrong and is told
             place = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
             if problem["type"] == "extra_forbidden":
                 mistakes.add_unknown(place, problem.get("input"))
             else:
                 mistakes.add(place, _sentence(problem, place))
+                wrong.add(problem["loc"])
             removed.add(problem["loc"])
             goes_on = _remove(values, place) and goes_on
         if not goes_on or len(removed) == before:
