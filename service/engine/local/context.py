@@ -26,6 +26,7 @@ from service.engine.local.kernels import PORTABLE
 from service.errors import ModelError
 
 State = npt.NDArray[np.uint8]
+FORKS = 16  # labels that are scored at once
 
 
 def computes_with(kernels: str = PORTABLE, devices: Sequence[Device] = ()) -> str:
@@ -84,7 +85,11 @@ class Context:
         # As llama.cpp rounds streams up. Sequences in one cache get the same room.
         parameters.n_ctx = -(-n_ctx // recipe.CELLS) * recipe.CELLS * slots
         parameters.n_batch = max(recipe.UBATCH, slots)
-        parameters.n_seq_max = slots
+        self.can_cut = not (llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model))
+        """Whether `cut` can forget the last tokens of a sequence. A recurrent state has no positions."""
+        self.forks = range(slots, slots + FORKS if parameters.kv_unified and self.can_cut else slots)
+        """Numbers of further sequences, which `copy` fills. Streams of their own would each take memory."""
+        parameters.n_seq_max = slots + len(self.forks)
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.no_perf = True
         self._context = llama.llama_init_from_model(self._model, parameters)
@@ -111,8 +116,6 @@ class Context:
         )
         self.fill_in: tuple[int, int, int] | None = fill_in if min(fill_in) >= 0 else None
         """The tokens in front of a prefix, a suffix and the middle, by the model's file or by their known texts."""
-        self.can_cut = not (llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model))
-        """Whether `cut` can forget the last tokens of a sequence. A recurrent state has no positions."""
         # A token behind a window may take the place of the window's first one.
         self.copies_on_device: bool = gpu_layers > 0 and self.can_cut and llama.llama_model_n_swa(self._model) == 0
         """Whether `copy` leaves the keys and values on the device."""

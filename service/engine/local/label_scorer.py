@@ -1,7 +1,10 @@
-"""Scores labels with llama.cpp, one label per step, and caches the scores of content-free prompts.
+"""Scores labels with llama.cpp and caches the scores of content-free prompts.
 
 In: requests with a computed prompt, its logits. Out: probabilities and the best label.
 Not here: slots, steps, the arithmetic (`labels`).
+
+Labels with several tokens are computed one in a step behind the prompt. Where all sequences are in one cache, those of
+a `fast` request share a step: each has a fork of the prompt, which shares its keys.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from service.engine.local.input_processor import RunningRequest
 from service.engine.local.recipe import UBATCH
 from service.engine.types import LabelCalibration
 
+FORK_ROWS = 64  # tokens of labels in one step. Each has logits, of 0.2 to 1 MB by the vocabulary
 MAX_NEUTRAL = 256  # label probabilities of content-free prompts that are remembered
 
 
@@ -31,20 +35,43 @@ class LabelScorer:
         self._neutral: OrderedDict[tuple[str | None, str, bool], list[float]] = OrderedDict()
 
     def scores(self, request: RunningRequest, logits: npt.NDArray[np.float32]) -> Generator[None, None, list[float]]:
-        """The labels' scores behind the prompt that these logits are of, one label in a step."""
+        """The labels' scores behind the prompt that these logits are of, one label or one group of them in a step."""
         slot = request.sequence.slot
         assert slot is not None
         assert request.labels is not None
-        size = len(slot.tokens)
+        size, number = len(slot.tokens), slot.number
 
-        def more(tokens: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
-            for start in range(0, len(tokens), UBATCH):
-                part = tokens[start : start + UBATCH]
-                self._decode([(token, size + start + at, slot.number, True) for at, token in enumerate(part)])
-                yield from (self._context.logits(at) for at in range(len(part)))
-            self._context.cut(slot.number, size)
+        def more(parts: Sequence[Sequence[int]]) -> Iterator[npt.NDArray[np.float32]]:
+            return self._alone(number, size, parts[0]) if len(parts) == 1 else self._forked(number, size, parts)
 
-        return label_scores.score(logits, request.labels, more)
+        forks = 1 if request.sequence.exact else len(self._context.forks)
+        rows = min(FORK_ROWS, self._context.n_ctx - size)
+        return label_scores.score(logits, request.labels, more, together=forks, rows=rows)
+
+    def _alone(self, slot: int, size: int, tokens: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
+        """The logits after each token behind a slot's first `size` tokens."""
+        for start in range(0, len(tokens), UBATCH):
+            part = tokens[start : start + UBATCH]
+            self._decode([(token, size + start + at, slot, True) for at, token in enumerate(part)])
+            yield from (self._context.logits(at) for at in range(len(part)))
+        self._context.cut(slot, size)
+
+    def _forked(self, slot: int, size: int, parts: Sequence[Sequence[int]]) -> Iterator[npt.NDArray[np.float32]]:
+        """The same for several parts, each in a fork of the slot, in one batch."""
+        forks = self._context.forks[: len(parts)]
+        try:
+            for fork in forks:
+                self._context.copy(slot, fork, size)
+            rows = [
+                (token, size + at, fork, True)
+                for fork, part in zip(forks, parts, strict=True)
+                for at, token in enumerate(part)
+            ]
+            self._decode(rows)
+            yield from map(self._context.logits, range(len(rows)))
+        finally:
+            for fork in forks:
+                self._context.cut(fork, 0)
 
     def score(self, request: RunningRequest) -> dict[str, Any] | None:
         """Run one step. The result after the last one, else None.

@@ -37,25 +37,42 @@ def sequences(context: Context, labels: Sequence[str], check: Callable[[], None]
 def score(
     logits: npt.NDArray[np.float32],
     labels: Sequence[Sequence[int]],
-    more: Callable[[Sequence[int]], Iterable[npt.NDArray[np.float32]]],
+    more: Callable[[Sequence[Sequence[int]]], Iterable[npt.NDArray[np.float32]]],
+    *,
+    together: int = 1,
+    rows: int = 0,
 ) -> Generator[None, None, list[float]]:
     """Log-probability of each label's tokens.
 
-    `more(tokens)` gives one row of logits, shape (vocab_size,), after each of these tokens as they follow the prompt.
-    At its end the tokens are removed again. This generator yields after each computed label, so that other sequences
-    get a step and a caller may cancel.
+    `more(parts)` gives one row of logits, shape (vocab_size,), after each token of each part, as if each part alone
+    followed the prompt. At its end the tokens are removed again. At most `together` labels with at most `rows` tokens
+    are computed at once, or a single one of any length. This generator yields after each of them, so that other
+    sequences get a step and a caller may cancel.
     """
     first = log_softmax(logits)
-    totals: list[float] = []
-    for tokens in labels:
-        total = float(first[tokens[0]])
-        if len(tokens) > 1:
-            rows = more(tokens[:-1])
-            total += sum(float(log_softmax(row)[token]) for row, token in zip(rows, tokens[1:], strict=True))
-        totals.append(total)
-        if len(tokens) > 1:
-            yield
+    totals = [float(first[tokens[0]]) for tokens in labels]
+    for group in groups([len(tokens) - 1 for tokens in labels], together, rows):
+        logs: dict[int, list[float]] = {number: [] for number in group}
+        targets = [(number, token) for number in group for token in labels[number][1:]]
+        parts = [labels[number][:-1] for number in group]
+        for (number, token), row in zip(targets, more(parts), strict=True):
+            logs[number].append(float(log_softmax(row)[token]))
+        for number in group:
+            totals[number] += sum(logs[number])
+        yield
     return totals
+
+
+def groups(sizes: Sequence[int], together: int, rows: int) -> list[list[int]]:
+    """The places of sizes above 0, in groups of at most `together`. Several in one group have at most `rows` in all."""
+    result: list[list[int]] = []
+    for place in (place for place, size in enumerate(sizes) if size):
+        last = result[-1] if result else []
+        if last and len(last) < together and sum(sizes[other] for other in last) + sizes[place] <= rows:
+            last.append(place)
+        else:
+            result.append([place])
+    return result
 
 
 def log_normalize(logs: Sequence[float]) -> npt.NDArray[np.float64]:

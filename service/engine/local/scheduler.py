@@ -16,7 +16,8 @@ One step of the worker, decided in this order:
    prefixes are computed only while no prompt waits.
 5. All answering sequences in fast mode take their next token in one batch, with drafted tokens (`speculation`).
 6. Each answering sequence in exact mode takes its next token in its own batch, so its arithmetic does not depend on
-   other sequences. The same holds for sequences that score labels, one label at a time.
+   other sequences. The same holds for sequences that score labels. In fast mode and one cache those of one sequence
+   share a batch (`label_scorer`).
 7. Where all sequences are in one cache, fast prompts and up to `MIXED_ANSWERS` fast answers share a batch: the next
    tokens of all answers, and as many prompt tokens, of one prompt or of several, as make it `CHUNK` tokens, at least
    half of that. A step of any size costs a few milliseconds beside its tokens, so fewer steps are faster. An
@@ -86,7 +87,7 @@ class ScheduledSequence:
     slot: Slot | None = None
     done: int = 0  # prompt tokens that are in the slot's memory
     answering: bool = False
-    scoring: bool = False  # its labels are computed, one in a step, alone
+    scoring: bool = False  # its labels are computed, in steps of their own
     is_warmup: bool = False  # only a prefix, decoded before anybody asks
     salt: str | None = ""  # None: it is decoded for everybody
     reads_all: bool = False  # the logits of every prompt token are wanted, so all are computed
