@@ -21,6 +21,7 @@ from typing import Any
 
 dspy: Any = import_module("dspy")
 THREADS = 8
+NO_KEY = "none"  # the service asks for no key, and the client wants one
 BOOTSTRAPPED = 8  # answers for the examples of a candidate, twice as many as it may have of them
 
 
@@ -83,7 +84,7 @@ def gepa(task: dict[str, Any], program: Any, sets: tuple[list[Any], list[Any]], 
         return dspy.Prediction(score=float(right), feedback=feedback)
 
     reflection = dspy.LM(
-        f"openai/{rules.gepa}", api_base=f"{rules.url}/v1", api_key="none", temperature=1.0, max_tokens=400
+        f"openai/{rules.gepa}", api_base=f"{rules.url}/v1", api_key=NO_KEY, temperature=1.0, max_tokens=400
     )
     search = dspy.GEPA(
         metric, max_metric_calls=rules.budget, reflection_lm=reflection, num_threads=THREADS, seed=0,
@@ -105,7 +106,7 @@ def main() -> None:
     task = json.loads(rules.task.read_text(encoding="utf-8"))
     adapter = PlainAdapter()
     model = dspy.LM(
-        f"openai/{task['model']}", api_base=f"{rules.url}/v1", api_key="none", temperature=0.0,
+        f"openai/{task['model']}", api_base=f"{rules.url}/v1", api_key=NO_KEY, temperature=0.0,
         max_tokens=task["max_tokens"], **task["request"],
     )  # fmt: skip
     dspy.configure(lm=model, adapter=adapter)
