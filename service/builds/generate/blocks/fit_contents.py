@@ -142,7 +142,7 @@ def markdown(reading: Reading) -> PieceFit | None:
     file = reading.file(".md", ".markdown", ".txt")
     if preview is None or (source is None and file is None):
         return None
-    minutes = first_match(outputs, r"reading time|minutes", [preview.id])
+    minutes = first_match(outputs, r"reading time|minutes (?:it takes )?to read|minutes of reading", [preview.id])
     words = first_match(outputs, r"\bwords?\b", [preview.id, name(minutes) or ""])
     letters = first_match(outputs, r"character|letter|chars", [preview.id, name(words) or ""])
     clear = first_match(reading.of("button"), r"clear|reset|empty")

@@ -58,7 +58,8 @@ def counter(reading: Reading) -> PieceFit | None:
         "bar": name(bar),
         **{key: text for key, text in around(value, reading).items() if key != "one"},
     }
-    if ends := re.search(r"\b(?:between|from) (\d+) (?:and|to) (\d+)\b", reading.brief):
+    about = " ".join({one.sentence for one in (value, plus, minus) if one is not None})
+    if ends := re.search(r"\b(?:between|from) (\d+) (?:and|to) (\d+)\b", about):
         options |= {"least": int(ends[1]), "most": int(ends[2])}
     return match("counter", 2.0 if minus else 0.5, options, value, plus, minus, reset, bar)
 
@@ -112,10 +113,13 @@ def list_(reading: Reading) -> PieceFit | None:
         "newest": True
         if reading.says(r"newest (?:is )?(?:first|on top)|at the top|at the beginning|prepend")
         else None,
-        "sorts": True if reading.says(r"alphabetical|in order of the alphabet|sorted") else None,
+        "sorts": True if reading.says(r"alphabetical|in order of the alphabet|\bsorted\b(?! by)") else None,
         "search": name(search),
         "filters": [{"id": one.id, "shows": shows} for one, shows in filters],
-        "once": True if reading.says(r"duplicate|\btwice\b|already (?:in|on) the list") else None,
+        "once": True
+        if reading.says(r"duplicate|already (?:in|on) the list|(?<!click )(?<!clicked )\btwice\b(?![^.]*\bclick)")
+        and not reading.says(r"\bclick[^.]*\btwice\b")
+        else None,
         "keeps": True if storage_key(reading, "list") else None,
         "key": storage_key(reading, f"list-{lists[0].id}"),
     }

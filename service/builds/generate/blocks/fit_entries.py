@@ -13,6 +13,7 @@ from typing import Any
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, storage_key, text_when
 from service.builds.generate.blocks.phrases import QUOTE, blanks
 from service.builds.generate.blocks.reading import Element, Reading, first_match
+from service.builds.generate.blocks.refusals import above_0, optional
 
 FIGURE = (
     r"amount|price|cost|quantity|qty|\bnumber\b|\bcount\b|score|grade|points?|hours?|minutes?|\bage\b|weight|distance"
@@ -24,7 +25,7 @@ REMOVES = (
     r"(?:button|link)s?\s+(?:with the (?:text|label) |labell?ed |called |named |that says |saying )?[\"'`“]?"
     r"(Remove|Delete|Erase|×|✕|x|X)\b|\b(Remove|Delete|Erase) buttons?\b"
 )
-PROBLEM = r"\b(problem|error|err|invalid|warning|warn|alert|hint|fault|wrong)\b"
+PROBLEM = r"\b(problem|error|err|invalid|warning|warn|alert|hint|fault|wrong)s?\b"
 PROBLEM_OR_MESSAGE = rf"{PROBLEM}|\b(message|msg|feedback|status|note|notice)\b"
 RESULTS = (
     ("balance", r"balance|net\b|left over"),
@@ -35,10 +36,7 @@ RESULTS = (
     ("smallest", r"smallest|lowest|minimum|\bmin\b|shortest"),
     ("total", r"total|\bsums?\b|together|altogether|in all|grand|overall"),
 )
-ABOVE_0 = (
-    r"\b0 or less|zero or less|negative|positive|(?:greater|more|larger|higher) than (?:0|zero)|above (?:0|zero)|not 0"
-)
-OPTIONAL = r"\boptional\b"
+SPENT = re.compile(r"\b(?:expenses?|spen[dt]|spending|costs?|out(?:goings?|flows?)?|withdraw\w*|debits?|minus)\b", re.I)
 
 
 def records(reading: Reading) -> PieceFit | None:
@@ -58,6 +56,9 @@ def records(reading: Reading) -> PieceFit | None:
     if place is None or (add is None and form is None) or not boxes:
         return None
     if not reading.says(r"\b(?:add|append|enter|insert|record|put|post|log|new|sav|sign|collect|creat)"):
+        return None
+    able = optional(reading, boxes)
+    if able is None:
         return None
     clear = first_match(buttons, r"clear|empty|reset|delete all|remove all", [name(add) or ""])
     outputs = [one for one in reading.of("output", "heading", "box", "unknown") if one is not place]
@@ -79,9 +80,11 @@ def records(reading: Reading) -> PieceFit | None:
     decimals = next((one.decimals for one in (*taken, place) if one.decimals is not None), None)
     search = next((one for one in reading.of("input") if _searches(one)), None)
     filter_ = next((one for one in reading.of("select") if _searches(one)), None)
+    positive = above_0(reading, numbers)
+    signed = (one.id for one in boxes if 0 < len([1 for text in one.options if SPENT.search(text)]) < len(one.options))
     options = {
         "place": place.id,
-        "fields": [_field(one, reading, numbers) for one in boxes],
+        "fields": [_field(one, reading, one in numbers, one.id in able, one.id in positive) for one in boxes],
         "add": name(add),
         "form": name(form),
         "clear": name(clear),
@@ -97,7 +100,7 @@ def records(reading: Reading) -> PieceFit | None:
         else None,
         "decimals": decimals,
         "results": results,
-        "sign": next((one.id for one in boxes if {"income", "expense"} & {text.lower() for text in one.options}), None),
+        "sign": next(signed, None),
         "problem": name(problem),
         "problemText": _quoted(problem),
         "empty": name(empty),
@@ -155,23 +158,23 @@ def _is_figure(one: Element) -> bool:
     return re.search(FIGURE, one.words) is not None or re.match(r"number\b", one.text, re.I) is not None
 
 
-def _field(one: Element, reading: Reading, numbers: Sequence[Element]) -> dict[str, Any]:
+def _field(one: Element, reading: Reading, number: bool, able: bool, positive: bool) -> dict[str, Any]:
     """A box: its column's name, whether it takes a number, and the values that it refuses."""
-    words = f"{one.text} {reading.brief}"
-    number = one in numbers
     ends = re.search(r"\b(?:from|between) (\d+) (?:to|and) (\d+)\b", one.text) if number else None
     field: dict[str, Any] = {"id": one.id, "label": (one.label or one.words).capitalize()}
     if number:
         field |= {"number": True}
-    if number and re.search(ABOVE_0, words, re.I):
+    if positive:
         field |= {"above": 0}
     if ends:
         field |= {"least": int(ends[1]), "most": int(ends[2])}
-    if not re.search(OPTIONAL, one.text) and one.kind != "checkbox":
+    if not able and one.kind != "checkbox":
         field |= {"needed": True}
-    if re.search(r"e-?mail", one.words) and reading.says(r"@|valid e-?mail"):
+    if re.search(r"\b(?:e ?)?mail\b", one.words) and reading.says(r"@|valid e-?mail"):
         field |= {"check": "email"}
-    if re.search(r"\b(?:url|link|address)\b", one.words) and reading.says(r"https?\b|valid (?:url|link|address)"):
+    if re.search(r"\b(?:url|link|address)\b", one.words) and reading.says(
+        r"https?\b|valid (?:url|link|address)|\blinks?\b"
+    ):
         field |= {"check": "url"}
     return field | ({"first": one.first} if one.first else {})
 
@@ -233,6 +236,9 @@ def validation(reading: Reading) -> PieceFit | None:
     buttons, form = reading.of("button"), next(iter(reading.of("form")), None)
     if reading.of("table", "list", "canvas") or not boxes or reading.says(r"https?://|\bfetch\b|quiz"):
         return None
+    able = optional(reading, boxes)
+    if able is None:
+        return None
     send = first_match(
         buttons, r"send|submit|sign|register|join|book|order|save|log|subscribe|create|go|continue|check"
     )
@@ -258,13 +264,13 @@ def validation(reading: Reading) -> PieceFit | None:
     text = done and (blanks(done.text, boxes) or blanks(done.sentence, boxes))
     text = text or (good and (blanks(f'"{good}"', boxes) or good)) or (done and _thanks(done))
     options = {
-        "fields": [_checked(one, reading, boxes, errors.get(one.id)) for one in boxes],
+        "fields": [_checked(one, reading, boxes, errors.get(one.id), one.id in able) for one in boxes],
         "button": name(send),
         "form": name(form),
         "disables": True if disables else None,
         "live": True
         if reading.says(
-            r"while (?:some|any|typing|they|people|the user)|as (?:they|some|people|you)|on every|immediately|live"
+            r"while (?:some|any|typing|they|people|the user)|as (?:they|some|people|you)|on every|immediately|\blive\b"
         )
         else None,
         "problem": name(problem),
@@ -320,7 +326,9 @@ def _error_of(one: Element, outputs: Sequence[Element], boxes: Sequence[Element]
     return None
 
 
-def _checked(one: Element, reading: Reading, boxes: Sequence[Element], error: Element | None) -> dict[str, Any]:
+def _checked(
+    one: Element, reading: Reading, boxes: Sequence[Element], error: Element | None, able: bool
+) -> dict[str, Any]:
     """A box and its checks, each with the text for a fault."""
     about = _about(one, reading)
     label = (one.label or one.words).lower()
@@ -332,9 +340,9 @@ def _checked(one: Element, reading: Reading, boxes: Sequence[Element], error: El
     quoted = _quoted(error)
     if one.kind == "checkbox":
         refuse("needed", f"Please tick: {label}.")
-    elif not re.search(OPTIONAL, one.text):
+    elif not able:
         refuse("needed", f"The {label} is missing.")
-    if re.search(r"e-?mail", one.words):
+    if re.search(r"\b(?:e ?)?mail\b", one.words):
         refuse("email", "An e-mail address needs an @ with text on both sides.")
     password = next((box for box in boxes if re.search(r"pass(?:word)?\b|\bpw\b", box.words)), None)
     if re.search(r"repeat|confirm|again|repetition", one.words) and password and password is not one:
@@ -407,7 +415,7 @@ def message(reading: Reading) -> PieceFit | None:
             "button": name(button),
             "form": name(next(iter(reading.of("form")), None)),
             "live": True
-            if reading.says(r"while (?:some|any|typing|they|people)|as (?:they|some|people|you)|live|immediately")
+            if reading.says(r"while (?:some|any|typing|they|people)|as (?:they|some|people|you)|\blive\b|immediately")
             else None,
             "empties": True if reading.says(r"box (?:is|gets) (?:then )?emptied") else None,
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, text_when
+from service.builds.generate.blocks.phrases import QUOTE
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8}
@@ -20,7 +21,8 @@ def _outputs(reading: Reading) -> list[Element]:
 def guess(reading: Reading) -> PieceFit | None:
     """A number that is guessed."""
     box = next(iter(reading.of("input")), None)
-    if box is None or not reading.says(r"\bguess"):
+    numbered = reading.says(r"\bnumbers?\b|\b(?:from|between) \d+ (?:to|and) \d+\b")
+    if box is None or not reading.says(r"\bguess") or not numbered or re.search(r"\b(?:letter|word)\b", box.text, re.I):
         return None
     button = first_match(reading.of("button"), r"guess|try|check|submit|go|ok")
     hint = first_match(_outputs(reading), r"hint|result|feedback|message|answer|says|status|verdict")
@@ -33,6 +35,9 @@ def guess(reading: Reading) -> PieceFit | None:
     ends = re.search(r"\b(?:from|between) (\d+) (?:to|and) (\d+)\b|\b(\d+) ?(?:-|–|to) ?(\d+)\b", reading.brief)
     low, high = [int(value) for value in ends.groups() if value] if ends else (1, 100)
     texts = _told(hint, reading)
+    quoted = {next(filter(None, quote.groups())) for quote in QUOTE.finditer(hint.sentence)}
+    if len(quoted - {hint.first}) > 1 and not (texts["lowText"] and texts["highText"]):
+        return None  # texts of its own, and none is known as that for a low number
     options = {
         "input": box.id,
         "button": button.id,
@@ -65,6 +70,10 @@ def _told(hint: Element, reading: Reading) -> dict[str, str | None]:
         told[key] = quoted[1] if quoted else bare[0].rstrip(".") if bare else None
     told["lowText"] = told["lowText"] or text_when(own, r"too low|too small|lower|smaller|below")
     told["highText"] = told["highText"] or text_when(own, r"too high|too large|too big|higher|larger|above")
+    if not (told["lowText"] or told["highText"]):  # the next guess: `Higher` after a low number
+        texts = [next(filter(None, quote.groups())) for quote in QUOTE.finditer(own)]
+        for key, words in (("lowText", r"higher|up|bigger|larger|more"), ("highText", r"lower|down|smaller|less")):
+            told[key] = next((text for text in texts if re.search(rf"\b(?:{words})\b", text, re.I)), None)
     third = re.search(r"[Tt]oo \w+,? (?:or )?[Tt]oo \w+,? (?:or|and) ([\w]+!?)", own)
     told["rightText"] = (
         told["rightText"] or (third[1] if third else None) or text_when(own, r"right|correct|equal|found|guessed")

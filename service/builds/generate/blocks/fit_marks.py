@@ -32,7 +32,9 @@ def colour(reading: Reading) -> PieceFit | None:
     sliders = [first_match(boxes, words) for words in (r"\b(red|r)\b", r"\b(green|g)\b", r"\b(blue|b)\b")]
     mixed = all(sliders) and len({one.id for one in sliders if one}) == 3
     painted = first_match(outputs, r"swatch|preview|sample|background|\bbox\b|patch|panel|\bcolou?r\b")
-    code = first_match(outputs, r"\b(code|hex|value|name)\b", [name(painted) or ""])
+    shades = [one.id for one in outputs if mixed and re.search(r"\b(?:red|green|blue|[rgb])\b", one.words)]
+    passed = [name(painted) or "", *shades]
+    code = first_match(outputs, r"\b(code|hex)\b", passed) or first_match(outputs, r"\b(value|name)\b", passed)
     rgb = first_match(outputs, r"\brgb\b", [name(painted) or "", name(code) or ""])
     page = reading.says(
         r"background(?: colou?r)? of (?:the )?(?:whole )?(?:page|body)|page'?s? (?:gets|background)|\bbody\b"

@@ -18,7 +18,7 @@ MEASURES = (
     ("longest", r"\blongest\b"),
     ("frequent", r"\b(?:most (?:common|frequent|used))\b"),
     ("unique", r"\b(?:unique|different|distinct) words\b"),
-    ("minutes", r"reading time|\bminutes\b"),
+    ("minutes", r"reading time|\bminutes (?:it takes )?to read\b|minutes of reading"),
     ("upper", r"upper ?case|capital letters|\bcapitals\b"),
     ("lower", r"lower ?case$|in lower ?case(?! with dashes)|small letters"),
     ("sorted", r"\bsorted\b|ascending|alphabetical"),

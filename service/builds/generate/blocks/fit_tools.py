@@ -227,9 +227,11 @@ def states(reading: Reading) -> PieceFit | None:
         for one in reading.elements
         if one.kind in ("box", "output", "unknown") and any(word in one.words.split() for word in COLOURS)
     ]
-    if len(lights) < 2 or not reading.says(r"traffic|light|\bactive\b|\bcycle|one after"):
-        return None
     shades = [next(word for word in COLOURS if word in one.words.split()) for one in lights]
+    if len(set(shades)) < max(2, len(lights)):
+        return None  # two lights of one colour
+    if not reading.says(r"traffic|light|\bactive\b|\bcycle|one after"):
+        return None
     shade = "|".join(shades)
     in_turn = rf"\b(?:{shade})\b(?:\s*(?:,|->|→|then|to|and|,? and then)\s*\b(?:{shade})\b){{{len(shades) - 1},}}"
     told = [*re.finditer(in_turn, reading.brief)]
@@ -285,8 +287,9 @@ def wizard(reading: Reading) -> PieceFit | None:
         return None
     boxes = reading.of("input", "textarea", "select", "checkbox")
     inside: dict[str, list[str]] = {one.id: [] for one in steps}
+    places = {one.id: _place(one, reading) for one in (*steps, *boxes)}
     for box in boxes:
-        before = [one for one in steps if _place(one, reading) < _place(box, reading)]
+        before = [one for one in steps if places[one.id] < places[box.id]]
         inside[(before or steps)[-1 if before else 0].id].append(box.id)
     outputs = [one for one in _outputs(reading) if one not in steps]
     summary = first_match(outputs, r"summary|review|overview|result")
@@ -305,11 +308,14 @@ def wizard(reading: Reading) -> PieceFit | None:
     return match("wizard", 4.0, options, *steps, *boxes, next_, back, summary, problem, progress)
 
 
+NUMBERS = r" (?:number|integer)s?\b"
+WHETHER = r"\b(?:is|whether|if|for|not)\b[^.;]{0,40}"
+NO_ADVERB = r"(?! (?:if|when|while|after|before|though|so|more|less|without|in|on|at|the|a|an)\b)"
 PROPERTIES = (
     ("leap", r"leap year"),
-    ("prime", r"\bprime\b"),
-    ("even", r"\beven\b"),
-    ("odd", r"\bodd\b"),
+    ("prime", r"\bprime numbers?\b|\b(?:is|whether|if|not)\b[^.;]{0,40}\bprime\b|\bprime or\b"),
+    ("even", rf"\beven{NUMBERS}|\beven (?:or|and) odd\b|\bodd (?:or|and) even\b|{WHETHER}\beven\b{NO_ADVERB}"),
+    ("odd", rf"\bodd{NUMBERS}|{WHETHER}\bodd\b"),
     ("square", r"perfect square|square number"),
     ("divisible", r"divisible by (\d+)"),
 )
@@ -317,9 +323,14 @@ PROPERTIES = (
 
 def property_(reading: Reading) -> PieceFit | None:
     """Whether a number has a property, as one of two texts."""
-    what = next((what for what, words in PROPERTIES if reading.says(words)), None)
+    plain = re.sub(r"[\"“”'`]", "", reading.brief)
+    what, words = next((told for told in PROPERTIES if re.search(told[1], plain, re.I)), (None, ""))
     box = next(iter(reading.of("input")), None)
-    output = first_match(_outputs(reading), r"answer|result|verdict|output|says|kind|message|is|")
+    outputs = _outputs(reading)
+    own = [one for one in outputs if re.search(words, re.sub(r"[\"“”'`]", "", f"{one.text} {one.sentence}"), re.I)]
+    output = first_match(own or outputs, r"answer|result|verdict|output|says|kind|message|is|")
+    if not reading.says(r"\bnumbers?\b|\byears?\b|\bintegers?\b|\bdigits\b"):
+        return None
     if what is None or box is None or output is None or len(reading.of("input")) != 1 or reading.of("list", "table"):
         return None
     yes, no = _yes_and_no(what, output, reading)

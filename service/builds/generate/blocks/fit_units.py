@@ -203,6 +203,8 @@ def conversion(reading: Reading) -> PieceFit | None:
     if len(unit_of) < 2 or not boxes or len(reading.of("input")) != len(boxes):
         return None
     amounts = [one for one in parts if one.id in unit_of]
+    if any(re.search(r"\bshows?\b|\bsays?\b", one.text) for one in parts if one not in amounts):
+        return None  # it shows something else too
     usual = decimals(reading.brief)
     button = first_match(reading.of("button"), r"convert|calc|go")
     options = {
@@ -226,10 +228,14 @@ def conversion(reading: Reading) -> PieceFit | None:
     return match("conversion", 2.0, options, *amounts, button)
 
 
+IN_UNIT = r"\b(?:in|into|as|to|the)\s+([°\w/]+)"
+
+
 def _unit(one: Element, kind: str) -> dict[str, float] | None:
     """The unit of this kind that an element's id names, or else the words about it."""
-    for words in (one.words, one.text):
-        for text in re.findall(r"[°\w/]+", words):
+    in_text = r"\b(?:in|into|as|to|with|of|takes?|the|and|,)\s+([°\w/]+)" if one.kind == "input" else IN_UNIT
+    for words, pattern in ((one.words, r"[°\w/]+"), (one.text, in_text)):
+        for text in re.findall(pattern, words):
             key = next(
                 (key for key in (text, text.lower(), text.lower().rstrip("s")) if key in UNITS[kind] and len(key) > 1),
                 None,

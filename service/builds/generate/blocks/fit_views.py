@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, storage_key
+from service.builds.generate.blocks.fit_data import PER_PAGE
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, storage_key
 from service.builds.generate.blocks.phrases import QUOTE
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
@@ -28,15 +29,18 @@ def random(reading: Reading) -> PieceFit | None:
     """A number or a text that a button draws."""
     if not reading.says(DRAWS) or reading.of("canvas", "table") or reading.says(r"\bguess|memory|\bpairs\b|password"):
         return None
+    if reading.says(r"random (?:time|delay|moment|pause|wait|number of (?:milli)?seconds)"):
+        return None
     button = first_match(
         reading.of("button"),
         r"roll|flip|toss|throw|draw|pick|random|generate|new|next|another|again|spin|choose|surprise|ask|show",
     )
     outputs = reading.of("output", "heading", "box", "unknown")
-    if button is None:
+    players = reading.says(r"\b(?:two|2) players?\b|for two\b") and len(reading.of("button")) > 1
+    if button is None or (players and len(re.findall(r"\brolls\b", reading.brief)) > 1):
         return None
     coin = reading.says(r"\bcoin\b")
-    choices = _choices(reading, outputs, coin=coin)
+    choices = _choices(reading, outputs, button, coin=coin)
     file = None if choices else reading.file(*FILES)
     boxes = reading.of("input")
     least, most = first_match(boxes, r"\bmin|least|from|low|smallest"), None
@@ -48,6 +52,7 @@ def random(reading: Reading) -> PieceFit | None:
         for choice in choices
         for one in outputs
         if re.search(rf"\b{re.escape(choice.lower())}\b", one.words)
+        and re.search(r"\bcount|how (?:often|many)|\btimes\b|number of", f"{one.words} {one.text} {one.sentence}", re.I)
     }
     taken = list(tallies.values())
     count = first_match(
@@ -60,7 +65,7 @@ def random(reading: Reading) -> PieceFit | None:
     view = [one for one in outputs if one.id not in taken]
     result = first_match(
         view,
-        r"result|face|outcome|\bdie\b|dice|number|quote|answer|side|coin|drawn|value|text|winner|card|word|name|fact|joke|tip|idea|activity|colou?r|number",
+        r"result|face|outcome|\bdie\b|\bd\d\b|dice|number|quote|answer|side|coin|drawn|value|text|winner|card|word|name|fact|joke|tip|idea|activity|colou?r|number",
     )
     if result is None and reading.of("list") and reading.says(r"\bnumbers\b"):
         result = reading.of("list")[0]
@@ -72,7 +77,9 @@ def random(reading: Reading) -> PieceFit | None:
         if one is result or (sum_ and (one.group == result.group or re.search(r"\bdi(?:e|ce)\b", one.words)))
     ]
     several = several or [result]
-    ends = _range(f"{result.text} {result.sentence}") or _range(reading.brief)
+    parts = re.split(r"(?<=[.;])\s", reading.brief)
+    drawn = " ".join(part for part in parts if re.search(rf"{DRAWS}|number", part, re.I))
+    ends = _range(f"{result.text} {result.sentence}") or _range(drawn)
     if ends is None and reading.says(r"\bdice\b|\bdie\b"):
         ends = (1, 6)
     if not choices and not file and not (least and most) and ends is None:
@@ -92,6 +99,7 @@ def random(reading: Reading) -> PieceFit | None:
         "least": None if choices or file else least.id if least and most else ends and ends[0],
         "most": None if choices or file else most.id if least and most else ends and ends[1],
         "count": name(count),
+        "counted": {key: text for key, text in around(count, reading).items() if key != "one"} if count else None,
         "tallies": tallies,
         "sum": name(sum_),
         "reset": name(reset),
@@ -128,9 +136,12 @@ def _at_once(result: Element, reading: Reading) -> bool:
     return reading.says(opens) or re.search(r"\bat first\b", result.text) is not None
 
 
-def _choices(reading: Reading, outputs: Sequence[Element], *, coin: bool) -> list[str]:
+def _choices(reading: Reading, outputs: Sequence[Element], button: Element, *, coin: bool) -> list[str]:
     """The texts of which one is drawn."""
     if coin:
+        pairs = [two for part in (*outputs, button) if len(two := _quotes(part.sentence)) == 2]
+        if pairs:
+            return pairs[0]
         sides = [re.search(rf"\b{side}\b", reading.brief, re.I) for side in ("heads", "tails")]
         return [side[0] for side in sides if side] if all(sides) else ["Heads", "Tails"]
     for text in [*(one.text for one in outputs), reading.brief]:
@@ -147,6 +158,10 @@ def _choices(reading: Reading, outputs: Sequence[Element], *, coin: bool) -> lis
         if len(longest) > 2:
             return longest
     return []
+
+
+def _quotes(text: str) -> list[str]:
+    return [next(filter(None, quote.groups())) for quote in QUOTE.finditer(text)]
 
 
 def _range(text: str) -> tuple[int, int] | None:
@@ -166,6 +181,8 @@ def slides(reading: Reading) -> PieceFit | None:
         next_ is None
         or reading.of("table", "input", "canvas", "select", "textarea", "list")
         or reading.says(rf"\bquiz\b|\bstep[- ](?:\d|one|form)|calendar|{DRAWS}")
+        or PER_PAGE.search(reading.brief)
+        or reading.says(r"\b(?:per|a|each|every) page\b|\beach \w+ (?:is|becomes|in|as) an? ")
     ):
         return None
     pictures = sorted(name_ for name_ in reading.files if re.search(r"\.(?:png|jpe?g|gif|webp|svg)$", name_, re.I))
@@ -179,11 +196,12 @@ def slides(reading: Reading) -> PieceFit | None:
         r"slide|quote|text|line|current|card|picture|fact|tip|joke|content|question|word|caption|",
     )
     file = None if image and len(pictures) > 1 else reading.file(*FILES)
-    quoted = [next(filter(None, quote.groups())) for quote in QUOTE.finditer(reading.brief)]
-    entries = pictures if image and len(pictures) > 1 else [text for text in quoted if text not in reading.files]
-    if view is None or (file is None and len(entries) < 2):
-        return None
     second = first_match([one for one in outputs if one not in (view, position)], r"author|\bby\b|caption|source|who")
+    if view is None:
+        return None
+    entries = pictures if image and len(pictures) > 1 else _entries(reading, view, [position, second])
+    if file is None and len(entries) < 2:
+        return None
     shape = re.search(r"((?:[A-Z][a-z]+ )?)\d+( ?(?:/|of|out of) ?)\d+", position.text) if position else None
     play = first_match(buttons, r"play|auto|start|pause|stop", [next_.id, name(previous) or ""])
     seconds = re.search(r"every (\d+|two|three|five|ten) seconds", reading.brief)
@@ -203,6 +221,23 @@ def slides(reading: Reading) -> PieceFit | None:
         "wraps": None if reading.says(r"disabled|stays|stops? at|no further") else True,
     }
     return match("slides", 3.0, options, next_, previous, view, position, second, play)
+
+
+def _entries(reading: Reading, view: Element, others: Sequence[Element | None]) -> list[str]:
+    """The texts that are shown in turn: those in quotes, without labels, files and the texts of other elements."""
+    labels = {one.label for one in reading.elements}
+    beside = [one.text for one in others if one is not None and one.text != view.text]
+    entries = []
+    for quote in QUOTE.finditer(reading.brief):
+        text = next(filter(None, quote.groups()))
+        titles = re.search(r"\btitle\b[^.;]{0,30}$", reading.brief[max(0, quote.start() - 45) : quote.start()])
+        turns = re.fullmatch(r"(?i)(?:next|prev\w*|back|forward|play|pause|start|stop)\b.{0,12}", text)
+        label = titles or turns or text in labels
+        if not label and text not in reading.files and not any(quote[0] in part for part in beside):
+            entries.append(text)
+    if view.kind == "image":
+        entries = [text for text in entries if re.search(r"^https?://|\.(?:png|jpe?g|gif|webp|svg)$", text, re.I)]
+    return entries
 
 
 def dialog(reading: Reading) -> PieceFit | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from service.builds.generate.blocks.reading import Element, Reading
 
-QUOTED = r"[\"'“`](?P<q>[^\"'”`]{1,40})[\"'”`]"
 EXAMPLE = re.compile(  # a text that an element shows. A `'` inside of a word is no mark
     r"\b(?:shows?|displays?|says?|reads?|writes?|like|such as|e\.g\.,?|for example,?|text|form|or|as)[\s:(]+"
     r"(?:\"(?P<a>[^\"]*)\"|“(?P<b>[^”]*)”|`(?P<c>[^`]*)`|(?<!\w)'(?P<d>[^']*)'(?!\w))"
@@ -93,22 +92,24 @@ def around(element: Element, reading: Reading) -> dict[str, str]:
     texts += [text for _, text in re.findall(compared, reading.code)]
     told = [match.groups() for text in texts if (match := NUMBERED.fullmatch(text))]
     several = [(before, after) for before, number, after in told if number != "1"]
-    single = [after for _, number, after in told if number == "1"]
-    before, after = several[0] if several else ("", "")
-    words = {"before": before, "after": after, "one": single[0] if several and single else ""}
+    single = [(before, after) for before, number, after in told if number == "1"]
+    unit = [(before, after) for before, after in single if not re.search(r"[A-Za-z]{3}", after)]  # has no plural
+    before, after = (several or unit or [("", "")])[0]
+    words = {"before": before, "after": after, "one": single[0][1] if several and single else ""}
     return {key: value for key, value in words.items() if value.strip()}
 
 
 def text_when(text: str, condition: str) -> str | None:
     """The text that a sentence shows under a condition: `says Loading while it waits`, `"Not found" if ... 404`."""
     hit = re.search(
-        rf"(?:[\"“'`](?P<q>[^\"”'`]{{1,60}})[\"”'`]|(?P<w>\b[A-Z][\w…]*(?: [a-z]+){{0,3}}?|\b(?:yes|no)\b))\s+"
-        rf"(?:if|when|while|for|on|in case of|as long as|otherwise)\b"
+        r"(?:\"(?P<a>[^\"]{1,60})\"|“(?P<b>[^”]{1,60})”|(?<!\w)'(?P<c>[^'\"]{1,60})'(?!\w)|`(?P<d>[^`]{1,60})`"
+        r"|(?P<w>\b[A-Z][\w…]*(?: [a-z]+){0,3}?|\b(?:yes|no)\b))\s+"
+        r"(?:if|when|while|for|on|in case of|as long as|otherwise)\b"
         rf"(?:(?!\b(?:and|or) [A-Z])[^,;.\"“]){{0,60}}?(?:{condition})",
         text,
     )
     if hit is not None:
-        return hit["q"] or hit["w"]
+        return str(next(filter(None, hit.groups())))
     turned = re.search(
         rf"\b(?:if|when|while|for|on|in case "
         rf"of)\b[^,;.\"“]{{0,50}}?(?:{condition})[^;.\"“]{{0,40}}?[\"“](?P<q>[^\"”]{{1,60}})[\"”]",

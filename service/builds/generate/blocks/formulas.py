@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from service.builds.generate import UnusableAnswer
 
 TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?P<name>(?:Math\.)?[A-Za-z_]\w*)|(?P<text>\"[\w "
-    r".,!%°/-]*\")|(?P<sign>\*\*|[<>=!]==?|&&|\|\||[-+*/%()<>?:,]))"
+    r"\s*(?:(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?P<name>(?:Math\.)?[A-Za-z_]\w*)|"
+    r"(?P<text>\"(?:[^\"\\\x00-\x1f]|\\[\"\\])*\")|(?P<sign>\*\*|[<>=!]==?|&&|\|\||[-+*/%()<>?:,]))"
 )
 MATHS = frozenset(
     [
@@ -40,7 +40,7 @@ MATHS = frozenset(
         "E",
     ]
 )
-MOST = 400
+MOST = 1000
 
 
 def arrow(formula: str, names: Sequence[str]) -> str:
@@ -51,6 +51,7 @@ def arrow(formula: str, names: Sequence[str]) -> str:
     """
     at = 0
     text = formula.strip()
+    parts = []
     while at < len(text):
         match = TOKEN.match(text, at)
         if match is None or len(text) > MOST:
@@ -58,6 +59,8 @@ def arrow(formula: str, names: Sequence[str]) -> str:
         name = match["name"]
         if name and name not in names and name.removeprefix("Math.") not in MATHS:
             raise UnusableAnswer(f"A formula names {name[:40]!r}, which is no box of its calculator.")
+        parts.append(match[0].replace("<", "\\u003c") if match["text"] else match[0])  # no `</script>` in a text
         at = match.end()
     used = [name for name in names if re.search(rf"(?<![\w.]){re.escape(name)}\b", text)]
-    return f"({{ {', '.join(used)} }}) => {text}" if used else f"() => {text}"
+    work = "".join(parts)
+    return f"({{ {', '.join(used)} }}) => {work}" if used else f"() => {work}"

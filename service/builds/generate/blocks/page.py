@@ -114,7 +114,7 @@ def call(piece: Mapping[str, Any]) -> str:
         options["results"] = [
             {key: value for key, value in one.items() if key != "formula"} for one in piece["results"]
         ]
-    text = json.dumps(options, ensure_ascii=False).replace("</", "<\\/")
+    text = json.dumps(options, ensure_ascii=False).replace("<", "\\u003c")  # no text ends or opens a script
     return f"pieces.{piece['piece']}({text}{works});"
 
 
@@ -138,6 +138,8 @@ class _PageBody:
         self.pieces = {piece["piece"]: piece for piece in plan["pieces"]}
         self.numbers = self._numbers()
         self.filled = self._filled()
+        steps = [step["id"] for step in self.pieces.get("wizard", {}).get("steps", [])]
+        self.opened = {*steps, self.pieces.get("dialog", {}).get("box")}  # their text is there, and is shown later
         self.by_id = {element.id: element for element in reading.elements}
         self.repeated = {} if plan["pieces"] and not {"rating", "toggles"} & self.pieces.keys() else repeated(reading)
 
@@ -277,6 +279,8 @@ class _PageBody:
             return f'<div id="{one}">{self.repeated[one]}</div>'
         if one in self.filled and kind != "box":
             return f'<div id="{one}" aria-label="{words}" role="group"{hidden}></div>'
+        if one in self.opened:
+            return f'<div id="{one}"{hidden}>{escape(element.label or _only_quote(element))}</div>'
         if kind == "box" or one in self._group("panels") or self._group("choices"):
             text = self.plan.get("texts", {}).get(
                 one, "" if kind == "box" and one not in self._group("panels") else label(element)
@@ -340,6 +344,12 @@ def label(element: Element) -> str:
     """The text on or beside an element: the one that the brief gives, or its id as words."""
     text = element.label if element.kind not in ("output", "heading", "box") else None  # those have it later
     return text or element.words.capitalize()
+
+
+def _only_quote(element: Element) -> str:
+    """The only text in quotes in the words about an element."""
+    texts = re.findall(r"[\"“]([^\"”]{1,200})[\"”]", element.text)
+    return texts[0] if len(texts) == 1 and texts[0] != element.id else ""
 
 
 def _word(name: str) -> str:

@@ -6,6 +6,7 @@ fits (`fit_*`), words around a number (`fitting.around`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ from service.builds.generate.blocks.reading import Element
 
 QUOTE = re.compile(r"\"([^\"]{1,120})\"|“([^”]{1,120})”|(?<!\w)'([^']{1,120})'(?!\w)|`([^`]{1,120})`")
 BLANK = re.compile(r"[<{\[](?P<marked>[A-Za-z][\w -]{0,30})[>}\]]|\b(?P<capitals>[A-Z]{3,}(?:[_-][A-Z]+)*|[A-Z]{2})\b")
+GENERIC = {"name", "text", "value", "word", "words", "number", "input"}  # names of any box
+STATES = {  # capitals that are a text themselves
+    "empty", "error", "errors", "full", "hello", "hi", "invalid", "missing", "no", "none", "off", "ok", "on", "right",
+    "too", "valid", "welcome", "wrong", "yes",
+}  # fmt: skip
+IN_MARKS = r"\"[^\"]{1,40}\"|“[^”]{1,40}”|(?<!\w)'[^']{1,40}'(?!\w)|`[^`]{1,40}`"
 SAID = r"(?:shows?|says?|reads?|displays?|greets?|becomes|contains?|writes?)"
 FOLLOWED = re.compile(  # `shows Welcome and the e-mail address`, `says "Hello, " followed by the name`
     rf"\b{SAID}\s+(?:\"(?P<quoted>[^\"]{{1,60}})\"|(?P<word>[A-Z][a-z]+(?: [a-z]+)?),?)\s+"
@@ -22,7 +29,8 @@ FOLLOWED = re.compile(  # `shows Welcome and the e-mail address`, `says "Hello, 
     r"(?:then\s+)?(?:the|their|his|her|its|your)\s+(?P<what>[\w-]+)"
 )
 LEVEL = re.compile(
-    r"(?P<name>[\"“'`][^\"”'`]{1,40}[\"”'`]|[A-Za-z][\w-]*(?: [a-z]+)?)\s*[(:]?\s*(?:is |means |for |if |when |with )?"
+    rf"(?P<name>{IN_MARKS}|[A-Za-z][\w-]*(?: [a-z]+)?)"
+    r"\s*[(:]?\s*(?:is |means |for |if |when |with )?"
     r"(?:(?:it is|the \w+ is|it has)\s+)?(?:"
     r"(?:below|under|less than|fewer than|smaller than|<)\s*(?P<below>-?\d+(?:\.\d+)?)"
     r"|(?:up to|at most|<=|≤)\s*(?P<upto>-?\d+(?:\.\d+)?)"
@@ -41,9 +49,9 @@ FIRST_BOUND = re.compile(  # `under 18 it shows "Too young", 18 or more shows "W
     re.I,
 )
 REST = re.compile(
-    r"\b(?:and|or) (?P<last>[\"“'`][^\"”'`]{1,40}[\"”'`]|[\w-]+) otherwise\b|"
+    rf"\b(?:and|or) (?P<last>{IN_MARKS}|[\w-]+) otherwise\b|"
     r"(?:\b(?:or|and|else|otherwise)\s+(?:otherwise\s+)?)"
-    r"(?P<name>[\"“'`][^\"”'`]{1,40}[\"”'`]|[A-Z][\w-]*)"
+    rf"(?P<name>{IN_MARKS}|[A-Z][\w-]*)"
     r"(?!\s*[(:]?\s*(?:below|under|less|from|up to|at |above|over|more|\d))"
 )
 LEADS = {
@@ -62,7 +70,7 @@ def blanks(text: str, inputs: Sequence[Element]) -> str | None:
         if known:
             return filled
     told = FOLLOWED.search(text)
-    if told and (one := _meant(told["what"], inputs)):
+    if told and told["what"] not in ("time", "date", "number") and (one := _meant(told["what"], inputs, any_=None)):
         begin = told["quoted"] or told["word"]
         return f"{begin if begin.endswith(' ') else begin + ' '}{{{one.id}}}"
     return None
@@ -70,12 +78,18 @@ def blanks(text: str, inputs: Sequence[Element]) -> str | None:
 
 def _filled(quoted: str, inputs: Sequence[Element]) -> tuple[str, bool]:
     """The text with the ids of the boxes. As many further blanks as boxes are those boxes, in their order."""
-    names = list(dict.fromkeys(match["marked"] or match["capitals"] for match in BLANK.finditer(quoted)))
-    meant = {word: one for word in names if (one := _meant(word, inputs)) is not None}
+    marked = {match["marked"] or match["capitals"]: bool(match["marked"]) for match in BLANK.finditer(quoted)}
+    able = [word for word in marked if marked[word] or word.lower() not in STATES]
+    if len(able) < len(marked) and not any(marked.values()) and quoted.isupper():
+        return quoted, False  # `NO TEXT`
+    if re.fullmatch(r"\W*[A-Z]+\W*", quoted):  # `PASS` beside a box of marks: a text, unless a box is named so
+        own = GENERIC | {part for one in inputs for part in one.words.split()}
+        able = [word for word in able if word.lower() in own]
+    meant = {word: one for word in able if (one := _meant(word, inputs, any_=marked[word])) is not None}
     if len({one.id for one in meant.values()}) < len(meant):
         return quoted, False
     free = [one for one in inputs if one not in meant.values()]
-    others = [word for word in names if word not in meant]
+    others = [word for word in able if word not in meant]
     if meant and len(others) == len(free):
         meant |= dict(zip(others, free, strict=True))
 
@@ -86,14 +100,23 @@ def _filled(quoted: str, inputs: Sequence[Element]) -> tuple[str, bool]:
     return BLANK.sub(blank, quoted), bool(meant)
 
 
-def _meant(word: str, inputs: Sequence[Element]) -> Element | None:
-    """The box that a blank's name means: by its id, by the words about it, or the only one."""
+def _meant(word: str, inputs: Sequence[Element], *, any_: bool | None = False) -> Element | None:
+    """The box that a blank's name means: by its id, by the words about it, or the only one.
+
+    `any_`: whether any name may mean the only one. Else a word such as NAME may, and with None no word.
+    """
     words = re.sub(r"[\s_-]+", "", word).lower()
     for one in inputs:
         if words in (one.words.replace(" ", ""), one.id.lower()):
             return one
-    near = [one for one in inputs if words in re.sub(r"[\s_-]+", "", f"{one.words} {one.text}").lower()]
-    return near[0] if near else inputs[0] if len(inputs) == 1 else None
+    for one in inputs:
+        about = f"{one.words} {QUOTE.sub('', one.text)}".lower()
+        pairs = {re.sub(r"[\s_-]+", "", pair) for pair in re.findall(r"(?=\b([a-z]+[ _-][a-z]+)\b)", about)}
+        if words in pairs or words in re.findall(r"[a-z0-9]+", about):
+            return one
+    if len(inputs) != 1 or any_ is None:
+        return None
+    return inputs[0] if any_ or words in GENERIC else None
 
 
 @dataclass(frozen=True)
@@ -161,5 +184,5 @@ def by_levels(named: str, in_order: Sequence[Level]) -> str:
             )
             if end is not None
         )  # fmt: skip
-        parts.append(f'{named} {sign} {end:g} ? "{one.name}" : ')
-    return "".join(parts) + f'"{in_order[-1].name}"'
+        parts.append(f"{named} {sign} {end:g} ? {json.dumps(one.name, ensure_ascii=False)} : ")
+    return "".join(parts) + json.dumps(in_order[-1].name, ensure_ascii=False)

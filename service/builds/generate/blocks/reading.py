@@ -84,7 +84,7 @@ APPEARS = re.compile(
 )
 LABEL = re.compile(
     r"\b(?:labell?ed|called|named|says|saying|reads?|with the (?:text|label)|text is|"
-    r"text)\s+[\"“'`](?P<text>[^\"”'`]{1,40})[\"”'`]",
+    r"text)\s+(?:\"([^\"]{1,40})\"|“([^”]{1,40})”|'([^'\"]{1,40})'(?!\w)|`([^`]{1,40})`)",
     re.I,
 )
 DECIMALS = re.compile(
@@ -304,7 +304,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 sentence,
                 first=first,
                 options=_options(tail) or (_options_with(tail) if kind == "select" else ()),
-                label=label["text"] if (label := LABEL.search(tail)) and len(names) == 1 else None,
+                label=next(filter(None, label.groups())) if (label := LABEL.search(tail)) and len(names) == 1 else None,
                 hidden=bool(HIDDEN.search(tail)),
                 appears=bool(APPEARS.search(tail)),
                 group=names[0],

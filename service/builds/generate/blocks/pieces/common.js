@@ -2,6 +2,12 @@ const $ = (id) => (id ? document.getElementById(id) : null);
 const put = (id, text) => { const element = $(id); if (element) ("value" in element && element.tagName !== "BUTTON" && element.tagName !== "OUTPUT" && element.tagName !== "LI" ? element.value = text : element.textContent = text); };
 const hide = (id, hidden) => { const element = $(id); if (element) element.hidden = hidden; };
 const on = (id, kind, act) => { const element = $(id); if (element) element.addEventListener(kind, act); };
+const pressable = (part) => {
+  if (part.tagName === "BUTTON" || part.tagName === "INPUT") return;
+  part.setAttribute("role", "button");
+  part.tabIndex = 0;
+  part.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); part.click(); } });
+};
 const amount = (text) => Number(String(text).trim().replace(/(?<=\d),(?=\d{3}\b)/g, ""));
 const isNumber = (text) => String(text).trim() !== "" && Number.isFinite(amount(text));
 const tidy = (number) => String(Number(number.toFixed(10)));

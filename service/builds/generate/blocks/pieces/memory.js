@@ -15,11 +15,12 @@ function memory(o) {
       return card;
     }));
   };
-  const close = () => { for (const { card } of open) card.textContent = ""; open = []; };
+  const name = (card, text = "") => { card.textContent = text; card.setAttribute("aria-label", `Card ${[...place.children].indexOf(card) + 1}${text ? `: ${text}` : ""}`); };
+  const close = () => { for (const { card } of open) name(card); open = []; };
   function turn(card, text) {
     if (card.classList.contains(o.foundClass) || open.some((other) => other.card === card)) return;
     if (open.length === 2) close();
-    card.textContent = text;
+    name(card, text);
     open.push({ card, text });
     if (open.length < 2) return;
     moves += 1;

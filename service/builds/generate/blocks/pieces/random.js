@@ -9,7 +9,7 @@ async function random(o) {
     return least + Math.floor(Math.random() * (most - least + 1));
   };
   const tell = () => {
-    put(o.count, String(rolls));
+    put(o.count, (o.counted?.before ?? "") + rolls + (o.counted?.after ?? ""));
     for (const [choice, id] of Object.entries(o.tallies ?? {})) put(id, String(counts[choice] ?? 0));
   };
   const several = () => {

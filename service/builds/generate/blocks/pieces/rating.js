@@ -11,6 +11,7 @@ function rating(o) {
     put(o.output, chosen ? (o.text ?? "{at} of {all}").replace("{at}", chosen).replace("{all}", stars.length) : o.first ?? "");
     if (o.keeps) kept.set(o.key, chosen);
   };
+  stars.forEach(pressable);
   stars.forEach((star, at) => star.addEventListener("click", () => { chosen = o.again && chosen === at + 1 ? 0 : at + 1; show(); }));
   on(o.reset, "click", () => { chosen = 0; show(); });
   show();

@@ -37,7 +37,7 @@ function records(o) {
     average: (own) => (own.length ? own.reduce((sum, row) => sum + (part(row) || 0), 0) / own.length : 0),
     largest: (own) => Math.max(...own.map(part)), smallest: (own) => Math.min(...own.map(part)),
     best: (own) => own.reduce((best, row) => (best === null || part(row) > part(best) ? row : best), null)?.[fields[0].id] ?? "",
-    balance: (own) => own.reduce((sum, row) => sum + (/expense|spend|spent|cost|out|withdraw|debit|minus/i.test(row[o.sign]) ? -1 : 1) * (part(row) || 0), 0),
+    balance: (own) => own.reduce((sum, row) => sum + (/\b(?:expenses?|spen[dt]|spending|costs?|out(?:goings?|flows?)?|withdraw\w*|debits?|minus)\b/i.test(row[o.sign]) ? -1 : 1) * (part(row) || 0), 0),
   };
   function show() {
     if (o.keeps) kept.set(key, rows);
@@ -59,7 +59,13 @@ function records(o) {
   function add(event) {
     event?.preventDefault();
     const row = Object.fromEntries(fields.map((field) => [field.id, value(field)])), bad = wrong(row);
-    if (bad) { if (o.problem) { put(o.problem, o.problemText ?? `Please check: ${bad.label}.`); hide(o.problem, false); } return; }
+    if (bad) {
+      const box = $(bad.id), text = o.problemText ?? `Please check: ${bad.label}.`;
+      box.setAttribute("aria-invalid", "true");
+      if (o.problem) { put(o.problem, text); hide(o.problem, false); box.focus(); }
+      else { box.setCustomValidity(text); box.reportValidity(); }
+      return;
+    }
     put(o.problem, "");
     rows.push(row);
     for (const { id, first } of fields) { const box = $(id); if (box.type === "checkbox") box.checked = false; else if (box.tagName !== "SELECT") box.value = first ?? ""; }
@@ -72,6 +78,7 @@ function records(o) {
     for (const { id } of fields) if ($(id).tagName === "INPUT") on(id, "keydown", (event) => { if (event.key === "Enter") add(event); });
   }
   if (form && o.add && !form.contains($(o.add))) on(o.add, "click", add);
+  for (const { id } of fields) for (const what of ["input", "change"]) on(id, what, () => { $(id).setCustomValidity(""); $(id).removeAttribute("aria-invalid"); });
   on(o.clear, "click", () => { rows = []; show(); });
   on(o.search, "input", show);
   on(o.filter, "change", show);

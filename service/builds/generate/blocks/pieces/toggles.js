@@ -9,6 +9,7 @@ function toggles(o) {
     for (const part of all) part.setAttribute("aria-pressed", String(on_(part)));
   };
   parts().forEach((part, at) => {
+    pressable(part);
     if (!part.textContent.trim()) part.setAttribute("aria-label", String(at + 1));
     part.style.minWidth ||= "2rem";
     part.style.minHeight ||= "2rem";
