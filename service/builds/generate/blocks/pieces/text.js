@@ -34,7 +34,7 @@ function text(o) {
   });
   const ranged = (number, ranges) => (number ? ranges.find(({ below }) => below === undefined || number < below).text : o.emptyText ?? "");
   const show = () => {
-    for (const { id, what, of, texts, before, after, decimals } of o.results) {
+    for (const { id, what, of, texts, before, after, decimals } of o.results ?? []) {
       const found = what === "range" ? ranged(measures[of](source.value), texts) : measures[what](source.value);
       put(id, (before ?? "") + (typeof found !== "number" ? found : decimals === undefined ? tidy(found) : found.toFixed(decimals)) + (after ?? ""));
       const over = what === "left" ? found < 0 : what === "letters" && o.most !== undefined && found > o.most;
