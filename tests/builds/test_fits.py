@@ -1,4 +1,4 @@
-"""Fits of pieces: what a piece takes from the words of a brief, and what it leaves to a model."""
+"""Fits of pieces: the words of a brief that a piece takes, and those that it leaves to a model."""
 
 from __future__ import annotations
 
@@ -386,7 +386,7 @@ def shown(reading: Reading, code: str) -> list[tuple[str, str | None]]:
             "amount.dispatchEvent(new Event('input')); add.click(); return told !== '' && "
             "document.activeElement === amount && document.querySelectorAll('#rows tbody tr').length === 1; })()",
         ),
-        (  # what is spent is taken away
+        (  # spent amounts are taken away
             "The number box #amount and the select #kind with deposit and withdrawal. The button #add puts a row into "
             "the table #rows. #balance shows the balance.",
             "(() => { const put = (a, k) => { amount.value = a; kind.value = k; add.click(); }; put('10', 'deposit'); "

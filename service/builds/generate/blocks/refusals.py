@@ -1,4 +1,4 @@
-"""What a brief says about empty boxes and about amounts that are refused.
+"""Boxes that may stay empty by the words of a brief, and those that refuse amounts of 0 and less.
 
 In: a `Reading` and its boxes. Out: the ids of boxes. Not here: the pieces that refuse (`fit_entries`).
 """
@@ -24,11 +24,17 @@ MAY_BE_EMPTY = re.compile(
     r"|(?:may|can) (?:be |stay |remain )?(?:left )?(?:empty|blank|out|missing))\b",
     re.I,
 )
+NAMED_BEFORE = re.compile(  # `the note`, `note and phone are`, `note (`
+    r"([\w-]+)[\"'`)]?(?: (number|box|field|address|text))?(?:,? and (?:the )?([\w-]+))?"
+    r"(?:\s*\(|,? (?:which |that )?(?:is |are )?)(?:an? )?$",
+    re.I,
+)
+NAMED_AFTER = re.compile(r"\s([\w-]+)(?: ([\w-]+))?")  # `optional phone number`
 MOST_SAID = 100  # of these in one brief
 
 
 def above_0(reading: Reading, numbers: Sequence[Element]) -> set[str]:
-    """The boxes of which a sentence refuses amounts of 0 and less: those that it names, or all."""
+    """The boxes that refuse amounts of 0 and less by a sentence: those that it names, or all."""
     hit: set[str] = set()
     parts = re.split(r"(?<=[.;])\s", reading.brief) if numbers else []
     told = (
@@ -37,7 +43,8 @@ def above_0(reading: Reading, numbers: Sequence[Element]) -> set[str]:
         if re.search(POSITIVE, part, re.I) or (re.search(ABOVE_0, part, re.I) and re.search(REFUSES, part, re.I))
     )
     for part in islice(told, MOST_SAID):
-        named = {box.id for box in numbers if re.search(rf"\b{re.escape(box.words)}s?\b", part, re.I)}
+        words = f" {' '.join(re.findall(r'[a-z]+|[0-9]+', part.lower()))} "
+        named = {box.id for box in numbers if f" {box.words} " in words or f" {box.words}s " in words}
         if not named and not re.search(r"balance|total|\bsum\b", part):
             named = {box.id for box in numbers}
         hit |= named
@@ -45,30 +52,21 @@ def above_0(reading: Reading, numbers: Sequence[Element]) -> set[str]:
 
 
 def optional(reading: Reading, boxes: Sequence[Element]) -> set[str] | None:
-    """The boxes that may stay empty. None if the brief says that of a box which it does not name."""
+    """The boxes that may stay empty. None if the brief says so of a box without naming it."""
     hit: set[str] = set()
+    names = {box.id: {box.id.lower(), *box.words.split()} for box in boxes}
     for match in islice(MAY_BE_EMPTY.finditer(reading.brief), MOST_SAID):
-        before = reading.brief[max(0, match.start() - 80) : match.start()]
-        after = reading.brief[match.end() : match.end() + 40]
-        named = {box.id for box in boxes if _named(box, before, after)}
+        before = NAMED_BEFORE.search(reading.brief, max(0, match.start() - 80), match.start())
+        after = NAMED_AFTER.match(reading.brief, match.end(), match.end() + 40)
+        told = [part for side in (before, after) if side for part in side.groups() if part]
+        words = {word for part in told for word in (part.lower(), *part.lower().split("-"))}
+        named = {name for name, own in names.items() if own & words}
         if not named and re.search(r"optional|\bleft\b", match[0], re.I):
             named = {box.id for box in boxes if match[0] in box.text and _alone(box, boxes)}
             if not named:
                 return None
         hit |= named
     return hit
-
-
-def _named(box: Element, before: str, after: str) -> bool:
-    """Whether `the note`, `note and phone are`, `note (`, or a `note` behind the word is about this box."""
-    words = "|".join(re.escape(word) for word in {box.words, box.id.lower(), *box.words.split()} if len(word) > 1)
-    if not words:
-        return False
-    left = (
-        rf"\b(?:{words})\b[\"'`)]?(?: (?:number|box|field|address|text))?(?:,? and (?:the )?[\w-]+)?"
-        r"(?:\s*\(|,? (?:which |that )?(?:is |are )?)(?:an? )?$"
-    )
-    return bool(re.search(left, before, re.I) or re.match(rf"\s(?:[\w-]+ )?(?:{words})\b", after, re.I))
 
 
 def _alone(box: Element, boxes: Sequence[Element]) -> bool:
