@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 from service import workbench as bench
 from service.engine.types import Request
-from service.errors import EngineUnavailable, EvaluationError, LockMismatch, PromptError
+from service.errors import EngineUnavailable, EvaluationError, LockMismatch, PromptError, UnknownPrompt
 from service.evaluation import promoted_engines
 from service.evaluation.context import EvaluationContext
 from service.evaluation.side_by_side import side_by_side
@@ -239,7 +239,9 @@ def test_a_rehearsal_changes_a_copy_and_the_cases_are_those_that_the_prompt_name
     assert sorted(path.name for path in data.rglob("*")) == before
 
 
-def test_a_spreadsheet_becomes_a_draft_that_was_made_with_dev_cases(data: Path, tmp_path: Path) -> None:
+def test_a_spreadsheet_becomes_a_draft_that_was_made_with_dev_cases(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cases show what they hold, are divided, and are written for the draft's own folder."""
     rows = [f"{i},thing {i},{'red' if i % 3 else 'green'}" for i in range(30)]
     (tmp_path / "things.csv").write_text("\n".join(["number,thing,colour", *rows, ",,", "30,thing 30,Red"]) + "\n")
@@ -264,6 +266,12 @@ def test_a_spreadsheet_becomes_a_draft_that_was_made_with_dev_cases(data: Path, 
     assert len(bench.dev_cases.used(again, dev)) == 12
     with pytest.raises(EvaluationError, match=r"no column 'color'. Did you mean 'colour'"):
         bench.cases(tmp_path / "things.csv", expected="color")
+    (tmp_path / "colour").write_text('{"thing": "a file"}')
+    monkeypatch.chdir(tmp_path)
+    for name in ("What is this? " * 30, "colour"):
+        with pytest.raises(UnknownPrompt):
+            bench.cases(name)
+    assert bench.cases(str(tmp_path / "hue.prompt.yml"))[0].id == deciding[0].id
     frame = pd.DataFrame([{"thing": "sky", "label": "red"}])
     mapped = bench.cases(frame, inputs={"object": "thing"}, expected="label")
     assert mapped[0].values == {"object": "sky", "expected": "red"}

@@ -34,7 +34,7 @@ from service.evaluation import (
     report_details,
     result_rows,
 )
-from service.evaluation.cases import ALL
+from service.evaluation.cases import slice_names
 from service.evaluation.context import EvaluationContext
 from service.evaluation.journal import table_journal
 from service.evaluation.ready_context import ready_context
@@ -179,10 +179,11 @@ def _write(path: Path, prompt: Prompt, outcomes: Sequence[CaseOutcome], lines: S
 
 def json_lines(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """One line of JSON per answer: the case's id and values, text, fingerprint, tokens, seconds, checks."""
+    slices = slice_names(outcome.case.slice for outcome in outcomes)
     return [
         json.dumps({
-            "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice or ALL, "text": record.text,
-            "values": dict(outcome.case.values),
+            "id": outcome.case.id, "repeat": record.repeat, "slice": slices[outcome.case.slice],
+            "text": record.text, "values": dict(outcome.case.values),
             "passed": outcome.passed if outcome.judged else None, "kept": outcome.kept,
             "fingerprint": record.fingerprint,
             "tokens": {"prompt": record.prompt_tokens, "completion": record.completion}, "seconds": record.seconds,

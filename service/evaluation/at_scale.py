@@ -20,7 +20,7 @@ from typing import Any
 from service.errors import EvaluationError
 from service.evaluation import bad_rows, columns, runner, tables
 from service.evaluation import cases as case_files
-from service.evaluation.cases import ALL, NO_SLICE, Case
+from service.evaluation.cases import Case, slice_names
 from service.evaluation.context import EvaluationContext
 from service.evaluation.report import format_rate
 from service.evaluation.runner import CaseOutcome
@@ -80,8 +80,7 @@ class ScaleResult:
             self.checks.setdefault(result.name, Counter())[result.passed] += 1
 
     def _named_slices(self) -> list[tuple[str, Counter[bool]]]:
-        nameless = NO_SLICE if len(self.slices) > 1 else ALL
-        return [(name or nameless, counts) for name, counts in sorted(self.slices.items())]
+        return [(name, self.slices[own]) for own, name in slice_names(self.slices).items()]
 
     def as_json(self) -> dict[str, Any]:
         """The numbers, for a script."""

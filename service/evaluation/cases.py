@@ -41,13 +41,6 @@ class Case:
         """The place if the row has no id of its own. Else the id."""
         return self.place or self.id
 
-    @property
-    def slice_name(self) -> str:
-        """The slice in a table that has other ones and all cases. One that is called as they are is quoted."""
-        if not self.slice:
-            return NO_SLICE
-        return repr(self.slice) if self.slice in (NO_SLICE, ALL) else self.slice
-
     def inputs(self, prompt: Prompt) -> dict[str, Any]:
         """The values that are inputs of the prompt."""
         return prompt.inputs_of(self.values)
@@ -69,6 +62,14 @@ def shortened(value: Any, length: int) -> str:
     """A value as text on one line, cut after `length` characters."""
     text = " ".join((value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).split())
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def slice_names(slices: Iterable[str]) -> dict[str, str]:
+    """The name of each slice in a table. Beside others, "" is NO_SLICE, and one that is called so or ALL is quoted."""
+    given = sorted(set(slices))
+    if len(given) < 2:
+        return {name: name or ALL for name in given}
+    return {name: repr(name) if name in (NO_SLICE, ALL) else name or NO_SLICE for name in given}
 
 
 def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:

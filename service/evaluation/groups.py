@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from service.errors import EvaluationError
-from service.evaluation.cases import ALL, NO_SLICE, Case
+from service.evaluation.cases import ALL, Case, slice_names
 from service.evaluation.classes import classes_of, is_pure, would_pass
 from service.evaluation.runner import CaseOutcome
 from service.prompts.conditions import judges
@@ -36,9 +36,9 @@ def groups(prompt: Prompt, cases: Sequence[Case]) -> Groups:
         EvaluationError: if a check cannot be applied, or if a minimum names a class or slice without cases.
     """
     slices: dict[str, set[str]] = {}
-    no_slice = NO_SLICE if any(case.slice for case in cases) else ALL
+    names = {**slice_names(case.slice for case in cases), ALL: ALL}  # here is no row of all cases
     for case in cases:
-        slices.setdefault(f"slice {case.slice or no_slice}", set()).add(case.id)
+        slices.setdefault(f"slice {names[case.slice]}", set()).add(case.id)
     classes: dict[str, set[str]] = {}
     for name, labels in classes_of(prompt, cases).items():
         classes.setdefault(f"class {' or '.join(labels)}", set()).add(name)

@@ -27,7 +27,7 @@ from service.evaluation.calibration import (
     reliability,
     scored_answers,
 )
-from service.evaluation.cases import ALL
+from service.evaluation.cases import slice_names
 from service.evaluation.classes import confusion
 from service.evaluation.fields import field_rates
 from service.evaluation.report_details import CLASS_HEAD, class_row, percent
@@ -49,7 +49,7 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
     old = {outcome.case.id: outcome for outcome in before}
     matrix, answers = confusion(prompt, outcomes), scored_answers(prompt, outcomes)
     judged = [outcome for outcome in outcomes if outcome.judged]
-    sliced = any(outcome.case.slice for outcome in outcomes)
+    slices = slice_names(outcome.case.slice for outcome in outcomes)
     passed = sum(outcome.passed for outcome in judged)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=prompt.name,
@@ -79,7 +79,7 @@ def page(prompt: Prompt, outcomes: Sequence[CaseOutcome], before: Sequence[CaseO
         bins=reliability(answers),
         curve=[(point, percent(point.accuracy, point.interval)) for point in _curve(answers, len(outcomes))],
         error=expected_calibration_error(answers) if answers else None,
-        rows=[_row(prompt, outcome, old.get(outcome.case.id), sliced) for outcome in _failures_first(outcomes)],
+        rows=[_row(prompt, outcome, old.get(outcome.case.id), slices) for outcome in _failures_first(outcomes)],
         compared=bool(old),
         text=prompt.text,
         script=Markup(script),  # noqa: S704 # our own file
@@ -98,7 +98,7 @@ def _failures_first(outcomes: Sequence[CaseOutcome]) -> list[CaseOutcome]:
     return sorted(outcomes, key=lambda outcome: outcome.passed)
 
 
-def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None, sliced: bool) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None, slices: dict[str, str]) -> dict[str, Any]:
     """The values of one case. The marks of `side_by_side` are the only markup, and it escapes the texts."""
     left, right = side_by_side(old.record.text, outcome.record.text) if old is not None else ("", "")
     change = ""
@@ -110,7 +110,7 @@ def _row(prompt: Prompt, outcome: CaseOutcome, old: CaseOutcome | None, sliced: 
     others = {name: value for name, value in outcome.case.values.items() if name not in (*inputs, "id", "slice")}
     return {
         "id": outcome.case.id,
-        "slice": outcome.case.slice_name if sliced else ALL,
+        "slice": slices[outcome.case.slice],
         "state": outcome.state,
         "change": change,
         "inputs": [(name, text_of(value)) for name, value in inputs.items()],

@@ -14,7 +14,7 @@ from typing import Any
 
 from service.errors import InputsError
 from service.evaluation.bad_rows import expected_label
-from service.evaluation.cases import ALL
+from service.evaluation.cases import slice_names
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 
@@ -28,7 +28,10 @@ def inspect_log(prompt: Prompt, outcomes: Sequence[CaseOutcome], model: str) -> 
         passes = [result.passed for outcome in outcomes for result in outcome.checks if result.name == name]
         share = sum(passes) / len(passes) if passes else 0.0
         scores.append({"name": name, "scorer": name, "metrics": {"accuracy": {"name": "accuracy", "value": share}}})
-    samples = [_sample(prompt, outcome, number) for outcome in outcomes for number in range(len(outcome.records))]
+    slices = slice_names(outcome.case.slice for outcome in outcomes)
+    samples = [
+        _sample(prompt, outcome, number, slices) for outcome in outcomes for number in range(len(outcome.records))
+    ]
     log: dict[str, Any] = {
         "version": 2,
         "status": "success",
@@ -51,7 +54,7 @@ def inspect_log(prompt: Prompt, outcomes: Sequence[CaseOutcome], model: str) -> 
     return json.dumps(log, ensure_ascii=False, indent=1) + "\n", _losses(prompt)
 
 
-def _sample(prompt: Prompt, outcome: CaseOutcome, number: int) -> dict[str, Any]:
+def _sample(prompt: Prompt, outcome: CaseOutcome, number: int, slices: dict[str, str]) -> dict[str, Any]:
     """One answer. A case that could not be asked has its values as input."""
     record, case = outcome.records[number], outcome.case
     try:
@@ -76,7 +79,7 @@ def _sample(prompt: Prompt, outcome: CaseOutcome, number: int) -> dict[str, Any]
             for result in outcome.checks
         },
         "metadata": {
-            "slice": case.slice or ALL, "values": dict(case.values), "fingerprint": record.fingerprint,
+            "slice": slices[case.slice], "values": dict(case.values), "fingerprint": record.fingerprint,
             "probabilities": dict(record.probabilities), "problem": record.problem,
         },
     }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 from service.evaluation import report
 from service.evaluation.bad_rows import expected_label
 from service.evaluation.calibration import coverage_curve, expected_calibration_error, scored_answers
-from service.evaluation.cases import ALL
+from service.evaluation.cases import slice_names
 from service.evaluation.classes import ConfusionMatrix, confusion
 from service.evaluation.fields import field_rates
 from service.evaluation.runner import CaseOutcome
@@ -30,7 +30,7 @@ def summary(outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:
 def document(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:
     """Everything that is known about the outcomes. The parts that a prompt does not have are null or empty."""
     matrix, answers = confusion(prompt, outcomes), scored_answers(prompt, outcomes)
-    sliced = any(outcome.case.slice for outcome in outcomes)
+    slices = slice_names(outcome.case.slice for outcome in outcomes)
     return {
         **summary(outcomes),
         "judged": bool(prompt.spec.evaluators),
@@ -50,7 +50,7 @@ def document(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> dict[str, Any]:
             for point in coverage_curve(answers, len(outcomes))
         ],
         "calibration_error": expected_calibration_error(answers) if answers else None,
-        "rows": [_row(prompt, outcome, sliced) for outcome in outcomes],
+        "rows": [_row(prompt, outcome, slices) for outcome in outcomes],
         "file": prompt.text,
     }
 
@@ -91,12 +91,12 @@ def _rate(value: float | None, interval: Interval | None) -> list[float] | None:
     return [value, *interval] if value is not None and interval is not None else None
 
 
-def _row(prompt: Prompt, outcome: CaseOutcome, sliced: bool) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: CaseOutcome, slices: dict[str, str]) -> dict[str, Any]:
     """One case. `expected` has the values that are no inputs, such as the label."""
     inputs = outcome.case.inputs(prompt)
     return {
         "id": outcome.case.id,
-        "slice": outcome.case.slice_name if sliced else ALL,
+        "slice": slices[outcome.case.slice],
         "state": outcome.state,
         "inputs": inputs,
         "label": expected_label(prompt, outcome.case),

@@ -15,7 +15,7 @@ from typing import Any
 from service.errors import EvaluationError
 from service.evaluation import report, result_rows
 from service.evaluation.bad_rows import expected_label
-from service.evaluation.cases import ALL
+from service.evaluation.cases import slice_names
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 
@@ -55,7 +55,8 @@ def to_mlflow(prompt: Prompt, outcomes: Sequence[CaseOutcome], experiment: str |
         mlflow.log_params(parameters)
         mlflow.log_text(report.markdown(prompt, outcomes), "report.md")
         mlflow.log_text(result_rows.csv_text(result_rows.table_rows(prompt, outcomes)), "answers.csv")
-        rows = [_row(prompt, outcome, number) for outcome in outcomes for number in range(len(outcome.records))]
+        slices = slice_names(outcome.case.slice for outcome in outcomes)
+        rows = [_row(prompt, outcome, number, slices) for outcome in outcomes for number in range(len(outcome.records))]
         scorers = [_scorer(mlflow, check.name, outcomes) for check in prompt.spec.evaluators]
         if scorers:
             mlflow.genai.evaluate(data=rows, scorers=scorers)
@@ -92,7 +93,7 @@ def _registered(mlflow: Any, prompt: Prompt) -> str:
     return str(version.uri)
 
 
-def _row(prompt: Prompt, outcome: CaseOutcome, number: int) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: CaseOutcome, number: int, slices: dict[str, str]) -> dict[str, Any]:
     """One answer in the form of `mlflow.genai.evaluate`. The label has the name that MLflow's own scorers read."""
     case, record = outcome.case, outcome.records[number]
     inputs = case.inputs(prompt)
@@ -107,7 +108,12 @@ def _row(prompt: Prompt, outcome: CaseOutcome, number: int) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": prompt.decision(record.text, dict(record.probabilities)),
         "expectations": {**others, **({} if label is None else {"expected_response": label}), CASE: case.id},
-        "tags": {"case": case.id, "slice": case.slice or ALL, "repeat": str(number), "fingerprint": record.fingerprint},
+        "tags": {
+            "case": case.id,
+            "slice": slices[case.slice],
+            "repeat": str(number),
+            "fingerprint": record.fingerprint,
+        },
     }
 
 

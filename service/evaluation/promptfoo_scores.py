@@ -63,13 +63,26 @@ def all_must_pass(threshold: Node, checks: Sequence[Node], source: Source) -> No
     if not least or not counted:  # 0 is none
         return
     weights = [_number(check.value.get("weight", 1)) for check in counted]
-    graded = [check.value["type"] for check in counted if not PASS_OR_FAIL.fullmatch(check.value["type"])]
+    graded = [
+        check.value["type"] for check in counted if not (_is_pass_or_fail(check) or (least == 1 and _is_set(check)))
+    ]
     if graded:
         source.mistake(threshold, f"threshold compares the mean of scores, one of them of {graded[0][:80]}. {REMEDY}")
     elif not all(weight > 0 for weight in weights) or least > 1:
         source.mistake(threshold, f"threshold cannot be met by assertions that pass. {REMEDY}")
     elif (sum(weights) - min(weights)) / sum(weights) >= least:
         source.mistake(threshold, f"threshold lets a test pass although an assertion fails. {REMEDY}")
+
+
+def _is_pass_or_fail(check: Node) -> bool:
+    """Whether the score of an assertion is 1 or 0."""
+    kind = check.value.get("type") if isinstance(check.value, dict) else None
+    return isinstance(kind, str) and PASS_OR_FAIL.fullmatch(kind) is not None
+
+
+def _is_set(check: Node) -> bool:
+    """Whether an assertion is a set of ones that pass or fail. Its score is 1 if all of them pass, and only then."""
+    return check.value["type"] == "assert-set" and all(map(_is_pass_or_fail, check.get("assert").items()))
 
 
 def _number(value: object) -> float:
@@ -81,9 +94,24 @@ def _number(value: object) -> float:
     return number if math.isfinite(number) else 0.0
 
 
-def transforms(holder: Node, what: str, source: Source) -> None:
+def transforms_of_test(options: Sequence[Node], source: Source, *, judged: bool) -> None:
+    """A mistake for each transform that a test has: the first of its options that names one decides.
+
+    One of an answer that no assertion judges is noted only.
+    """
+    for key in TRANSFORMS:
+        given = next((node for node in options if isinstance(node.value, dict) and key in node.value), None)
+        if given is None or given.value[key] is None:
+            continue
+        if judged or key == "transformVars":
+            transforms(given, "a test", source, (key,))
+        else:
+            source.note(given[key], f"{key} of a test is not read: no assertion judges the answer.")
+
+
+def transforms(holder: Node, what: str, source: Source, keys: Sequence[str] = TRANSFORMS) -> None:
     """A mistake for each transform of the options of a test, of an assertion or of a provider."""
-    for key in TRANSFORMS if isinstance(holder.value, dict) else ():
+    for key in keys if isinstance(holder.value, dict) else ():
         if holder.value.get(key) is not None:
             changed = (
                 "the variables before they are filled in"

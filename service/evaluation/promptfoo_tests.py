@@ -110,7 +110,7 @@ def _scenarios(scenarios: Node, source: Source) -> Iterator[tuple[Node, Node]]:
             tests = list(_listed(scenario.get("tests"), source)) or [Node({}, None, scenario.where)]
             for data in _listed(scenario.get("config"), source):
                 for key in data.value:
-                    if key not in ("vars", "assert", "description", "metadata"):
+                    if key not in ("vars", "assert", "description", "metadata", "threshold"):
                         source.note(data.get(key), f"{short_name(key)} of a scenario's data is not read.")
                 yield from ((data, test) for test in tests)
 
@@ -193,11 +193,11 @@ def _assertions(default: Node, data: Node, test: Node, source: Source) -> list[N
     """The assertions of a test with the default ones, without those that cannot be read, which are noted."""
     off = isinstance(test.get("options").value, dict) and test["options"].value.get("disableDefaultAsserts")
     lists = ([] if off else [default.get("assert")]) + [data.get("assert"), test.get("assert")]
-    threshold = test.get("threshold") if test.get("threshold").value is not None else default.get("threshold")
-    checks = promptfoo_scores.assertions(lists, threshold, source)
-    for node in (default, test):
-        promptfoo_scores.transforms(node.get("options"), "a test", source)
-    return [kept for check in checks for kept in _kept(check, source)]
+    given = (node.get("threshold") for node in (test, data) if node.get("threshold").value is not None)
+    checks = promptfoo_scores.assertions(lists, next(given, default.get("threshold")), source)
+    kept = [one for check in checks for one in _kept(check, source)]
+    promptfoo_scores.transforms_of_test([test.get("options"), default.get("options")], source, judged=bool(kept))
+    return kept
 
 
 def _kept(check: Node, source: Source) -> list[Node]:
@@ -206,13 +206,13 @@ def _kept(check: Node, source: Source) -> list[Node]:
     if check.value.get("weight") == 0:
         source.note(check, f"{kind} has the weight 0, so it fails nothing, and is left out.")
         return []
-    promptfoo_scores.transforms(check, kind[:80], source)
     if kind in OBSERVED:
         source.note(check, f"{kind} is {OBSERVED[kind]}.")
         return []
     if isinstance(value, str) and (CODE.fullmatch(value) if value.startswith("file://") else REMOTE_VALUE.match(value)):
         source.note(check, f"{short_name(kind)} has its value from code, and is left out.")
         return []
+    promptfoo_scores.transforms(check, kind[:80], source)
     for key in check.value:
         if key not in (*KEYS_OF_ASSERTION, "transform"):
             source.note(check[key], f"{short_name(key)} of {short_name(kind)} is not read.")

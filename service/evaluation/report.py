@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from service.evaluation import groups, report_details
-from service.evaluation.cases import ALL
+from service.evaluation.cases import ALL, slice_names
 from service.evaluation.checks import CheckResult
 from service.evaluation.runner import CaseOutcome
 from service.evaluation.statistics import bootstrap, wilson
@@ -157,13 +157,12 @@ def by_check(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[tuple[str,
 
 def slices(outcomes: Sequence[CaseOutcome]) -> list[tuple[str, list[CaseOutcome]]]:
     """The outcomes of each slice, and at the end of all of them. Cases without a slice beside others are `(none)`."""
-    names = sorted({outcome.case.slice for outcome in outcomes})
-    if len(names) < 2:
-        return [(name or ALL, list(outcomes)) for name in names]
-    table: dict[str, list[CaseOutcome]] = {}
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.case.slice):
-        table.setdefault(outcome.case.slice_name, []).append(outcome)
-    return [*table.items(), (ALL, list(outcomes))]
+    names = slice_names(outcome.case.slice for outcome in outcomes)
+    table: dict[str, list[CaseOutcome]] = {own: [] for own in names}
+    for outcome in outcomes:
+        table[outcome.case.slice].append(outcome)
+    named = [(names[own], chosen) for own, chosen in table.items()]
+    return named if len(named) < 2 else [*named, (ALL, list(outcomes))]
 
 
 def guessing(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from service.errors import EvaluationError
 from service.evaluation.bad_rows import expected_label
-from service.evaluation.cases import ALL
+from service.evaluation.cases import slice_names
 from service.evaluation.runner import CaseOutcome
 from service.prompts.file import Prompt
 from service.prompts.render import PLACEHOLDER, text_of
@@ -29,7 +29,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
     labels = dict.fromkeys(
         label for outcome in outcomes for record in outcome.records for label, _ in record.probabilities
     )
-    sliced = any(outcome.case.slice for outcome in outcomes)
+    slices = slice_names(outcome.case.slice for outcome in outcomes)
     rows = []
     for outcome in outcomes:
         values = outcome.case.values
@@ -37,7 +37,7 @@ def table_rows(prompt: Prompt, outcomes: Sequence[CaseOutcome]) -> list[dict[str
         for record in outcome.records:
             shares = dict(record.probabilities)
             rows.append({
-                "id": outcome.case.id, "repeat": record.repeat, "slice": outcome.case.slice_name if sliced else ALL,
+                "id": outcome.case.id, "repeat": record.repeat, "slice": slices[outcome.case.slice],
                 **{f"input.{name}": values.get(name) for name in names},
                 "expected": expected_label(prompt, outcome.case),
                 **{f"expected.{name}": values.get(name) for name in others},

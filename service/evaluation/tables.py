@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ FORM = "A file of cases holds one JSON object a line."
 SEPARATORS = (",", ";", "\t")
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods", ".numbers")
 MAX_CELL = 2**31 - 1  # characters. The csv module's own limit is 131072, shorter than some documents.
+EXACT = 2**53  # all smaller whole numbers are floats
 NOTED = 10  # places that a note names
 NULL_WORDS = frozenset({"nan", "null", "none", "n/a", "#n/a", "na", "<na>", "nat"})
 
@@ -110,27 +111,28 @@ def is_data_file(name: str) -> bool:
 def from_frame(frame: Any) -> DataTable:
     """The rows of a pandas or polars frame. NaN, NaT and missing values become null, and numpy's numbers Python's.
 
-    A named index is a column. pandas has whole numbers beside missing ones as floats: they become whole numbers again.
+    The index is no column, and a note names it if it has a name. pandas has whole numbers as floats if their column
+    has a gap. So a float without a fraction becomes a whole number, in each frame alike.
 
     Raises:
         EvaluationError: if a cell holds bytes that are no text.
     """
     if hasattr(frame, "to_dicts"):
         return from_records(frame.to_dicts())
-    if named := [name for name in frame.index.names if name is not None and name not in frame.columns]:
-        frame = frame.reset_index(level=named)
-    whole = [name for name, column in frame.items() if column.dtype.kind == "f" and _whole_beside_missing(column)]
+    floats = [name for name, column in frame.items() if column.dtype.kind == "f"]
     records = frame.to_dict(orient="records")
-    for name in whole:
-        for record in records:
-            record[name] = None if record[name] != record[name] else int(record[name])
-    return from_records(records)
+    for record in records:
+        for name in floats:
+            record[name] = _whole(record[name])
+    table = from_records(records)
+    unread = [short_name(str(name)) for name in frame.index.names if name is not None and name not in frame.columns]
+    notes = [f"The index {', '.join(unread)} is not read. frame.reset_index() makes it a column."] if unread else []
+    return replace(table, notes=(*notes, *table.notes))
 
 
-def _whole_beside_missing(column: Any) -> bool:
-    """Whether a column of floats has missing values, and no other than whole numbers beside them."""
-    given = column.dropna()
-    return 0 < len(given) < len(column) and bool((given % 1 == 0).all())
+def _whole(value: Any) -> Any:
+    """A float without a fraction as a whole number. A larger one than EXACT may have lost digits, and stays."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
 
 
 def from_records(records: Sequence[Mapping[str, Any]]) -> DataTable:

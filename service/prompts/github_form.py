@@ -155,17 +155,10 @@ def _evaluators(values: dict[str, Any], foreign: bool) -> list[Note]:
                 )
         elif isinstance(check, Mapping) and foreign:
             kept = dict(check)
-            if isinstance(check.get("string"), Mapping):
-                kept["string"] = {key: _as_text(value) for key, value in check["string"].items()}
             notes += _unknown(kept, KEYS_OF_A_CHECK, place, SHORT_TYPING_ERROR)
         ours.append(kept)
     values["evaluators"] = ours
     return notes
-
-
-def _as_text(value: Any) -> Any:
-    """A whole number or a boolean as the text that GitHub's readers take. A fraction may be written otherwise there."""
-    return text_of(value) if isinstance(value, bool | int) else value
 
 
 def similarity() -> dict[str, Any]:

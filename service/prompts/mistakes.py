@@ -8,6 +8,7 @@ Not here: mistakes between the parts of a `Spec` (`file`).
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -22,7 +23,8 @@ MOST = 20  # mistakes that are reported: a file with more is of another form
 Place = tuple[Any, ...]
 FORMS = {"string_type": "text", "tuple_type": "a list", "list_type": "a list", "model_type": "a mapping",
          "dict_type": "a mapping", "mapping_type": "a mapping", "bool_type": "true or false",
-         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number"}  # fmt: skip
+         "bool_parsing": "true or false", "int_type": "a whole number", "int_from_float": "a whole number",
+         "int_parsing": "a whole number", "float_type": "a number", "float_parsing": "a number"}  # fmt: skip
 """What pydantic's types of problems ask for."""
 
 
@@ -81,9 +83,9 @@ def read_spec(values: dict[str, Any], mistakes: Mistakes) -> Spec | None:
             if problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]:
                 continue  # pydantic counts only the right items, and the wrong ones have mistakes of their own
             if problem["type"] == "missing" and problem["loc"] in removed:
-                return None  # it was given, and was wrong
-            if problem["type"] == "value_error" and any(_is_within(one, problem["loc"]) for one in wrong):
-                return None  # of a mapping with a part that was wrong and is told
+                continue  # it was given, and was wrong
+            if problem["type"] == "value_error" and _follows(problem, wrong):
+                continue
             place = tuple(part for part in problem["loc"] if part != "str" and not str(part).startswith("dict["))
             if problem["type"] == "extra_forbidden":
                 mistakes.add_unknown(place, problem.get("input"))
@@ -108,9 +110,12 @@ def _remove(values: Any, place: Place) -> bool:
     return isinstance(values, dict) and bool(place) and values.pop(place[-1], values) is not values
 
 
-def _is_within(place: Place, outer: Place) -> bool:
-    """Whether a place is inside of another one."""
-    return len(place) > len(outer) and place[: len(outer)] == outer
+def _follows(problem: ErrorDetails, wrong: set[Place]) -> bool:
+    """Whether a mapping's problem may follow from a part that was wrong and is told. A whole file's names the key."""
+    outer = problem["loc"]
+    if not outer:
+        return not {place[0] for place in wrong if place}.isdisjoint(re.findall(r"\w+", problem["msg"]))
+    return any(len(place) > len(outer) and place[: len(outer)] == outer for place in wrong)
 
 
 def _sentence(problem: ErrorDetails, place: Place) -> str:
@@ -139,6 +144,8 @@ def _form(value: Any) -> str:
             return "empty"
         case bool():
             return "true or false"
+        case float() if not value.is_integer():
+            return "a number with a fraction"
         case int() | float():
             return "a number"
         case str():

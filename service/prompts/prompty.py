@@ -25,7 +25,7 @@ from service.prompts.render import PLACEHOLDER, text_of
 from service.prompts.spec import ModelParameters
 from service.prompts.yaml_tree import dump, header, line_of, parse, plain
 
-ROLE_LINE = r"^[ \t]*#?[ \t]*(system|user|assistant|developer|tool|function)(\[[^\]\n]*\])?[ \t]*:[ \t]*$"
+ROLE_LINE = r"^[ \t]*(?:#[ \t]*)?(system|user|assistant|developer|tool|function)(\[[^\]\n]*\])?[ \t]*:[ \t]*$"
 """The line with which Prompty begins a message."""
 PROMPTY_OPTIONS = {"temperature": "temperature", "maxTokens": "maxOutputTokens", "seed": "seed", "topK": "topK",
                    "topP": "topP", "stop": "stopSequences", "frequencyPenalty": "frequencyPenalty",
@@ -35,7 +35,7 @@ KINDS = {"string": "string", "str": "string", "text": "string", "integer": "inte
          "array": "array", "list": "array", "object": "object", "dict": "object"}  # fmt: skip
 """Types of Prompty's inputs, and ours."""
 LOOP = re.compile(
-    r"^[ \t]*\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*%\}[ \t]*\n\s*#?[ \t]*\{\{\s*\1\.role\s*\}\}[ \t]*:[ \t]*\n"
+    r"^[ \t]*\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*%\}[ \t]*\n\s*(?:#[ \t]*)?\{\{\s*\1\.role\s*\}\}[ \t]*:[ \t]*\n"
     r"\s*\{\{\s*\1\.content\s*\}\}[ \t]*\n\s*\{%-?\s*endfor\s*%\}[ \t]*$"
     rf"(?=\s*(?:\Z|{ROLE_LINE}))",
     flags=re.M | re.I,
@@ -154,12 +154,12 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     if len(parts) != 3 or parts[0].strip():
         raise PromptError(f"{where}:1: a Prompty file begins with front matter between two lines of ---.")
     tree = parse(parts[1], where) if parts[1].strip() else {}
-    front = plain(tree, where)
+    written = plain(tree, where)
     folder = path.parent if path is not None else Path.cwd()
-    front, unread = prompty_front.resolved(front, folder)
+    front, unread = prompty_front.resolved(written, folder)
     body_line = text.count("\n", 0, len(text) - len(parts[2])) + 1
     reading = _Reading(where, front, tree, parts[2], body_line)
-    for place, sentence in [*unread, *prompty_front.read_otherwise(parts[1], front)]:
+    for place, sentence in [*unread, *prompty_front.read_otherwise(parts[1], written)]:
         reading.note(place, sentence)
     reading.threads = {name for name, item in _declared(reading).items() if item.get("kind") == "thread"}
     reading.body = LOOP.sub(partial(_thread_of, reading), reading.body)
@@ -192,6 +192,8 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
 def _thread_of(reading: _Reading, loop: re.Match[str]) -> str:
     """A placeholder of the list in the place of its loop, with as many lines."""
     reading.threads.add(loop[2])
+    if loop[2] in PLACEHOLDER.findall(LOOP.sub("", reading.body)):
+        reading.wrong(loop.start(), f"the list {short_name(loop[2])} of this loop is written as a text elsewhere.")
     return "{{" + loop[2] + "}}" + "\n" * loop[0].count("\n")
 
 
@@ -336,7 +338,7 @@ def _inputs(reading: _Reading, used: set[str]) -> dict[str, Any] | None:
         if isinstance(item.get("description"), str):
             schema["description"] = item["description"]
         default = item.get("default")
-        if kind == "thread" and default is not None and not isinstance(default, list):
+        if kind == "thread" and default is not None and not _is_thread(default):
             reading.note(("inputs", name), f"the default of the input {short_name(name)} is not read.")
             default = None
         if kind != "thread":
@@ -378,12 +380,15 @@ def _sample(reading: _Reading, used: set[str]) -> dict[str, Any]:
     for name in list(row):
         if name not in reading.threads:
             reading.note_written(("sample", name), name, row[name])
-        elif not isinstance(row[name], list) or not all(map(_is_message, row[name])):
+        elif not _is_thread(row[name]):
             reading.note(("sample", name), f"the sample of {short_name(name)} is no list of messages, and is not read.")
             del row[name]
     return row
 
 
-def _is_message(item: Any) -> bool:
-    """Whether an item of a list has a role and a text, and nothing else."""
-    return isinstance(item, Mapping) and set(item) == {"role", "content"} and isinstance(item["content"], str)
+def _is_thread(value: Any) -> bool:
+    """Whether a value is a list of items with a role and a text, and nothing else."""
+    return isinstance(value, list) and all(
+        isinstance(item, Mapping) and set(item) == {"role", "content"} and isinstance(item["content"], str)
+        for item in value
+    )

@@ -15,6 +15,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
 
 from service import text_files
 from service.errors import PromptError, short_name
@@ -26,6 +28,8 @@ READ = {(): ("name", "description", "model", "inputs", "sample", "template"),
         ("model",): ("id", "configuration", "parameters", "options"),
         ("model", "configuration"): ("name", "model", "azure_deployment")}  # fmt: skip
 """The keys with references that matter. Those of a connection, such as a secret, are told as a whole."""
+LEFT_OUT = object()
+"""In place of a reference that is not read."""
 Notes = list[tuple[tuple[Any, ...], str]]
 
 
@@ -39,23 +43,19 @@ def resolved(front: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], No
 
     def walk(node: Any, place: tuple[Any, ...]) -> Any:
         if isinstance(node, list):
-            return [walk(item, (*place, number)) for number, item in enumerate(node)]
-        if not isinstance(node, Mapping):
+            items = [walk(item, (*place, number)) for number, item in enumerate(node)]
+            return [item for item in items if item is not LEFT_OUT]
+        if isinstance(node, Mapping):
+            read = READ.get(place, node)
+            values = {key: walk(value, (*place, key)) if key in read else value for key, value in node.items()}
+            return {key: value for key, value in values.items() if value is not LEFT_OUT}
+        match = REFERENCE.fullmatch(node.strip()) if isinstance(node, str) else None
+        if match is None:
             return node
-        out = {}
-        read = READ.get(place)
-        for key, value in node.items():
-            match = REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
-            if read is not None and key not in read:
-                out[key] = value
-            elif match is None:
-                out[key] = walk(value, (*place, key))
-            elif match[1].lower() == "file" and (path := _beside(folder, match[2].strip())) is not None:
-                out[key] = _contents(path)
-            else:
-                name = ".".join(str(part) for part in (*place, key))[:80]
-                notes.append(((*place, key), _unread(name, match[1].lower(), match[2])))
-        return out
+        if match[1].lower() == "file" and (path := _beside(folder, match[2].strip())) is not None:
+            return _contents(path)
+        notes.append((place, _unread(".".join(map(str, place))[:80], match[1].lower(), match[2])))
+        return LEFT_OUT
 
     return walk(front, ()), notes
 
@@ -70,8 +70,11 @@ def _unread(name: str, protocol: str, target: str) -> str:
 def _beside(folder: Path, name: str) -> Path | None:
     """The file of this name, if it is in the folder and can be read as a value."""
     path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())
-    return path if inside and path.suffix.lower() in LOADED and path.is_file() else None
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+        return path if inside and path.suffix.lower() in LOADED and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or a link in a circle
+        return None
 
 
 def _contents(path: Path) -> Any:
@@ -82,9 +85,21 @@ def _contents(path: Path) -> Any:
     return plain(parse_any(text, str(path)), str(path)) if path.suffix.lower() in (".yaml", ".yml") else text
 
 
+class _Resolver(VersionedResolver):
+    """The scalars of PyYAML. 1e3 and y of YAML 1.1 are texts there."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """The tag of a node."""
+        tag = super().resolve(kind, value, implicit)
+        if kind is ScalarNode and str(tag).endswith(":float") and ("." not in value or re.search(r"[eE]\d", value)):
+            return self.DEFAULT_SCALAR_TAG
+        return self.DEFAULT_SCALAR_TAG if kind is ScalarNode and value in ("y", "Y", "n", "N") else tag
+
+
 def read_otherwise(text: str, front: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """The values that YAML 1.1 reads otherwise, such as yes and 010: the place, and a sentence."""
+    """The values that PyYAML, a reader of YAML 1.1, reads otherwise, such as yes and 010: the place, and a sentence."""
     reader = YAML(typ="safe", pure=True)
+    reader.Resolver = _Resolver
     reader.version = (1, 1)
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -97,14 +112,16 @@ def read_otherwise(text: str, front: Mapping[str, Any]) -> Iterator[tuple[tuple[
             for key, value in ours.items():
                 if key in theirs:
                     yield from walk(value, theirs[key], (*place, key))
+                elif key not in map(str, theirs):
+                    name = ".".join(map(str, (*place, key)))[:80]
+                    yield (*place, key), f"the key {name} is no text for Prompty's reader in Python, of YAML 1.1."
         elif isinstance(ours, list) and isinstance(theirs, list):
             for number, (one, another) in enumerate(zip(ours, theirs, strict=False)):
                 yield from walk(one, another, (*place, number))
-        elif str(ours).lower() in ("y", "n"):  # texts for PyYAML
-            return
-        elif isinstance(theirs, bool | int) and (type(theirs) is not type(ours) or theirs != ours):
+        elif isinstance(theirs, bool | int | float | str) and (type(theirs), repr(theirs)) != (type(ours), repr(ours)):
             name = ".".join(map(str, place))[:80]
-            yield place, f"{name} is {short_name(ours)} here. Prompty's reader in Python, of YAML 1.1, has {theirs}."
+            read = short_name(theirs) if isinstance(theirs, str) else theirs
+            yield place, f"{name} is {short_name(ours)} here. Prompty's reader in Python, of YAML 1.1, has {read}."
 
     for key in ("model", "inputs", "sample"):
         if isinstance(other, Mapping) and key in front:

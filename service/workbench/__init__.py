@@ -187,7 +187,7 @@ def cases(of: Any, limit: int | None = None, *, file: str | None = None, **names
         EvaluationError: if there are no cases, or if a file or a column cannot be used.
         UnknownPrompt: if no promoted prompt has this name.
     """
-    if isinstance(of, Path) or (isinstance(of, str) and (tables.is_data_file(of) or Path(of).is_file())):
+    if isinstance(of, Path) or (isinstance(of, str) and tables.is_data_file(of)):
         return Cases.of(tables.read(Path(of)), names, limit)
     if not isinstance(of, (str, Prompt)):
         return Cases.of(tables.from_frame(of) if hasattr(of, "columns") else tables.from_records(of), names, limit)

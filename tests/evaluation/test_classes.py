@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from service.cli.evaluate import json_lines
 from service.evaluation import calibration, groups, report
 from service.evaluation import cases as case_files
+from service.evaluation.at_scale import ScaleResult
 from service.evaluation.calibration import ScoredAnswer
 from service.evaluation.cases import Case
 from service.evaluation.classes import MAX_CLASSES, NO_ANSWER, OTHER, ClassScore, classes_of, confusion
 from service.evaluation.fields import field_rates
+from service.evaluation.inspect_log import inspect_log
 from service.evaluation.recording import Record
 from service.evaluation.report_details import details
 from service.evaluation.result_rows import csv_text, frame, table_rows
@@ -222,5 +226,26 @@ def test_a_slice_may_have_any_name() -> None:
     ]  # fmt: skip
     found = groups.groups(replace(CHOICE, spec=CHOICE.spec.model_copy(update={"evaluators": ()})), cases)
     assert {name: sorted(ids) for name, ids in found.items()} == {
-        "slice (none)": ["1", "3"], "slice 0": ["2"], "slice all": ["0"], "slice long": ["4"]
+        "slice (none)": ["3"], "slice '(none)'": ["1"], "slice 0": ["2"], "slice all": ["0"], "slice long": ["4"]
     }  # fmt: skip
+    result = ScaleResult("x")
+    for outcome in outcomes:
+        result.add(outcome)
+    table = report.slices(outcomes)[:-1]
+    assert list(result.as_json()["slices"].items()) == [
+        (name, {"passed": len(chosen), "cases": len(chosen)}) for name, chosen in table
+    ]
+    names = [next(name for name, chosen in table if outcome in chosen) for outcome in outcomes]
+    assert [json.loads(line)["slice"] for line in json_lines(outcomes)] == names
+    log = json.loads(inspect_log(CHOICE, outcomes, "m")[0])
+    assert [sample["metadata"]["slice"] for sample in log["samples"]] == names
+    assert [row["slice"] for row in table_rows(CHOICE, outcomes)] == names
+
+
+def test_a_single_slice_called_all_needs_no_quotes() -> None:
+    """The answers that an evaluation writes have it for rows without one, and may be read as cases again."""
+    lines = [json.loads(line) for line in json_lines(SHUNG)]
+    cases, _ = case_files.from_rows(("", {"id": line["id"], "slice": line["slice"]}) for line in lines)
+    outcomes = [CaseOutcome(case, Record(case.id, "f", "x", (), "stop"), ()) for case in cases]
+    assert [name for name, _ in report.slices(outcomes)] == ["all"]
+    assert {row["slice"] for row in table_rows(CHOICE, outcomes)} == {"all"}

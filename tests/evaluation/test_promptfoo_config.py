@@ -256,6 +256,8 @@ SET = "{type: assert-set, assert: [{type: contains, value: a}, {type: contains, 
         ("0", ["{type: contains, value: a}", "{type: llm-rubric, value: b}"]),
         ("null", [SET + "}", "{type: equals, value: b}"]),
         ("null", [SET + ", threshold: 0.6}"]),
+        ("1", [SET + "}"]),
+        ("1", [SET + "}", "{type: equals, value: b}"]),
     ],
 )
 def test_a_threshold_that_only_all_assertions_meet_is_no_part_of_the_meaning(
@@ -277,7 +279,7 @@ def test_a_threshold_that_only_all_assertions_meet_is_no_part_of_the_meaning(
         ("0.8", ["{type: llm-rubric, value: b}"], "one of them of llm-rubric"),
         ("1.5", ["{type: contains, value: a}"], "cannot be met"),
         ("null", [SET + ", threshold: 0.5}"], "although an assertion fails"),
-        ("1", [SET + "}"], "one of them of assert-set"),
+        ("0.9", [SET + "}"], "one of them of assert-set"),
     ],
 )
 def test_another_threshold_is_refused(threshold: str, checks: list[str], told: str, tmp_path: Path) -> None:
@@ -384,3 +386,30 @@ def test_an_assertion_without_a_pattern_has_none() -> None:
     assert assertions.pattern("levenshtein", "a") is None
     for refused in ("(", "(?i)a", "(?P<n>a)", "a++", "a{2}+", "(?#c)a", "(?>a)"):
         assert assertions.pattern("regex", refused) is None, "JavaScript refuses it too"
+
+
+@pytest.mark.parametrize("data", ["vars: {a: b}, threshold: 0.5", "vars: {a: b}"])
+def test_a_scenarios_threshold_is_that_of_its_tests(data: str, tmp_path: Path) -> None:
+    """promptfoo takes the test's, else its data's, else the default one."""
+    tests = "tests: [{assert: [{type: contains, value: a}, {type: contains, value: b}]}]"
+    text = PROMPTS + f"defaultTest: {{threshold: 0.5}}\nscenarios:\n- config: [{{{data}}}]\n  {tests}\n"
+    line = 4 if "threshold" in data else 2
+    with pytest.raises(PromptError, match=f":{line}: threshold lets a test pass although an assertion fails"):
+        read(tmp_path, text)
+    for nearer in (text.replace("{assert", "{threshold: 1, assert"), text.replace(data, "vars: {a: b}, threshold: 1")):
+        assert not any("threshold" in note for note in notes(read(tmp_path, nearer)))
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "{vars: {a: b}}",
+        "{vars: {a: b}, options: {transform: null}, assert: [{type: contains, value: b}]}",
+        "{vars: {a: b}, assert: [{type: cost, threshold: 1, transform: c}]}",
+        "{vars: {a: b}, assert: [{type: contains, value: b, weight: 0, transform: c}]}",
+    ],
+)
+def test_a_transform_that_changes_no_judgement_is_no_mistake(tests: str, tmp_path: Path) -> None:
+    text = PROMPTS + f"defaultTest: {{options: {{transform: output.trim()}}}}\ntests: [{tests}]\n"
+    told = [note for note in notes(read(tmp_path, text)) if "transform of a test is not read" in note]
+    assert len(told) == ("null" not in tests)

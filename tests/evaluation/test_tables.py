@@ -207,3 +207,26 @@ def test_sentences_count_one_row_as_one() -> None:
     cases = [Case(str(number), row) for number, row in enumerate(rows)]
     told = str(profile(cases)).splitlines()
     assert told[1:] == ["1 class of label: 'x' 3 (100.0 %)", "1 case has the inputs of an earlier one: 1."]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "float64[pyarrow]"])
+def test_a_whole_number_of_a_frame_is_the_same_in_every_part_of_it(dtype: str) -> None:
+    """pandas has floats because of one gap. A part without the gap, and one with fractions, has the same labels."""
+    labels = pd.Series([1.0, None, 0.0, 1.0, 2.5, 1e30], dtype=dtype)
+    frame = pd.DataFrame({"text": list("abcdef"), "label": labels})
+    whole = [row["label"] for _, row in tables.from_frame(frame).rows]
+    assert [repr(value) for value in whole[:5]] == ["1", "None", "0", "1", "2.5"]
+    assert isinstance(whole[5], float), "its last digits are not known"
+    for part in (frame[:2], frame[2:], frame.dropna(subset=["label"]), frame[3:4]):
+        read = [row["label"] for _, row in tables.from_frame(part).rows]
+        assert [repr(value) for value in read] == [repr(whole[number]) for number in part.index]
+
+
+def test_an_index_with_a_name_is_no_input() -> None:
+    """Equal texts would differ by it, and be dev and deciding cases alike."""
+    frame = pd.DataFrame({"text": list("aabbcc"), "expected": list("xxyyzx")})
+    named = frame.set_index(pd.Index(range(6), name="ticket"))
+    table = tables.from_frame(named)
+    assert table.rows == tables.from_frame(frame).rows
+    assert table.notes == ("The index 'ticket' is not read. frame.reset_index() makes it a column.",)
+    assert [row["ticket"] for _, row in tables.from_frame(named.reset_index()).rows] == list(range(6))

@@ -124,7 +124,7 @@ def test_wrong_inputs_are_told_by_pointer_and_without_their_values(
         ("{scale: 0, bias: {a: 1, b: 2}}", "calibration.scale: .* greater than 0"),
         ("{scale: .nan, bias: {a: 1, b: 2}}", "calibration.scale: .* finite"),
         ("{scale: 1}", "calibration.bias is missing"),
-        ("{scale: 1, bias: {a: 1, b: canary}}", "calibration.bias.b: .* valid number"),
+        ("{scale: 1, bias: {a: 1, b: canary}}", "calibration.bias.b: must be a number, and is text"),
         ("{scale: 1, bias: {a: 1}}", "no number for the choice 'b'; give one number for each"),
         ("{scale: 1, bias: {a: 1, b: 2, c: 3}}", "names 'c', which is no choice"),
         ("{scael: 1, bias: {a: 1, b: 2}}", "in calibration; did you mean 'scale'"),
@@ -290,6 +290,30 @@ def test_values_of_every_unicode_plane_stay_one_value_in_one_message(plane: int)
             ["7: evaluators.0.regex: must be text, and is a mapping."],
         ),
         ("responseFormat: [canary]", ["7: responseFormat: must be 'text', 'json_object', 'json_schema' or 'choice'."]),
+        (
+            "modelParameters: {maxTokens: canary}",
+            ["7: modelParameters.maxTokens: must be a whole number, and is text."],
+        ),
+        (
+            "modelParameters: {maxTokens: 1.5}",
+            ["7: modelParameters.maxTokens: must be a whole number, and is a number with a fraction."],
+        ),
+        ("modelParameters: {temperature: canary}", ["7: modelParameters.temperature: must be a number, and is text."]),
+        ("responseFormat: choice\nchoices: canary", ["8: choices: must be a list, and is text."]),
+        (
+            "responseFormat: choice\nmodelParameters: {temperature: 3}",
+            [
+                "1: responseFormat: choice and choices belong together.",
+                "8: modelParameters.temperature: must be less than or equal to 2.",
+            ],
+        ),
+        (
+            "responseFormat: json_schema\ndescription: [canary]",
+            [
+                "1: responseFormat: json_schema and jsonSchema belong together.",
+                "8: description: must be text, and is a list.",
+            ],
+        ),
         ("description:", ["7: description: must be text, and is empty."]),
         (
             "--- \nname: y",

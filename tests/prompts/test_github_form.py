@@ -194,17 +194,13 @@ def test_the_mistakes_of_an_import_have_the_lines_of_its_file() -> None:
         from_portable("name: x\nmessages: [{role: tool, content: a}]\n", PATH)
 
 
-@pytest.mark.parametrize(("written", "text"), [("5", "5"), ("true", "true"), ("-3", "-3"), ("'5'", "5")])
-def test_a_number_of_a_check_is_the_text_that_githubs_readers_take(written: str, text: str) -> None:
-    """Also after an import. A file of our own says it as text."""
-    checks = f"evaluators: [{{name: a, string: {{contains: {written}}}}}]\n"
-    file = "name: x\nmessages: [{role: user, content: hi}]\n" + checks
-    for prompt in (loads(file), from_portable(file)[0]):
-        check = prompt.spec.evaluators[0].string
-        assert check is not None
-        assert check.contains == text
-    if written != "'5'":
-        with pytest.raises(PromptError, match="is not text; put it in quotes"):
-            loads("schemaVersion: 1\n" + file)
-    with pytest.raises(PromptError, match=r"1\.5 is not text; put it in quotes"):
-        loads(file.replace(written, "1.5"))
+@pytest.mark.parametrize("written", ["5", "true", "True", "01234", "0x1F", "+5", "1_000", "1.5"])
+def test_a_number_of_a_check_has_to_be_put_in_quotes(written: str) -> None:
+    """GitHub's readers differ: the one in Go takes it as it is written, and the one in JavaScript its value."""
+    file = "name: x\nmessages: [{role: user, content: hi}]\n"
+    file += f"evaluators: [{{name: a, string: {{equals: {written}}}}}]\n"
+    with pytest.raises(PromptError, match=r"evaluators\.0\.string\.equals: .* is not text; put it in quotes"):
+        loads(file)
+    check = loads(file.replace(written, f"'{written}'")).spec.evaluators[0].string
+    assert check is not None
+    assert check.equals == written

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from service.errors import PromptError
+from service.prompts import prompty
 from service.prompts.file import loads
 from service.prompts.prompty import from_prompty, to_prompty
 
@@ -313,3 +315,71 @@ def test_a_value_that_prompty_writes_otherwise_is_named() -> None:
     ]
     file = "inputs: ${file:inputs.json}\ntemplate: mustache\n---\nuser:\n{{a}}\n"
     assert [note.split(": ", 1)[0] for note in from_prompty(head + file, PATH)[1]] == ["x.prompty:4", "x.prompty:5"]
+
+
+MESSAGES = "{% for m in h %}\n{{m.role}}:\n{{m.content}}\n{% endfor %}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["{% for m in h %}\n@x", "@x", "#@x", "{% for m in h %}\n{{m.role}}:\n{{m.content}}\n{% endfor %}\n@x"]
+)
+@pytest.mark.parametrize("regex", [prompty.LOOP, re.compile(prompty.ROLE_LINE, re.M | re.I)])
+def test_the_search_of_roles_and_loops_is_linear_in_blanks(regex: re.Pattern[str], text: str) -> None:
+    """With a square of the blanks it took an hour."""
+    assert regex.search(text.replace("@", " " * 200_000)) is None
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".json", "a\\0b.json", "circle.json"])
+def test_a_reference_that_no_file_can_have_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / "circle.json").symlink_to(tmp_path / "circle.json")
+    text = f'---\nname: x\ninputs: {{a: {{default: "${{file:{name}}}"}}}}\n---\nuser:\n{{{{a}}}}\n'
+    _, left = from_prompty(text, tmp_path / "x.prompty")
+    assert [note for note in left if "the folder has no file" in note]
+
+
+def test_a_list_of_a_loop_is_written_nowhere_else() -> None:
+    """Jinja writes a list as its text there."""
+    assert from_prompty("---\nname: x\n---\n" + MESSAGES)[0].spec.messages[0].content == "{{h}}"
+    with pytest.raises(PromptError, match="6: the list 'h' of this loop is written as a text elsewhere"):
+        from_prompty("---\nname: x\n---\nsystem:\n" + MESSAGES.replace("{%", "History: {{h}}\n{%", 1))
+    text = "---\nname: x\ninputs: {h: {default: [1, 2]}}\n---\n" + MESSAGES
+    assert any("the default of the input 'h' is not read" in note for note in from_prompty(text)[1])
+
+
+def test_references_in_lists_and_every_value_of_yaml_1_1_are_told(tmp_path: Path) -> None:
+    """As PyYAML reads them, by prompty 0.1.50."""
+    (tmp_path / "s.json").write_text('{"k": 1}')
+    text = """---
+name: x
+model:
+  api: chat
+  parameters: {temperature: 1e-1, max_tokens: 0o17, stop: ['${env:STOP}', END]}
+sample:
+  x: 1e3
+  t: 1:30.5
+  d: 2024-01-02
+  n: y
+  f: 1.5e3
+  no: hello
+  l: ['${env:STOP}', '${file:s.json}']
+---
+user:
+{{x}} {{t}} {{d}} {{n}} {{f}} {{l}} {{no}}
+"""
+    prompt, left = from_prompty(text, tmp_path / "x.prompty")
+    assert prompt.spec.modelParameters.stop == ("END",)
+    assert prompt.spec.testData[0]["l"] == [{"k": 1}]
+    told = [note.split("x.prompty:")[1] for note in left]
+    reader = "here. Prompty's reader in Python, of YAML 1.1, has"
+    for sentence in (
+        f"5: model.parameters.temperature is '0.1' {reader} '1e-1'.",
+        f"5: model.parameters.max_tokens is '15' {reader} '0o17'.",
+        "5: model.parameters.stop.0 comes from the environment there, and is left out.",
+        f"7: sample.x is '1000.0' {reader} '1e3'.",
+        f"8: sample.t is '1:30.5' {reader} 90.5.",
+        f"11: sample.f is '1500.0' {reader} '1.5e3'.",
+        "12: the key sample.no is no text for Prompty's reader in Python, of YAML 1.1.",
+        "13: sample.l.0 comes from the environment there, and is left out.",
+    ):
+        assert sentence in told
+    assert not [note for note in told if note.startswith(("9:", "10:"))]
