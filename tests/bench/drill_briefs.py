@@ -33,7 +33,8 @@ from tests.builds.real_tasks import TASKS, run_task
 from tests.ports import free_port
 from tests.servers.evaluator import evaluator
 
-HERE = Path(__file__).resolve().parent  # held_out, briefs (of development), other_words (phrased by other people)
+HERE = Path(__file__).resolve().parent
+FOLDERS = ("held_out", "once_held_out", "briefs", "other_words")  # the last two are of development
 ROOT = HERE.parents[1]
 KEPT = (
     "level", "status", "maker", "checks", "first_failed", "chosen_failed", "failed", "versions", "repairs", "tokens",
@@ -228,7 +229,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[], help="These briefs or tasks, by name.")
     parser.add_argument("--held-out", metavar="MAKER", choices=("auto", "plan"), default="auto", help="auto or plan.")
-    parser.add_argument("--folder", choices=("held_out", "briefs", "other_words"), default="held_out")
+    parser.add_argument("--folder", choices=FOLDERS, default="held_out")
     parser.add_argument("--minutes", type=float, default=600.0, help="Begin no brief after so many.")
     parser.add_argument("--out", type=Path, help="By default .sameboat/FOLDER.json.")
     parser.add_argument("--tasks", metavar="MODEL", help="The three public tasks instead: `scripted`, or a model here.")

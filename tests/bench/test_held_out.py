@@ -13,7 +13,8 @@ from service.builds.browser.process import look
 from service.builds.generate.libraries import with_libraries
 from service.builds.verify import find_browser
 
-HELD_OUT = sorted((Path(__file__).parent / "held_out").glob("*.json"))
+FOLDERS = [Path(__file__).parent / name for name in ("held_out", "once_held_out")]
+HELD_OUT = [path for folder in FOLDERS for path in sorted(folder.glob("*.json"))]
 BROWSER, _ = find_browser(None)
 
 
@@ -29,8 +30,9 @@ def test_a_reference_page_passes_every_check(path: Path) -> None:
     assert [(one.said, one.reason) for one in seen.outcomes if one.verdict != "passed"] == []
 
 
-def test_there_are_three_levels_and_no_brief_of_development_among_them() -> None:
-    texts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in HELD_OUT}
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_there_are_three_levels_and_no_brief_of_another_folder_among_them(folder: Path) -> None:
+    texts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     assert [sum(brief["level"] == level for brief in texts.values()) for level in (1, 2, 3)] == [8, 8, 8]
-    development = {path.stem for path in (Path(__file__).parent / "briefs").glob("*.json")}
-    assert development.isdisjoint(texts)
+    others = {path.stem for path in folder.parent.glob("*/*.json") if path.parent != folder}
+    assert others.isdisjoint(texts)
