@@ -342,6 +342,20 @@ def test_a_word_of_a_brief_alone_chooses_no_piece(brief: str, piece: str) -> Non
     assert piece not in pieces(brief)
 
 
+@pytest.mark.parametrize(
+    "brief",
+    [
+        "How many minutes does a speech of mine last? The textarea #speech takes it. #count shows its words and "
+        "#minutes the minutes, at 130 words a minute.",
+        "Estimate the time to read an article: textarea #article, words in #total-words, whole minutes in #minutes.",
+    ],
+)
+def test_the_minutes_of_a_text_are_told_by_its_reading_or_its_pace(brief: str) -> None:
+    text = pieces(brief)["text"]
+    assert {result["what"] for result in text["results"]} == {"words", "minutes"}
+    assert text.get("perMinute") == (130 if "130" in brief else None)
+
+
 def test_the_sides_of_a_coin_and_words_beside_a_count_are_those_of_the_brief() -> None:
     told = pieces(
         'Coin flip. The button #flip shows "Kopf" or "Zahl" in #side. The element #count says "Flips: 0" at first.'

@@ -66,10 +66,13 @@ def text(reading: Reading) -> PieceFit | None:
     results: list[dict[str, Any]] = []
     taken = []
     palindrome = reading.says(r"palindrom|same backwards")
+    timed = reading.says(r"\bto read\b|\breading\b|\bwords (?:a|per) minute\b")
     numbers = reading.says(r"\bnumbers\b[^.]{0,40}\b(?:per line|a line|separated|commas?)\b")
     for one in reading.of("output", "heading", "box", "unknown"):
         if palindrome and re.search(r"result|answer|verdict|says|palindrom", f"{one.words} {one.text}"):
             measure: str | None = "palindrome"
+        elif timed and re.search(r"\bminutes?\b", one.words):
+            measure = "minutes"
         else:
             measure = next((what for what, words in MEASURES if re.search(words, one.words)), None)
             measure = measure or next(
@@ -120,6 +123,7 @@ def text(reading: Reading) -> PieceFit | None:
         r"\b(?:reveal|plain|show|visible)\b",
     )
     no = re.search(r"[\"'`“]?\b([\w ]{1,20}?)[\"'`”]? (?:otherwise|if not|when not|else)\b", reading.brief)
+    pace = re.search(r"\b(\d{2,4}) (?:words (?:a|per|each|every) minute|wpm)\b", reading.brief, re.IGNORECASE)
     options = {
         "source": source.id,
         "results": results,
@@ -127,6 +131,7 @@ def text(reading: Reading) -> PieceFit | None:
         "clear": name(clear),
         "forms": forms if output else None,
         "output": name(output),
+        "perMinute": int(pace[1]) if pace else None,
         "most": int(next(filter(None, most.groups()))) if most else None,
         "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
         "limited": name(limited),
