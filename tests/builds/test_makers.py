@@ -379,6 +379,27 @@ def test_a_plan_keeps_no_sentence_that_says_more_than_the_brief() -> None:
     assert kept["summary"] == "A page for the brief below."
 
 
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("I am born on Monday.", False),
+        ("The weekday is Monday.", False),
+        ("#key is 26.", False),
+        ("#keys holds 26 buttons.", True),
+        ("#keys holds 25 buttons.", False),
+        ("The buttons holds #keys.", False),
+        ("On which weekday was I born?", True),
+        ("26 buttons of #keys.", True),
+    ],
+)
+def test_a_plan_makes_no_claim_of_words_that_the_brief_says_elsewhere(text: str, stays: bool) -> None:
+    told = "On which weekday was I born? The paragraph #day gives Monday to Sunday. #keys holds 26 buttons A to Z."
+    plan = {"title": "T", "summary": text, "sections": [{"heading": "26 buttons", "text": text}]}
+    kept = of_the_brief(plan, job(brief=told))
+    assert (kept["summary"] == text) is stays
+    assert kept["sections"] == ([{"heading": "26 buttons", "text": text}] if stays else [])
+
+
 def test_an_answer_with_the_code_of_a_check_is_refused() -> None:
     """Blanks do not hide it. Short expressions, which any app may hold, are let be."""
     check = "document.querySelector('#count').textContent.trim() === '0'"

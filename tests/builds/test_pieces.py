@@ -199,6 +199,18 @@ def test_a_page_has_every_id_of_its_brief_once(brief: dict[str, Any]) -> None:
     assert sorted(ids) == sorted(one.id for one in reading.elements)
 
 
+def test_a_page_of_several_languages_has_one_heading() -> None:
+    files = {"texts.json": '{"en": {"title": "Our menu", "food": "Food"}, "de": {"title": "Karte", "food": "Essen"}}'}
+    reading = read(
+        "In English and German. texts.json. The select #lang, the heading #title, the button #tab-food.", (), files
+    )
+    [plan] = matching.plans(reading)
+    assert plan["pieces"][0]["elements"] == {"title": "title", "tab-food": "food"}
+    html = page.html(reading, plan)
+    assert html.count("<h1") == 1
+    assert "data-text" not in html
+
+
 def test_no_piece_fits_a_brief_without_elements() -> None:
     assert matching.plans(read("A page about the bakery with its opening hours.")) == []
 

@@ -31,7 +31,7 @@ class PieceMaker:
             NoPieceFits: if there are fewer plans.
         """
         brief = reading(job)
-        plans = matching.plans(brief)
+        plans = matching.plans(brief, job.title)
         if number >= len(plans):
             raise NoPieceFits("No piece fits the words of the brief." if not plans else "No further piece fits.")
         return page.pages(brief, plans[number])

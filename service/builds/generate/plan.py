@@ -16,9 +16,18 @@ import re
 from typing import Any
 
 from service.builds.generate import AskModel, Job, UnusableAnswer, describe_attachments, shorten
+from service.builds.generate.blocks.titles import title
 from service.builds.generate.scaffold import templates
 
 TABLE_ROWS = 200
+SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+CLAIM = re.compile(
+    r"\b(?:am|is|are|was|were|be|has|have|had|can|will|must|does|do|holds?|shows?|gives?|says?|gets?|makes?)\b", re.I
+)
+SMALL = {  # words that say nothing themselves
+    "a", "an", "the", "of", "with", "its", "and", "or", "for", "to", "in", "on", "at", "by", "from", "as", "it", "this",
+    "that", "is", "are", "be", "page", "site", "app", "which", "where", "when", "what", "has", "have", "can", "will",
+}  # fmt: skip
 BRIEF_CHARACTERS = 2000
 
 
@@ -42,33 +51,46 @@ class PlanRenderer:
 
 
 def of_the_brief(plan: dict[str, Any], job: Job) -> dict[str, Any]:
-    """The plan without sentences that say more than the brief and its files.
+    """The plan without sentences that say more than a sentence of the brief. Its title is the brief's.
 
-    A sentence stays if each of its words of four letters or more begins as a word of the brief.
+    A sentence stays if one sentence of the brief, or the list of its files, has each of its words. One with a verb
+    needs them in the same order, because other orders of the same words are other claims.
     """
-    told = {word[:5] for word in _words(f"{job.title} {job.brief} {' '.join(file.name for file in job.attachments)}")}
+    told = [_words(part) for part in SENTENCE.split(job.brief)]
+    told += [_words(job.title), _words(" ".join(file.name for file in job.attachments))]
+
+    def is_told(sentence: str) -> bool:
+        words = _words(sentence)
+        claims = CLAIM.search(sentence) is not None
+        return any(_in_order(words, own) if claims else set(words) <= set(own) for own in told)
 
     def kept(text: str) -> str:
-        sentences = re.findall(r"[^.!?]+(?:[.!?]+|$)", text.strip())
-        return " ".join(part.strip() for part in sentences if {word[:5] for word in _words(part)} <= told)
+        return " ".join(part.strip() for part in re.findall(r"[^.!?]+(?:[.!?]+|$)", text.strip()) if is_told(part))
 
     sections = [{"heading": kept(section["heading"]), "text": kept(section["text"])} for section in plan["sections"]]
     return {
         **plan,
-        "title": kept(plan["title"]) or job.title,
+        "title": title(job.brief, job.title),
         "summary": kept(plan["summary"]) or "A page for the brief below.",
         "sections": [section for section in sections if section["heading"] and section["text"]],
     }
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]{4,}", text.lower())
+    """Its words without their endings, its ids and its numbers. Words that say nothing themselves are left out."""
+    words = re.findall(r"#?[^\W_](?:[\w'’-]*[^\W_])?", text.lower())
+    return [word if word[0] == "#" else word[:5] for word in words if word not in SMALL]
+
+
+def _in_order(words: list[str], told: list[str]) -> bool:
+    rest = iter(told)
+    return all(word in rest for word in words)
 
 
 def without_model(job: Job) -> dict[str, bytes]:
     """The page if no model answered: the brief, and a sentence that says so."""
     plan = {
-        "title": job.title,
+        "title": title(job.brief, job.title),
         "summary": "No model answered in time, so this page only says what was asked for.",
         "sections": [],
         "language": "en",

@@ -20,7 +20,8 @@ from service.builds.generate import (
     describe_checks,
     shorten,
 )
-from service.builds.generate.blocks import matching, page
+from service.builds.generate.blocks import page
+from service.builds.generate.blocks.titles import title
 from service.builds.generate.pieces import reading
 from service.builds.generate.write import ask_within, files_in_answer, refusals, require_no_check, what_was_wrong
 
@@ -78,7 +79,7 @@ def fits(job: Job) -> bool:
 def skeleton(job: Job) -> str:
     """The page with the elements of the brief, which loads `script.js`."""
     read = reading(job)
-    return page.html(read, {"title": matching.title(job.brief), "pieces": []}, script=SCRIPT)
+    return page.html(read, {"title": title(job.brief, job.title), "pieces": []}, script=SCRIPT)
 
 
 def elements_of(html: str) -> str:

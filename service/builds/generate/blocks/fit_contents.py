@@ -221,6 +221,15 @@ def quiz(reading: Reading) -> PieceFit | None:
     return match("quiz", 5.0, options, question, choices, score, feedback, progress, next_, again)
 
 
+def _named_texts(reading: Reading, file: str | None) -> dict[str, str]:
+    """The headings, buttons and links that a text of the file is for, by their ids: `tab-food` shows `food`."""
+    keys = set(re.findall(r"\"([A-Za-z][\w-]*)\"\s*:\s*\"", reading.files.get(file or "") or ""))
+    told = {
+        one.id: next((key for key in (one.id, one.words.split()[-1]) if key in keys), "") for one in reading.elements
+    }
+    return {one.id: told[one.id] for one in reading.of("heading", "button", "link") if told[one.id]}
+
+
 def languages(reading: Reading) -> PieceFit | None:
     """A page in several languages."""
     spoken = [CODES[word] for word in re.findall(r"[a-z]+", reading.brief.lower()) if word in CODES]
@@ -257,7 +266,7 @@ def languages(reading: Reading) -> PieceFit | None:
         "buttons": [one.id for one in switches] if len(switches) > 1 else None,
         "codes": codes or None,
         "attribute": hit[1] if (hit := re.search(r"\b(data-(?!theme)[\w-]+)", reading.brief)) else None,
-        "elements": {one.id: one.id for one in parts} or None,
+        "elements": {one.id: one.id for one in parts} or _named_texts(reading, file) or None,
         "key": storage_key(reading, "lang"),
         "buttonTexts": dict(zip(codes, labels, strict=True)) if len(labels) == len(codes) > 1 else None,
     }

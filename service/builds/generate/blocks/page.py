@@ -227,8 +227,12 @@ class _PageBody:
         """Elements that a piece needs and the brief does not give an id."""
         words = self.pieces.get("languages")
         if words and "file" in words:
+            own = {words.get("elements", {}).get(element.id) or element.id for element in self.reading.elements}
+            headed = any(element.kind == "heading" for element in self.reading.elements)
             for number, key in enumerate(_text_keys(self.reading.files.get(words["file"]))):
-                tag = "h1" if number == 0 else "p"
+                if key in own:
+                    continue  # an element of the brief shows it
+                tag = "h1" if number == 0 and not headed else "p"
                 yield f'<{tag} {words.get("attribute", "data-text")}="{escape(key)}"></{tag}>'
         folds = self.pieces.get("disclosure")
         if folds and "buttonClass" in folds:
