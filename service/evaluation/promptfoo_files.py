@@ -175,10 +175,10 @@ def _resolved(value: Any, root: Any, depth: int) -> Any:
 
 def logic(template: str) -> str | None:
     """The first construct of a nunjucks or Jinja template that our placeholders lack. None if it has none."""
-    for match in foreign_code.CONSTRUCT.finditer(template):
-        name = PLACEHOLDER.fullmatch(match[0])
-        if name is None and match[0] not in ("{{'{'}}", "{{'}'}}"):
-            return match[0]
+    for construct, _ in foreign_code.closed(template):
+        name = PLACEHOLDER.fullmatch(construct)
+        if name is None and construct not in ("{{'{'}}", "{{'}'}}"):
+            return construct
         if name is not None and (name[1].split(".")[0] in foreign_code.WORDS or not NAME.fullmatch(name[1])):
-            return match[0]
+            return construct
     return None

@@ -18,7 +18,8 @@ from typing import Any
 
 WORDS = frozenset({"env", "true", "false", "none", "null", "in", "is", "not", "and", "or", "if", "else"})
 TEMPLATE = re.compile(r"\{[{%#]|#\}")  # the end of a comment without a beginning is an error
-CONSTRUCT = re.compile(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}", re.DOTALL)
+OPENINGS = re.compile(r"\{[{%#]")
+CLOSINGS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 PLAIN_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 LOADED = re.compile(r"\s*(file://|package:)", re.IGNORECASE)
 # APIs that complete a prompt. Under some of these names promptfoo also has APIs that run agents or programs.
@@ -76,10 +77,24 @@ def literal(text: str) -> str:
 
 def constructs(template: str) -> Iterator[tuple[str, int]]:
     """Each construct of a nunjucks, Jinja or Mustache template that our placeholders lack, with its place."""
-    for match in CONSTRUCT.finditer(template):
-        name = PLAIN_NAME.fullmatch(match[0])
-        if match[0] not in ("{{'{'}}", "{{'}'}}") and (name is None or name[1] in WORDS):
-            yield match[0], match.start()
+    for text, place in closed(template):
+        name = PLAIN_NAME.fullmatch(text)
+        if text not in ("{{'{'}}", "{{'}'}}") and (name is None or name[1] in WORDS):
+            yield text, place
+
+
+def closed(template: str) -> Iterator[tuple[str, int]]:
+    """Each text from an opening to its closing, with its place. Each character is read a few times at most."""
+    place, ended = 0, set()  # the closings that do not come any more
+    while opening := OPENINGS.search(template, place):
+        closing = CLOSINGS[opening[0]]
+        end = -1 if closing in ended else template.find(closing, opening.end())
+        if end < 0:
+            ended.add(closing)
+            place = opening.start() + 1
+        else:
+            place = end + len(closing)
+            yield template[opening.start() : place], opening.start()
 
 
 def plain(template: str) -> str:

@@ -10,9 +10,10 @@ Not here: references and YAML of the front matter (`prompty_front`), GitHub's fo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ LOOP = re.compile(
 """The messages of a list, in a template. Text after the loop would belong to the last of them, so there is none."""
 RICH_KINDS = {"image": "an image", "audio": "a sound", "file": "a file"}
 """Inputs that version 2 inserts as something else than text."""
-IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
+RENDERERS = {"jinja2": False, "nunjucks": False, "liquid": False, "mustache": True, "handlebars": True}
+"""The forms of templates in which {{name}} is a value, and whether it is written as HTML."""
 DECLARATION = ("type", "kind", "default", "description", "required")
 """Keys by which a mapping declares an input. Another one is the input's default."""
 KNOWN = {"name", "description", "model", "inputs", "sample", "template"}
@@ -131,11 +133,17 @@ class _Reading:
 
     def wrong(self, at: int, sentence: str) -> None:
         """A part of the body that cannot be read. `at` is its offset there."""
-        self.mistakes.append((self.body_line + self.body[:at].count("\n"), sentence))
+        self.mistakes.append((self.body_line + bisect_left(_line_ends(self.body), at), sentence))
 
     def lines(self, sentences: list[tuple[int, str]]) -> list[str]:
         """Sentences with file and line, in the file's order."""
         return [f"{self.where}:{line}: {sentence}" for line, sentence in sorted(set(sentences))]
+
+
+@lru_cache(maxsize=1)
+def _line_ends(text: str) -> list[int]:
+    """The places of the ends of lines."""
+    return [end.start() for end in re.finditer("\n", text)]
 
 
 def _has(value: Any, *keys: str) -> bool:
@@ -162,7 +170,8 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     for place, sentence in [*unread, *prompty_front.read_otherwise(parts[1], written)]:
         reading.note(place, sentence)
     reading.threads = {name for name, item in _declared(reading).items() if item.get("kind") == "thread"}
-    reading.body = LOOP.sub(partial(_thread_of, reading), reading.body)
+    outside = set(PLACEHOLDER.findall(LOOP.sub("", reading.body)))
+    reading.body = LOOP.sub(partial(_thread_of, reading, outside), reading.body)
     if re.search(r"---|\+\+\+", parts[1]):
         reading.notes.append((1, "there is --- or +++ in the front matter. Prompty's reader in Python ends it there."))
     messages = _messages(reading)
@@ -179,8 +188,7 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     row = _sample(reading, used)
     if row:
         out["testData"] = [row]
-    if "mustache" in str(front.get("template")):
-        reading.note(("template",), "{{name}} of mustache writes & and < of a value as HTML. Here it writes the value.")
+    _read_template(reading)
     for key in front:
         if key not in KNOWN:
             reading.note((key,), f"{short_name(key)} is not read.")
@@ -189,12 +197,28 @@ def from_prompty(text: str, path: Path | None = None) -> tuple[Prompt, list[str]
     return loads(header(parts[1].lstrip()) + dump(out)), reading.lines(reading.notes)
 
 
-def _thread_of(reading: _Reading, loop: re.Match[str]) -> str:
-    """A placeholder of the list in the place of its loop, with as many lines."""
+def _thread_of(reading: _Reading, outside: set[str], loop: re.Match[str]) -> str:
+    """A placeholder of the list in the place of its loop, with as many lines. `outside` are those of no loop."""
     reading.threads.add(loop[2])
-    if loop[2] in PLACEHOLDER.findall(LOOP.sub("", reading.body)):
+    if loop[2] in outside:
         reading.wrong(loop.start(), f"the list {short_name(loop[2])} of this loop is written as a text elsewhere.")
     return "{{" + loop[2] + "}}" + "\n" * loop[0].count("\n")
+
+
+def _read_template(reading: _Reading) -> None:
+    """Notes and mistakes of the template's form and parser, whose names are in `type`, `format` or `kind`."""
+    given = reading.front.get("template")
+    template = given if isinstance(given, Mapping) else {"format": given}
+    for keys, known, default in (("type", "format"), RENDERERS, "jinja2"), (("parser",), ("prompty",), "prompty"):
+        for key in keys:
+            value = template.get(key)
+            name = str((value.get("kind") if isinstance(value, Mapping) else value) or default)
+            if (name if key != "parser" else name.split(".")[0]).lower() not in known:
+                line = line_of(reading.tree, ("template", key) if isinstance(given, Mapping) else ("template",))
+                reading.mistakes.append((line, f"template.{key} must be {' or '.join(known)}, and is {short_name(name)}."))
+            elif RENDERERS.get(name.lower()):
+                sentence = f"{{{{name}}}} of {name} writes & and < of a value as HTML. Here it writes the value."
+                reading.note(("template",), sentence)
 
 
 def _declared(reading: _Reading) -> dict[str, Mapping[str, Any]]:
@@ -234,8 +258,8 @@ def _messages(reading: _Reading) -> list[dict[str, str]]:
         for construct, at in foreign_code.constructs(body[start:end]):
             only = "only plain {{name}} placeholders can be read."
             reading.wrong(start + at, f"the template has {short_name(construct)}: {only}")
-        for image in IMAGE.finditer(body, start, end):
-            reading.wrong(image.start(), "an image, which a message cannot hold here.")
+        for place in _images(body[start:end]):
+            reading.wrong(start + place, "an image, which a message cannot hold here.")
         for used in PLACEHOLDER.finditer(body, start, end):
             if what := rich.get(used[1]):
                 sentence = f"the input {short_name(used[1])} is {what}, which a message cannot hold here."
@@ -248,6 +272,19 @@ def _messages(reading: _Reading) -> list[dict[str, str]]:
         last = [name for name in _declared(reading) if name in reading.threads]
         messages += [{"role": "user", "content": f"{{{{{name}}}}}"} for name in last]
     return messages
+
+
+def _images(text: str) -> Iterator[int]:
+    """The places of Markdown's images, ![...](...). Each character is read a few times at most."""
+    place = text.find("![")
+    while place >= 0:
+        middle = text.find("]", place)
+        end = text.find(")", middle) if text.startswith("](", middle) else middle
+        if middle < 0 or end < 0:
+            return
+        if end > middle:
+            yield place
+        place = text.find("![", end)
 
 
 def _around_threads(role: str, content: str, threads: set[str]) -> list[dict[str, str]]:

@@ -53,7 +53,9 @@ def resolved(front: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], No
         if match is None:
             return node
         if match[1].lower() == "file" and (path := _beside(folder, match[2].strip())) is not None:
-            return _contents(path)
+            value, told = _contents(path, place)
+            notes.extend(told)
+            return value
         notes.append((place, _unread(".".join(map(str, place))[:80], match[1].lower(), match[2])))
         return LEFT_OUT
 
@@ -77,12 +79,16 @@ def _beside(folder: Path, name: str) -> Path | None:
         return None
 
 
-def _contents(path: Path) -> Any:
-    """The value in a file."""
+def _contents(path: Path, place: tuple[Any, ...]) -> tuple[Any, Notes]:
+    """The value in a file, and a sentence for each part that YAML 1.1 reads otherwise."""
     text = text_files.read(path, PromptError)
     if path.suffix.lower() == ".json":
-        return text_files.from_json(text, str(path), PromptError, form="A referenced value is JSON.")
-    return plain(parse_any(text, str(path)), str(path)) if path.suffix.lower() in (".yaml", ".yml") else text
+        return text_files.from_json(text, str(path), PromptError, form="A referenced value is JSON."), []
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return text, []
+    value = plain(parse_any(text, str(path)), str(path))
+    # The place is that of the reference: the lines are those of another file.
+    return value, [(place, f"{short_name(path.name)}: {sentence}") for _, sentence in _differences(text, value, place)]
 
 
 class _Resolver(VersionedResolver):
@@ -98,6 +104,13 @@ class _Resolver(VersionedResolver):
 
 def read_otherwise(text: str, front: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str]]:
     """The values that PyYAML, a reader of YAML 1.1, reads otherwise, such as yes and 010: the place, and a sentence."""
+    for place, sentence in _differences(text, front, ()):
+        if place[0] in ("model", "inputs", "sample"):
+            yield place, sentence
+
+
+def _differences(text: str, value: Any, at: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The parts of a text's value, at a place, that PyYAML reads otherwise."""
     reader = YAML(typ="safe", pure=True)
     reader.Resolver = _Resolver
     reader.version = (1, 1)
@@ -123,6 +136,4 @@ def read_otherwise(text: str, front: Mapping[str, Any]) -> Iterator[tuple[tuple[
             read = short_name(theirs) if isinstance(theirs, str) else theirs
             yield place, f"{name} is {short_name(ours)} here. Prompty's reader in Python, of YAML 1.1, has {read}."
 
-    for key in ("model", "inputs", "sample"):
-        if isinstance(other, Mapping) and key in front:
-            yield from walk(front[key], other.get(key), (key,))
+    yield from walk(value, other, at)

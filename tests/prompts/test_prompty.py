@@ -383,3 +383,71 @@ user:
     ):
         assert sentence in told
     assert not [note for note in told if note.startswith(("9:", "10:"))]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["![", "![a](", "{{", "{%", "{{{", "{% raw %}", "{%- for m in h %}\n{{m.role}}:\n", MESSAGES],
+    ids=["image", "link", "name", "tag", "braces", "raw", "half", "loop"],
+)
+def test_a_file_is_read_in_linear_time(unit: str) -> None:
+    """With a square of these parts each took minutes to hours."""
+    try:
+        prompt, _ = from_prompty("---\nname: x\n---\nuser:\n" + unit * (200_000 // len(unit)))
+    except PromptError as error:
+        assert "only plain {{name}} placeholders can be read" in str(error)
+    else:
+        assert prompt.spec.messages[0].role == "user"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("see ![a] (b) and ![c][d]", []),
+        ("a [link](b), what![a link](c)", [6]),
+        ("![x](y", []),
+        ("![x\ny](z)", [6]),
+        ("![one] ![two](b)\n\n![](c)", [6, 8]),
+        ("array![0] = f(x)", []),
+    ],
+)
+def test_an_image_is_what_markdown_calls_one(text: str, lines: list[int]) -> None:
+    file = f"---\nname: x\n---\nuser:\n\n{text}\n"
+    if not lines:
+        assert from_prompty(file, PATH)[0].spec.messages[0].content.rstrip("\n") == text
+        return
+    with pytest.raises(PromptError) as error:
+        from_prompty(file, PATH)
+    assert [int(line.split(":")[1]) for line in str(error.value).split("\n")] == lines
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["jinja2", "{type: Jinja2}", "{format: {kind: nunjucks}, parser: {kind: prompty}}", "{format: liquid}",
+     "{format: jinja2, parser: prompty.chat}", "{}", "null"],
+)  # fmt: skip
+def test_a_template_in_which_a_name_is_its_value_is_read(template: str) -> None:
+    assert from_prompty(f"---\nname: x\ntemplate: {template}\n---\nuser:\n{{{{a}}}}\n", PATH)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("template", "key"), [("f-string", "format"), ("{type: fake}", "type"), ("{format: {kind: erb}}", "format")]
+)
+def test_another_template_or_parser_is_refused_by_line(template: str, key: str) -> None:
+    """The first braces that it meets would be read as ours."""
+    with pytest.raises(PromptError, match=rf"^x.prompty:3: template.{key} must be jinja2 or .*, and is '"):
+        from_prompty(f"---\nname: x\ntemplate: {template}\n---\nuser:\n{{{{a}}}}\n", PATH)
+    with pytest.raises(PromptError, match="^x.prompty:3: template.parser must be prompty, and is 'xml'"):
+        from_prompty("---\nname: x\ntemplate: {parser: xml}\n---\nuser:\n{{a}}\n", PATH)
+
+
+def test_a_file_of_yaml_1_1_is_told_at_its_reference(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text("{a: yes, b: 010, c: plain}")
+    text = "---\nname: x\nsample: ${file:values.yaml}\n---\nuser:\n{{a}} {{b}} {{c}}\n"
+    prompt, left = from_prompty(text, tmp_path / "x.prompty")
+    assert prompt.spec.testData == ({"a": "yes", "b": 10, "c": "plain"},)
+    reader = "here. Prompty's reader in Python, of YAML 1.1, has"
+    assert [note.split("x.prompty:")[1] for note in left] == [
+        f"3: 'values.yaml': sample.a is 'yes' {reader} True.",
+        f"3: 'values.yaml': sample.b is '10' {reader} 8.",
+    ]
