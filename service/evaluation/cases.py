@@ -69,7 +69,12 @@ def slice_names(slices: Iterable[str]) -> dict[str, str]:
     given = sorted(set(slices))
     if len(given) < 2:
         return {name: name or ALL for name in given}
-    return {name: repr(name) if name in (NO_SLICE, ALL) else name or NO_SLICE for name in given}
+    names = {name: name or NO_SLICE for name in given}
+    for name in {NO_SLICE, ALL}.intersection(given):
+        names[name] = repr(name)
+        while names[name] in given:
+            names[name] = repr(names[name])
+    return names
 
 
 def load(prompt: Prompt, folder: Path | None = None) -> tuple[Case, ...]:

@@ -32,6 +32,7 @@ from service.prompts.yaml_tree import dump, header
 Rows = list[dict[str, Any]]
 READ = {"description", "prompts", "providers", "targets", "tests", "scenarios", "defaultTest", "$schema",
         "assertionTemplates"}  # fmt: skip
+SECTIONS = ("evaluateOptions", "commandLineOptions")
 FILE_ENDING = re.compile(
     r".*(?:\.[cm]?[jt]s|\.py|\.json|\.jsonl|\.csv|\.txt|\.md|\.ya?ml|\.j2|\.sh|\..{1,3})", re.DOTALL
 )
@@ -90,7 +91,7 @@ def read_configuration(
         raise PromptError(f"{source.name}:1: a configuration is a mapping with prompts.", key="prompts")
     for key in config.value:
         if key not in READ:
-            source.note(config[key], f"{short_name(key)} is not read.")
+            _unread(config[key], key, source)
     prompts = list(_prompts(config.get("prompts"), source))
     tests = promptfoo_tests.read(config, source, judge)
     model, parameters = _model(config, source)
@@ -107,6 +108,16 @@ def read_configuration(
         _draft({**base, "name": own}, turns, tests, rows, top) for own, (_, turns) in zip(names, messages, strict=True)
     )
     return Configuration(drafts, rows, list(dict.fromkeys(source.notes)))
+
+
+def _unread(node: Node, name: str, source: Source) -> None:
+    """A note for a key that is not read, or for each of those in its section."""
+    if name in SECTIONS and isinstance(node.value, dict) and node.value:
+        for key in node.value:
+            more = ". `repeats` of a draft is the number of answers to a case" if key == "repeat" else ""
+            source.note(node[key], f"{short_name(f'{name}.{key}')} is not read{more}.")
+    else:
+        source.note(node, f"{short_name(name)} is not read.")
 
 
 def _draft(base: dict[str, Any], turns: Rows, tests: Tests, rows: Rows, top: str) -> Prompt:

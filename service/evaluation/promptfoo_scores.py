@@ -16,9 +16,12 @@ from collections.abc import Iterator, Sequence
 from service.evaluation.promptfoo_files import Node, Source
 
 PASS_OR_FAIL = re.compile(
-    r"(?:not-)?(?:equals|i?contains(?:-any|-all|-json)?|starts-with|regex|is-json|is-xml|is-sql|latency|cost)"
+    r"(?:not-)?(?:equals|i?contains(?:-any|-all)?|(?:is|contains)-(?:json|xml|html|sql)|starts-with|regex|levenshtein"
+    r"|word-count|finish-reason|is-refusal|latency|cost)"
 )
 """Assertions with a score of 1 or 0."""
+CODE = ("javascript", "python", "ruby", "webhook")
+"""Assertions whose score can be any number. That of every other one is at most 1."""
 REMEDY = "Take it out, and each assertion has to pass."
 TRANSFORMS = ("transform", "postprocess", "transformVars")
 
@@ -63,9 +66,12 @@ def all_must_pass(threshold: Node, checks: Sequence[Node], source: Source) -> No
     if not least or not counted:  # 0 is none
         return
     weights = [_number(check.value.get("weight", 1)) for check in counted]
-    graded = [
-        check.value["type"] for check in counted if not (_is_pass_or_fail(check) or (least == 1 and _is_set(check)))
-    ]
+    graded = [check.value["type"] for check in counted if not _is_pass_or_fail(check)]
+    if least == 1:  # as a mean of scores up to 1
+        for check in counted:
+            if code := next(_code_in(check), None):
+                source.note(threshold, f"threshold of 1: there, a score over 1 of {code} makes up for one below it.")
+        graded = []
     if graded:
         source.mistake(threshold, f"threshold compares the mean of scores, one of them of {graded[0][:80]}. {REMEDY}")
     elif not all(weight > 0 for weight in weights) or least > 1:
@@ -80,9 +86,14 @@ def _is_pass_or_fail(check: Node) -> bool:
     return isinstance(kind, str) and PASS_OR_FAIL.fullmatch(kind) is not None
 
 
-def _is_set(check: Node) -> bool:
-    """Whether an assertion is a set of ones that pass or fail. Its score is 1 if all of them pass, and only then."""
-    return check.value["type"] == "assert-set" and all(map(_is_pass_or_fail, check.get("assert").items()))
+def _code_in(check: Node) -> Iterator[str]:
+    """The kinds of an assertion, or of those in a set, whose score can be over 1."""
+    kind = check.value.get("type") if isinstance(check.value, dict) else None
+    if kind == "assert-set":
+        for inner in check.get("assert").items():
+            yield from _code_in(inner)
+    elif isinstance(kind, str) and kind.removeprefix("not-") in CODE:
+        yield kind
 
 
 def _number(value: object) -> float:

@@ -13,7 +13,7 @@ from service.evaluation import calibration, groups, report
 from service.evaluation import cases as case_files
 from service.evaluation.at_scale import ScaleResult
 from service.evaluation.calibration import ScoredAnswer
-from service.evaluation.cases import Case
+from service.evaluation.cases import Case, slice_names
 from service.evaluation.classes import MAX_CLASSES, NO_ANSWER, OTHER, ClassScore, classes_of, confusion
 from service.evaluation.fields import field_rates
 from service.evaluation.inspect_log import inspect_log
@@ -214,6 +214,14 @@ def test_cases_without_a_slice_beside_others_have_a_row_of_their_own() -> None:
     assert [(name, len(chosen)) for name, chosen in report.slices(SHUNG)] == [("all", 25)]
     assert {row["slice"] for row in table_rows(CHOICE, rows)} == {"(none)", "long"}
     assert {row["slice"] for row in table_rows(CHOICE, SHUNG)} == {"all"}
+
+
+def test_no_two_slices_share_a_name() -> None:
+    given = ["all", "'all'", "\"'all'\"", "(none)", "'(none)'", "", "long"]
+    names = slice_names(given)
+    assert len(set(names.values()) | {"all"}) == len(given) + 1
+    assert (names["'all'"], names["'(none)'"], names[""], names["long"]) == ("'all'", "'(none)'", "(none)", "long")
+    assert slice_names(["all", "'long'", "'"]) == {"all": "'all'", "'long'": "'long'", "'": "'"}
 
 
 def test_a_slice_may_have_any_name() -> None:

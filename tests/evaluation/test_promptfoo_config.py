@@ -258,6 +258,8 @@ SET = "{type: assert-set, assert: [{type: contains, value: a}, {type: contains, 
         ("null", [SET + ", threshold: 0.6}"]),
         ("1", [SET + "}"]),
         ("1", [SET + "}", "{type: equals, value: b}"]),
+        ("1", ["{type: contains, value: a}", "{type: contains-xml}", "{type: similar, value: b}"]),
+        ("0.9", ["{type: contains, value: a}", "{type: is-html}", "{type: contains-html}", "{type: word-count}"]),
     ],
 )
 def test_a_threshold_that_only_all_assertions_meet_is_no_part_of_the_meaning(
@@ -287,6 +289,30 @@ def test_another_threshold_is_refused(threshold: str, checks: list[str], told: s
     text = PROMPTS + f"defaultTest: {{threshold: {threshold}}}\n" + listed
     with pytest.raises(PromptError, match=told):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("code", ["{type: javascript, value: 2}", "{type: assert-set, assert: [{type: python}]}"])
+def test_under_a_threshold_of_1_a_score_of_code_is_told(code: str, tmp_path: Path) -> None:
+    """It can be any number, so that promptfoo's test can pass although another assertion fails."""
+    text = PROMPTS + f"tests:\n- vars: {{a: b}}\n  threshold: 1\n  assert: [{{type: contains, value: a}}, {code}]\n"
+    made = read(tmp_path, text)
+    assert [check.name for check in made.drafts[0].spec.evaluators] == ["contains"]
+    kind = "python" if "python" in code else "javascript"
+    told = f":4: threshold of 1: there, a score over 1 of {kind} makes up for one below it."
+    assert [note.endswith(told) for note in made.notes if "threshold of" in note] == [True]
+    with pytest.raises(PromptError, match=":4: threshold compares the mean of scores, one of them of"):
+        read(tmp_path, text.replace("threshold: 1", "threshold: 0.9"))
+
+
+def test_options_of_a_run_are_named_one_by_one(tmp_path: Path) -> None:
+    text = PROMPTS + "evaluateOptions:\n  repeat: 3\n  maxConcurrency: 2\ncommandLineOptions: {}\nenv: {repeat: 1}\n"
+    told = [note.split("promptfooconfig.yaml:")[1] for note in read(tmp_path, text).notes]
+    assert told[-4:] == [
+        "3: 'evaluateOptions.repeat' is not read. `repeats` of a draft is the number of answers to a case.",
+        "4: 'evaluateOptions.maxConcurrency' is not read.",
+        "5: 'commandLineOptions' is not read.",
+        "6: 'env' is not read.",
+    ]
 
 
 def test_a_judge_answers_rubrics(tmp_path: Path) -> None:
