@@ -223,6 +223,7 @@ def _check_header(names: Sequence[str], rest: Sequence[tuple[int, list[str]]], w
             raise EvaluationError(f"{where}: column {at + 1} has cells and no name.", key=KEY, remedy="Name it.")
 
 
+WHOLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 MAX_PLACE = 400  # characters
 
 
@@ -262,7 +263,12 @@ def _parquet(path: Path) -> DataTable:
             f"{path}: a Parquet file needs pandas.", key=KEY, remedy="Install the extra notebook, or save it as CSV."
         ) from None
     try:
-        frame = pandas.read_parquet(path)
+        import pyarrow
+        from pyarrow import parquet
+
+        whole = {getattr(pyarrow, name.lower())(): getattr(pandas, f"{name}Dtype")() for name in WHOLE}
+        # pandas reads whole numbers beside missing ones as floats, which are not exact beyond 2**53
+        frame = parquet.read_table(path).to_pandas(types_mapper=whole.get)
     except ImportError:
         raise EvaluationError(
             f"{path}: a Parquet file needs pyarrow.", key=KEY, remedy="Install pyarrow, or save the file as CSV."

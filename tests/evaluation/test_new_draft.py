@@ -212,3 +212,17 @@ def test_a_parquet_file_has_labels_as_they_look(tmp_path: Path) -> None:
     assert draft(rows, "stars").spec.choices == ("1", "2")
     with pytest.raises(EvaluationError, match="row 1: a cell holds bytes that are no UTF-8 text"):
         from_frame(pd.DataFrame({"a": [b"\xff"]}))
+
+
+def test_a_parquet_file_keeps_every_digit_beside_missing_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({
+        "id": pd.array([2**53 + 1, None, 2**62 + 3], dtype="Int64"),
+        "code": pd.array([2**63 + 1, 0, None], dtype="UInt64"),
+        "small": pd.array([1, 2, None], dtype="Int8"), "share": [0.1, None, 2.0],
+    })  # fmt: skip
+    frame.to_parquet(tmp_path / "data.parquet")
+    assert [row for _, row in read(tmp_path / "data.parquet").rows] == [
+        {"id": 2**53 + 1, "code": 2**63 + 1, "small": 1, "share": 0.1},
+        {"id": None, "code": 0, "small": 2, "share": None},
+        {"id": 2**62 + 3, "code": None, "small": None, "share": 2},
+    ]
