@@ -18,7 +18,7 @@ from service import json_pointer
 from service.prompts import foreign_code, render
 from service.prompts.conditions import judging
 from service.prompts.file import Prompt
-from service.prompts.render import PLACEHOLDER, substitute
+from service.prompts.render import PLACEHOLDER, substitute, text_of
 from service.prompts.spec import Evaluator
 from service.prompts.yaml_tree import dump, header
 
@@ -37,7 +37,8 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
     left: list[str] = []
     for number, row in enumerate(cases, 1):
         name = str(row.get("id", number))[:80]
-        risky = [key for key, value in row.items() if not foreign_code.inert({key: value})]
+        written = {key: _written(value, key in used) for key, value in row.items()}
+        risky = [key for key in row if not foreign_code.inert([{key: row[key]}, written[key]])]
         if used.intersection(risky):
             inputs = ", ".join(sorted(used.intersection(risky)))[:200]
             left.append(f"case {name}: promptfoo would run or load its {inputs}")
@@ -49,8 +50,15 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
                 left.append(f"evaluator {check.name!r} ({check.kind.rstrip('_')}) has no equal there")
             else:
                 asserts += [{**assertion, "metric": check.name.replace("{", "(")} for assertion in assertions]
-        values = {foreign_code.identifier(key) if key in used else key: row[key] for key in row if key not in risky}
-        test: dict[str, Any] = {"vars": values, "assert": asserts}
+        values = {
+            foreign_code.identifier(key) if key in used else key: value
+            for key, value in written.items()
+            if key not in risky and value is not None
+        }
+        test: dict[str, Any] = {"assert": asserts}
+        if any(isinstance(value, list) for value in values.values()):
+            test["options"] = {"disableVarExpansion": True}  # else a list is a test for each of its items
+        test["vars"] = values
         tests.append({"description": str(row["id"]), **test} if "id" in values else test)
     left += [
         f"input {key} is named {foreign_code.identifier(key)}" for key in used if foreign_code.identifier(key) != key
@@ -59,11 +67,24 @@ def to_promptfoo(prompt: Prompt, cases: Sequence[Mapping[str, Any]]) -> tuple[st
     if not foreign_code.asks_only(model):
         left.append("the model, which is no name that promptfoo only asks; echo stands in its place")
         model = "echo"
+    elif model != "echo" and not foreign_code.APIS.match(model):
+        left.append(f"the provider of {model[:80]}: it is written as a name, and promptfoo needs its API too, "
+                    f"such as openai:chat:{model[:80]} with config.apiBaseUrl")  # fmt: skip
     left += _losses(prompt)
     description = prompt.spec.description or prompt.name
     out = {"description": description if foreign_code.inert(description) else prompt.name,
            "prompts": [json.dumps(messages, ensure_ascii=False)], "providers": [model], "tests": tests}  # fmt: skip
     return header(prompt.text) + dump(out), sorted(set(left))
+
+
+def _written(value: Any, is_filled_in: bool) -> Any:
+    """A value as a variable there. A template writes one that is no text in JavaScript's form, so it is text here.
+
+    promptfoo takes one line end from the end of a text.
+    """
+    if is_filled_in:
+        value = text_of(value)
+    return f"{value}\n" if isinstance(value, str) and value.endswith("\n") else value
 
 
 def _losses(prompt: Prompt) -> list[str]:

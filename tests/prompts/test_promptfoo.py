@@ -102,6 +102,7 @@ def results(program: Path, folder: Path) -> list[dict[str, Any]]:
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert (folder / "out.jsonl").exists(), (done.stdout + done.stderr)[-3000:]
+    assert "Invalid configuration" not in done.stdout + done.stderr, (done.stdout + done.stderr)[-3000:]
     return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
 
 
@@ -131,6 +132,23 @@ def test_hostile_values_and_answers_are_judged_alike(promptfoo: Path, tmp_path: 
         messages = render.render(HOSTILE.spec.messages, case.values)
         assert asked[case.id] == [{"role": message.role, "content": message.content} for message in messages]
     assert len(mine) == len(WANTED) * len(ANSWERS) * len(HOSTILE.spec.evaluators)
+
+
+TYPED = [None, True, 2.0, 1e21, 0.1, 7, [1, "a", None], [], {"k": [True]}, "", " x\n", [{"role": "user"}]]
+
+
+def test_values_of_every_type_are_asked_as_here(promptfoo: Path, tmp_path: Path) -> None:
+    """One test for each case, whatever lists and missing values are in it, and no word about the configuration."""
+    prompt = loads("name: typed\nmessages: [{role: user, content: 'a {{value}} b'}]\n"
+                   "evaluators: [{name: any, regex: '^a'}]\n")  # fmt: skip
+    values: dict[str, Any] = {"tags": ["x", "y"], "nothing": None, "deep": {"list": [1, 2]}}
+    cases = [Case(str(number), {"value": value, **values}) for number, value in enumerate(TYPED)]
+    found = theirs(promptfoo, tmp_path, prompt, cases, {case.id: "a" for case in cases})
+    assert len(found) == len(cases)
+    asked = [json.loads(line) for line in (tmp_path / "asked.jsonl").read_text(encoding="utf-8").splitlines()]
+    messages = [render.render(prompt.spec.messages, case.values) for case in cases]
+    mine = [[case.id, [{"role": "user", "content": one.content}]] for case, [one] in zip(cases, messages, strict=True)]
+    assert sorted(asked) == sorted(mine)
 
 
 def test_promoted_prompts_are_judged_alike(promptfoo: Path, tmp_path: Path) -> None:
