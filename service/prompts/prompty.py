@@ -215,7 +215,8 @@ def _read_template(reading: _Reading) -> None:
             name = str((value.get("kind") if isinstance(value, Mapping) else value) or default)
             if (name if key != "parser" else name.split(".")[0]).lower() not in known:
                 line = line_of(reading.tree, ("template", key) if isinstance(given, Mapping) else ("template",))
-                reading.mistakes.append((line, f"template.{key} must be {' or '.join(known)}, and is {short_name(name)}."))
+                sentence = f"template.{key} must be {' or '.join(known)}, and is {short_name(name)}."
+                reading.mistakes.append((line, sentence))
             elif RENDERERS.get(name.lower()):
                 sentence = f"{{{{name}}}} of {name} writes & and < of a value as HTML. Here it writes the value."
                 reading.note(("template",), sentence)

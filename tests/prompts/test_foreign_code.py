@@ -45,7 +45,9 @@ def test_a_model_that_is_asked_is_exported(model: str) -> None:
     """An exported configuration names the model, and the import reads it again. promptfoo needs an API with it."""
     exported, left = to_promptfoo(loads(f"name: x\nmodel: {model}\nmessages: [{{role: user, content: hi}}]\n"), [])
     assert YAML(typ="safe").load(exported)["providers"] == [model]
-    assert [f"openai:chat:{model} with config.apiBaseUrl" in sentence for sentence in left] == [True] * (":" not in model)
+    assert [f"openai:chat:{model} with config.apiBaseUrl" in sentence for sentence in left] == [True] * (
+        ":" not in model
+    )
     assert from_promptfoo(exported)[0].spec.model == model
 
 
