@@ -404,7 +404,7 @@ def test_a_file_is_read_in_linear_time(unit: str) -> None:
     """With a square of these parts each took minutes to hours."""
     text = "---\nname: x\n---\nuser:\n" + unit * (200_000 // len(unit))
     if unit in ("{% raw %}", "{%- for m in h %}\n{{m.role}}:\n", MESSAGES):
-        with pytest.raises(PromptError, match="only plain {{name}} placeholders can be read"):
+        with pytest.raises(PromptError, match=r"only plain .* can be read"):
             from_prompty(text)
     else:
         assert {message.role for message in from_prompty(text)[0].spec.messages} == {"user"}
