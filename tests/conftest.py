@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Tiers(config.getoption("tier")), "tiers")
     config.pluginmanager.register(Durations(config.getoption("durations_path")), "durations")
     config.pluginmanager.register(ClientResults(config.getoption("clients_path")), "clients")
+
+
+def pytest_unconfigure() -> None:
+    """Close what llama_cpp opens when it is imported and never closes. Python warns of it at the end of the run."""
+    silence = sys.modules.get("llama_cpp._utils")
+    if silence is not None:
+        silence.outnull_file.close()
+        silence.errnull_file.close()
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,15 @@ from fastapi.telemetry import TelemetryConfig
 
 from service import settings as settings_module
 from service import telemetry
-from service.builds import queues
+from service.backoff import Backoff
+from service.builds import generation_steps, queues
 from service.engine.pool import Engines
 from service.engine.types import Answer, Chunk, Engine, Identity, Request
 from service.http import builds as routes
 from service.http import builds_lifespan, problems
 from service.http.access import AccessLog
 from service.http.metrics import Metrics
+from service.http.quiet_server import QuietServer
 from service.prompts.file import Prompt, load
 from service.prompts.library import Library
 from service.settings import Settings
@@ -35,6 +37,7 @@ from tests.ports import free_port
 from tests.scripted import ScriptedEngine
 
 queues.POLL_S = 0.2  # tests wait less than a service
+generation_steps.REFUSALS = Backoff(0.2, 3.0, longest_asked_s=30.0)
 
 SECRET = "canary-secret-7f3a"
 PLAN = {
@@ -110,7 +113,7 @@ def app_for(settings: Settings, engine: Engine) -> FastAPI:
 @contextlib.contextmanager
 def serving(settings: Settings, engine: Engine) -> Iterator[httpx.Client]:
     """The application on real ports in a thread, and a client for it."""
-    server = uvicorn.Server(
+    server = QuietServer(
         uvicorn.Config(app_for(settings, engine), host="127.0.0.1", port=settings.port, log_level="warning")
     )
     thread = threading.Thread(target=server.run)
@@ -190,7 +193,7 @@ def until(what: Callable[[], Any], seconds: float = 240.0) -> Any:
     while time.monotonic() < ends:
         if found := what():
             return found
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise AssertionError("it never became true")
 
 

@@ -117,6 +117,8 @@ def test_a_retry_that_was_stored_and_not_enqueued_is_built(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ended between the two: the sweeper finds it, and the run that is over does not stand in its way."""
+    monkeypatch.setattr("service.builds.sweeper.BEAT_S", 1.0)
+    monkeypatch.setattr("service.builds.sweeper.UNSTARTED_S", 0.5)
     with evaluator() as judge, serving(settings_for(tmp_path / "state"), planner()) as client:
         gate.hold("make")
         build = posted(client, brief(judge.url))["job_id"]

@@ -26,6 +26,7 @@ from service.builds.forge import Commit, ForgeError, git_http, objects
 from service.builds.forge.git_http import git_app
 from service.builds.forge.local import ABANDONED_S, LocalForge
 from service.builds.forge.serve import HEADERS, pages_app
+from service.http.quiet_server import QuietServer
 from tests.ports import free_port
 
 TOKEN = "forge-token-of-a-test"
@@ -58,7 +59,7 @@ def served(forge: LocalForge, token: str | None = TOKEN) -> Iterator[str]:
     """Git under /git, the sites under /pages."""
     port = free_port()
     app = Starlette(routes=[Mount("/git", git_app(forge, token, "/git")), Mount("/pages", pages_app(forge))])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+    server = QuietServer(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -20,6 +20,7 @@ from service.builds.forge.local import LocalForge
 from service.builds.forge.serve import pages_app
 from service.builds.forge.sites import SiteAddresses, label, pattern_of, reached
 from service.errors import SettingsError
+from service.http.quiet_server import QuietServer
 from tests.builds.harness import until
 from tests.builds.test_local_forge import publish
 from tests.ports import free_port
@@ -29,7 +30,7 @@ LONG = "a" * 60 + "-01234567"
 
 @contextlib.contextmanager
 def served(forge: LocalForge, port: int) -> Iterator[None]:
-    server = uvicorn.Server(
+    server = QuietServer(
         uvicorn.Config(pages_app(forge), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
     )
     thread = threading.Thread(target=server.run)

@@ -20,6 +20,7 @@ from service import settings as settings_module
 from service.engine.pool import Engines
 from service.engine.types import Answer, Chunk, Engine, Health, Request
 from service.http.app import create_app
+from service.http.quiet_server import QuietServer
 from service.models.catalog import Catalog
 from service.prompts import lock as locks
 from service.prompts.file import load
@@ -176,7 +177,7 @@ def looks(app: FastAPI, *paths: str, **headers: str) -> list[httpx.Response]:
 def serving(app: FastAPI, port: int = 0) -> Iterator[str]:
     """The application with real sockets, on a free port or on this one. Yields its URL."""
     config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = QuietServer(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive(), "the server starts")

@@ -50,6 +50,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from service.http.quiet_server import QuietServer
+
 Reply = str | Callable[[dict[str, Any]], str]
 ERRORS = {
     "429": (429, "rate_limit_exceeded", "Rate limit reached."),
@@ -79,7 +81,9 @@ class OpenAIServer:
         self._modes = ["normal"]
         own = [Route(f"/v1/{path}", self._answer, methods=["POST"]) for path in ("chat/completions", "completions")]
         own += [Route("/v1/embeddings", self._embed, methods=["POST"]), Route("/v1/models", self._models)]
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # The protocol is named, or asyncio would leave Nagle's algorithm on, and a body would wait 40 ms for its head.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             Starlette(routes=[*routes, *own]),
             log_level="critical",
@@ -87,7 +91,7 @@ class OpenAIServer:
             timeout_graceful_shutdown=1,
             server_header=False,
         )
-        self._server = uvicorn.Server(config)
+        self._server = QuietServer(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.builds.forge import choose, github_pages
+from service.builds.forge.github import GitHubForge
 from tests.builds.github.support import WRITES, git
 from tests.builds.harness import brief, finished, planner, posted, serving, settings_for, until
 from tests.builds.processes import reached, sent, service
@@ -20,6 +23,13 @@ from tests.servers.github import TOKEN, FakeGitHub, github
 
 pytestmark = pytest.mark.usefixtures("no_browser")
 STALE_S = float(os.environ.get("TEST_STALE_S", "3"))  # 60 for the drill in docs/forges.md
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services in this process pause for 0.1 s between two writes, and look at Pages sooner."""
+    monkeypatch.setattr(choose, "GitHubForge", functools.partial(GitHubForge, pause_s=0.1))
+    monkeypatch.setattr(github_pages, "POLL_S", (0.2, 0.4, 0.6, 1.0))
 
 
 def commits(fake: FakeGitHub) -> list[str]:
