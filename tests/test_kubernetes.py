@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.test_compose_files import compose
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "deploy" / "kubernetes"
-VERSION = "1.30"  # the oldest one in which a pause before the end is a field of its own
+VERSIONS = ("1.30", "1.37")  # the oldest one in which a pause before the end works everywhere, and the newest one
 FOREIGN = {"Kustomization", "InferenceService"}  # kinds that Kubernetes itself does not have
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
@@ -45,8 +46,8 @@ def of_kind(kind: str) -> dict[str, dict[str, Any]]:
 def valid(manifests: list[dict[str, Any]]) -> int:
     """The number of manifests that were validated, strictly: an unknown key is a mistake."""
     ours = [manifest for manifest in manifests if manifest["kind"] not in FOREIGN]
-    for manifest in ours:
-        kubernetes_validate.validate(manifest, VERSION, strict=True)
+    for manifest, version in itertools.product(ours, VERSIONS):
+        kubernetes_validate.validate(manifest, version, strict=True)
     return len(ours)
 
 
