@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Close what llama_cpp opens when it is imported and never closes. Python warns of it at the end of the run."""
+    """Close two files that llama_cpp leaves open. Python warns of them at the end of the run."""
     silence = sys.modules.get("llama_cpp._utils")
     if silence is not None:
         silence.outnull_file.close()

@@ -75,9 +75,8 @@ class Delivery:
 def give_up(store: Store, build: str, why: str) -> str:
     """Stop the attempts and record the reason. Does nothing if the build is deleted already."""
     if store.build(build) is not None:
-        store.update(build, delivery="dead")
         text = f"The callback is given up: {why.rstrip('.')}. Deliver it again by hand."
-        store.event(build, "undelivered", text)
+        store.update(build, delivery="dead", event=("undelivered", text))
     return "dead"
 
 

@@ -260,10 +260,11 @@ class Builds:
             BuildError: if there is no such build, or it has ended otherwise.
         """
         self._require(build)
-        if self.store.transition(build, "cancelled", expected=("accepted",), finished_s=time.time()):
-            self.store.event(build, "cancelled", "Somebody asked to cancel the build before it had begun.")
-        elif self.store.transition(build, "cancelling", expected=("running",)):
-            self.store.event(build, "cancelling", "Somebody asked to cancel the build.")
+        cancelled = ("cancelled", "Somebody asked to cancel the build before it had begun.")
+        now_s = time.time()
+        if not self.store.transition(build, "cancelled", expected=("accepted",), event=cancelled, finished_s=now_s):
+            cancelling = ("cancelling", "Somebody asked to cancel the build.")
+            self.store.transition(build, "cancelling", expected=("running",), event=cancelling)
         stored = self._require(build)
         if stored.status not in ("cancelling", "cancelled"):
             raise BuildError(f"The build is {stored.status}; there is nothing to cancel.", key="id")

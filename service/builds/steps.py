@@ -37,6 +37,9 @@ FEW = 0.5  # a page that passes less than this part of its brief's checks says s
 NOTED = ("unusable", "cut", "secret", "lost", "forgotten")  # the events that the outcome repeats
 
 
+CANCELLED = ("cancelled", "The build was cancelled.")
+
+
 class Steps(GenerationSteps):
     """The steps of the workflow, in its order. The methods block and run in worker threads.
 
@@ -47,10 +50,10 @@ class Steps(GenerationSteps):
 
     def begin(self, build: str) -> bool:
         """Whether the build is still wanted. Its status becomes `running`, or `cancelled`."""
-        if self.store.transition(build, "running", expected=("accepted", "running")):
-            self.store.event(build, "running", "A worker has begun.")
+        begun = ("running", "A worker has begun.")
+        if self.store.transition(build, "running", expected=("accepted", "running"), event=begun):
             return True
-        self.store.transition(build, "cancelled", expected=("cancelling",), finished_s=time.time())
+        self.store.transition(build, "cancelled", expected=("cancelling",), event=CANCELLED, finished_s=time.time())
         return False
 
     def repository(self, build: Build) -> dict[str, Any]:
@@ -335,9 +338,9 @@ class Steps(GenerationSteps):
             "files": best.files,
         }
         ended = {"outcome": outcome, "delivery": "pending", "finished_s": time.time()}
-        if not self.store.transition(build, "done", expected=("running", "done"), **ended):
+        done = ("done", "The build is done; its callback follows.")
+        if not self.store.transition(build, "done", expected=("running", "done"), event=done, **ended):
             raise BuildError("The build was cancelled.")
-        self.store.event(build, "done", "The build is done; its callback follows.")
         return {}
 
     def _notes(self, build: str) -> list[str]:
@@ -352,12 +355,12 @@ class Steps(GenerationSteps):
 
     def failed(self, build: str, why: str) -> str:
         """End the build without a site. Returns its last status, `failed` or `cancelled`."""
-        if self.store.transition(build, "cancelled", expected=("cancelling", "cancelled"), finished_s=time.time()):
-            self.store.event(build, "cancelled", "The build was cancelled.")
+        now_s, expected = time.time(), ("cancelling", "cancelled")
+        if self.store.transition(build, "cancelled", expected=expected, event=CANCELLED, finished_s=now_s):
             return "cancelled"
         why = self.asking.redacted(why)  # a library may quote a secret in its message
-        self.store.update(build, status="failed", delivery="none", outcome={"error": why}, finished_s=time.time())
-        self.store.event(build, "failed", why)
+        ended = {"status": "failed", "delivery": "none", "outcome": {"error": why}, "finished_s": now_s}
+        self.store.update(build, event=("failed", why), **ended)
         return "failed"
 
 

@@ -173,16 +173,28 @@ class Store:
         where = (BUILDS.c.repository == repository) & (BUILDS.c.status == "done")
         return self._select(sa.select(BUILDS).where(where).order_by(BUILDS.c.finished_s))
 
-    def update(self, build: str, **values: Any) -> None:
-        """Change columns of the build."""
-        with self._write() as connection:
-            connection.execute(BUILDS.update().where(BUILDS.c.id == build).values(**values))
+    def update(self, build: str, *, event: tuple[str, str] | None = None, **values: Any) -> None:
+        """Change columns of the build, and add an event (kind, text) in the same transaction.
 
-    def transition(self, build: str, status: str, *, expected: Iterable[str], **values: Any) -> bool:
-        """Compare and set: change status and columns if the status is one of `expected`. Returns whether it was."""
+        A state that ends the stream of events is written with its event. A reader would else miss the last one.
+        """
+        self._change(build, BUILDS.c.id == build, values, event)
+
+    def transition(
+        self, build: str, status: str, *, expected: Iterable[str], event: tuple[str, str] | None = None, **values: Any
+    ) -> bool:
+        """Compare and set: an `update` if the status is one of `expected`. Returns whether it was."""
         where = (BUILDS.c.id == build) & BUILDS.c.status.in_(tuple(expected))
+        return self._change(build, where, {"status": status, **values}, event)
+
+    def _change(
+        self, build: str, where: sa.ColumnElement[bool], values: Mapping[str, Any], event: tuple[str, str] | None
+    ) -> bool:
         with self._write() as connection:
-            return connection.execute(BUILDS.update().where(where).values(status=status, **values)).rowcount == 1
+            changed = connection.execute(BUILDS.update().where(where).values(**values)).rowcount == 1
+            if changed and event is not None:
+                self._event(connection, build, *event, {})
+        return changed
 
     def not_enqueued(self, *, before_s: float) -> list[Build]:
         """Active builds received by `before_s` with a committed row, and without an enqueued workflow."""

@@ -182,8 +182,8 @@ class Sweeper:
                 queues.deliver_later(build_id, "1", 0.0)
             else:
                 ended = {"outcome": {"error": GIVEN_UP}, "finished_s": time.time()}
-                if self.store.transition(build_id, "failed", expected=(*ACTIVE, "cancelling"), **ended):
-                    self.store.event(build_id, "failed", GIVEN_UP)
+                expected = (*ACTIVE, "cancelling")
+                self.store.transition(build_id, "failed", expected=expected, event=("failed", GIVEN_UP), **ended)
 
     def _restart_other_versions(self) -> None:
         """Runs of another version of the steps begin again here if no worker of that version lives.

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from dbos import DBOS
 
 from service.builds.database import make_engine
+from service.builds.delivery import give_up
 from service.builds.runtime import Builds
 from service.builds.store import ATTEMPTS, BLOBS, BUILDS, EVENTS, Store
 from tests.builds.harness import SECRET, brief, finished, planner, posted, row, serving, settings_for, until
@@ -190,6 +193,34 @@ def test_what_is_old_and_over_is_forgotten_with_all_that_was_kept_for_it(store: 
         for table in (EVENTS, ATTEMPTS, BLOBS):
             assert {row.build for row in connection.execute(table.select())} == {"owed", "new", "running"}
         assert {row.id for row in connection.execute(BUILDS.select())} == {"owed", "new", "running"}
+
+
+def ended(store: Store, kind: str) -> None:
+    """End the build `one` in one of the ways that end its stream of events."""
+    if kind == "undelivered":
+        give_up(store, "one", "it was tried for long")
+    elif kind == "cancelled":
+        store.transition("one", "cancelled", expected=("done",), event=("cancelled", "It is."))
+    else:
+        store.update("one", status="failed", delivery="none", event=("failed", "It did."))
+
+
+@pytest.mark.parametrize("kind", ["undelivered", "cancelled", "failed"])
+def test_a_stream_of_events_never_ends_before_the_last_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The state that ends the stream and its event are one write: where the event fails, the state stays as it was."""
+    store.accept(row("one"), {})
+    store.update("one", status="done", delivery="pending")
+    before = store.build("one")
+    with monkeypatch.context() as full:
+        full.setattr(Store, "_event", Mock(side_effect=sa.exc.OperationalError("", {}, Exception("disk is full"))))
+        with pytest.raises(sa.exc.OperationalError):
+            ended(store, kind)
+    assert store.build("one") == before
+    ended(store, kind)
+    assert store.build("one") != before
+    assert [event["kind"] for event in store.events("one")][-1] == kind
 
 
 def test_a_service_forgets_at_its_next_look_and_a_late_duplicate_is_a_new_build(
