@@ -36,9 +36,10 @@ def clock(reading: Reading) -> PieceFit | None:
     return match("clock", 2.0, options, time, date, day, toggle)
 
 
+WEEKDAY = r"week ?day|day of the week"
 DATE_RESULTS = (
     ("age", r"\bage\b|\bold\b|\byears\b"),
-    ("weekday", r"week ?day|day of the week"),
+    ("weekday", WEEKDAY),
     ("weeks", r"\bweeks\b"),
     ("days", r"\bdays?\b|difference|result|between|until|left"),
 )
@@ -59,7 +60,8 @@ def dates(reading: Reading) -> PieceFit | None:
         if one is problem:
             continue
         words = f"{one.words}: {one.text}"
-        what = next((what for what, pattern in DATE_RESULTS if re.search(pattern, one.words, re.I)), None)
+        own = one.text if re.search(WEEKDAY, one.text, re.I) else one.words
+        what = next((what for what, pattern in DATE_RESULTS if re.search(pattern, own, re.I)), None)
         what = what or next((what for what, pattern in DATE_RESULTS if re.search(pattern, words, re.I)), None)
         if what is not None:
             told = {key: value for key, value in around(one, reading).items() if key != "one"}

@@ -9,7 +9,7 @@ Not here: reading the brief (`reading`), titles (`titles`), how each piece fits 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.builds.generate.blocks import (
@@ -27,6 +27,7 @@ from service.builds.generate.blocks import (
 )
 from service.builds.generate.blocks.fitting import PieceFit
 from service.builds.generate.blocks.reading import Reading
+from service.builds.generate.blocks.rules import rules_of
 from service.builds.generate.blocks.titles import title
 
 FITS = (
@@ -43,6 +44,13 @@ FITS = (
     *fit_text.FITS,
 )
 MOST_PLANS = 3
+OWN_RULES = {  # effects that a piece sees to itself
+    "validation": ("refused", "disabled", "cleared", "text"),
+    "records": ("cleared",),
+    "list": ("cleared",),
+    "kanban": ("cleared",),
+    "message": ("cleared", "text"),
+}
 Plan = dict[str, Any]
 
 
@@ -58,10 +66,20 @@ def plans(reading: Reading, task: str = "") -> list[Plan]:
     chosen_plans: list[Plan] = []
     for lead in range(min(MOST_PLANS, len(hit))):
         order = [hit[lead], *(match for match in hit if match is not hit[lead])]
-        plan = {"title": title(reading.brief, task), "pieces": [match.plain() for match in together(order)]}
+        chosen = [match.plain() for match in together(order)]
+        plan = {"title": title(reading.brief, task), "pieces": chosen, **beside(reading, chosen)}
         if plan not in chosen_plans:
             chosen_plans.append(plan)
     return chosen_plans
+
+
+def beside(reading: Reading, pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rules of the brief that these pieces do not keep themselves, and the elements that start an action."""
+    names = {piece["piece"] for piece in pieces}
+    own = {effect for name in names for effect in OWN_RULES.get(name, ())}
+    rules = [rule.plain() for rule in rules_of(reading) if rule.effect not in own]
+    acts = dict.fromkeys(piece[key] for piece in pieces for key in ("add", "button", "form") if key in piece)
+    return {"rules": {"rules": rules, "acts": list(acts)}} if pieces and rules else {}
 
 
 def together(order: Iterable[PieceFit]) -> list[PieceFit]:

@@ -20,6 +20,7 @@ from service.builds.generate.blocks.counted import bounds, repeated
 from service.builds.generate.blocks.formulas import arrow
 from service.builds.generate.blocks.reading import Element, Reading
 
+RULES = "rules"
 PIECES = "pieces.js"  # ours, like style.css: a model that changes the page is not shown it
 FOLDER = Path(__file__).parent / "pieces"
 LIBRARIES = {
@@ -52,14 +53,20 @@ TYPES = (
 
 def pages(reading: Reading, plan: Mapping[str, Any]) -> dict[str, bytes]:
     """The two files of a plan."""
-    used = sorted({piece["piece"] for piece in plan["pieces"]})
+    used = sorted({piece["piece"] for piece in _calls(plan)})
     return {"index.html": html(reading, plan).encode(), PIECES: script(tuple(used)).encode()}
+
+
+def _calls(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The pieces of a plan, and its rules as the last one."""
+    rules = plan.get("rules")
+    return [*plan["pieces"], *([{"piece": RULES, **rules}] if rules else [])]
 
 
 @cache
 def names() -> tuple[str, ...]:
     """The names of all pieces."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.js") if path.stem != "common"))
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.js") if path.stem not in ("common", RULES)))
 
 
 @cache
@@ -86,7 +93,7 @@ def html(reading: Reading, plan: Mapping[str, Any], script: str | None = None) -
     ]
     head[-1:-1] = [f'<link rel="stylesheet" href="{path}">' for words, path in NAMED_STYLES if reading.says(words)]
     scripts = [f'<script src="{path}"></script>' for path in dict.fromkeys(_libraries(reading, plan))]
-    calls = [f'<script src="{PIECES}"></script>', "<script>", *map(call, plan["pieces"]), "</script>"]
+    calls = [f'<script src="{PIECES}"></script>', "<script>", *map(call, _calls(plan)), "</script>"]
     return "\n".join(
         [
             *head,

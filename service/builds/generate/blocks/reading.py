@@ -58,9 +58,13 @@ NOUN_AFTER = re.compile(  # `#age number input, #check button`
     re.I,
 )
 TAKES_LIST = re.compile(r"\)?\s*(?:takes|has|asks for)\s+[\w\s'’-]{1,40}\(\s*")
+IS_OFF = re.compile(r"\s*(?:is|stays|remains|becomes)\s+(?:\w+\s+)?(?:disabled|enabled|gr[ea]yed out)\b")
 TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
-IS_A = re.compile(
-    r"\s*(?:\([^()]*\)\s*)?(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?(?:(?!in\b|the\b)[\w-]+\s+)?(?=\w)"
+A_KIND = "|".join(words for _, words in KINDS)
+IS_A = re.compile(  # `#a is a box`, and `#b a wide box.` behind it
+    r"\s*(?:\([^()]*\)\s*)?(?:(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?"
+    rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:[.;,]|$)))(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
+    re.I,
 )
 NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
 MOST_ELEMENTS = 300  # of one brief
@@ -116,7 +120,8 @@ VERBS = (
     ),
     (
         "input",
-        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w ]{1,30}?)?? in(?:to)?(?: the)?\s*"
+        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w '’-]{1,30}?)?? "
+        r"in(?:to)?(?: the)?\s*"
         r"|\bfill(?:s|ing)? (?:in|out)(?: the)?\s*",
     ),
 )  # words right before an id of which no kind is told
@@ -287,6 +292,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             kind = _kind(of)
         if kind == "unknown" and TAKES.match(tail):
             kind = "input"
+        if kind == "unknown" and IS_OFF.match(tail):
+            kind = "button"
         if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))

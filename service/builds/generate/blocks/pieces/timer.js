@@ -16,6 +16,7 @@ function timer(o) {
   }
   const show = () => {
     put(o.display, text(left()));
+    $(o.display).dataset.running = String(since !== null);
     if (o.toggles && $(o.start)) $(o.start).textContent = since === null ? o.startText || "Start" : o.stopText || "Stop";
   };
   const hold = () => { had = spent(); since = null; clearInterval(every); show(); };

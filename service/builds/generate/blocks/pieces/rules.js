@@ -1,0 +1,92 @@
+function rules(o) {
+  const all = o.rules, boxes = () => [...document.querySelectorAll("input, textarea, select")];
+  const text = (id) => {
+    const element = $(id);
+    if (!element) return "";
+    if (element.type === "checkbox") return element.checked ? "on" : "";
+    return (boxes().includes(element) ? element.value : element.textContent).trim();
+  };
+  const entries = (id) => { const place = $(id); return [...(place.tBodies?.[0]?.rows ?? place.children)].map((entry) => (entry.querySelector("span, td, a") ?? entry).textContent.trim().toLowerCase()); };
+  const holdsMore = (element) => element.matches("ul, ol, table") || (element.children.length > 0 && !boxes().includes(element));
+  const tests = {
+    empty: (own, _, id) => (holdsMore($(id)) ? entries(id).length === 0 : own === ""),
+    below: (own, value) => isNumber(own) && amount(own) < value, above: (own, value) => isNumber(own) && amount(own) > value,
+    longer: (own, value) => [...own].length > value, shorter: (own, value) => [...own].length < value,
+    starts: (own, value) => own === "" || value.some((start) => own.toLowerCase().startsWith(start.toLowerCase())),
+    contains: (own, value) => own === "" || own.includes(value),
+    number: (own) => isNumber(own), ticked: (_own, _value, id) => $(id).checked, listed: (own, value) => own !== "" && entries(value).includes(own.toLowerCase()),
+    running: (_own, _value, id) => $(id).dataset.running === "true",
+  };
+  const holds = (condition) => Boolean($(condition.of)) && tests[condition.is](text(condition.of), condition.value, condition.of) !== Boolean(condition.not);
+  const some = (rule) => (rule.when ?? []).some(holds);
+  const reason = (rule) => {
+    const { of, is, value, not } = rule.when.find(holds), name = $(of).labels?.[0]?.textContent.trim() || of;
+    const said = { empty: "is missing", below: `must be at least ${value}`, above: `must be at most ${value}`, longer: `has more than ${value} characters`, shorter: `has less than ${value} characters`, starts: `must start with ${[].concat(value).join(" or ")}`, contains: `must have ${value}`, listed: "is already there", number: not ? "is not a number" : "is a number" }[is];
+    return `${name}: ${said ?? "please check"}.`;
+  };
+  const set = (id, own) => { const element = $(id); if (element && (boxes().includes(element) ? element.value : element.textContent) !== own) put(id, own); };
+  const written = (shape, day) => {
+    const part = (options) => day.toLocaleDateString("en", { timeZone: "UTC", ...options });
+    const names = { YYYY: part({ year: "numeric" }), MMMM: part({ month: "long" }), MM: part({ month: "2-digit" }), DD: String(day.getUTCDate()).padStart(2, "0"), D: String(day.getUTCDate()) };
+    return shape.replace(/YYYY|MMMM|MM|DD|D/g, (name) => names[name]);
+  };
+  const held = new Map();
+  const settle = (pressed) => {
+    for (const rule of all) {
+      const [id] = rule.of ?? [];
+      const now = rule.lasting || pressed || !o.acts.length;
+      if (rule.effect === "disabled") {
+        const off = some(rule);
+        if (off || held.get(rule)) $(id).disabled = off;
+        held.set(rule, off);
+      } else if (rule.effect === "text" && now) {
+        if (some(rule)) { set(id, rule.text); hide(id, false); }
+        else if (text(id) === rule.text) set(id, "");
+      } else if (rule.effect === "refused" && !o.acts.length) {
+        const bad = some(rule);
+        if (bad) { set(rule.message, rule.text ?? reason(rule)); hide(rule.message, false); for (const other of rule.of ?? []) set(other, ""); }
+        else if (held.get(rule)) set(rule.message, "");
+        held.set(rule, bad);
+      } else if (rule.effect === "date") {
+        const iso = text(id).match(/\b(\d{4})-(\d\d)-(\d\d)(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?/);
+        if (iso) set(id, text(id).replace(iso[0], written(rule.text, new Date(Date.UTC(iso[1], iso[2] - 1, iso[3])))));
+      } else if (rule.effect === "limit" && [...$(id).value].length > rule.most) $(id).value = [...$(id).value].slice(0, rule.most).join("");
+    }
+  };
+  const acts = (target) => o.acts.some((id) => $(id)?.contains(target) || (target.tagName === "FORM" && target.contains($(id))));
+  const entered = (event) => event.key === "Enter" && event.target.tagName === "INPUT" && !event.target.form;
+  const guard = (event) => {
+    if (event.type === "keydown" ? !entered(event) : !acts(event.target)) return;
+    for (const rule of all.filter((one) => one.effect === "refused")) {
+      if (some(rule)) {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        set(rule.message, rule.text ?? reason(rule));
+        hide(rule.message, false);
+        for (const other of rule.of ?? []) set(other, "");
+        return;
+      }
+      set(rule.message, "");
+    }
+  };
+  const pressed = (event) => {
+    if (event.type === "keydown" ? !entered(event) : !acts(event.target)) return;
+    for (const { of } of all.filter((one) => one.effect === "cleared")) for (const id of of) { $(id).value = ""; $(id).dispatchEvent(new Event("input")); }
+    settle(true);
+  };
+  for (const rule of all) {
+    const [id] = rule.of ?? [];
+    if (rule.effect === "limit") $(id).maxLength = rule.most;
+    if (rule.effect !== "key") continue;
+    const place = rule.text === "Enter" ? $(id) : document;
+    place.addEventListener("keydown", (event) => { if (event.key === rule.text && !event.defaultPrevented && !$(id).hidden && !$(id).form) { event.preventDefault(); $(rule.message).click(); } });
+  }
+  if (o.acts.length) {
+    for (const kind of ["submit", "keydown"]) document.addEventListener(kind, guard, true);
+    document.addEventListener("click", (event) => { if (!event.target.closest?.("form")) guard(event); }, true);
+    for (const kind of ["submit", "click", "keydown"]) document.addEventListener(kind, pressed);
+  }
+  for (const kind of ["input", "change", "click", "submit", "keyup"]) document.addEventListener(kind, () => settle(false));
+  new MutationObserver(() => settle(false)).observe(document.body, { childList: true, characterData: true, subtree: true });
+  settle(false);
+}

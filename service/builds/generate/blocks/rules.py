@@ -1,0 +1,376 @@
+"""Reads the rules in a brief's clauses: a button that is disabled while a text is empty, amounts that are refused.
+
+In: a `Reading`. Out: `Rule` values of a small vocabulary. The page does them beside its pieces (`pieces/rules.js`), so
+each piece has them without patterns of its own.
+
+Not here: conditions (`conditions`), what a piece itself does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from service.builds.generate.blocks.conditions import (
+    BOXES,
+    CHARACTERS,
+    HASH,
+    TELLING,
+    Condition,
+    Words,
+    attributes,
+    predicate,
+    required,
+)
+from service.builds.generate.blocks.notation import KEYED, PART, SENTENCE, plain_notation
+from service.builds.generate.blocks.reading import NOT_NAMES, Element, Reading
+
+OUTPUTS = ("output", "heading", "box", "unknown")
+LASTING = {"as long as", "so long as", "while", "until", "till", "unless", "before"}
+TURNED = {"until", "till", "unless", "before"}
+SUB = re.compile(
+    r"\b(?P<word>as long as|so long as|while|when(?:ever)?|if|until|till|unless|before|once|as soon as)\s+"
+    r"(?P<clause>[^,;:.]+?)(?=[,;:.]|$|\s+(?:and )?(?:#[\w-]+|it) (?:then )?(?:says?|shows?|reads?|asks?)\b)",
+    re.I,
+)
+WITHOUT = re.compile(
+    r"\b(?:without|with no|with an empty) (?:an? |the )?(?P<np>[\w-]+(?: in (?:the )?(?:\w+ )?#[\w-]+)?)", re.I
+)
+BE = r"(?:is|are|stays?|remains?|be|gets?|becomes?)"
+OFF = re.compile(
+    rf"\b{BE} (?:also |then |only |still )*(?:disabled|inactive|gr[ea]yed out|locked"
+    r"|not (?:enabled|active|clickable))\b"
+    r"|\b(?:cannot|can't|can not) be (?:pressed|clicked|used)\b",
+    re.I,
+)
+ON = re.compile(
+    rf"\b{BE} (?:only )?(?:enabled|active|clickable|usable)\b|\bcan only be (?:pressed|clicked|used)\b"
+    r"|\bcan (?:only )?(?:press|click|use) (?:the button|it|#[\w-]+) only\b|\bcan only (?:press|click|use)\b",
+    re.I,
+)
+REFUSED = re.compile(
+    r"\b(?:is|are|be|counts? as|gets?) (?:\w+ly |then |also )?(?:refused|rejected"
+    r"|not (?:accepted|allowed|valid|permitted)|invalid|nonsense|turned down|forbidden|an? (?:error|mistake))\b",
+    re.I,
+)
+IGNORED = re.compile(
+    r"\b(?:is|are) (?:simply |just |then |also )?(?:ignored|not (?:added|taken)|skipped)\b|\bdoes nothing\b"
+    r"|\bnothing (?:happens|is added|changes)\b|\badds nothing\b|\bno \w+ (?:may|can|must|should) [^,;.]*\btwice\b",
+    re.I,
+)
+OTHERWISE = re.compile(r"\b(?:otherwise|or else|anything else|other values|else)\b", re.I)
+SAYS = (
+    r"(?:then |instead |also )?(?:says?|shows?|reads?|tells?|explains?|displays?|complains?|has|gives?|becomes?|names?)"
+)
+MESSAGE = re.compile(rf"#(?P<id>[\w-]+) {SAYS}\b(?P<what>[^#;]*)|\b(?:in|into) #(?P<in>[\w-]+)", re.I)
+QUOTED = re.compile(r"\"([^\"]{1,80})\"|“([^”]{1,80})”")
+SHOWN = re.compile(rf"(?P<np>#[\w-]+|\bthe \w+|\bit) {SAYS} (?P<q>\"[^\"]{{1,80}}\"|“[^”]{{1,80}}”)", re.I)
+ASKS = re.compile(
+    r"(?P<np>#[\w-]+|\bthe \w+) (?:then |instead )?asks (?:\w+ )?for (?P<what>(?:an? |the )?[\w-]+)", re.I
+)
+EMPTIED = re.compile(r"#(?P<id>[\w-]+) (?:is|are|stays?|remains?|shows?) (?:then )?(?:empty|blank|nothing)\b", re.I)
+PROBLEM = re.compile(r"\b(?:problem|error|err|invalid|warning|warn|alert|hint|fault|oops|msg|message|note|wrong)s?\b")
+KEY = re.compile(
+    r"\b(?:press(?:ing)?|hit(?:ting)?|(?:the|with|by|on) )?\s*(?:the )?(?P<key>enter|return|escape|esc)\b"
+    r"(?P<noun> key)?(?P<after>(?: in (?:the |a )?(?:\w+ )?(?:#[\w-]+|box|field|input))?[^.;]{0,60})",
+    re.I,
+)
+KEY_DOES = re.compile(
+    r"\b(?:works?|does|adds|sends|starts|submits|saves|searches|too|also|as well|(?:the )?same"
+    r"|shuts|closes|cancels|clears)\b",
+    re.I,
+)
+CLEARED = re.compile(
+    r"\b(?:box(?:es)?|fields?|inputs?|textarea|form|it|they) (?:is|are|gets?) (?:then )?"
+    r"(?:empty again|emptied|cleared|reset)\b|\b(?:and|then) (?:then )?(?:empties|clears|resets) "
+    r"(?:the|both|all|its) (?:\w+ )?(?:box(?:es)?|fields?|inputs?|textarea)\b",
+    re.I,
+)
+LIMIT = re.compile(
+    rf"(?P<np1>[^,;.]*?)\b(?:takes|accepts?|allows?|holds|of|is limited to|are limited to)(?: not)? "
+    rf"(?:at most |no more than |up to |more than |a maximum of |only )?(?P<n1>\d{{1,4}}) {CHARACTERS}\b"
+    rf"|\bmore than (?P<n2>\d{{1,4}}) {CHARACTERS} (?:cannot|can't|can not) be typed(?: into (?P<np2>[^,;.]*))?",
+    re.I,
+)
+LIMITS = re.compile(r"\b(?:at most|no more than|up to|more than|maximum|only|limited to)\b", re.I)
+MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+DATES = (
+    ("D MMMM YYYY", rf"\d{{1,2}} {MONTH} \d{{4}}"),
+    ("MMMM D, YYYY", rf"{MONTH} \d{{1,2}}, \d{{4}}"),
+    ("DD.MM.YYYY", r"\d\d\.\d\d\.\d{4}|DD\.MM\.YYYY"),
+    ("DD/MM/YYYY", r"\d\d/\d\d/\d{4}|DD/MM/YYYY"),
+    ("MM/DD/YYYY", r"MM/DD/YYYY"),
+    ("D MMMM YYYY", r"written out|month as a word|(?:a person|people|humans?) writes? (?:dates|them|it)"),
+)
+DATED = re.compile(r"\b(?:like|as|such as|form|format|e\.g\.|written|for example)\b", re.I)
+MOST_SENTENCES, LONGEST = 200, 600
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the page. `effect`: disabled, refused, text, date, key, cleared or limit.
+
+    `of` are the elements that it changes. `when` are conditions of which one is enough. A refused action is told in
+    `message`. A lasting rule holds at each moment, and others when the button of the page is pressed.
+    """
+
+    effect: str
+    of: tuple[str, ...] = ()
+    when: tuple[Condition, ...] = ()
+    text: str | None = None
+    message: str | None = None
+    most: int | None = None
+    lasting: bool = False
+    sentence: str = field(default="", compare=False)
+
+    def plain(self) -> dict[str, Any]:
+        """As a parameter of the page."""
+        own = {
+            "effect": self.effect, "of": list(self.of), "when": list(self.when), "text": self.text,
+            "message": self.message, "most": self.most, "lasting": self.lasting,
+        }  # fmt: skip
+        return {key: value for key, value in own.items() if value not in (None, [], False)}
+
+
+def rules_of(reading: Reading) -> tuple[Rule, ...]:
+    """The rules of a brief, in its order."""
+    return _rules(reading.brief, reading.elements)
+
+
+@lru_cache(maxsize=8)
+def _rules(brief: str, elements: tuple[Element, ...]) -> tuple[Rule, ...]:
+    told: list[Rule] = []
+    before: list[Element] = []
+    by_id = {one.id: one for one in elements}
+    parts = [part for whole in SENTENCE.split(_hashed(brief, by_id)) for part in PART.findall(whole)]
+    sentences = [part[:LONGEST] for part in parts[:MOST_SENTENCES]]
+    for number, sentence in enumerate(sentences):
+        here = [by_id[name] for name in HASH.findall(sentence) if name in by_id]
+        following = sentences[number + 1] if number + 1 < len(sentences) else ""
+        told += _Sentence(sentence, following, elements, here, before).rules()
+        before = here or before
+    return tuple(_joined(told))
+
+
+def _hashed(brief: str, known: dict[str, Element]) -> str:
+    """The brief with each id as `#id`, whatever its notation."""
+
+    def hashed(match: re.Match[str]) -> str:
+        key = (match["key"] or match["keys"] or "").lower()
+        names = [name for name in re.findall(r"[A-Za-z][\w-]*", match["one"] or match["many"] or "") if name in known]
+        if match["hash"] or key.startswith("class") or not names or names[0].lower() in NOT_NAMES:
+            return match[0]
+        return ", ".join(f"#{name}" for name in names[:-1]) + (" and " if names[1:] else "") + f"#{names[-1]}"
+
+    text = KEYED.sub(hashed, plain_notation(brief, known))
+    return re.sub(r",? (?:with (?:the )?|having (?:the )?|called )(?=#)", " ", text)
+
+
+def _joined(told: Sequence[Rule]) -> Iterator[Rule]:
+    """The rules, with all reasons of a disabled button in one."""
+    done: set[str] = set()
+    for rule in told:
+        if rule.effect != "disabled":
+            yield rule
+        elif rule.of[0] not in done:
+            done.add(rule.of[0])
+            same = [other for other in told if other.effect == "disabled" and other.of == rule.of]
+            yield Rule("disabled", rule.of, tuple(condition for other in same for condition in other.when), lasting=True,
+                       sentence=rule.sentence)  # fmt: skip
+
+
+class _Sentence:
+    """One sentence, with what it says of the elements."""
+
+    def __init__(
+        self, text: str, following: str, elements: Sequence[Element], here: list[Element], before: list[Element]
+    ) -> None:
+        self.text, self.following, self.elements = text, following, elements
+        self.plain = QUOTED.sub(lambda quote: f'"{"·" * (len(quote[0]) - 2)}"', text)
+        self.here, self.before = here, before
+        self.by_id = {one.id: one for one in elements}
+        self.words = Words(elements, here or before)
+
+    def rules(self) -> Iterator[Rule]:
+        subordinate = [
+            (hit, conditions)
+            for hit in SUB.finditer(self.plain)
+            if (conditions := predicate(hit["clause"], self.words))
+        ]
+        disabled = list(self._disabled(subordinate))
+        yield from disabled
+        refused = [] if disabled else list(self._refused(subordinate))
+        yield from refused
+        if not refused and not disabled:
+            yield from self._texts(subordinate)
+        yield from self._dates()
+        yield from self._keys()
+        yield from self._cleared()
+        yield from self._limits()
+
+    def _buttons(self, at: int) -> list[Element]:
+        """The button that the words left of a place mean."""
+        left = [self.by_id[name] for name in HASH.findall(self.plain[:at]) if name in self.by_id]
+        for group in (left[::-1], self.here, self.before, self.elements):
+            hit = [one for one in group if one.kind == "button"]
+            if hit and (group is left or len(hit) == 1 or group[0] is hit[0]):
+                return hit[:1]
+            if len(hit) > 1:
+                return []
+        return []
+
+    def _disabled(self, subordinate: list[tuple[re.Match[str], list[Condition]]]) -> Iterator[Rule]:
+        for pattern, on in ((OFF, False), (ON, True)):
+            hit = pattern.search(self.plain)
+            if hit is None:
+                continue
+            near = [(sub, told) for sub, told in subordinate if not sub.start() < hit.start() < _end(sub)]
+            without = [] if near else [
+                {"of": one.id, "is": "empty"}
+                for match in WITHOUT.finditer(self.plain)
+                for one in self.words.meant(match["np"], BOXES)
+            ]  # fmt: skip
+            if not near and not without:
+                continue
+            word = near[0][0]["word"].lower() if near else "without"
+            conditions = [condition for _, told in near[:1] for condition in told] or without
+            turned = (word in TURNED) != on
+            if on and word in TURNED:
+                continue
+            left = self.plain[: hit.start()]
+            for button in self._buttons(len(left)) or self._buttons(len(self.plain)):
+                when = tuple(_turned(condition) if turned else condition for condition in conditions)
+                yield Rule("disabled", (button.id,), when, lasting=True, sentence=self.text)
+                return
+
+    def _refused(self, subordinate: list[tuple[re.Match[str], list[Condition]]]) -> Iterator[Rule]:
+        strong, weak = REFUSED.search(self.plain), IGNORED.search(self.plain)
+        must = required(self.plain, self.words)
+        conditions: list[Condition] = []
+        if must and (OTHERWISE.search(self.plain) or strong):
+            conditions = must
+        elif strong or weak:
+            hit = strong or weak
+            assert hit is not None
+            conditions = attributes(self.plain, self.words) or [
+                condition for sub, told in subordinate if sub["word"].lower() not in TURNED for condition in told
+            ]
+        if not conditions:
+            return
+        ignored = weak is not None and not re.search(r"\btwice$", weak[0], re.I)
+        message, text = self._message(quiet=strong is None and not must and ignored)
+        of = [match["id"] for match in EMPTIED.finditer(self.plain) if self._is_output(match["id"])]
+        subs = [sub for sub, _ in subordinate]
+        of = [name for name in of if not any(f"#{name} " in sub["clause"] for sub in subs) and name != message]
+        yield Rule("refused", tuple(of), tuple(conditions), text, message, sentence=self.text)
+
+    def _is_output(self, name: str) -> bool:
+        return name in self.by_id and self.by_id[name].kind in OUTPUTS
+
+    def _message(self, *, quiet: bool) -> tuple[str | None, str | None]:
+        """The element that tells of a refusal, and its text."""
+        for where in (self.text, self.following if re.match(r"#|The |In |Then ", self.following) else ""):
+            for hit in MESSAGE.finditer(where):
+                name = hit["id"] or hit["in"]
+                if self._is_output(name) and (where is self.text or PROBLEM.search(self.by_id[name].words)):
+                    quote = QUOTED.search(hit["what"] or "")
+                    return name, (quote[1] or quote[2]) if quote else None
+            if quiet:
+                return None, None
+        named = [one for one in self.elements if one.kind in OUTPUTS and PROBLEM.search(one.words)]
+        return (named[0].id, None) if len(named) == 1 else (None, None)
+
+    def _texts(self, subordinate: list[tuple[re.Match[str], list[Condition]]]) -> Iterator[Rule]:
+        told = [(sub.start(), sub["word"].lower(), conditions) for sub, conditions in subordinate]
+        told += [
+            (hit.start(), "if", [{"of": one.id, "is": "empty"}])
+            for hit in WITHOUT.finditer(self.plain)
+            for one in self.words.meant(hit["np"], BOXES)[:1]
+        ]
+        for at, word, conditions in told:
+            able = [condition for condition in conditions if condition["is"] in ("empty", "number") and bool(condition.get("not")) == (
+                condition["is"] == "number")]  # fmt: skip
+            if not able or word in TURNED:
+                continue
+            hits = [*SHOWN.finditer(self.text), *ASKS.finditer(self.text)]
+            hit = min(hits, key=lambda one: min(abs(one.end() - at), abs(one.start() - at)), default=None)
+            if hit is None:
+                continue
+            places = self.words.meant(hit["np"], OUTPUTS) or self._only_output(hit["np"])
+            if len(places) != 1:
+                continue
+            text = f"Please enter {hit['what']}." if "what" in hit.groupdict() else hit["q"][1:-1]
+            yield Rule("text", (places[0].id,), tuple(able), text, lasting=word in LASTING, sentence=self.text)
+
+    def _only_output(self, noun: str) -> list[Element]:
+        """The only output of the brief, if the noun is `the paragraph` or the like."""
+        outputs = [one for one in self.elements if one.kind in OUTPUTS]
+        generic = re.search(r"\b(?:paragraph|element|line|it|output|message|text)\b", noun)
+        return outputs if len(outputs) == 1 and generic else []
+
+    def _dates(self) -> Iterator[Rule]:
+        if not re.search(r"\b(?:dates?|day|birthday)\b", self.plain, re.I):
+            return
+        for shape, pattern in DATES:
+            hit = re.search(pattern, self.text)
+            if hit is None:
+                continue
+            left = self.text[: hit.start()]
+            names = [name for name in HASH.findall(left) if self._is_output(name)]
+            if names and DATED.search(left[left.rindex(f"#{names[-1]}") :] + hit[0]):
+                yield Rule("date", (names[-1],), text=shape, lasting=True, sentence=self.text)
+            return
+
+    def _keys(self) -> Iterator[Rule]:
+        for hit in KEY.finditer(self.plain):
+            escape = hit["key"].lower().startswith("esc")
+            pressed = re.match(r"press|hit", hit[0].strip(), re.I) or hit["noun"]
+            does = KEY_DOES.search(hit["after"])
+            if not does or not (pressed or re.match(r" (?:works|does)\b", hit["after"], re.I)):
+                continue
+            box = [one for one in self.here if one.kind in ("input", "textarea")] or [
+                one for one in (*self.before, *self.elements) if one.kind in ("input", "textarea")
+            ]
+            buttons = [one for one in (*self.here, *self.before, *self.elements) if one.kind == "button"]
+            if escape:
+                box = self.words.meant(hit["after"], (*OUTPUTS, "select", "input")) or box
+            if box and buttons:
+                key = "Escape" if escape else "Enter"
+                yield Rule("key", (box[0].id,), text=key, message=buttons[0].id, lasting=True, sentence=self.text)
+            return
+
+    def _cleared(self) -> Iterator[Rule]:
+        hit = CLEARED.search(self.plain)
+        if hit is None or not re.search(r"\b(?:after|then|once|and|each|every)\b", self.plain, re.I):
+            return
+        boxes = [one for one in self.here if one.kind in ("input", "textarea")]
+        if not boxes:
+            several = re.search(r"boxes|fields|inputs|form|they", hit[0], re.I)
+            able = [one for one in (*self.before, *self.elements) if one.kind in ("input", "textarea")]
+            boxes = list(dict.fromkeys(able)) if several else able[:1]
+        if boxes:
+            yield Rule("cleared", tuple(one.id for one in boxes), sentence=self.text)
+
+    def _limits(self) -> Iterator[Rule]:
+        hit = LIMIT.search(self.plain)
+        if hit is None or not LIMITS.search(hit[0]) or OFF.search(self.plain) or REFUSED.search(self.plain):
+            return
+        noun = hit["np1"] or hit["np2"] or "it"
+        boxes = self.words.meant(noun, ("input", "textarea")) or self.words.meant("it", ("input", "textarea"))
+        if boxes and not any(one.kind in OUTPUTS for one in self.here):
+            yield Rule("limit", (boxes[0].id,), most=int(hit["n1"] or hit["n2"]), lasting=True, sentence=self.text)
+
+
+def _end(sub: re.Match[str]) -> int:
+    """Where the condition of a clause has ended: `while it runs #start is disabled`."""
+    told = TELLING.search(sub["clause"])
+    return sub.start("clause") + (told.end() if told else 0)
+
+
+def _turned(condition: Condition) -> Condition:
+    """The opposite of a condition."""
+    rest = {key: value for key, value in condition.items() if key != "not"}
+    return rest if condition.get("not") else {**rest, "not": True}
