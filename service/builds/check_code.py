@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")
 COLOUR = re.compile(r"(?=.*\d|[A-F]{3}|[a-f]{6})[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3}){0,1}")
@@ -82,9 +83,18 @@ def _with_id(body: str, parameter: str, one: str) -> str:
 
 def _aliased(part: str) -> Iterator[str]:
     """The uses of an element through a variable in this part, written with the element's id."""
-    known: dict[str, list[str]] = {}
-    for name, one in ALIAS.findall(part):
-        known.setdefault(name, []).append(one)
-    for name, use in USE.findall(part) if known else ():
-        for one in known.get(name, ()):
-            yield f"document.querySelector('#{one}'){use}"
+    for match in islice(ALIAS.finditer(part), MOST_CALLS):
+        name, one = match.groups()
+        for used, use in USE.findall(_block(part, match.end())):
+            if used == name:
+                yield f"document.querySelector('#{one}'){use}"
+
+
+def _block(code: str, begin: int) -> str:
+    """The code from here to the end of the block around it."""
+    depth = 0
+    for at in range(begin, min(len(code), begin + LONGEST_BODY)):
+        depth += {"{": 1, "}": -1}.get(code[at], 0)
+        if depth < 0:
+            return code[begin:at]
+    return code[begin : begin + LONGEST_BODY]

@@ -1,4 +1,4 @@
-"""The rules of a brief: clauses of many topics, sentences that have none, and what a page does with them."""
+"""The rules of a brief: clauses of many topics, sentences that have none, and pages that keep them."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ def written(rule: Rule) -> str:
             return f"{rule.of[0]}: {rule.text}"
         case "key":
             return f"{rule.text}: {' '.join(rule.of)} > {rule.message}"
+        case "order":
+            return str(rule.text)
+        case "marks":
+            return f"{rule.of[0]} {rule.text}"
+        case "bounds":
+            return f"{rule.of[0]} {rule.least} {rule.most}"
         case "limit":
             return f"{rule.of[0]} {rule.most}"
         case _:

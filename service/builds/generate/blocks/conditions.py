@@ -1,6 +1,6 @@
 """Conditions in the clauses of a brief: a box is empty, an amount is over a bound, an entry is already there.
 
-In: a clause and the elements of the brief. Out: conditions as `rules.js` tests them: the element, what is tested, and
+In: a clause and the elements of the brief. Out: conditions as `rules.js` tests them: the element, the test, and
 a value. Not here: the rules of which they are a part (`rules`).
 """
 

@@ -146,6 +146,14 @@ def markdown(reading: Reading) -> PieceFit | None:
     words = first_match(outputs, r"\bwords?\b", [preview.id, name(minutes) or ""])
     letters = first_match(outputs, r"character|letter|chars", [preview.id, name(words) or ""])
     clear = first_match(reading.of("button"), r"clear|reset|empty")
+    contents = first_match(reading.of("list"), r"content|toc|outline|heading|links")
+    others = [one for one in outputs if one not in (preview, minutes, words, letters)]
+    latest = first_match(others, r"(?:first|newest|latest|top)\b[^.]{0,40}\b(?:heading|version|section|entry)")
+    newest = first_match(reading.of("checkbox"), r"newest|latest|older|only the first|only the last")
+    level = re.search(
+        r"\b(first|second|third|[123])(?:st|nd|rd)?[- ]level|\bh([1-4])\b|\blevel[- ]([123])", reading.brief
+    )
+    number = next(filter(None, level.groups())) if level else "2"
     first = None
     if file is None and reading.says(r"example|sample|at first|when the page opens|starts? with"):
         quoted = re.search(r"[\"“`](#[^\"”`]*)[\"”`]", reading.brief)
@@ -165,8 +173,14 @@ def markdown(reading: Reading) -> PieceFit | None:
         "minutes": name(minutes),
         "titles": True if reading.says(r"(?:document|page)(?:'s)? title[^.]{0,60}\bheading") else None,
         "highlights": True if reading.says(r"highlight") else None,
+        "contents": name(contents),
+        "latest": name(latest),
+        "newestOnly": name(newest),
+        "level": f"h{ {'first': '1', 'second': '2', 'third': '3'}.get(number, number) }"
+        if contents or latest or newest
+        else None,
     }
-    return match("markdown", 5.0, options, source, preview, words, letters, clear, minutes)
+    return match("markdown", 5.0, options, source, preview, words, letters, clear, minutes, contents, latest, newest)
 
 
 def quiz(reading: Reading) -> PieceFit | None:

@@ -10,6 +10,7 @@ import re
 
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, storage_key
 from service.builds.generate.blocks.reading import Element, Reading, first_match
+from service.builds.generate.blocks.rules import bounds_of, newest_first
 
 REMOVES = r"\b(remove|delete|erase)"
 FORMATS = (
@@ -34,14 +35,7 @@ def counter(reading: Reading) -> PieceFit | None:
     if value is None or plus is None or reading.of("list", "table", "textarea", "select") or reading.of("input"):
         return None
     reset = first_match(buttons, r"reset|zero|clear|back", [plus.id, name(minus) or ""])
-    least = re.search(
-        r"(?:never|not|cannot|can't)\b[^.]{0,20}\b(?:below|less than|under)\s+(-?\d+)|never negative|not negative",
-        reading.brief,
-    )
-    most = re.search(
-        r"(?:never|not|cannot|at most|no more than)\b[^.]{0,20}?\b(?:above|over|more than|most|than)\s+(\d+)",
-        reading.brief,
-    )
+    least, most = bounds_of(reading)
     step = re.search(r"\bby (\d+|two|five|ten)\b", reading.brief)
     told = re.fullmatch(r"(-?\d+)\s?%?", value.first or "")
     first = told[1] if told else "0"
@@ -52,8 +46,8 @@ def counter(reading: Reading) -> PieceFit | None:
         "minus": name(minus),
         "reset": name(reset),
         "first": int(first),
-        "least": None if least is None else int(least[1] or 0),
-        "most": None if most is None else int(most[1]),
+        "least": least,
+        "most": most,
         "step": {"two": 2, "five": 5, "ten": 10}.get(step[1]) or int(step[1]) if step else None,
         "bar": name(bar),
         **{key: text for key, text in around(value, reading).items() if key != "one"},
@@ -110,9 +104,7 @@ def list_(reading: Reading) -> PieceFit | None:
         "done": None if not done else "checkbox" if reading.says(r"check ?box|tick") else "click",
         "doneClass": class_for(reading, r"done|complete|bought|checked|finished") if done else None,
         "clears": "done" if clear and re.search(r"done|complete|finished|bought", clear.text) else None,
-        "newest": True
-        if reading.says(r"newest (?:is )?(?:first|on top)|at the top|at the beginning|prepend")
-        else None,
+        "newest": newest_first(reading) or None,
         "sorts": True if reading.says(r"alphabetical|in order of the alphabet|\bsorted\b(?! by)") else None,
         "search": name(search),
         "filters": [{"id": one.id, "shows": shows} for one, shows in filters],
@@ -196,7 +188,7 @@ def timer(reading: Reading) -> PieceFit | None:
         "toggles": True if stop is None else None,
         "startText": texts[1] if texts else None,
         "stopText": texts[2] if texts else None,
-        "newest": True if reading.says(r"newest (?:lap )?(?:first|on top)|at the top") else None,
+        "newest": newest_first(reading) or None,
     }
     return match("timer", 4.0, options, start, display, stop, reset, lap, laps, length, done if down else None)
 

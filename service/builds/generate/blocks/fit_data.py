@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name
@@ -17,6 +18,10 @@ from service.builds.generate.blocks.reading import Element, Reading, decimals, f
 LEAST = r"coldest|coolest|cheapest|youngest|shortest|lightest|slowest|driest|lowest|smallest"
 MEASURES = (
     ("average", r"average|\bmean\b"),
+    (
+        "count",
+        r"\bhow many\b[^.;]{0,40}\b(?:on view|in view|visible|shown|displayed|listed|on the page|match\w*|left)\b",
+    ),
     (
         "count",
         r"\bhow many (?!.{0,30}\b(?:people|fell|sold)\b)|\bcount\b|number of|rows (?:are "
@@ -91,8 +96,41 @@ def _first_row(file: str, text: str | None) -> list[tuple[str, str]]:
     return list(zip(columns(file, text), cells, strict=False))
 
 
+def told_figures(reading: Reading) -> list[list[str]]:
+    """The names and numbers that a brief lists itself: `Wind 42, Solar 18 and Hydro 25`. At least three of them."""
+    hit = next((match for match in FIGURES.finditer(reading.brief)), None)
+    rows = [list(one.groups()) for one in FIGURE.finditer(hit[0])] if hit else []
+    return rows if len({row[0] for row in rows}) == len(rows) else []
+
+
 def data(reading: Reading) -> PieceFit | None:
-    """A table, chart, list or figures of a file."""
+    """A table, chart, list or figures of a file, or of numbers in the brief."""
+    if reading.file(".csv", ".tsv", ".json") is not None or not reading.of("table", "canvas", "svg"):
+        return _data(reading)
+    rows = told_figures(reading)
+    if not rows or any(one.kind in ("textarea", "input", "button", "checkbox") for one in reading.elements):
+        return None
+    hit = next(FIGURES.finditer(reading.brief))
+    unit = re.match(r"\s*(%|\([\w ]{1,20}\))", reading.brief[hit.end() :])
+    names = ["name", re.sub(r"[()]", "", unit[1]) if unit else "value"]
+    text = "\n".join(",".join(row) for row in [names, *rows])
+    fit = _data(replace(reading, files={"figures.csv": text}))
+    if fit is None:
+        return None
+    options = {key: value for key, value in fit.options.items() if key != "file"}
+    for result in options["results"]:
+        words = next(one.text for one in reading.elements if one.id == result["id"])
+        only = [row[0] for row in rows if re.search(rf"\b{re.escape(row[0])}\b", words)]
+        result |= {"only": only, "what": "sum"} if 1 <= len(only) < len(rows) else {}
+    return replace(fit, options={**options, "names": names, "rows": rows})
+
+
+FIGURE = re.compile(r"([A-Z][\w-]*(?: [A-Za-z][\w-]*)??) (\d+(?:\.\d+)?)(?![\w/:-])")
+FIGURES = re.compile(rf"{FIGURE.pattern}(?: ?%)?(?:(?:, (?:and )?| and ){FIGURE.pattern}(?: ?%)?){{2,30}}")
+KINDS = {"bar", "line", "pie", "doughnut", "polararea", "radar"}
+
+
+def _data(reading: Reading) -> PieceFit | None:
     file = reading.file(".csv", ".tsv", ".json")
     if file is None or reading.says(r"\bquiz\b|\bquestions?\b.{0,60}\bchoices\b|language|translat"):
         return None
@@ -161,7 +199,8 @@ def data(reading: Reading) -> PieceFit | None:
     if group and order and re.match(r"(?:sum|total)s?$", order[1], re.IGNORECASE):
         order_column = value = value or numbers[-1]
     _with_usual_decimals(results, reading, file, value or numbers[-1])
-    filter_column = named_in(select, names, both=True) if select else None
+    kinds = select if chart and select and {option.lower() for option in select.options} <= KINDS else None
+    filter_column = named_in(select, names, both=True) if select and select is not kinds else None
     options = {
         "file": file,
         "table": name(table),
@@ -171,6 +210,11 @@ def data(reading: Reading) -> PieceFit | None:
         "filter": name(select) if filter_column else None,
         "filterColumn": filter_column,
         "all": _all(reading, select) if filter_column else None,
+        "sortsOptions": True
+        if filter_column and select and re.search(r"alphabet|\bsorted\b|in order\b|A to Z", select.text, re.I)
+        else None,
+        "searchColumn": _searched(search, names) if search else None,
+        "kindSelect": name(kinds),
         "sorts": True
         if table and reading.says(r"sort[^.]{0,60}\bcolumns?|(?:heading|header|column)s?\b[^.]{0,60}\bsort")
         else None,
@@ -198,7 +242,16 @@ def data(reading: Reading) -> PieceFit | None:
         "chartLibrary": True if chart and (chart.kind == "canvas" or reading.says(r"chart\.?js")) else None,
     }
     return match(
-        "data", 2.0, options, *parts, search, select if filter_column else None, sort, none, *taken, *pages.values()
+        "data",
+        2.0,
+        options,
+        *parts,
+        search,
+        select if filter_column or kinds else None,
+        sort,
+        none,
+        *taken,
+        *pages.values(),
     )
 
 
@@ -210,6 +263,12 @@ def _cards(reading: Reading, card: str | None, parts: list[Element]) -> Element 
     inside = re.search(r"\b(?:inside|in|into|within)\b[^#.]{0,30}#([\w-]+)", reading.classes[card])
     named = next((one for one in boxes if inside and one.id == inside[1]), None)
     return named or first_match(boxes, rf"cards|items|list|entries|products|grid|gallery|results|{re.escape(card)}s")
+
+
+def _searched(search: Element, names: list[str]) -> str | None:
+    """The only column in which a box searches, if the words about it name one: `a part of the name`."""
+    told = [column for column in names if re.search(rf"\b{re.escape(column)}s?\b", search.text, re.I)]
+    return told[0] if len(told) == 1 and not re.search(r"\b(?:any|all|whole|every)\b", search.text, re.I) else None
 
 
 PER_PAGE = re.compile(

@@ -14,6 +14,7 @@ from service.builds.generate.blocks.fitting import PieceFit, around, class_for, 
 from service.builds.generate.blocks.phrases import QUOTE, blanks
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 from service.builds.generate.blocks.refusals import above_0, optional
+from service.builds.generate.blocks.rules import newest_first
 
 FIGURE = (
     r"amount|price|cost|quantity|qty|\bnumber\b|\bcount\b|score|grade|points?|hours?|minutes?|\bage\b|weight|distance"
@@ -117,9 +118,7 @@ def records(reading: Reading) -> PieceFit | None:
         "link": _link(boxes) if place.kind != "table" and reading.says(r"\blinks?\b") else None,
         "order": name(ordered),
         "down": True if order and re.search(r"descend|largest|highest|newest|most", order[2]) else None,
-        "newest": True
-        if reading.says(r"newest (?:\w+ )?(?:is )?(?:first|on top)|at the top|prepend|in front")
-        else None,
+        "newest": newest_first(reading) or None,
         "search": name(search),
         "filter": name(filter_),
         "filterField": name(_same_options(filter_, boxes)) if filter_ else None,

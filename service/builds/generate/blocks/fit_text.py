@@ -11,10 +11,11 @@ from typing import Any
 
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, text_when
 from service.builds.generate.blocks.phrases import Level, levels
-from service.builds.generate.blocks.reading import Reading, first_match
+from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 MEASURES = (
     ("slug", r"\bslug\b"),
+    ("rot13", r"\brot[- ]?13\b"),
     ("longest", r"\blongest\b"),
     ("frequent", r"\b(?:most (?:common|frequent|used))\b"),
     ("unique", r"\b(?:unique|different|distinct) words\b"),
@@ -51,7 +52,10 @@ FIGURES = (  # of numbers in a text
 def text(reading: Reading) -> PieceFit | None:
     """Measures of the typed text."""
     source = first_match(reading.of("textarea"), "") or next(iter(reading.of("input")), None)
-    if source is None or len(reading.of("input", "textarea", "select")) != 1 or reading.of("list", "table"):
+    if source is None or reading.of("list", "table"):
+        return None
+    shift = _shift(reading, source)
+    if len(reading.of("input", "textarea", "select")) != (1 if shift is None else 2):
         return None
     button = first_match(reading.of("button"), r"check|count|show|test|reverse|go|make|convert|turn")
     limited = next(
@@ -73,6 +77,8 @@ def text(reading: Reading) -> PieceFit | None:
             measure: str | None = "palindrome"
         elif timed and re.search(r"\bminutes?\b", one.words):
             measure = "minutes"
+        elif shift is not None and not results:
+            measure = "shifted"
         else:
             measure = next((what for what, words in MEASURES if re.search(words, one.words)), None)
             measure = measure or next(
@@ -126,6 +132,7 @@ def text(reading: Reading) -> PieceFit | None:
     pace = re.search(r"\b(\d{2,4}) (?:words (?:a|per|each|every) minute|wpm)\b", reading.brief, re.IGNORECASE)
     options = {
         "source": source.id,
+        "shift": name(shift),
         "results": results,
         "button": name(button),
         "clear": name(clear),
@@ -142,7 +149,17 @@ def text(reading: Reading) -> PieceFit | None:
     }
     pressed = [one for one in reading.of("button") if output and one.id in {form["button"] for form in forms}]
     score = 1.0 if not palindrome else 2.0
-    return match("text", score, options, source, *taken, button, clear, limited, output, *pressed)
+    return match("text", score, options, source, shift, *taken, button, clear, limited, output, *pressed)
+
+
+def _shift(reading: Reading, source: Element) -> Element | None:
+    """The box of the places by which letters move in a cipher."""
+    if not reading.says(
+        r"\bcipher|\bcaesar|\bencrypt|\bencod|\bsecret\b|\balphabet|\bletters? (?:is|are)? ?(?:moved?|shifted)"
+    ):
+        return None
+    boxes = [one for one in reading.of("input") if one is not source]
+    return first_match(boxes, r"shift|key|offset|places|positions|steps|rotat|\bmove") if len(boxes) == 1 else None
 
 
 FORMS = (

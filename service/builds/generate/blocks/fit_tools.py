@@ -70,6 +70,7 @@ def dates(reading: Reading) -> PieceFit | None:
     if not results:
         return None
     button = first_match(reading.of("button"), r"calc|comput|count|show|check|go|submit|find")
+    button = button or next(iter(reading.of("button")), None)
     options = {
         "inputs": [one.id for one in boxes],
         "results": results,

@@ -20,6 +20,7 @@ from service.builds.generate.blocks import (
     fit_forms,
     fit_games,
     fit_marks,
+    fit_pages,
     fit_text,
     fit_tools,
     fit_units,
@@ -38,16 +39,20 @@ FITS = (
     *fit_views.FITS,
     *fit_marks.FITS,
     *fit_games.FITS,
+    *fit_pages.FITS,
     *fit_tools.FITS,
     *fit_units.FITS,
     *fit_forms.FITS,
     *fit_text.FITS,
 )
 MOST_PLANS = 3
+ASKED = ("order", "bounds")  # effects for which pieces ask
 OWN_RULES = {  # effects that a piece sees to itself
     "validation": ("refused", "disabled", "cleared", "text"),
     "records": ("cleared",),
-    "list": ("cleared",),
+    "list": ("cleared", "marks"),
+    "toggles": ("marks",),
+    "gallery": ("marks",),
     "kanban": ("cleared",),
     "message": ("cleared", "text"),
 }
@@ -77,7 +82,7 @@ def beside(reading: Reading, pieces: Sequence[Mapping[str, Any]]) -> dict[str, A
     """The rules of the brief that these pieces do not keep themselves, and the elements that start an action."""
     names = {piece["piece"] for piece in pieces}
     own = {effect for name in names for effect in OWN_RULES.get(name, ())}
-    rules = [rule.plain() for rule in rules_of(reading) if rule.effect not in own]
+    rules = [rule.plain() for rule in rules_of(reading) if rule.effect not in (*own, *ASKED)]
     acts = dict.fromkeys(piece[key] for piece in pieces for key in ("add", "button", "form") if key in piece)
     return {"rules": {"rules": rules, "acts": list(acts)}} if pieces and rules else {}
 

@@ -153,12 +153,17 @@ class _PageBody:
     def _numbers(self) -> set[str]:
         ids = {one["id"] for one in self.pieces.get("calculator", {}).get("inputs", [])}
         return ids | {
-            str(self.pieces.get(piece, {}).get(slot)) for piece, slot in (("converter", "value"), ("timer", "length"))
+            str(self.pieces.get(piece, {}).get(slot))
+            for piece, slot in (("converter", "value"), ("timer", "length"), ("facts", "scale"), ("text", "shift"))
         }
 
     def _filled(self) -> set[str]:
         """The elements that a piece fills with others."""
-        told = [piece.get(slot) for piece in self.pieces.values() for slot in ("place", "board", "cards", "painted")]
+        told = [
+            piece.get(slot)
+            for piece in self.pieces.values()
+            for slot in ("place", "board", "cards", "painted", "thumbs")
+        ]
         return {one for value in told if value for one in (value if isinstance(value, list) else [value])}
 
     def parts(self) -> Iterator[str]:
@@ -296,7 +301,8 @@ class _PageBody:
             text = self.plan.get("texts", {}).get(
                 one, "" if kind == "box" and one not in self._group("panels") else label(element)
             )
-            return f'<div id="{one}"{hidden}>{escape(text)}</div>'
+            tag = told[0].lower() if (told := re.match(r"nav|section|article", element.text, re.I)) else "div"
+            return f'<{tag} id="{one}"{hidden}>{escape(text)}</{tag}>'
         if hidden:
             return f'<p id="{one}" role="status" hidden>{first or escape(element.label or "") or words}</p>'
         if STATUS.search(element.words):

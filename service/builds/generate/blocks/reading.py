@@ -38,7 +38,7 @@ KINDS = (
     ("svg", r"svg"),
     ("heading", r"headings?|headline|h[1-3]"),
     ("link", r"links?"),
-    ("box", r"divs?|sections?|panels?|areas?|containers?|columns?|articles?|preview"),
+    ("box", r"divs?|navs?|sections?|panels?|areas?|containers?|columns?|articles?|preview"),
     ("output", r"elements?|outputs?|paragraphs?|spans?|p|line|labels?|text|counter|message|status"),
 )
 KIND = re.compile(
@@ -66,7 +66,30 @@ IS_A = re.compile(  # `#a is a box`, and `#b a wide box.` behind it
     rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:[.;,]|$)))(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
     re.I,
 )
-NOT_NAMES = {"is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as"}
+NO_ID = re.compile(  # `one date field`, and no id behind it
+    r"\b(?:an?|one|a single) (?P<kind>(?:(?:date|number|text) (?:field|box|input|picker)|textarea|button))\b"
+    r"(?!s|,? \(?(?:with |of |that |whose |labell?ed |called )?(?:the |an? )?(?:id|ids|class|classes|#|for each"
+    r"|per)\b|,? #| \(?#"
+    r"| for (?:each|every)| per )(?=\.|,| and | where | that )",
+    re.I,
+)
+NOT_NAMES = {
+    "is",
+    "are",
+    "of",
+    "and",
+    "or",
+    "attribute",
+    "the",
+    "a",
+    "an",
+    "that",
+    "which",
+    "with",
+    "as",
+    "away",
+    "again",
+}
 MOST_ELEMENTS = 300  # of one brief
 OPTIONS = re.compile(
     r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
@@ -74,7 +97,8 @@ OPTIONS = re.compile(
     re.IGNORECASE,
 )
 WITH_OPTIONS = re.compile(
-    r"\s*(?:with|of|between)\s+(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)"
+    r"\s*(?:with|of|between)\s+(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and"
+    r"|or)\s+[\"'`]?[\w°/²-]+)"
 )
 BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
 HIDDEN = re.compile(
@@ -213,6 +237,7 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
         last = [element.id for element in own] or last
     for name in named:
         elements.setdefault(name, Element(name, "unknown"))
+    elements |= _without_id(text, elements)
     hit = tuple(_coded(element, code) for element in islice(elements.values(), MOST_ELEMENTS))
     known = {
         element.group: element.kind
@@ -226,6 +251,19 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
         for element in hit
     )
     return Reading(brief, code, hit, classes)
+
+
+def _without_id(text: str, known: Mapping[str, Element]) -> dict[str, Element]:
+    """The only box and the only button of a page, if the brief gives them no id: `one date field and one button`."""
+    hit: dict[str, Element] = {}
+    for match in islice(NO_ID.finditer(text), MOST_ELEMENTS if known else 0):
+        kind = _kind(of) if (of := KIND.search(match["kind"])) else "button"
+        others = ("button", "link") if kind == "button" else ("input", "textarea", "select", "checkbox", "list", "form")
+        name = re.sub(r"\W+", "-", match["kind"].lower())
+        sentence = next(part for part in SENTENCE.split(text) if match[0] in part)
+        if name not in known and not any(one.kind in (*others, "unknown") for one in (*known.values(), *hit.values())):
+            hit[name] = Element(name, kind, match["kind"], sentence)
+    return hit
 
 
 def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
@@ -286,7 +324,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         about = sentence[begin:stop]
         tail = sentence[end:stop]
         firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
-        if (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
+        if len(names) > 1 and (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
             kind = _kind(of)
         if kind == "unknown" and (one := NOUN_AFTER.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)

@@ -3,7 +3,7 @@
 In: a `Reading`. Out: `Rule` values of a small vocabulary. The page does them beside its pieces (`pieces/rules.js`), so
 each piece has them without patterns of its own.
 
-Not here: conditions (`conditions`), what a piece itself does.
+Not here: the words of clauses (`clauses`), conditions (`conditions`), the work of a piece itself.
 """
 
 from __future__ import annotations
@@ -14,9 +14,41 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from service.builds.generate.blocks.clauses import (
+    ASKS,
+    CLEARED,
+    DATED,
+    DATES,
+    EMPTIED,
+    ENDS,
+    IGNORED,
+    KEY,
+    KEY_DOES,
+    LASTING,
+    LEAST,
+    LIMIT,
+    LIMITS,
+    MARK,
+    MARKS,
+    MESSAGE,
+    MOST,
+    NEW_TAB,
+    NEWEST,
+    OFF,
+    ON,
+    OTHERWISE,
+    OUTPUTS,
+    PROBLEM,
+    QUOTED,
+    REFUSED,
+    SHOWN,
+    SUB,
+    TURNED,
+    TURNS,
+    WITHOUT,
+)
 from service.builds.generate.blocks.conditions import (
     BOXES,
-    CHARACTERS,
     HASH,
     TELLING,
     Condition,
@@ -28,90 +60,12 @@ from service.builds.generate.blocks.conditions import (
 from service.builds.generate.blocks.notation import KEYED, PART, SENTENCE, plain_notation
 from service.builds.generate.blocks.reading import NOT_NAMES, Element, Reading
 
-OUTPUTS = ("output", "heading", "box", "unknown")
-LASTING = {"as long as", "so long as", "while", "until", "till", "unless", "before"}
-TURNED = {"until", "till", "unless", "before"}
-SUB = re.compile(
-    r"\b(?P<word>as long as|so long as|while|when(?:ever)?|if|until|till|unless|before|once|as soon as)\s+"
-    r"(?P<clause>[^,;:.]+?)(?=[,;:.]|$|\s+(?:and )?(?:#[\w-]+|it) (?:then )?(?:says?|shows?|reads?|asks?)\b)",
-    re.I,
-)
-WITHOUT = re.compile(
-    r"\b(?:without|with no|with an empty) (?:an? |the )?(?P<np>[\w-]+(?: in (?:the )?(?:\w+ )?#[\w-]+)?)", re.I
-)
-BE = r"(?:is|are|stays?|remains?|be|gets?|becomes?)"
-OFF = re.compile(
-    rf"\b{BE} (?:also |then |only |still )*(?:disabled|inactive|gr[ea]yed out|locked"
-    r"|not (?:enabled|active|clickable))\b"
-    r"|\b(?:cannot|can't|can not) be (?:pressed|clicked|used)\b",
-    re.I,
-)
-ON = re.compile(
-    rf"\b{BE} (?:only )?(?:enabled|active|clickable|usable)\b|\bcan only be (?:pressed|clicked|used)\b"
-    r"|\bcan (?:only )?(?:press|click|use) (?:the button|it|#[\w-]+) only\b|\bcan only (?:press|click|use)\b",
-    re.I,
-)
-REFUSED = re.compile(
-    r"\b(?:is|are|be|counts? as|gets?) (?:\w+ly |then |also )?(?:refused|rejected"
-    r"|not (?:accepted|allowed|valid|permitted)|invalid|nonsense|turned down|forbidden|an? (?:error|mistake))\b",
-    re.I,
-)
-IGNORED = re.compile(
-    r"\b(?:is|are) (?:simply |just |then |also )?(?:ignored|not (?:added|taken)|skipped)\b|\bdoes nothing\b"
-    r"|\bnothing (?:happens|is added|changes)\b|\badds nothing\b|\bno \w+ (?:may|can|must|should) [^,;.]*\btwice\b",
-    re.I,
-)
-OTHERWISE = re.compile(r"\b(?:otherwise|or else|anything else|other values|else)\b", re.I)
-SAYS = (
-    r"(?:then |instead |also )?(?:says?|shows?|reads?|tells?|explains?|displays?|complains?|has|gives?|becomes?|names?)"
-)
-MESSAGE = re.compile(rf"#(?P<id>[\w-]+) {SAYS}\b(?P<what>[^#;]*)|\b(?:in|into) #(?P<in>[\w-]+)", re.I)
-QUOTED = re.compile(r"\"([^\"]{1,80})\"|“([^”]{1,80})”")
-SHOWN = re.compile(rf"(?P<np>#[\w-]+|\bthe \w+|\bit) {SAYS} (?P<q>\"[^\"]{{1,80}}\"|“[^”]{{1,80}}”)", re.I)
-ASKS = re.compile(
-    r"(?P<np>#[\w-]+|\bthe \w+) (?:then |instead )?asks (?:\w+ )?for (?P<what>(?:an? |the )?[\w-]+)", re.I
-)
-EMPTIED = re.compile(r"#(?P<id>[\w-]+) (?:is|are|stays?|remains?|shows?) (?:then )?(?:empty|blank|nothing)\b", re.I)
-PROBLEM = re.compile(r"\b(?:problem|error|err|invalid|warning|warn|alert|hint|fault|oops|msg|message|note|wrong)s?\b")
-KEY = re.compile(
-    r"\b(?:press(?:ing)?|hit(?:ting)?|(?:the|with|by|on) )?\s*(?:the )?(?P<key>enter|return|escape|esc)\b"
-    r"(?P<noun> key)?(?P<after>(?: in (?:the |a )?(?:\w+ )?(?:#[\w-]+|box|field|input))?[^.;]{0,60})",
-    re.I,
-)
-KEY_DOES = re.compile(
-    r"\b(?:works?|does|adds|sends|starts|submits|saves|searches|too|also|as well|(?:the )?same"
-    r"|shuts|closes|cancels|clears)\b",
-    re.I,
-)
-CLEARED = re.compile(
-    r"\b(?:box(?:es)?|fields?|inputs?|textarea|form|it|they) (?:is|are|gets?) (?:then )?"
-    r"(?:empty again|emptied|cleared|reset)\b|\b(?:and|then) (?:then )?(?:empties|clears|resets) "
-    r"(?:the|both|all|its) (?:\w+ )?(?:box(?:es)?|fields?|inputs?|textarea)\b",
-    re.I,
-)
-LIMIT = re.compile(
-    rf"(?P<np1>[^,;.]*?)\b(?:takes|accepts?|allows?|holds|of|is limited to|are limited to)(?: not)? "
-    rf"(?:at most |no more than |up to |more than |a maximum of |only )?(?P<n1>\d{{1,4}}) {CHARACTERS}\b"
-    rf"|\bmore than (?P<n2>\d{{1,4}}) {CHARACTERS} (?:cannot|can't|can not) be typed(?: into (?P<np2>[^,;.]*))?",
-    re.I,
-)
-LIMITS = re.compile(r"\b(?:at most|no more than|up to|more than|maximum|only|limited to)\b", re.I)
-MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-DATES = (
-    ("D MMMM YYYY", rf"\d{{1,2}} {MONTH} \d{{4}}"),
-    ("MMMM D, YYYY", rf"{MONTH} \d{{1,2}}, \d{{4}}"),
-    ("DD.MM.YYYY", r"\d\d\.\d\d\.\d{4}|DD\.MM\.YYYY"),
-    ("DD/MM/YYYY", r"\d\d/\d\d/\d{4}|DD/MM/YYYY"),
-    ("MM/DD/YYYY", r"MM/DD/YYYY"),
-    ("D MMMM YYYY", r"written out|month as a word|(?:a person|people|humans?) writes? (?:dates|them|it)"),
-)
-DATED = re.compile(r"\b(?:like|as|such as|form|format|e\.g\.|written|for example)\b", re.I)
 MOST_SENTENCES, LONGEST = 200, 600
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the page. `effect`: disabled, refused, text, date, key, cleared or limit.
+    """A rule of the page. `effect`: disabled, refused, text, date, key, cleared, limit, bounds, marks, order or tab.
 
     `of` are the elements that it changes. `when` are conditions of which one is enough. A refused action is told in
     `message`. A lasting rule holds at each moment, and others when the button of the page is pressed.
@@ -122,6 +76,7 @@ class Rule:
     when: tuple[Condition, ...] = ()
     text: str | None = None
     message: str | None = None
+    least: int | None = None
     most: int | None = None
     lasting: bool = False
     sentence: str = field(default="", compare=False)
@@ -130,7 +85,7 @@ class Rule:
         """As a parameter of the page."""
         own = {
             "effect": self.effect, "of": list(self.of), "when": list(self.when), "text": self.text,
-            "message": self.message, "most": self.most, "lasting": self.lasting,
+            "message": self.message, "least": self.least, "most": self.most, "lasting": self.lasting,
         }  # fmt: skip
         return {key: value for key, value in own.items() if value not in (None, [], False)}
 
@@ -178,12 +133,12 @@ def _joined(told: Sequence[Rule]) -> Iterator[Rule]:
         elif rule.of[0] not in done:
             done.add(rule.of[0])
             same = [other for other in told if other.effect == "disabled" and other.of == rule.of]
-            yield Rule("disabled", rule.of, tuple(condition for other in same for condition in other.when), lasting=True,
-                       sentence=rule.sentence)  # fmt: skip
+            when = tuple(condition for other in same for condition in other.when)
+            yield Rule("disabled", rule.of, when, lasting=True, sentence=rule.sentence)
 
 
 class _Sentence:
-    """One sentence, with what it says of the elements."""
+    """One sentence and its words on the elements."""
 
     def __init__(
         self, text: str, following: str, elements: Sequence[Element], here: list[Element], before: list[Element]
@@ -210,6 +165,12 @@ class _Sentence:
         yield from self._keys()
         yield from self._cleared()
         yield from self._limits()
+        yield from self._bounds()
+        yield from self._marks()
+        if NEWEST.search(self.plain):
+            yield Rule("order", text="newest", sentence=self.text)
+        if NEW_TAB.search(self.plain):
+            yield Rule("tab", lasting=True, sentence=self.text)
 
     def _buttons(self, at: int) -> list[Element]:
         """The button that the words left of a place mean."""
@@ -291,8 +252,8 @@ class _Sentence:
             for one in self.words.meant(hit["np"], BOXES)[:1]
         ]
         for at, word, conditions in told:
-            able = [condition for condition in conditions if condition["is"] in ("empty", "number") and bool(condition.get("not")) == (
-                condition["is"] == "number")]  # fmt: skip
+            usual = {"empty": False, "number": True}  # and whether it is turned
+            able = [one for one in conditions if bool(one.get("not")) == usual.get(one["is"])]
             if not able or word in TURNED:
                 continue
             hits = [*SHOWN.finditer(self.text), *ASKS.finditer(self.text)]
@@ -336,7 +297,8 @@ class _Sentence:
             ]
             buttons = [one for one in (*self.here, *self.before, *self.elements) if one.kind == "button"]
             if escape:
-                box = self.words.meant(hit["after"], (*OUTPUTS, "select", "input")) or box
+                near = [one for one in (*self.here, *self.before) if one.kind in (*OUTPUTS, "list")]
+                box = self.words.meant(hit["after"], (*OUTPUTS, "select", "input")) or box or near
             if box and buttons:
                 key = "Escape" if escape else "Enter"
                 yield Rule("key", (box[0].id,), text=key, message=buttons[0].id, lasting=True, sentence=self.text)
@@ -362,6 +324,44 @@ class _Sentence:
         boxes = self.words.meant(noun, ("input", "textarea")) or self.words.meant("it", ("input", "textarea"))
         if boxes and not any(one.kind in OUTPUTS for one in self.here):
             yield Rule("limit", (boxes[0].id,), most=int(hit["n1"] or hit["n2"]), lasting=True, sentence=self.text)
+
+    def _bounds(self) -> Iterator[Rule]:
+        """The ends between which a number of the page stays, without a word on a box."""
+        low, high, ends = LEAST.search(self.plain), MOST.search(self.plain), ENDS.search(self.plain)
+        outputs = [one for one in self.here or self.before if one.kind in OUTPUTS]
+        if any(one.kind in BOXES for one in self.here) or not (low or high or ends):
+            return
+        least = (low["n"] or low["m"] or "0") if low else ends["a"] if ends else None
+        most = (high["n"] or high["m"]) if high else ends["b"] if ends else None
+        of = tuple(one.id for one in outputs[:1])
+        yield Rule("bounds", of, least=_whole(least), most=_whole(most), sentence=self.text)
+
+    def _marks(self) -> Iterator[Rule]:
+        """Entries of a list to which a click gives a class, and from which another click takes it."""
+        hit, mark = MARKS.search(self.plain), MARK.search(self.plain)
+        if not hit or not mark or not (TURNS.search(self.plain) or TURNS.search(self.following[:60])):
+            return
+        noun = hit["np"] or hit["np2"]
+        able = [one for one in self.here if one.kind in ("list", "table")]
+        places = able if len(able) == 1 else self.words.meant(noun, ("list", "table", "box"))
+        if len(places) == 1:
+            yield Rule("marks", (places[0].id,), text=mark["name"], lasting=True, sentence=self.text)
+
+
+def _whole(text: str | None) -> int | None:
+    return None if text is None else 0 if text.lower() == "zero" else int(text)
+
+
+def newest_first(reading: Reading) -> bool:
+    """Whether new entries stand in front of the earlier ones."""
+    return any(rule.effect == "order" for rule in rules_of(reading))
+
+
+def bounds_of(reading: Reading) -> tuple[int | None, int | None]:
+    """The least and the most value of a number that the page counts."""
+    told = [rule for rule in rules_of(reading) if rule.effect == "bounds"]
+    least = next((rule.least for rule in told if rule.least is not None), None)
+    return least, next((rule.most for rule in told if rule.most is not None), None)
 
 
 def _end(sub: re.Match[str]) -> int:

@@ -1,10 +1,10 @@
 async function data(o) {
-  const { names, rows } = await loaded(o.file);
+  const { names, rows } = o.rows ? o : await loaded(o.file);
   const numeric = names.map((_, at) => rows.every((row) => row[at] === "" || isNumber(row[at])) && rows.some((row) => isNumber(row[at])));
   const column = (name) => names.findIndex((own) => own.toLowerCase() === String(name ?? "").toLowerCase());
   const figures = (name) => (column(name) >= 0 ? column(name) : numeric.lastIndexOf(true));
   const label = (name) => (column(name) >= 0 ? column(name) : Math.max(0, numeric.indexOf(false)));
-  const filter = column(o.filterColumn), at = figures(o.valueColumn), group = column(o.group);
+  const searched = column(o.searchColumn), filter = column(o.filterColumn), at = figures(o.valueColumn), group = column(o.group);
   const heads = group < 0 ? names : [names[group], names[at]], figure = group < 0 ? at : 1;
   let sorted = column(o.order), up = !o.orderDown, chart;
   if (group >= 0) sorted = sorted === group ? 0 : sorted === at ? 1 : -1;
@@ -33,6 +33,7 @@ async function data(o) {
   }
   on(o.search, "input", () => { page = 0; show(); });
   on(o.sortButton, "click", () => { up = sorted === figure ? !up : !o.descending; sorted = figure; show(); });
+  if ($(o.kindSelect)) { if (o.kind) $(o.kindSelect).value = o.kind; on(o.kindSelect, "change", () => show()); }
   let page = 0;
   const paged = (all) => {
     if (!o.perPage) return all;
@@ -47,7 +48,7 @@ async function data(o) {
   on(o.nextPage, "click", () => { page += 1; show(); });
   function show() {
     const words = ($(o.search)?.value ?? "").trim().toLowerCase();
-    const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && row.join(" ").toLowerCase().includes(words));
+    const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && (searched < 0 ? row.join(" ") : String(row[searched])).toLowerCase().includes(words));
     if (sorted >= 0 && group < 0) seen.sort((one, other) => (up ? 1 : -1) * (numeric[sorted] ? amount(one[sorted]) - amount(other[sorted]) : String(one[sorted]).localeCompare(String(other[sorted]))));
     const shown = group < 0 ? paged(seen) : grouped(seen);
     if ($(o.none)) $(o.none).hidden = seen.length > 0;
@@ -57,8 +58,8 @@ async function data(o) {
     }
     if (o.cards) $(o.cards).replaceChildren(...shown.map(card));
     if (o.list) $(o.list).replaceChildren(...shown.map((row) => made("li", row.join(", "))));
-    for (const { id, what, column: name, decimals, before, after, one } of o.results ?? []) {
-      const cell = figures(name ?? o.valueColumn), values = seen.map((row) => amount(row[cell])).filter(Number.isFinite);
+    for (const { id, what, column: name, decimals, before, after, one, only } of o.results ?? []) {
+      const cell = figures(name ?? o.valueColumn), values = seen.filter((row) => !only || only.includes(String(row[label()]))).map((row) => amount(row[cell])).filter(Number.isFinite);
       const sum = values.reduce((total, value) => total + value, 0);
       const write = (value) => (decimals === undefined || decimals === null ? tidy(value) : value.toFixed(decimals));
       const row = (pick) => seen.find((one) => amount(one[cell]) === pick)?.[label(o.labelColumn)] ?? "";
@@ -93,7 +94,7 @@ async function data(o) {
     const labels = pairs.map((pair) => pair[0]), values = pairs.map((pair) => pair[1]);
     if (place.tagName === "CANVAS") {
       chart?.destroy();
-      chart = new Chart(place, { type: o.kind || "bar", data: { labels, datasets: [{ label: names[at], data: values }] }, options: { animation: false } });
+      chart = new Chart(place, { type: $(o.kindSelect)?.value || o.kind || "bar", data: { labels, datasets: [{ label: names[at], data: values }] }, options: { animation: false } });
       return;
     }
     if (place.tagName !== "svg") { bars(place, labels, values); return; }

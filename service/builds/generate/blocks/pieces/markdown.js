@@ -9,6 +9,19 @@ async function markdown(o) {
     return part.body.innerHTML;
   };
   let raw = "";
+  const headings = () => [...$(o.preview).querySelectorAll(o.level ?? "h2")];
+  const only = () => {
+    const second = headings()[1], hides = Boolean($(o.newestOnly)?.checked);
+    let older = false;
+    for (const part of $(o.preview).children) { if (part === second) older = true; part.hidden = older && hides; }
+  };
+  const sections = () => {
+    put(o.latest, headings()[0]?.textContent.trim() ?? "");
+    headings().forEach((heading, number) => { heading.id ||= `section-${number + 1}`; });
+    if (o.contents) $(o.contents).replaceChildren(...headings().map((heading) => { const entry = made("li", ""); entry.append(made("a", heading.textContent.trim(), { href: `#${heading.id}` })); return entry; }));
+    only();
+  };
+  on(o.newestOnly, "change", only);
   const show = () => {
     const text = source ? source.value : raw;
     $(o.preview).innerHTML = safe(marked.parse(text));
@@ -18,6 +31,7 @@ async function markdown(o) {
     const heading = $(o.preview).querySelector("h1, h2, h3");
     if (o.titles && heading) document.title = heading.textContent.trim();
     put(o.letters, String(text.length));
+    sections();
   };
   source?.addEventListener("input", show);
   on(o.clear, "click", () => { source.value = ""; show(); });

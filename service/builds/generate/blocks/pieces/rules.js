@@ -30,6 +30,14 @@ function rules(o) {
     const names = { YYYY: part({ year: "numeric" }), MMMM: part({ month: "long" }), MM: part({ month: "2-digit" }), DD: String(day.getUTCDate()).padStart(2, "0"), D: String(day.getUTCDate()) };
     return shape.replace(/YYYY|MMMM|MM|DD|D/g, (name) => names[name]);
   };
+  const marked = (id) => [...($(id).tBodies?.[0]?.rows ?? $(id).children)];
+  const mark = (event) => {
+    if (event.type === "keydown" && event.key !== "Enter") return;
+    for (const { of: [id], text: name } of all.filter((one) => one.effect === "marks")) {
+      const entry = marked(id).find((one) => one === event.target || (event.type === "click" && one.contains(event.target) && !event.target.closest("button, a, input")));
+      entry?.classList.toggle(name);
+    }
+  };
   const held = new Map();
   const settle = (pressed) => {
     for (const rule of all) {
@@ -50,6 +58,10 @@ function rules(o) {
       } else if (rule.effect === "date") {
         const iso = text(id).match(/\b(\d{4})-(\d\d)-(\d\d)(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?/);
         if (iso) set(id, text(id).replace(iso[0], written(rule.text, new Date(Date.UTC(iso[1], iso[2] - 1, iso[3])))));
+      } else if (rule.effect === "tab") {
+        for (const link of document.querySelectorAll("main a[href]")) if (/^https?:/i.test(link.getAttribute("href")) && link.target !== "_blank") Object.assign(link, { target: "_blank", rel: "noopener" });
+      } else if (rule.effect === "marks") {
+        for (const entry of marked(id)) if (!entry.hasAttribute("tabindex")) { entry.setAttribute("tabindex", "0"); entry.style.cursor = "pointer"; }
       } else if (rule.effect === "limit" && [...$(id).value].length > rule.most) $(id).value = [...$(id).value].slice(0, rule.most).join("");
     }
   };
@@ -86,6 +98,7 @@ function rules(o) {
     document.addEventListener("click", (event) => { if (!event.target.closest?.("form")) guard(event); }, true);
     for (const kind of ["submit", "click", "keydown"]) document.addEventListener(kind, pressed);
   }
+  for (const kind of ["click", "keydown"]) document.addEventListener(kind, mark);
   for (const kind of ["input", "change", "click", "submit", "keyup"]) document.addEventListener(kind, () => settle(false));
   new MutationObserver(() => settle(false)).observe(document.body, { childList: true, characterData: true, subtree: true });
   settle(false);

@@ -1,5 +1,6 @@
 function text(o) {
   const source = $(o.source);
+  const moved = (value, by) => value.replace(/[A-Za-z]/g, (letter) => { const first = letter < "a" ? 65 : 97; return String.fromCharCode(first + ((((letter.charCodeAt(0) - first + by) % 26) + 26) % 26)); });
   const clean = (value) => value.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
   const measures = {
     letters: (value) => [...value].length, words: (value) => value.trim().split(/\s+/).filter(Boolean).length,
@@ -12,6 +13,7 @@ function text(o) {
     unique: (value) => new Set(value.toLowerCase().split(/[^\p{L}\p{N}'-]+/u).filter(Boolean)).size,
     minutes: (value) => Math.ceil(value.trim().split(/\s+/).filter(Boolean).length / (o.perMinute ?? 200)), spaces: (value) => value.replace(/\s/g, ""),
     sorted: (value) => value.split(/\s*[,;\n]\s*|\s+/).filter(Boolean).sort((one, other) => (isNumber(one) && isNumber(other) ? amount(one) - amount(other) : one.localeCompare(other))).join(o.between ?? ", "),
+    shifted: (value) => moved(value, isNumber($(o.shift).value) ? Math.trunc(amount($(o.shift).value)) : 0), rot13: (value) => moved(value, 13),
     roman: (value) => {
       let number = Math.floor(amount(value)), text = "";
       if (!(number >= 1 && number <= 3999)) return o.emptyText ?? "";
@@ -48,6 +50,7 @@ function text(o) {
   source.addEventListener("input", limit);
   limit();
   source.addEventListener("input", show);
+  on(o.shift, "input", show);
   on(o.button, "click", show);
   on(o.clear, "click", () => { source.value = ""; show(); });
   show();
