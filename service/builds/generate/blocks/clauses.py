@@ -23,69 +23,92 @@ WITHOUT = re.compile(
 BE = r"(?:is|are|stays?|remains?|be|gets?|becomes?)"
 OFF = re.compile(
     rf"\b{BE} (?:also |then |only |still )*(?:disabled|inactive|gr[ea]yed out|locked"
-    r"|not (?:enabled|active|clickable))\b"
-    r"|\b(?:cannot|can't|can not) be (?:pressed|clicked|used)\b",
+    r"|not (?:enabled|active|clickable))\b|\b(?:cannot|can't|can not) be (?:pressed|clicked|used)\b"
+    r"|\b(?:nobody|no one|no visitor) can (?:press|click|use)\b|\b(?:people|you|one) (?:cannot|can't) (?:press"
+    r"|click|use)\b"
+    r"|\bdisables? (?:the )?(?:\w+ )?(?:button|#[\w-]+)",
     re.I,
 )
 ON = re.compile(
     rf"\b{BE} (?:only )?(?:enabled|active|clickable|usable)\b|\bcan only be (?:pressed|clicked|used)\b"
-    r"|\bcan (?:only )?(?:press|click|use) (?:the button|it|#[\w-]+) only\b|\bcan only (?:press|click|use)\b",
+    r"|\bcan (?:only )?(?:press|click|use) (?:the button|it|#[\w-]+) only\b|\bcan only (?:press|click|use)\b"
+    r"|\bonly (?:if|when|once|after)\b[^.;]*\bcan (?:the )?(?:button )?(?:#[\w-]+ )?be (?:pressed|clicked|used)\b",
     re.I,
 )
 REFUSED = re.compile(
     r"\b(?:is|are|be|counts? as|gets?) (?:\w+ly |then |also )?(?:refused|rejected"
-    r"|not (?:accepted|allowed|valid|permitted)|invalid|nonsense|turned down|forbidden|an? (?:error|mistake))\b",
+    r"|not (?:accepted|allowed|valid|permitted)|invalid|nonsense|turned (?:down|away)|forbidden|impossible"
+    r"|unacceptable|not possible|out of range|an? (?:error|mistake))\b",
     re.I,
 )
 IGNORED = re.compile(
     r"\b(?:is|are) (?:simply |just |then |also )?(?:ignored|not (?:added|taken)|skipped)\b|\bdoes nothing\b"
-    r"|\bnothing (?:happens|is added|changes)\b|\badds nothing\b|\bno \w+ (?:may|can|must|should) [^,;.]*\btwice\b",
+    r"|\b(?:nothing (?:happens|is added|changes)|(?:adds|changes) nothing)\b"
+    r"|\bno \w+ (?:may|can|must|should) [^,;.]*\btwice\b|\b(?:only|just|at most) once\b",
     re.I,
 )
-OTHERWISE = re.compile(r"\b(?:otherwise|or else|anything else|other values|else)\b", re.I)
+OTHERWISE = re.compile(
+    r"\b(?:otherwise|or else|anything else|other (?:values|numbers|amounts)|everything else|if not|else)\b", re.I
+)
 SAYS = (
     r"(?:then |instead |also )?(?:says?|shows?|reads?|tells?|explains?|displays?|complains?|has|gives?|becomes?|names?)"
 )
 MESSAGE = re.compile(rf"#(?P<id>[\w-]+) {SAYS}\b(?P<what>[^#;]*)|\b(?:in|into) #(?P<in>[\w-]+)", re.I)
 QUOTED = re.compile(r"\"([^\"]{1,80})\"|“([^”]{1,80})”")
-SHOWN = re.compile(rf"(?P<np>#[\w-]+|\bthe \w+|\bit) {SAYS} (?P<q>\"[^\"]{{1,80}}\"|“[^”]{{1,80}}”)", re.I)
+TEXT = r"(?P<q>\"[^\"]{1,80}\"|“[^”]{1,80}”)"
+SHOWN = re.compile(rf"(?P<np>#[\w-]+|\bthe \w+|\bit) {SAYS} {TEXT}", re.I)
+SHOWN_WHILE = re.compile(rf"(?P<np>#[\w-]+)[^#;\"]*\bor {TEXT} (?=while|as long as|if|when)", re.I)
+STRICT = re.compile(r"\b(?:problem|error|err|invalid|warning|warn|alert|fault)s?\b")  # of nothing else than refusals
+BOUNDS = ("below", "above", "longer", "shorter", "at most", "at least", "starts", "contains")
+ADDS = re.compile(r"\b(?:adds?|puts?|appends?|inserts?|saves?|stores?|takes?|records?|is added|are added)\b", re.I)
 ASKS = re.compile(
     r"(?P<np>#[\w-]+|\bthe \w+) (?:then |instead )?asks (?:\w+ )?for (?P<what>(?:an? |the )?[\w-]+)", re.I
 )
 EMPTIED = re.compile(r"#(?P<id>[\w-]+) (?:is|are|stays?|remains?|shows?) (?:then )?(?:empty|blank|nothing)\b", re.I)
 PROBLEM = re.compile(r"\b(?:problem|error|err|invalid|warning|warn|alert|hint|fault|oops|msg|message|note|wrong)s?\b")
 KEY = re.compile(
-    r"\b(?:press(?:ing)?|hit(?:ting)?|(?:the|with|by|on) )?\s*(?:the )?(?P<key>enter|return|escape|esc)\b"
-    r"(?P<noun> key)?(?P<after>(?: in (?:the |a )?(?:\w+ )?(?:#[\w-]+|box|field|input))?[^.;]{0,60})",
+    r"(?P<pressed>\b(?:press|presses|pressing|hit|hits|hitting|with|by|on|using|via|the)\s+(?:the )?)?"
+    r"\b(?P<key>enter|return|escape|esc)\b(?P<noun> key)?"
+    r"(?P<after>(?: in (?:the |a )?(?:\w+ )?(?:#[\w-]+|box|field|input))?[^.;]{0,60})",
     re.I,
 )
 KEY_DOES = re.compile(
-    r"\b(?:works?|does|adds|sends|starts|submits|saves|searches|too|also|as well|(?:the )?same"
-    r"|shuts|closes|cancels|clears)\b",
+    r"\b(?:works?|does|adds|sends|posts|starts|submits|saves|searches|too|also|as well|(?:the )?same|instead|triggers"
+    r"|shuts|closes|cancels|clears|hides)\b",
     re.I,
 )
+BOX = r"(?:box(?:es)?|fields?|inputs?|textareas?|form|it|they)(?: (?:and )?#[\w-]+)*"
 CLEARED = re.compile(
-    r"\b(?:box(?:es)?|fields?|inputs?|textarea|form|it|they) (?:is|are|gets?) (?:then )?"
-    r"(?:empty again|emptied|cleared|reset)\b|\b(?:and|then) (?:then )?(?:empties|clears|resets) "
-    r"(?:the|both|all|its) (?:\w+ )?(?:box(?:es)?|fields?|inputs?|textarea)\b",
+    rf"\b{BOX} (?:is|are|gets?|becomes?) (?:then )?(?:empty again|emptied|cleared|reset)\b"
+    rf"|\b{BOX} (?:is then|are then|becomes?) empty\b|\b{BOX} (?:is|are) empty (?:again|then|after)"
+    r"|\b(?:and|then) (?:then )?(?:empties|clears|resets) (?:the|both|all|its) (?:\w+ )?"
+    r"(?:box(?:es)?|fields?|inputs?|textarea)\b",
     re.I,
 )
+AFTER = re.compile(r"\b(?:after|afterwards|then|once|when|and|each|every|again)\b", re.I)
 LIMIT = re.compile(
-    rf"(?P<np1>[^,;.]*?)\b(?:takes|accepts?|allows?|holds|of|is limited to|are limited to)(?: not)? "
-    rf"(?:at most |no more than |up to |more than |a maximum of |only )?(?P<n1>\d{{1,4}}) {CHARACTERS}\b"
-    rf"|\bmore than (?P<n2>\d{{1,4}}) {CHARACTERS} (?:cannot|can't|can not) be typed(?: into (?P<np2>[^,;.]*))?",
+    rf"\b(?P<most>(?:at most|no more than|not more than|up to|more than|a maximum of|limited to|only) )?"
+    rf"(?P<n>\d{{1,4}}) "
+    rf"{CHARACTERS}\b(?P<last> at (?:the )?most)?(?P<not> (?:cannot|can't|can not) be typed)?",
     re.I,
+)
+NOT_MORE = re.compile(r"\b(?:not|cannot|can't|never|n't) (?:\w+ )?more than$", re.I)
+TOO_LONG = re.compile(
+    r"\btoo long\b|\bexceed|\b(?:longer|more) than \d+[^.;]*\bclass\b|\bnegative\b|\bover(?: the)? (?:limit|\d)", re.I
 )
 NO_BOUND = r"\b(?:never|not|cannot|can't|can not|doesn't|don't|won't|nor)\b[^.;,]{0,24}?"
+LESS = r"(?:below|under|beneath|(?:less|lower|smaller|fewer) than)"
+MORE = r"(?:above|over|beyond|(?:more|higher|greater|larger|bigger) than)"
 LEAST = re.compile(
-    rf"{NO_BOUND}\b(?:below|under|beneath|less than|lower than|smaller than) (?P<n>-?\d+|zero)"
-    rf"|{NO_BOUND}\b(?P<zero>negative)\b"
-    r"|\b(?:minimum|lowest value|smallest value|lower limit)(?: value)?(?: of| is)? (?P<m>-?\d+|zero)\b",
+    rf"{NO_BOUND}\b{LESS} (?P<n>-?\d+|zero)|{NO_BOUND}\b(?P<zero>negative)\b"
+    r"|\b(?:minimum|lowest value|smallest value|lower limit)(?: value)?(?: of| is)? (?P<m>-?\d+|zero)\b"
+    r"|\b(?:is|stays|remains) (?:always )?at least (?P<l>-?\d+|zero)\b|\bstops at (?P<s>0|zero)\b",
     re.I,
 )
 MOST = re.compile(
-    rf"{NO_BOUND}\b(?:above|over|beyond|more than|higher than|greater than|larger than) (?P<n>-?\d+)"
-    r"|\b(?:maximum|highest value|largest value|upper limit)(?: value)?(?: of| is)? (?P<m>-?\d+)\b",
+    rf"{NO_BOUND}\b{MORE} (?P<n>-?\d+)"
+    r"|\b(?:maximum|highest value|largest value|upper limit)(?: value)?(?: of| is)? (?P<m>-?\d+)\b"
+    r"|\b(?:is|stays|remains|and) (?:always )?at most (?P<l>-?\d+)\b|\bstops at (?P<s>[1-9]\d*)\b",
     re.I,
 )
 ENDS = re.compile(
@@ -93,34 +116,31 @@ ENDS = re.compile(
     r"|zero) (?:and|to) (?P<b>\d+)\b",
     re.I,
 )
+NEW = r"(?:newest|latest|most recent|last added|youngest|last (?:\w+ )?stands?)"
+FRONT = (
+    r"(?:\b(?:on|at the|to the) top|\b(?:at|to) the (?:beginning|start|head)|\bin front"
+    r"|\babove the (?:old|other|earlier)|\bas the first)\b"
+)
 NEWEST = re.compile(
-    r"\b(?:newest|latest|most recent|last added|youngest)\b[^.;]{0,40}?(?:\b(?<!the )first|\b(?:on|at the) top|at the "
-    r"(?:beginning|start|head)|in front)\b"
-    r"|\b(?:first|top|beginning)\b[^.;]{0,20}\b(?:newest|latest|most recent)\b"
-    r"|\b(?:new|added|next|appears?|goes?|go|put|comes?|stands?|inserted|written|adds?)\b[^.;]{0,40}?\b(?:(?:at|on"
-    r"|to) the "
-    r"(?:top|beginning|start|head)|in front)\b|\bprepend|\breverse order\b",
+    rf"\b{NEW}\b[^.;]{{0,40}}?(?:\b(?<!the )first\b|{FRONT})"
+    rf"|\b(?:first|top|beginning|begins? with|starts? with)\b[^.;]{{0,20}}\b{NEW}\b"
+    r"|\b(?:new|added|next|appears?|goes?|go|put|comes?|stands?|inserted|inserts?|written|adds?)\b"
+    rf"[^.;]{{0,40}}?{FRONT}|\bprepend|\breverse order\b|\bfrom newest to oldest\b",
     re.I,
 )
 NEW_TAB = re.compile(
-    r"\b(?:opens?|opened|opening|leads?|goes|go|shown|shows?)\b[^.;]{0,40}?\bin (?:an?|its own|another|the) (?:new "
-    r"|separate |other )?"
-    r"(?:browser )?(?:tab|window)\b|_blank\b",
+    r"\b(?:opens?|opened|opening|leads?|goes|go|shown|shows?)\b[^.;]{0,40}?"
+    r"\bin (?:an?|its own|another|the) (?:new |separate |other )?(?:browser )?(?:tab|window)\b"
+    r"|\blinks?\b[^.;]{0,30}\bopens? (?:an?|another) (?:new |separate )?(?:browser )?(?:tab|window)\b|_blank\b",
     re.I,
 )
-MARKS = re.compile(
-    r"\b(?:click|clicks|clicking|press|presses|pressing|tap|taps|tapping)\b(?: on| of)?(?: an?| the| any| each| "
-    r"every| one) (?P<np>[\w-]+)"
-    r"|\b(?:an?|each|every) (?P<np2>[\w-]+)(?: ?\([^()]*\))? (?:can be|is|that is) (?:clicked|pressed|tapped)",
-    re.I,
-)
+CLICKED = re.compile(r"\b(?:click|press|tap)(?:s|es|ed|ing|ped|ping)?\b", re.I)
 MARK = re.compile(r"\b(?:the|its|a|with) class(?: name)? [\"'`“]?(?P<name>[A-Za-z][\w-]*)", re.I)
 TURNS = re.compile(
-    r"\bagain\b|\btoggles?\b|\bon and off\b|\bsecond (?:click|press|tap)|\b(?:next|another) (?:click|press|tap)"
-    r"|\bremoved if\b|\bswitch",
+    r"\bagain\b|\btoggles?\b|\bon and off\b|\b(?:second|next|another) (?:click|press|tap)|\bor removes?\b"
+    r"|\bremoved if\b|\bswitch|\bunmarks?\b|\bloses\b",
     re.I,
 )
-LIMITS = re.compile(r"\b(?:at most|no more than|up to|more than|maximum|only|limited to)\b", re.I)
 MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 DATES = (
     ("D MMMM YYYY", rf"\d{{1,2}} {MONTH} \d{{4}}"),
@@ -130,4 +150,4 @@ DATES = (
     ("MM/DD/YYYY", r"MM/DD/YYYY"),
     ("D MMMM YYYY", r"written out|month as a word|(?:a person|people|humans?) writes? (?:dates|them|it)"),
 )
-DATED = re.compile(r"\b(?:like|as|such as|form|format|e\.g\.|written|for example)\b", re.I)
+DATED = re.compile(r"\b(?:like|as|such as|form|format|e\.g\.|written|for example|style|looks|full|words)\b", re.I)

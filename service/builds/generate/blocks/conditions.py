@@ -38,6 +38,10 @@ TELLING = re.compile(  # a predicate of a clause: `the text is empty`, `nothing 
     rf"|\b(?:is|are|has|have|contains?) (?P<shorter>(?:shorter|fewer|less) than|under|below) (?P<s>\d+) {CHARACTERS}"
     rf"|\b(?:is|are|gets?|becomes?|goes) (?P<low>{LOW}) (?P<a>-?\d+(?:[.,]\d+)?)(?! {CHARACTERS})"
     rf"|\b(?:is|are|gets?|becomes?|goes) (?P<high>{HIGH}) (?P<b>-?\d+(?:[.,]\d+)?)(?! {CHARACTERS})"
+    r"|\b(?:is|are) (?P<at>-?\d+(?:[.,]\d+)?) or (?:(?P<less>less|lower|smaller|fewer|below)|more|higher|larger"
+    r"|above)\b"
+    rf"|\b(?P<many>(?P<fewer>fewer|less)|more) than (?P<m>\d+) (?P<np3>[\w-]+) {HAS_BEEN} {TYPED}"
+    r"|\b(?:has|have|contains?) (?P<text>some|any|no) (?:text|content|words?|letters?|value|entr(?:y|ies))\b"
     r"|\b(?:is|are) (?P<negative>negative)\b"
     r"|\b(?:is|are) (?P<no3>not )?(?P<ticked>ticked|checked)\b"
     r"|\b(?P<running>runs|is running|is going)\b"
@@ -46,12 +50,17 @@ TELLING = re.compile(  # a predicate of a clause: `the text is empty`, `nothing 
     re.I,
 )
 OF_CHARACTERS = re.compile(rf"^ {CHARACTERS}")
-BOUND = rf"(?:{LOW}|{HIGH}) {NUMBER}(?: {CHARACTERS})?"
+BOUND = rf"(?:(?:{LOW}|{HIGH}) {NUMBER}(?: {CHARACTERS})?|of {NUMBER} or (?:less|lower|below|more|above|higher))"
 BOUNDED = re.compile(  # `a discount below 0 or above 100`
-    rf"(?P<np>[#A-Za-z][\w-]*(?: ?\(#[\w-]+\)| in the (?:\w+ )?#[\w-]+)?) (?P<all>{BOUND}(?:,? (?:or|and) {BOUND})?)",
+    rf"(?P<np>[#A-Za-z][\w-]*(?: ?\(#[\w-]+\)| in the (?:\w+ )?#[\w-]+)?)(?: with| that has| that is)? "
+    rf"(?P<all>{BOUND}(?:,? (?:or|and) {BOUND})?)",
     re.I,
 )
-ONE_BOUND = re.compile(rf"(?:(?P<low>{LOW})|(?P<high>{HIGH})) (?P<n>-?\d+(?:[.,]\d+)?)(?P<chars> {CHARACTERS})?", re.I)
+ONE_BOUND = re.compile(
+    rf"(?:(?P<low>{LOW})|(?P<high>{HIGH})) (?P<n>-?\d+(?:[.,]\d+)?)"
+    rf"(?P<chars> {CHARACTERS})?|\bof (?P<m>-?\d+(?:[.,]\d+)?) or (?:(?P<less>less|lower|below)|more|above|higher)",
+    re.I,
+)
 EMPTY_NOUN = re.compile(rf"\b(?:empty|blank|missing) {NOUN}", re.I)
 NEGATIVE_NOUN = re.compile(rf"\bnegative {NOUN}", re.I)
 UNLIKE = re.compile(
@@ -60,23 +69,30 @@ UNLIKE = re.compile(
     rf"|{NOUN.replace('np', 'np2')} not (?:start|beginn)ing with {PREFIX}(?: or(?: with)? {PREFIX})?",
     re.I,
 )
-LACKING = re.compile(rf"{NOUN} without (?:an? )?[\"'`“]?([@.:/])[\"'`”]?(?=[\s,;.])", re.I)
+LACKING = re.compile(
+    rf"{NOUN} without (?:an? )?[\"'`“]?(?P<a>[@.:/])[\"'`”]?(?=[\s,;.])"
+    rf"|\bwithout (?:an? )?[\"'`“]?(?P<b>[@.:/])[\"'`”]? in (?:the |an? )?{NOUN.replace('np', 'np2')}",
+    re.I,
+)
 LISTED = re.compile(
     rf"{NOUN} (?:who|that|which) (?:is|are) already\b|\b(?P<dup>duplicates?)\b"
     rf"|\bno {NOUN.replace('np', 'np2')} (?:may|can|must|should) [^,;.]{{0,30}}?\btwice\b"
+    rf"|\b(?:each|every|an?) {NOUN.replace('np', 'np4')} (?:can|may|must|should|is)[^,;.]{{0,30}}?\b(?:only|just"
+    rf"|at most) once\b"
     rf"|\b(?:the same|any) {NOUN.replace('np', 'np3')} twice\b",
     re.I,
 )
 MUST = re.compile(
     r"(?P<np>[^,;.:]{1,60}?) (?:must (?:be |lie )?|(?:has|have|needs?) to be |should be "
-    r"|only (?:accepts?|takes?|allows?) |(?:accepts?|takes?|allows?) only |may only be )"
+    r"|(?:go|goes|run|runs|range|ranges) (?=from|between)|only (?:accepts?|takes?|allows?) |(?:accepts?|takes?"
+    r"|allows?) only |may only be )"
     r"(?:an? |values? |numbers? |whole |amounts? |lie )*"
     rf"(?:(?:between|from) {NUMBER} (?:and|to) {NUMBER}|at least {NUMBER}|(?:at most|up to|no more than) {NUMBER})"
     rf"(?! {CHARACTERS}| digits?)",
     re.I,
 )
 LIKE = {  # words for the same box
-    "address": {"url", "link", "site", "href", "web", "homepage"}, "percentage": {"percent", "rate"},
+    "address": {"mail", "email", "url", "link", "site", "href", "web", "homepage"}, "percentage": {"percent", "rate"},
     "message": {"text", "note"}, "word": {"term"}, "task": {"todo", "item"}, "e-mail": {"email", "mail"},
     "amount": {"sum", "price", "value"}, "day": {"date"}, "date": {"day", "born", "birthday"}, "title": {"headline"},
 }  # fmt: skip
@@ -104,6 +120,7 @@ class Words:
         words |= {other for word in words for other in LIKE.get(word, ())}
         boxes = sorted(able, key=lambda one: one.kind not in BOXES)
         by_id = [one for one in boxes if words & {_single(word) for word in one.words.split()}]
+        by_id = by_id or [one for one in boxes if any(_begins(word, one) for word in words - ANY)]
         if by_id:
             return by_id[:1]
         told = [one for one in boxes if (words - ANY) & {_single(word) for word in _nouns(one)}]
@@ -127,6 +144,13 @@ class Words:
 
 def _nouns(one: Element) -> list[str]:
     return re.findall(r"[a-z][a-z-]*", re.sub(r"\"[^\"]*\"|#[\w-]+", "", one.text[:90]).lower())
+
+
+def _begins(word: str, one: Element) -> bool:
+    """Whether an element's id is the begin of a word, or the reverse: `#temp` and `temperature`."""
+    return any(
+        min(len(word), len(own)) > 2 and (word.startswith(own) or own.startswith(word)) for own in one.words.split()
+    )
 
 
 def _single(word: str) -> str:
@@ -160,6 +184,13 @@ def predicate(clause: str, words: Words) -> list[Condition]:
         told = [{"is": "below", "value": _value(hit["a"])}]
     elif hit["high"]:
         told = [{"is": "above", "value": _value(hit["b"])}]
+    elif hit["at"]:
+        told = [{"is": "at most" if hit["less"] else "at least", "value": _value(hit["at"])}]
+    elif hit["many"]:
+        told = [{"is": "below" if hit["fewer"] else "above", "value": int(hit["m"])}]
+        before = f"{hit['np3']} {clause[hit.end() :]}"
+    elif hit["text"]:
+        told = [{"is": "empty", **({} if hit["text"].lower() == "no" else {"not": True})}]
     elif hit["negative"]:
         told = [{"is": "below", "value": 0}]
     elif hit["ticked"]:
@@ -190,17 +221,19 @@ def _attributes(sentence: str, words: Words) -> Iterator[Condition]:
         elements = words.meant(hit["np"], BOXES)
         for bound in ONE_BOUND.finditer(hit["all"]):
             what = ("shorter", "longer") if bound["chars"] else ("below", "above")
-            value = {"is": what[0] if bound["low"] else what[1], "value": _value(bound["n"])}
+            value = {"is": what[0] if bound["low"] else what[1], "value": _value(bound["n"] or bound["m"])}
+            if bound["m"]:
+                value["is"] = "at most" if bound["less"] else "at least"
             yield from ({"of": one.id, **value} for one in elements)
     for hit in UNLIKE.finditer(sentence):
         starts = [part for part in hit.groups()[1:] if part and part != hit["np2"]]
         elements = words.meant(hit["np"] or hit["np2"], BOXES)
         yield from ({"of": one.id, "is": "starts", "value": starts, "not": True} for one in elements)
     for hit in LACKING.finditer(sentence):
-        value = {"is": "contains", "value": hit[2], "not": True}
-        yield from ({"of": one.id, **value} for one in words.meant(hit["np"], BOXES))
+        value = {"is": "contains", "value": hit["a"] or hit["b"], "not": True}
+        yield from ({"of": one.id, **value} for one in words.meant(hit["np"] or hit["np2"], BOXES))
     for hit in LISTED.finditer(sentence):
-        yield from _listed(hit["np"] or hit["np2"] or hit["np3"] or "it", words)
+        yield from _listed(hit["np"] or hit["np2"] or hit["np3"] or hit["np4"] or "it", words)
 
 
 def _rest(hit: re.Match[str], sentence: str) -> str:

@@ -53,6 +53,7 @@ OWN_RULES = {  # effects that a piece sees to itself
     "list": ("cleared", "marks"),
     "toggles": ("marks",),
     "gallery": ("marks",),
+    "dialog": ("key",),
     "kanban": ("cleared",),
     "message": ("cleared", "text"),
 }

@@ -57,10 +57,11 @@ NOUN_AFTER = re.compile(  # `#age number input, #check button`
     r"(?=(?:input|field|box|button|checkbox|textarea|select|drop-?down|slider|table|list)\b)",
     re.I,
 )
+A_KIND = "|".join(words for _, words in KINDS)
 TAKES_LIST = re.compile(r"\)?\s*(?:takes|has|asks for)\s+[\w\s'’-]{1,40}\(\s*")
+IN_BRACKETS = re.compile(rf"(?:an? )?(?:\w+ )?(?=(?:{A_KIND})$)", re.I)  # `#a (a text box)`
 IS_OFF = re.compile(r"\s*(?:is|stays|remains|becomes)\s+(?:\w+\s+)?(?:disabled|enabled|gr[ea]yed out)\b")
 TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
-A_KIND = "|".join(words for _, words in KINDS)
 IS_A = re.compile(  # `#a is a box`, and `#b a wide box.` behind it
     r"\s*(?:\([^()]*\)\s*)?(?:(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?"
     rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:[.;,]|$)))(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
@@ -335,6 +336,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
+        if kind == "unknown" and (about_it := bracketed.get(names[0])) and (of := IN_BRACKETS.match(about_it)):
+            kind = _kind(KIND.match(about_it, of.end()) or of)
         own = {
             name: value for name in names if len(names) > 1 and (value := own_first_value(sentence, name)) is not None
         }

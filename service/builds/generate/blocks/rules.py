@@ -15,8 +15,12 @@ from functools import lru_cache
 from typing import Any
 
 from service.builds.generate.blocks.clauses import (
+    ADDS,
+    AFTER,
     ASKS,
+    BOUNDS,
     CLEARED,
+    CLICKED,
     DATED,
     DATES,
     EMPTIED,
@@ -27,13 +31,12 @@ from service.builds.generate.blocks.clauses import (
     LASTING,
     LEAST,
     LIMIT,
-    LIMITS,
     MARK,
-    MARKS,
     MESSAGE,
     MOST,
     NEW_TAB,
     NEWEST,
+    NOT_MORE,
     OFF,
     ON,
     OTHERWISE,
@@ -42,7 +45,10 @@ from service.builds.generate.blocks.clauses import (
     QUOTED,
     REFUSED,
     SHOWN,
+    SHOWN_WHILE,
+    STRICT,
     SUB,
+    TOO_LONG,
     TURNED,
     TURNS,
     WITHOUT,
@@ -105,9 +111,11 @@ def _rules(brief: str, elements: tuple[Element, ...]) -> tuple[Rule, ...]:
     for number, sentence in enumerate(sentences):
         here = [by_id[name] for name in HASH.findall(sentence) if name in by_id]
         following = sentences[number + 1] if number + 1 < len(sentences) else ""
-        told += _Sentence(sentence, following, elements, here, before).rules()
+        earlier = sentences[number - 1] if number else ""
+        told += _Sentence(sentence, earlier, following, elements, here, before).rules()
         before = here or before
-    return tuple(_joined(told))
+    longer = TOO_LONG.search(brief) or any(one["is"] == "longer" for rule in told for one in rule.when)
+    return tuple(rule for rule in _joined(told) if not (longer and rule.effect == "limit"))
 
 
 def _hashed(brief: str, known: dict[str, Element]) -> str:
@@ -141,9 +149,15 @@ class _Sentence:
     """One sentence and its words on the elements."""
 
     def __init__(
-        self, text: str, following: str, elements: Sequence[Element], here: list[Element], before: list[Element]
+        self,
+        text: str,
+        earlier: str,
+        following: str,
+        elements: Sequence[Element],
+        here: list[Element],
+        before: list[Element],
     ) -> None:
-        self.text, self.following, self.elements = text, following, elements
+        self.text, self.earlier, self.following, self.elements = text, earlier, following, elements
         self.plain = QUOTED.sub(lambda quote: f'"{"·" * (len(quote[0]) - 2)}"', text)
         self.here, self.before = here, before
         self.by_id = {one.id: one for one in elements}
@@ -169,7 +183,7 @@ class _Sentence:
         yield from self._marks()
         if NEWEST.search(self.plain):
             yield Rule("order", text="newest", sentence=self.text)
-        if NEW_TAB.search(self.plain):
+        if NEW_TAB.search(self.text):
             yield Rule("tab", lasting=True, sentence=self.text)
 
     def _buttons(self, at: int) -> list[Element]:
@@ -189,11 +203,7 @@ class _Sentence:
             if hit is None:
                 continue
             near = [(sub, told) for sub, told in subordinate if not sub.start() < hit.start() < _end(sub)]
-            without = [] if near else [
-                {"of": one.id, "is": "empty"}
-                for match in WITHOUT.finditer(self.plain)
-                for one in self.words.meant(match["np"], BOXES)
-            ]  # fmt: skip
+            without = [] if near else self._without()
             if not near and not without:
                 continue
             word = near[0][0]["word"].lower() if near else "without"
@@ -211,22 +221,37 @@ class _Sentence:
         strong, weak = REFUSED.search(self.plain), IGNORED.search(self.plain)
         must = required(self.plain, self.words)
         conditions: list[Condition] = []
+        if not must and re.match(r"(?:if not|otherwise|other|else|anything else|everything else)\b", self.plain, re.I):
+            must = required(self.earlier, Words(self.elements, self.before))
+        lasting = [one for sub, told in subordinate if sub["word"].lower() in TURNED for one in told]
+        named = [hit["id"] for hit in MESSAGE.finditer(self.plain) if hit["id"] in self.by_id]
         if must and (OTHERWISE.search(self.plain) or strong):
             conditions = must
+        elif not strong and not weak and lasting and ADDS.search(self.plain):
+            conditions = [one for one in lasting if one["is"] in ("empty", "listed") and not one.get("not")]
+        elif not strong and not weak and any(STRICT.search(self.by_id[name].words) for name in named):
+            conditions = [one for _, told in subordinate for one in told if one["is"] in BOUNDS]
         elif strong or weak:
             hit = strong or weak
             assert hit is not None
-            conditions = attributes(self.plain, self.words) or [
-                condition for sub, told in subordinate if sub["word"].lower() not in TURNED for condition in told
-            ]
+            conditions = (
+                attributes(self.plain, self.words)
+                or self._without()
+                or [condition for sub, told in subordinate if sub["word"].lower() not in TURNED for condition in told]
+            )
         if not conditions:
             return
-        ignored = weak is not None and not re.search(r"\btwice$", weak[0], re.I)
+        ignored = not named and (weak is None or not re.search(r"(?:twice|once)$", weak[0], re.I))
         message, text = self._message(quiet=strong is None and not must and ignored)
         of = [match["id"] for match in EMPTIED.finditer(self.plain) if self._is_output(match["id"])]
         subs = [sub for sub, _ in subordinate]
         of = [name for name in of if not any(f"#{name} " in sub["clause"] for sub in subs) and name != message]
         yield Rule("refused", tuple(of), tuple(conditions), text, message, sentence=self.text)
+
+    def _without(self) -> list[Condition]:
+        """The boxes that are empty by `without a text in the box`."""
+        hits = WITHOUT.finditer(self.plain)
+        return [{"of": one.id, "is": "empty"} for hit in hits for one in self.words.meant(hit["np"], BOXES)[:1]]
 
     def _is_output(self, name: str) -> bool:
         return name in self.by_id and self.by_id[name].kind in OUTPUTS
@@ -256,7 +281,7 @@ class _Sentence:
             able = [one for one in conditions if bool(one.get("not")) == usual.get(one["is"])]
             if not able or word in TURNED:
                 continue
-            hits = [*SHOWN.finditer(self.text), *ASKS.finditer(self.text)]
+            hits = [*SHOWN.finditer(self.text), *SHOWN_WHILE.finditer(self.text), *ASKS.finditer(self.text)]
             hit = min(hits, key=lambda one: min(abs(one.end() - at), abs(one.start() - at)), default=None)
             if hit is None:
                 continue
@@ -288,9 +313,9 @@ class _Sentence:
     def _keys(self) -> Iterator[Rule]:
         for hit in KEY.finditer(self.plain):
             escape = hit["key"].lower().startswith("esc")
-            pressed = re.match(r"press|hit", hit[0].strip(), re.I) or hit["noun"]
-            does = KEY_DOES.search(hit["after"])
-            if not does or not (pressed or re.match(r" (?:works|does)\b", hit["after"], re.I)):
+            rest = f"{self.plain[: hit.start()]} {hit['after']}"
+            starts = re.match(r" (?:works|does|in (?:the |a )?(?:\w+ )?(?:#|box|field|input))", hit["after"], re.I)
+            if not KEY_DOES.search(rest) or not (hit["noun"] or starts or (hit["pressed"] or "the").strip() != "the"):
                 continue
             box = [one for one in self.here if one.kind in ("input", "textarea")] or [
                 one for one in (*self.before, *self.elements) if one.kind in ("input", "textarea")
@@ -306,7 +331,7 @@ class _Sentence:
 
     def _cleared(self) -> Iterator[Rule]:
         hit = CLEARED.search(self.plain)
-        if hit is None or not re.search(r"\b(?:after|then|once|and|each|every)\b", self.plain, re.I):
+        if hit is None or not AFTER.search(self.plain) or re.search(r"\b(?:at first|initially)\b", self.plain, re.I):
             return
         boxes = [one for one in self.here if one.kind in ("input", "textarea")]
         if not boxes:
@@ -317,13 +342,17 @@ class _Sentence:
             yield Rule("cleared", tuple(one.id for one in boxes), sentence=self.text)
 
     def _limits(self) -> Iterator[Rule]:
-        hit = LIMIT.search(self.plain)
-        if hit is None or not LIMITS.search(hit[0]) or OFF.search(self.plain) or REFUSED.search(self.plain):
+        """The most characters that a box takes. A limit of which the brief tells the excess is another rule."""
+        hit = next((one for one in LIMIT.finditer(self.plain) if one["most"] or one["last"] or one["not"]), None)
+        if hit is None or OFF.search(self.plain) or REFUSED.search(self.plain):
             return
-        noun = hit["np1"] or hit["np2"] or "it"
-        boxes = self.words.meant(noun, ("input", "textarea")) or self.words.meant("it", ("input", "textarea"))
-        if boxes and not any(one.kind in OUTPUTS for one in self.here):
-            yield Rule("limit", (boxes[0].id,), most=int(hit["n1"] or hit["n2"]), lasting=True, sentence=self.text)
+        more = re.match("more", hit["most"] or "", re.I)
+        if more and not hit["not"] and not NOT_MORE.search(self.plain[: hit.start("n")].rstrip()):
+            return
+        boxes = [one for one in self.here if one.kind in ("input", "textarea")]
+        boxes = boxes or self.words.meant(self.plain[: hit.start()], ("input", "textarea"))
+        if len(boxes) == 1 and not any(one.kind in OUTPUTS for one in self.here):
+            yield Rule("limit", (boxes[0].id,), most=int(hit["n"]), lasting=True, sentence=self.text)
 
     def _bounds(self) -> Iterator[Rule]:
         """The ends between which a number of the page stays, without a word on a box."""
@@ -331,20 +360,21 @@ class _Sentence:
         outputs = [one for one in self.here or self.before if one.kind in OUTPUTS]
         if any(one.kind in BOXES for one in self.here) or not (low or high or ends):
             return
-        least = (low["n"] or low["m"] or "0") if low else ends["a"] if ends else None
-        most = (high["n"] or high["m"]) if high else ends["b"] if ends else None
+        least = (low["n"] or low["m"] or low["l"] or "0") if low else ends["a"] if ends else None
+        most = (high["n"] or high["m"] or high["l"] or high["s"]) if high else ends["b"] if ends else None
         of = tuple(one.id for one in outputs[:1])
         yield Rule("bounds", of, least=_whole(least), most=_whole(most), sentence=self.text)
 
     def _marks(self) -> Iterator[Rule]:
         """Entries of a list to which a click gives a class, and from which another click takes it."""
-        hit, mark = MARKS.search(self.plain), MARK.search(self.plain)
+        hit, mark = CLICKED.search(self.plain), MARK.search(self.plain)
         if not hit or not mark or not (TURNS.search(self.plain) or TURNS.search(self.following[:60])):
             return
-        noun = hit["np"] or hit["np2"]
-        able = [one for one in self.here if one.kind in ("list", "table")]
-        places = able if len(able) == 1 else self.words.meant(noun, ("list", "table", "box"))
-        if len(places) == 1:
+        noun = re.match(r"(?: on| of)?(?: an?| the| any| each| every| one) ([\w-]+)", self.plain[hit.end() :])
+        kinds = ("list", "table", "box")
+        places = [one for one in self.here if one.kind in kinds]
+        places = places or self.words.meant(noun[1] if noun else "", kinds) or self.here
+        if len(places) == 1 and not any(one.kind == "button" for one in self.here):
             yield Rule("marks", (places[0].id,), text=mark["name"], lasting=True, sentence=self.text)
 
 

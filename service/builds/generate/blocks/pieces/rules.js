@@ -10,7 +10,7 @@ function rules(o) {
   const holdsMore = (element) => element.matches("ul, ol, table") || (element.children.length > 0 && !boxes().includes(element));
   const tests = {
     empty: (own, _, id) => (holdsMore($(id)) ? entries(id).length === 0 : own === ""),
-    below: (own, value) => isNumber(own) && amount(own) < value, above: (own, value) => isNumber(own) && amount(own) > value,
+    below: (own, value) => isNumber(own) && amount(own) < value, "at most": (own, value) => isNumber(own) && amount(own) <= value, "at least": (own, value) => isNumber(own) && amount(own) >= value, above: (own, value) => isNumber(own) && amount(own) > value,
     longer: (own, value) => [...own].length > value, shorter: (own, value) => [...own].length < value,
     starts: (own, value) => own === "" || value.some((start) => own.toLowerCase().startsWith(start.toLowerCase())),
     contains: (own, value) => own === "" || own.includes(value),
@@ -21,7 +21,7 @@ function rules(o) {
   const some = (rule) => (rule.when ?? []).some(holds);
   const reason = (rule) => {
     const { of, is, value, not } = rule.when.find(holds), name = $(of).labels?.[0]?.textContent.trim() || of;
-    const said = { empty: "is missing", below: `must be at least ${value}`, above: `must be at most ${value}`, longer: `has more than ${value} characters`, shorter: `has less than ${value} characters`, starts: `must start with ${[].concat(value).join(" or ")}`, contains: `must have ${value}`, listed: "is already there", number: not ? "is not a number" : "is a number" }[is];
+    const said = { empty: "is missing", below: `must be at least ${value}`, above: `must be at most ${value}`, "at most": `must be more than ${value}`, "at least": `must be less than ${value}`, longer: `has more than ${value} characters`, shorter: `has less than ${value} characters`, starts: `must start with ${[].concat(value).join(" or ")}`, contains: `must have ${value}`, listed: "is already there", number: not ? "is not a number" : "is a number" }[is];
     return `${name}: ${said ?? "please check"}.`;
   };
   const set = (id, own) => { const element = $(id); if (element && (boxes().includes(element) ? element.value : element.textContent) !== own) put(id, own); };
