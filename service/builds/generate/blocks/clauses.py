@@ -26,7 +26,7 @@ OFF = re.compile(
     r"|not (?:enabled|active|clickable))\b|\b(?:cannot|can't|can not) be (?:pressed|clicked|used)\b"
     r"|\b(?:nobody|no one|no visitor) can (?:press|click|use)\b|\b(?:people|you|one) (?:cannot|can't) (?:press"
     r"|click|use)\b"
-    r"|\bdisables? (?:the )?(?:\w+ )?(?:button|#[\w-]+)",
+    r"|\bdisables? (?:the )?(?:(?:\w+ )?button|#[\w-]+)",
     re.I,
 )
 ON = re.compile(
@@ -53,7 +53,11 @@ OTHERWISE = re.compile(
 SAYS = (
     r"(?:then |instead |also )?(?:says?|shows?|reads?|tells?|explains?|displays?|complains?|has|gives?|becomes?|names?)"
 )
-MESSAGE = re.compile(rf"#(?P<id>[\w-]+) {SAYS}\b(?P<what>[^#;]*)|\b(?:in|into) #(?P<in>[\w-]+)", re.I)
+MESSAGE = re.compile(
+    rf"#(?P<id>[\w-]+) {SAYS}\b(?P<what>[^#;]*)|(?P<before>\"[^\"]{{1,80}}\" )?\b(?:in|into) #"
+    rf"(?P<in>[\w-]+)",
+    re.I,
+)
 QUOTED = re.compile(r"\"([^\"]{1,80})\"|“([^”]{1,80})”")
 TEXT = r"(?P<q>\"[^\"]{1,80}\"|“[^”]{1,80}”)"
 SHOWN = re.compile(rf"(?P<np>#[\w-]+|\bthe \w+|\bit) {SAYS} {TEXT}", re.I)
@@ -64,7 +68,11 @@ ADDS = re.compile(r"\b(?:adds?|puts?|appends?|inserts?|saves?|stores?|takes?|rec
 ASKS = re.compile(
     r"(?P<np>#[\w-]+|\bthe \w+) (?:then |instead )?asks (?:\w+ )?for (?P<what>(?:an? |the )?[\w-]+)", re.I
 )
-EMPTIED = re.compile(r"#(?P<id>[\w-]+) (?:is|are|stays?|remains?|shows?) (?:then )?(?:empty|blank|nothing)\b", re.I)
+EMPTIED = re.compile(
+    r"#(?P<id>[\w-]+) (?:is|are|stays?|remains?|shows?) (?:then )?(?:empty|blank|nothing)\b"
+    r"|\bleaves? #(?P<left>[\w-]+) (?:empty|blank)\b",
+    re.I,
+)
 PROBLEM = re.compile(r"\b(?:problem|error|err|invalid|warning|warn|alert|hint|fault|oops|msg|message|note|wrong)s?\b")
 KEY = re.compile(
     r"(?P<pressed>\b(?:press|presses|pressing|hit|hits|hitting|with|by|on|using|via|the)\s+(?:the )?)?"
@@ -116,7 +124,7 @@ ENDS = re.compile(
     r"|zero) (?:and|to) (?P<b>\d+)\b",
     re.I,
 )
-NEW = r"(?:newest|latest|most recent|last added|youngest|last (?:\w+ )?stands?)"
+NEW = r"(?:newest|latest|most recent|last added|youngest|last (?:one|entry|item)|last (?:\w+ )?stands?)"
 FRONT = (
     r"(?:\b(?:on|at the|to the) top|\b(?:at|to) the (?:beginning|start|head)|\bin front"
     r"|\babove the (?:old|other|earlier)|\bas the first)\b"
@@ -125,20 +133,22 @@ NEWEST = re.compile(
     rf"\b{NEW}\b[^.;]{{0,40}}?(?:\b(?<!the )first\b|{FRONT})"
     rf"|\b(?:first|top|beginning|begins? with|starts? with)\b[^.;]{{0,20}}\b{NEW}\b"
     r"|\b(?:new|added|next|appears?|goes?|go|put|comes?|stands?|inserted|inserts?|written|adds?)\b"
-    rf"[^.;]{{0,40}}?{FRONT}|\bprepend|\breverse order\b|\bfrom newest to oldest\b",
+    rf"[^.;]{{0,40}}?{FRONT}|\bprepend|\bnew \w+ (?:come|stand|appear|are|go)s? first\b|\breverse order\b|\bfrom "
+    rf"newest to oldest\b",
     re.I,
 )
 NEW_TAB = re.compile(
     r"\b(?:opens?|opened|opening|leads?|goes|go|shown|shows?)\b[^.;]{0,40}?"
     r"\bin (?:an?|its own|another|the) (?:new |separate |other )?(?:browser )?(?:tab|window)\b"
+    r"|\bin (?:new|separate|other) (?:browser )?(?:tabs|windows)\b|\bin an? (?:tab|window) of (?:its|their) own\b"
     r"|\blinks?\b[^.;]{0,30}\bopens? (?:an?|another) (?:new |separate )?(?:browser )?(?:tab|window)\b|_blank\b",
     re.I,
 )
 CLICKED = re.compile(r"\b(?:click|press|tap)(?:s|es|ed|ing|ped|ping)?\b", re.I)
 MARK = re.compile(r"\b(?:the|its|a|with) class(?: name)? [\"'`“]?(?P<name>[A-Za-z][\w-]*)", re.I)
 TURNS = re.compile(
-    r"\bagain\b|\btoggles?\b|\bon and off\b|\b(?:second|next|another) (?:click|press|tap)|\bor removes?\b"
-    r"|\bremoved if\b|\bswitch|\bunmarks?\b|\bloses\b",
+    r"\bagain\b|\btoggled?s?\b|\bon and off\b|\b(?:second|next|another) (?:click|press|tap)|\bor removes?\b"
+    r"|\bremoved if\b|\bswitch|\bunmarks?\b|\bloses?\b|\btakes? (?:it|that) (?:off|away)\b",
     re.I,
 )
 MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
@@ -150,4 +160,8 @@ DATES = (
     ("MM/DD/YYYY", r"MM/DD/YYYY"),
     ("D MMMM YYYY", r"written out|month as a word|(?:a person|people|humans?) writes? (?:dates|them|it)"),
 )
-DATED = re.compile(r"\b(?:like|as|such as|form|format|e\.g\.|written|for example|style|looks|full|words)\b", re.I)
+DATED = re.compile(
+    r"\b(?:like|as|such as|form|format|e\.g\.|for instance|written|for example|style|looks|full"
+    r"|words)\b",
+    re.I,
+)

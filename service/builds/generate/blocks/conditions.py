@@ -17,8 +17,8 @@ Condition = dict[str, Any]
 HASH = re.compile(r"#([A-Za-z][\w-]*)")
 BOXES = ("input", "textarea", "select", "checkbox")
 NUMBER = r"(-?\d+(?:[.,]\d+)?)"
-LOW = r"(?:below|under|beneath|(?:less|lower|smaller|fewer|younger|shorter) than)"
-HIGH = r"(?:above|over|beyond|(?:more|greater|higher|larger|bigger|older|longer) than)"
+LOW = r"(?:below|under|beneath|(?:less|lower|smaller|fewer|younger|shorter|earlier) than|before(?= \d))"
+HIGH = r"(?:above|over|beyond|(?:more|greater|higher|larger|bigger|older|longer|later) than|after(?= \d))"
 CHARACTERS = r"(?:characters?|letters?|signs|chars?)"
 TYPED = r"(?:typed|entered|written|picked|chosen|selected|filled in|given|put in|said|there)"
 HAS_BEEN = r"(?:is|has been|was|have been|were)(?: yet| still| already)?"
@@ -41,15 +41,21 @@ TELLING = re.compile(  # a predicate of a clause: `the text is empty`, `nothing 
     r"|\b(?:is|are) (?P<at>-?\d+(?:[.,]\d+)?) or (?:(?P<less>less|lower|smaller|fewer|below)|more|higher|larger"
     r"|above)\b"
     rf"|\b(?P<many>(?P<fewer>fewer|less)|more) than (?P<m>\d+) (?P<np3>[\w-]+) {HAS_BEEN} {TYPED}"
+    r"|\b(?:is|are) (?P<no4>not )?(?P<filled>filled)\b(?: in| out)?"
     r"|\b(?:has|have|contains?) (?P<text>some|any|no) (?:text|content|words?|letters?|value|entr(?:y|ies))\b"
     r"|\b(?:is|are) (?P<negative>negative)\b"
     r"|\b(?:is|are) (?P<no3>not )?(?P<ticked>ticked|checked)\b"
     r"|\b(?P<running>runs|is running|is going)\b"
     r"|\b(?:holds|has|contains|is) (?P<number>no number|not a number)\b"
+    r"|\b(?:does not|doesn't|do not|don't) (?:hold|have|contain) (?P<number2>a number|numbers?)\b"
     r"|\b(?:is|are) (?P<listed>already)\b[^,;]{0,12}?\b(?:in|on|there|listed)\b",
     re.I,
 )
-OF_CHARACTERS = re.compile(rf"^ {CHARACTERS}")
+IN_BOX = re.compile(  # `more than 20 letters in the box #nick`
+    rf"\b(?P<size>more|fewer|less) than (?P<n>\d+) {CHARACTERS} (?:are )?(?:typed )?in(?:to)? (?P<np>(?:the )?"
+    rf"(?:\w+ )?[#\w-]+)",
+    re.I,
+)
 BOUND = rf"(?:(?:{LOW}|{HIGH}) {NUMBER}(?: {CHARACTERS})?|of {NUMBER} or (?:less|lower|below|more|above|higher))"
 BOUNDED = re.compile(  # `a discount below 0 or above 100`
     rf"(?P<np>[#A-Za-z][\w-]*(?: ?\(#[\w-]+\)| in the (?:\w+ )?#[\w-]+)?)(?: with| that has| that is)? "
@@ -75,7 +81,7 @@ LACKING = re.compile(
     re.I,
 )
 LISTED = re.compile(
-    rf"{NOUN} (?:who|that|which) (?:is|are) already\b|\b(?P<dup>duplicates?)\b"
+    rf"{NOUN} (?:who|that|which) (?:is|are) (?:[a-z]+ ){{0,3}}?already\b|\b(?P<dup>duplicates?)\b"
     rf"|\bno {NOUN.replace('np', 'np2')} (?:may|can|must|should) [^,;.]{{0,30}}?\btwice\b"
     rf"|\b(?:each|every|an?) {NOUN.replace('np', 'np4')} (?:can|may|must|should|is)[^,;.]{{0,30}}?\b(?:only|just"
     rf"|at most) once\b"
@@ -164,6 +170,8 @@ def _value(text: str) -> float | int:
 
 def predicate(clause: str, words: Words) -> list[Condition]:
     """The conditions of a clause behind `if`, `while` or the like: `the text is empty`."""
+    if counted := list(_counted(clause, words)):
+        return counted
     hit = TELLING.search(clause)
     if hit is None:
         return []
@@ -189,13 +197,15 @@ def predicate(clause: str, words: Words) -> list[Condition]:
     elif hit["many"]:
         told = [{"is": "below" if hit["fewer"] else "above", "value": int(hit["m"])}]
         before = f"{hit['np3']} {clause[hit.end() :]}"
+    elif hit["filled"]:
+        told = [{"is": "empty", **({} if hit["no4"] else {"not": True})}]
     elif hit["text"]:
         told = [{"is": "empty", **({} if hit["text"].lower() == "no" else {"not": True})}]
     elif hit["negative"]:
         told = [{"is": "below", "value": 0}]
     elif hit["ticked"]:
         told = [{"is": "ticked", **({"not": True} if hit["no3"] else {})}]
-    elif hit["number"]:
+    elif hit["number"] or hit["number2"]:
         told = [{"is": "number", "not": True}]
     elif hit["listed"]:
         return _listed(before or "it", words)
@@ -212,9 +222,18 @@ def attributes(sentence: str, words: Words) -> list[Condition]:
     return list(_attributes(sentence, words))
 
 
+def _counted(sentence: str, words: Words) -> Iterator[Condition]:
+    for hit in IN_BOX.finditer(sentence):
+        what = "longer" if hit["size"].lower() == "more" else "shorter"
+        yield from ({"of": one.id, "is": what, "value": int(hit["n"])} for one in words.meant(hit["np"], BOXES))
+
+
 def _attributes(sentence: str, words: Words) -> Iterator[Condition]:
+    yield from _counted(sentence, words)
     for hit in EMPTY_NOUN.finditer(sentence):
-        yield from ({"of": one.id, "is": "empty"} for one in words.meant(hit["np"], BOXES))
+        named = re.match(r" #[\w-]+", sentence[hit.end() :])
+        elements = words.meant(named[0], (*BOXES, *LISTS)) if named else words.meant(hit["np"], BOXES)
+        yield from ({"of": one.id, "is": "empty"} for one in elements)
     for hit in NEGATIVE_NOUN.finditer(sentence):
         yield from ({"of": one.id, "is": "below", "value": 0} for one in words.meant(_rest(hit, sentence), BOXES))
     for hit in BOUNDED.finditer(sentence):

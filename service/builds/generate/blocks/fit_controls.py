@@ -108,10 +108,6 @@ def list_(reading: Reading) -> PieceFit | None:
         "sorts": True if reading.says(r"alphabetical|in order of the alphabet|\bsorted\b(?! by)") else None,
         "search": name(search),
         "filters": [{"id": one.id, "shows": shows} for one, shows in filters],
-        "once": True
-        if reading.says(r"duplicate|already (?:in|on) the list|(?<!click )(?<!clicked )\btwice\b(?![^.]*\bclick)")
-        and not reading.says(r"\bclick[^.]*\btwice\b")
-        else None,
         "keeps": True if storage_key(reading, "list") else None,
         "key": storage_key(reading, f"list-{lists[0].id}"),
     }

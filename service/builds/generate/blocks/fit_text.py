@@ -12,6 +12,7 @@ from typing import Any
 from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, text_when
 from service.builds.generate.blocks.phrases import Level, levels
 from service.builds.generate.blocks.reading import Element, Reading, first_match
+from service.builds.generate.blocks.rules import disabled_by_a_rule
 
 MEASURES = (
     ("slug", r"\bslug\b"),
@@ -58,14 +59,7 @@ def text(reading: Reading) -> PieceFit | None:
     if len(reading.of("input", "textarea", "select")) != (1 if shift is None else 2):
         return None
     button = first_match(reading.of("button"), r"check|count|show|test|reverse|go|make|convert|turn")
-    limited = next(
-        (
-            one
-            for one in reading.of("button")
-            if re.search(r"\bdisabled\b", f"{one.text} {one.sentence}") or reading.says(r"button is disabled")
-        ),
-        None,
-    )
+    limited = next((one for one in reading.of("button") if disabled_by_a_rule(one, reading)), None)
     clear = first_match(reading.of("button"), r"clear|reset|empty", [name(button) or "", name(limited) or ""])
     results: list[dict[str, Any]] = []
     taken = []
@@ -141,8 +135,6 @@ def text(reading: Reading) -> PieceFit | None:
         "perMinute": int(pace[1]) if pace else None,
         "most": int(next(filter(None, most.groups()))) if most else None,
         "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
-        "limited": name(limited),
-        "notEmpty": True if limited and reading.says(r"\bempty\b") else None,
         "overClass": class_for(reading, r"over|too|long|limit|warn|error|danger|negative|exceed|more than"),
         "yesText": text_when(reading.brief, r"same|palindrom|is one") if palindrome else None,
         "noText": re.sub(r"^(?:and|or) ", "", no[1].strip()) if palindrome and no else None,

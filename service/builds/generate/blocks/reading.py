@@ -141,7 +141,8 @@ NOUN = r"(?<!\ba )(?<!\bthe )(?<!each )(?<!every )(?<!\bis )(?<!\bare )"
 VERBS = (
     (
         "button",
-        NOUN + r"\b(?:press|click|hit|tap|push)(?:ing|es|s|ed)?\b(?: on)?(?: the)?(?: [\w ]{1,24}?)??\s*\(?",
+        NOUN + r"\b(?:press|click|hit|tap|push)(?:ing|es|s|ed)?\b(?: on)?(?: the)?"
+        r"(?: (?:(?!\b(?:in|of|from|inside)\b)[\w ]){1,24}?)??\s*\(?",
     ),
     (
         "input",

@@ -203,7 +203,7 @@ class _Sentence:
             if hit is None:
                 continue
             near = [(sub, told) for sub, told in subordinate if not sub.start() < hit.start() < _end(sub)]
-            without = [] if near else self._without()
+            without = [] if near else self._without() or attributes(self.plain, self.words)
             if not near and not without:
                 continue
             word = near[0][0]["word"].lower() if near else "without"
@@ -212,7 +212,9 @@ class _Sentence:
             if on and word in TURNED:
                 continue
             left = self.plain[: hit.start()]
-            for button in self._buttons(len(left)) or self._buttons(len(self.plain)):
+            disables = re.match(r"\bdisable", hit[0], re.I)  # `an empty box disables the button`
+            buttons = [] if disables else self._buttons(len(left))
+            for button in buttons or self._buttons(len(self.plain)):
                 when = tuple(_turned(condition) if turned else condition for condition in conditions)
                 yield Rule("disabled", (button.id,), when, lasting=True, sentence=self.text)
                 return
@@ -224,7 +226,8 @@ class _Sentence:
         if not must and re.match(r"(?:if not|otherwise|other|else|anything else|everything else)\b", self.plain, re.I):
             must = required(self.earlier, Words(self.elements, self.before))
         lasting = [one for sub, told in subordinate if sub["word"].lower() in TURNED for one in told]
-        named = [hit["id"] for hit in MESSAGE.finditer(self.plain) if hit["id"] in self.by_id]
+        told_in = [hit["id"] or hit["in"] for hit in MESSAGE.finditer(self.plain)]
+        named = [name for name in told_in if name in self.by_id]
         if must and (OTHERWISE.search(self.plain) or strong):
             conditions = must
         elif not strong and not weak and lasting and ADDS.search(self.plain):
@@ -242,10 +245,14 @@ class _Sentence:
         if not conditions:
             return
         ignored = not named and (weak is None or not re.search(r"(?:twice|once)$", weak[0], re.I))
-        message, text = self._message(quiet=strong is None and not must and ignored)
-        of = [match["id"] for match in EMPTIED.finditer(self.plain) if self._is_output(match["id"])]
+        message, text = self._message({one["of"] for one in conditions}, quiet=strong is None and not must and ignored)
+        of = [match["id"] or match["left"] for match in EMPTIED.finditer(self.plain)]
         subs = [sub for sub, _ in subordinate]
-        of = [name for name in of if not any(f"#{name} " in sub["clause"] for sub in subs) and name != message]
+        of = [
+            name
+            for name in of
+            if self._is_output(name) and not any(f"#{name} " in sub["clause"] for sub in subs) and name != message
+        ]
         yield Rule("refused", tuple(of), tuple(conditions), text, message, sentence=self.text)
 
     def _without(self) -> list[Condition]:
@@ -256,18 +263,19 @@ class _Sentence:
     def _is_output(self, name: str) -> bool:
         return name in self.by_id and self.by_id[name].kind in OUTPUTS
 
-    def _message(self, *, quiet: bool) -> tuple[str | None, str | None]:
+    def _message(self, tested: set[str], *, quiet: bool) -> tuple[str | None, str | None]:
         """The element that tells of a refusal, and its text."""
         for where in (self.text, self.following if re.match(r"#|The |In |Then ", self.following) else ""):
-            for hit in MESSAGE.finditer(where):
-                name = hit["id"] or hit["in"]
-                if self._is_output(name) and (where is self.text or PROBLEM.search(self.by_id[name].words)):
-                    quote = QUOTED.search(hit["what"] or "")
-                    return name, (quote[1] or quote[2]) if quote else None
+            hits = [(hit["id"] or hit["in"], hit["what"] or hit["before"]) for hit in MESSAGE.finditer(where)]
+            able = [(name, what) for name, what in hits if self._is_output(name) and name not in tested]
+            named = [(name, what) for name, what in able if PROBLEM.search(self.by_id[name].words)]
+            for name, what in named or (able if where is self.text else []):
+                quote = QUOTED.search(what or "")
+                return name, (quote[1] or quote[2]) if quote else None
             if quiet:
                 return None, None
-        named = [one for one in self.elements if one.kind in OUTPUTS and PROBLEM.search(one.words)]
-        return (named[0].id, None) if len(named) == 1 else (None, None)
+        problems = [one for one in self.elements if one.kind in OUTPUTS and PROBLEM.search(one.words)]
+        return (problems[0].id, None) if len(problems) == 1 else (None, None)
 
     def _texts(self, subordinate: list[tuple[re.Match[str], list[Condition]]]) -> Iterator[Rule]:
         told = [(sub.start(), sub["word"].lower(), conditions) for sub, conditions in subordinate]
@@ -306,6 +314,9 @@ class _Sentence:
                 continue
             left = self.text[: hit.start()]
             names = [name for name in HASH.findall(left) if self._is_output(name)]
+            if not names and "written" in hit[0]:
+                names = [name for name in HASH.findall(self.text) if self._is_output(name)][:1]
+                left = self.text
             if names and DATED.search(left[left.rindex(f"#{names[-1]}") :] + hit[0]):
                 yield Rule("date", (names[-1],), text=shape, lasting=True, sentence=self.text)
             return
@@ -385,6 +396,11 @@ def _whole(text: str | None) -> int | None:
 def newest_first(reading: Reading) -> bool:
     """Whether new entries stand in front of the earlier ones."""
     return any(rule.effect == "order" for rule in rules_of(reading))
+
+
+def disabled_by_a_rule(button: Element, reading: Reading) -> bool:
+    """Whether the page disables a button by a rule, so a piece may leave it to the rule."""
+    return any(rule.effect == "disabled" and rule.of == (button.id,) for rule in rules_of(reading))
 
 
 def bounds_of(reading: Reading) -> tuple[int | None, int | None]:

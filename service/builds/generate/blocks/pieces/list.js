@@ -38,7 +38,6 @@ function list(o) {
   const add = (event) => {
     event?.preventDefault();
     const box = $(o.item), text = box.value.trim();
-    if (text && o.once && items.some((item) => item.text.toLowerCase() === text.toLowerCase())) return;
     if (text && o.sorts) { items.push({ text, done: false }); items.sort((one, other) => one.text.localeCompare(other.text)); } else if (text) o.newest ? items.unshift({ text, done: false }) : items.push({ text, done: false });
     box.value = "";
     show();

@@ -45,10 +45,7 @@ function text(o) {
   };
   on(o.reveal, "change", () => { source.type = $(o.reveal).checked ? "text" : "password"; });
   if ($(o.reveal)?.tagName === "BUTTON") on(o.reveal, "click", () => { source.type = source.type === "password" ? "text" : "password"; });
-  const limit = () => { if ($(o.limited)) $(o.limited).disabled = [...source.value].length > (o.most ?? Infinity) || (o.notEmpty && source.value.trim() === ""); };
   for (const { button, what } of o.forms ?? []) on(button, "click", () => put(o.output, String(measures[what](source.value))));
-  source.addEventListener("input", limit);
-  limit();
   source.addEventListener("input", show);
   on(o.shift, "input", show);
   on(o.button, "click", show);
