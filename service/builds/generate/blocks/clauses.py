@@ -44,7 +44,8 @@ REFUSED = re.compile(
 IGNORED = re.compile(
     r"\b(?:is|are) (?:simply |just |then |also )?(?:ignored|not (?:added|taken)|skipped)\b|\bdoes nothing\b"
     r"|\b(?:nothing (?:happens|is added|changes)|(?:adds|changes) nothing)\b"
-    r"|\bno \w+ (?:may|can|must|should) [^,;.]*\btwice\b|\b(?:only|just|at most) once\b",
+    r"|\bno \w+ (?:may|can|must|should) [^,;.]*\btwice\b|\b(?:cannot|can't|must not|may not) be "
+    r"[^,;.]{0,20}\btwice\b|\b(?:only|just|at most) once\b",
     re.I,
 )
 OTHERWISE = re.compile(

@@ -85,7 +85,7 @@ LISTED = re.compile(
     rf"|\bno {NOUN.replace('np', 'np2')} (?:may|can|must|should) [^,;.]{{0,30}}?\btwice\b"
     rf"|\b(?:each|every|an?) {NOUN.replace('np', 'np4')} (?:can|may|must|should|is)[^,;.]{{0,30}}?\b(?:only|just"
     rf"|at most) once\b"
-    rf"|\b(?:the same|any) {NOUN.replace('np', 'np3')} twice\b",
+    rf"|\b(?:the same|any) {NOUN.replace('np', 'np3')} (?:[a-z]+ ){{0,4}}twice\b",
     re.I,
 )
 MUST = re.compile(
