@@ -40,7 +40,7 @@ def written(rule: Rule) -> str:
             return when + more + (f" empties {' '.join(rule.of)}" if rule.of else "")
         case "text":
             return f"{rule.of[0]}: {when}{text}"
-        case "date":
+        case "date" | "number":
             return f"{rule.of[0]}: {rule.text}"
         case "key":
             return f"{rule.text}: {' '.join(rule.of)} > {rule.message}"

@@ -152,17 +152,3 @@ TURNS = re.compile(
     r"|\bremoved if\b|\bswitch|\bunmarks?\b|\bloses?\b|\btakes? (?:it|that) (?:off|away)\b",
     re.I,
 )
-MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-DATES = (
-    ("D MMMM YYYY", rf"\d{{1,2}} {MONTH} \d{{4}}"),
-    ("MMMM D, YYYY", rf"{MONTH} \d{{1,2}}, \d{{4}}"),
-    ("DD.MM.YYYY", r"\d\d\.\d\d\.\d{4}|DD\.MM\.YYYY"),
-    ("DD/MM/YYYY", r"\d\d/\d\d/\d{4}|DD/MM/YYYY"),
-    ("MM/DD/YYYY", r"MM/DD/YYYY"),
-    ("D MMMM YYYY", r"written out|month as a word|(?:a person|people|humans?) writes? (?:dates|them|it)"),
-)
-DATED = re.compile(
-    r"\b(?:like|as|such as|form|format|e\.g\.|for instance|written|for example|style|looks|full"
-    r"|words)\b",
-    re.I,
-)

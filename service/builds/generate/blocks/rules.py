@@ -21,8 +21,6 @@ from service.builds.generate.blocks.clauses import (
     BOUNDS,
     CLEARED,
     CLICKED,
-    DATED,
-    DATES,
     EMPTIED,
     ENDS,
     IGNORED,
@@ -63,6 +61,7 @@ from service.builds.generate.blocks.conditions import (
     predicate,
     required,
 )
+from service.builds.generate.blocks.formats import date_form, number_form
 from service.builds.generate.blocks.notation import KEYED, PART, SENTENCE, plain_notation
 from service.builds.generate.blocks.reading import NOT_NAMES, Element, Reading
 
@@ -71,8 +70,9 @@ MOST_SENTENCES, LONGEST = 200, 600
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the page. `effect`: disabled, refused, text, date, key, cleared, limit, bounds, marks, order or tab.
+    """A rule of the page.
 
+    `effect`: disabled, refused, text, date, number, key, cleared, limit, bounds, marks, order or tab.
     `of` are the elements that it changes. `when` are conditions of which one is enough. A refused action is told in
     `message`. A lasting rule holds at each moment, and others when the button of the page is pressed.
     """
@@ -175,7 +175,10 @@ class _Sentence:
         yield from refused
         if not refused and not disabled:
             yield from self._texts(subordinate)
-        yield from self._dates()
+        if (written := date_form(self.text, self._is_output)) is not None:
+            yield Rule("date", (written[0],), text=written[1], lasting=True, sentence=self.text)
+        if (written := number_form(self.text, self._is_output)) is not None:
+            yield Rule("number", (written[0],), text=written[1], lasting=True, sentence=self.text)
         yield from self._keys()
         yield from self._cleared()
         yield from self._limits()
@@ -304,22 +307,6 @@ class _Sentence:
         outputs = [one for one in self.elements if one.kind in OUTPUTS]
         generic = re.search(r"\b(?:paragraph|element|line|it|output|message|text)\b", noun)
         return outputs if len(outputs) == 1 and generic else []
-
-    def _dates(self) -> Iterator[Rule]:
-        if not re.search(r"\b(?:dates?|day|birthday)\b", self.plain, re.I):
-            return
-        for shape, pattern in DATES:
-            hit = re.search(pattern, self.text)
-            if hit is None:
-                continue
-            left = self.text[: hit.start()]
-            names = [name for name in HASH.findall(left) if self._is_output(name)]
-            if not names and "written" in hit[0]:
-                names = [name for name in HASH.findall(self.text) if self._is_output(name)][:1]
-                left = self.text
-            if names and DATED.search(left[left.rindex(f"#{names[-1]}") :] + hit[0]):
-                yield Rule("date", (names[-1],), text=shape, lasting=True, sentence=self.text)
-            return
 
     def _keys(self) -> Iterator[Rule]:
         for hit in KEY.finditer(self.plain):

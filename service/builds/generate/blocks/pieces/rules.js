@@ -58,6 +58,9 @@ function rules(o) {
       } else if (rule.effect === "date") {
         const iso = text(id).match(/\b(\d{4})-(\d\d)-(\d\d)(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?/);
         if (iso) set(id, text(id).replace(iso[0], written(rule.text, new Date(Date.UTC(iso[1], iso[2] - 1, iso[3])))));
+      } else if (rule.effect === "number") {
+        const bare = text(id).match(/^-?\d+(?:\.\d+)?$/);
+        if (bare) set(id, rule.text.replace(/\{,?\}/, (hole) => (hole === "{}" ? bare[0] : bare[0].replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ","))));
       } else if (rule.effect === "tab") {
         for (const link of document.querySelectorAll("main a[href]")) if (/^https?:/i.test(link.getAttribute("href")) && link.target !== "_blank") Object.assign(link, { target: "_blank", rel: "noopener" });
       } else if (rule.effect === "marks") {
