@@ -25,7 +25,8 @@ Its checks are `js` expressions in Chromium, and five or six checks are ours. A 
 (`tests/bench/test_held_out.py`). *First candidate* is the first version, *before repair* the best one before a repair.
 A brief counts if every check passes. There are two sets, each of three levels of eight briefs:
 
-* `tests/bench/held_out/`: written without sight of prompts, pieces and other briefs. Nothing was made with them.
+* `tests/bench/held_out/`: written without sight of prompts, pieces and other briefs. Nothing was made with them before
+  these runs. Since then rules and pieces were made in sight of its failures, so it is of development now.
 * `tests/bench/once_held_out/`: the set of the first three runs. Its briefs and the pieces have one author. Since then
   pieces were made in sight of its failures, so it is of development now.
 
