@@ -76,6 +76,13 @@ def test_as_many_sentences_are_read_as_people_write() -> None:
     assert rules_of(read(f"A button #b. {1000 * 'More of it. '}{rule}")) == ()
 
 
+def test_a_key_that_a_piece_sees_to_itself_is_no_rule_of_its_page() -> None:
+    told = "A converter: #amount is a box, the selects #from and #to offer m and km, #out is the result. "
+    plan = matching.plans(read(f"{told}The button #swap swaps them, and so does Enter in the box."))[0]
+    assert [piece["piece"] for piece in plan["pieces"]] == ["converter"]
+    assert "rules" not in plan
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 @pytest.mark.parametrize("case", CASES["pages"], ids=lambda case: case["brief"][:40])
 def test_a_page_keeps_the_rules_of_its_brief(case: dict[str, str]) -> None:

@@ -48,14 +48,19 @@ FITS = (
 MOST_PLANS = 3
 ASKED = ("order", "bounds")  # effects for which pieces ask
 OWN_RULES = {  # effects that a piece sees to itself
-    "validation": ("refused", "disabled", "cleared", "text"),
-    "records": ("cleared",),
-    "list": ("cleared", "marks"),
-    "toggles": ("marks",),
-    "gallery": ("marks",),
+    "converter": ("key",),
     "dialog": ("key",),
-    "kanban": ("cleared",),
-    "message": ("cleared", "text"),
+    "gallery": ("marks",),
+    "guess": ("key",),
+    "kanban": ("cleared", "key"),
+    "list": ("cleared", "marks", "key"),
+    "lookup": ("key",),
+    "message": ("cleared", "text", "key"),
+    "property": ("key",),
+    "records": ("cleared", "key"),
+    "sequence": ("key",),
+    "toggles": ("marks",),
+    "validation": ("refused", "disabled", "cleared", "text"),
 }
 Plan = dict[str, Any]
 
