@@ -16,7 +16,7 @@ import yaml
 
 from service.builds.brief import Attachment
 from service.builds.browser import Check
-from service.builds.generate import Job, describe_attachments
+from service.builds.generate import Job, describe_attachments, patch
 from service.builds.generate.script import elements_of, skeleton
 from service.builds.generate.write import files_prompt
 from service.builds.verify import find_browser, verify
@@ -72,6 +72,23 @@ def repairs(source: Mapping[str, Any]) -> Iterator[Row]:
         yield {**changed(row, page), "failures": told(failed)}
 
 
+def patches(source: Mapping[str, Any]) -> Iterator[Row]:
+    """build-patch: a page that lacks one rule. What it shows was seen in a browser."""
+    browser, why = find_browser(None)
+    assert browser is not None, why
+    for row in source["build-patch"]:
+        page = (
+            f"<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>{row['id']}</title></head>\n<body>\n<main>\n{row['html']}"
+            f"</main>\n<script>\n{row.get('script', '')}</script>\n</body>\n</html>\n"
+        )
+        checks = [Check(each, each) for each in row["js"]]
+        report = verify({"index.html": page.encode()}, checks, [], browser=browser, timeout_s=30.0)
+        failed = [each for each in report.outcomes if each.js and each.verdict == "failed"]
+        assert failed, f"{row['id']} lacks no rule"
+        told = patch.inputs(page, row["rule"], failed[0].reason)
+        yield {"id": row["id"], **told, "js": row["js"], "previous": {"index.html": page}}
+
+
 def changed(row: Mapping[str, Any], page: str) -> Row:
     """The part that edits and repairs have in common."""
     site = {"index.html": page}
@@ -86,7 +103,7 @@ def changed(row: Mapping[str, Any], page: str) -> Row:
 
 
 def cases() -> dict[str, Iterator[Row]]:
-    """The rows of each prompt's cases. Those of `build-repair` open a browser when they are read."""
+    """The rows of each prompt's cases. Those of `build-repair` and `build-patch` open a browser when they are read."""
     source = yaml.safe_load((HERE / "build_cases.yml").read_text(encoding="utf-8"))
     sentences = ({"id": f"sentence-{n:02}", **row} for n, row in enumerate(source["check-to-js"], 1))
     plans = (
@@ -97,6 +114,7 @@ def cases() -> dict[str, Iterator[Row]]:
         "build-script": scripts(source),
         "build-edit": edits(source),
         "build-repair": repairs(source),
+        "build-patch": patches(source),
         "check-to-js": sentences,
         "build-plan": plans,
     }
@@ -108,7 +126,7 @@ def lines(rows: Iterator[Row]) -> str:
 
 
 def main() -> None:
-    """All six files."""
+    """All files."""
     for name, rows in cases().items():
         (HERE / "prompts" / name / "cases.jsonl").write_text(lines(rows), encoding="utf-8")
 

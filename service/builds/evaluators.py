@@ -18,6 +18,7 @@ from service.builds.browser import IDS, Check
 from service.builds.browser.process import look
 from service.builds.generate import UnusableAnswer
 from service.builds.generate.answer_parser import parse_answer
+from service.builds.generate.patch import lines_of, patched
 from service.builds.generate.scaffold import STYLE, style
 from service.builds.verify import find_browser
 from service.errors import EvaluationError
@@ -47,6 +48,22 @@ def works(values: Mapping[str, Any], text: str, value: Any) -> bool:
         EvaluationError: if there is no browser.
     """
     site = _site(values, text)
+    return site is not None and _all_pass(site, values["js"])
+
+
+def patches(values: Mapping[str, Any], text: str, value: Any) -> bool:
+    """The answer holds a rule for a page."""
+    return _patched(values, text) is not None
+
+
+@external_check("a browser")
+def patch_works(values: Mapping[str, Any], text: str, value: Any) -> bool:
+    """With the rule, every expression of the case becomes true in the page, and the page throws no error.
+
+    Raises:
+        EvaluationError: if there is no browser.
+    """
+    site = _patched(values, text)
     return site is not None and _all_pass(site, values["js"])
 
 
@@ -86,6 +103,15 @@ def _site(values: Mapping[str, Any], text: str) -> dict[str, bytes] | None:
     except UnusableAnswer:
         return None
     return {STYLE: style(), **previous, **written, **given}
+
+
+def _patched(values: Mapping[str, Any], text: str) -> dict[str, bytes] | None:
+    """The site of the case with the rule of this answer, or None if it holds none."""
+    previous = {name: body.encode() for name, body in values["previous"].items()}
+    try:
+        return {STYLE: style(), **previous, **patched(previous, values["rule"], lines_of(text))}
+    except UnusableAnswer:
+        return None
 
 
 def _all_pass(files: Mapping[str, bytes], js: list[str]) -> bool:

@@ -27,6 +27,7 @@ from service.builds.generate.pieces import PieceMaker, made_of_pieces
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, own_readme
 from service.builds.generate.script import fits
+from service.builds.patching import Patcher
 from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store
 from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatError
@@ -35,14 +36,15 @@ from service.settings import Settings
 T = TypeVar("T")
 # The prompt without which a maker cannot work. Pieces need none.
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
-SCRIPTS = ("script", "script", "files", "script", "script", "files", "script")  # a script has half of a page's tokens
+# A script has half of a page's tokens, and a patch a tenth.
+SCRIPTS = ("script", "patch", "patch", "script", "patch", "files", "patch", "script", "patch", "files", "patch")
 FURTHER = {  # the tries after the first version, by its maker
-    "pieces": ("pieces 1", "pieces 2", *SCRIPTS, "repair", "repair"),
-    "script": SCRIPTS[1:],
-    "files": ("repair", "repair", "repair"),
+    "pieces": ("pieces 1", "pieces 2", "patch", "patch", *SCRIPTS, "patch", "repair", "repair"),
+    "script": (*SCRIPTS[1:], "patch"),
+    "files": ("patch", "patch", "repair", "patch", "repair", "repair"),
 }
 MOST_TRIES = max(map(len, FURTHER.values()))
-WRITTEN = ("script", "files", "repair")  # tries that ask a model that writes files
+WRITTEN = ("script", "files", "patch", "repair")  # tries that ask a model that writes files
 TRIES = 3  # of one maker, when its answer is unusable
 RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the next maker: this share, at most so long
 REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)
@@ -73,6 +75,7 @@ class GenerationSteps:
         delivery: Delivery,
         shutdown: ShutdownSignal,
         pieces: PieceMaker | None = None,
+        patcher: Patcher | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -84,6 +87,7 @@ class GenerationSteps:
         self.delivery = delivery
         self.shutdown = shutdown
         self.pieces = pieces
+        self.patcher = patcher
 
     # Making
 
@@ -118,8 +122,8 @@ class GenerationSteps:
         return not why
 
     def tries(self, maker: str) -> tuple[str, ...]:
-        """The tries after a first version by this maker: further pieces, scripts, files written anew, repairs."""
-        makers = {*self.makers, *(["repair"] if "files" in self.makers else [])}
+        """The tries after a first version by this maker: further pieces, scripts, patches, new files, repairs."""
+        makers = {*self.makers, *(["repair"] if "files" in self.makers else []), *(["patch"] if self.patcher else [])}
         return tuple(one for one in FURTHER.get(maker, ()) if one not in WRITTEN or one in makers)
 
     def repair(self, build: Build, best: Candidate, number: int = 1, maker: str = "") -> Candidate | None:
@@ -136,6 +140,8 @@ class GenerationSteps:
         tries = self.tries(first_maker)
         what = tries[number - 1]
         before = [first_maker, *tries[: number - 1]].count(what)  # tries of this kind
+        if what == "patch":
+            return self._patched(build, best, before)
         if (
             what == "repair"
             and {"pieces", "script"} <= {first_maker, *tries}
@@ -158,6 +164,17 @@ class GenerationSteps:
                 )
         made_by = "files" if what == "repair" else what.split()[0]
         return None if output is None else self._candidate(build, job, output, made_by)
+
+    def _patched(self, build: Build, best: Candidate, number: int) -> Candidate | None:
+        """The best version with one rule more, or None if no patch makes it better. `number` counts from 0."""
+        self.load(build.id)
+        if self.patcher is None or (changed := self.patcher.patch(build, best, number)) is None:
+            return None
+        previous = self.store.files(build.id, best.files)
+        job = self._job(build, previous)
+        if best.own_readme:
+            job = replace(job, readme=previous["README.md"])
+        return self._candidate(build, job, MakerOutput(changed, best.cut), "patch")
 
     def _base_files(self, build: Build) -> Files | None:
         """The files of the round before, or None in a new repository."""

@@ -38,6 +38,7 @@ from service.builds.generate.providers import Providers
 from service.builds.generate.script import ScriptWriter
 from service.builds.generate.write import FileWriter
 from service.builds.locks import claim_worker_slot, take
+from service.builds.patching import Patcher
 from service.builds.shutdown import ShutdownSignal
 from service.builds.ssrf import AllowedAddresses
 from service.builds.steps import Steps
@@ -139,6 +140,7 @@ def make_steps(
         del makers["script"]
     if settings.maker == "plan":
         del makers["files"]
+    patcher = Patcher(settings, store, asking, browser) if "script" in makers and "files" in makers else None
     return Steps(
         settings,
         store,
@@ -150,6 +152,7 @@ def make_steps(
         delivery=Delivery(store, key, allowed),
         shutdown=shutdown,
         pieces=None if settings.maker == "files" else PieceMaker(),
+        patcher=patcher,
     )
 
 

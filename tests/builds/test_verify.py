@@ -384,7 +384,7 @@ def test_no_look_begins_when_the_time_is_over_and_an_old_one_stays(monkeypatch: 
     monkeypatch.setattr(page, "_looked", looked)
     monkeypatch.setattr(page, "SETTLES_S", (0.0, 1.0))
     checks = [Check(name, "false") for name in ("one", "two", "three")]
-    judge = page.CheckJudge(Mock(), {}, frozenset())
+    judge = page.CheckJudge(Mock(), {}, frozenset(), page.SETTLES_S)
     judge.judge(checks, 9000, 18.0)
     assert looks == ["one", "two", "three", "one", "two"]  # the third began at 12 s of 18, the last one would at 20
     monkeypatch.setattr(judge, "judge", lambda *given: None)

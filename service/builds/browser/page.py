@@ -40,6 +40,7 @@ NETWORK = ThreadPoolExecutor(1, "network")  # its thread starts before this proc
 OPENS = "the page opens without errors"
 LATE, BUSY = "it did not come to an end in time", "the page is busy without end"
 SETTLES_S = (0.0, 1.0, 4.0)  # data may arrive after the load: look again later, in a page opened anew
+HURRIED_S = (0.0, 0.5)  # in place of these, where many versions are compared
 TOGETHER = 8  # pages that are open at the same time, while they settle
 # The expression may be a promise. It is evaluated once in a page, for it may press buttons.
 ONCE = """() => {
@@ -79,10 +80,12 @@ def look(
     browser: str,
     timeout_s: float,
     network: frozenset[str] = frozenset(),
+    patient: bool = True,
 ) -> PageObservation:
     """Open the page, then once more for every check, as long as half as much time again has not passed.
 
-    A check that did not end is asked once more, with more time, because the machine may be busy.
+    A check that did not end is asked once more, with more time, because the machine may be busy. Without `patient` it
+    is not, and failed checks are looked at again only once and soon.
     Raises:
         BuildError: if the browser does not run.
     """
@@ -100,12 +103,13 @@ def look(
             ends_s = time.monotonic() + 1.5 * timeout_s
             try:
                 opened, ended = _opened(chromium, files, network, seen, step_ms)
-                judge = CheckJudge(chromium, files, network)
+                judge = CheckJudge(chromium, files, network, SETTLES_S if patient else HURRIED_S)
                 judge.judge(checks, step_ms, ends_s)
-                if not ended and time.monotonic() < ends_s:
+                if patient and not ended and time.monotonic() < ends_s:
                     opened, ended = _opened(chromium, files, network, seen, 2 * step_ms)
                     opened = opened if ended else replace(opened, reason=f"{opened.reason}, asked twice")
-                judge.ask_again(2 * step_ms, time.monotonic() + 0.5 * timeout_s)
+                if patient:
+                    judge.ask_again(2 * step_ms, time.monotonic() + 0.5 * timeout_s)
                 seen.outcomes = [opened, *judge.results(checks)]
             finally:
                 chromium.close()
@@ -188,7 +192,14 @@ class Look:
 class CheckJudge:
     """Judges checks of one site. Each look is in a page that was opened for it, in a context of its own."""
 
-    def __init__(self, chromium: Browser, files: Mapping[str, bytes], network: frozenset[str]) -> None:
+    def __init__(
+        self,
+        chromium: Browser,
+        files: Mapping[str, bytes],
+        network: frozenset[str],
+        settles_s: tuple[float, ...],
+    ) -> None:
+        self.settles_s = settles_s
         self.chromium = chromium
         self.files = files
         self.network = network
@@ -196,7 +207,7 @@ class CheckJudge:
 
     def judge(self, checks: Sequence[Check], step_ms: float, ends_s: float) -> None:
         """Look at each check at once, and at those that fail again later. Pages that wait are open together."""
-        for settle_s in SETTLES_S:
+        for settle_s in self.settles_s:
             waiting = [check for check in checks if check not in self._looks or not self._looks[check].final]
             size = TOGETHER if settle_s else 1
             for at in range(0, len(waiting), size):
@@ -370,6 +381,7 @@ def _look_as_asked(request: Mapping[str, Any], shared_network: str | None) -> Pa
         browser=request["browser"],
         timeout_s=request["timeout_s"],
         network=frozenset(request["network"]),
+        patient=request["patient"],
     )
 
 

@@ -49,6 +49,7 @@ def look(
     timeout_s: float,
     network: frozenset[str] = frozenset(),
     namespace: bool = False,
+    patient: bool = True,
 ) -> PageObservation:
     """As `page.look`, in a child, which leaves the network if it may.
 
@@ -62,6 +63,7 @@ def look(
         "timeout_s": timeout_s,
         "network": sorted(network),
         "namespace": namespace,
+        "patient": patient,
     }
     _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     with _turns():

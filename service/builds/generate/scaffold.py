@@ -99,6 +99,7 @@ def role(path: str, attached: set[str]) -> str:
         return "a library, or its licence"
     known = {
         "pieces.js": "the tested pieces that the page is made of",
+        "patch.js": "rules of the brief, beside the page's own script",
         "index.html": "the page",
         "LICENSE": "the licence",
         "README.md": "this text",

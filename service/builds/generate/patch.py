@@ -1,0 +1,110 @@
+"""Patches: a short script that adds one rule of the brief to a page that does the rest.
+
+In: a version of the app, and a check that it fails. Out: the questions for the model, and the files with an answer's
+lines in `patch.js`. The lines may call three functions, which `templates/patch.js` defines: `element`, `always` and
+`before`. So they work beside every page's own script, which the model is not shown. It is told the rule and what the
+page shows, and not the code of the check.
+
+A small model writes such lines often right (docs/briefs.md), where it forgets the rule in a whole page or script.
+
+Not here: asking, and judging the answers (`generation_steps`), whole scripts (`script`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from service.builds.check_code import ids
+from service.builds.generate import UnusableAnswer, shorten
+from service.builds.generate.answer_parser import THINKING, blocks
+from service.builds.generate.edits import PAGE
+
+PATCH = "patch.js"
+TEMPLATE = Path(__file__).parent / "templates" / PATCH
+END = "})();\n"  # of the template
+LOADS = f'<script src="{PATCH}" defer></script>\n'
+HTML_CHARACTERS, SHOWN_CHARACTERS, RULE_CHARACTERS = 2500, 400, 600  # of a question
+SENTENCE = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`#\"'“])|\n+")
+WORD = re.compile(r"[A-Za-z][\w-]+")
+RULE = re.compile(r"^(?:always|before)\(", re.MULTILINE)
+LITERAL = re.compile(r"'([^'#.\[]{2,40})'|\"([^\"#.\[]{2,40})\"|`([^`#.\[]{2,40})`")
+ID_WEIGHT, WORD_WEIGHT = 2.0, 0.5  # an id or a text in a check says more about a sentence than a word
+
+
+def rules(brief: str, said: str, js: str) -> list[str]:
+    """What the page may not keep: the sentences of the brief that the check is about, the likeliest first.
+
+    A check that is a sentence is the first one itself. Last come the first two together.
+    """
+    named, texts = set(ids(js)), {text for match in LITERAL.findall(js) for text in match if text}
+    words = {word.lower() for word in WORD.findall(js)}
+    ranked: list[tuple[float, int, str]] = []
+    for number, sentence in enumerate(part.strip() for part in SENTENCE.split(brief)):
+        own = set(WORD.findall(sentence))
+        worth = ID_WEIGHT * len(named & own) + ID_WEIGHT * sum(text in sentence for text in texts)
+        worth += WORD_WEIGHT * len({word.lower() for word in own} & words)
+        if sentence:
+            ranked.append((-worth, number, sentence))
+    best = [sentence for _, _, sentence in sorted(ranked)[:2]]
+    if said != js:
+        best.insert(0, said)
+    return [shorten(rule, RULE_CHARACTERS) for rule in [*best[:2], *([" ".join(best[:2])] if len(best) > 1 else [])]]
+
+
+def inputs(page: str, rule: str, reason: str) -> dict[str, str]:
+    """The inputs of `build-patch`. `reason`: why the check fails, with what the page's elements hold."""
+    shown = [part for part in reason.split("; ") if part.startswith("#")]
+    return {
+        "html": shorten(elements_of(page), HTML_CHARACTERS),
+        "shown": shorten("; ".join(shown) or "nothing of it", SHOWN_CHARACTERS),
+        "rule": rule,
+    }
+
+
+def elements_of(page: str) -> str:
+    """The part of a page that a visitor sees: its `main` or body, without scripts, styles and drawings."""
+    for tag in ("main", "body"):
+        if part := re.search(rf"<{tag}\b[^>]*>(.*?)(?:</{tag}\s*>|\Z)", page, re.DOTALL | re.IGNORECASE):
+            page = part[1]
+            break
+    page = re.sub(r"<(script|style|svg)\b.*?</\1\s*>", "", page, flags=re.DOTALL | re.IGNORECASE)
+    return "\n".join(line.strip() for line in page.splitlines() if line.strip())
+
+
+def lines_of(text: str) -> str:
+    """The lines of an answer: its first fence, or all of it where there is none.
+
+    Raises:
+        UnusableAnswer: if it holds no rule.
+    """
+    text = THINKING.sub("", text.replace("\r\n", "\n"))
+    fences = list(blocks(text))
+    lines = (fences[0].body if fences else text).strip()
+    if not RULE.search(lines):
+        raise UnusableAnswer("The answer calls neither always nor before, and so adds no rule.")
+    return lines
+
+
+def patched(files: Mapping[str, bytes], rule: str, lines: str) -> dict[str, bytes]:
+    """The files that change: the page, which loads `patch.js`, and `patch.js` with these lines at its end."""
+    page, before = files[PAGE].decode(), files.get(PATCH, _template().encode()).decode()
+    if LOADS.strip() not in page:
+        at = page.lower().rfind("</body>")
+        page = page[:at] + LOADS + page[at:] if at >= 0 else f"{page.rstrip()}\n{LOADS}"
+    body = "".join(f"    {line}\n" if line else "\n" for line in lines.splitlines())
+    said = " ".join(rule.split())
+    script = before.rstrip().removesuffix(END.strip()) + f"  // {said}\n  {{\n{body}  }}\n{END}"
+    return {PAGE: page.encode(), PATCH: script.encode()}
+
+
+def can_patch(files: Mapping[str, bytes]) -> bool:
+    """Whether there is a page, and no file of somebody else in the place of ours."""
+    return PAGE in files and (PATCH not in files or files[PATCH].startswith(_template()[:200].encode()))
+
+
+@cache
+def _template() -> str:
+    return TEMPLATE.read_text(encoding="utf-8")
