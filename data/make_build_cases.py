@@ -23,6 +23,10 @@ from service.builds.verify import find_browser, verify
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
+PAGE = (
+    '<!DOCTYPE html>\n<html lang="en">\n<head><title>{title}</title></head>\n<body>\n<main>\n{main}</main>\n'
+    "<script>\n{script}</script>\n</body>\n</html>\n"
+)
 
 
 def told(js: list[str]) -> str:
@@ -77,10 +81,7 @@ def patches(source: Mapping[str, Any]) -> Iterator[Row]:
     browser, why = find_browser(None)
     assert browser is not None, why
     for row in source["build-patch"]:
-        page = (
-            f"<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>{row['id']}</title></head>\n<body>\n<main>\n{row['html']}"
-            f"</main>\n<script>\n{row.get('script', '')}</script>\n</body>\n</html>\n"
-        )
+        page = PAGE.format(title=row["id"], main=row["html"], script=row.get("script", ""))
         checks = [Check(each, each) for each in row["js"]]
         report = verify({"index.html": page.encode()}, checks, [], browser=browser, timeout_s=30.0)
         failed = [each for each in report.outcomes if each.js and each.verdict == "failed"]

@@ -8,6 +8,7 @@ checks of a whole version (`verify`), which comes after this.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from service.builds.store import Store
 from service.errors import BuildError, SameboatError
 from service.settings import Settings
 
+log = logging.getLogger("sameboat.builds")
 PROMPT = "build-patch"
 SAMPLES = 4  # of a try
 FEW = 2  # failed checks that a patch may mend, or half of all: a page that fails more needs another script
@@ -45,7 +47,7 @@ class Patcher:
         """The files of the version with the patch that passes most checks, if it passes more. `number` begins at 0.
 
         Raises:
-            BuildError: if the build was cancelled, or the browser does not run.
+            BuildError: if the build was cancelled.
         """
         files = self.store.files(build.id, best.files)
         checks, failed = _judged(best)
@@ -66,7 +68,14 @@ class Patcher:
         return self._chosen(build, files, tuple(proposed), target, checks, len(checks) - len(failed))
 
     def _asked(
-        self, build: Build, page: str, rules: Sequence[str], reason: str, number: int, sample: int, checks: Sequence[Check]
+        self,
+        build: Build,
+        page: str,
+        rules: Sequence[str],
+        reason: str,
+        number: int,
+        sample: int,
+        checks: Sequence[Check],
     ) -> tuple[str, str] | None:
         """A rule and the lines for it. None if there is no usable answer; the reason is an event.
 
@@ -115,18 +124,22 @@ class Patcher:
         return best
 
     def _passed(self, site: Mapping[str, bytes], checks: Sequence[Check]) -> int:
-        """How many of the checks pass. None does in a page that does not open without errors."""
+        """How many of the checks pass. None does in a page that does not open, or throws errors while it does."""
         assert self.browser is not None
         network = hosts(self.settings.build_network)
-        seen = look(
-            site,
-            checks,
-            browser=self.browser,
-            timeout_s=LOOK_S,
-            network=network,
-            namespace=self.settings.browser_namespace,
-            patient=False,
-        )
+        try:
+            seen = look(
+                site,
+                checks,
+                browser=self.browser,
+                timeout_s=LOOK_S,
+                network=network,
+                namespace=self.settings.browser_namespace,
+                patient=False,
+            )
+        except BuildError as error:  # the whole version is judged without a browser too
+            log.warning("%s", error.message)
+            return 0
         opened, *judged = seen.outcomes
         return sum(one.verdict == "passed" for one in judged) if opened.verdict == "passed" else 0
 

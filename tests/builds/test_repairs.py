@@ -29,7 +29,7 @@ def edit(old: str, new: str) -> str:
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a browser's place: a check passes when its letter is in the page's paragraph."""
+    """In a browser's place: a check passes when its letter is in the page's paragraph. No patches: it chooses them."""
 
     def verify(files: Any, checks: Any, attachments: Any, **_: Any) -> VerificationReport:
         said = re.search(r"<p>(\w*)</p>", files["index.html"].decode())
@@ -43,6 +43,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr("service.builds.steps.verify", verify)
+    monkeypatch.setattr("service.builds.startup.Patcher", lambda *_: None)
 
 
 def build(tmp_path: Path, replies: list[str], **more: Any) -> tuple[dict[str, Any], ScriptedEngine, str]:

@@ -313,6 +313,7 @@ def test_every_try_is_reached_and_the_end_is_told(maker: str, fit: bool, monkeyp
         "scan": lambda build, best: best,
         "load": lambda build: build,
         "makers": dict.fromkeys(("script", "files", "plan")),
+        "patcher": SimpleNamespace(patch=lambda *_: asked.append("patch")),
         "asking": SimpleNamespace(exhausted=lambda build: None),
         "store": SimpleNamespace(event=lambda build, kind, text: told.append(text), files=lambda *_: {}),
         "_base_files": lambda build: None,

@@ -37,7 +37,8 @@ ID_WEIGHT, WORD_WEIGHT = 2.0, 0.5  # an id or a text in a check says more about 
 def rules(brief: str, said: str, js: str) -> list[str]:
     """What the page may not keep: the sentences of the brief that the check is about, the likeliest first.
 
-    A check that is a sentence is the first one itself. Last come the first two together.
+    A check that is a sentence is the first one itself. Then come the first two together, and the whole brief, because
+    a rule may need the words around it.
     """
     named, texts = set(ids(js)), {text for match in LITERAL.findall(js) for text in match if text}
     words = {word.lower() for word in WORD.findall(js)}
@@ -51,7 +52,8 @@ def rules(brief: str, said: str, js: str) -> list[str]:
     best = [sentence for _, _, sentence in sorted(ranked)[:2]]
     if said != js:
         best.insert(0, said)
-    return [shorten(rule, RULE_CHARACTERS) for rule in [*best[:2], *([" ".join(best[:2])] if len(best) > 1 else [])]]
+    told = [*best[:2], " ".join(best[:2]), " ".join(brief.split())]
+    return [shorten(rule, RULE_CHARACTERS) for rule in dict.fromkeys(told)]
 
 
 def inputs(page: str, rule: str, reason: str) -> dict[str, str]:
