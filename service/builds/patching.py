@@ -57,7 +57,9 @@ class Patcher:
             self.store.event(build.id, "making", f"No patch: {len(failed)} of {len(checks)} checks fail.")
             return None
         target, reason = failed[number % len(failed)]
-        rules = patch.rules(build.brief, target.said, target.js or "")
+        broken = {check for check, _ in failed}
+        passing = [check.js for check in checks if check not in broken and check.js is not None]
+        rules = patch.rules(build.brief, target.said, target.js or "", passing)
         page = files[PAGE].decode("utf-8", "replace")
         self.store.event(build.id, "making", f"Patches are written for a rule: {rules[0]}", maker="patch")
         with ThreadPoolExecutor(SAMPLES, "patch") as pool:

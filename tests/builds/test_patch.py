@@ -52,13 +52,22 @@ REFUSES = 'before(element("save"), "click", () => {\n  if (element("walk").value
 
 def test_the_rules_of_a_check_are_the_sentences_that_name_its_elements() -> None:
     code = "document.querySelector('#save').disabled && document.querySelector('#sum').textContent === '0'"
-    first, second, both, brief = patch.rules(BRIEF, code, code)
+    first, second, both, part, brief = patch.rules(BRIEF, code, code)
     assert first.startswith("The button #save")
     assert second == "#sum counts the walks."
     assert both == f"{first} {second}"
+    assert part == "#save adds the text of #walk to #walks."
     assert brief == BRIEF
     assert patch.rules(BRIEF, "Nothing is saved twice", code)[:2] == ["Nothing is saved twice", first]
     assert patch.rules("One sentence only", code, code) == ["One sentence only"]
+
+
+def test_what_only_the_failed_check_names_is_asked_for_first() -> None:
+    brief = "Type into #price and #off: #now is the new price. Over 100 is refused: then #problem says so. No button."
+    code = "(put('#price', 1), put('#off', 120), document.querySelector('#now').textContent === '' && '#problem')"
+    passing = "(put('#price', 50), put('#off', 25), document.querySelector('#now').textContent === '37.50')"
+    assert patch.rules(brief, code, code)[0].startswith("Type into")
+    assert patch.rules(brief, code, code, [passing])[0] == "Over 100 is refused: then #problem says so."
 
 
 def test_a_question_has_the_elements_and_what_they_hold_and_no_code() -> None:

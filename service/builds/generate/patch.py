@@ -13,7 +13,7 @@ Not here: asking, and judging the answers (`generation_steps`), whole scripts (`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -34,26 +34,43 @@ LITERAL = re.compile(r"'([^'#.\[]{2,40})'|\"([^\"#.\[]{2,40})\"|`([^`#.\[]{2,40}
 ID_WEIGHT, WORD_WEIGHT = 2.0, 0.5  # an id or a text in a check says more about a sentence than a word
 
 
-def rules(brief: str, said: str, js: str) -> list[str]:
-    """What the page may not keep: the sentences of the brief that the check is about, the likeliest first.
+def rules(brief: str, said: str, js: str, passing: Iterable[str] = ()) -> list[str]:
+    """What the page may not keep, in several cuts of the brief, the likeliest first.
 
-    A check that is a sentence is the first one itself. Then come the first two together, and the whole brief, because
-    a rule may need the words around it.
+    The sentences that the check is about come first, then the two best together, the part of the best one about the
+    check's own element, and the whole brief, because a rule may need the words around it. A check that is a sentence is
+    the first cut itself. `passing`: the code of checks that pass. What only the failed one names is asked for.
     """
-    named, texts = set(ids(js)), {text for match in LITERAL.findall(js) for text in match if text}
-    words = {word.lower() for word in WORD.findall(js)}
+    named, texts, words = _names(js)
+    known = [_names(code) for code in passing]
+    own = [one for one in named if all(one not in ids_ for ids_, _, _ in known)] or named
+    new_texts = texts - set().union(*(there for _, there, _ in known))
+    new_words = words - set().union(*(there for _, _, there in known))
     ranked: list[tuple[float, int, str]] = []
     for number, sentence in enumerate(part.strip() for part in SENTENCE.split(brief)):
-        own = set(WORD.findall(sentence))
-        worth = ID_WEIGHT * len(named & own) + ID_WEIGHT * sum(text in sentence for text in texts)
-        worth += WORD_WEIGHT * len({word.lower() for word in own} & words)
+        there = set(WORD.findall(sentence))
+        worth = ID_WEIGHT * (len(there & set(named)) + len(there & set(own)))
+        worth += ID_WEIGHT * sum(text in sentence for text in new_texts)
+        worth += WORD_WEIGHT * len({word.lower() for word in there} & new_words)
         if sentence:
             ranked.append((-worth, number, sentence))
     best = [sentence for _, _, sentence in sorted(ranked)[:2]]
     if said != js:
         best.insert(0, said)
-    told = [*best[:2], " ".join(best[:2]), " ".join(brief.split())]
+    told = [*best[:2], " ".join(best[:2]), *_parts(best[0], own), " ".join(brief.split())]
     return [shorten(rule, RULE_CHARACTERS) for rule in dict.fromkeys(told)]
+
+
+def _names(js: str) -> tuple[list[str], set[str], set[str]]:
+    """The ids that the code names, its texts, and its words in lower case."""
+    texts = {text for match in LITERAL.findall(js) for text in match if text}
+    return ids(js), texts, {word.lower() for word in WORD.findall(js)}
+
+
+def _parts(sentence: str, own: Sequence[str]) -> list[str]:
+    """The part of the sentence from the first of these ids that it names. None if that is all of it."""
+    starts = [match.start() for one in own[:1] for match in re.finditer(rf"[#`]?\b{re.escape(one)}\b", sentence)]
+    return [sentence[starts[0] :]] if starts and starts[0] > 0 else []
 
 
 def inputs(page: str, rule: str, reason: str) -> dict[str, str]:
