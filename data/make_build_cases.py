@@ -77,7 +77,7 @@ def repairs(source: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def patches(source: Mapping[str, Any]) -> Iterator[Row]:
-    """build-patch: a page that lacks one rule. What it shows was seen in a browser."""
+    """build-patch: a page that lacks one rule. Its texts were seen in a browser."""
     browser, why = find_browser(None)
     assert browser is not None, why
     for row in source["build-patch"]:

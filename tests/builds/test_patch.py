@@ -160,7 +160,7 @@ class Asks:
 def chosen(
     monkeypatch: pytest.MonkeyPatch, asks: Asks, best: Candidate, *, browser: str | None = "chromium", number: int = 0
 ) -> tuple[str | None, list[int]]:
-    """What is in the patch that was chosen, and the number of checks of each look."""
+    """The text in the chosen patch, and the number of checks of each look."""
     looks: list[int] = []
 
     def looked(site: Mapping[str, bytes], checks: Sequence[Check], **_: Any) -> PageObservation:

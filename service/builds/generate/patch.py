@@ -1,9 +1,9 @@
-"""Patches: a short script that adds one rule of the brief to a page that does the rest.
+"""Patches: a short script adds one rule of the brief to a page that does the rest.
 
 In: a version of the app, and a check that it fails. Out: the questions for the model, and the files with an answer's
 lines in `patch.js`. The lines may call three functions, which `templates/patch.js` defines: `element`, `always` and
-`before`. So they work beside every page's own script, which the model is not shown. It is told the rule and what the
-page shows, and not the code of the check.
+`before`. So they work beside every page's own script, which the model is not shown. It is told the rule and the
+texts of the page, and not the code of the check.
 
 A small model writes such lines often right (docs/briefs.md), where it forgets the rule in a whole page or script.
 
@@ -34,12 +34,12 @@ LITERAL = re.compile(r"'([^'#.\[]{2,40})'|\"([^\"#.\[]{2,40})\"|`([^`#.\[]{2,40}
 ID_WEIGHT, WORD_WEIGHT = 2.0, 0.5  # an id or a text in a check says more about a sentence than a word
 
 
-def rules(brief: str, said: str, js: str, passing: Iterable[str] = ()) -> list[str]:
-    """What the page may not keep, in several cuts of the brief, the likeliest first.
+def rules(brief: str, sentence: str, js: str, passing: Iterable[str] = ()) -> list[str]:
+    """The rules that the page may not keep, as several cuts of the brief, the likeliest first.
 
     The sentences that the check is about come first, then the two best together, the part of the best one about the
     check's own element, and the whole brief, because a rule may need the words around it. A check that is a sentence is
-    the first cut itself. `passing`: the code of checks that pass. What only the failed one names is asked for.
+    the first cut itself. `passing`: the code of checks that pass. Names that only the failed one has are asked for.
     """
     named, texts, words = _names(js)
     known = [_names(code) for code in passing]
@@ -47,16 +47,16 @@ def rules(brief: str, said: str, js: str, passing: Iterable[str] = ()) -> list[s
     new_texts = texts - set().union(*(there for _, there, _ in known))
     new_words = words - set().union(*(there for _, _, there in known))
     ranked: list[tuple[float, int, str]] = []
-    for number, sentence in enumerate(part.strip() for part in SENTENCE.split(brief)):
-        there = set(WORD.findall(sentence))
+    for number, part in enumerate(text.strip() for text in SENTENCE.split(brief)):
+        there = set(WORD.findall(part))
         worth = ID_WEIGHT * (len(there & set(named)) + len(there & set(own)))
-        worth += ID_WEIGHT * sum(text in sentence for text in new_texts)
+        worth += ID_WEIGHT * sum(new in part for new in new_texts)
         worth += WORD_WEIGHT * len({word.lower() for word in there} & new_words)
-        if sentence:
-            ranked.append((-worth, number, sentence))
-    best = [sentence for _, _, sentence in sorted(ranked)[:2]]
-    if said != js:
-        best.insert(0, said)
+        if part:
+            ranked.append((-worth, number, part))
+    best = [part for _, _, part in sorted(ranked)[:2]]
+    if sentence != js:
+        best.insert(0, sentence)
     told = [*best[:2], " ".join(best[:2]), *_parts(best[0], own), " ".join(brief.split())]
     return [shorten(rule, RULE_CHARACTERS) for rule in dict.fromkeys(told)]
 
@@ -74,11 +74,11 @@ def _parts(sentence: str, own: Sequence[str]) -> list[str]:
 
 
 def inputs(page: str, rule: str, reason: str) -> dict[str, str]:
-    """The inputs of `build-patch`. `reason`: why the check fails, with what the page's elements hold."""
-    shown = [part for part in reason.split("; ") if part.startswith("#")]
+    """The inputs of `build-patch`. `reason`: why the check fails, with the texts of the page's elements."""
+    elements = [part for part in reason.split("; ") if part.startswith("#")]
     return {
         "html": shorten(elements_of(page), HTML_CHARACTERS),
-        "shown": shorten("; ".join(shown) or "nothing of it", SHOWN_CHARACTERS),
+        "shown": shorten("; ".join(elements) or "nothing of it", SHOWN_CHARACTERS),
         "rule": rule,
     }
 
@@ -114,8 +114,8 @@ def patched(files: Mapping[str, bytes], rule: str, lines: str) -> dict[str, byte
         at = page.lower().rfind("</body>")
         page = page[:at] + LOADS + page[at:] if at >= 0 else f"{page.rstrip()}\n{LOADS}"
     body = "".join(f"    {line}\n" if line else "\n" for line in lines.splitlines())
-    said = " ".join(rule.split())
-    script = before.rstrip().removesuffix(END.strip()) + f"  // {said}\n  {{\n{body}  }}\n{END}"
+    remark = " ".join(rule.split())
+    script = before.rstrip().removesuffix(END.strip()) + f"  // {remark}\n  {{\n{body}  }}\n{END}"
     return {PAGE: page.encode(), PATCH: script.encode()}
 
 
