@@ -12,13 +12,15 @@ from service.builds.generate.blocks import matching, page
 from service.builds.generate.libraries import with_libraries
 from service.builds.generate.scaffold import STYLE, style
 from service.builds.verify import find_browser
-from tests.builds.test_pieces import CASES, briefs, decode, reading_of
+from tests.builds.test_pieces import CASES, briefs, decode, later, reading_of
 
 BROWSER, _ = find_browser(None)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
-@pytest.mark.parametrize("case", [*CASES, *briefs()], ids=lambda case: case.get("task") or " ".join(case["pieces"]))
+@pytest.mark.parametrize(
+    "case", [*CASES, *briefs(), *later()], ids=lambda case: case.get("task") or " ".join(case["pieces"])
+)
 def test_a_page_of_pieces_passes_the_checks_of_its_case(case: dict[str, Any]) -> None:
     reading = reading_of(case)
     given = {one["name"]: decode(one["name"], one["url"]).data for one in case.get("attachments", ())}

@@ -22,7 +22,8 @@ from service.builds.generate.blocks.reading import Reading, read
 from service.builds.generate.libraries import FOLDER, with_libraries
 from service.builds.verify import find_browser
 
-BRIEFS = Path(__file__).resolve().parents[1] / "bench" / "briefs"
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+BRIEFS = BENCH / "briefs"
 CASES = yaml.safe_load((Path(__file__).parent / "piece_cases.yml").read_text(encoding="utf-8"))
 
 
@@ -41,6 +42,27 @@ def briefs() -> list[dict[str, Any]]:
     """The development briefs that pieces make whole. `test_script` has the others too."""
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(BRIEFS.glob("*.json"))]
     return [brief for brief in told if brief["task"] not in IN_PART | WITHOUT_PIECE]
+
+
+OTHERS_IN_PART = {"burger", "lightbox", "percent-of", "progress"}
+ONCE_FRESH = (
+    "dentist",
+    "election",
+    "first-aid",
+    "hangman",
+    "inventory",
+    "life",
+    "peaks",
+    "preferences",
+    "reading-time",
+)
+
+
+def later() -> list[dict[str, Any]]:
+    """Further briefs that pieces make whole: those in other words, and fresh ones that are of development now."""
+    paths = [path for path in sorted((BENCH / "other_words").glob("*.json")) if path.stem not in OTHERS_IN_PART]
+    paths += [BENCH / "held_out" / f"{name}.json" for name in ONCE_FRESH]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def test_each_brief_has_a_piece_or_is_named_as_one_without() -> None:
@@ -182,7 +204,11 @@ def test_colours_are_no_ids_and_ids_of_checks_are_elements() -> None:
 
 def test_every_piece_has_a_case() -> None:
     """The cases are opened in a browser by `test_piece_pages`."""
-    chosen = {piece["piece"] for case in [*CASES, *briefs()] for piece in matching.plans(reading_of(case))[0]["pieces"]}
+    chosen = {
+        piece["piece"]
+        for case in [*CASES, *briefs(), *later()]
+        for piece in matching.plans(reading_of(case))[0]["pieces"]
+    }
     assert chosen == set(page.names())
 
 
@@ -191,7 +217,7 @@ def test_the_pieces_of_a_case_are_chosen_by_its_words(case: dict[str, Any]) -> N
     assert {piece["piece"] for piece in matching.plans(reading_of(case))[0]["pieces"]} == set(case["pieces"])
 
 
-@pytest.mark.parametrize("brief", briefs(), ids=[brief["task"] for brief in briefs()])
+@pytest.mark.parametrize("brief", [*briefs(), *later()], ids=lambda brief: brief["task"])
 def test_a_page_has_every_id_of_its_brief_once(brief: dict[str, Any]) -> None:
     reading = reading_of(brief)
     text = page.pages(reading, matching.plans(reading)[0])["index.html"].decode()

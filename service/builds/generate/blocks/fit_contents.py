@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from service.builds.generate.blocks.fitting import PieceFit, match, name, storage_key, text_when
+from service.builds.generate.blocks.fitting import PieceFit, class_for, match, name, storage_key, text_when
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".avif")
@@ -195,15 +195,18 @@ def quiz(reading: Reading) -> PieceFit | None:
         return None
     taken = [question.id, choices.id]
     score = first_match(outputs, r"score|points|result|how many", taken)
-    feedback = first_match(outputs, r"feedback|verdict|right|wrong|correct", [*taken, name(score) or ""])
+    why = first_match(outputs, r"\bwhy\b|explanation|reason", [*taken, name(score) or ""])
+    free = [one for one in outputs if one is not why]
+    feedback = first_match(free, r"feedback|verdict|right|wrong|correct", [*taken, name(score) or ""])
+    bar = next(iter(reading.of("progress")), None)
     progress = first_match(
-        outputs,
+        free,
         r"progress|number|position|which question|\d+ of \d+",
         [*taken, name(score) or "", name(feedback) or ""],
     )
     buttons = reading.of("button")
     next_ = first_match(buttons, r"next|continue|forward")
-    again = first_match(buttons, r"again|restart|anew|reset|new|start", [name(next_) or ""])
+    again = first_match(buttons, r"again|restart|anew|reset|new|retry|start", [name(next_) or ""])
     verdicts = re.search(r"\bsays [\"'`“]?(\w[\w ]*?)[\"'`”]? or [\"'`“]?(\w+)", feedback.text) if feedback else None
     shape = re.search(
         r"[\"“`]?((?:[A-Z][\w ]*: ?)?)(\d+|N|X|n)( ?(?:of|/|out of) ?)(\d+|M|Y|N|m)\b", score.text if score else ""
@@ -215,6 +218,10 @@ def quiz(reading: Reading) -> PieceFit | None:
         "score": name(score),
         "feedback": name(feedback),
         "progress": name(progress),
+        "why": name(why),
+        "bar": name(bar),
+        "rightClass": class_for(reading, r"right|correct|good"),
+        "wrongClass": class_for(reading, r"wrong|incorrect|bad|false"),
         "next": name(next_),
         "again": name(again),
         "inItems": True if choices.kind == "list" else None,
@@ -232,7 +239,7 @@ def quiz(reading: Reading) -> PieceFit | None:
         if feedback
         else None,
     }
-    return match("quiz", 5.0, options, question, choices, score, feedback, progress, next_, again)
+    return match("quiz", 5.0, options, question, choices, score, feedback, progress, why, bar, next_, again)
 
 
 def _named_texts(reading: Reading, file: str | None) -> dict[str, str]:

@@ -207,8 +207,37 @@ def _pairs(reading: Reading, word: str) -> tuple[list[Element], list[Element]] |
     return (buttons, panels) if len(buttons) == len(panels) >= 1 else None
 
 
+NAMED_TABS = re.compile(
+    r"\btabs(?: (?:named|called|labell?ed|with the (?:names|labels)))?:?\s+"
+    r"((?:[\"“]?[A-Z][\w-]*[\"”]?(?:,\s+and\s+|,\s+|\s+and\s+))+[\"“]?[A-Z][\w-]*)"
+)
+
+
+def _named_tabs(reading: Reading) -> PieceFit | None:
+    """Tabs of which the brief tells the names, and panels with the same ids. The page makes their buttons."""
+    told = NAMED_TABS.search(reading.brief)
+    names = re.findall(r"[A-Z][\w-]*", told[1]) if told else []
+    by_id = {one.id.lower(): one for one in reading.of("box", "output", "unknown")}
+    panels = [by_id.get(tab.lower()) for tab in names]
+    if len(names) < 2 or not all(panels):
+        return None
+    ids = [panel.id for panel in panels if panel]
+    holds = {
+        one: [
+            element.id
+            for element in reading.elements
+            if element.id not in ids and re.search(rf"\b[Ii]n (?:the )?(?:tab |panel )?[\"“]?{tab}\b", element.sentence)
+        ]
+        for one, tab in zip(ids, names, strict=True)
+    }
+    options = {"names": names, "panels": ids, "holds": {key: value for key, value in holds.items() if value}}
+    return match("tabs", 4.0, options, *panels)
+
+
 def tabs(reading: Reading) -> PieceFit | None:
     """Panels, one of them at a time."""
+    if (named := _named_tabs(reading)) is not None:
+        return named
     if not reading.says(r"\btabs?\b") or (pairs := _pairs(reading, r"\btab\b|show")) is None or len(pairs[0]) < 2:
         return None
     buttons, panels = pairs

@@ -151,6 +151,8 @@ def _data(reading: Reading) -> PieceFit | None:
     parts += [cards] if cards else []
     pages = _pages(reading)
     numbers = numeric(file, reading.files[file]) or names
+    below = _below(reading, numbers)
+    low = next((one for one in reading.of("checkbox") if below and BELOW.search(one.text)), None)
     results, taken = [], []
     none = first_match(reading.of("output", "box", "unknown"), r"^(?:none|no (?:match|result|hit)\w*|empty|nothing)\b")
     for one in reading.of("output", "heading", "box", "unknown"):
@@ -168,14 +170,20 @@ def _data(reading: Reading) -> PieceFit | None:
         counted = re.search(r"(?:how many|number of)\s+(\w+)", one.text) if what == "count" else None
         if counted and any(counted[1].lower() == column.lower() for column in numbers):
             what = "sum"  # `the number of visits`, and a column `visits` has numbers
+        factors = _factors(one, numbers)
+        if factors:
+            what = "product"
         if what is not None:
             results.append(
                 _without_none(
                     {
                         "id": one.id,
                         "what": what,
-                        "column": named_in(one, numbers) if what != "count" else None,
-                        "decimals": one.decimals if what in ("sum", "average", "largest", "smallest") else None,
+                        "column": named_in(one, numbers) if what not in ("count", "product") else None,
+                        "columns": factors or None,
+                        "decimals": one.decimals
+                        if what in ("sum", "product", "average", "largest", "smallest")
+                        else None,
                         **(around(one, reading) if what in ("count", "sum") else {}),
                     }
                 )
@@ -207,6 +215,10 @@ def _data(reading: Reading) -> PieceFit | None:
         "chart": name(chart),
         "list": name(list_),
         "search": name(search),
+        "parameter": _parameter(reading) if search else None,
+        "below": below,
+        "low": name(low),
+        "lowClass": _low_class(reading),
         "filter": name(select) if filter_column else None,
         "filterColumn": filter_column,
         "all": _all(reading, select) if filter_column else None,
@@ -247,12 +259,54 @@ def _data(reading: Reading) -> PieceFit | None:
         options,
         *parts,
         search,
+        low,
         select if filter_column or kinds else None,
         sort,
         none,
         *taken,
         *pages.values(),
     )
+
+
+BELOW = re.compile(
+    r"\b(?:fewer|less) than (\d+)(?: ([a-z]+))?|\bbelow (\d+)(?: ([a-z]+))?|\bunder (\d+)(?: ([a-z]+))?", re.I
+)
+PIECES = r"stock|quantity|pieces|amount|units|left|number|count|qty"
+
+
+def _of_pieces(word: str, numbers: list[str]) -> str | None:
+    """The column of numbers that a word means: its name, or `pieces` for a column `stock`."""
+    named = next((column for column in numbers if column.lower() in (word.lower(), word.lower().rstrip("s"))), None)
+    counted = next((column for column in numbers if re.search(PIECES, column, re.I)), None)
+    return named or (counted if re.fullmatch(rf"(?:{PIECES}|items?)", word, re.I) else None)
+
+
+def _below(reading: Reading, numbers: list[str]) -> dict[str, Any] | None:
+    """The column and the number of the rows that are few: `fewer than 5 pieces`."""
+    for told in BELOW.finditer(reading.brief):
+        number, word = next((told[at], told[at + 1]) for at in (1, 3, 5) if told[at])
+        column = _of_pieces(word or "", numbers)
+        if column is not None:
+            return {"column": column, "number": int(number)}
+    return None
+
+
+def _low_class(reading: Reading) -> str | None:
+    """The class of the rows that are few, if the brief names one."""
+    return next((name_ for name_, sentence in reading.classes.items() if BELOW.search(sentence)), None)
+
+
+def _factors(one: Element, numbers: list[str]) -> list[str]:
+    """The two columns that a figure multiplies: `pieces times price`."""
+    told = re.search(r"\b(\w+) (?:times|multiplied by|x|×) (?:the )?(\w+)", one.text, re.I)
+    both = [_of_pieces(word, numbers) for word in told.groups()] if told else []
+    return [column for column in both if column] if all(both) else []
+
+
+def _parameter(reading: Reading) -> str | None:
+    """The parameter of the address that keeps the search."""
+    told = re.search(r"(?:query|address|URL) parameter [\"'`]?(\w+)|\?(\w+)=", reading.brief)
+    return (told[1] or told[2]) if told and reading.says(r"\b(?:address|URL)\b") else None
 
 
 def _cards(reading: Reading, card: str | None, parts: list[Element]) -> Element | None:

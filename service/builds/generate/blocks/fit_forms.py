@@ -19,7 +19,8 @@ from service.builds.generate.blocks.reading import Element, Reading, first_match
 class Formula:
     """A calculation that many briefs ask for. `inputs` and `results` map names to the words of their elements.
 
-    An input with a name that ends with `?` may be missing, and then counts as the number behind the colon.
+    An input with a name that ends with `?` may be missing, and then counts as the number behind the colon. `%` is the
+    percentage that the brief tells.
     """
 
     says: str
@@ -92,7 +93,7 @@ FORMULAS = (
     ),
     Formula(
         r"\bVAT\b|sales tax|\btax\b",
-        {"net": r"net|price|amount|cost|sum", "percent": r"percent|rate|vat|tax"},
+        {"net": r"net|price|amount|cost|sum", "percent?:%": r"percent|rate|vat|tax"},
         ((r"gross|total|with|sum|pay|result", "net * (1 + percent / 100)"), (r"vat|tax", "net * percent / 100")),
     ),
     Formula(
@@ -163,6 +164,7 @@ FORMULAS = (
         ((r"result|part|answer|share|value", "number * percent / 100"),),
     ),
 )
+PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?(?:%|per ?cent\b)")
 
 
 def calculator(reading: Reading) -> PieceFit | None:
@@ -265,6 +267,9 @@ def _by_formula(reading: Reading, inputs: list[Element], outputs: list[Element])
             one = first_match(inputs, words, [element.id for element in named.values()])
             if one is not None:
                 named[variable] = one
+            elif default == "%":
+                if told := PERCENT.search(reading.brief):
+                    defaults[variable] = told[1]
             elif default:
                 defaults[variable] = default
         results: list[tuple[Element, str]] = []

@@ -236,4 +236,32 @@ def checklist(reading: Reading) -> PieceFit | None:
     return match("checklist", 2.5, options, *boxes, count, percent, ready)
 
 
-FITS = (colour, slider, rating, toggles, checklist)
+def gradient(reading: Reading) -> PieceFit | None:
+    """Two colours that run into each other."""
+    colours = [
+        one
+        for one in reading.of("input")
+        if re.search(r"colou?r|\bfrom\b|\bto\b|start|end", f"{one.words} {one.text}", re.I)
+    ]
+    angle = first_match([one for one in reading.of("input") if re.search(r"angle|degree", one.words)], "")
+    colours = [one for one in colours if one is not angle]
+    if not reading.says(r"\bgradient") or len(colours) != 2 or len(reading.of("input", "select")) > 2 + bool(angle):
+        return None
+    views = reading.of("output", "box", "unknown")
+    preview = first_match(views, r"preview|background|area|sample|box")
+    css = first_match(views, r"\b(?:css|code|line|output|result)\b", [name(preview) or ""])
+    if preview is None:
+        return None
+    degrees = re.search(r"\b(\d{1,3}) ?(?:deg|°)", reading.brief)
+    options = {
+        "from": colours[0].id,
+        "to": colours[1].id,
+        "angle": name(angle),
+        "degrees": int(degrees[1]) if degrees else 90,
+        "preview": preview.id,
+        "css": name(css),
+    }
+    return match("gradient", 5.0, options, *colours, angle, preview, css)
+
+
+FITS = (gradient, colour, slider, rating, toggles, checklist)

@@ -28,6 +28,8 @@ MEASURES = (
     ("paragraphs", r"\bparagraphs\b"),
     ("roman", r"\broman\b"),
     ("binary", r"\bbinary\b"),
+    ("octal", r"\boctal\b"),
+    ("morse", r"\bmorse\b"),
     ("hex", r"\bhex(?:adecimal)?\b"),
     ("same", r"\bmirror\b|the same text|what (?:is|was) typed"),
     ("left", r"\bleft\b|remain|counts? down"),
@@ -65,6 +67,7 @@ def text(reading: Reading) -> PieceFit | None:
     taken = []
     palindrome = reading.says(r"palindrom|same backwards")
     timed = reading.says(r"\bto read\b|\breading\b|\bwords (?:a|per) minute\b")
+    forms = _forms(reading)
     numbers = reading.says(r"\bnumbers\b[^.]{0,40}\b(?:per line|a line|separated|commas?)\b")
     for one in reading.of("output", "heading", "box", "unknown"):
         if palindrome and re.search(r"result|answer|verdict|says|palindrom", f"{one.words} {one.text}"):
@@ -76,7 +79,7 @@ def text(reading: Reading) -> PieceFit | None:
         else:
             measure = next((what for what, words in MEASURES if re.search(words, one.words)), None)
             measure = measure or next(
-                (what for what, words in MEASURES if re.search(words, one.text, re.IGNORECASE)), None
+                (what for what, words in MEASURES if not forms and re.search(words, one.text, re.I)), None
             )
         if measure is None and re.search(r"\b(?:count|counter|length)\b", one.words) and reading.says("character"):
             measure = "letters"
@@ -101,7 +104,6 @@ def text(reading: Reading) -> PieceFit | None:
                 {"id": one.id, "what": measure, **{key: text for key, text in words.items() if key != "one"}}
             )
             taken.append(one)
-    forms = _forms(reading)
     output = (
         first_match(
             [one for one in reading.of("output", "box", "unknown") if one not in taken], r"out|result|text|converted|"
@@ -132,6 +134,7 @@ def text(reading: Reading) -> PieceFit | None:
         "clear": name(clear),
         "forms": forms if output else None,
         "output": name(output),
+        "capitals": True if reading.says(r"\bcapitals?\b|upper ?case") else None,
         "perMinute": int(pace[1]) if pace else None,
         "most": int(next(filter(None, most.groups()))) if most else None,
         "reveal": name(reveal) if re.search(r"pass|\bpw\b", source.words) else None,
@@ -161,6 +164,9 @@ FORMS = (
     ("reversed", r"\brevers"),
     ("spaces", r"\b(?:spaces|blanks|trim)\b"),
     ("slug", r"\bslug\b"),
+    ("sortedLines", r"\b(?:sort|sorts|alphabetical)\b"),
+    ("uniqueLines", r"\b(?:unique|duplicates?|distinct|dedupe?)\b"),
+    ("numberedLines", r"\b(?:numbers?|numbered)\b"),
 )
 
 
@@ -170,6 +176,8 @@ def _forms(reading: Reading) -> list[dict[str, str]]:
         (one, next((what for what, words in FORMS if re.search(words, one.words)), None))
         for one in reading.of("button")
     ]
+    if not reading.says(r"\blines\b"):
+        told = [(one, what) for one, what in told if what is None or not what.endswith("Lines")]
     forms = [{"button": one.id, "what": what} for one, what in told if what is not None]
     return forms if len(forms) > 1 else []
 

@@ -43,6 +43,10 @@ DATE_RESULTS = (
     ("weeks", r"\bweeks\b"),
     ("days", r"\bdays?\b|difference|result|between|until|left"),
 )
+ON_DAY = re.compile(  # `For today it says "today" and for a date in the past "over"`
+    r"\btoday (?:it )?(?:says|shows|reads|is)? ?[\"“]([^\"”]{1,40})[\"”][^.\"“]{0,40}\bpast\b[^.\"“]{0,20}"
+    r"[\"“]([^\"”]{1,40})[\"”]"
+)
 
 
 def dates(reading: Reading) -> PieceFit | None:
@@ -64,8 +68,12 @@ def dates(reading: Reading) -> PieceFit | None:
         what = next((what for what, pattern in DATE_RESULTS if re.search(pattern, own, re.I)), None)
         what = what or next((what for what, pattern in DATE_RESULTS if re.search(pattern, words, re.I)), None)
         if what is not None:
-            told = {key: value for key, value in around(one, reading).items() if key != "one"}
-            results.append({"id": one.id, "what": what, **told})
+            told = around(one, reading)
+            today, past = text_when(one.sentence, r"today|same day"), text_when(one.sentence, r"past|over|before today")
+            both = ON_DAY.search(reading.brief) if what == "days" else None
+            today, past = (both[1], both[2]) if both else (today, past)
+            more = {"today": today, "past": past} if what == "days" else {}
+            results.append({"id": one.id, "what": what, **told, **{key: value for key, value in more.items() if value}})
             taken.append(one)
     if not results:
         return None
@@ -94,6 +102,9 @@ SEQUENCES = (
 )
 
 
+COUNTED_ROWS = r"\b(?:from )?1 (?:to|through|up to) (\d+)\b|\bfirst (\d+)\b|\bup to (\d+)\b"
+
+
 def sequence(reading: Reading) -> PieceFit | None:
     """A list of numbers that follow a rule, up to a typed number."""
     what = next((what for what, words in SEQUENCES if reading.says(words)), None)
@@ -108,7 +119,9 @@ def sequence(reading: Reading) -> PieceFit | None:
     problem = first_match(others, r"\b(?:error|problem|message|invalid|warning)\b")
     total = first_match(others, r"count|how many|total|number", [name(problem) or ""])
     button = first_match(reading.of("button"), r"show|make|generate|list|go|calc|create|find|compute|run|start")
-    count = re.search(r"\b(?:from )?1 (?:to|through|up to) (\d+)\b|\bfirst (\d+)\b|\bup to (\d+)\b", reading.brief)
+    shape = re.search(r"(\d+) ?[×x*·] ?(\d+) ?= ?\d+", place.text)
+    count = re.search(COUNTED_ROWS, place.text)
+    count = count or re.search(COUNTED_ROWS, reading.brief)
     sign = re.search(r"\d ?(×|x|\*|·) ?\d", reading.brief)
     separated = re.search(r"separated by (?:a )?(comma|space|blank)", reading.brief)
     options = {
@@ -119,6 +132,7 @@ def sequence(reading: Reading) -> PieceFit | None:
         "problem": name(problem),
         "total": name(total),
         "count": int(next(filter(None, count.groups()))) if count and what == "table" else None,
+        "turned": True if shape and shape[2] == box.first and shape[1] != box.first else None,
         "sign": sign[1] if sign else None,
         "upTo": True
         if reading.says(r"\bup to\b|\bless than\b|\bbelow\b|not (?:above|greater|larger)|until\b")

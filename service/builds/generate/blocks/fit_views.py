@@ -203,7 +203,10 @@ def slides(reading: Reading) -> PieceFit | None:
     if file is None and len(entries) < 2:
         return None
     shape = re.search(r"((?:[A-Z][a-z]+ )?)\d+( ?(?:/|of|out of) ?)\d+", position.text) if position else None
-    play = first_match(buttons, r"play|auto|start|pause|stop", [next_.id, name(previous) or ""])
+    turn = first_match([one for one in buttons if re.search(r"\b(?:turn|flip|reveal)\b", one.words)], "")
+    if turn is not None and second is not None:
+        turn = None  # the other side has a place of its own
+    play = first_match(buttons, r"play|auto|start|pause|stop", [next_.id, name(previous) or "", name(turn) or ""])
     seconds = re.search(r"every (\d+|two|three|five|ten) seconds", reading.brief)
     options = {
         "file": file,
@@ -214,13 +217,14 @@ def slides(reading: Reading) -> PieceFit | None:
         "positionText": f"{shape[1]}{{at}}{shape[2]}{{all}}" if shape else None,
         "previous": name(previous),
         "next": next_.id,
+        "turn": name(turn),
         "play": name(play),
         "interval": 1000 * {"two": 2, "three": 3, "five": 5, "ten": 10}.get(seconds[1], 0) or 1000 * int(seconds[1])
         if seconds
         else None,
         "wraps": None if reading.says(r"disabled|stays|stops? at|no further") else True,
     }
-    return match("slides", 3.0, options, next_, previous, view, position, second, play)
+    return match("slides", 3.0, options, next_, previous, view, position, second, turn, play)
 
 
 def _entries(reading: Reading, view: Element, others: Sequence[Element | None]) -> list[str]:
@@ -347,4 +351,29 @@ def _share(
     return None, None
 
 
-FITS = (random, slides, dialog, tally)
+def lightbox(reading: Reading) -> PieceFit | None:
+    """Small pictures of which a click opens one large."""
+    pictures = [file for file in reading.files if re.search(r"\.(?:png|jpe?g|gif|webp|svg|avif)$", file, re.I)]
+    pictures.sort(key=lambda file: reading.brief.find(file) % (len(reading.brief) + 1))
+    place = first_match(reading.of("box", "output", "unknown", "list"), r"gallery|thumb|pictures|photos|images")
+    large = first_match(reading.of("image"), r"large|big|full|photo|picture|")
+    box = first_match(reading.of("box"), r"overlay|lightbox|modal|dialog|viewer|panel|box", [name(place) or ""])
+    close = first_match(reading.of("button"), r"close")
+    if len(pictures) < 2 or place is None or place.kind == "list" or not (large and box and close):
+        return None
+    next_ = first_match(reading.of("button"), r"next|forward|right", [close.id])
+    previous = first_match(reading.of("button"), r"prev|back|left", [close.id, name(next_) or ""])
+    options = {
+        "pictures": pictures,
+        "place": place.id,
+        "large": large.id,
+        "box": box.id,
+        "close": close.id,
+        "next": name(next_),
+        "previous": name(previous),
+        "label": "Large picture",
+    }
+    return match("lightbox", 5.0, options, place, large, box, close, next_, previous)
+
+
+FITS = (lightbox, random, slides, dialog, tally)

@@ -12,7 +12,8 @@ from typing import Any
 from service.builds.generate.blocks.reading import Element, Reading
 
 EXAMPLE = re.compile(  # a text that an element shows. A `'` inside of a word is no mark
-    r"\b(?:shows?|displays?|says?|reads?|writes?|like|such as|e\.g\.,?|for example,?|text|form|or|as)[\s:(]+"
+    r"\b(?:shows?|displays?|says?|reads?|writes?|like|such as|e\.g\.,?|for (?:example|instance),?|text|form|or|as)"
+    r"[\s:(]+"
     r"(?:\"(?P<a>[^\"]*)\"|“(?P<b>[^”]*)”|`(?P<c>[^`]*)`|(?<!\w)'(?P<d>[^']*)'(?!\w))"
     r"|\(\s*[\"“](?P<e>[^\"”]*)[\"”]|(?<=[\"”]),\s*(?:and\s+)?[\"“](?P<f>[^\"”]*)[\"”]",
     re.IGNORECASE,

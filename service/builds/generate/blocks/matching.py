@@ -13,18 +13,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.builds.generate.blocks import (
+    fit_boards,
     fit_contents,
     fit_controls,
     fit_data,
     fit_entries,
     fit_forms,
     fit_games,
+    fit_lists,
     fit_marks,
+    fit_offices,
     fit_pages,
+    fit_preferences,
     fit_text,
     fit_tools,
     fit_units,
     fit_views,
+    fit_words,
+    fit_writing,
 )
 from service.builds.generate.blocks.fitting import PieceFit
 from service.builds.generate.blocks.reading import Reading
@@ -40,6 +46,12 @@ FITS = (
     *fit_marks.FITS,
     *fit_games.FITS,
     *fit_pages.FITS,
+    *fit_boards.FITS,
+    *fit_preferences.FITS,
+    *fit_lists.FITS,
+    *fit_offices.FITS,
+    *fit_writing.FITS,
+    *fit_words.FITS,
     *fit_tools.FITS,
     *fit_units.FITS,
     *fit_forms.FITS,

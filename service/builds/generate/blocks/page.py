@@ -175,7 +175,13 @@ class _PageBody:
         yield from self._extra()
         groups = {slot: self._group(slot) for slot in ("columns", "tabs")}
         form, inside = self._form()
+        named = self.pieces.get("tabs", {})
+        held = {one for ids in named.get("holds", {}).values() for one in ids}
         for element in self.reading.elements:
+            if "names" in named and element.id in (*named["panels"], *held):
+                if element.id == next(one.id for one in self.reading.elements if one.id in (*named["panels"], *held)):
+                    yield from self._named_tabs(named)
+                continue
             first_of = next((slot for slot, ids in groups.items() if ids and element.id == ids[0]), None)
             if first_of == "columns":
                 yield (
@@ -199,6 +205,16 @@ class _PageBody:
                 yield "</form>"
             else:
                 yield self._markup(element)
+
+    def _named_tabs(self, piece: Mapping[str, Any]) -> Iterator[str]:
+        """Tabs without ids of their own, and their panels with the elements in them."""
+        yield f'<div role="tablist" aria-label="{escape(self.plan["title"])}">'
+        yield from (f'<button type="button" role="tab">{escape(tab)}</button>' for tab in piece["names"])
+        yield "</div>"
+        for panel, tab in zip(piece["panels"], piece["names"], strict=True):
+            yield f'<section id="{panel}"><h2>{escape(tab)}</h2>'
+            yield from (self._markup(self.by_id[one]) for one in piece.get("holds", {}).get(panel, ()))
+            yield "</section>"
 
     def _group(self, slot: str) -> list[str]:
         ids: list[str] = next((piece[slot] for piece in self.pieces.values() if slot in piece), [])
@@ -278,6 +294,8 @@ class _PageBody:
             return f'<{tag} id="{one}" aria-label="{words}"{hidden}></{tag}>'
         if kind == "image":
             return f'<img id="{one}" alt="{words}">'
+        if kind == "progress":
+            return f'<p><label for="{one}">{words}</label> <progress id="{one}" max="1" value="0"></progress></p>'
         if kind == "canvas":
             return f'<canvas id="{one}" role="img" aria-label="{words}"></canvas>'
         if kind == "svg":
@@ -340,6 +358,8 @@ class _PageBody:
         kind = (
             "number"
             if one in self.numbers
+            else "color"
+            if re.fullmatch(r"#[0-9a-f]{6}", first, re.I)
             else told[1].lower()
             if (told := re.match(r"(number|range)\b", element.text, re.I))
             else next(

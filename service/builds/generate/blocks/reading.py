@@ -34,6 +34,7 @@ KINDS = (
     ("list", r"(?:un)?ordered lists?|lists?|ul|ol"),
     ("form", r"forms?"),
     ("image", r"imgs?|images?|pictures?"),
+    ("progress", r"progress element"),
     ("canvas", r"canvas"),
     ("svg", r"svg"),
     ("heading", r"headings?|headline|h[1-3]"),
@@ -48,10 +49,13 @@ EACH = re.compile(r"\beach (?:is |being )?an? (?P<kind>\w+)", re.IGNORECASE)
 ALL_RESULTS = re.compile(
     r"(?:both|they|the results?|(?:all|both|the) (?:the )?(?:results|values|numbers|figures|amounts))\b", re.I
 )
+OF_ONE = re.compile(r"The ([\w ]{2,24}?) (?:has|have|is|are|comes?|shows?)\b", re.I)  # `The mean has two decimals`
 LEAD = re.compile(r"(?:^|[,;:]\s+|\band\s+)(?P<lead>[^,;:()]{1,60}(?:\b(?:in|into|to|as)\s+|\(\s*))$")
 SHOWN_IN = re.compile(r"\b(?:shows?|displays?|says?|puts?|writes?|appears?)\b.*\bin(?:to)?\s+$", re.I)
 IN_QUOTES = re.compile(r"\"[^\"]*\"|“[^”]*”")
 LISTED = re.compile(r"[^().;]{0,40}\)\s*(?:,\s*(?:and\s+)?|and\s+)[\w\s'’-]{1,40}\(\s*")  # `), the price (`
+HELD = ("buttons", "images", "pictures")  # of a container: `its options as buttons in #options`
+OPENS = re.compile(r"\s*:\s*[\w\s'’/%-]{1,40}\(\s*")  # `Inputs: distance in km (`
 NOUN_AFTER = re.compile(  # `#age number input, #check button`
     r"\s+(?:(?:number|text|date|search|e-?mail|password|colou?r)\s+)?"
     r"(?=(?:input|field|box|button|checkbox|textarea|select|drop-?down|slider|table|list)\b)",
@@ -61,7 +65,14 @@ A_KIND = "|".join(words for _, words in KINDS)
 TAKES_LIST = re.compile(r"\)?\s*(?:takes|has|asks for)\s+[\w\s'’-]{1,40}\(\s*")
 IN_BRACKETS = re.compile(rf"(?:an? )?(?:\w+ )?(?=(?:{A_KIND})$)", re.I)  # `#a (a text box)`
 IS_OFF = re.compile(r"\s*(?:is|stays|remains|becomes)\s+(?:\w+\s+)?(?:disabled|enabled|gr[ea]yed out)\b")
-TAKES = re.compile(r"\s*(?:\([^()]*\)\s*)?takes?\b")
+TAKES = re.compile(
+    r"\s*(?:\([^()]*\)\s*)?takes?\b(?! (?:another|one of|it|them|you|the (?:next|last))\b)"
+    r"(?![^.,;]{0,24}\b(?:away|back|off)\b)"
+)
+CHOOSES = re.compile(r"\s*(?:one|you|people|somebody|I|we) (?:types?|enters?|chooses?|picks?|writes?)\b")
+TURNS = re.compile(
+    r"\s+(?:turns(?! (?:up|out))|becomes|lights up|flashes|moves|changes its colou?r)\b"
+)  # `the box #light turns green`
 IS_A = re.compile(  # `#a is a box`, and `#b a wide box.` behind it
     r"\s*(?:\([^()]*\)\s*)?(?:(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?"
     rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:[.;,]|$)))(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
@@ -155,7 +166,7 @@ BY_ID = (  # the kind of an element that neither the brief nor a check tells
     ("input", r"\b(?:input|field|box)$"),
     (
         "button",
-        r"\b(?:button|btn)$|^(?:add|start|stop|pause|reset|clear|submit|send|save|delete|remove|next|prev|previous)\b",
+        r"\b(?:button|btn)$|^(?:add|start|stop|pause|reset|clear|submit|send|save|delete|remove|next|prev|previous|skip|undo|close)\b",
     ),
     ("list", r"\blist$"),
     ("table", r"\btable$"),
@@ -236,6 +247,10 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
             for name, element in elements.items():
                 if element.decimals is None and element.kind in ("output", "unknown", "heading"):
                     elements[name] = replace(element, decimals=places)
+        if not own and (subject := OF_ONE.match(sentence)) and (places := decimals(sentence)) is not None:
+            for name, element in elements.items():
+                if element.words in (subject[1].lower(), subject[1].lower().removesuffix("s")):
+                    elements[name] = replace(element, decimals=places)
         last = [element.id for element in own] or last
     for name in named:
         elements.setdefault(name, Element(name, "unknown"))
@@ -288,10 +303,17 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         if (match["key"] or match["keys"] or "").lower().startswith("class"):
             classes.update(dict.fromkeys(names, sentence))
             continue
-        kinds = list(KIND.finditer(plain, after, match.start()))
+        kinds, opens = list(KIND.finditer(plain, after, match.start())), False
         if kinds and not match["hash"] and SHOWN_IN.search(plain[kinds[-1].end() : match.start()]):
             kinds = []  # `if a field is blank show a text in id x`: the word is not about this element
         if (
+            match["hash"]
+            and kinds
+            and kinds[-1][0].endswith("s")
+            and OPENS.fullmatch(sentence[kinds[-1].end() : match.start()])
+        ):
+            several, kinds, opens = _kind(kinds[-1]), [], True
+        elif (
             match["hash"]
             and kinds
             and not re.fullmatch(
@@ -300,6 +322,12 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             )
         ):
             kinds = []  # `displays the list of words in #words`: the word is not about this element
+        if (
+            kinds
+            and kinds[-1][0].lower() in HELD
+            and re.fullmatch(r"\s+in\s+", sentence[kinds[-1].end() : match.start()])
+        ):
+            kinds = []  # `its options as buttons in #options`: an element that holds them
         lead = LEAD.search(sentence[after : match.start()])
         begin = kinds[-1].start() if kinds else after + lead.start("lead") if lead else match.start()
         before = sentence[after : match.start()]
@@ -307,7 +335,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             kinds, several = [], "input"  # `a form to add a film: title (id title), year (id year)`
         elif kinds and kinds[-1][0].endswith("s"):
             several = _kind(kinds[-1])
-        elif kinds or not LISTED.fullmatch(before):
+        elif not opens and (kinds or not LISTED.fullmatch(before)):
             several = None
         kind = _kind(kinds[-1]) if kinds else several or "unknown"
         if kinds and kinds[-1].start() > after and before.endswith("(") and _by_verb(before) == "button":
@@ -330,12 +358,14 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             kind = _kind(of)
         if kind == "unknown" and (one := NOUN_AFTER.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
-        if kind == "unknown" and TAKES.match(tail):
+        if kind == "unknown" and (TAKES.match(tail) or CHOOSES.match(tail)):
             kind = "input"
         if kind == "unknown" and IS_OFF.match(tail):
             kind = "button"
         if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
+        if kind == "input" and re.match(r"box\b", about, re.IGNORECASE) and TURNS.match(tail):
+            kind = "box"
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
         if kind == "unknown" and (about_it := bracketed.get(names[0])) and (of := IN_BRACKETS.match(about_it)):
             kind = _kind(KIND.match(about_it, of.end()) or of)
@@ -344,7 +374,9 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         }
         for at, name in enumerate(names):
             first = firsts[at] if len(firsts) == len(names) > 1 else own.get(name) if own else first_value(tail, kind)
-            if bracketed:
+            if re.fullmatch(r"#[0-9A-Fa-f]{6}", bracketed.get(name, "")):
+                first = bracketed[name]
+            elif bracketed:
                 first = first_value(bracketed.get(name, "")) or (first if len(names) == 1 else None)
             yield Element(
                 name,
@@ -357,7 +389,10 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 hidden=bool(HIDDEN.search(tail)),
                 appears=bool(APPEARS.search(tail)),
                 group=names[0],
-                decimals=of_own if (of_own := decimals(tail)) is not None else whole,
+                decimals=next(
+                    (digits for text in (bracketed.get(name, ""), tail) if (digits := decimals(text)) is not None),
+                    whole,
+                ),
             )
 
 

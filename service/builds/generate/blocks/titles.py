@@ -14,7 +14,7 @@ from service.builds.generate.blocks.notation import HASHED
 MOST_WORDS = 6
 MOST_READ = 600  # characters of a brief, and more than its first sentences
 TOLD = re.compile(r"\b(?:title|heading)\b(?: (?:is|of|to|says|reads))?[^.\"“]{0,20}[\"“]([^\"”\n]{1,60})[\"”]")
-NAMED = re.compile(r"\b(?:named|called)\s+[\"“']?((?:[A-Z][\w'’-]*\s?){1,5})")
+NAMED = re.compile(r"(?<!s )\b(?:named|called)\s+[\"“']?((?:[A-Z][\w'’-]*\s?){1,5})")
 QUOTED = re.compile(r"^[\w-]+(?: [\w-]+)?\s+[\"“]([^\"”]{3,40})[\"”]")
 WISH = re.compile(r"^(?:our|my|the) (?P<who>[^,.:;]{3,40}?) (?:wants|needs|would like)\b", re.I)
 FILE = re.compile(r"(?<![\w/])(?P<stem>[A-Za-z][\w-]*)\.(?:csv|tsv|json|md|txt|xml|ya?ml|svg|png|jpe?g|webp|gif)\b")

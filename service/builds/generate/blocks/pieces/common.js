@@ -56,3 +56,26 @@ async function texts(file) {
   if (/\.[ct]sv$/i.test(file)) return fromCsv(text).rows.map(([first, second]) => ({ text: first, by: second ?? "" }));
   return text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean).map((line) => ({ text: line, by: "" }));
 }
+const grid = (id, rows, columns, name) => {
+  const place = $(id);
+  place.style.cssText += `;display:grid;grid-template-columns:repeat(${columns},minmax(0,2.25rem));gap:2px;justify-content:start`;
+  const cells = Array.from({ length: rows * columns }, (_, at) => {
+    const cell = made("button", "", { type: "button", className: name, tabIndex: at === 0 ? 0 : -1 });
+    cell.style.cssText = "padding:0;margin:0;min-width:0;width:100%;aspect-ratio:1;min-height:0;border:1px solid var(--soft,#545f6e);border-radius:3px";
+    cell.setAttribute("aria-label", `Row ${Math.floor(at / columns) + 1}, column ${(at % columns) + 1}`);
+    cell.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns }[event.key];
+      if (to === undefined || !cells[to]) return;
+      event.preventDefault();
+      cell.tabIndex = -1;
+      cells[to].tabIndex = 0;
+      cells[to].focus();
+    });
+    return cell;
+  });
+  place.replaceChildren(...cells);
+  const around = (at) => [-1, 0, 1].flatMap((down) => [-1, 0, 1].map((right) => [Math.floor(at / columns) + down, (at % columns) + right]))
+    .filter(([row, column]) => row >= 0 && row < rows && column >= 0 && column < columns).map(([row, column]) => row * columns + column).filter((other) => other !== at);
+  return { cells, around };
+};
+const mixed = (all) => { const copy = [...all]; for (let at = copy.length - 1; at > 0; at--) { const other = Math.floor(Math.random() * (at + 1)); [copy[at], copy[other]] = [copy[other], copy[at]]; } return copy; };

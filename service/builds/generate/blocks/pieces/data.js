@@ -31,7 +31,15 @@ async function data(o) {
     select.replaceChildren(...(o.all ? [o.all] : []).concat(values).map((value) => made("option", value, { value })));
     select.addEventListener("change", () => show());
   }
-  on(o.search, "input", () => { page = 0; show(); });
+  const given = o.parameter ? new URLSearchParams(location.search).get(o.parameter) : null;
+  if (given) put(o.search, given);
+  on(o.search, "input", () => {
+    page = 0;
+    if (o.parameter) { const address = new URL(location.href); address.searchParams.set(o.parameter, $(o.search).value); if (!$(o.search).value) address.searchParams.delete(o.parameter); history.replaceState(null, "", address); }
+    show();
+  });
+  on(o.low, "change", () => { page = 0; show(); });
+  const few = (row) => o.below && amount(row[column(o.below.column)]) < o.below.number;
   on(o.sortButton, "click", () => { up = sorted === figure ? !up : !o.descending; sorted = figure; show(); });
   if ($(o.kindSelect)) { if (o.kind) $(o.kindSelect).value = o.kind; on(o.kindSelect, "change", () => show()); }
   let page = 0;
@@ -48,23 +56,24 @@ async function data(o) {
   on(o.nextPage, "click", () => { page += 1; show(); });
   function show() {
     const words = ($(o.search)?.value ?? "").trim().toLowerCase();
-    const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && (searched < 0 ? row.join(" ") : String(row[searched])).toLowerCase().includes(words));
+    const seen = rows.filter((row) => (!select || select.value === o.all || String(row[filter]) === select.value) && (searched < 0 ? row.join(" ") : String(row[searched])).toLowerCase().includes(words) && (!$(o.low)?.checked || few(row)));
     if (sorted >= 0 && group < 0) seen.sort((one, other) => (up ? 1 : -1) * (numeric[sorted] ? amount(one[sorted]) - amount(other[sorted]) : String(one[sorted]).localeCompare(String(other[sorted]))));
     const shown = group < 0 ? paged(seen) : grouped(seen);
     if ($(o.none)) $(o.none).hidden = seen.length > 0;
     if (table) {
-      table.tBodies[0].replaceChildren(...shown.map((row) => { const line = made("tr", ""); line.append(...row.map((cell) => made("td", cell))); return line; }));
+      table.tBodies[0].replaceChildren(...shown.map((row) => { const line = made("tr", ""); line.append(...row.map((cell) => made("td", cell))); if (o.lowClass) line.classList.toggle(o.lowClass, few(row)); return line; }));
       table.querySelectorAll("thead th").forEach((cell, number) => cell.setAttribute("aria-sort", number !== sorted ? "none" : up ? "ascending" : "descending"));
     }
     if (o.cards) $(o.cards).replaceChildren(...shown.map(card));
     if (o.list) $(o.list).replaceChildren(...shown.map((row) => made("li", row.join(", "))));
-    for (const { id, what, column: name, decimals, before, after, one, only } of o.results ?? []) {
+    for (const { id, what, column: name, columns, decimals, before, after, one, only } of o.results ?? []) {
       const cell = figures(name ?? o.valueColumn), values = seen.filter((row) => !only || only.includes(String(row[label()]))).map((row) => amount(row[cell])).filter(Number.isFinite);
       const sum = values.reduce((total, value) => total + value, 0);
       const write = (value) => (decimals === undefined || decimals === null ? tidy(value) : value.toFixed(decimals));
       const row = (pick) => seen.find((one) => amount(one[cell]) === pick)?.[label(o.labelColumn)] ?? "";
       const texts = {
         count: () => String(seen.length), sum: () => write(sum), average: () => write(values.length ? sum / values.length : 0),
+        product: () => write(seen.reduce((total, one) => total + columns.reduce((number, factor) => number * (amount(one[column(factor)]) || 0), 1), 0)),
         largest: () => write(Math.max(...values)), smallest: () => write(Math.min(...values)),
         best: () => row(Math.max(...values)), worst: () => row(Math.min(...values)),
       };

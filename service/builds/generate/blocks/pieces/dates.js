@@ -12,9 +12,10 @@ function dates(o) {
   const show = () => {
     const told = o.inputs.map((id) => day($(id).value)), ends = o.until ? [now(), told[0]] : told.length > 1 ? told : [told[0], now()];
     const bad = ends.some(Number.isNaN);
-    for (const { id, what, before, after } of o.results) {
+    for (const { id, what, before, after, one, today, past } of o.results) {
       const value = bad ? "" : works[what](ends);
-      put(id, bad ? o.emptyText ?? "" : (before ?? "") + (what === "days" && o.positive ? Math.abs(value) : value) + (after ?? ""));
+      if (!bad && o.until && ((past && value < 0) || (today && value === 0))) { put(id, value < 0 ? past : today); continue; }
+      put(id, bad ? o.emptyText ?? "" : (before ?? "") + (what === "days" && o.positive ? Math.abs(value) : value) + (one && Math.abs(value) === 1 ? one : after ?? ""));
     }
     if (o.problem) put(o.problem, bad ? o.problemText ?? "Please choose a date." : "");
   };

@@ -22,6 +22,8 @@ async function quiz(o) {
     })));
     put(o.progress, over ? "" : `${at + 1} of ${all.length}`);
     put(o.feedback, "");
+    put(o.why, "");
+    if ($(o.bar)) { $(o.bar).max = all.length; $(o.bar).value = Math.min(at, all.length); }
     if (o.next && $(o.next)) $(o.next).disabled = true;
     put(o.score, over || o.running ? result() : "");
     if (o.hidesScore) hide(o.score, !over);
@@ -31,6 +33,14 @@ async function quiz(o) {
     answered = true;
     const good = number === right(all[at]);
     if (good) score += 1;
+    for (const [number_, button] of [...($(o.choices)?.querySelectorAll("button") ?? [])].entries()) {
+      button.disabled = true;
+      if (number_ === right(all[at])) { if (o.rightClass) button.classList.add(o.rightClass); button.style.outline = "3px solid #1b8a3c"; }
+      else if (number_ === number) { if (o.wrongClass) button.classList.add(o.wrongClass); button.style.outline = "3px dashed #b3261e"; }
+    }
+    put(o.why, String(own(all[at], ["why", "explanation", "explain", "reason", "because"]) ?? ""));
+    if ($(o.bar)) $(o.bar).value = at + 1;
+    if (o.why && at === all.length - 1) put(o.score, result());
     put(o.feedback, good ? o.rightText || "Right" : o.wrongText || "Wrong");
     if (o.next) {
       $(o.next).disabled = false;

@@ -2,7 +2,7 @@ function sequence(o) {
   const place = $(o.place);
   const prime = (number) => { for (let by = 2; by * by <= number; by++) if (number % by === 0) return false; return number > 1; };
   const works = {
-    table: (number) => Array.from({ length: o.count ?? 10 }, (_, at) => [number, at + 1, number * (at + 1)]),
+    table: (number) => Array.from({ length: o.count ?? 10 }, (_, at) => (o.turned ? [at + 1, number, number * (at + 1)] : [number, at + 1, number * (at + 1)])),
     fizzbuzz: (number) => Array.from({ length: number }, (_, at) => (at % 15 === 14 ? "FizzBuzz" : at % 3 === 2 ? "Fizz" : at % 5 === 4 ? "Buzz" : at + 1)),
     squares: (number) => Array.from({ length: number }, (_, at) => (at + 1) ** 2), countdown: (number) => Array.from({ length: number }, (_, at) => number - at),
     fibonacci: (number) => { const all = []; for (let at = 0; at < number; at++) all.push(at < 2 ? at + (o.fromOne && at === 0 ? 1 : 0) : all[at - 1] + all[at - 2]); return all; },

@@ -1,8 +1,9 @@
 async function slides(o) {
   const all = o.file ? await texts(o.file) : o.entries.map((text) => ({ text }));
-  let at = 0, every = null;
+  let at = 0, every = null, back = false;
   const show = () => {
     const entry = all[at];
+    back = false;
     if (o.output) { const place = $(o.output); if (place.tagName === "IMG") { place.setAttribute("src", entry.text); place.alt ||= entry.text; } else put(o.output, entry.text); }
     put(o.second, entry.by);
     put(o.position, (o.positionText ?? "{at} / {all}").replace("{at}", at + 1).replace("{all}", all.length));
@@ -16,6 +17,7 @@ async function slides(o) {
     if (event.key === "ArrowLeft") go(-1);
     if (event.key === "ArrowRight") go(1);
   });
+  on(o.turn, "click", () => { back = !back; put(o.output, back ? all[at].by : all[at].text); });
   const hold = () => { clearInterval(every); every = null; };
   const play = () => { hold(); every = setInterval(() => { at = (at + 1) % all.length; show(); }, o.interval ?? 3000); };
   on(o.play, "click", () => (every === null ? play() : hold()));

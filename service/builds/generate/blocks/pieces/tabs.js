@@ -1,5 +1,6 @@
 function tabs(o) {
-  const all = o.tabs.map((id) => $(id)), panels = o.panels.map((id) => $(id));
+  const panels = o.panels.map((id) => $(id)), all = o.names ? [...$(o.panels[0]).parentElement.querySelectorAll('[role="tablist"] button')] : o.tabs.map((id) => $(id));
+  all.forEach((tab, at) => { tab.id ||= `tab-${panels[at].id}`; });
   const choose = (number) => all.forEach((tab, at) => {
     tab.setAttribute("aria-selected", String(at === number));
     tab.tabIndex = at === number ? 0 : -1;

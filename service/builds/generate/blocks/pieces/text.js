@@ -1,6 +1,9 @@
 function text(o) {
   const source = $(o.source);
   const moved = (value, by) => value.replace(/[A-Za-z]/g, (letter) => { const first = letter < "a" ? 65 : 97; return String.fromCharCode(first + ((((letter.charCodeAt(0) - first + by) % 26) + 26) % 26)); });
+  const lines = (value) => value.split(/\r?\n/).filter((line) => line.trim());
+  const MORSE = Object.fromEntries("a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-.. m-- n-. o--- p.--. q--.- r.-. s... t- u..- v...- w.-- x-..- y-.-- z--.. 0----- 1.---- 2..--- 3...-- 4....- 5..... 6-.... 7--... 8---.. 9----.".split(" ").map((code) => [code[0], code.slice(1)]));
+  if (o.forms && $(o.output)) $(o.output).style.whiteSpace = "pre-wrap";
   const clean = (value) => value.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
   const measures = {
     letters: (value) => [...value].length, words: (value) => value.trim().split(/\s+/).filter(Boolean).length,
@@ -22,6 +25,10 @@ function text(o) {
     },
     binary: (value) => (/^\d+$/.test(value.trim()) ? Number(value).toString(2) : o.emptyText ?? ""), same: (value) => value,
     hex: (value) => (/^\d+$/.test(value.trim()) ? Number(value).toString(16)[o.capitals ? "toUpperCase" : "toString"]() : o.emptyText ?? ""),
+    octal: (value) => (/^\d+$/.test(value.trim()) ? Number(value).toString(8) : o.emptyText ?? ""),
+    morse: (value) => value.trim().toLowerCase().split(/\s+/).map((word) => [...word].map((letter) => MORSE[letter]).filter(Boolean).join(" ")).filter(Boolean).join(" / "),
+    sortedLines: (value) => lines(value).sort((one, other) => one.localeCompare(other)).join("\n"), uniqueLines: (value) => [...new Set(lines(value))].join("\n"),
+    numberedLines: (value) => lines(value).map((line, at) => `${at + 1}. ${line}`).join("\n"),
     title: (value) => value.toLowerCase().replace(/(^|[^\p{L}'])\p{L}/gu, (part) => part.toUpperCase()),
     paragraphs: (value) => value.split(/\n\s*\n/).filter((part) => part.trim()).length,
     slug: (value) => value.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""),
