@@ -27,6 +27,7 @@ TIER_2 = {
     "tests/builds/test_failure_modes.py::test_2_twenty_duplicates_before_during_and_after_are_one_build": "own service",
     "tests/builds/test_failure_modes.py::test_6_secrets_are_found_nowhere": "own service",  # pragma: allowlist secret
     "tests/builds/test_life.py::test_cancelled_in_any_phase_it_does_nothing_more": "every phase",
+    "tests/builds/test_piece_access.py": "browser: many pages",
     "tests/builds/test_piece_pages.py": "browser: many pages",
     "tests/builds/test_real_tasks.py": "browser: whole tasks",
     "tests/builds/test_traces.py::test_a_killed_build_goes_on_in_another_process_and_in_the_same_trace": "kills",

@@ -46,6 +46,7 @@ def briefs() -> list[dict[str, Any]]:
 
 OTHERS_IN_PART = {"burger", "lightbox", "percent-of", "progress"}
 ONCE_FRESH = (
+    "cafe",
     "dentist",
     "election",
     "first-aid",

@@ -14,7 +14,7 @@ from service.builds.generate.blocks.reading import Element, Reading, first_match
 
 
 def _setting(one: Element) -> dict[str, Any] | None:
-    """What a control changes, by the words about it."""
+    """The change that a control makes, by the words about it."""
     text = f"{one.text} "
     attribute = re.search(r"\b(data-[\w-]+)\b", text)
     if attribute and one.kind == "select" and one.options:
