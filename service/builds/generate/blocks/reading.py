@@ -86,22 +86,8 @@ NO_ID = re.compile(  # `one date field`, and no id behind it
     re.I,
 )
 NOT_NAMES = {
-    "is",
-    "are",
-    "of",
-    "and",
-    "or",
-    "attribute",
-    "the",
-    "a",
-    "an",
-    "that",
-    "which",
-    "with",
-    "as",
-    "away",
-    "again",
-}
+    "is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as", "away", "again",
+}  # fmt: skip
 MOST_ELEMENTS = 300  # of one brief
 OPTIONS = re.compile(
     r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
