@@ -31,8 +31,9 @@ def test_a_reference_page_passes_every_check(path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_there_are_three_levels_and_no_brief_of_another_folder_among_them(folder: Path) -> None:
+def test_there_are_as_many_briefs_of_each_level_and_none_of_another_folder(folder: Path) -> None:
     texts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
-    assert [sum(brief["level"] == level for brief in texts.values()) for level in (1, 2, 3)] == [8, 8, 8]
+    assert len({sum(brief["level"] == level for brief in texts.values()) for level in (1, 2, 3)}) == 1
+    assert len(texts) >= 24
     others = {path.stem for path in folder.parent.glob("*/*.json") if path.parent != folder}
     assert others.isdisjoint(texts)

@@ -83,7 +83,7 @@ def skeleton(job: Job) -> str:
 
 
 def elements_of(html: str) -> str:
-    """The part of a skeleton that the model needs: its elements, and the libraries that it loads."""
-    main = re.search(r"<main>\n(.*?)\n</main>", html, re.DOTALL)
+    """The part of a skeleton that the model needs: its elements without the title, and the libraries that it loads."""
+    main = re.search(r"<main>\n(?:<h1>[^<]*</h1>\n)?(.*?)\n</main>", html, re.DOTALL)
     libraries = re.findall(r'<script src="vendor/[^"]+"></script>', html)
     return "\n".join([*([main[1]] if main else []), *libraries])
