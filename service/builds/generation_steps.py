@@ -21,6 +21,7 @@ from service.builds.build import Build, Candidate
 from service.builds.delivery import Delivery
 from service.builds.forge import Files, Forge, ForgeError
 from service.builds.generate import Job, Maker, TruncatedAnswer, UnusableAnswer
+from service.builds.generate.edits import PAGE
 from service.builds.generate.fetched_sources import fetched, hosts
 from service.builds.generate.model_client import ModelClient
 from service.builds.generate.pieces import PieceMaker, made_of_pieces
@@ -167,11 +168,13 @@ class GenerationSteps:
 
     def _patched(self, build: Build, best: Candidate, number: int) -> Candidate | None:
         """The best version with one rule more, or None if no patch makes it better. `number` counts from 0."""
-        self.load(build.id)
-        if self.patcher is None or (changed := self.patcher.patch(build, best, number)) is None:
-            return None
         previous = self.store.files(build.id, best.files)
         job = self._job(build, previous)
+        if self.patcher is None or any(given.name == PAGE for given in job.kept):
+            return None
+        briefs = {earlier.round: earlier.brief for earlier in job.earlier}
+        if (changed := self.patcher.patch(build, best, number, self.load, briefs)) is None:
+            return None
         if best.own_readme:
             job = replace(job, readme=previous["README.md"])
         return self._candidate(build, job, MakerOutput(changed, best.cut), "patch")

@@ -2,15 +2,16 @@
 
 In: a build, its best version, and how often this was tried. Out: the files of the best patch, or None. The patches of a
 try are asked for at the same time, because several short answers cost a model here little more than one. Each one is
-judged by the check that it is for, and then by all of them. Not here: questions and files (`generate.patch`), the
-checks of a whole version (`verify`), which comes after this.
+judged by the check that it is for, and then by all of them, in looks as short as that of the version without it. Not
+here: questions and files (`generate.patch`), the checks of a whole version (`verify`), which comes after this.
 """
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,19 @@ log = logging.getLogger("sameboat.builds")
 PROMPT = "build-patch"
 SAMPLES = 4  # of a try
 FEW = 2  # failed checks that a patch may mend, or half of all: a page that fails more needs another script
-LOOK_S = 20.0  # of one look at a patch
+LOOK_S = 20.0  # of one look at a patch, at most
+
+
+@dataclass(frozen=True)
+class Question:
+    """A try: the check to mend, with its code and reason, and the rules to ask for."""
+
+    build: Build
+    page: str
+    rules: tuple[str, ...]
+    reason: str
+    number: int
+    codes: tuple[str, ...]  # of all checks, which no answer may hold
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,17 @@ class Patcher:
     asking: ModelClient
     browser: str | None
 
-    def patch(self, build: Build, best: Candidate, number: int) -> dict[str, bytes] | None:
-        """The files of the version with the patch that passes most checks, if it passes more. `number` begins at 0.
+    def patch(
+        self,
+        build: Build,
+        best: Candidate,
+        number: int,
+        load: Callable[[str], Build],
+        briefs: Mapping[int, str] | None = None,
+    ) -> dict[str, bytes] | None:
+        """The files of the version with the best patch, if it is better. `number` begins at 0.
+
+        `load` gives the build as it is now. `briefs`: those of earlier rounds, because their checks are judged too.
 
         Raises:
             BuildError: if the build was cancelled.
@@ -57,40 +79,39 @@ class Patcher:
             self.store.event(build.id, "making", f"No patch: {len(failed)} of {len(checks)} checks fail.")
             return None
         target, reason = failed[number % len(failed)]
-        broken = {check for check, _ in failed}
-        passing = [check.js for check in checks if check not in broken and check.js is not None]
-        rules = patch.rules(build.brief, target.said, target.js or "", passing)
-        page = files[PAGE].decode("utf-8", "replace")
+        codes = tuple(check.js for check in checks if check.js is not None)
+        broken = {check.js for check, _ in failed}
+        brief = build.brief if target.round is None else (briefs or {}).get(target.round, build.brief)
+        rules = patch.rules(brief, target.said, target.js or "", [code for code in codes if code not in broken])
+        if not rules:
+            return None
+        choice = PatchChoice(self, build, files, target, checks, load)
+        if not choice.can_improve():
+            return None
         self.store.event(build.id, "making", f"Patches are written for a rule: {rules[0]}", maker="patch")
+        question = Question(build, files[PAGE].decode(), tuple(rules), reason, number, codes)
         with ThreadPoolExecutor(SAMPLES, "patch") as pool:
-            answers = pool.map(
-                lambda sample: self._asked(build, page, rules, reason, number, sample, checks), range(SAMPLES)
-            )
-            proposed = dict.fromkeys(answer for answer in answers if answer is not None)
-        return self._chosen(build, files, tuple(proposed), target, checks, len(checks) - len(failed))
+            # Each thread works for the build's own request and trace.
+            asked = [
+                pool.submit(contextvars.copy_context().run, self._asked, question, sample) for sample in range(SAMPLES)
+            ]
+            proposed = dict.fromkeys(answer for one in asked if (answer := one.result()) is not None)
+        return choice.of(tuple(proposed))
 
-    def _asked(
-        self,
-        build: Build,
-        page: str,
-        rules: Sequence[str],
-        reason: str,
-        number: int,
-        sample: int,
-        checks: Sequence[Check],
-    ) -> tuple[str, str] | None:
+    def _asked(self, question: Question, sample: int) -> tuple[str, str] | None:
         """A rule and the lines for it. None if there is no usable answer; the reason is an event.
 
         The first sample of a try is greedy. All others are sampled.
         """
-        rule = rules[(number + sample) % len(rules)]
+        number, build = question.number, question.build
+        rule = question.rules[(number + sample) % len(question.rules)]
         attempt = 1 if sample == 0 else 2 + number * SAMPLES + sample
         try:
-            inputs = patch.inputs(page, rule, reason)
+            inputs = patch.inputs(question.page, rule, question.reason)
             result = self.asking.ask(build.id, PROMPT, inputs, build.budget, attempt=attempt)
             if result.problem is not None or result.answer.finish_reason == "length":
                 raise UnusableAnswer(result.problem or "The answer was cut.")
-            require_no_check(result.text, tuple(check.js for check in checks if check.js is not None))
+            require_no_check(result.text, question.codes)
             return rule, patch.lines_of(result.text)
         except UnusableAnswer as error:
             self.store.event(build.id, "unusable patch", str(error), maker="patch")
@@ -98,52 +119,86 @@ class Patcher:
             self.store.event(build.id, "model", str(error), maker="patch")
         return None
 
-    def _chosen(
+
+class PatchChoice:
+    """The choice among the patches of a try."""
+
+    def __init__(
         self,
+        patcher: Patcher,
         build: Build,
         files: Mapping[str, bytes],
-        proposed: Sequence[tuple[str, str]],
         target: Check,
         checks: Sequence[Check],
-        passed: int,
-    ) -> dict[str, bytes] | None:
-        """The files with the patch that passes most checks, if these are more than `passed`. The first such one that
-        passes all ends the search.
-        """
+        load: Callable[[str], Build],
+    ) -> None:
+        self.patcher = patcher
+        self.build = build
+        self.files = files
+        self.target = target
+        self.checks = checks
+        self.load = load
+        self.passed: frozenset[Check] = frozenset()
+
+    def can_improve(self) -> bool:
+        """Whether the version without a patch opens. Its short look is what the patches are compared with."""
+        passed = self._passing(self.files, self.checks)
+        if passed is None:
+            text = "No patch: the page does not open without errors, and a rule more would not mend that."
+            self.patcher.store.event(self.build.id, "making", text)
+            return False
+        self.passed = passed
+        return True
+
+    def of(self, proposed: Sequence[tuple[str, str]]) -> dict[str, bytes] | None:
+        """The files with the patch that is worth most. The first one that passes all checks ends the search."""
         best: dict[str, bytes] | None = None
+        worth = self._worth(self.passed)
         for rule, lines in proposed:
-            if build.budget.for_generation(time.time()) <= 0:
-                break
-            changed = patch.patched(files, rule, lines)
-            site = {**files, **changed}
-            if self._passed(site, [target]) == 0:
+            changed = patch.patched(self.files, rule, lines)
+            site = {**self.files, **changed}
+            if not self._passing(site, [self.target]):
                 continue
-            now = self._passed(site, checks)
-            if now > passed:
-                best, passed = changed, now
-            if passed == len(checks):
-                break
+            passed = self._passing(site, self.checks)
+            if passed is not None and self._worth(passed) > worth:
+                best, worth = changed, self._worth(passed)
+                if len(passed) == len(self.checks):
+                    break
         return best
 
-    def _passed(self, site: Mapping[str, bytes], checks: Sequence[Check]) -> int:
-        """How many of the checks pass. None does in a page that does not open, or throws errors while it does."""
-        assert self.browser is not None
-        network = hosts(self.settings.build_network)
+    def _worth(self, passed: frozenset[Check]) -> tuple[int, int]:
+        """The checks of this round count before those of earlier rounds, as among whole versions."""
+        kept = sum(check.round is not None for check in passed)
+        return len(passed) - kept, kept
+
+    def _passing(self, site: Mapping[str, bytes], checks: Sequence[Check]) -> frozenset[Check] | None:
+        """The checks that pass. None for a page that throws errors while it opens, or does not open in time.
+
+        Raises:
+            BuildError: if the build was cancelled.
+        """
+        self.load(self.build.id)
+        settings, browser = self.patcher.settings, self.patcher.browser
+        left_s = self.build.budget.for_generation(time.time())
+        if left_s <= 0 or browser is None:
+            return None
         try:
             seen = look(
                 site,
                 checks,
-                browser=self.browser,
-                timeout_s=LOOK_S,
-                network=network,
-                namespace=self.settings.browser_namespace,
+                browser=browser,
+                timeout_s=min(LOOK_S, left_s),
+                network=hosts(settings.build_network),
+                namespace=settings.browser_namespace,
                 patient=False,
             )
         except BuildError as error:  # the whole version is judged without a browser too
             log.warning("%s", error.message)
-            return 0
+            return None
         opened, *judged = seen.outcomes
-        return sum(one.verdict == "passed" for one in judged) if opened.verdict == "passed" else 0
+        if opened.verdict != "passed":
+            return None
+        return frozenset(check for check, one in zip(checks, judged, strict=True) if one.verdict == "passed")
 
 
 def _judged(version: Candidate) -> tuple[list[Check], list[tuple[Check, str]]]:

@@ -158,17 +158,19 @@ class Steps(GenerationSteps):
         first version.
         """
         tries = self.tries(maker or best.maker)
-        before, now = ("", *tries)[number - 1 : number], (*tries, "")[number - 1]
+        before, now = ("", *tries)[number - 1], (*tries, "")[number - 1]
+        repairs = [failures[at + 1] for at, kind in enumerate(tries[: number - 1]) if kind == "repair"]
+        only_repairs = {"repair"} == {*tries} - {"patch"}
         if not best.failed:
             reason = "every check that could be judged passes"
         elif not tries:
             reason = "this maker has no way to repair"  # the same plan would be rendered the same way
         elif number > len(tries):
             reason = "all ways to make it better were tried"
-        elif failures[-1] is None and before == ("repair",) and tries[0] == "repair":
+        elif failures[-1] is None and before == "repair" and only_repairs:
             reason = "no usable answer came"
         elif (
-            now == "repair" and number - tries.index("repair") >= 3 and failures[-1] == failures[-2]
+            now == "repair" and len(repairs) >= 2 and repairs[-1] is not None and repairs[-1] == repairs[-2]
         ):  # the first repair is greedy, so a sampled one may help
             reason = "the same checks failed twice"
         elif build.budget.for_generation(time.time()) <= 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +59,7 @@ def test_the_rules_of_a_check_are_the_sentences_that_name_its_elements() -> None
     assert brief == BRIEF
     assert patch.rules(BRIEF, "Nothing is saved twice", code)[:2] == ["Nothing is saved twice", first]
     assert patch.rules("One sentence only", code, code) == ["One sentence only"]
+    assert patch.rules(" \n ", code, code) == []
 
 
 def test_what_only_the_failed_check_names_is_asked_for_first() -> None:
@@ -77,6 +77,7 @@ def test_a_question_has_the_elements_and_what_they_hold_and_no_code() -> None:
     assert '<p id="sum">' in told["html"]
     for absent in ("Top", "addEventListener", "<path", "color"):
         assert absent not in told["html"]
+    assert patch.inputs("<body><script>'<main>x</main>'</script></body>", "Count.", "it is false")["html"] == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,36 @@ def test_a_second_rule_goes_behind_the_first_and_the_page_loads_the_script_once(
     assert patch.can_patch(twice)
     assert not patch.can_patch({**SITE, "patch.js": b"of the sender"})
     assert not patch.can_patch({"style.css": b""})
+    assert not patch.can_patch({**SITE, "Patch.js": b"a twin on some systems"})
+    assert not patch.can_patch({"index.html": "<body>é</body>".encode("latin-1")})
+    assert not patch.can_patch({**twice, "patch.js": twice["patch.js"] + b"// changed by a person"})
+
+
+def test_an_earlier_pages_rules_are_dropped_with_it() -> None:
+    once = SITE | patch.patched(SITE, "Count the walks.", COUNTS)
+    anew = {**once, **SITE}
+    assert "patch.js" not in patch.without_unused(anew)
+    assert "Count the walks." not in patch.patched(anew, "Refuse.", REFUSES)["patch.js"].decode()
+    assert patch.without_unused(once) == once
+    assert patch.without_unused({**SITE, "patch.js": b"of the sender"})["patch.js"] == b"of the sender"
+
+
+@pytest.mark.parametrize(
+    ("page", "changed"),
+    [
+        ("<body>İİİ</body>", "<body>İİİ@</body>"),
+        ("<body></BODY >", "<body>@</BODY >"),
+        ("<p>a", "<p>a\n@"),
+        ("<script>const end = '</body>';</script>", "<script>const end = '</body>';</script>\n@"),
+    ],
+)
+def test_the_page_loads_the_script_at_its_end(page: str, changed: str) -> None:
+    patched = patch.patched({"index.html": page.encode()}, "Count.", COUNTS)["index.html"].decode()
+    assert patched == changed.replace("@", patch.LOADS)
+
+
+def test_the_lines_of_a_rule_stay_as_they_are_written() -> None:
+    assert b"`a\nb`" in patch.patched(SITE, "Count.", "always(() => `a\nb`);")["patch.js"]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
@@ -123,6 +154,32 @@ def test_rules_work_beside_the_script_of_the_page() -> None:
     assert [(one.verdict, one.reason) for one in seen.outcomes if one.verdict != "passed"] == []
 
 
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_rule_before_a_button_is_for_its_click_and_for_enter_and_for_no_other_button() -> None:
+    """The first button of a form is the one that Enter presses."""
+    page = (
+        '<!DOCTYPE html><body><form id="f"><input id="i"><button id="first">1</button><button id="second">2</button>'
+        '</form><script>let sent = 0; f.addEventListener("submit", (event) => { event.preventDefault(); sent += 1; });'
+        "</script></body>"
+    )
+    lines = 'window.asked = 0;\nbefore(element("%s"), "click", () => { window.asked += 1; return %s; });'
+    press = "element = (id) => document.getElementById(id), %s, [window.asked, sent].join() === '%s'"
+    for button, allowed, act, seen in (
+        ("first", "true", "element('first').click()", "1,1"),
+        ("first", "false", "element('first').click()", "1,0"),
+        ("first", "false", "element('f').requestSubmit()", "1,0"),
+        ("first", "false", "element('second').click()", "0,1"),
+        ("second", "false", "element('f').requestSubmit()", "0,1"),
+        ("second", "false", "element('f').requestSubmit(element('second'))", "1,0"),
+    ):
+        site = {"index.html": page.encode()}
+        site |= patch.patched(site, "Ask.", lines % (button, allowed))
+        code = f"({press % (act, seen)})"
+        assert BROWSER is not None
+        looked = look(site, [Check(code, code)], browser=BROWSER, timeout_s=60, patient=False)
+        assert [one.reason for one in looked.outcomes if one.verdict != "passed"] == [], (button, act)
+
+
 # The choice
 
 IDENTITY = Identity("scripted", "1", "m", None, None)
@@ -141,8 +198,9 @@ def version(passing: str) -> Candidate:
 class Asks:
     """A model that gives these answers, by sample."""
 
-    def __init__(self, *answers: str | Exception) -> None:
+    def __init__(self, *answers: str | Exception, cancelled_after: int = 99) -> None:
         self.answers = answers
+        self.cancelled_after = cancelled_after  # looks
         self.attempts: list[int] = []
 
     def ask(self, build: str, prompt: str, inputs: Mapping[str, Any], budget: Any, *, attempt: int) -> Result:
@@ -153,19 +211,26 @@ class Asks:
             raise answer
         lines = f'```js\nalways(() => "{answer}");\n```'
         return Result(
-            Answer(lines, (), "stop", Usage(1, 1), Timings(0, 0, 0)), "f", Identity("s", "1", "m", None, None)
+            Answer(lines, (), "stop", Usage(1, 1), Timings(0, 0, 0)), "f", Identity("scripted", "1", "m", None, None)
         )
 
 
 def chosen(
-    monkeypatch: pytest.MonkeyPatch, asks: Asks, best: Candidate, *, browser: str | None = "chromium", number: int = 0
+    monkeypatch: pytest.MonkeyPatch,
+    asks: Asks,
+    best: Candidate,
+    *,
+    browser: str | None = "chromium",
+    number: int = 0,
+    before: str = "a",
 ) -> tuple[str | None, list[int]]:
-    """The text in the chosen patch, and the number of checks of each look."""
+    """The text in the chosen patch, and the number of checks of each look. `before`: the checks that pass without."""
     looks: list[int] = []
 
     def looked(site: Mapping[str, bytes], checks: Sequence[Check], **_: Any) -> PageObservation:
         looks.append(len(checks))
-        text = site["patch.js"].decode().rpartition('always(() => "')[2].partition('"')[0]
+        script = site.get("patch.js", b"").decode()
+        text = script.rpartition('always(() => "')[2].partition('"')[0] if script else before
         if text == "broken":
             raise BuildError("The browser could not be asked.")
         opened = PageCheckResult("opens", "failed" if text == "throws" else "passed", "")
@@ -173,12 +238,17 @@ def chosen(
         return PageObservation([opened, *verdicts])
 
     monkeypatch.setattr(patching, "look", looked)
+    loads = iter(range(99))
+
+    def load(build: str) -> Any:
+        if next(loads) >= asks.cancelled_after:
+            raise BuildError("The build was cancelled.")
+
     store = SimpleNamespace(files=lambda *_: SITE, event=lambda *_, **__: None)
     settings = SimpleNamespace(build_network="", browser_namespace=False)
-    build = SimpleNamespace(
-        id="b", brief="One. Two. Three.", budget=SimpleNamespace(for_generation=lambda now: 100.0 - 0 * time.time())
-    )
-    files = Patcher(settings, store, asks, browser).patch(build, best, number)  # type: ignore[arg-type]
+    build = SimpleNamespace(id="b", brief="One. Two. Three.", budget=SimpleNamespace(for_generation=lambda now: 100.0))
+    patcher = Patcher(settings, store, asks, browser)  # type: ignore[arg-type]
+    files = patcher.patch(build, best, number, load)  # type: ignore[arg-type]
     if files is None:
         return None, looks
     return files["patch.js"].decode().rpartition('always(() => "')[2].partition('"')[0], looks
@@ -188,7 +258,7 @@ def test_the_patch_that_passes_most_checks_is_chosen(monkeypatch: pytest.MonkeyP
     asks = Asks("c", "abc", "bc", "abc.")
     text, looks = chosen(monkeypatch, asks, version("a"))
     assert text == "abc"
-    assert looks == [1, 1, 3]  # the first one is not for `b`, and the second one passes all
+    assert looks == [3, 1, 1, 3]  # without a patch, then the first one is not for `b`, and the second one passes all
     assert sorted(asks.attempts) == [1, 3, 4, 5]
 
 
@@ -202,9 +272,31 @@ def test_the_next_try_is_for_the_next_failed_check(monkeypatch: pytest.MonkeyPat
 
 
 def test_no_model_is_asked_where_a_patch_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing fails, too much fails, or no browser is there to choose."""
+    """Nothing fails, too much fails, the page throws errors, or no browser is there to choose."""
     asks = Asks("abc")
     assert chosen(monkeypatch, asks, version("abc")) == (None, [])
+    assert chosen(monkeypatch, asks, version("a"), before="throws") == (None, [3])
     assert chosen(monkeypatch, asks, version("")) == (None, [])
     assert chosen(monkeypatch, asks, version("a"), browser=None) == (None, [])
     assert asks.attempts == []
+
+
+def test_patches_are_compared_with_a_look_as_short_as_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`a` is true only later, in no short look. It is no loss of the patch."""
+    assert chosen(monkeypatch, Asks("b", "b", "b", "b"), version("a"), before="")[0] == "b"
+
+
+def test_a_cancelled_build_ends_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BuildError, match="cancelled"):
+        chosen(monkeypatch, Asks("b", "b.", "b!", "ab", cancelled_after=2), version("a"))
+
+
+def test_a_check_of_this_round_is_worth_more_than_two_of_earlier_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [
+        {"said": one, "js": one, "translated": False, "verdict": "failed", "reason": "", "round": earlier}
+        for one, earlier in (("a", None), ("b", 1), ("c", 1))
+    ]
+    best = Candidate({}, "pieces", report={"outcomes": outcomes})
+    monkeypatch.setattr(patching, "FEW", 3)
+    assert chosen(monkeypatch, Asks("abc.", "a", "a", "a"), best, before="")[0] == "abc."
+    assert chosen(monkeypatch, Asks("a", "a.", "a", "a"), best, before="bc")[0] == "a"

@@ -333,3 +333,31 @@ def test_every_try_is_reached_and_the_end_is_told(maker: str, fit: bool, monkeyp
     left_out = "script" if not fit else "repair" if maker == "pieces" else ""
     assert asked == [one for one in FURTHER[maker] if one != left_out]
     assert told[-1] == "No further repair: all ways to make it better were tried."
+
+
+@pytest.mark.parametrize(
+    ("failures", "number", "reason"),
+    [
+        ([["x"], None, None, None], 4, "no usable answer came"),
+        ([["x"], None, None, ["x"], None], 5, ""),  # patches without a gain say nothing about repairs
+        ([["x"], None, None, ["x"], None, ["x"]], 6, "the same checks failed twice"),
+        ([["x"], None, None, ["x"], None, ["y"]], 6, ""),
+    ],
+)
+def test_the_reason_to_stop_is_that_of_the_repairs(
+    failures: list[list[str] | None], number: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tries after whole files: patch, patch, repair, patch, repair, repair."""
+    told: list[str] = []
+    steps = object.__new__(Steps)
+    for name, value in {
+        "makers": {"files": None},
+        "patcher": object(),
+        "asking": SimpleNamespace(exhausted=lambda build: None),
+        "store": SimpleNamespace(event=lambda build, kind, text: told.append(text)),
+    }.items():
+        monkeypatch.setattr(steps, name, value, raising=False)
+    build = SimpleNamespace(id="b", budget=SimpleNamespace(for_generation=lambda now: 100.0))
+    best = Candidate({}, "files", failed=("x",))
+    assert steps.go_on(build, best, failures, number, "files") is (reason == "")  # type: ignore[arg-type]
+    assert told == ([f"No further repair: {reason}."] if reason else [])

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from service import safe_paths
 from service.builds.check_code import ids
 from service.builds.generate import UnusableAnswer, shorten
 from service.builds.generate.answer_parser import THINKING, blocks
@@ -25,6 +26,7 @@ from service.builds.generate.edits import PAGE
 PATCH = "patch.js"
 TEMPLATE = Path(__file__).parent / "templates" / PATCH
 END = "})();\n"  # of the template
+NOTHING = "nothing"
 LOADS = f'<script src="{PATCH}" defer></script>\n'
 HTML_CHARACTERS, SHOWN_CHARACTERS, RULE_CHARACTERS = 2500, 400, 600  # of a question
 SENTENCE = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`#\"'“])|\n+")
@@ -39,7 +41,8 @@ def rules(brief: str, sentence: str, js: str, passing: Iterable[str] = ()) -> li
 
     The sentences that the check is about come first, then the two best together, the part of the best one about the
     check's own element, and the whole brief, because a rule may need the words around it. A check that is a sentence is
-    the first cut itself. `passing`: the code of checks that pass. Names that only the failed one has are asked for.
+    the first cut itself. A blank brief has none. `passing`: the code of checks that pass. Names that only the failed
+    one has are asked for.
     """
     named, texts, words = _names(js)
     known = [_names(code) for code in passing]
@@ -54,6 +57,8 @@ def rules(brief: str, sentence: str, js: str, passing: Iterable[str] = ()) -> li
         worth += WORD_WEIGHT * len({word.lower() for word in there} & new_words)
         if part:
             ranked.append((-worth, number, part))
+    if not ranked:
+        return []
     best = [part for _, _, part in sorted(ranked)[:2]]
     if sentence != js:
         best.insert(0, sentence)
@@ -77,19 +82,19 @@ def inputs(page: str, rule: str, reason: str) -> dict[str, str]:
     """The inputs of `build-patch`. `reason`: why the check fails, with the texts of the page's elements."""
     elements = [part for part in reason.split("; ") if part.startswith("#")]
     return {
-        "html": shorten(elements_of(page), HTML_CHARACTERS),
-        "shown": shorten("; ".join(elements) or "nothing of it", SHOWN_CHARACTERS),
+        "html": shorten(elements_of(page) or NOTHING, HTML_CHARACTERS),
+        "shown": shorten("; ".join(elements) or NOTHING, SHOWN_CHARACTERS),
         "rule": rule,
     }
 
 
 def elements_of(page: str) -> str:
     """The part of a page that a visitor sees: its `main` or body, without scripts, styles and drawings."""
+    page = re.sub(r"<(script|style|svg)\b.*?</\1\s*>", "", page, flags=re.DOTALL | re.IGNORECASE)
     for tag in ("main", "body"):
         if part := re.search(rf"<{tag}\b[^>]*>(.*?)(?:</{tag}\s*>|\Z)", page, re.DOTALL | re.IGNORECASE):
             page = part[1]
             break
-    page = re.sub(r"<(script|style|svg)\b.*?</\1\s*>", "", page, flags=re.DOTALL | re.IGNORECASE)
     return "\n".join(line.strip() for line in page.splitlines() if line.strip())
 
 
@@ -108,20 +113,51 @@ def lines_of(text: str) -> str:
 
 
 def patched(files: Mapping[str, bytes], rule: str, lines: str) -> dict[str, bytes]:
-    """The files that change: the page, which loads `patch.js`, and `patch.js` with these lines at its end."""
-    page, before = files[PAGE].decode(), files.get(PATCH, _template().encode()).decode()
-    if LOADS.strip() not in page:
-        at = page.lower().rfind("</body>")
-        page = page[:at] + LOADS + page[at:] if at >= 0 else f"{page.rstrip()}\n{LOADS}"
-    body = "".join(f"    {line}\n" if line else "\n" for line in lines.splitlines())
-    remark = " ".join(rule.split())
-    script = before.rstrip().removesuffix(END.strip()) + f"  // {remark}\n  {{\n{body}  }}\n{END}"
+    """The files that change: the page, which loads `patch.js`, and `patch.js` with these lines at its end.
+
+    Rules that the page does not load are dropped: they are of an earlier page. `files`: as `can_patch` wants them.
+    """
+    page, script = files[PAGE].decode(), _template()
+    if LOADS.strip() in page:
+        script = files.get(PATCH, script.encode()).decode()
+    else:
+        ends = [match.start() for match in re.finditer(r"</body\s*>", page, re.IGNORECASE)]
+        if ends and not _in_script(page, ends[-1]):
+            page = page[: ends[-1]] + LOADS + page[ends[-1] :]
+        else:
+            page = f"{page.rstrip()}\n{LOADS}"
+    script = f"{script.removesuffix(END)}  // {' '.join(rule.split())}\n  {{\n{lines}\n  }}\n{END}"
     return {PAGE: page.encode(), PATCH: script.encode()}
 
 
+def _in_script(page: str, at: int) -> bool:
+    """Whether this place of the page is within a script."""
+    before = page[:at]
+    opened = [match.start() for match in re.finditer(r"<script\b", before, re.IGNORECASE)]
+    closed = [match.start() for match in re.finditer(r"</script", before, re.IGNORECASE)]
+    return bool(opened) and (not closed or closed[-1] < opened[-1])
+
+
 def can_patch(files: Mapping[str, bytes]) -> bool:
-    """Whether there is a page, and no file of somebody else in the place of ours."""
-    return PAGE in files and (PATCH not in files or files[PATCH].startswith(_template()[:200].encode()))
+    """Whether there is a page in UTF-8, and no file of somebody else in the place of ours, in any spelling."""
+    if any(path != PATCH and safe_paths.key(path) == safe_paths.key(PATCH) for path in files):
+        return False
+    try:
+        files[PAGE].decode()
+    except (KeyError, UnicodeDecodeError):
+        return False
+    return PATCH not in files or is_ours(files[PATCH])
+
+
+def is_ours(script: bytes) -> bool:
+    """Whether a `patch.js` begins and ends as ours does, so that a rule can be added to it."""
+    return script.startswith(_template().removesuffix(END).encode()) and script.endswith(END.encode())
+
+
+def without_unused(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files without a `patch.js` of ours that the page does not load any more."""
+    unused = PATCH in files and is_ours(files[PATCH]) and LOADS.strip().encode() not in files.get(PAGE, b"")
+    return {path: data for path, data in files.items() if path != PATCH or not unused}
 
 
 @cache

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from service.builds.forge import STAMP
-from service.builds.generate import Job
+from service.builds.generate import Job, patch
 from service.builds.generate.libraries import with_libraries
 from service.safe_paths import without_twins
 
@@ -49,7 +49,7 @@ def add_scaffold(app: Mapping[str, bytes], job: Job, build: str, round_: int, ma
     new = [attachment for attachment in job.attachments if attachment.name not in (job.previous or {})]
     files = {attachment.name: attachment.data for attachment in new}
     previous = without_twins(job.previous or {}, [*app, *(attachment.name for attachment in job.attachments)])
-    files = {**files, **previous, **app}
+    files = patch.without_unused({**files, **previous, **app})
     files = with_libraries(files, frozenset(attachment.name for attachment in job.kept))
     if STYLE not in files and b"style.css" in files.get("index.html", b""):
         files[STYLE] = style()

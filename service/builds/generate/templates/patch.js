@@ -17,14 +17,24 @@
   // Does this before the page answers the event. If it returns false, the page does not answer it.
   function before(target, event, rule) {
     if (!target) throw new Error(`before: there is no such element for ${event}`);
-    const sends = event === "click" && target.form && target.type === "submit"; // as Enter in its form does
-    window.addEventListener(sends ? "submit" : event, (happened) => {
-      const inside = target.contains(happened.target) || (event === "submit" || sends) && happened.target.contains(target);
-      if (inside && rule(happened) === false) {
-        happened.preventDefault();
-        happened.stopImmediatePropagation();
-        apply();
+    let allowed = false; // the click that sends a form was asked already
+    function ask(happened) {
+      if (rule(happened) !== false) {
+        allowed = true;
+        setTimeout(() => (allowed = false));
+        return;
       }
+      happened.preventDefault();
+      happened.stopImmediatePropagation();
+      apply();
+    }
+    window.addEventListener(event, (happened) => {
+      if (target.contains(happened.target) || (event === "submit" && happened.target.contains(target))) ask(happened);
+    }, true);
+    if (event !== "click" || !target.form || target.type !== "submit") return;
+    window.addEventListener("submit", (happened) => { // Enter in the form is a press of its first button
+      const first = target.form.querySelector("button:not([type]), [type=submit]");
+      if (happened.target === target.form && (happened.submitter ?? first) === target && !allowed) ask(happened);
     }, true);
   }
   observer.observe(document.documentElement, options);
