@@ -26,12 +26,16 @@ def command(
     expected: Annotated[
         list[str] | None, typer.Option(help="The column with the expected answer. Several are fields of a JSON answer.")
     ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="A column that the prompt reads. By default all the others.")
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The column that names each row. By default `id`.")] = None,
 ) -> None:
     """Write a draft that validates: labels become a choice, several expected columns a JSON answer, else a text."""
-    typer.echo(_write(name, source, expected))
+    typer.echo(_write(name, source, expected, inputs, id_))
 
 
-def _write(name: str, source: Path, expected: list[str] | None) -> str:
+def _write(name: str, source: Path, expected: list[str] | None, inputs: list[str] | None, id_: str | None) -> str:
     """Write the draft. Returns the lines for a person."""
     target = source.parent / prompt_file(name)
     if target.exists():
@@ -41,27 +45,37 @@ def _write(name: str, source: Path, expected: list[str] | None) -> str:
         raise EvaluationError(f"__expected asks for {kind}, and a new draft compares whole answers.", key="__expected")
     known = list(dict.fromkeys(column for _, row in table.rows for column in row))
     chosen = expected or next(([column] for column in EXPECTED if column in known), [])
-    unknown = [column for column in chosen if column not in known]
+    named = {"--expected": chosen, "--input": inputs or [], "--id": [id_] if id_ is not None else []}
+    option, unknown = next(
+        ((option, column) for option, of in named.items() for column in of if column not in known), ("--expected", None)
+    )
     if not table.rows:
         raise EvaluationError(f"{source}: there are no rows below the names of the columns.", key="--from")
     if unknown or not chosen:
-        problem = f"There is no column {short_name(unknown[0])}." if unknown else "No column is named as a label is."
+        problem = f"There is no column {short_name(unknown)}." if unknown else "No column is named as a label is."
         raise EvaluationError(
             problem,
-            key="expected",
-            remedy=f"Name it with --expected. The columns are {', '.join(map(short_name, known[:20]))}.",
+            key=option.removeprefix("--"),
+            remedy=f"Name it with {option}. The columns are {', '.join(map(short_name, known[:20]))}.",
         )
-    fields = new_draft.fields_of(known)
+    fields = new_draft.fields_of(column for column in known if column != id_)
+    if id_ not in (None, "id"):
+        fields["id"] = str(id_)
     loaded = case_files.from_rows(columns.renamed(table, fields).rows)
     ours = {column: field for field, column in fields.items()}
     chosen = [ours.get(column, column) for column in chosen]
-    text = new_draft.draft_text(name, loaded.cases, chosen, file=source.name, fields=fields)
+    read = [ours.get(column, column) for column in inputs or []]
+    text = new_draft.draft_text(name, loaded.cases, chosen, inputs=read, file=source.name, fields=fields)
     prompt = files.loads(text, target)
     case_files.read(prompt)
     atomic_files.replace_text(target, text)
     label = chosen[0] if len(chosen) == 1 else None
+    names = [] if read or id_ is not None or "id" in known else new_draft.like_ids(loaded.cases, prompt.variables)
+    names = [fields.get(column, column) for column in names]
     rows = "\n".join([str(profile(loaded.cases, (*table.notes, *loaded.notes), label)),
                       *new_draft.left_out(loaded.cases, chosen),
+                      *(f"{short_name(column)} is different in nearly every row. If it names the row and is no input, "
+                        f"write the draft anew with --id {short_name(column)}." for column in names),
                       *(f"The column {short_name(column)} is {field} in the draft."
                         for field, column in fields.items())])  # fmt: skip
     return f"{rows}\n{target}: {prompt.coverage}. Write its messages, then: sameboat evaluate {target}"

@@ -19,6 +19,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 from service.evaluation.bad_rows import folded
 from service.evaluation.cases import Case
+from service.evaluation.tables import NULL_WORDS
 from service.prompts.conditions import usable
 from service.prompts.render import text_of
 
@@ -28,6 +29,8 @@ CLOSED = 10  # so few values are a closed set although the texts contain them, s
 COPIED = 0.8  # of the rows contain their value in an extraction
 SHORTEST = 4  # characters of a label that one wrong letter leaves recognisable: `cat` and `car` are two labels
 RARE = 0.1  # of the rows of the other label: a label that differs by one letter and is rarer may be mistyped
+SELDOM = 3  # rows of a label that may be mistyped, so that the draft of a few hundred rows leaves it out
+MISSING = NULL_WORDS - {"none", "na"}  # which may be labels
 SAMPLE = 200  # rows and values of the search for copied values
 
 
@@ -53,19 +56,27 @@ def labels_of(cases: Sequence[Case], column: str) -> tuple[Counter[str], str]:
 
 
 def choices_of(counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """The labels of a choice, and those that are left out because they occur once and may be mistyped.
+    """The labels of a choice, and those that are left out because they may be mistyped or stand for a missing value.
 
-    Of several spellings by case and blanks, the most frequent one stays. If fewer than two labels would stay, all do.
+    These occur once, or seldom and nearly as a frequent one, or are seldom and a word such as NaN. Of several spellings
+    by case and blanks, the most frequent one stays. If fewer than two labels would stay, all do.
     """
     rows: Counter[str] = Counter()
     spelling: dict[str, str] = {}
     for label, count in sorted(counts.items(), key=lambda item: -item[1]):
         rows[folded(label)] += count
         spelling.setdefault(folded(label), label.strip())
-    often = [spelling[key] for key, count in rows.items() if count > 1]
-    if len(often) < 2:
+    total = rows.total()
+    out = {
+        key
+        for key, count in rows.items()
+        if count == 1
+        or (count <= SELDOM and meant(key, rows) is not None)
+        or (count <= RARE * total and key in MISSING)
+    }
+    if len(rows) - len(out) < 2:
         return list(spelling.values()), []
-    return often, [spelling[key] for key, count in rows.items() if count == 1]
+    return [spelling[key] for key in rows if key not in out], [spelling[key] for key in rows if key in out]
 
 
 def meant(label: str, counts: Mapping[str, int]) -> str | None:

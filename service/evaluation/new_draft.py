@@ -23,6 +23,8 @@ MAX_FIELD_VALUES = 10
 RESERVED = ("id", "slice")
 NAME = re.compile(r"[\w.-]+")  # of a placeholder
 SHOWN = 10  # labels that a sentence names
+LONGEST_ID = 40  # characters
+NEARLY = 0.95  # of the rows
 
 
 def fields_of(columns: Iterable[str]) -> dict[str, str]:
@@ -45,11 +47,13 @@ def draft_text(
     cases: Sequence[Case],
     expected: Sequence[str],
     *,
+    inputs: Sequence[str] = (),
     file: str | None = None,
     fields: Mapping[str, str] | None = None,
 ) -> str:
     """The text of a draft. `expected` names the expected values, `file` the data file beside the draft.
 
+    `inputs` are the columns that the prompt reads, by default all the others.
     `fields` are the draft's `testDataFields`: the cases have their names already, and the file has the columns.
 
     One value with few different texts is a label, and the prompt chooses one of them. Several values, or one that is an
@@ -58,11 +62,8 @@ def draft_text(
     Raises:
         EvaluationError: if no case has inputs or an expected value, or if no placeholder can have a column's name.
     """
-    inputs = [
-        column
-        for column in dict.fromkeys(column for case in cases for column in case.values)
-        if column not in (*RESERVED, *expected)
-    ]
+    others = dict.fromkeys(column for case in cases for column in case.values)
+    inputs = [column for column in inputs or others if column not in (*RESERVED, *expected)]
     if not inputs or not expected:
         problem = "no expected value" if not expected else "no input besides the expected values"
         raise EvaluationError(f"The data has {problem}.", key="expected", remedy="Name the columns.")
@@ -104,8 +105,19 @@ def draft_text(
     return stream.getvalue().replace("responseFormat:", f"{comment}responseFormat:", 1)
 
 
+def like_ids(cases: Sequence[Case], inputs: Iterable[str]) -> list[str]:
+    """The inputs that may name their row: beside other inputs, with one word that is different in nearly every row."""
+    found = []
+    for column in (names := list(inputs)):
+        values = [str(value) for case in cases if usable(value := case.values.get(column)) and value != ""]
+        words = all(len(value) <= LONGEST_ID and not re.search(r"\s", value) for value in values)
+        if words and len(set(values)) >= max(10, NEARLY * len(cases)):
+            found.append(column)
+    return found if len(found) < len(names) else []
+
+
 def left_out(cases: Sequence[Case], expected: Sequence[str]) -> list[str]:
-    """One sentence for each expected value with labels that the draft cannot answer, because they occur once."""
+    """One sentence for each expected value with labels that the draft cannot answer, which `choices_of` leaves out."""
     sentences = []
     for column in expected:
         counts, _ = labels_of(cases, column)
@@ -113,8 +125,8 @@ def left_out(cases: Sequence[Case], expected: Sequence[str]) -> list[str]:
         if once and (len(expected) == 1 or _is_closed(cases, column)):
             names = ", ".join(map(short_name, once[:SHOWN])) + (f" and {len(once) - SHOWN} more" * (len(once) > SHOWN))
             sentences.append(
-                f"{short_name(column)} of the draft cannot be {names}. A label that occurs once may be mistyped: "
-                "correct the data, or add it here."
+                f"{short_name(column)} of the draft cannot be {names}. A label that occurs once or seldom may be "
+                "mistyped, or stand for a missing value: correct the data, or add it here."
             )
     return sentences
 

@@ -9,10 +9,12 @@ import pytest
 
 from service.cli import prompt_new
 from service.errors import EvaluationError
+from service.evaluation import new_draft
 from service.evaluation.bad_rows import expected_label
 from service.evaluation.cases import Case, from_rows
 from service.evaluation.cases import load as load_cases
 from service.evaluation.data_profile import profile
+from service.evaluation.label_columns import choices_of
 from service.evaluation.new_draft import draft_text, fields_of
 from service.evaluation.tables import from_frame, from_records, read
 from service.prompts.file import Prompt, load, loads
@@ -226,3 +228,60 @@ def test_a_parquet_file_keeps_every_digit_beside_missing_numbers(tmp_path: Path)
         {"id": None, "code": 0, "small": 2, "share": None},
         {"id": 2**62 + 3, "code": None, "small": None, "share": 2},
     ]
+
+
+def test_a_seldom_label_that_is_nearly_another_or_a_missing_value_is_no_choice() -> None:
+    counts = {"dessert": 40, "main": 40, "desert": 2, "mian": 3, "NaN": 4, "drink": 3, "none": 3}
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    rows = [{"text": str(number), "label": label} for number, label in enumerate(labels)]
+    assert draft(rows, "label").spec.choices == ("dessert", "main", "drink", "none")
+    cases, _ = from_rows(("", row) for row in rows)
+    [sentence] = new_draft.left_out(cases, ["label"])
+    assert "cannot be 'NaN', 'mian', 'desert'. A label that occurs once or seldom" in sentence
+
+
+@pytest.mark.parametrize(
+    ("counts", "choices"),
+    [
+        ({"class a": 60, "class b": 6}, ["class a", "class b"]),
+        ({"level 1": 60, "level 2": 2}, ["level 1", "level 2"]),
+        ({"cat": 60, "car": 2}, ["cat", "car"]),
+        ({"yes": 5, "n/a": 5}, ["yes", "n/a"]),
+        ({"left": 30, "right": 30, "null": 20}, ["left", "right", "null"]),
+    ],
+)
+def test_another_seldom_label_is_a_choice(counts: dict[str, int], choices: list[str]) -> None:
+    assert choices_of(counts) == (choices, [])
+
+
+def test_an_input_that_is_different_in_every_row_may_be_an_id() -> None:
+    rows = [{"Nr.": f"M-{number}", "text": f"the text {number}", "price": str(number % 9), "label": "ab"[number % 2]}
+            for number in range(30)]  # fmt: skip
+    cases, _ = from_rows(("", row) for row in rows)
+    assert new_draft.like_ids(cases, ["Nr.", "text", "price"]) == ["Nr."]
+    assert new_draft.like_ids(cases, ["text", "price"]) == []
+    assert new_draft.like_ids(cases, ["Nr."]) == []
+    assert new_draft.like_ids(cases[:9], ["Nr.", "text"]) == []
+
+
+def test_the_command_takes_inputs_and_ids_from_the_named_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other columns stay in the file. A column that may be an id is told, and one that is not there is refused."""
+    rows = [f"M-{number},text {number},{number % 9},{'ab'[number % 2]}" for number in range(30)]
+    (tmp_path / "data.csv").write_text("\n".join(["Nr.,text,the price,label", *rows]))
+    prompt_new.command("all", tmp_path / "data.csv")
+    assert "'Nr.' is different in nearly every row" in capsys.readouterr().out
+    prompt_new.command("some", tmp_path / "data.csv", inputs=["the price", "text"], id_="Nr.")
+    assert "is different in nearly every row" not in capsys.readouterr().out
+    prompt = load(tmp_path / "some.prompt.yml")
+    assert prompt.variables == ("text", "the_price")
+    assert [case.id for case in load_cases(prompt)][:2] == ["M-0", "M-1"]
+    assert load(tmp_path / "all.prompt.yml").variables == ("Nr.", "text", "the_price")
+    for option, given in (
+        ("--input", {"inputs": ["txt"]}),
+        ("--id", {"id_": "no"}),
+        ("--expected", {"expected": ["c"]}),
+    ):
+        with pytest.raises(EvaluationError, match=f"(?s)no column .*{option}"):
+            prompt_new.command("other", tmp_path / "data.csv", **given)
