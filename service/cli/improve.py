@@ -62,6 +62,7 @@ def command(
     improvement, judged = asyncio.run(_search(prompt, made_with, deciding, rules, proposer))
     typer.echo("\n".join([str(improvement), *([str(judged)] if judged is not None else [])]))
     if not improvement.changed:
+        typer.echo("No draft is written. More dev cases, a larger --budget or --wordings may find a better one.")
         return
     typer.echo(improvement.diff)
     target = out or (prompt.path.parent if prompt.path is not None else Path.cwd()) / prompt_file(

@@ -70,8 +70,9 @@ def problem_of(prompt: Prompt, case: Case) -> str | None:
 def warnings(prompt: Prompt, cases: Sequence[Case], problems: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each kind of bad row. `problems` are those of `problems_of`."""
     by_problem: dict[str, list[str]] = {}
-    for name, problem in problems.items():
-        by_problem.setdefault(problem, []).append(name)
+    names_by_id = {case.id: case.name for case in cases}
+    for id_, problem in problems.items():
+        by_problem.setdefault(problem, []).append(names_by_id.get(id_, id_))
     for problem, names in by_problem.items():
         verb = "fails" if len(names) == 1 else "fail"
         yield f"{len(names)} of {len(cases)} cases cannot be asked or judged, and {verb}: {_listed(names)}. {problem}"
@@ -79,7 +80,7 @@ def warnings(prompt: Prompt, cases: Sequence[Case], problems: Mapping[str, str])
     for case in cases:
         label = expected_label(prompt, case)
         if prompt.spec.choices and label and case.id not in problems and label not in prompt.spec.choices:
-            strange.setdefault(label, []).append(case.id)
+            strange.setdefault(label, []).append(case.name)
     for label, names in strange.items():
         close = next((choice for choice in prompt.spec.choices if folded(choice) == folded(label)), None)
         hint = f", which differs from {short_name(close)} in case or blanks" if close is not None else ""

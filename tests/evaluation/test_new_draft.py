@@ -10,7 +10,7 @@ import pytest
 from service.cli import prompt_new
 from service.errors import EvaluationError
 from service.evaluation import new_draft
-from service.evaluation.bad_rows import expected_label
+from service.evaluation.bad_rows import expected_label, problems_of, warnings
 from service.evaluation.cases import Case, from_rows
 from service.evaluation.cases import load as load_cases
 from service.evaluation.data_profile import profile
@@ -285,3 +285,16 @@ def test_the_command_takes_inputs_and_ids_from_the_named_columns(
     ):
         with pytest.raises(EvaluationError, match=f"(?s)no column .*{option}"):
             prompt_new.command("other", tmp_path / "data.csv", **given)
+
+
+def test_a_bad_row_without_an_id_is_told_by_its_line(tmp_path: Path) -> None:
+    """Its id is a digest, with which nobody finds it in the file."""
+    rows = [f"text {number},{'xy'[number % 2]}" for number in range(12)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows, "d,X", ",", "e,"]))
+    prompt_new.command("it", tmp_path / "data.csv")
+    prompt = load(tmp_path / "it.prompt.yml")
+    cases = load_cases(prompt)
+    told = list(warnings(prompt, cases, problems_of(prompt, cases)))
+    assert [sentence.split(": ")[1].split(". ")[0].replace(str(tmp_path), "") for sentence in told] == [
+        "/data.csv:16", "/data.csv:14"
+    ]  # fmt: skip
