@@ -107,13 +107,13 @@ def draft_text(
 
 def like_ids(cases: Sequence[Case], inputs: Iterable[str]) -> list[str]:
     """The inputs that may name their row: beside other inputs, with one word that is different in nearly every row."""
-    found = []
+    alike = []
     for column in (names := list(inputs)):
         values = [str(value) for case in cases if usable(value := case.values.get(column)) and value != ""]
         words = all(len(value) <= LONGEST_ID and not re.search(r"\s", value) for value in values)
         if words and len(set(values)) >= max(10, NEARLY * len(cases)):
-            found.append(column)
-    return found if len(found) < len(names) else []
+            alike.append(column)
+    return alike if len(alike) < len(names) else []
 
 
 def left_out(cases: Sequence[Case], expected: Sequence[str]) -> list[str]:
