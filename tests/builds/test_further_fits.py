@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.builds.generate.blocks import matching
 from service.builds.generate.blocks.reading import read
 from tests.builds.test_fits import pieces
 
@@ -78,3 +79,16 @@ PRICES = "The select #lang has en and de. The heading #title and the button #foo
 )
 def test_a_list_of_prices_needs_its_currency_and_a_bill(told: str, fits: bool) -> None:
     assert ("pricelist" in pieces(PRICES + told, MENU)) is fits
+
+
+@pytest.mark.parametrize(
+    "brief",
+    [
+        "Conway's game of life: the div #world has 9 rows of 9 buttons of class square, living ones have the class on. "
+        "A click toggles it. #next computes the next generation.",
+        "CSS gradient maker. Two colour fields #from (#ff0000) and #to (#0000ff). #preview shows the gradient, and "
+        "#css the line to copy, e.g. linear-gradient(90deg, #ff0000, #0000ff).",
+    ],
+)
+def test_the_effects_that_a_piece_sees_to_itself_are_no_rules_beside_it(brief: str) -> None:
+    assert "rules" not in matching.plans(read(brief))[0]

@@ -62,17 +62,28 @@ FITS = (
 MOST_PLANS = 3
 ASKED = ("order", "bounds")  # effects for which pieces ask
 OWN_RULES = {  # effects that a piece sees to itself
+    "appointments": ("cleared", "disabled", "text"),
     "converter": ("key",),
     "dialog": ("key",),
     "gallery": ("marks",),
+    "gradient": ("number",),
     "guess": ("key",),
+    "hangman": ("cleared", "disabled", "key", "text"),
     "kanban": ("cleared", "key"),
+    "life": ("marks",),
+    "lightbox": ("key",),
     "list": ("cleared", "marks", "key"),
     "lookup": ("key",),
     "message": ("cleared", "text", "key"),
+    "minefield": ("marks", "text"),
+    "paint": ("marks",),
     "property": ("key",),
     "records": ("cleared", "key"),
+    "scramble": ("cleared", "key", "text"),
     "sequence": ("key",),
+    "snake": ("key",),
+    "suggestions": ("cleared", "key"),
+    "tags": ("cleared", "key"),
     "toggles": ("marks",),
     "validation": ("refused", "disabled", "cleared", "text"),
 }
