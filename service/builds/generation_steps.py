@@ -38,7 +38,10 @@ T = TypeVar("T")
 # The prompt without which a maker cannot work. Pieces need none.
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 # A script has half of a page's tokens, and a patch a tenth.
-SCRIPTS = ("script", "patch", "patch", "script", "patch", "files", "patch", "script", "patch", "files", "patch")
+SCRIPTS = (
+    *("script", "patch", "patch", "script", "patch", "files", "patch", "script", "patch", "files"),
+    *("patch", "patch", "patch", "patch"),
+)
 FURTHER = {  # the tries after the first version, by its maker
     "pieces": ("pieces 1", "pieces 2", "patch", "patch", *SCRIPTS, "patch", "repair", "repair"),
     "script": (*SCRIPTS[1:], "patch"),

@@ -31,7 +31,8 @@ from service.settings import Settings
 log = logging.getLogger("sameboat.builds")
 PROMPT = "build-patch"
 SAMPLES = 4  # of a try
-FEW = 2  # failed checks that a patch may mend, or half of all: a page that fails more needs another script
+FEW = 2  # failed checks, or half of all: a page that fails more gets other scripts first
+SCRIPTS_FIRST = 4  # tries that are left to these
 LOOK_S = 20.0  # of one look at a patch, at most
 
 
@@ -75,7 +76,7 @@ class Patcher:
         checks, failed = _judged(best)
         if self.browser is None or not failed or not patch.can_patch(files):
             return None
-        if len(failed) > max(FEW, len(checks) // 2):
+        if number < SCRIPTS_FIRST and len(failed) > max(FEW, len(checks) // 2):
             self.store.event(build.id, "making", f"No patch: {len(failed)} of {len(checks)} checks fail.")
             return None
         target, reason = failed[number % len(failed)]

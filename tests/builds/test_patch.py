@@ -271,12 +271,18 @@ def test_the_next_try_is_for_the_next_failed_check(monkeypatch: pytest.MonkeyPat
     assert chosen(monkeypatch, Asks("ac", "ab", "ab", "ab"), version("a"), number=1)[0] == "ac"
 
 
+def test_a_page_that_fails_most_is_patched_when_scripts_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Asks("abc", "b", "b", "b")
+    assert chosen(monkeypatch, asks, version(""), number=patching.SCRIPTS_FIRST, before="")[0] == "abc"
+
+
 def test_no_model_is_asked_where_a_patch_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing fails, too much fails, the page throws errors, or no browser is there to choose."""
     asks = Asks("abc")
     assert chosen(monkeypatch, asks, version("abc")) == (None, [])
     assert chosen(monkeypatch, asks, version("a"), before="throws") == (None, [3])
     assert chosen(monkeypatch, asks, version("")) == (None, [])
+    assert chosen(monkeypatch, asks, version(""), number=patching.SCRIPTS_FIRST - 1) == (None, [])
     assert chosen(monkeypatch, asks, version("a"), browser=None) == (None, [])
     assert asks.attempts == []
 
