@@ -6,7 +6,8 @@ Writes docs/promotion-reports.md. Per promoted prompt:
 
 * worse: the same prompt on the starter model, or, where it runs there already, its labels without calibration
 * equal: one word of its instruction changed, and only twelve of its cases
-* better: the promoted prompt itself, where the worse one stands promoted.
+* better: the promoted prompt itself, where the worse one stands promoted. Of `language` it is better on the whole and
+  loses a class, so the verdict is no PASS.
 
 The promoted prompt's own answers come from its recording, by fingerprint. The models answer everything else.
 Nothing under data/ is written: each story happens in a copy.
@@ -37,6 +38,7 @@ from service.prompts.promoted import PromotedFolder
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = ("sentiment", "extract-contact", "language")
 FEW = 12
+LOSES_A_CLASS = ("language",)  # on all cases: uncalibrated, the starter answers English, which is always right there
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,11 @@ async def story(name: str, library: Library, engines: Engines, work: Path, *, ca
     other = work / f"{name}-worse" / name
     shutil.copytree(home, other)
     await promoted(bad, other, accept="the baseline of this story")
+    lost = name in LOSES_A_CLASS and cases is None
     third = Told(
-        f"better: the promoted prompt, compared with it {what}", "PASS", await promoted(loads(prompt.text), other)
+        f"better{' but for one class' if lost else ''}: the promoted prompt, compared with it {what}",
+        "REGRESSION" if lost else "PASS",
+        await promoted(loads(prompt.text), other),
     )
     return [first, second, third]
 
