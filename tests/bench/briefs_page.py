@@ -23,12 +23,12 @@ asserted by a test.
 Each brief is posted to a started service with the default settings: the local forge and the models in this machine.
 Its checks are `js` expressions in Chromium, and five or six checks are ours. A reference page passes all of them
 (`tests/bench/test_held_out.py`). *First candidate* is the first version, *before repair* the best one before a repair.
-A brief counts if every check passes. There are two sets, each of three levels of eight briefs:
+A brief counts if every check passes. There are three sets, each of three levels of eight briefs:
 
-* `tests/bench/held_out/`: written without sight of prompts, pieces and other briefs. Nothing was made with them before
-  these runs. Since then rules and pieces were made in sight of its failures, so it is of development now.
-* `tests/bench/once_held_out/`: the set of the first three runs. Its briefs and the pieces have one author. Since then
-  pieces were made in sight of its failures, so it is of development now.
+* `tests/bench/held_out/`: written by two authors without sight of prompts, pieces and other briefs. Nothing was made
+  with them before the last runs (*third set*).
+* `tests/bench/once_held_out/`: the set of the first three runs, whose pieces had the same author, and the set of the
+  runs *fresh briefs*. Since then rules and pieces were made in sight of their failures, so they are of development now.
 
 """
 OTHERS = " The other rows are of a model in this machine\nthat writes itself."
