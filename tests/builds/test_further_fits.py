@@ -60,27 +60,6 @@ def test_kinds_of_elements_are_read_in_further_words(brief: str, kinds: list[str
     assert [one.kind for one in read(brief).elements] == kinds
 
 
-MENU: dict[str, str | None] = {
-    "texts.json": '{"en": {"title": "Menu", "food": "Food", "pie": "Pie"}, "de": {"title": "Karte", "food": "Essen", '
-    '"pie": "Torte"}}',
-    "prices.json": '[{"id": "pie", "group": "food", "price": 4}, {"id": "food", "group": "food", "price": 1}]',
-}
-PRICES = "The select #lang has en and de. The heading #title and the button #food. The list #items has them. "
-
-
-@pytest.mark.parametrize(
-    ("told", "fits"),
-    [
-        ("A click on an item adds its price (€4.00) to the bill in #total.", True),
-        ("A click on an item adds its price to the bill in #total.", False),
-        ("A click on an item shows its price (€4.00) in #total.", False),
-        ("A click on an item adds its price (€4.00) to the bill in #total. The button #pay ends it.", False),
-    ],
-)
-def test_a_list_of_prices_needs_its_currency_and_a_bill(told: str, fits: bool) -> None:
-    assert ("pricelist" in pieces(PRICES + told, MENU)) is fits
-
-
 @pytest.mark.parametrize(
     "brief",
     [

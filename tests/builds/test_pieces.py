@@ -46,7 +46,6 @@ def briefs() -> list[dict[str, Any]]:
 
 OTHERS_IN_PART = {"burger", "lightbox", "percent-of", "progress"}
 ONCE_FRESH = (
-    "cafe",
     "dentist",
     "election",
     "first-aid",
@@ -62,7 +61,7 @@ ONCE_FRESH = (
 def later() -> list[dict[str, Any]]:
     """Further briefs that pieces make whole: those in other words, and fresh ones that are of development now."""
     paths = [path for path in sorted((BENCH / "other_words").glob("*.json")) if path.stem not in OTHERS_IN_PART]
-    paths += [BENCH / "held_out" / f"{name}.json" for name in ONCE_FRESH]
+    paths += [BENCH / "once_held_out" / f"{name}.json" for name in ONCE_FRESH]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 

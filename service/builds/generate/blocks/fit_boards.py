@@ -20,8 +20,30 @@ SIZES = (
 LARGEST = 40  # squares in a row or column
 CELL = r"cell|square|field|box|tile|pixel|dot"
 WON = r"\b(?:win|won|wins|congratulations|well done|cleared?|solved|hooray|complete|done|right|correct)\b"
-LOST = r"\b(?:lose|lost|loses|over|hanged|dead|sorry|fail(?:ed)?|boom|bang|wrong|exploded|incorrect|no)\b"
+LOST = (
+    r"\b(?:lose|lost|loses|(?:game|all|it(?:'s| is)|you are) over|hanged|dead|sorry|fail(?:ed)?|boom|bang|wrong|exploded"
+    r"|incorrect)\b|^(?:over|no)\W*$"
+)
 AGAIN = r"\b(?:again|new|restart|reset|anew)\b"
+SQUARES = r"(?:cells?|squares?|fields?|boxes|tiles?|pixels?|dots?)"
+PAINTS = (  # one of the squares takes the colour
+    rf"\b(?:paint|fill|colou?r)(?:s|ed|ing)?\b[^.;#]{{0,30}}\b(?:{SQUARES}|them|it)\b"
+    rf"|\b{SQUARES}\b[^.;]{{0,40}}\b(?:paints|painted|filled|colou?red)\b"
+    rf"|\b{SQUARES}\b[^.;]{{0,40}}\b(?:gets|takes|becomes|turns|has|shows)\b[^.;]{{0,30}}\bcolou?r\b"
+)
+LIVES = (  # the squares of the game of life are alive, and not only told of
+    r"\bgenerations?\b|\b(?:steps?|plays?)\b[^.;]{0,40}\bcells\b"
+    r"|\b(?:cells?|squares?)\b[^.;]{0,40}\b(?:lives?|dies?|alive|dead|living)\b"
+)
+MINE_ENDS = (
+    r"\bmines?\b[^.;]{0,60}\b(?:ends?|los[et]s?|lost|losing|explodes?|over|boom|dead)\b"
+    r"|\b(?:ends?|loses?|lost|losing|over)\b[^.;]{0,40}\bmines?\b"
+)
+OPENS = rf"\b(?:open|uncover|reveal)(?:s|ed|ing)?\b[^.;]{{0,40}}\b(?:{SQUARES}|it|one|them)\b|\b{SQUARES}\b[^.;]{{0,40}}\b(?:open|uncover|reveal)"
+STEERED = (  # a snake that somebody steers, and not the animal
+    r"\barrow keys?\b|\bsteer|\bfood\b|\bgame of snake\b|\bsnake\b[^.;]{0,40}(?<!#)(?<!\bid )\bgame\b"
+    r"|(?<!#)(?<!\bid )\bgame\b[^.;]{0,40}\bsnake\b"
+)
 
 
 def outputs(reading: Reading) -> list[Element]:
@@ -29,10 +51,24 @@ def outputs(reading: Reading) -> list[Element]:
     return reading.of("output", "box", "unknown", "heading")
 
 
-def quoted_with(reading: Reading, words: str, usual: str) -> str:
-    """The text in quotes with one of these words, or the usual one."""
-    texts = [next(filter(None, quote.groups())) for quote in QUOTE.finditer(reading.brief)]
-    return next((text for text in texts if re.search(words, text, re.I)), usual)
+def quoted_with(reading: Reading, words: str, usual: str, output: Element | None = None) -> str:
+    """The text in quotes with one of these words, or the usual one. A text of the output's sentence is preferred.
+
+    The text on a button is none: `The button "Start over" begins anew.`
+    """
+    for part in (output.text, output.sentence, reading.brief) if output else (reading.brief,):
+        for quote in QUOTE.finditer(part):
+            text = next(filter(None, quote.groups()))
+            if re.search(words, text, re.I) and not _on_button(part[: quote.start()], part[quote.end() :]):
+                return text
+    return usual
+
+
+def _on_button(before: str, after: str) -> bool:
+    """Whether the text between is the one on a button."""
+    tail = re.search(r"\bbuttons?\b([^.;\"“]*)$", before, re.I)
+    labels = r"[\s,(:)]*(?:(?:#[\w-]+|with|the|an?|id|text|label|labell?ed|called|named|says|saying|reads|reading)[\s,(:)]*)*"
+    return bool(tail and re.fullmatch(labels, tail[1], re.I)) or re.match(r"\s*(?:#[\w-]+ )?button\b", after, re.I) is not None
 
 
 def _size(reading: Reading) -> tuple[int, int] | None:
@@ -58,13 +94,15 @@ def life(reading: Reading) -> PieceFit | None:
     """Conway's game of life. Beyond the board all is dead."""
     if not reading.says(r"\bgame of life\b|\bconway") or reading.says(r"\btorus|\bwraps?\b|opposite (?:edge|side)"):
         return None
+    if not reading.says(LIVES):
+        return None
     board, size, cell = _board(reading), _size(reading), class_for(reading, CELL)
     if board is None or size is None or cell is None:
         return None
     alive = class_for(reading, r"alive|liv|active|^on$|black|full", (cell,))
     buttons = reading.of("button")
     play = first_match([one for one in buttons if re.search(r"\b(?:play|run|start|go|auto)\b", one.words)], "")
-    step = first_match(buttons, r"\b(?:step|next|generation|tick|one)\b", [name(play) or ""])
+    step = first_match(buttons, r"\b(?:step|generation|tick)s?\b", [name(play) or ""])
     taken = [name(play) or "", name(step) or ""]
     clear = first_match(buttons, r"\b(?:clear|empty|empties|reset|kill|kills)\b", taken)
     random = first_match(buttons, r"\b(?:random|shuffle|fill)", [*taken, name(clear) or ""])
@@ -92,7 +130,7 @@ def life(reading: Reading) -> PieceFit | None:
 def paint(reading: Reading) -> PieceFit | None:
     """Squares that a click paints in the chosen colour."""
     board, size, cell = _board(reading), _size(reading), class_for(reading, CELL)
-    if board is None or size is None or cell is None or not reading.says(r"\bpaint|\bdraw|\bcolou?r"):
+    if board is None or size is None or cell is None or not reading.says(PAINTS):
         return None
     colour = first_match(reading.of("input"), r"colou?r")
     if colour is None or not re.search(r"colou?r", f"{colour.words} {colour.text}", re.I):
@@ -116,7 +154,7 @@ def paint(reading: Reading) -> PieceFit | None:
 
 def minefield(reading: Reading) -> PieceFit | None:
     """Mines that must not be opened. The first one that is opened is never a mine."""
-    if not reading.says(r"minesweeper|\bmines\b"):
+    if not reading.says(r"\bminesweeper\b") and not (reading.says(MINE_ENDS) and reading.says(OPENS)):
         return None
     board, size, cell = _board(reading), _size(reading), class_for(reading, CELL)
     mines = re.search(rf"\b({COUNT}) (?:hidden )?mines\b", reading.brief, re.I)
@@ -142,8 +180,8 @@ def minefield(reading: Reading) -> PieceFit | None:
         "flagClass": flag,
         "state": state.id,
         "first": state.first,
-        "wonText": quoted_with(reading, WON, "You win"),
-        "lostText": quoted_with(reading, LOST, "You lose"),
+        "wonText": quoted_with(reading, WON, "You win", state),
+        "lostText": quoted_with(reading, LOST, "You lose", state),
         "again": name(again),
     }
     return match("minefield", 5.0, options, board, state, again)
@@ -153,6 +191,8 @@ def snake(reading: Reading) -> PieceFit | None:
     """The snake, on a canvas. The arrow keys steer it, and the first one starts it."""
     canvas = next(iter(reading.of("canvas")), None)
     if canvas is None or not reading.says(r"\bsnake\b") or reading.says(r"\bwraps?\b|comes out|opposite side"):
+        return None
+    if not reading.says(STEERED):
         return None
     score = first_match(outputs(reading), r"score|points|length|eaten")
     over = first_match(outputs(reading), r"over|end|lost|message|status|result", [name(score) or ""])
@@ -171,7 +211,7 @@ def snake(reading: Reading) -> PieceFit | None:
         "size": edge,
         "score": score.id,
         "over": name(over),
-        "overText": quoted_with(reading, LOST, "Game over") if over and not over.hidden else None,
+        "overText": quoted_with(reading, LOST, "Game over", over) if over and not over.hidden else None,
         "start": name(start),
         "again": name(again),
     }
@@ -202,7 +242,7 @@ def reaction(reading: Reading) -> PieceFit | None:
         "least": least,
         "most": most,
         "after": unit[1] if unit else None,
-        "earlyText": quoted_with(reading, r"early|soon|wait", "Too early"),
+        "earlyText": quoted_with(reading, r"early|soon|wait", "Too early", time),
     }
     return match("reaction", 5.0, options, light, start, time)
 

@@ -111,6 +111,9 @@ def data(reading: Reading) -> PieceFit | None:
     if not rows or any(one.kind in ("textarea", "input", "button", "checkbox") for one in reading.elements):
         return None
     hit = next(FIGURES.finditer(reading.brief))
+    places = reading.of("table", "canvas", "svg")
+    if CLOCK.match(reading.brief, hit.end()) or not any(DRAWN.search(f"{one.words} {one.sentence}") for one in places):
+        return None  # numbers of something else
     unit = re.match(r"\s*(%|\([\w ]{1,20}\))", reading.brief[hit.end() :])
     names = ["name", re.sub(r"[()]", "", unit[1]) if unit else "value"]
     text = "\n".join(",".join(row) for row in [names, *rows])
@@ -125,6 +128,12 @@ def data(reading: Reading) -> PieceFit | None:
     return replace(fit, options={**options, "names": names, "rows": rows})
 
 
+DRAWN = re.compile(
+    r"\b(?:charts?|graphs?|diagrams?|plots?|pie|doughnut|figures?|numbers?|values?|shares?|percent\w*|totals?"
+    r"|votes|table (?:of|with|shows|lists))\b|chart\.?js",
+    re.I,
+)
+CLOCK = re.compile(r"\s*(?:o['’]?clock|[ap]\.?m\b|hrs?\b|h\b|uhr\b)", re.I)
 FIGURE = re.compile(r"([A-Z][\w-]*(?: [A-Za-z][\w-]*)??) (\d+(?:\.\d+)?)(?![\w/:-])")
 FIGURES = re.compile(rf"{FIGURE.pattern}(?: ?%)?(?:(?:, (?:and )?| and ){FIGURE.pattern}(?: ?%)?){{2,30}}")
 KINDS = {"bar", "line", "pie", "doughnut", "polararea", "radar"}

@@ -7,6 +7,7 @@ In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from service.builds.generate.blocks.fit_boards import outputs
 from service.builds.generate.blocks.fit_data import columns, numeric
@@ -14,17 +15,34 @@ from service.builds.generate.blocks.fitting import PieceFit, class_for, match, n
 from service.builds.generate.blocks.reading import Reading, first_match
 
 DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+CLOSED = re.compile(r"\bclosed\b|\bno (?:times|appointments)\b|\bnot open\b", re.I)
+OPEN = re.compile(r"(?<!not )\bopen(?:s|ed)?\b(?:[^,]*,)?", re.I)  # with its days up to the next comma
+APART = re.compile(r",?\s+(?:but|and|while)\s+(?=(?:(?:we|it|they) (?:are|is) |is |are )?(?:closed|open|not open)\b)", re.I)
 HOUR = re.compile(r"\b([01]\d|2[0-3]):[0-5]\d\b")
 
 
 def _closed(reading: Reading) -> list[int]:
-    """The days of the week of a sentence that says so: `For a Saturday or Sunday ... closed`."""
+    """The days of the week in the clause that says so: `For a Saturday or Sunday ... closed`."""
     days: set[int] = set()
-    for sentence in re.split(r"(?<=[.;])\s", reading.brief):
-        if re.search(r"\bclosed\b|no (?:times|appointments)|not open", sentence, re.I):
-            days |= {at for at, day in enumerate(DAYS) if re.search(rf"\b{day}s?\b", sentence, re.I)}
-            days |= {0, 6} if re.search(r"\bweekends?\b", sentence, re.I) else set()
+    for clause in re.split(r"[.;]\s", reading.brief):
+        for part in APART.split(clause):
+            if (closed := CLOSED.search(part)) is None:
+                continue
+            opens = [hit.end() for hit in OPEN.finditer(part) if hit.end() <= closed.start()]
+            after = next((hit.start() for hit in OPEN.finditer(part, closed.end())), len(part))
+            days |= set(_days(part[opens[-1] if opens else 0 : after]))
     return sorted(days)
+
+
+def _days(text: str) -> Iterator[int]:
+    """The days of the week that a text names, with those between two of them: `Saturday to Monday`."""
+    names = "|".join(DAYS)
+    for hit in re.finditer(rf"\b({names})s?\b(?:\s*(?:to|till|until|through|-|–)\s*({names})s?\b)?", text, re.I):
+        first = DAYS.index(hit[1].lower())
+        length = (DAYS.index(hit[2].lower()) - first) % 7 if hit[2] else 0
+        yield from ((first + more) % 7 for more in range(length + 1))
+    if re.search(r"\bweekends?\b", text, re.I):
+        yield from (0, 6)
 
 
 def appointments(reading: Reading) -> PieceFit | None:
@@ -62,6 +80,25 @@ def appointments(reading: Reading) -> PieceFit | None:
     )
 
 
+SHOWS = {"share": r"share|per ?cent|%", "seats": r"seats", "votes": r"votes", "party": r"party|parties|list|name"}
+
+
+def _shown(reading: Reading, party: str, votes: str) -> list[dict[str, str]]:
+    """The columns of the table in the brief's order and words: `columns: party, votes, share in percent, seats`."""
+    told = re.search(r"\bcolumns?\b(?: are|:)? (?P<list>(?:[^.;:#()]|\([^()]*\))*)", reading.brief, re.I)
+    texts = re.split(r",\s+(?:and\s+)?|\s+and\s+", re.sub(r"\([^()]*\)", "", told["list"])) if told else []
+    ways = {"party": rf"{re.escape(party)}|{SHOWS['party']}", "votes": rf"{re.escape(votes)}|{SHOWS['votes']}"}
+    hit: list[dict[str, str]] = []
+    for text in texts:
+        what = next((kind for kind, words in (SHOWS | ways).items() if re.match(rf"(?:the )?(?:{words})\b", text, re.I)), "")
+        if not what:
+            return []
+        head = " ".join(re.sub(r"^the ", "", text, flags=re.I).split()[:1])
+        hit.append({"what": what, "head": head.capitalize()})
+    kinds = [one["what"] for one in hit]
+    return hit if {"party", "seats"} <= set(kinds) and len(set(kinds)) == len(kinds) else []
+
+
 def seats(reading: Reading) -> PieceFit | None:
     """Seats that are dealt out by votes, with the highest averages of D'Hondt or Sainte-Laguë."""
     file = reading.file(".csv", ".json")
@@ -72,8 +109,8 @@ def seats(reading: Reading) -> PieceFit | None:
         return None
     numbers = numeric(file, reading.files[file])
     names = [column for column in columns(file, reading.files[file]) if column not in numbers]
-    shape = re.search(r"\bparty, votes, share\b.{0,120}?\bseats\b", reading.brief, re.I)
-    if len(numbers) != 1 or not names or shape is None:
+    shown = _shown(reading, names[0], numbers[0]) if len(numbers) == 1 and names else []
+    if not shown:
         return None
     chart = next(iter(reading.of("svg")), None)
     winner = first_match(outputs(reading), r"winner|strongest")
@@ -85,7 +122,7 @@ def seats(reading: Reading) -> PieceFit | None:
         "party": names[0],
         "votes": numbers[0],
         "table": table.id,
-        "heads": ["Party", "Votes", "Share", "Seats"],
+        "shown": shown,
         "input": box.id,
         "step": 1 if re.match(r"[DJ]", method[0], re.I) else 2,
         "decimals": len(share[1]) - 1 if share and share[1] else 1,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.builds.generate.blocks.fit_contents import PICTURES
-from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, position_text
 from service.builds.generate.blocks.notation import SENTENCE
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
@@ -27,6 +27,7 @@ TAB = re.compile(
     r"|title of the (?:page|document|tab))\b)(?P<rest>[^.;]*)",
     re.I,
 )
+TELLS = r"(?:says|tells|reads|contains|holds|describes|lists|has|shows|gives|explains)\b"
 HEADING = re.compile(
     r"\bthe (?P<one>[\w ]{1,30}?) (?:is|becomes|stands in|goes into) the (?:page's |main )?heading\b"
     r"|\bheading (?:is|shows|has|says|carries|names|reads) the (?P<two>[\w' ]{1,30})",
@@ -138,6 +139,8 @@ def menu(reading: Reading) -> PieceFit | None:
     sections = [one for one in reading.of("box") if one is not place]
     if place is None or len(sections) < 2 or not reading.says(r"\blinks?\b|leads? to|jumps? to|points? to"):
         return None
+    if any(re.search(rf"\b{re.escape(one.id)}[`\"']?,? {TELLS}", reading.brief, re.I) for one in sections):
+        return None  # their own texts, and this piece only has their names
     button = first_match(reading.of("button"), r"menu|nav|toggle|open|burger|more")
     options = {
         "menu": place.id,
@@ -189,6 +192,7 @@ def gallery(reading: Reading) -> PieceFit | None:
         "pictures": [{"file": file, "text": text} for file, text in zip(files, bare, strict=True)],
         "caption": name(caption),
         "position": name(position),
+        "positionText": position_text(position),
         "next": name(next_),
         "previous": name(previous),
         "chosenClass": class_for(reading, r"chosen|active|select|current|on\b|marked|highlight"),

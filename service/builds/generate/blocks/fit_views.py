@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from service.builds.generate.blocks.fit_data import PER_PAGE
-from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, storage_key
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, position_text, storage_key
 from service.builds.generate.blocks.phrases import QUOTE
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
@@ -202,7 +202,6 @@ def slides(reading: Reading) -> PieceFit | None:
     entries = pictures if image and len(pictures) > 1 else _entries(reading, view, [position, second])
     if file is None and len(entries) < 2:
         return None
-    shape = re.search(r"((?:[A-Z][a-z]+ )?)\d+( ?(?:/|of|out of) ?)\d+", position.text) if position else None
     turn = first_match([one for one in buttons if re.search(r"\b(?:turn|flip|reveal)\b", one.words)], "")
     if turn is not None and second is not None:
         turn = None  # the other side has a place of its own
@@ -214,7 +213,7 @@ def slides(reading: Reading) -> PieceFit | None:
         "output": view.id,
         "second": name(second),
         "position": name(position),
-        "positionText": f"{shape[1]}{{at}}{shape[2]}{{all}}" if shape else None,
+        "positionText": position_text(position),
         "previous": name(previous),
         "next": next_.id,
         "turn": name(turn),

@@ -12,8 +12,14 @@ from service.builds.generate.blocks.fit_boards import AGAIN, LOST, WON, outputs,
 from service.builds.generate.blocks.fitting import PieceFit, match, name
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
-WORD = r"[\"'`“]?([^\W\d_]{3,20})[\"'`”]?"
-SECRET = re.compile(rf"\b(?:[Ss]ecret|[Hh]idden|searched)? ?[Ww]ord (?:to (?:guess|find) )?is (?:always )?{WORD}")
+SECRET = re.compile(
+    r"\b(?i:word) (?:to (?:guess|find) )?is (?:always )?[\"'`“](?P<quoted>[^\W\d_]{3,20})[\"'`”]"
+    r"|\b(?i:secret|hidden) (?i:word) (?:to (?:guess|find) )?is (?:always )?(?P<plain>[^\W\d_]{3,20})\b"
+)
+STATE = re.compile(  # what is said of a word, and no word to find
+    r"[a-z]+ed|(?:shown|hidden|chosen|known|found|drawn|taken|given|lost|won|random|never|always|then|only|not|the|one|an?"
+    r"|in|from|of|at|on)"
+)
 LISTED = re.compile(
     r"\bwords(?: are| from|:)?\s+((?:[\"'`“]?[^\W\d_]{3,20}[\"'`”]?,\s+)+"
     r"[\"'`“]?[^\W\d_]{3,20}[\"'`”]?,?\s+(?:and|or)\s+"
@@ -29,9 +35,12 @@ LIVES = re.compile(
 def _words(reading: Reading) -> list[str]:
     """The words of a game that the brief tells."""
     if listed := LISTED.search(reading.brief):
-        return [word.strip("\"'`“”") for word in re.split(r",?\s+(?:and|or)\s+|,\s+", listed[1])]
-    secret = SECRET.search(reading.brief)
-    return [secret[1]] if secret and secret[1].lower() not in ("not", "shown", "the", "one", "hidden", "chosen") else []
+        told = [word.strip("\"'`“”") for word in re.split(r",?\s+(?:and|or)\s+|,\s+", listed[1])]
+    else:
+        secret = SECRET.search(reading.brief)
+        told = [secret["quoted"] or secret["plain"]] if secret else []
+    quoted = told and re.search(rf"[\"'`“]{told[0]}[\"'`”]", reading.brief)
+    return told if quoted or not any(map(STATE.fullmatch, told)) else []
 
 
 def _file(reading: Reading) -> str | None:
@@ -63,8 +72,8 @@ def hangman(reading: Reading) -> PieceFit | None:
     count = lives["count"].lower() if lives else "6"
     apart = re.search(r"(?:separated by|with|and) (?:a )?(?:blanks?|spaces?)\b", mask.sentence) is not None
     options = {
-        "words": words or None,
-        "file": None if words else file,
+        "words": None if file else words,
+        "file": file,
         "word": mask.id,
         "keys": name(keys),
         "input": name(box),
@@ -75,8 +84,8 @@ def hangman(reading: Reading) -> PieceFit | None:
         "again": name(again),
         "lives": int(count) if count.isdigit() else COUNTS.index(count),
         "between": " " if apart or mask.first is None or " " in mask.first else "",
-        "wonText": quoted_with(reading, WON, "You win"),
-        "lostText": quoted_with(reading, LOST, "You lose"),
+        "wonText": quoted_with(reading, WON, "You win", result),
+        "lostText": quoted_with(reading, LOST, "You lose", result),
         "reveals": True
         if reading.says(r"\b(?:whole|right|full|secret) word\b[^.]{0,40}$|shows? the (?:whole )?word|reveal")
         else None,
@@ -99,16 +108,16 @@ def scramble(reading: Reading) -> PieceFit | None:
         return None
     skip = first_match(reading.of("button"), r"skip|next|new|another|pass", [button.id])
     options = {
-        "words": words or None,
-        "file": None if words else file,
+        "words": None if file else words,
+        "file": file,
         "view": view.id,
         "answer": answer.id,
         "button": button.id,
         "verdict": verdict.id,
         "score": name(score),
         "skip": name(skip),
-        "rightText": quoted_with(reading, WON, "Right"),
-        "wrongText": quoted_with(reading, LOST + r"|\btry again\b", "Wrong"),
+        "rightText": quoted_with(reading, WON, "Right", verdict),
+        "wrongText": quoted_with(reading, LOST + r"|\btry again\b", "Wrong", verdict),
     }
     return match("scramble", 5.0, options, view, answer, button, verdict, score, skip)
 

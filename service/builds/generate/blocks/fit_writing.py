@@ -12,9 +12,23 @@ from service.builds.generate.blocks.fitting import PieceFit, around, match, name
 from service.builds.generate.blocks.reading import Reading, first_match
 
 
+REPLACES = (  # the verb, and what comes in the place of what
+    r"\bfind(?:ing)? (?:and|&) replac|\breplac(?:e|es|ed|ing)\b[^.;]{1,80}\b(?:with|by)\b"
+    r"|\b(?:every|each|all)\b[^.;]{1,40}\breplaced\b"
+)
+OF_WORD = r"(?:per|each|every|of each|of every) (?:different )?"
+OFTEN = re.compile(  # how often each letter occurs. `#n counts how often I pressed` is about something else
+    rf"\b(?:how (?:often|many times)|frequenc(?:y|ies)|occurrences?|counts?|number of)\b[^.;#]{{0,30}}\b{OF_WORD}"
+    r"(?P<one>letter|word)\b"
+    rf"|\b{OF_WORD}(?P<two>letter|word)\b[^.;#]{{0,60}}\b(?:how (?:often|many times)|occurs?|occurrences?|frequency|counts?"
+    r"|number of times)\b",
+    re.I,
+)
+
+
 def replacement(reading: Reading) -> PieceFit | None:
     """Find and replace."""
-    if not reading.says(r"\breplac") or reading.says(r"\bregex|regular expression|whole words?\b"):
+    if not reading.says(REPLACES) or reading.says(r"\bregex|regular expression|whole words?\b"):
         return None
     source = first_match(reading.of("textarea"), "") or first_match(reading.of("input"), r"^(?:text|source|input)$")
     boxes = [one for one in reading.of("input") if one is not source]
@@ -22,6 +36,8 @@ def replacement(reading: Reading) -> PieceFit | None:
     other = first_match([one for one in boxes if re.search(r"replac|with|to|new", one.words)], "")
     result = first_match(outputs(reading), r"result|output|replaced|text")
     if not (source and find and other and result) or find is other or len(boxes) != 2:
+        return None
+    if any(re.search(r"\b(?:dates?|days?|years?)\b", f"{one.words} {one.text}", re.I) for one in (find, other)):
         return None
     count = first_match(outputs(reading), r"count|how many|number", [result.id])
     button = next(iter(reading.of("button")), None)
@@ -46,14 +62,15 @@ def frequency(reading: Reading) -> PieceFit | None:
     table = next(iter(reading.of("table")), None)
     if source is None or table is None or len(reading.of("textarea", "input", "select")) != 1 or reading.files:
         return None
-    told = re.search(r"\b(?:per|each|every) (?:different )?(letter|word)\b", reading.brief, re.I)
-    if told is None or not reading.says(r"how often|frequen|occur|counts?\b"):
+    told = OFTEN.search(reading.brief)
+    if told is None:
         return None
+    unit = (told["one"] or told["two"]).lower()
     options = {
         "source": source.id,
         "table": table.id,
-        "heads": [told[1].capitalize(), "Count"],
-        "words": True if told[1].lower() == "word" else None,
+        "heads": [unit.capitalize(), "Count"],
+        "words": True if unit == "word" else None,
         "byName": True
         if reading.says(r"alphabetical") and not reading.says(r"most frequent|largest|highest")
         else None,
@@ -88,6 +105,8 @@ def typing(reading: Reading) -> PieceFit | None:
         return None
     box = next(iter(reading.of("textarea", "input")), None)
     sample = first_match(outputs(reading), r"sample|sentence|text|prompt|quote")
+    if reading.says(r"\b(?:ends?|over|stops?|runs? for|lasts?)\b[^.;]{0,30}\b(?:seconds?|minutes?)\b|time limit|count(?:s|ing)? down"):
+        return None  # the test of the piece ends with its sentence
     told = re.search(r"[\"“]([^\"”]{8,300})[\"”]", sample.text if sample else "")
     speed = first_match(outputs(reading), r"speed|wpm|words per minute", [name(sample) or ""])
     if box is None or sample is None or told is None or speed is None or len(reading.of("textarea", "input")) != 1:

@@ -100,6 +100,12 @@ def around(element: Element, reading: Reading) -> dict[str, str]:
     return {key: value for key, value in words.items() if value.strip()}
 
 
+def position_text(element: Element | None) -> str | None:
+    """The form of a place among all, as the brief has it: `{at} of {all}` for `1 of 3`."""
+    shape = re.search(r"((?:[A-Z][a-z]+ )?)\d+( ?(?:/|of|out of) ?)\d+", element.text) if element else None
+    return f"{shape[1]}{{at}}{shape[2]}{{all}}" if shape else None
+
+
 def text_when(text: str, condition: str) -> str | None:
     """The text that a sentence shows under a condition: `says Loading while it waits`, `"Not found" if ... 404`."""
     hit = re.search(

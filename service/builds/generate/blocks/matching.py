@@ -9,7 +9,8 @@ Not here: reading the brief (`reading`), titles (`titles`), how each piece fits 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from service.builds.generate.blocks import (
@@ -25,7 +26,6 @@ from service.builds.generate.blocks import (
     fit_offices,
     fit_pages,
     fit_preferences,
-    fit_prices,
     fit_text,
     fit_tools,
     fit_units,
@@ -33,6 +33,7 @@ from service.builds.generate.blocks import (
     fit_words,
     fit_writing,
 )
+from service.builds.generate.blocks.counted import repeated
 from service.builds.generate.blocks.fitting import PieceFit
 from service.builds.generate.blocks.reading import Reading
 from service.builds.generate.blocks.rules import rules_of
@@ -49,7 +50,6 @@ FITS = (
     *fit_pages.FITS,
     *fit_boards.FITS,
     *fit_preferences.FITS,
-    *fit_prices.FITS,
     *fit_lists.FITS,
     *fit_offices.FITS,
     *fit_writing.FITS,
@@ -87,6 +87,10 @@ OWN_RULES = {  # effects that a piece sees to itself
     "toggles": ("marks",),
     "validation": ("refused", "disabled", "cleared", "text"),
 }
+WORKED = (  # elements that do nothing without a piece or a rule
+    "button", "input", "textarea", "select", "checkbox", "output", "list", "table", "canvas", "svg", "progress",
+)  # fmt: skip
+CHANGES = re.compile(r"\d|\b(?:at first|then|when|if|after|until|while|click|press|shows? (?:how|the|which))", re.I)
 Plan = dict[str, Any]
 
 
@@ -97,7 +101,11 @@ def matches(reading: Reading) -> list[PieceFit]:
 
 
 def plans(reading: Reading, task: str = "") -> list[Plan]:
-    """Plans of pieces that share no element. The first one takes the most fitting pieces. `task`: its name."""
+    """Plans of pieces that share no element. The first one takes the most fitting pieces. `task`: its name.
+
+    A plan that leaves a control or an output of the brief without any work comes after the whole ones. Without a whole
+    plan there is none, because a model is asked first then.
+    """
     hit = matches(reading)
     chosen_plans: list[Plan] = []
     for lead in range(min(MOST_PLANS, len(hit))):
@@ -106,7 +114,37 @@ def plans(reading: Reading, task: str = "") -> list[Plan]:
         plan = {"title": title(reading.brief, task), "pieces": chosen, **beside(reading, chosen)}
         if plan not in chosen_plans:
             chosen_plans.append(plan)
-    return chosen_plans
+    chosen_plans.sort(key=lambda plan: bool(left_out(reading, plan)))
+    return chosen_plans if chosen_plans and not left_out(reading, chosen_plans[0]) else []
+
+
+def left_out(reading: Reading, plan: Plan) -> list[str]:
+    """The controls and outputs of the brief that no piece and no rule of a plan works on.
+
+    The buttons in a form submit it.
+    """
+    seen = {*_texts([plan["pieces"], plan.get("rules", {})]), *repeated(reading)}
+    form = next(iter(reading.of("form")), None)
+    inside = reading.elements[reading.elements.index(form) :] if form and form.id in seen else ()
+    return [
+        one.id
+        for one in reading.of(*WORKED)
+        if one.id not in seen
+        and not (one.kind == "button" and one in inside)
+        and not (one.kind == "output" and one.first and not CHANGES.search(one.sentence))
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in the parameters of a plan."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from value
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
 
 
 def beside(reading: Reading, pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ CHOOSES = re.compile(r"\s*(?:one|you|people|somebody|I|we) (?:types?|enters?|cho
 TURNS = re.compile(
     r"\s+(?:turns(?! (?:up|out))|becomes|lights up|flashes|moves|changes its colou?r)\b"
 )  # `the box #light turns green`
+ACTS = re.compile(r"\s*(?:\([^()]*\)\s*)?(?:lets (?:it|them|the)|kills|removes|deletes)\b")  # `#run lets it run`
 IS_A = re.compile(  # `#a is a box`, and `#b a wide box.` behind it
     r"\s*(?:\([^()]*\)\s*)?(?:(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?"
     rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:[.;,]|$)))(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
@@ -113,6 +114,7 @@ LABEL = re.compile(
     r"text)\s+(?:\"([^\"]{1,40})\"|“([^”]{1,40})”|'([^'\"]{1,40})'(?!\w)|`([^`]{1,40})`)",
     re.I,
 )
+NAMED = re.compile(r"buttons?\s+(?:\"([^\"]{1,40})\"|“([^”]{1,40})”)", re.I)  # `button "Start over" (#again)`
 DECIMALS = re.compile(
     r"\b(?P<n>no|zero|one|two|three|four|\d)\s+(?:digits? after the|decimals?|decimal)", re.IGNORECASE
 )
@@ -141,6 +143,7 @@ VERBS = (
         NOUN + r"\b(?:press|click|hit|tap|push)(?:ing|es|s|ed)?\b(?: on)?(?: the)?"
         r"(?: (?:(?!\b(?:in|of|from|inside)\b)[\w ]){1,24}?)??\s*\(?",
     ),
+    ("button", r"\bafter (?:a|each|every) (?:click|press|tap) on(?: the)?\s*"),
     (
         "input",
         r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w '’-]{1,30}?)?? "
@@ -304,7 +307,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             and kinds
             and not re.fullmatch(
                 r"[\s(:]*(?:with\s+|called\s+|in\s+|are\s+|is\s+|of the class \w+\s+)?",
-                sentence[kinds[-1].end() : match.start()],
+                plain[kinds[-1].end() : match.start()],
             )
         ):
             kinds = []  # `displays the list of words in #words`: the word is not about this element
@@ -346,7 +349,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             kind = _kind(of)
         if kind == "unknown" and (TAKES.match(tail) or CHOOSES.match(tail)):
             kind = "input"
-        if kind == "unknown" and IS_OFF.match(tail):
+        if kind == "unknown" and (IS_OFF.match(tail) or ACTS.match(tail)):
             kind = "button"
         if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
@@ -371,7 +374,9 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 sentence,
                 first=first,
                 options=_options(tail) or (_options_with(tail) if kind == "select" else ()),
-                label=next(filter(None, label.groups())) if (label := LABEL.search(tail)) and len(names) == 1 else None,
+                label=next(filter(None, label.groups()))
+                if (label := LABEL.search(tail) or NAMED.match(about)) and len(names) == 1
+                else None,
                 hidden=bool(HIDDEN.search(tail)),
                 appears=bool(APPEARS.search(tail)),
                 group=names[0],

@@ -13,7 +13,7 @@ function gallery(o) {
     large.src = o.pictures[at].file;
     large.alt = o.pictures[at].text;
     put(o.caption, o.pictures[at].text);
-    put(o.position, `${at + 1} / ${thumbs.length}`);
+    put(o.position, (o.positionText ?? "{at} / {all}").replace("{at}", at + 1).replace("{all}", thumbs.length));
     thumbs.forEach((thumb, number) => { thumb.classList.toggle(chosen, number === at); thumb.setAttribute("aria-pressed", String(number === at)); thumb.style.outline = number === at ? "3px solid var(--accent, #0b5cad)" : ""; });
   };
   const go = (by) => show(o.wraps ? (now + by + thumbs.length) % thumbs.length : Math.min(thumbs.length - 1, Math.max(0, now + by)));

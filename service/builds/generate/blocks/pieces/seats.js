@@ -6,14 +6,14 @@ async function seats(o) {
   table.tHead ?? table.createTHead();
   if (!table.tBodies[0]) table.createTBody();
   table.tHead.replaceChildren(made("tr", ""));
-  table.tHead.rows[0].append(...o.heads.map((head) => made("th", head, { scope: "col" })));
+  table.tHead.rows[0].append(...o.shown.map(({ head }) => made("th", head, { scope: "col" })));
   const show = () => {
     const number = Math.max(0, Math.floor(amount($(o.input).value)) || 0);
     for (const party of parties) party.seats = 0;
     for (let seat = 0; seat < Math.min(number, 100000) && all > 0; seat++) parties.reduce((best, party) => (party.votes / (o.step * party.seats + 1) > best.votes / (o.step * best.seats + 1) ? party : best)).seats += 1;
     table.tBodies[0].replaceChildren(...parties.map((party) => {
       const line = made("tr", "");
-      line.append(...[party.name, party.votes, `${((100 * party.votes) / (all || 1)).toFixed(o.decimals)}${o.after}`, party.seats].map((cell) => made("td", String(cell))));
+      line.append(...o.shown.map(({ what }) => made("td", String({ party: party.name, votes: party.votes, share: `${((100 * party.votes) / (all || 1)).toFixed(o.decimals)}${o.after}`, seats: party.seats }[what]))));
       return line;
     }));
     put(o.winner, parties[0]?.name ?? "");

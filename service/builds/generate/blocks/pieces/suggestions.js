@@ -1,5 +1,10 @@
 async function suggestions(o) {
-  const all = o.file ? (await texts(o.file)).map((entry) => entry.text) : o.entries, box = $(o.input), place = $(o.list);
+  const entries = async () => {
+    if (!o.column) return (await texts(o.file)).map((entry) => entry.text);
+    const { names, rows } = await loaded(o.file);
+    return [...new Set(rows.map((row) => row[names.indexOf(o.column)]))];
+  };
+  const all = o.file ? await entries() : o.entries, box = $(o.input), place = $(o.list);
   const show = (of) => {
     const words = of.trim().toLowerCase(), fits = (text) => (o.within ? text.toLowerCase().includes(words) : text.toLowerCase().startsWith(words));
     place.replaceChildren(...(words ? all.filter(fits).sort((one, other) => one.localeCompare(other)).slice(0, o.most) : []).map((text) => {
