@@ -51,7 +51,7 @@ def test_a_text_in_capitals_beside_a_count_is_no_blank() -> None:
         "A word counter. Type in the textarea with id text. The element with id words shows how many words it has, the "
         'element with id state says "EMPTY" if there is nothing.'
     )
-    assert list(pieces(brief)) == ["text"]
+    assert [one.piece for one in matching.matches(read(brief))] == ["text"]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,8 @@ def test_dice_show_the_number_and_not_the_winner() -> None:
 
 def test_an_element_named_as_a_choice_counts_only_where_the_brief_says_so() -> None:
     brief = "The button #draw picks one of the names Ann, Bob or Cy at random and shows it in #winner. "
-    assert "tallies" not in pieces(f"{brief}#ann, #bob and #cy link to their pages.")["random"]
+    [linked] = matching.matches(read(f"{brief}#ann, #bob and #cy link to their pages."))
+    assert (linked.piece, linked.options["tallies"]) == ("random", None)
     counted = pieces(f"{brief}#ann, #bob and #cy count how often each was drawn.")["random"]
     assert counted["tallies"] == {"Ann": "ann", "Bob": "bob", "Cy": "cy"}
 

@@ -34,8 +34,8 @@ def reading_of(case: dict[str, Any]) -> Reading:
     return read(case["brief"], code, files or case.get("files") or {})
 
 
-IN_PART = {"cart", "grades", "habit-tracker"}  # a piece fits, and does a part only
-WITHOUT_PIECE: set[str] = set()
+IN_PART = {"grades"}  # a piece fits, and does a part only
+WITHOUT_PIECE = {"cart", "habit-tracker"}  # each plan would leave a button without work
 
 
 def briefs() -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ LARGEST = 40  # squares in a row or column
 CELL = r"cell|square|field|box|tile|pixel|dot"
 WON = r"\b(?:win|won|wins|congratulations|well done|cleared?|solved|hooray|complete|done|right|correct)\b"
 LOST = (
-    r"\b(?:lose|lost|loses|(?:game|all|it(?:'s| is)|you are) over|hanged|dead|sorry|fail(?:ed)?|boom|bang|wrong|exploded"
-    r"|incorrect)\b|^(?:over|no)\W*$"
+    r"\b(?:lose|lost|loses|(?:game|all|it(?:'s| is)|you are) over|hanged|dead|sorry|fail(?:ed)?|boom|bang|wrong"
+    r"|exploded|incorrect)\b|^(?:over|no)\W*$"
 )
 AGAIN = r"\b(?:again|new|restart|reset|anew)\b"
 SQUARES = r"(?:cells?|squares?|fields?|boxes|tiles?|pixels?|dots?)"
@@ -39,7 +39,10 @@ MINE_ENDS = (
     r"\bmines?\b[^.;]{0,60}\b(?:ends?|los[et]s?|lost|losing|explodes?|over|boom|dead)\b"
     r"|\b(?:ends?|loses?|lost|losing|over)\b[^.;]{0,40}\bmines?\b"
 )
-OPENS = rf"\b(?:open|uncover|reveal)(?:s|ed|ing)?\b[^.;]{{0,40}}\b(?:{SQUARES}|it|one|them)\b|\b{SQUARES}\b[^.;]{{0,40}}\b(?:open|uncover|reveal)"
+OPENS = (
+    rf"\b(?:open|uncover|reveal)(?:s|ed|ing)?\b[^.;]{{0,40}}\b(?:{SQUARES}|it|one|them)\b"
+    rf"|\b{SQUARES}\b[^.;]{{0,40}}\b(?:open|uncover|reveal)"
+)
 STEERED = (  # a snake that somebody steers, and not the animal
     r"\barrow keys?\b|\bsteer|\bfood\b|\bgame of snake\b|\bsnake\b[^.;]{0,40}(?<!#)(?<!\bid )\bgame\b"
     r"|(?<!#)(?<!\bid )\bgame\b[^.;]{0,40}\bsnake\b"
@@ -67,8 +70,12 @@ def quoted_with(reading: Reading, words: str, usual: str, output: Element | None
 def _on_button(before: str, after: str) -> bool:
     """Whether the text between is the one on a button."""
     tail = re.search(r"\bbuttons?\b([^.;\"“]*)$", before, re.I)
-    labels = r"[\s,(:)]*(?:(?:#[\w-]+|with|the|an?|id|text|label|labell?ed|called|named|says|saying|reads|reading)[\s,(:)]*)*"
-    return bool(tail and re.fullmatch(labels, tail[1], re.I)) or re.match(r"\s*(?:#[\w-]+ )?button\b", after, re.I) is not None
+    words = r"#[\w-]+|with|the|an?|id|text|label|labell?ed|called|named|says|saying|reads|reading"
+    labels = rf"[\s,(:)]*(?:(?:{words})[\s,(:)]*)*"
+    return (
+        bool(tail and re.fullmatch(labels, tail[1], re.I))
+        or re.match(r"\s*(?:#[\w-]+ )?button\b", after, re.I) is not None
+    )
 
 
 def _size(reading: Reading) -> tuple[int, int] | None:

@@ -17,7 +17,9 @@ from service.builds.generate.blocks.reading import Reading, first_match
 DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 CLOSED = re.compile(r"\bclosed\b|\bno (?:times|appointments)\b|\bnot open\b", re.I)
 OPEN = re.compile(r"(?<!not )\bopen(?:s|ed)?\b(?:[^,]*,)?", re.I)  # with its days up to the next comma
-APART = re.compile(r",?\s+(?:but|and|while)\s+(?=(?:(?:we|it|they) (?:are|is) |is |are )?(?:closed|open|not open)\b)", re.I)
+APART = re.compile(
+    r",?\s+(?:but|and|while)\s+(?=(?:(?:we|it|they) (?:are|is) |is |are )?(?:closed|open|not open)\b)", re.I
+)
 HOUR = re.compile(r"\b([01]\d|2[0-3]):[0-5]\d\b")
 
 
@@ -90,7 +92,9 @@ def _shown(reading: Reading, party: str, votes: str) -> list[dict[str, str]]:
     ways = {"party": rf"{re.escape(party)}|{SHOWS['party']}", "votes": rf"{re.escape(votes)}|{SHOWS['votes']}"}
     hit: list[dict[str, str]] = []
     for text in texts:
-        what = next((kind for kind, words in (SHOWS | ways).items() if re.match(rf"(?:the )?(?:{words})\b", text, re.I)), "")
+        what = next(
+            (kind for kind, words in (SHOWS | ways).items() if re.match(rf"(?:the )?(?:{words})\b", text, re.I)), ""
+        )
         if not what:
             return []
         head = " ".join(re.sub(r"^the ", "", text, flags=re.I).split()[:1])

@@ -11,7 +11,6 @@ from service.builds.generate.blocks.fit_boards import AGAIN, outputs
 from service.builds.generate.blocks.fitting import PieceFit, around, match, name
 from service.builds.generate.blocks.reading import Reading, first_match
 
-
 REPLACES = (  # the verb, and what comes in the place of what
     r"\bfind(?:ing)? (?:and|&) replac|\breplac(?:e|es|ed|ing)\b[^.;]{1,80}\b(?:with|by)\b"
     r"|\b(?:every|each|all)\b[^.;]{1,40}\breplaced\b"
@@ -20,8 +19,8 @@ OF_WORD = r"(?:per|each|every|of each|of every) (?:different )?"
 OFTEN = re.compile(  # how often each letter occurs. `#n counts how often I pressed` is about something else
     rf"\b(?:how (?:often|many times)|frequenc(?:y|ies)|occurrences?|counts?|number of)\b[^.;#]{{0,30}}\b{OF_WORD}"
     r"(?P<one>letter|word)\b"
-    rf"|\b{OF_WORD}(?P<two>letter|word)\b[^.;#]{{0,60}}\b(?:how (?:often|many times)|occurs?|occurrences?|frequency|counts?"
-    r"|number of times)\b",
+    rf"|\b{OF_WORD}(?P<two>letter|word)\b[^.;#]{{0,60}}\b(?:how (?:often|many times)|occurs?|occurrences?|frequency"
+    r"|counts?|number of times)\b",
     re.I,
 )
 
@@ -105,7 +104,7 @@ def typing(reading: Reading) -> PieceFit | None:
         return None
     box = next(iter(reading.of("textarea", "input")), None)
     sample = first_match(outputs(reading), r"sample|sentence|text|prompt|quote")
-    if reading.says(r"\b(?:ends?|over|stops?|runs? for|lasts?)\b[^.;]{0,30}\b(?:seconds?|minutes?)\b|time limit|count(?:s|ing)? down"):
+    if reading.says(r"\b(?:ends?|over|stops?|lasts?)\b[^.;]{0,30}\b(?:seconds?|minutes?)\b|time limit|counts? down"):
         return None  # the test of the piece ends with its sentence
     told = re.search(r"[\"“]([^\"”]{8,300})[\"”]", sample.text if sample else "")
     speed = first_match(outputs(reading), r"speed|wpm|words per minute", [name(sample) or ""])

@@ -9,7 +9,6 @@ Not here: reading the brief (`reading`), titles (`titles`), how each piece fits 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -90,7 +89,6 @@ OWN_RULES = {  # effects that a piece sees to itself
 WORKED = (  # elements that do nothing without a piece or a rule
     "button", "input", "textarea", "select", "checkbox", "output", "list", "table", "canvas", "svg", "progress",
 )  # fmt: skip
-CHANGES = re.compile(r"\d|\b(?:at first|then|when|if|after|until|while|click|press|shows? (?:how|the|which))", re.I)
 Plan = dict[str, Any]
 
 
@@ -127,11 +125,7 @@ def left_out(reading: Reading, plan: Plan) -> list[str]:
     form = next(iter(reading.of("form")), None)
     inside = reading.elements[reading.elements.index(form) :] if form and form.id in seen else ()
     return [
-        one.id
-        for one in reading.of(*WORKED)
-        if one.id not in seen
-        and not (one.kind == "button" and one in inside)
-        and not (one.kind == "output" and one.first and not CHANGES.search(one.sentence))
+        one.id for one in reading.of(*WORKED) if one.id not in seen and not (one.kind == "button" and one in inside)
     ]
 
 

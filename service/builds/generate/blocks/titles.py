@@ -14,9 +14,42 @@ from service.builds.generate.blocks.notation import HASHED
 MOST_WORDS = 6
 MOST_READ = 600  # characters of a brief, and more than its first sentences
 TOLD = re.compile(r"\b(?:title|heading)\b(?: (?:is|of|to|says|reads))?[^.\"“]{0,20}[\"“]([^\"”\n]{1,60})[\"”]")
+CONDITION = re.compile(r"\b(?:if|when(?:ever)?|while|once|unless|until|after|as soon as)\b", re.I)
+ABBREVIATION = re.compile(  # a dot that ends no sentence
+    r"\b(?:Dr|Mrs?|Ms|Prof|St|Inc|Ltd|Co|vs|approx|ca|etc|No(?=\. ?\d))\.(?= )|\b(?:[A-Za-z]\.){2,}(?= [a-z])"
+)
+DOT = "\N{ONE DOT LEADER}"
+EXAMPLE = re.compile(r"\b(?:e\.g\.|i\.e\.|for example|for instance)[,:]?\s+", re.I)
+OPENERS = (  # words before the wish: who it is, and for whom
+    re.compile(r"^(?:hi|hello|hey|dear \w+)\b[^\w]*(?: (?:there|all|everybody))?[,!]?\s+", re.I),
+    re.compile(r"^as (?:an?|the) [^,]{2,40},\s*", re.I),
+    re.compile(
+        r"^(?:(?:we|I)\s?(?:['’](?:re|m)| are| am)|my name is) [^.]{2,60}?"
+        r"(?:\band\b|,|\bwho\b)\s+(?:(?:we|I) )?(?=(?:need|want|would like)\b)",
+        re.I,
+    ),
+    re.compile(r"^(?:need|want|would like)\s+(?:to\s+)?", re.I),
+    re.compile(
+        rf"^(?!(?:The|A|An|It|Our|My|Each|Every) )(?:[A-Z]\w+{DOT}? ){{1,4}}"
+        r"(?:needs|wants|would like)\s+(?:to\s+(?:have\s+)?)?"
+    ),
+    re.compile(r"^there (?:is|are|should be|must be)\s+", re.I),
+    re.compile(r"^(?:add|sum|count) up\s+", re.I),
+)
+NO_NAME = re.compile(  # a sentence of another matter
+    r"^(?:if|when(?:ever)?|while|once|unless|until|after|as soon as|clicking|pressing"
+    r"|(?:on|with|by|at) (?:an? |each |every |the )?(?:click|press|tap|submit|load|change)\w*)\b"
+    r"|^(?:my name is|I am|I['’]m|we are|we['’]re)\b(?!.*\b(?:need|want|would like)\b)",
+    re.I,
+)
+CALLED = re.compile(  # a name that begins small
+    r"\b(?:app|page|site|website|tool|game|program|shop|band|club|café|cafe|blog|company)s? (?:named|called)\s+"
+    r"(?P<name>[a-z][\w'’-]*(?: [\w'’-]+){0,3}?)"
+    r"(?=\s*[.,;:!?(]|\s*$|\s+(?:for|with|that|which|where|to|in|on|and|of|from|by|as|is|has)\b)"
+)
 NAMED = re.compile(r"(?<!s )\b(?:named|called)\s+[\"“']?((?:[A-Z][\w'’-]*\s?){1,5})")
 QUOTED = re.compile(r"^[\w-]+(?: [\w-]+)?\s+[\"“]([^\"”]{3,40})[\"”]")
-WISH = re.compile(r"^(?:our|my|the) (?P<who>[^,.:;]{3,40}?) (?:wants|needs|would like)\b", re.I)
+WISH = re.compile(r"^(?:(?:our|my|the|an?) )?(?P<who>[^,.:;]{3,40}?) (?:wants|needs|would like)\b", re.I)
 FILE = re.compile(r"(?<![\w/])(?P<stem>[A-Za-z][\w-]*)\.(?:csv|tsv|json|md|txt|xml|ya?ml|svg|png|jpe?g|webp|gif)\b")
 VERBS = (
     r"(?:create|make|made|makes|build|builds|publish|write|program|code|design|develop|turn|render|loads?|lists?(?! of)"
@@ -54,21 +87,26 @@ WEAK = r"(?:an?|the|as|of|with|in|and|or|to|for|by|on|at|from|over|its|their|our
 GENERIC = {
     "page", "web page", "webpage", "site", "website", "app", "application", "tool", "program", "form", "table", "list",
     "my own", "own", "element", "button", "box", "text", "title", "document", "thing", "home", "index", "file", "data",
-    "widget", "chart", "gallery", "field", "input", "number", "result", "output", "hello", "hi", "on", "it", "this",
-    "name", "value",
+    "widget", "chart", "field", "input", "number", "result", "output", "hello", "hi", "on", "it", "this",
+    "name", "value", "is", "are", "there", "div", "img", "image", "canvas", "svg", "nav", "section", "paragraph",
+    "span",
+    "textarea", "select", "dropdown", "checkbox", "slider", "heading",
 }  # fmt: skip
 
 
 def title(brief: str, task: str = "") -> str:
     """A title from the brief's own words, or else the task's name."""
-    if told := TOLD.search(brief[:MOST_READ]):
-        return told[1]
-    text = _plain(brief[:MOST_READ])
+    for told in TOLD.finditer(brief[:MOST_READ]):
+        before, after = brief[: told.start()], brief[told.end() :]
+        sentence = f"{re.split(r'[.;!?]', before)[-1]} {re.split(r'[.;!?]', after)[0]}"
+        if not CONDITION.search(sentence):
+            return told[1]
+    text = _plain(ABBREVIATION.sub(lambda match: match[0].replace(".", DOT), EXAMPLE.sub("", brief[:MOST_READ])))
     sentences = re.split(r"(?<=[\w)”\"])[.!](?:\s|$)|(?<=\?)\s|\n+", text)
     for sentence in [sentences[0], *filter(LEAD.match, sentences[1:3])]:
         for name in _names(sentence.strip()):
             if _is_name(name):
-                return name[:1].upper() + name[1:]
+                return (name if re.match(r"[a-z]+[A-Z]", name) else name[:1].upper() + name[1:]).replace(DOT, ".")
     of_task = re.sub(r"[-_]+", " ", task).strip()
     words = [word for word in of_task.lower().split() if len(word) > 3 and word[:4] in brief.lower()]
     if words and _is_name(of_task):
@@ -91,8 +129,12 @@ def _plain(text: str) -> str:
 
 def _names(sentence: str) -> Iterator[str]:
     """Names in a sentence, the one that says most first."""
-    if named := NAMED.search(sentence):
+    for opener in OPENERS:
+        sentence = opener.sub("", sentence, count=1)
+    if named := NAMED.search(sentence) or CALLED.search(sentence):
         yield named[1].strip()
+    if NO_NAME.match(sentence):
+        return
     if wish := WISH.match(sentence):
         yield wish["who"]
     if sentence.endswith("?") and not LEAD.match(sentence):
