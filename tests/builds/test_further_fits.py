@@ -229,7 +229,7 @@ def test_the_most_tags_are_no_characters(told: str, most: int | None) -> None:
     assert fits(brief + told)["tags"].options["most"] == most
 
 
-GALLERY = "A gallery of a.png, b.png and c.png. The div #thumbs has small pictures, the img #large shows one. #position shows "
+GALLERY = "A gallery of a.png, b.png and c.png. The div #thumbs has small pictures. The img #large. #position shows"
 
 
 @pytest.mark.parametrize(

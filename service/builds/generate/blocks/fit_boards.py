@@ -61,7 +61,7 @@ def quoted_with(reading: Reading, words: str, usual: str, output: Element | None
     """
     for part in (output.text, output.sentence, reading.brief) if output else (reading.brief,):
         for quote in QUOTE.finditer(part):
-            text = next(filter(None, quote.groups()))
+            text = str(next(filter(None, quote.groups())))
             if re.search(words, text, re.I) and not _on_button(part[: quote.start()], part[quote.end() :]):
                 return text
     return usual
