@@ -69,7 +69,7 @@ def quoted_with(reading: Reading, words: str, usual: str, output: Element | None
 
 def _on_button(before: str, after: str) -> bool:
     """Whether the text between is the one on a button."""
-    tail = re.search(r"\bbuttons?\b([^.;\"“]*)$", before, re.I)
+    tail = re.search(r"\bbuttons?\b([^.;\"“]*)$", before[-80:], re.I)
     words = r"#[\w-]+|with|the|an?|id|text|label|labell?ed|called|named|says|saying|reads|reading"
     labels = rf"[\s,(:)]*(?:(?:{words})[\s,(:)]*)*"
     return (

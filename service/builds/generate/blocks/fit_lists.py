@@ -19,7 +19,7 @@ ITEMS = re.compile(
     rf"\b(?:with|holds|contains|has|:)\s+(?P<all>{ITEM}(?:,\s+{ITEM})*,?\s+and\s+[\"“]?[A-Z][\w-]*[\"”]?)"
 )
 MOST = rf"\b(?:at most|up to|no more than|maximum of|maximally) (\d+|{'|'.join(COUNTS)})\b ?"
-TYPING = (  # what is suggested follows what is typed
+TYPING = (  # the suggestions follow the typed text
     r"\bwhile\b[^.;]{0,30}\btyp|\bas\b[^.;]{0,20}\btyp|\btyping\b|\btyped\b|\bauto-?complet|\btype-?ahead"
     r"|\b(?:begins?|starts?|beginning|starting) with\b|\bcontain"
 )

@@ -16,7 +16,7 @@ from service.builds.generate.blocks.reading import Reading, first_match
 
 DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 CLOSED = re.compile(r"\bclosed\b|\bno (?:times|appointments)\b|\bnot open\b", re.I)
-OPEN = re.compile(r"(?<!not )\bopen(?:s|ed)?\b(?:[^,]*,)?", re.I)  # with its days up to the next comma
+OPEN = re.compile(r"(?<!not )\bopen(?:s|ed)?\b(?:[^,]{0,100},)?", re.I)  # with its days up to the next comma
 APART = re.compile(
     r",?\s+(?:but|and|while)\s+(?=(?:(?:we|it|they) (?:are|is) |is |are )?(?:closed|open|not open)\b)", re.I
 )
@@ -87,8 +87,11 @@ SHOWS = {"share": r"share|per ?cent|%", "seats": r"seats", "votes": r"votes", "p
 
 def _shown(reading: Reading, party: str, votes: str) -> list[dict[str, str]]:
     """The columns of the table in the brief's order and words: `columns: party, votes, share in percent, seats`."""
-    told = re.search(r"\bcolumns?\b(?: are|:)? (?P<list>(?:[^.;:#()]|\([^()]*\))*)", reading.brief, re.I)
-    texts = re.split(r",\s+(?:and\s+)?|\s+and\s+", re.sub(r"\([^()]*\)", "", told["list"])) if told else []
+    told = re.search(r"\bcolumns?\b(?: are|:)? (?P<list>(?:[^.;:#()]|\([^()]{0,60}\)){0,200})", reading.brief, re.I)
+    listed = re.sub(r"\([^()]*\)", "", told["list"]) if told else ""
+    if told and reading.brief[told.end() :].startswith("#"):
+        listed = listed.rpartition(",")[0]  # `and percent, and the input #seats`: it leads to another element
+    texts = re.split(r",\s+(?:and\s+)?|\s+and\s+", listed)
     ways = {"party": rf"{re.escape(party)}|{SHOWS['party']}", "votes": rf"{re.escape(votes)}|{SHOWS['votes']}"}
     hit: list[dict[str, str]] = []
     for text in texts:
@@ -113,8 +116,8 @@ def seats(reading: Reading) -> PieceFit | None:
         return None
     numbers = numeric(file, reading.files[file])
     names = [column for column in columns(file, reading.files[file]) if column not in numbers]
-    shown = _shown(reading, names[0], numbers[0]) if len(numbers) == 1 and names else []
-    if not shown:
+    table_columns = _shown(reading, names[0], numbers[0]) if len(numbers) == 1 and names else []
+    if not table_columns:
         return None
     chart = next(iter(reading.of("svg")), None)
     winner = first_match(outputs(reading), r"winner|strongest")
@@ -126,7 +129,7 @@ def seats(reading: Reading) -> PieceFit | None:
         "party": names[0],
         "votes": numbers[0],
         "table": table.id,
-        "shown": shown,
+        "shown": table_columns,
         "input": box.id,
         "step": 1 if re.match(r"[DJ]", method[0], re.I) else 2,
         "decimals": len(share[1]) - 1 if share and share[1] else 1,

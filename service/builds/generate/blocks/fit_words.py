@@ -16,7 +16,7 @@ SECRET = re.compile(
     r"\b(?i:word) (?:to (?:guess|find) )?is (?:always )?[\"'`“](?P<quoted>[^\W\d_]{3,20})[\"'`”]"
     r"|\b(?i:secret|hidden) (?i:word) (?:to (?:guess|find) )?is (?:always )?(?P<plain>[^\W\d_]{3,20})\b"
 )
-STATE = re.compile(  # what is said of a word, and no word to find
+STATE = re.compile(  # the state of a word, and no word to find
     r"[a-z]+ed|(?:shown|hidden|chosen|known|found|drawn|taken|given|lost|won|random|never|always|then|only|not|the|one|an?"
     r"|in|from|of|at|on)"
 )

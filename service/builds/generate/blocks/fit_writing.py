@@ -11,7 +11,7 @@ from service.builds.generate.blocks.fit_boards import AGAIN, outputs
 from service.builds.generate.blocks.fitting import PieceFit, around, match, name
 from service.builds.generate.blocks.reading import Reading, first_match
 
-REPLACES = (  # the verb, and what comes in the place of what
+REPLACES = (  # the verb with its object
     r"\bfind(?:ing)? (?:and|&) replac|\breplac(?:e|es|ed|ing)\b[^.;]{1,80}\b(?:with|by)\b"
     r"|\b(?:every|each|all)\b[^.;]{1,40}\breplaced\b"
 )

@@ -20,7 +20,7 @@ ABBREVIATION = re.compile(  # a dot that ends no sentence
 )
 DOT = "\N{ONE DOT LEADER}"
 EXAMPLE = re.compile(r"\b(?:e\.g\.|i\.e\.|for example|for instance)[,:]?\s+", re.I)
-OPENERS = (  # words before the wish: who it is, and for whom
+OPENERS = (  # words before the wish: the person or the reason
     re.compile(r"^(?:hi|hello|hey|dear \w+)\b[^\w]*(?: (?:there|all|everybody))?[,!]?\s+", re.I),
     re.compile(r"^as (?:an?|the) [^,]{2,40},\s*", re.I),
     re.compile(
