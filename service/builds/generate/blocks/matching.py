@@ -89,6 +89,19 @@ OWN_RULES = {  # effects that a piece sees to itself
 WORKED = (  # elements that do nothing without a piece or a rule
     "button", "input", "textarea", "select", "checkbox", "output", "list", "table", "canvas", "svg", "progress",
 )  # fmt: skip
+ENTERS = {  # the boxes in which Enter starts the action of a piece
+    "guess": "input",
+    "hangman": "input",
+    "kanban": "item",
+    "list": "item",
+    "lookup": "input",
+    "message": "inputs",
+    "property": "input",
+    "records": "fields",
+    "scramble": "answer",
+    "sequence": "input",
+    "tags": "input",
+}
 Plan = dict[str, Any]
 
 
@@ -147,7 +160,16 @@ def beside(reading: Reading, pieces: Sequence[Mapping[str, Any]]) -> dict[str, A
     own = {effect for name in names for effect in OWN_RULES.get(name, ())}
     rules = [rule.plain() for rule in rules_of(reading) if rule.effect not in (*own, *ASKED)]
     acts = dict.fromkeys(piece[key] for piece in pieces for key in ("add", "button", "form") if key in piece)
-    return {"rules": {"rules": rules, "acts": list(acts)}} if pieces and rules else {}
+    enters = list(dict.fromkeys(name for piece in pieces for name in _enters(piece)))
+    more = {"enters": enters} if enters else {}
+    return {"rules": {"rules": rules, "acts": list(acts), **more}} if pieces and rules else {}
+
+
+def _enters(piece: Mapping[str, Any]) -> Iterator[str]:
+    """The boxes in which Enter starts the action of this piece."""
+    told = () if piece.get("live") or piece.get("form") else piece.get(ENTERS.get(piece["piece"], ""), ())
+    for box in [told] if isinstance(told, str) else told:
+        yield box if isinstance(box, str) else box["id"]
 
 
 def together(order: Iterable[PieceFit]) -> list[PieceFit]:

@@ -18,7 +18,6 @@ function rules(o) {
     running: (_own, _value, id) => $(id).dataset.running === "true",
   };
   const holds = (condition) => Boolean($(condition.of)) && tests[condition.is](text(condition.of), condition.value, condition.of) !== Boolean(condition.not);
-  const some = (rule) => (rule.when ?? []).some(holds);
   const reason = (rule) => {
     const { of, is, value, not } = rule.when.find(holds), name = $(of).labels?.[0]?.textContent.trim() || of;
     const said = { empty: "is missing", below: `must be at least ${value}`, above: `must be at most ${value}`, "at most": `must be more than ${value}`, "at least": `must be less than ${value}`, longer: `has more than ${value} characters`, shorter: `has less than ${value} characters`, starts: `must start with ${[].concat(value).join(" or ")}`, contains: `must have ${value}`, listed: "is already there", number: not ? "is not a number" : "is a number" }[is];
@@ -39,7 +38,12 @@ function rules(o) {
     }
   };
   const held = new Map();
-  const settle = (pressed) => {
+  let asked = new Map();
+  const some = (rule) => (rule.when ?? []).some(holds);
+  const pass = (pressed) => {
+    const wrote = new Set();
+    const write = (id, own) => { if (wrote.has(id)) return; wrote.add(id); set(id, own); hide(id, false); };
+    const tell = (rule) => { write(rule.message, rule.text ?? reason(rule)); for (const other of rule.of ?? []) if (!wrote.has(other)) { wrote.add(other); set(other, ""); } };
     for (const rule of all) {
       const [id] = rule.of ?? [];
       const now = rule.lasting || pressed || !o.acts.length;
@@ -48,12 +52,13 @@ function rules(o) {
         if (off || held.get(rule)) $(id).disabled = off;
         held.set(rule, off);
       } else if (rule.effect === "text" && now) {
-        if (some(rule)) { set(id, rule.text); hide(id, false); }
-        else if (text(id) === rule.text) set(id, "");
+        const on_ = pressed && !rule.lasting ? rule.when.some((condition) => asked.get(condition) ?? holds(condition)) : some(rule);
+        if (on_) write(id, rule.text);
+        else if (text(id) === rule.text && !wrote.has(id)) set(id, "");
       } else if (rule.effect === "refused" && !o.acts.length) {
         const bad = some(rule);
-        if (bad) { set(rule.message, rule.text ?? reason(rule)); hide(rule.message, false); for (const other of rule.of ?? []) set(other, ""); }
-        else if (held.get(rule)) set(rule.message, "");
+        if (bad) tell(rule);
+        else if (held.get(rule) && !wrote.has(rule.message)) set(rule.message, "");
         held.set(rule, bad);
       } else if (rule.effect === "date") {
         const iso = text(id).match(/\b(\d{4})-(\d\d)-(\d\d)(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?/);
@@ -68,11 +73,17 @@ function rules(o) {
       } else if (rule.effect === "limit" && [...$(id).value].length > rule.most) $(id).value = [...$(id).value].slice(0, rule.most).join("");
     }
   };
-  const acts = (target) => o.acts.some((id) => $(id)?.contains(target) || (target.tagName === "FORM" && target.contains($(id))));
-  const entered = (event) => event.key === "Enter" && event.target.tagName === "INPUT" && !event.target.form;
-  const guard = (event) => {
-    if (event.type === "keydown" ? !entered(event) : !acts(event.target)) return;
-    for (const rule of all.filter((one) => one.effect === "refused")) {
+  const observer = new MutationObserver(() => settle(false));
+  const settle = (pressed) => { let passes = 0; do pass(pressed); while (observer.takeRecords().length && ++passes <= all.length); };
+  const submits = ({ type, target }) => { const button = type === "click" && target.closest("button, input"); return Boolean(button?.form) && button.type === "submit"; };
+  const acts = ({ type, key, target }) => {
+    if (type === "submit") return o.acts.some((id) => target.contains($(id)));
+    if (type === "keydown") return key === "Enter" && (o.enters ?? []).includes(target.id) && target.tagName === "INPUT" && !target.form;
+    return o.acts.some((id) => $(id)?.tagName !== "FORM" && $(id)?.contains(target));
+  };
+  const starts = (event) => {
+    if (!acts(event)) return;
+    for (const rule of submits(event) ? [] : all.filter((one) => one.effect === "refused")) {
       if (some(rule)) {
         event.preventDefault();
         event.stopImmediatePropagation();
@@ -83,9 +94,11 @@ function rules(o) {
       }
       set(rule.message, "");
     }
+    const told = all.filter((one) => one.effect === "text").flatMap((one) => one.when ?? []);
+    asked = new Map(told.filter(({ of }) => boxes().includes($(of))).map((condition) => [condition, holds(condition)]));
   };
   const pressed = (event) => {
-    if (event.type === "keydown" ? !entered(event) : !acts(event.target)) return;
+    if (!acts(event) || (submits(event) && !event.defaultPrevented)) return;
     for (const { of } of all.filter((one) => one.effect === "cleared")) for (const id of of) { $(id).value = ""; $(id).dispatchEvent(new Event("input")); }
     settle(true);
   };
@@ -97,12 +110,10 @@ function rules(o) {
     place.addEventListener("keydown", (event) => { if (event.key === rule.text && !event.defaultPrevented && !$(id).hidden && !$(id).form) { event.preventDefault(); $(rule.message).click(); } });
   }
   if (o.acts.length) {
-    for (const kind of ["submit", "keydown"]) document.addEventListener(kind, guard, true);
-    document.addEventListener("click", (event) => { if (!event.target.closest?.("form")) guard(event); }, true);
-    for (const kind of ["submit", "click", "keydown"]) document.addEventListener(kind, pressed);
+    for (const kind of ["submit", "click", "keydown"]) { document.addEventListener(kind, starts, true); document.addEventListener(kind, pressed); }
   }
   for (const kind of ["click", "keydown"]) document.addEventListener(kind, mark);
   for (const kind of ["input", "change", "click", "submit", "keyup"]) document.addEventListener(kind, () => settle(false));
-  new MutationObserver(() => settle(false)).observe(document.body, { childList: true, characterData: true, subtree: true });
+  observer.observe(document.body, { childList: true, characterData: true, subtree: true });
   settle(false);
 }
