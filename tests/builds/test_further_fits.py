@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.builds.generate.blocks import matching
+from service.builds.generate.blocks import matching, page
+from service.builds.generate.blocks.clauses import TOO_LONG
+from service.builds.generate.blocks.fit_data import FIGURES, columns, numeric
 from service.builds.generate.blocks.fitting import PieceFit
 from service.builds.generate.blocks.reading import read
 from tests.builds.test_fits import pieces
@@ -292,3 +294,30 @@ def test_a_button_that_a_rule_disables_is_no_reason_against_a_plan() -> None:
 def test_buttons_are_read_in_further_words(brief: str, kind: str, label: str | None) -> None:
     last = read(brief).elements[-1]
     assert (last.kind, last.label) == (kind, label)
+
+
+def test_a_list_of_prices_needs_its_currency_and_a_bill(told: str, fits: bool) -> None:
+    assert ("pricelist" in pieces(PRICES + told, MENU)) is fits
+
+
+@pytest.mark.parametrize("name", ["a.json", "texts.json"])
+@pytest.mark.parametrize("text", [1000 * "[" + 1000 * "]", "{", "7", '"a"', "null"])
+def test_a_file_that_is_no_list_of_entries_fits_no_piece_of_data(name: str, text: str) -> None:
+    """Lists in lists are nested deeper than they can be read."""
+    brief = (
+        f"The file {name} has rates in several languages: the select #language, the input #amount, the selects #from "
+        "and #to, the number input #seats, the list #list, the table #table of parties by D'Hondt, #total the sum."
+    )
+    reading = read(brief, files={name: text})
+    for plan in matching.plans(reading):
+        page.pages(reading, plan)
+    assert columns(name, text) == numeric(name, text) == []
+    assert not {"data", "facts", "pricelist", "seats"} & set(pieces(brief, {name: text}))
+
+
+@pytest.mark.parametrize("word", ["A", "A-", "Wind ", "Wind 4, ", "more than 1 ", "longer than 10 "])
+def test_a_long_brief_of_one_word_is_read_as_far_as_the_bounds_of_its_patterns(word: str) -> None:
+    """Without them a brief of this length takes minutes, by the square of its length."""
+    brief = f"A page with a table #tab, a canvas #c and a box #b. {word * (400_000 // len(word))}"
+    assert not FIGURES.search(brief) or word == "Wind 4, "
+    assert TOO_LONG.search(brief) is None

@@ -241,7 +241,7 @@ def tabs(reading: Reading) -> PieceFit | None:
     if not reading.says(r"\btabs?\b") or (pairs := _pairs(reading, r"\btab\b|show")) is None or len(pairs[0]) < 2:
         return None
     buttons, panels = pairs
-    start = re.search(r"\bat first\b[^.]*|[^.]*\bat first\b", reading.brief)
+    start = re.search(r"(?:^|(?<=\.))(?:at first\b[^.]*|[^.]*\bat first\b)", reading.brief)
     first = next(
         (at for at, panel in enumerate(panels) if start and re.search(rf"\b{re.escape(panel.id)}\b", start[0])), 0
     )

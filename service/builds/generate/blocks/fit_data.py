@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from dataclasses import replace
 from typing import Any
 
-from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, json_value, match, name
 from service.builds.generate.blocks.reading import Element, Reading, decimals, first_match
 
 LEAST = r"coldest|coolest|cheapest|youngest|shortest|lightest|slowest|driest|lowest|smallest"
@@ -50,17 +49,7 @@ def columns(file: str, text: str | None) -> list[str]:
     if text is None:
         return []
     if file.lower().endswith(".json"):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return []
-        entries = (
-            value
-            if isinstance(value, list)
-            else next((part for part in value.values() if isinstance(part, list)), [])
-            if isinstance(value, dict)
-            else []
-        )
+        entries = _entries(text)
         if entries and all(isinstance(entry, str | int | float) for entry in entries):
             return ["text"]
         return list(entries[0]) if entries and isinstance(entries[0], dict) else []
@@ -71,6 +60,13 @@ def columns(file: str, text: str | None) -> list[str]:
     return [cell.strip() for cell in next(csv.reader(io.StringIO(first[0]), delimiter=mark))]
 
 
+def _entries(text: str | None) -> list[Any]:
+    """The entries of a JSON list, or of the first list in a JSON object."""
+    value = json_value(text)
+    parts = [value] if isinstance(value, list) else value.values() if isinstance(value, dict) else []
+    return next((part for part in parts if isinstance(part, list)), [])
+
+
 def numeric(file: str, text: str | None) -> list[str]:
     """The columns that hold a number in the first row."""
     return [name_ for name_, cell in _first_row(file, text) if re.fullmatch(r"\s*[-+]?\d[\d,]*(?:\.\d+)?\s*", cell)]
@@ -79,10 +75,7 @@ def numeric(file: str, text: str | None) -> list[str]:
 def _first_row(file: str, text: str | None) -> list[tuple[str, str]]:
     """The first row's cells with the names of their columns. A text of JSON is no number."""
     if file.lower().endswith(".json"):
-        value = json.loads(text or "[]")
-        entries = (
-            value if isinstance(value, list) else next((part for part in value.values() if isinstance(part, list)), [])
-        )
+        entries = _entries(text)
         return (
             [(key, str(cell) if isinstance(cell, int | float) else "") for key, cell in entries[0].items()]
             if entries and isinstance(entries[0], dict)
@@ -134,7 +127,7 @@ DRAWN = re.compile(
     re.I,
 )
 CLOCK = re.compile(r"\s*(?:o['’]?clock|[ap]\.?m\b|hrs?\b|h\b|uhr\b)", re.I)
-FIGURE = re.compile(r"([A-Z][\w-]*(?: [A-Za-z][\w-]*)??) (\d+(?:\.\d+)?)(?![\w/:-])")
+FIGURE = re.compile(r"(?<![\w-])([A-Z][\w-]{0,40}(?: [A-Za-z][\w-]{0,40})??) (\d{1,15}(?:\.\d{1,9})?)(?![\w/:-])")
 FIGURES = re.compile(rf"{FIGURE.pattern}(?: ?%)?(?:(?:, (?:and )?| and ){FIGURE.pattern}(?: ?%)?){{2,30}}")
 KINDS = {"bar", "line", "pie", "doughnut", "polararea", "radar"}
 

@@ -6,13 +6,12 @@ looked-up answer (`fit_contents`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from service.builds.generate.blocks.fit_contents import PICTURES
-from service.builds.generate.blocks.fitting import PieceFit, around, class_for, match, name, position_text
+from service.builds.generate.blocks.fitting import PieceFit, around, class_for, json_value, match, name, position_text
 from service.builds.generate.blocks.notation import SENTENCE
 from service.builds.generate.blocks.reading import Element, Reading, first_match
 
@@ -77,10 +76,7 @@ def facts(reading: Reading) -> PieceFit | None:
 
 
 def _document(text: str | None) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text or "")
-    except ValueError:
-        return None
+    value = json_value(text)
     return value if isinstance(value, dict) else None
 
 

@@ -5,11 +5,10 @@ In: a `Reading`. Out: a `PieceFit`, or None if the piece does not fit. Not here:
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from service.builds.generate.blocks.fitting import PieceFit, match, name
+from service.builds.generate.blocks.fitting import PieceFit, json_value, match, name
 from service.builds.generate.blocks.reading import Element, Reading, decimals, first_match
 
 LB, OZ, INCH = 0.45359237, 0.028349523125, 0.0254
@@ -158,10 +157,7 @@ def _told_rates(reading: Reading, options: list[str]) -> dict[str, dict[str, flo
 
 def _rates(text: str | None) -> dict[str, dict[str, float]] | None:
     """The factors of a file of rates: each name with its amount for one of the unit of all."""
-    try:
-        value = json.loads(text or "")
-    except ValueError:
-        return None
+    value = json_value(text)
     rates = value.get("rates", value) if isinstance(value, dict) else None
     if not isinstance(rates, dict) or len(rates) < 2:
         return None

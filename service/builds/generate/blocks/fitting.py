@@ -5,6 +5,7 @@ In: a `Reading` or a sentence of it. Out: `PieceFit` values and texts. Not here:
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,14 @@ def match(piece: str, score: float, options: dict[str, Any], *elements: Element 
 def name(element: Element | None) -> str | None:
     """The element's id."""
     return None if element is None else element.id
+
+
+def json_value(text: str | None) -> Any:
+    """The value of a file of JSON. None if the text is no JSON, or nests deeper than it can be read."""
+    try:
+        return json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
 
 
 def storage_key(reading: Reading, usual: str) -> str | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from service.builds.generate.blocks.counted import bounds, repeated
+from service.builds.generate.blocks.fitting import json_value
 from service.builds.generate.blocks.formulas import arrow
 from service.builds.generate.blocks.reading import Element, Reading
 
@@ -395,10 +396,7 @@ def _word(name: str) -> str:
 
 def _text_keys(text: str | None) -> list[str]:
     """The keys of the texts of a file of languages."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return []
+    value = json_value(text)
     first = next(iter(value.values()), None) if isinstance(value, dict) else None
     if not isinstance(first, dict):
         return []
