@@ -86,6 +86,12 @@ def test_the_dot_at_the_end_of_a_sentence_is_no_part_of_a_key(brief: str, key: s
     assert storage_key(read(brief), "usual") == key
 
 
+def test_a_key_that_the_brief_does_not_name_is_the_own_one_of_the_site() -> None:
+    """Sites of one owner may share an origin, and with it localStorage."""
+    assert storage_key(read("The tags are kept in localStorage."), "tags") == "./tags"
+    assert storage_key(read("The tags are shown."), "tags") is None
+
+
 def test_words_in_brackets_stand_between_ids() -> None:
     elements = read("The boxes with ids amount, rate (per cent a year) and years start with 10, 6 and 5.").elements
     assert [(one.id, one.kind, one.first) for one in elements] == [

@@ -44,7 +44,7 @@ GITHUB = {
 
 def lookup(reading: Reading) -> PieceFit | None:
     """An answer of another host, with its states."""
-    url = re.search(r"https?://[^\s\"'`<>),]+(?:<\w+>[^\s\"'`),]*)?|\bapi\.[\w.]+/[^\s\"'`),]+", reading.brief)
+    url = re.search(r"https?://[^\s\"'`<>),]+(?:<\w+>[^\s\"'`),]*)?|\bapi\.[\w.]{1,200}/[^\s\"'`),]+", reading.brief)
     github = reading.says(r"github") and reading.says(r"\buser")
     if (url is None and not github) or not reading.says(r"fetch|look|ask|API|search|load|github"):
         return None

@@ -18,7 +18,10 @@ def _setting(one: Element) -> dict[str, Any] | None:
     text = f"{one.text} "
     attribute = re.search(r"\b(data-[\w-]+)\b", text)
     if attribute and one.kind == "select" and one.options:
-        return {"id": one.id, "kind": "attribute", "name": attribute[1], "first": one.first or one.options[0]}
+        near = r"[^.;]{0,40}?"
+        body = re.search(rf"\b{attribute[1]}\b{near}\bbody\b|\bbody\b{near}\b{attribute[1]}\b", text)
+        place = {"on": "body"} if body and not re.search(r"\bhtml\b|\broot\b|\bdocument", text, re.I) else {}
+        return {"id": one.id, "kind": "attribute", "name": attribute[1], "first": one.first or one.options[0], **place}
     if one.kind == "input" and re.search(r"\b(?:font|text|letter)[- ]size|size of the (?:text|letters|font)", text):
         return {"id": one.id, "kind": "size", "first": int(one.first)} if one.first and one.first.isdigit() else None
     toggled = re.search(r"\bclass [\"'`]?([a-z][\w-]*)", text)

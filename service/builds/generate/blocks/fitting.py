@@ -60,7 +60,10 @@ def json_value(text: str | None) -> Any:
 
 
 def storage_key(reading: Reading, usual: str) -> str | None:
-    """The key of localStorage that the brief names, or the usual one if the brief wants something kept."""
+    """The key of localStorage that the brief names, or the usual one of the site if the brief wants something kept.
+
+    A key of the site itself begins with `./`, and the page puts its path there.
+    """
     if not reading.says(KEEPS):
         return None
     told = re.search(
@@ -75,7 +78,7 @@ def storage_key(reading: Reading, usual: str) -> str | None:
         reading.code,
     )
     hit = told or in_code
-    return usual if hit is None else hit[1] or hit[2]
+    return f"./{usual}" if hit is None else hit[1] or hit[2]
 
 
 def class_for(reading: Reading, pattern: str, taken: tuple[str, ...] = ()) -> str | None:

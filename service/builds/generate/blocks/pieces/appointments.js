@@ -1,5 +1,5 @@
 function appointments(o) {
-  let booked = o.key ? kept.get(o.key, []) : [], time = null;
+  let booked = o.key ? kept.list(o.key, (one) => [one.day, one.time, one.name].every((part) => typeof part === "string")) : [], time = null;
   const day = () => $(o.day).value, taken = (hour) => booked.some((one) => one.day === day() && one.time === hour);
   const shut = () => day() !== "" && o.closed.includes(new Date(`${day()}T12:00:00Z`).getUTCDay());
   const show = () => {

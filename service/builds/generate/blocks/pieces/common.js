@@ -12,9 +12,19 @@ const amount = (text) => Number(String(text).trim().replace(/(?<=\d),(?=\d{3}\b)
 const isNumber = (text) => String(text).trim() !== "" && Number.isFinite(amount(text));
 const tidy = (number) => String(Number(number.toFixed(10)));
 const made = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text, ...more });
-const kept = {
-  get: (key, otherwise) => { try { return JSON.parse(localStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } },
-  set: (key, value) => { localStorage.setItem(key, JSON.stringify(value)); },
+const kept = {  // a key of "./" is the site's own: sites of one owner may share an origin
+  key: (key) => key.replace(/^\.\//, () => location.pathname.replace(/[^/]*$/, "")),
+  text: (key) => localStorage.getItem(kept.key(key)),
+  write: (key, text) => localStorage.setItem(kept.key(key), text),
+  remove: (key) => localStorage.removeItem(kept.key(key)),
+  get: (key, otherwise) => {
+    try {
+      const value = JSON.parse(kept.text(key)) ?? otherwise;
+      return otherwise === null || (typeof value === typeof otherwise && Array.isArray(value) === Array.isArray(otherwise)) ? value : otherwise;
+    } catch { return otherwise; }
+  },
+  list: (key, able) => kept.get(key, []).filter((entry) => entry !== null && able(entry)),
+  set: (key, value) => kept.write(key, JSON.stringify(value)),
 };
 const filled = (text, values) => text.replace(/\{([\w-]+)\}/g, (whole, name) => values[name] ?? whole);
 function fromCsv(text) {

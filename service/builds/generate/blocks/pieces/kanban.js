@@ -1,7 +1,7 @@
 function kanban(o) {
   const key = o.key || "board";
   const lines = new Map();
-  let cards = o.keeps ? kept.get(key, []) : [], dragged = null;
+  let cards = o.keeps ? kept.list(key, (card) => typeof card.text === "string" && card.column in o.columns) : [], dragged = null;
   const move = (card, to) => { card.column = Math.min(o.columns.length - 1, Math.max(0, to)); show(); };
   function show() {
     if (o.keeps) kept.set(key, cards);

@@ -1,6 +1,6 @@
 function list(o) {
   const key = o.key || `list-${o.list}`;
-  let items = o.keeps ? kept.get(key, []) : [];
+  let items = o.keeps ? kept.list(key, (item) => typeof item.text === "string") : [];
   const tell = () => {
     if (o.keeps) kept.set(key, items);
     put(o.doneCount, String(items.filter((item) => item.done).length));

@@ -1,12 +1,17 @@
 async function markdown(o) {
   const source = $(o.source);
+  const ADDRESSES = /^(?:href|src|srcset|action|formaction|poster|background|cite|data|ping|xlink:href)$/i;
+  const able = (address) => {
+    const [, scheme] = address.replace(/[\u0000-\u0020\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202f\ufeff]/g, "").match(/^([^/?#:]*):/) ?? [];
+    return scheme === undefined || /^(?:https?|mailto|tel)$/i.test(scheme) || /^\s*data:image\/(?:png|jpeg|gif|webp)[;,]/i.test(address);
+  };
   const safe = (html) => {
     const part = new DOMParser().parseFromString(html, "text/html");
-    part.querySelectorAll("script, style, iframe, object, embed").forEach((element) => element.remove());
+    part.querySelectorAll("script, style, iframe, frame, object, embed, noscript, template, base, meta, link, form, svg, math").forEach((element) => element.remove());
     part.querySelectorAll("*").forEach((element) => [...element.attributes].forEach(({ name, value }) => {
-      if (/^on/i.test(name) || /^\s*javascript:/i.test(value)) element.removeAttribute(name);
+      if (/^on|^(?:srcdoc|name)$/i.test(name) || (ADDRESSES.test(name) && !able(value))) element.removeAttribute(name);
     }));
-    return part.body.innerHTML;
+    return [...part.body.childNodes];  // a text of them could be read in another way
   };
   let raw = "";
   const headings = () => [...$(o.preview).querySelectorAll(o.level ?? "h2")];
@@ -24,7 +29,7 @@ async function markdown(o) {
   on(o.newestOnly, "change", only);
   const show = () => {
     const text = source ? source.value : raw;
-    $(o.preview).innerHTML = safe(marked.parse(text));
+    $(o.preview).replaceChildren(...safe(marked.parse(text)));
     if (o.highlights && window.hljs) $(o.preview).querySelectorAll("pre code").forEach((code) => hljs.highlightElement(code));
     put(o.words, String(text.trim().split(/\s+/).filter(Boolean).length));
     if (o.minutes) { const number = Math.ceil(text.trim().split(/\s+/).filter(Boolean).length / 200); put(o.minutes, `${number} ${number === 1 ? "minute" : "minutes"}`); }

@@ -1,5 +1,6 @@
 function ranking(o) {
-  let items = (o.key && kept.get(o.key, null)) || o.items;
+  const before = o.key ? kept.get(o.key, []) : [], same = String([...before].sort()) === String([...o.items].sort());
+  let items = [...(same ? before : o.items)];
   const show = (focus) => {
     $(o.list).replaceChildren(...items.map((text, at) => {
       const line = made("li", `${text} `);
@@ -15,6 +16,5 @@ function ranking(o) {
     put(o.first, items[0] ?? "");
     if (o.key) kept.set(o.key, items);
   };
-  items = [...items];
   show();
 }

@@ -1,7 +1,7 @@
 function records(o) {
   const key = o.key || `records-${o.place}`, place = $(o.place), fields = o.fields;
   const value = ({ id, number }) => { const box = $(id), text = box.type === "checkbox" ? (box.checked ? "yes" : "no") : box.value.trim(); return number && isNumber(text) ? amount(text) : text; };
-  let rows = o.keeps ? kept.get(key, []) : [];
+  let rows = o.keeps ? kept.list(key, (row) => fields.every((field) => field.id in Object(row))) : [];
   const part = (row) => (o.product ? row[o.product[0]] * row[o.product[1]] : o.figure ? row[o.figure] : 0);
   const text = (number, decimals) => (decimals === undefined ? tidy(number) : number.toFixed(decimals));
   const body = place.tagName === "TABLE" ? place.tBodies[0] ?? place.createTBody() : place;

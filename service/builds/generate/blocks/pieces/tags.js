@@ -1,10 +1,10 @@
 function tags(o) {
-  let all = o.key ? kept.get(o.key, []) : [];
+  let all = o.key ? kept.list(o.key, (tag) => typeof tag === "string") : [];
   const show = () => {
-    $(o.place).replaceChildren(...all.map((text) => {
+    $(o.place).replaceChildren(...all.map((text, at) => {
       const tag = made($(o.place).matches("ul, ol") ? "li" : "span", `${text} `, { className: o.tagClass }), button = made("button", "\u00d7", { type: "button" });
       button.setAttribute("aria-label", `Remove ${text}`);
-      button.addEventListener("click", () => { all = all.filter((other) => other !== text); show(); $(o.input).focus(); });
+      button.addEventListener("click", () => { all = all.filter((_, other) => other !== at); show(); $(o.input).focus(); });
       tag.style.cssText = "display:inline-block;margin:.2rem;padding:.1rem .3rem .1rem .7rem;border:1px solid var(--line,#d9dee5);border-radius:1rem";
       tag.append(button);
       return tag;

@@ -1,7 +1,10 @@
 function tally(o) {
   const key = o.key || "tally";
   let counts = o.counters.map(() => 0);
-  if (o.keeps) counts = kept.get(key, counts);
+  if (o.keeps) {
+    const before = kept.list(key, Number.isFinite);
+    if (before.length === counts.length) counts = before;
+  }
   const show = () => {
     if (o.keeps) kept.set(key, counts);
     const all = counts.reduce((sum, count) => sum + count, 0), most = Math.max(...counts), best = counts.filter((count) => count === most).length === 1;

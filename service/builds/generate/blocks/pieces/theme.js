@@ -10,9 +10,9 @@ function theme(o) {
     if (o.lightText) button.textContent = on_ ? o.darkText : o.lightText;
     put(o.state, on_ ? "dark" : "light");
   };
-  set(Boolean(o.key && localStorage.getItem(o.key) === "dark"));
+  set(Boolean(o.key && kept.text(o.key) === "dark"));
   button.addEventListener(button.type === "checkbox" ? "change" : "click", () => {
     set(!dark());
-    if (o.key) localStorage.setItem(o.key, dark() ? "dark" : "light");
+    if (o.key) kept.write(o.key, dark() ? "dark" : "light");
   });
 }
