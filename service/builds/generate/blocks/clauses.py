@@ -103,7 +103,8 @@ LIMIT = re.compile(
 )
 NOT_MORE = re.compile(r"\b(?:not|cannot|can't|never|n't) (?:\w+ )?more than$", re.I)
 TOO_LONG = re.compile(
-    r"\btoo long\b|\bexceed|\b(?:longer|more) than \d+[^.;]{0,200}?\bclass\b|\bnegative\b|\bover(?: the)? (?:limit|\d)", re.I
+    r"\btoo long\b|\bexceed|\b(?:longer|more) than \d+[^.;]{0,200}?\bclass\b|\bnegative\b|\bover(?: the)? (?:limit|\d)",
+    re.I,
 )
 NO_BOUND = r"\b(?:never|not|cannot|can't|can not|doesn't|don't|won't|nor)\b[^.;,]{0,24}?"
 LESS = r"(?:below|under|beneath|(?:less|lower|smaller|fewer) than)"
