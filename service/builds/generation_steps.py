@@ -44,7 +44,8 @@ SCRIPTS = (
 )
 FURTHER = {  # the tries after the first version, by its maker
     "pieces": ("pieces 1", "pieces 2", "patch", "patch", *SCRIPTS, "patch", "repair", "repair"),
-    "script": (*SCRIPTS[1:], "patch"),
+    "script": ("pieces 0", "pieces 1", *SCRIPTS[1:], "patch"),
+    "plan": ("pieces 0", "pieces 1"),
     "files": ("patch", "patch", "repair", "patch", "repair", "repair"),
 }
 MOST_TRIES = max(map(len, FURTHER.values()))
@@ -103,7 +104,7 @@ class GenerationSteps:
         """
         previous = self._base_files(build)
         job = self._first_job(build, previous)
-        if (output := self._pieces(build, job, "pieces 0")) is not None:
+        if (output := self._pieces(build, job, "pieces 0", whole=True)) is not None:
             return self._candidate(build, job, output, "pieces")
         able = [name for name in self.makers if (name != "script" or fits(job)) and self._able(build, name)]
         if previous and "files" in able:
@@ -128,7 +129,8 @@ class GenerationSteps:
     def tries(self, maker: str) -> tuple[str, ...]:
         """The tries after a first version by this maker: further pieces, scripts, patches, new files, repairs."""
         makers = {*self.makers, *(["repair"] if "files" in self.makers else []), *(["patch"] if self.patcher else [])}
-        return tuple(one for one in FURTHER.get(maker, ()) if one not in WRITTEN or one in makers)
+        able = {*makers, *(("pieces 0", "pieces 1", "pieces 2") if self.pieces else ())}
+        return tuple(one for one in FURTHER.get(maker, ()) if one in able)
 
     def repair(self, build: Build, best: Candidate, number: int = 1, maker: str = "") -> Candidate | None:
         """A further version. None when no usable answer came. `maker`: the maker of the first version.
@@ -190,12 +192,15 @@ class GenerationSteps:
     def _first_job(self, build: Build, previous: Files | None) -> Job:
         return replace(self._job(build, previous), sources=self._sources(build))
 
-    def _pieces(self, build: Build, job: Job, what: str) -> MakerOutput | None:
-        """The page of pieces of this try, or None. A page that was not made of pieces is not replaced by one."""
+    def _pieces(self, build: Build, job: Job, what: str, *, whole: bool = False) -> MakerOutput | None:
+        """The page of pieces of this try, or None. A page that was not made of pieces is not replaced by one.
+
+        The first version is of pieces only if these see to the `whole` brief.
+        """
         if self.pieces is None or (job.previous and not made_of_pieces(job.previous)):
             return None
         try:
-            return MakerOutput(self.pieces.planned(job, int(what.split()[1])))
+            return MakerOutput(self.pieces.planned(job, int(what.split()[1]), whole=whole))
         except UnusableAnswer as error:
             self.store.event(build.id, "making", str(error), maker="pieces")
             return None

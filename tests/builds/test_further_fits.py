@@ -74,6 +74,8 @@ def test_kinds_of_elements_are_read_in_further_words(brief: str, kinds: list[str
 )
 def test_the_effects_that_a_piece_sees_to_itself_are_no_rules_beside_it(brief: str) -> None:
     assert "rules" not in matching.plans(read(brief))[0]
+
+
 def fits(brief: str, *files: str) -> dict[str, PieceFit]:
     """All pieces that fit, whether or not a plan takes them."""
     return {one.piece: one for one in matching.matches(read(brief, [], {name: FILES[name] for name in files}))}
@@ -280,24 +282,6 @@ def test_a_button_that_a_rule_disables_is_no_reason_against_a_plan() -> None:
     brief = "The element #words shows how many words the textarea #text has."
     assert matching.plans(read(brief))
     assert matching.plans(read(f"{brief} The button #copy is disabled as long as the text is empty."))
-
-
-@pytest.mark.parametrize(
-    ("brief", "kind", "label"),
-    [
-        ('The button "Start over" (#again) begins anew.', "button", "Start over"),
-        ("#run lets it run and stops it.", "button", None),
-        ("#state shows something after a click on #again.", "button", None),
-        ("#again keeps the text.", "output", None),
-    ],
-)
-def test_buttons_are_read_in_further_words(brief: str, kind: str, label: str | None) -> None:
-    last = read(brief).elements[-1]
-    assert (last.kind, last.label) == (kind, label)
-
-
-def test_a_list_of_prices_needs_its_currency_and_a_bill(told: str, fits: bool) -> None:
-    assert ("pricelist" in pieces(PRICES + told, MENU)) is fits
 
 
 @pytest.mark.parametrize("name", ["a.json", "texts.json"])

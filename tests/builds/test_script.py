@@ -314,6 +314,7 @@ def test_every_try_is_reached_and_the_end_is_told(maker: str, fit: bool, monkeyp
         "load": lambda build: build,
         "makers": dict.fromkeys(("script", "files", "plan")),
         "patcher": SimpleNamespace(patch=lambda *_: asked.append("patch")),
+        "pieces": object(),
         "asking": SimpleNamespace(exhausted=lambda build: None),
         "store": SimpleNamespace(event=lambda build, kind, text: told.append(text), files=lambda *_: {}),
         "_base_files": lambda build: None,
@@ -353,6 +354,7 @@ def test_the_reason_to_stop_is_that_of_the_repairs(
     for name, value in {
         "makers": {"files": None},
         "patcher": object(),
+        "pieces": None,
         "asking": SimpleNamespace(exhausted=lambda build: None),
         "store": SimpleNamespace(event=lambda build, kind, text: told.append(text)),
     }.items():

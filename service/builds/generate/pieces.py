@@ -24,14 +24,14 @@ class NoPieceFits(UnusableAnswer):
 class PieceMaker:
     """The maker of pieces. It numbers its candidates, and is no `Maker`, because it asks nobody."""
 
-    def planned(self, job: Job, number: int) -> dict[str, bytes]:
-        """The page of the plan with this number.
+    def planned(self, job: Job, number: int, *, whole: bool = True) -> dict[str, bytes]:
+        """The page of the plan with this number. Without `whole`, a plan may be of a part of the brief only.
 
         Raises:
             NoPieceFits: if there are fewer plans.
         """
         brief = reading(job)
-        plans = matching.plans(brief, job.title)
+        plans = matching.plans(brief, job.title, whole=whole)
         if number >= len(plans):
             raise NoPieceFits("No piece fits the words of the brief." if not plans else "No further piece fits.")
         return page.pages(brief, plans[number])

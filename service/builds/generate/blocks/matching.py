@@ -111,11 +111,11 @@ def matches(reading: Reading) -> list[PieceFit]:
     return sorted(hit, key=lambda match: -match.score)
 
 
-def plans(reading: Reading, task: str = "") -> list[Plan]:
+def plans(reading: Reading, task: str = "", *, whole: bool = True) -> list[Plan]:
     """Plans of pieces that share no element. The first one takes the most fitting pieces. `task`: its name.
 
-    A plan that leaves a control or an output of the brief without any work comes after the whole ones. Without a whole
-    plan there is none, because a model is asked first then.
+    A plan that leaves a control or an output of the brief without any work comes after the whole ones. `whole`: without
+    a whole plan there is none, because a model is asked first then.
     """
     hit = matches(reading)
     chosen_plans: list[Plan] = []
@@ -126,7 +126,7 @@ def plans(reading: Reading, task: str = "") -> list[Plan]:
         if plan not in chosen_plans:
             chosen_plans.append(plan)
     chosen_plans.sort(key=lambda plan: bool(left_out(reading, plan)))
-    return chosen_plans if chosen_plans and not left_out(reading, chosen_plans[0]) else []
+    return chosen_plans if not whole or (chosen_plans and not left_out(reading, chosen_plans[0])) else []
 
 
 def left_out(reading: Reading, plan: Plan) -> list[str]:
