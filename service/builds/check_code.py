@@ -14,6 +14,7 @@ from itertools import islice
 
 IDS = re.compile(r"#([A-Za-z][\w-]*)|getElementById\(\s*['\"`]([\w-]+)")
 COLOUR = re.compile(r"(?=.*\d|[A-F]{3}|[a-f]{6})[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3}){0,1}")
+LINK = re.compile(r"<a\b[^<>]{0,200}?href=\\?[\"']#[\w-]*")  # of a text with HTML, to a place in a page
 HELPER = re.compile(
     r"(?<![\w$.])(?P<name>[A-Za-z_$][\w$]*)\s*=\s*(?:async\s*)?"
     r"(?:\(\s*(?P<first>[A-Za-z_$][\w$]*)[^()]*\)|(?P<one>[A-Za-z_$][\w$]*))\s*=>\s*"
@@ -40,7 +41,7 @@ def written_out(code: str) -> str:
 
 def ids(code: str) -> list[str]:
     """The ids that the code names, in their order."""
-    named = [first or second for first, second in IDS.findall(written_out(code))]
+    named = [first or second for first, second in IDS.findall(LINK.sub("", written_out(code)))]
     return [one for one in dict.fromkeys(named) if not COLOUR.fullmatch(one)]
 
 

@@ -51,3 +51,8 @@ def test_brackets_that_never_close_are_read_to_the_end() -> None:
 def test_a_body_that_does_not_end_is_read_so_far_and_no_further() -> None:
     code = "const $ = id => { document.getElementById(id); " + 50_000 * " " + " $('go')"
     assert len(written_out(code)) < len(code) + LONGEST_BODY + 100
+
+
+def test_the_target_of_a_link_in_a_text_is_no_element_of_the_page() -> None:
+    assert ids("""box.value = '<a href="#f">f</a> <a href=\\"#g\\">'; document.querySelector('#out')""") == ["out"]
+    assert ids("document.querySelector('a[href=\"#about\"]')") == ["about"]
