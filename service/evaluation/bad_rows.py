@@ -141,4 +141,9 @@ def _templates(check: Evaluator) -> Iterator[str]:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(name[:80] for name in names[:NAMED]) + more
+    return ", ".join(_shortened(name) for name in names[:NAMED]) + more
+
+
+def _shortened(name: str) -> str:
+    """A name with its two ends. A place ends with its file and line."""
+    return name if len(name) <= 80 else f"{name[:20]}…{name[-59:]}"
