@@ -71,6 +71,8 @@ def all_must_pass(threshold: Node, checks: Sequence[Node], source: Source) -> No
         for check in counted:
             if code := next(_code_in(check), None):
                 source.note(threshold, f"threshold of 1: there, a score over 1 of {code} makes up for one below it.")
+        for kind in dict.fromkeys(kind for kind in graded if kind not in (*CODE, "assert-set")):
+            source.note(threshold, f"threshold of 1: there, {kind[:80]} must reach its full score, here it must pass.")
         graded = []
     if graded:
         source.mistake(threshold, f"threshold compares the mean of scores, one of them of {graded[0][:80]}. {REMEDY}")

@@ -258,7 +258,7 @@ SET = "{type: assert-set, assert: [{type: contains, value: a}, {type: contains, 
         ("null", [SET + ", threshold: 0.6}"]),
         ("1", [SET + "}"]),
         ("1", [SET + "}", "{type: equals, value: b}"]),
-        ("1", ["{type: contains, value: a}", "{type: contains-xml}", "{type: similar, value: b}"]),
+        ("1", ["{type: contains, value: a}", "{type: contains-xml}"]),
         ("0.9", ["{type: contains, value: a}", "{type: is-html}", "{type: contains-html}", "{type: word-count}"]),
     ],
 )
@@ -271,6 +271,13 @@ def test_a_threshold_that_only_all_assertions_meet_is_no_part_of_the_meaning(
     kinds = ["contains-1", "contains-2"] if SET in checks[0] else ["contains"]
     equals = ["equals"] if any("equals" in check for check in checks) else []
     assert [check.name for check in made.drafts[0].spec.evaluators] == kinds + equals
+
+
+def test_a_graded_assertion_under_a_threshold_of_1_is_told(tmp_path: Path) -> None:
+    """There its score must be full. Here it must pass."""
+    made = read(tmp_path, PROMPTS + "tests: [{vars: {a: b}, threshold: 1, assert: [{type: contains, value: a}, "
+                "{type: similar, value: b}]}]\n")  # fmt: skip
+    assert any("threshold of 1: there, similar must reach its full score" in note for note in notes(made))
 
 
 @pytest.mark.parametrize(
