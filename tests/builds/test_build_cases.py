@@ -8,7 +8,6 @@ import pytest
 
 from data.make_build_cases import HERE, cases, lines
 
-
 IN_A_BROWSER = ("build-repair", "build-patch")  # their failures are seen there
 
 
