@@ -29,6 +29,7 @@ from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, own_readme
 from service.builds.generate.script import fits
 from service.builds.patching import Patcher
+from service.builds.scripting import ScriptSampler
 from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store
 from service.errors import BuildError, DeadlineExceeded, EngineError, SameboatError
@@ -48,6 +49,7 @@ FURTHER = {  # the tries after the first version, by its maker
     "plan": ("pieces 0", "pieces 1"),
     "files": ("patch", "patch", "repair", "patch", "repair", "repair"),
 }
+PIECES = ("pieces 0", "pieces 1", "pieces 2")
 MOST_TRIES = max(map(len, FURTHER.values()))
 WRITTEN = ("script", "files", "patch", "repair")  # tries that ask a model that writes files
 TRIES = 3  # of one maker, when its answer is unusable
@@ -81,6 +83,7 @@ class GenerationSteps:
         shutdown: ShutdownSignal,
         pieces: PieceMaker | None = None,
         patcher: Patcher | None = None,
+        scripts: ScriptSampler | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -93,6 +96,7 @@ class GenerationSteps:
         self.shutdown = shutdown
         self.pieces = pieces
         self.patcher = patcher
+        self.scripts = scripts
 
     # Making
 
@@ -106,13 +110,17 @@ class GenerationSteps:
         job = self._first_job(build, previous)
         if (output := self._pieces(build, job, "pieces 0", whole=True)) is not None:
             return self._candidate(build, job, output, "pieces")
-        able = [name for name in self.makers if (name != "script" or fits(job)) and self._able(build, name)]
+        names = [*(["script"] if self.scripts and fits(job) else []), *self.makers]
+        able = [name for name in names if self._able(build, name)]
         if previous and "files" in able:
             able = able[: able.index("files") + 1]  # a plan would replace an app that works by a page about it
         for number, name in enumerate(able):
             left_s = build.budget.for_generation(time.time())
             reserve_s = min(RESERVE_S, RESERVE_SHARE * left_s) if number + 1 < len(able) else 0.0
-            output = self._try(build, name, job, reserve_s=reserve_s)
+            if name == "script":
+                output = self._scripts(build, job, 0, reserve_s=reserve_s)
+            else:
+                output = self._try(build, name, job, reserve_s=reserve_s)
             if output is not None:
                 return self._candidate(build, job, output, name)
         self.store.event(
@@ -128,16 +136,16 @@ class GenerationSteps:
 
     def tries(self, maker: str) -> tuple[str, ...]:
         """The tries after a first version by this maker: further pieces, scripts, patches, new files, repairs."""
-        makers = {*self.makers, *(["repair"] if "files" in self.makers else []), *(["patch"] if self.patcher else [])}
-        able = {*makers, *(("pieces 0", "pieces 1", "pieces 2") if self.pieces else ())}
+        able = {*self.makers, *(["repair"] if "files" in self.makers else []), *(["patch"] if self.patcher else [])}
+        able |= {*(["script"] if self.scripts else []), *(PIECES if self.pieces else ())}
         return tuple(one for one in FURTHER.get(maker, ()) if one in able)
 
     def repair(self, build: Build, best: Candidate, number: int = 1, maker: str = "") -> Candidate | None:
         """A further version. None when no usable answer came. `maker`: the maker of the first version.
 
-        A repair shows the best version and its failures to the writer of files. The first script and the first repair
-        decode greedily. Further ones sample, because greedy decoding would repeat the answer. An answer that changes
-        nothing is refused, and no browser is opened for it.
+        A repair shows the best version and its failures to the writer of files. The first repair decodes greedily.
+        Further ones sample, because greedy decoding would repeat the answer. An answer that changes nothing is
+        refused, and no browser is opened for it.
 
         Raises:
             BuildError: if the build was cancelled.
@@ -163,13 +171,19 @@ class GenerationSteps:
         else:
             job = self._first_job(build, self._base_files(build))
             if what == "script":
-                output = self._try(build, what, job, first=before + 1) if fits(job) else None
+                output = self._scripts(build, job, before) if fits(job) else None
+            elif what == "files":
+                output = self._try(build, what, job, first=before + 1)
             else:
-                output = (
-                    self._try(build, what, job, first=before + 1) if what == "files" else self._pieces(build, job, what)
-                )
+                output = self._pieces(build, job, what)
         made_by = "files" if what == "repair" else what.split()[0]
         return None if output is None else self._candidate(build, job, output, made_by)
+
+    def _scripts(self, build: Build, job: Job, number: int, *, reserve_s: float = 0.0) -> MakerOutput | None:
+        """The page with the best script of this try. `number` counts from 0."""
+        assert self.scripts is not None
+        files = self.scripts.write(build, job, number, self.load, reserve_s=reserve_s)
+        return None if files is None else MakerOutput(files)
 
     def _patched(self, build: Build, best: Candidate, number: int) -> Candidate | None:
         """The best version with one rule more, or None if no patch makes it better. `number` counts from 0."""

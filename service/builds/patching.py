@@ -9,31 +9,26 @@ here: questions and files (`generate.patch`), the checks of a whole version (`ve
 from __future__ import annotations
 
 import contextvars
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from service.builds.browser import Check
-from service.builds.browser.process import look
 from service.builds.build import Build, Candidate
 from service.builds.generate import UnusableAnswer, patch
 from service.builds.generate.edits import PAGE
-from service.builds.generate.fetched_sources import hosts
 from service.builds.generate.model_client import ModelClient
 from service.builds.generate.write import require_no_check
+from service.builds.short_looks import ShortLooks
 from service.builds.store import Store
-from service.errors import BuildError, SameboatError
+from service.errors import SameboatError
 from service.settings import Settings
 
-log = logging.getLogger("sameboat.builds")
 PROMPT = "build-patch"
 SAMPLES = 4  # of a try
 FEW = 2  # failed checks, or half of all: a page that fails more gets other scripts first
 SCRIPTS_FIRST = 4  # tries that are left to these
-LOOK_S = 20.0  # of one look at a patch, at most
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class Patcher:
         rules = patch.rules(brief, target.said, target.js or "", [code for code in codes if code not in broken])
         if not rules:
             return None
-        choice = PatchChoice(self, build, files, target, checks, load)
+        choice = PatchChoice(self.store, ShortLooks(self.settings, self.browser, load), build, files, target, checks)
         if not choice.can_improve():
             return None
         self.store.event(build.id, "making", f"Patches are written for a rule: {rules[0]}", maker="patch")
@@ -126,80 +121,47 @@ class PatchChoice:
 
     def __init__(
         self,
-        patcher: Patcher,
+        store: Store,
+        looks: ShortLooks,
         build: Build,
         files: Mapping[str, bytes],
         target: Check,
         checks: Sequence[Check],
-        load: Callable[[str], Build],
     ) -> None:
-        self.patcher = patcher
+        self.store = store
+        self.looks = looks
         self.build = build
         self.files = files
         self.target = target
         self.checks = checks
-        self.load = load
         self.passed: frozenset[Check] = frozenset()
 
     def can_improve(self) -> bool:
         """Whether the version without a patch opens. Its short look is what the patches are compared with."""
-        passed = self._passing(self.files, self.checks)
+        passed = [*self.looks.passing(self.build, [self.files], self.checks), None][0]
         if passed is None:
             text = "No patch: the page does not open without errors, and a rule more would not mend that."
-            self.patcher.store.event(self.build.id, "making", text)
+            self.store.event(self.build.id, "making", text)
             return False
         self.passed = passed
         return True
 
     def of(self, proposed: Sequence[tuple[str, str]]) -> dict[str, bytes] | None:
-        """The files with the patch that is worth most. The first one that passes all checks ends the search."""
-        best: dict[str, bytes] | None = None
-        worth = self._worth(self.passed)
-        for rule, lines in proposed:
-            changed = patch.patched(self.files, rule, lines)
-            site = {**self.files, **changed}
-            if not self._passing(site, [self.target]):
-                continue
-            passed = self._passing(site, self.checks)
-            if passed is not None and self._worth(passed) > worth:
-                best, worth = changed, self._worth(passed)
-                if len(passed) == len(self.checks):
-                    break
-        return best
+        """The files with the patch that is worth most. Those that do not mend the check are not looked at further."""
+        changes = [patch.patched(self.files, rule, lines) for rule, lines in proposed]
+        seen = self.looks.passing(self.build, [{**self.files, **one} for one in changes], [self.target])
+        mending = [one for one, passed in zip(changes, seen, strict=False) if passed]
+        sites = [{**self.files, **one} for one in mending]
+        seen = self.looks.passing(self.build, sites, self.checks, until_passed=True)
+        worth = [self._worth(passed) if passed is not None else (-1, -1) for passed in seen]
+        if not worth or max(worth) <= self._worth(self.passed):
+            return None
+        return mending[worth.index(max(worth))]
 
     def _worth(self, passed: frozenset[Check]) -> tuple[int, int]:
         """The checks of this round count before those of earlier rounds, as among whole versions."""
         kept = sum(check.round is not None for check in passed)
         return len(passed) - kept, kept
-
-    def _passing(self, site: Mapping[str, bytes], checks: Sequence[Check]) -> frozenset[Check] | None:
-        """The checks that pass. None for a page that throws errors while it opens, or does not open in time.
-
-        Raises:
-            BuildError: if the build was cancelled.
-        """
-        self.load(self.build.id)
-        settings, browser = self.patcher.settings, self.patcher.browser
-        left_s = self.build.budget.for_generation(time.time())
-        if left_s <= 0 or browser is None:
-            return None
-        try:
-            seen = look(
-                site,
-                checks,
-                browser=browser,
-                timeout_s=min(LOOK_S, left_s),
-                network=hosts(settings.build_network),
-                namespace=settings.browser_namespace,
-                patient=False,
-            )
-        except BuildError as error:  # the whole version is judged without a browser too
-            log.warning("%s", error.message)
-            return None
-        opened, *judged = seen.outcomes
-        if opened.verdict != "passed":
-            return None
-        return frozenset(check for check, one in zip(checks, judged, strict=True) if one.verdict == "passed")
 
 
 def _judged(version: Candidate) -> tuple[list[Check], list[tuple[Check, str]]]:

@@ -39,6 +39,7 @@ from service.builds.generate.script import ScriptWriter
 from service.builds.generate.write import FileWriter
 from service.builds.locks import claim_worker_slot, take
 from service.builds.patching import Patcher
+from service.builds.scripting import ScriptSampler
 from service.builds.shutdown import ShutdownSignal
 from service.builds.ssrf import AllowedAddresses
 from service.builds.steps import Steps
@@ -132,15 +133,12 @@ def make_steps(
     local = settings.engine == "local" and not providers.entries
     characters = TOLD_CHARACTERS if local else 10 * TOLD_CHARACTERS
     makers: dict[str, Maker] = {
-        "script": ScriptWriter(characters),
         "files": FileWriter(characters, automation=settings.build_automation),
         "plan": PlanRenderer(),
     }
-    if settings.maker != "auto" or not local:  # a larger model writes all files of a brief at once
-        del makers["script"]
     if settings.maker == "plan":
         del makers["files"]
-    patcher = Patcher(settings, store, asking, browser) if "script" in makers and "files" in makers else None
+    small = settings.maker == "auto" and local  # a larger model writes all files of a brief at once
     return Steps(
         settings,
         store,
@@ -152,7 +150,8 @@ def make_steps(
         delivery=Delivery(store, key, allowed),
         shutdown=shutdown,
         pieces=None if settings.maker == "files" else PieceMaker(),
-        patcher=patcher,
+        patcher=Patcher(settings, store, asking, browser) if small else None,
+        scripts=ScriptSampler(settings, store, asking, ScriptWriter(characters), browser) if small else None,
     )
 
 

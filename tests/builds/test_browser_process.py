@@ -67,7 +67,7 @@ def test_a_container_with_one_cpu_runs_one_browser_at_a_time(monkeypatch: pytest
         most = max(most, running)
         time.sleep(0.05)
         running -= 1
-        return {"outcomes": [], "errors": [], "screenshot": None}
+        return {"observations": [{"outcomes": [], "errors": [], "screenshot": None}]}
 
     monkeypatch.setattr(resources, "cpus", lambda: 2)
     monkeypatch.setattr(resources, "quota", lambda root=None: 1.5)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.builds import patching
+from service.builds import patching, short_looks
 from service.builds.browser import Check, PageCheckResult, PageObservation
 from service.builds.browser.process import look
 from service.builds.build import Candidate
@@ -227,17 +227,24 @@ def chosen(
     """The text in the chosen patch, and the number of checks of each look. `before`: the checks that pass without."""
     looks: list[int] = []
 
-    def looked(site: Mapping[str, bytes], checks: Sequence[Check], **_: Any) -> PageObservation:
-        looks.append(len(checks))
-        script = site.get("patch.js", b"").decode()
-        text = script.rpartition('always(() => "')[2].partition('"')[0] if script else before
-        if text == "broken":
-            raise BuildError("The browser could not be asked.")
-        opened = PageCheckResult("opens", "failed" if text == "throws" else "passed", "")
-        verdicts = [PageCheckResult(one.said, "passed" if one.said in text else "failed", "") for one in checks]
-        return PageObservation([opened, *verdicts])
+    def looked(
+        sites: Sequence[Mapping[str, bytes]], checks: Sequence[Check], *, until_passed: bool, **_: Any
+    ) -> list[PageObservation]:
+        looks.append(len(sites) * len(checks))
+        observations = []
+        for site in sites:
+            script = site.get("patch.js", b"").decode()
+            text = script.rpartition('always(() => "')[2].partition('"')[0] if script else before
+            if text == "broken":
+                raise BuildError("The browser could not be asked.")
+            opened = PageCheckResult("opens", "failed" if text == "throws" else "passed", "")
+            verdicts = [PageCheckResult(one.said, "passed" if one.said in text else "failed", "") for one in checks]
+            observations.append(PageObservation([opened, *verdicts]))
+            if until_passed and all(one.verdict == "passed" for one in (opened, *verdicts)):
+                break
+        return observations
 
-    monkeypatch.setattr(patching, "look", looked)
+    monkeypatch.setattr(short_looks, "look_at_all", looked)
     loads = iter(range(99))
 
     def load(build: str) -> Any:
@@ -258,12 +265,13 @@ def test_the_patch_that_passes_most_checks_is_chosen(monkeypatch: pytest.MonkeyP
     asks = Asks("c", "abc", "bc", "abc.")
     text, looks = chosen(monkeypatch, asks, version("a"))
     assert text == "abc"
-    assert looks == [3, 1, 1, 3]  # without a patch, then the first one is not for `b`, and the second one passes all
+    assert looks == [3, 4, 9]  # without a patch, then four patches for `b`, of which three mend it
     assert sorted(asks.attempts) == [1, 3, 4, 5]
 
 
 def test_a_patch_that_gains_nothing_or_does_not_open_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen(monkeypatch, Asks("b", "throws", "broken", "b!"), version("a"))[0] is None
+    assert chosen(monkeypatch, Asks("b", "throws", "c", "b!"), version("a"))[0] is None
+    assert chosen(monkeypatch, Asks("ab", "broken", "ab", "ab"), version("a"))[0] is None
     assert chosen(monkeypatch, Asks(EngineUnavailable("away"), "ab", "ab", "ab"), version("a"))[0] == "ab"
 
 

@@ -268,7 +268,7 @@ def test_no_try_repeats_the_question_of_another_one(monkeypatch: pytest.MonkeyPa
 
     class Asks:
         def make(self, job: Job, ask: AskModel) -> dict[str, bytes]:
-            ask("build-script", {})
+            ask("build-files", {})
             return {}
 
     steps = object.__new__(GenerationSteps)
@@ -276,13 +276,13 @@ def test_no_try_repeats_the_question_of_another_one(monkeypatch: pytest.MonkeyPa
     for name, value in {
         "store": SimpleNamespace(event=lambda *_, **__: None),
         "asking": SimpleNamespace(ask=ask),
-        "makers": {"script": Asks()},
+        "makers": {"files": Asks()},
         "shutdown": SimpleNamespace(sleep=lambda seconds: None),
     }.items():
         monkeypatch.setattr(steps, name, value, raising=False)
     build = SimpleNamespace(id="b", budget=SimpleNamespace(for_generation=lambda now: 100.0))
     for first in (1, 2, 3):
-        assert steps._try(build, "script", job(), first=first) is None  # type: ignore[arg-type]
+        assert steps._try(build, "files", job(), first=first) is None  # type: ignore[arg-type]
     assert asked[0] == 1
     assert len(asked) == len(set(asked)) == TRIES + 2 + 1
 
@@ -312,7 +312,8 @@ def test_every_try_is_reached_and_the_end_is_told(maker: str, fit: bool, monkeyp
         "verify": verified,
         "scan": lambda build, best: best,
         "load": lambda build: build,
-        "makers": dict.fromkeys(("script", "files", "plan")),
+        "makers": dict.fromkeys(("files", "plan")),
+        "scripts": SimpleNamespace(write=lambda *_, **__: asked.append("script") or {}),
         "patcher": SimpleNamespace(patch=lambda *_: asked.append("patch")),
         "pieces": object(),
         "asking": SimpleNamespace(exhausted=lambda build: None),
@@ -353,6 +354,7 @@ def test_the_reason_to_stop_is_that_of_the_repairs(
     steps = object.__new__(Steps)
     for name, value in {
         "makers": {"files": None},
+        "scripts": None,
         "patcher": object(),
         "pieces": None,
         "asking": SimpleNamespace(exhausted=lambda build: None),

@@ -82,15 +82,32 @@ def look(
     network: frozenset[str] = frozenset(),
     patient: bool = True,
 ) -> PageObservation:
-    """Open the page, then once more for every check, as long as half as much time again has not passed.
+    """`look_at_all` at one site."""
+    [seen] = look_at_all([files], checks, browser=browser, timeout_s=timeout_s, network=network, patient=patient)
+    return seen
+
+
+def look_at_all(
+    sites: Sequence[Mapping[str, bytes]],
+    checks: Sequence[Check],
+    *,
+    browser: str,
+    timeout_s: float,
+    network: frozenset[str] = frozenset(),
+    patient: bool = True,
+    until_passed: bool = False,
+) -> list[PageObservation]:
+    """Open the page of each site, then once more for every check, as long as half as much time again has not passed.
 
     A check that did not end is asked once more, with more time, because the machine may be busy. Without `patient` it
-    is not, and failed checks are looked at again only once and soon.
+    is not, failed checks are looked at again only once and soon, there is no picture, and no check is judged in a page
+    that does not open. `timeout_s`: for each site. `until_passed`: the first site that passes all is the last one.
+
     Raises:
         BuildError: if the browser does not run.
     """
-    seen = PageObservation()
     step_ms = 1000 * min(CHECK_S, max(2.0, timeout_s / (len(checks) + 1)))
+    observations: list[PageObservation] = []
     try:
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
@@ -100,22 +117,41 @@ def look(
                 chromium_sandbox=os.geteuid() != 0,  # Chromium refuses its sandbox to root
                 timeout=60_000,
             )
-            ends_s = time.monotonic() + 1.5 * timeout_s
             try:
-                opened, ended = _opened(chromium, files, network, seen, step_ms)
-                judge = CheckJudge(chromium, files, network, SETTLES_S if patient else HURRIED_S)
-                judge.judge(checks, step_ms, ends_s)
-                if patient and not ended and time.monotonic() < ends_s:
-                    opened, ended = _opened(chromium, files, network, seen, 2 * step_ms)
-                    opened = opened if ended else replace(opened, reason=f"{opened.reason}, asked twice")
-                if patient:
-                    judge.ask_again(2 * step_ms, time.monotonic() + 0.5 * timeout_s)
-                seen.outcomes = [opened, *judge.results(checks)]
+                for files in sites:
+                    seen = _observed(chromium, files, checks, network, step_ms, timeout_s, patient)
+                    observations.append(seen)
+                    if until_passed and all(one.verdict == "passed" for one in seen.outcomes):
+                        break
             finally:
                 chromium.close()
     except Error as error:
         why = SANDBOX if "No usable sandbox" in str(error) else _words(error)
         raise BuildError(f"The browser {browser} does not run: {why}") from None
+    return observations
+
+
+def _observed(
+    chromium: Browser,
+    files: Mapping[str, bytes],
+    checks: Sequence[Check],
+    network: frozenset[str],
+    step_ms: float,
+    timeout_s: float,
+    patient: bool,
+) -> PageObservation:
+    seen = PageObservation()
+    ends_s = time.monotonic() + 1.5 * timeout_s
+    opened, ended = _opened(chromium, files, network, seen, step_ms, pictured=patient)
+    judge = CheckJudge(chromium, files, network, SETTLES_S if patient else HURRIED_S)
+    if patient or opened.verdict == "passed":
+        judge.judge(checks, step_ms, ends_s)
+    if patient and not ended and time.monotonic() < ends_s:
+        opened, ended = _opened(chromium, files, network, seen, 2 * step_ms)
+        opened = opened if ended else replace(opened, reason=f"{opened.reason}, asked twice")
+    if patient:
+        judge.ask_again(2 * step_ms, time.monotonic() + 0.5 * timeout_s)
+    seen.outcomes = [opened, *judge.results(checks)]
     return seen
 
 
@@ -128,9 +164,15 @@ def _said(check: Check | None, good: bool | None, reason: str) -> PageCheckResul
 
 
 def _opened(
-    chromium: Browser, files: Mapping[str, bytes], network: frozenset[str], seen: PageObservation, step_ms: float
+    chromium: Browser,
+    files: Mapping[str, bytes],
+    network: frozenset[str],
+    seen: PageObservation,
+    step_ms: float,
+    *,
+    pictured: bool = True,
 ) -> tuple[PageCheckResult, bool]:
-    """The page as a visitor sees it: it opens, throws no error, and has its files. Takes a picture."""
+    """The page as a visitor sees it: it opens, throws no error, has its files, and answers. Takes a picture."""
     context = _context(chromium)
     thrown: list[str] = []
     try:
@@ -140,7 +182,10 @@ def _opened(
         page.on("pageerror", lambda error: seen.note(f"uncaught: {error}"))
         page.on("console", lambda message: seen.note(message.text) if message.type == "error" else None)
         page.goto(f"{ORIGIN}{SITE}", timeout=step_ms, wait_until="load")
-        _pictured(page, seen, step_ms)
+        if pictured:
+            _pictured(page, seen, step_ms)
+        else:
+            page.wait_for_function("true", timeout=step_ms)
     except Error as error:
         return _said(None, False, _with_causes(_words(error), seen)), _words(error) != LATE
     finally:
@@ -359,29 +404,33 @@ def main() -> None:
     except BuildError as error:
         answer: dict[str, Any] = {"error": error.message, "warnings": warnings}
     else:
-        shot = seen.screenshot
-        answer = {
-            "outcomes": [asdict(outcome) for outcome in seen.outcomes],
-            "errors": seen.errors,
-            "warnings": warnings,
-            "screenshot": base64.b64encode(shot).decode("ascii") if shot is not None else None,
-        }
+        answer = {"observations": [_told(one) for one in seen], "warnings": warnings}
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     os._exit(0)  # the thread that watches the parent holds the standard input, for which an orderly end would wait
 
 
-def _look_as_asked(request: Mapping[str, Any], shared_network: str | None) -> PageObservation:
+def _told(seen: PageObservation) -> dict[str, Any]:
+    shot = seen.screenshot
+    return {
+        "outcomes": [asdict(outcome) for outcome in seen.outcomes],
+        "errors": seen.errors,
+        "screenshot": base64.b64encode(shot).decode("ascii") if shot is not None else None,
+    }
+
+
+def _look_as_asked(request: Mapping[str, Any], shared_network: str | None) -> list[PageObservation]:
     """`shared_network`: the reason if this process could not leave the network, else None."""
     if shared_network and request["namespace"]:
         raise BuildError(f"Pages are not opened here, as SAMEBOAT_BROWSER_NAMESPACE has it: {shared_network}.")
-    return look(
-        {path: base64.b64decode(data) for path, data in request["files"].items()},
+    return look_at_all(
+        [{path: base64.b64decode(data) for path, data in files.items()} for files in request["sites"]],
         [Check(**check) for check in request["checks"]],
         browser=request["browser"],
         timeout_s=request["timeout_s"],
         network=frozenset(request["network"]),
         patient=request["patient"],
+        until_passed=request["until_passed"],
     )
 
 

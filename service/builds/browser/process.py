@@ -1,6 +1,6 @@
 """Opens a page in a child process with a lower priority.
 
-In: the arguments of `page.look`. Out: its result. Not here: the browser itself (`page`).
+In: the arguments of `page.look_at_all`. Out: its result. Not here: the browser itself (`page`).
 
 Five browsers, each of many threads, would take the CPUs from a service that must answer. So a child drives them, with
 its own interpreter, as many at a time as this container has CPUs. docs/builds.md has the times of `/healthz`. The child
@@ -51,31 +51,61 @@ def look(
     namespace: bool = False,
     patient: bool = True,
 ) -> PageObservation:
-    """As `page.look`, in a child, which leaves the network if it may.
+    """`look_at_all` at one site."""
+    [seen] = look_at_all(
+        [files],
+        checks,
+        browser=browser,
+        timeout_s=timeout_s,
+        network=network,
+        namespace=namespace,
+        patient=patient,
+    )
+    return seen
+
+
+def look_at_all(
+    sites: Sequence[Mapping[str, bytes]],
+    checks: Sequence[Check],
+    *,
+    browser: str,
+    timeout_s: float,
+    network: frozenset[str] = frozenset(),
+    namespace: bool = False,
+    patient: bool = True,
+    until_passed: bool = False,
+) -> list[PageObservation]:
+    """As `page.look_at_all`, in a child, which leaves the network if it may.
 
     Raises:
         BuildError: if the browser does not run, or with `namespace` if the child cannot leave the network.
     """
     request = {
-        "files": {path: base64.b64encode(data).decode("ascii") for path, data in files.items()},
+        "sites": [{path: base64.b64encode(data).decode("ascii") for path, data in files.items()} for files in sites],
         "checks": [asdict(check) for check in checks],
         "browser": browser,
         "timeout_s": timeout_s,
         "network": sorted(network),
         "namespace": namespace,
         "patient": patient,
+        "until_passed": until_passed,
     }
     _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     with _turns():
-        answer = _asked(json.dumps(request).encode() + b"\n", STARTS_S + PER_PAGE_S * (len(checks) + 1))
+        limit_s = STARTS_S + PER_PAGE_S * (len(checks) + 1) * len(sites)
+        answer = _asked(json.dumps(request).encode() + b"\n", limit_s)
     for warning in answer.get("warnings", ()):
         _warned(warning)
     if "error" in answer:
         raise BuildError(answer["error"])
-    shot = answer["screenshot"]
+    return [_observation(told) for told in answer["observations"]]
+
+
+def _observation(told: Mapping[str, Any]) -> PageObservation:
+    shot = told["screenshot"]
     return PageObservation(
-        [PageCheckResult(**outcome) for outcome in answer["outcomes"]],
-        answer["errors"],
+        [PageCheckResult(**outcome) for outcome in told["outcomes"]],
+        told["errors"],
         base64.b64decode(shot) if shot is not None else None,
     )
 
