@@ -187,6 +187,61 @@ TOLD = {
     "If there are more than 3 items with class item in #g, #more is shown.": '<output id="g"></output>',
     "When the page opens there are 2 cards with class card in #g.": 2 * '<div class="card"></div>',
     "Make 2 cells with class cell in #g that turn red when pressed.": 2 * '<div class="cell"></div>',
+    # The type of an input
+    "A date field #born and a button #go.": '<input id="born" type="date"',
+    "The date input with id day. #g tells it.": '<input id="day" type="date"',
+    "Two time fields #from and #to.": '<input id="to" type="time"',
+    "An input #b of type email.": '<input id="b" type="email"',
+    "#a is an input of type url, #b an input of type tel.": '<input id="b" type="tel"',
+    "An input of type month (id pick). #g tells it.": '<input id="pick" type="month"',
+    "A password field (id pw).": '<input id="pw" type="password"',
+    "A range #share that sets the colour of #g.": '<input id="share" type="range"',
+    "A colour input #c (#336699 at first) paints #g.": 'id="c" type="color" value="#336699"',
+    "People type a time and a date field name in the input #x.": '<input id="x" type="text"',
+    "All numbers in the range #from to #to are in #g.": '<output id="from"></output>',
+    # What is in a form, a section or a dialog
+    "Guests: the form with id x has the boxes name (id n) and text (id t).": (
+        '<form id="x">\n<p><label for="n">N</label> <input id="n" type="text" autocomplete="off"></p>\n'
+        '<p><label for="t">T</label> <input id="t"'
+    ),
+    "Guests: on submit of the form with id entry the box #word is read.": '<form id="entry">\n<p><label for="word">',
+    "A form #give with #a and #b and a button #post.": '<button type="submit" id="post">Post</button>',
+    "A form #f with #a and #b, and #g shows the sum.": "</form>\n<p>G: <output",
+    "A form #f with the box #a and the buttons #save and #clear.": '<button type="button" id="clear">Clear</button>',
+    "The boxes #a and #b are in the form #f.": '<form id="f">\n<p><label for="a">',
+    "The form #f has the box #a. The button #other is red.": '</form>\n<button type="button" id="other">',
+    "A form #f with the box #a and a form #h with the box #b.": '<form id="h">\n<p><label for="b">',
+    "The section #one has the input #a. The section #two has the input #b.": '<section id="two">\n<p><label for="b">',
+    "The button #open opens the dialog #d, and the button #close in it closes it.": (
+        '<div id="d">\n<button type="button" id="close">Close</button></div>'
+    ),
+    'A <dialog id="d"> is opened by the button #open.': '<dialog id="d"></dialog>',
+    "The panel #p shows the text of the input #a in it.": '<div id="p"></div>',
+    "The section #s has the colour of the input #c.": '<section id="s"></section>',
+    # The options of a select
+    "The select #day offers Monday to Wednesday.": (
+        '<option value="Monday">Monday</option><option value="Tuesday">Tuesday</option>'
+        '<option value="Wednesday">Wednesday</option></select>'
+    ),
+    "The select #m (Nov to Jan) and #g.": '<option value="Dec">Dec</option><option value="Jan">Jan</option></select>',
+    "A select #h with the numbers 1 to 3 and a button #go.": '<option value="3">3</option></select>',
+    "A select #min offering 00 to 30 in steps of 15.": '<option value="00">00</option><option value="15">15</option>',
+    "A select #n filters rows from 10 to 20.": '<select id="n"></select>',
+    "A select #level (ALL, INFO, WARN) filters #g.": '<option value="WARN">WARN</option></select>',
+    "The select #genre offers All and the genres of a film.": '<option value="All">All</option></select>',
+    "The select #genre offers all values of genre and the list #g shows them.": '<select id="genre"></select>',
+    # Others
+    "The input with the id isbn.": '<input id="isbn"',
+    "The button #go writes their sum into #g.": '<output id="g"></output>',
+    "The user writes a name into #name.": '<input id="name"',
+    "The list #found shows all hits and #hits tells their number.": '<output id="hits"></output>',
+    "#g lists hits. The number of hits #matches is shown.": '<output id="matches"></output>',
+    "Pressing plus and minus (#plus, #minus) changes #g.": '<button type="button" id="plus">',
+    "The paragraph #x is hidden until #go is pressed.": '<p id="x" hidden></p>',
+    "The paragraph #x is there. #go is pressed.": '<p id="x"></p>\n<button type="button" id="go">',
+    "A progress element #bar with max 5.": '<progress id="bar" max="5"',
+    '<progress id="bar" max="8"> and #g.': '<progress id="bar" max="8"',
+    "A progress element #bar with the share of #g.": '<progress id="bar" max="1"',
 }
 USES = "document.querySelectorAll('#g')[0].querySelectorAll('.sq')[1].click(), document.querySelector('#age').value = 3"
 
@@ -237,7 +292,27 @@ def test_makers_of_one_brief_read_it_once() -> None:
     assert reading(replace(one, expressions=())).elements is not reading(one).elements
 
 
-@pytest.mark.parametrize("part", ["#x ", "button #x, ", "id x ", '#x "', "#x two decimals "])
+def test_a_bare_id_of_the_checks_behind_a_kinds_word_is_an_element() -> None:
+    text = "A wizard: section step-1 with input #name, and section step-2 with input #mail. The list re-done."
+    code = "document.querySelector('#step-1').hidden, document.querySelector('#step-2').hidden"
+    html = skeleton(job(brief=text, expressions=(code,)))
+    assert '<section id="step-2">\n<p><label for="mail">' in html
+    assert "re-done" not in html
+
+
+LONG_PARTS = [
+    "#x ",
+    "button #x, ",
+    "id x ",
+    '#x "',
+    "#x two decimals ",
+    "form #x with ",
+    "select #x (1 to 9) ",
+    "#x 1 to ",
+]
+
+
+@pytest.mark.parametrize("part", LONG_PARTS)
 def test_the_time_for_reading_grows_with_the_brief_alone(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     real = blocks_reading.decimals

@@ -1,4 +1,4 @@
-"""Numbers that a brief tells of its elements: how many of a class there are, and the ends of a slider.
+"""Numbers that a brief tells of its elements: how many of a class there are, the ends of a slider, a maximum.
 
 In: a `Reading` or an element of it. Out: HTML. Not here: all other parts of the page (`page`).
 """
@@ -33,6 +33,11 @@ MOST_REPEATED = 64
 END = r"(-?\d+(?:\.\d+)?)"
 ENDS = re.compile(
     rf"(?<![\d.:/-]){END}\s?(?:%|°\w?|(?!(?:up|to|and)\b)[a-z]{{1,3}}\b)?\s?(?:-|–|(?:up\s)?to\b|and\b)\s?{END}(?![\d-]|[.:/]\d)",
+    re.IGNORECASE,
+)
+
+MAXIMUM = re.compile(
+    r"\bmax(?:imum)?(?: value)?(?:\s(?:is|of)|\s?=)?\s?[\"'`]?(\d+(?:\.\d+)?)|(?:\bout|\d) of (\d+(?:\.\d+)?)",
     re.IGNORECASE,
 )
 
@@ -77,3 +82,10 @@ def bounds(element: Element) -> str:
     whole = all("." not in value for value in (*ends, element.first or ""))
     more = f' step="{told[1]}"' if told else "" if whole else ' step="any"'
     return f' min="{ends[0]}" max="{ends[1]}"{more}'
+
+
+def maximum(element: Element) -> str:
+    """The maximum of a progress element that the brief tells: `max 5`, `from 0 to 8`. It is 1 without one."""
+    if told := MAXIMUM.search(element.text):
+        return told[1] or told[2]
+    return next((one[2] for one in ENDS.finditer(element.text) if one[1] == "0" and float(one[2]) > 0), "1")

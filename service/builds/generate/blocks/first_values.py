@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 VALUE = (
-    r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|\d{4}-\d\d-\d\d|\d+ (?:of|/|out of) \d+|[-+]?\d[\d.,:/]*\d|\d"
+    r"(?:\"[^\"]*\"|'[^']*'|`[^`]*`|\d{4}-\d\d-\d\d|#[0-9A-Fa-f]{6}\b|\d+ (?:of|/|out of) \d+|[-+]?\d[\d.,:/]*\d|\d"
     r"|(?<![\w.])[A-Za-z][\w-]*)"
 )
 NUMBER = r"(?:(?<!\w)[-+]?\d[\d.,:]*\d|\b\d\b|(?<=[\s(])[-–—](?=[\s.,;]|$))"  # or a dash in its place

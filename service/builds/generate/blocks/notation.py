@@ -12,7 +12,7 @@ NAME = r"[\"'`#]?[A-Za-z][\w-]*[\"'`]?"
 NAMED = rf"{NAME}(?:\s+\([^()]{{1,60}}\))?"  # with a word about it: `rate (per cent)`
 HASHED = r"(?<![\w#&/])#[A-Za-z][\w-]*"
 KEYED = re.compile(
-    rf"(?<![.\w])(?P<key>id|class)\b(?:\s+(?:is|of|named|called))?\s*[=:]?\s*(?P<one>{NAME})"
+    rf"(?<![.\w])(?P<key>id|class)\b(?:\s+(?:is|of|named|called)\b)?\s*[=:]?\s*(?P<one>{NAME})"
     rf"|\b(?P<keys>ids|classes)\b\s*(?:are\s+|[=:]\s*)?(?P<many>{NAMED}(?:\s*,\s*{NAMED})*\s*,?\s+(?:and|or)\s+{NAME}"
     rf"|{NAMED}(?:\s*,\s*{NAMED})+(?=\s*[).:;]))"
     rf"|(?P<hash>{HASHED}(?:(?:\s*\([^()]*\))?\s*(?:,\s*(?:and\s+|or\s+)?|(?:and|or)\s+|(?=#)){HASHED})*(?:\s*\([^()]*\))?)",
@@ -31,7 +31,7 @@ TAGS = {
     "textarea": "textarea", "select": "select", "button": "button", "table": "table", "ul": "list",
     "ol": "ordered list", "img": "image", "canvas": "canvas", "svg": "svg", "a": "link", "form": "form",
     "input": "input", "h1": "heading", "h2": "heading", "h3": "heading", "div": "div", "section": "section",
-    "article": "article",
+    "article": "article", "dialog": "dialog element", "progress": "progress element",
 }  # fmt: skip
 PLAIN_TAGS = {"p", "span", "strong", "em", "b", "output", "label", "time", "small", "pre", "code", "header", "footer"}
 MARKUP = re.compile(  # its parts have bounds, because a sender's tags may be long and may never end
@@ -42,6 +42,10 @@ COLUMNS = re.compile(  # a sentence about the contents of a file
     r"\b(?:columns?|keys?|propert(?:y|ies)|header row)\b|\b(?:csv|tsv|json|file|entry|entries|rows?|records?|objects?)"
     r"[`\"']?\s+(?:has|have|holds?|contains?|with|consists? of)\b",
     re.I,
+)
+BARE_NAME = re.compile(  # `section step-1`, if a check uses it. A plain word may be any word
+    r"\b(?P<noun>sections?|divs?|panels?|paragraphs?|box|field|input|button|select|list|table|form|dialog) "
+    r"(?=[A-Za-z-]*[\d-])(?P<id>[A-Za-z][\w-]*)"
 )
 CODE_NAME = re.compile(r"(?<!id )(?<!ids )`([A-Za-z][\w-]*)`")
 SELECTOR = re.compile(r"(?<![\w.<#-])(?P<tag>[a-z]\w{0,8})#(?P<id>[A-Za-z][\w-]*)")
@@ -57,7 +61,15 @@ def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
         word = TAGS.get(match["tag"], "element")
         if kind is not None:
             word = {"checkbox": "checkbox", "button": "button", "submit": "button"}.get(kind[1], f"{kind[1]} {word}")
-        return f"{word} #{match['id']}"
+        ends = dict(re.findall(r"\b(min|max)\s*=\s*[\"'`]?(-?\d+(?:\.\d+)?)", attributes))
+        bounds = (
+            f" (from {ends['min']} to {ends['max']})"
+            if len(ends) == 2
+            else f" (max {ends['max']})"
+            if "max" in ends
+            else ""
+        )
+        return f"{word} #{match['id']}{bounds}"
 
     text = re.sub(r"[ \t]+", " ", brief)
     text = ID_RANGE.sub(_id_range, text)
@@ -65,7 +77,9 @@ def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
     text = MARKUP.sub(written, text)
     text = re.sub(r"</[a-z]\w*>", "", text)
     text = re.sub(r"[`'\"](#[A-Za-z][\w-]*)[`'\"]", r"\1", text)
-    text = _code_names(text, set(named))
+    known = set(named)
+    text = _code_names(text, known)
+    text = BARE_NAME.sub(lambda match: f"{match['noun']} #{match['id']}" if match["id"] in known else match[0], text)
     return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
 
 

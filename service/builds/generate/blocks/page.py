@@ -16,9 +16,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from service.builds.generate.blocks.counted import bounds, repeated
+from service.builds.generate.blocks.counted import bounds, maximum, repeated
 from service.builds.generate.blocks.fitting import json_value
 from service.builds.generate.blocks.formulas import arrow
+from service.builds.generate.blocks.input_types import input_type
 from service.builds.generate.blocks.reading import Element, Reading
 
 RULES = "rules"
@@ -41,15 +42,7 @@ SUBMITS = re.compile(r"submit|send|add|save|sign|search|look|go|log|find|put", r
 STATUS = re.compile(
     r"\b(message|msg|status|state|error|err|problem|feedback|ok|success|info|alert|note|notice|warning|hint)\b"
 )
-TYPES = (
-    ("color", r"\bcolou?r\b"),
-    ("password", r"password|repeat|confirm"),
-    ("email", r"e-?mail"),
-    ("date", r"\bdate\b"),
-    ("range", r"slider|range"),
-    ("search", r"search|filter"),
-    ("url", r"\burl\b"),
-)
+CLEARS = re.compile(r"\b(?:clear|reset|cancel|close|back|delete|remove|undo)\b", re.IGNORECASE)
 
 
 def pages(reading: Reading, plan: Mapping[str, Any]) -> dict[str, bytes]:
@@ -149,6 +142,7 @@ class _PageBody:
         steps = [step["id"] for step in self.pieces.get("wizard", {}).get("steps", [])]
         self.opened = {*steps, self.pieces.get("dialog", {}).get("box")}  # their text is there, and is shown later
         self.by_id = {element.id: element for element in reading.elements}
+        self.contents = self._contents()
         self.repeated = {} if plan["pieces"] and not {"rating", "toggles"} & self.pieces.keys() else repeated(reading)
 
     def _numbers(self) -> set[str]:
@@ -175,7 +169,7 @@ class _PageBody:
             yield f"<p>{escape(text)}</p>"
         yield from self._extra()
         groups = {slot: self._group(slot) for slot in ("columns", "tabs")}
-        form, inside = self._form()
+        inside = {one.id for elements in self.contents.values() for one in elements}
         named = self.pieces.get("tabs", {})
         held = {one for ids in named.get("holds", {}).values() for one in ids}
         for element in self.reading.elements:
@@ -196,14 +190,8 @@ class _PageBody:
                 yield '<div role="tablist">'
                 yield from (self._markup(self.by_id[one]) for one in groups["tabs"])
                 yield "</div>"
-            elif any(element.id in ids for ids in groups.values()) or element in inside:
+            elif any(element.id in ids for ids in groups.values()) or element.id in inside:
                 continue
-            elif element is form:
-                yield f'<form id="{element.id}">'
-                yield from (self._markup(one, submits=True) for one in inside)
-                if not any(one.kind == "button" for one in inside):
-                    yield f'<button type="submit">{escape(element.words.capitalize())}</button>'
-                yield "</form>"
             else:
                 yield self._markup(element)
 
@@ -221,18 +209,37 @@ class _PageBody:
         ids: list[str] = next((piece[slot] for piece in self.pieces.values() if slot in piece), [])
         return [one for one in ids if one in self.by_id]
 
-    def _form(self) -> tuple[Element | None, list[Element]]:
-        """The form, and the elements in it: the boxes that follow it, and the buttons that submit."""
-        form = next(iter(self.reading.of("form")), None)
-        if form is None:
-            return None, []
-        after = self.reading.elements[self.reading.elements.index(form) + 1 :]
-        return form, [
-            one
-            for one in after
-            if one.kind in ("input", "textarea", "select", "checkbox")
-            or (one.kind == "button" and SUBMITS.search(f"{one.words} {one.text}"))
-        ]
+    def _contents(self) -> dict[str, list[Element]]:
+        """For a form or a box the elements in it. Pieces know no boxes with elements of the brief in them."""
+        inside = {
+            name: place
+            for name, place in self.reading.inside.items()
+            if self.by_id[place].kind == "form" or (self.by_id[place].kind == "box" and not self.plan["pieces"])
+        }
+        form: Element | None = None
+        for element in self.reading.elements:
+            if element.kind == "form":
+                form = element
+            elif form is not None and element.id not in inside and _is_of_a_form(element):
+                inside[element.id] = form.id
+        hit: dict[str, list[Element]] = {}
+        for element in self.reading.elements:
+            if element.id in inside:
+                hit.setdefault(inside[element.id], []).append(element)
+        return hit
+
+    def _form(self, form: Element) -> Iterator[str]:
+        inside = self.contents.get(form.id, [])
+        buttons = [one for one in inside if one.kind == "button"]
+        sent = [one for one in buttons if _is_of_a_form(one)] or [
+            one for one in buttons if not CLEARS.search(one.words)
+        ][:1]
+        yield f'<form id="{form.id}">'
+        for one in inside:
+            yield self._markup(one, submits=one in sent)
+        if not buttons:
+            yield f'<button type="submit">{escape(form.words.capitalize())}</button>'
+        yield "</form>"
 
     def _translated_title(self) -> bool:
         return "languages" in self.pieces and "file" in self.pieces["languages"]
@@ -296,7 +303,8 @@ class _PageBody:
         if kind == "image":
             return f'<img id="{one}" alt="{words}">'
         if kind == "progress":
-            return f'<p><label for="{one}">{words}</label> <progress id="{one}" max="1" value="0"></progress></p>'
+            bar = f'<progress id="{one}" max="{maximum(element)}" value="0"></progress>'
+            return f'<p><label for="{one}">{words}</label> {bar}</p>'
         if kind == "canvas":
             return f'<canvas id="{one}" role="img" aria-label="{words}"></canvas>'
         if kind == "svg":
@@ -306,7 +314,7 @@ class _PageBody:
         if kind == "link":
             return f'<p><a id="{one}" href="#">{words}</a></p>'
         if kind == "form":
-            return f'<form id="{one}"></form>'
+            return "\n".join(self._form(element))
         if one == self._none():
             quoted = re.search(r"[\"“]([^\"”]{1,80})[\"”]", element.text)
             return f'<p id="{one}" role="status" hidden>{first or (escape(quoted[1]) if quoted else words)}</p>'
@@ -321,7 +329,16 @@ class _PageBody:
                 one, "" if kind == "box" and one not in self._group("panels") else label(element)
             )
             tag = told[0].lower() if (told := re.match(r"nav|section|article", element.text, re.I)) else "div"
-            return f'<{tag} id="{one}"{hidden}>{escape(text)}</{tag}>'
+            if re.match(r"dialog element\b", element.text, re.I) and not self.plan["pieces"]:
+                tag, hidden = "dialog", ""  # it is closed at first
+            parts = "".join(f"\n{self._markup(part)}" for part in self.contents.get(one, ()))
+            return f'<{tag} id="{one}"{hidden}>{escape(text)}{parts}</{tag}>'
+        if (
+            re.match(r"paragraph\b", element.text, re.I)
+            and not self.plan["pieces"]
+            and not STATUS.search(element.words)
+        ):
+            return f'<p id="{one}"{hidden}>{first or escape(element.label or "")}</p>'
         if hidden:
             return f'<p id="{one}" role="status" hidden>{first or escape(element.label or "") or words}</p>'
         if STATUS.search(element.words):
@@ -356,26 +373,18 @@ class _PageBody:
                 for text in options
             )
             return f'<select id="{one}">{marked}</select>'
-        kind = (
-            "number"
-            if one in self.numbers
-            else "color"
-            if re.fullmatch(r"#[0-9a-f]{6}", first, re.I)
-            else told[1].lower()
-            if (told := re.match(r"(number|range)\b", element.text, re.I))
-            else next(
-                (
-                    kind
-                    for kind, words in TYPES
-                    if re.search(words, f"{element.words} {element.text if kind == 'color' else ''}", re.I)
-                    or (kind == "range" and re.match(words, element.text, re.I))
-                ),
-                "text",
-            )
-        )
+        kind = "number" if one in self.numbers else input_type(element, first)
         more = ' step="any"' if kind == "number" else bounds(element) if kind == "range" else ""
         value = f' value="{first.lower() if kind == "color" else first}"' if first else ""
         return f'<input id="{one}" type="{kind}"{more}{value} autocomplete="off">'
+
+
+def _is_of_a_form(element: Element) -> bool:
+    """Whether an element behind a form is in it: a box, or a button that sends it by its words."""
+    if element.kind == "button":
+        about = "" if CLEARS.search(element.words) else element.text  # `the buttons #save and #clear`
+        return SUBMITS.search(f"{element.words} {about}") is not None
+    return element.kind in ("input", "textarea", "select", "checkbox")
 
 
 def label(element: Element) -> str:

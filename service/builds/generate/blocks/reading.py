@@ -16,18 +16,21 @@ from itertools import islice
 
 from service.builds.check_code import COLOUR, ids, written_out
 from service.builds.generate.blocks.first_values import BEFORE, FIRSTS, first_value, own_first_value
+from service.builds.generate.blocks.nesting import held
 from service.builds.generate.blocks.notation import KEYED, PART, SENTENCE, plain_notation
+from service.builds.generate.blocks.options import options, parts
 
 # The word left of an id decides the element's kind. The nearest one counts.
 KINDS = (
     ("checkbox", r"check ?box(?:es)?|tick box"),
-    ("box", r"(?:modal|dialog|pop-?up|overlay)(?:s|es| box(?:es)?| windows?)?"),
+    ("box", r"(?:modal|dialog|pop-?up|overlay)(?:s|es| box(?:es)?| windows?| elements?)?"),
     ("textarea", r"text ?areas?|multi-?line (?:box|field)"),
     ("select", r"selects?|drop-?downs?(?: lists?| menus?)?|menu|combo ?box"),
     (
         "input",
-        r"(?:text|number|search|input|date) (?:box|field|input)(?:es|s)?|boxes|box|fields?|inputs?"
-        r"|(?:range )?sliders?|picker",
+        r"(?:text|number|search|input|date|time|month|week|datetime|e-?mail|url|tel|telephone|phone|password|colou?r"
+        r"|range|file)[ -](?:box|field|input|picker)(?:es|s)?|boxes|box|fields?|inputs?|(?:range )?sliders?|picker"
+        r"|(?<!in the )(?<!the number )range(?=(?: with(?: the)?)?[ (]*$)",
     ),
     ("button", r"buttons?"),
     ("table", r"tables?"),
@@ -54,6 +57,11 @@ LEAD = re.compile(r"(?:^|[,;:]\s+|\band\s+)(?P<lead>[^,;:()]{1,60}(?:\b(?:in|int
 SHOWN_IN = re.compile(r"\b(?:shows?|displays?|says?|puts?|writes?|appears?)\b.*\bin(?:to)?\s+$", re.I)
 IN_QUOTES = re.compile(r"\"[^\"]*\"|“[^”]*”")
 LISTED = re.compile(r"[^().;]{0,40}\)\s*(?:,\s*(?:and\s+)?|and\s+)[\w\s'’-]{1,40}\(\s*")  # `), the price (`
+OF_IT = re.compile(  # between a kind's word and the id
+    r"[\s(:]*(?:with\s+|called\s+|in\s+|are\s+|is\s+|of (?:the )?(?:class|type) [\w-]+\s+"
+    r"|(?<=\()type [\w-]+\)\s+)?"
+)
+A_FIELD = re.compile(r"[^().;]{0,40}\)\s*(?:,\s*(?:and\s+)?|and\s+)(?:text|message|line|status|label)\s*\(\s*", re.I)
 HELD = ("buttons", "images", "pictures")  # of a container: `its options as buttons in #options`
 OPENS = re.compile(r"\s*:\s*[\w\s'’/%-]{1,40}\(\s*")  # `Inputs: distance in km (`
 NOUN_AFTER = re.compile(  # `#age number input, #check button`
@@ -73,10 +81,13 @@ CHOOSES = re.compile(r"\s*(?:one|you|people|somebody|I|we) (?:types?|enters?|cho
 TURNS = re.compile(
     r"\s+(?:turns(?! (?:up|out))|becomes|lights up|flashes|moves|changes its colou?r)\b"
 )  # `the box #light turns green`
-ACTS = re.compile(r"\s*(?:\([^()]*\)\s*)?(?:lets (?:it|them|the)|kills|removes|deletes)\b")  # `#run lets it run`
+ACTS = re.compile(
+    r"\s*(?:\([^()]*\)\s*)?(?:lets (?:it|them|the)|kills|removes|deletes|(?:is|gets|was) (?:clicked|pressed|tapped))\b"
+)  # `#run lets it run`
 IS_A = re.compile(  # `#a is a box`, and `#b a wide box.` behind it
     r"\s*(?:\([^()]*\)\s*)?(?:(?:is|are)\s+(?:an?\s+|two\s+|three\s+|both\s+)?"
-    rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:[.;,]|$)))(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
+    rf"|an?\s+(?=(?:[\w-]+\s+)?(?:{A_KIND})\s*(?:of type [\w-]+\s*)?(?:[.;,]|$)))"
+    rf"(?:(?!in\b|the\b|(?:{A_KIND})\b)[\w-]+\s+)?(?=\w)",
     re.I,
 )
 NO_ID = re.compile(  # `one date field`, and no id behind it
@@ -90,16 +101,6 @@ NOT_NAMES = {
     "is", "are", "of", "and", "or", "attribute", "the", "a", "an", "that", "which", "with", "as", "away", "again",
 }  # fmt: skip
 MOST_ELEMENTS = 300  # of one brief
-OPTIONS = re.compile(
-    r"\b(?:offer(?:s|ing)?|options?|choices?|choose between|values?)\b[^:(,.]{0,24}?(?:\bare\b|:|\bof\b|\()?\s*"
-    r"(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)",
-    re.IGNORECASE,
-)
-WITH_OPTIONS = re.compile(
-    r"\s*(?:with|of|between)\s+(?P<list>[\"'`]?[\w°/²-]+[\"'`]?(?:\s*,\s*[\"'`]?[\w°/²-]+[\"'`]?)*\s*,?\s+(?:and"
-    r"|or)\s+[\"'`]?[\w°/²-]+)"
-)
-BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
 HIDDEN = re.compile(
     r"\bhidden\b[^.;]{0,12}\b(?:before|at first|until|initially|at the start)\b|\b(?:initially|starts?|first) hidden",
     re.I,
@@ -136,17 +137,20 @@ CODED = {
 
 
 # `after a click #x shows`: a noun, and #x is not clicked
-NOUN = r"(?<!\ba )(?<!\bthe )(?<!each )(?<!every )(?<!\bis )(?<!\bare )"
+NOUN = r"(?<!\ba )(?<!\bthe )(?<!each )(?<!every )(?<!\bis )(?<!\bare )(?<!\ball )(?<!\bof )(?<!\bmany )"
 VERBS = (
     (
         "button",
         NOUN + r"\b(?:press|click|hit|tap|push)(?:ing|es|s|ed)?\b(?: on)?(?: the)?"
-        r"(?: (?:(?!\b(?:in|of|from|inside)\b)[\w ]){1,24}?)??\s*\(?",
+        r"(?: (?:(?!\b(?:in|of|from|inside)\b)[\w ]){1,24}?\s*\("
+        r"|(?: (?:(?!\b(?:in|of|from|inside|and)\b)[\w ]){1,24}?)??\s*\(?)",
     ),
     ("button", r"\bafter (?:a|each|every) (?:click|press|tap) on(?: the)?\s*"),
     (
         "input",
-        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|writ(?:es?|ing)|goe?s?)\b(?: [\w '’-]{1,30}?)?? "
+        r"\b(?:typ(?:es?|ed|ing)|enter(?:s|ed|ing)?|(?:(?<=one )|(?<=you )|(?<=user )|(?<=people )|(?<=who ))writes"
+        r"|writ(?:e|ing)|goe?s?)\b(?: (?:(?!\b(?:sum|product|total|result|difference|average|mean|count|answer)\b)"
+        r"[\w '’-]){1,30}?)?? "
         r"in(?:to)?(?: the)?\s*"
         r"|\bfill(?:s|ing)? (?:in|out)(?: the)?\s*",
     ),
@@ -193,6 +197,9 @@ class Reading:
     elements: tuple[Element, ...]
     classes: dict[str, str] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)  # names of attachments, with the text of texts
+    inside: Mapping[str, str] = field(
+        default_factory=dict
+    )  # an element's id, and that of the form or box that holds it
 
     def says(self, pattern: str) -> bool:
         """Whether the brief has such words."""
@@ -244,7 +251,10 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
     for name in named:
         elements.setdefault(name, Element(name, "unknown"))
     elements |= _without_id(text, elements)
-    hit = tuple(_coded(element, code) for element in islice(elements.values(), MOST_ELEMENTS))
+    elements = dict(islice(elements.items(), MOST_ELEMENTS))
+    inside = held(elements)
+    in_form = {name for name, place in inside.items() if elements[place].kind == "form"}
+    hit = tuple(_coded(element, code, name in in_form) for name, element in elements.items())
     known = {
         element.group: element.kind
         for element in hit
@@ -256,7 +266,7 @@ def _read(brief: str, expressions: tuple[str, ...]) -> Reading:
         else element
         for element in hit
     )
-    return Reading(brief, code, hit, classes)
+    return Reading(brief, code, hit, classes, inside=inside)
 
 
 def _without_id(text: str, known: Mapping[str, Element]) -> dict[str, Element]:
@@ -279,8 +289,8 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
     several: str | None = None  # the kind of a list that goes on: `fields: name (id n), age (id a)`
     plain = IN_QUOTES.sub(lambda quote: " " * len(quote[0]), sentence)
     for match in KEYED.finditer(sentence):
-        if match["one"] and match["one"].lower() in NOT_NAMES:
-            continue
+        if match["one"] and match["one"].lower() in NOT_NAMES and sentence[match.end() : match.end() + 1] != ")":
+            continue  # and not `(id a)`
         if match["hash"]:
             names = [name for name in re.findall(r"#([A-Za-z][\w-]*)", match["hash"]) if not COLOUR.fullmatch(name)]
         else:
@@ -302,14 +312,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             and OPENS.fullmatch(sentence[kinds[-1].end() : match.start()])
         ):
             several, kinds, opens = _kind(kinds[-1]), [], True
-        elif (
-            match["hash"]
-            and kinds
-            and not re.fullmatch(
-                r"[\s(:]*(?:with\s+|called\s+|in\s+|are\s+|is\s+|of the class \w+\s+)?",
-                plain[kinds[-1].end() : match.start()],
-            )
-        ):
+        elif match["hash"] and kinds and not OF_IT.fullmatch(plain[kinds[-1].end() : match.start()]):
             kinds = []  # `displays the list of words in #words`: the word is not about this element
         if (
             kinds
@@ -320,8 +323,12 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         lead = LEAD.search(sentence[after : match.start()])
         begin = kinds[-1].start() if kinds else after + lead.start("lead") if lead else match.start()
         before = sentence[after : match.start()]
-        if (kinds and _kind(kinds[-1]) == "form" and ":" in before) or TAKES_LIST.fullmatch(before):
+        if (
+            kinds and _kind(kinds[-1]) == "form" and ":" in sentence[kinds[-1].end() : match.start()]
+        ) or TAKES_LIST.fullmatch(before):
             kinds, several = [], "input"  # `a form to add a film: title (id title), year (id year)`
+        elif several == "input" and kinds and A_FIELD.fullmatch(before):
+            kinds = []  # `the boxes name (id n) and text (id t)`
         elif kinds and kinds[-1][0].endswith("s"):
             several = _kind(kinds[-1])
         elif not opens and (kinds or not LISTED.fullmatch(before)):
@@ -342,7 +349,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
         stop = hit[number + 1][0] if number + 1 < len(hit) else len(sentence)
         about = sentence[begin:stop]
         tail = sentence[end:stop]
-        firsts = _listed(FIRSTS.search(tail), "values")[-len(names) :]
+        firsts = _values(FIRSTS.search(tail))[-len(names) :]
         if len(names) > 1 and (one := EACH.search(tail)) and (of := KIND.fullmatch(one["kind"])):
             kind = _kind(of)
         if kind == "unknown" and (one := NOUN_AFTER.match(tail)) and (of := KIND.match(tail, one.end())):
@@ -373,7 +380,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
                 about,
                 sentence,
                 first=first,
-                options=_options(tail) or (_options_with(tail) if kind == "select" else ()),
+                options=options(tail, kind, name, bracketed.get(name, "")),
                 label=next(filter(None, label.groups()))
                 if (label := LABEL.search(tail) or NAMED.match(about)) and len(names) == 1
                 else None,
@@ -402,28 +409,15 @@ def decimals(text: str) -> int | None:
     return None if match is None else NUMBERS.get(match["n"].lower()) if not match["n"].isdigit() else int(match["n"])
 
 
-def _options(text: str) -> tuple[str, ...]:
-    return tuple(_listed(BRACKET.search(text), "list") or _listed(OPTIONS.search(text), "list"))
+def _values(match: re.Match[str] | None) -> list[str]:
+    return [] if match is None else parts(match["values"] or match["first"])
 
 
-def _options_with(text: str) -> tuple[str, ...]:
-    """The options of a select that a sentence lists without the word: `with 7 and 19`."""
-    return tuple(_listed(WITH_OPTIONS.match(text), "list"))
-
-
-def _listed(match: re.Match[str] | None, group: str) -> list[str]:
-    if match is None:
-        return []
-    text = match[group] or match["first"]
-    parts = [part.strip() for part in re.split(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+", text)]
-    return [part.strip("\"'`") for part in parts if part and part.lower() not in ("each", "every")]
-
-
-def _coded(element: Element, code: str) -> Element:
+def _coded(element: Element, code: str, in_form: bool) -> Element:
     """The element with the kind that the checks' code shows, where the brief's word does not tell it."""
     if element.kind not in ("unknown", "output", "box", "heading"):
         return element
-    usual = next((kind for kind, words in BY_ID if re.search(words, element.words)), "output")
+    usual = next((kind for kind, words in BY_ID if re.search(words, element.words)), "input" if in_form else "output")
     if element.id not in code:
         return element if element.kind != "unknown" else replace(element, kind=usual)
     where = rf"(?:#|getElementById\(['\"`]){re.escape(element.id)}(?![\w-])"
