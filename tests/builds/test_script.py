@@ -199,7 +199,7 @@ TOLD = {
     "A colour input #c (#336699 at first) paints #g.": 'id="c" type="color" value="#336699"',
     "People type a time and a date field name in the input #x.": '<input id="x" type="text"',
     "All numbers in the range #from to #to are in #g.": '<output id="from"></output>',
-    # What is in a form, a section or a dialog
+    # The parts of a form, a section or a dialog
     "Guests: the form with id x has the boxes name (id n) and text (id t).": (
         '<form id="x">\n<p><label for="n">N</label> <input id="n" type="text" autocomplete="off"></p>\n'
         '<p><label for="t">T</label> <input id="t"'
