@@ -201,16 +201,16 @@ TOLD = {
     "All numbers in the range #from to #to are in #g.": '<output id="from"></output>',
     # The parts of a form, a section or a dialog
     "Guests: the form with id x has the boxes name (id n) and text (id t).": (
-        '<form id="x">\n<p><label for="n">N</label> <input id="n" type="text" autocomplete="off"></p>\n'
+        '<form id="x" novalidate>\n<p><label for="n">N</label> <input id="n" type="text" autocomplete="off"></p>\n'
         '<p><label for="t">T</label> <input id="t"'
     ),
-    "Guests: on submit of the form with id entry the box #word is read.": '<form id="entry">\n<p><label for="word">',
+    "Guests: on submit of the form with id entry the box #word is read.": '<form id="entry" novalidate>\n<p><label for="word">',
     "A form #give with #a and #b and a button #post.": '<button type="submit" id="post">Post</button>',
     "A form #f with #a and #b, and #g shows the sum.": "</form>\n<p>G: <output",
     "A form #f with the box #a and the buttons #save and #clear.": '<button type="button" id="clear">Clear</button>',
-    "The boxes #a and #b are in the form #f.": '<form id="f">\n<p><label for="a">',
+    "The boxes #a and #b are in the form #f.": '<form id="f" novalidate>\n<p><label for="a">',
     "The form #f has the box #a. The button #other is red.": '</form>\n<button type="button" id="other">',
-    "A form #f with the box #a and a form #h with the box #b.": '<form id="h">\n<p><label for="b">',
+    "A form #f with the box #a and a form #h with the box #b.": '<form id="h" novalidate>\n<p><label for="b">',
     "The section #one has the input #a. The section #two has the input #b.": '<section id="two">\n<p><label for="b">',
     "The button #open opens the dialog #d, and the button #close in it closes it.": (
         '<div id="d">\n<button type="button" id="close">Close</button></div>'

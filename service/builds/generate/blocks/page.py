@@ -234,7 +234,7 @@ class _PageBody:
         sent = [one for one in buttons if _is_of_a_form(one)] or [
             one for one in buttons if not CLEARS.search(one.words)
         ][:1]
-        yield f'<form id="{form.id}">'
+        yield f'<form id="{form.id}"{"" if self.plan["pieces"] else " novalidate"}>'  # a script tells what is wrong
         for one in inside:
             yield self._markup(one, submits=one in sent)
         if not buttons:
