@@ -6,12 +6,15 @@ Not here: measuring (`drill_briefs`).
 
 from __future__ import annotations
 
+import re
 import statistics
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 Row = Mapping[str, Any]
+# Where the reason begins in "code: reason", for code that holds colons too
+REASON = re.compile(r": (?=it is |it does |the page |there is |[A-Z]\w*Error: )")
 NAMES = {"plan": "starter, SmolLM2-135M (`SAMEBOAT_MAKER=plan`)", "auto": "Qwen2.5-Coder-1.5B (`auto`, the default)"}
 HEAD = """# Briefs and the apps that are built of them
 
@@ -23,12 +26,13 @@ asserted by a test.
 Each brief is posted to a started service with the default settings: the local forge and the models in this machine.
 Its checks are `js` expressions in Chromium, and five or six checks are ours. A reference page passes all of them
 (`tests/bench/test_held_out.py`). *First candidate* is the first version, *before repair* the best one before a repair.
-A brief counts if every check passes. There are three sets, each of three levels of eight briefs:
+A brief counts if every check passes. There are four sets, each of three levels of eight briefs:
 
 * `tests/bench/held_out/`: written by two authors without sight of prompts, pieces and other briefs. Nothing was made
-  with them before the last runs (*third set*).
-* `tests/bench/once_held_out/`: the set of the first three runs, whose pieces had the same author, and the set of the
-  runs *fresh briefs*. Since then rules and pieces were made in sight of their failures, so they are of development now.
+  with them before the last runs (*fourth set*).
+* `tests/bench/once_held_out/`: the set of the first three runs, whose pieces had the same author, the set of the runs
+  *fresh briefs*, and that of the runs *third set*. They are of development now, because work was done in sight of their
+  failures or of their kinds.
 
 """
 OTHERS = " The other rows are of a model in this machine\nthat writes itself."
@@ -96,7 +100,7 @@ def line(brief: str, plan: Row | None, auto: Row | None) -> str:
     first = f"{verdict(plan)} | {plan['seconds']:.0f}" if plan else "not measured | "
     if auto is None:
         return f"| {brief} | {plan['level'] if plan else ''} | {first} | not measured | | | | |\n"
-    failed = "; ".join(sentence.split(": ", 1)[-1].replace("|", "\\|")[:90] for sentence in auto["failed"] or [])
+    failed = "; ".join(REASON.split(sentence)[-1].replace("|", "\\|")[:90] for sentence in auto["failed"] or [])
     failed = f"`{failed.replace('`', chr(39))}`" if failed else ""
     numbers = f"{len(auto['versions'])} | {auto['tokens']} | {auto['seconds']:.0f}"
     return f"| {brief} | {auto['level']} | {first} | {verdict(auto)} | {numbers} | {failed} |\n"
