@@ -40,8 +40,8 @@ T = TypeVar("T")
 NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 # A script has half of a page's tokens, and a patch a tenth.
 SCRIPTS = (
-    *("script", "patch", "patch", "script", "patch", "files", "patch", "script", "patch", "files"),
-    *("patch", "patch", "patch", "patch"),
+    *("script", "patch", "patch", "script", "patch", "script", "patch", "patch", "script", "patch"),
+    *("patch", "files", "patch", "patch", "patch"),
 )
 FURTHER = {  # the tries after the first version, by its maker
     "pieces": ("pieces 1", "pieces 2", "patch", "patch", *SCRIPTS, "patch", "repair", "repair"),
@@ -118,7 +118,7 @@ class GenerationSteps:
             left_s = build.budget.for_generation(time.time())
             reserve_s = min(RESERVE_S, RESERVE_SHARE * left_s) if number + 1 < len(able) else 0.0
             if name == "script":
-                output = self._scripts(build, job, 0, reserve_s=reserve_s)
+                output = self._scripts(build, job, 0, further=True, reserve_s=reserve_s)
             else:
                 output = self._try(build, name, job, reserve_s=reserve_s)
             if output is not None:
@@ -171,7 +171,8 @@ class GenerationSteps:
         else:
             job = self._first_job(build, self._base_files(build))
             if what == "script":
-                output = self._scripts(build, job, before) if fits(job) else None
+                least, further = _passing(best, job), "script" in tries[number:]
+                output = self._scripts(build, job, before, least=least, further=further) if fits(job) else None
             elif what == "files":
                 output = self._try(build, what, job, first=before + 1)
             else:
@@ -179,10 +180,19 @@ class GenerationSteps:
         made_by = "files" if what == "repair" else what.split()[0]
         return None if output is None else self._candidate(build, job, output, made_by)
 
-    def _scripts(self, build: Build, job: Job, number: int, *, reserve_s: float = 0.0) -> MakerOutput | None:
-        """The page with the best script of this try. `number` counts from 0."""
+    def _scripts(
+        self,
+        build: Build,
+        job: Job,
+        number: int,
+        *,
+        least: int = -1,
+        further: bool = False,
+        reserve_s: float = 0.0,
+    ) -> MakerOutput | None:
+        """The page with the best script of this try, as `ScriptSampler.write`."""
         assert self.scripts is not None
-        files = self.scripts.write(build, job, number, self.load, reserve_s=reserve_s)
+        files = self.scripts.write(build, job, number, self.load, least=least, further=further, reserve_s=reserve_s)
         return None if files is None else MakerOutput(files)
 
     def _patched(self, build: Build, best: Candidate, number: int) -> Candidate | None:
@@ -340,3 +350,11 @@ class GenerationSteps:
             earlier=rounds.earlier(earlier),
             kept_checks=tuple(check["js"] for check in kept),
         )
+
+
+def _passing(version: Candidate, job: Job) -> int:
+    """The checks with code that this version passes. -1 if others were translated: a short look cannot judge these."""
+    if len(job.expressions) < len(job.checks):
+        return -1
+    outcomes: list[dict[str, Any]] = (version.report or {}).get("outcomes", [])
+    return sum(one["verdict"] == "passed" and one.get("js") in job.expressions for one in outcomes)

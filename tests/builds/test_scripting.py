@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.builds import short_looks
+from service.builds import scripting, short_looks
 from service.builds.browser import Check, PageCheckResult, PageObservation
 from service.builds.browser.process import look_at_all
 from service.builds.generate import Job
@@ -31,33 +33,58 @@ class Asks:
         self.answers = answers
         self.attempts: list[int] = []
 
-    def ask(self, build: str, prompt: str, inputs: Mapping[str, Any], budget: Any, *, attempt: int, **_: Any) -> Result:
+    def ask(
+        self,
+        build: str,
+        prompt: str,
+        inputs: Mapping[str, Any],
+        budget: Any,
+        *,
+        attempt: int,
+        unneeded: Event,
+        **_: Any,
+    ) -> Result:
         assert prompt == "build-script"
         self.attempts.append(attempt)
         answer = self.answers[(attempt - 1) % SAMPLES]
+        if answer == "late":
+            unneeded.wait(60)
+            raise BuildError("The answer is not needed any more.")
         if isinstance(answer, Exception):
             raise answer
         text = f'```js\nconst passes = "{answer}";\n```'
         return Result(Answer(text, (), "stop", Usage(1, 1), Timings(0, 0, 0)), "f", IDENTITY)
 
 
-def kept(
-    monkeypatch: pytest.MonkeyPatch,
-    asks: Asks,
-    *,
-    browser: str | None = "chromium",
-    codes: str = "abc",
-    number: int = 0,
-) -> tuple[str | None, list[int], list[str]]:
-    """The letters of the script that is kept, the sites of each look, and the kinds of events."""
-    looks: list[int] = []
-    events: list[str] = []
+class Tries:
+    """A sampler, with the number of sites of each look and the kinds of events."""
 
-    def looked(
-        sites: Sequence[Mapping[str, bytes]], checks: Sequence[Check], *, until_passed: bool, **_: Any
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, asks: Asks, *, browser: str | None = "chromium", codes: str = "abc"
+    ) -> None:
+        self.looks: list[int] = []
+        self.events: list[str] = []
+        monkeypatch.setattr(short_looks, "look_at_all", self._looked)
+        settings = SimpleNamespace(build_network="", browser_namespace=False)
+        self.build = SimpleNamespace(
+            id="b", public_id="p", round=1, budget=SimpleNamespace(for_generation=lambda now: 100.0), active=True
+        )
+        store = SimpleNamespace(
+            event=lambda build, kind, *_, **__: self.events.append(kind), build=lambda name: self.build
+        )
+        self.job = Job("T", BRIEF, tuple(codes), (), "a", 2026, expressions=tuple(codes))
+        self.sampler = ScriptSampler(settings, store, asks, ScriptWriter(3000), browser)  # type: ignore[arg-type]
+
+    def kept(self, number: int = 0, **more: Any) -> str | None:
+        """The letters of the script that is kept."""
+        files = self.sampler.write(self.build, self.job, number, lambda build: build, **more)  # type: ignore
+        return files["script.js"].decode().split('"')[1] if files else None
+
+    def _looked(
+        self, sites: Sequence[Mapping[str, bytes]], checks: Sequence[Check], *, until_passed: bool, **_: Any
     ) -> list[PageObservation]:
         assert until_passed
-        looks.append(len(sites))
+        self.looks.append(len(sites))
         observations = []
         for site in sites:
             letters = site["script.js"].decode().split('"')[1]
@@ -68,44 +95,81 @@ def kept(
             observations.append(PageObservation([opened, *judged]))
         return observations
 
-    monkeypatch.setattr(short_looks, "look_at_all", looked)
-    settings = SimpleNamespace(build_network="", browser_namespace=False)
-    store = SimpleNamespace(event=lambda build, kind, *_, **__: events.append(kind))
-    build = SimpleNamespace(id="b", public_id="p", round=1, budget=SimpleNamespace(for_generation=lambda now: 100.0))
-    job = Job("T", BRIEF, tuple(codes), (), "a", 2026, expressions=tuple(codes))
-    sampler = ScriptSampler(settings, store, asks, ScriptWriter(3000), browser)  # type: ignore[arg-type]
-    files = sampler.write(build, job, number, lambda build: build)  # type: ignore[arg-type, return-value]
-    return (files["script.js"].decode().split('"')[1] if files else None), looks, events
-
 
 def test_the_script_that_passes_most_checks_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     asks = Asks("a", "throws", "ab", "a")
-    assert kept(monkeypatch, asks) == ("ab", [3], ["making"])  # equal scripts are looked at once
+    tries = Tries(monkeypatch, asks)
+    assert tries.kept() == "ab"
+    assert tries.looks == [3]  # equal scripts are looked at once
     assert sorted(asks.attempts) == [1, 2, 3, 4]
 
 
 def test_a_further_try_asks_with_seeds_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     asks = Asks("a", "b", "c", "d")
-    kept(monkeypatch, asks, number=2)
+    Tries(monkeypatch, asks).kept(2)
     assert sorted(asks.attempts) == [9, 10, 11, 12]
 
 
-def test_one_script_is_asked_for_where_nobody_can_choose(monkeypatch: pytest.MonkeyPatch) -> None:
-    for more in ({"browser": None}, {"codes": ""}):
-        asks = Asks("a", "abc", "abc", "abc")
-        assert kept(monkeypatch, asks, **more)[:2] == ("a", [])
-        assert asks.attempts == [1]
+def test_the_next_try_is_asked_ahead_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Asks("a", "b", "c", "d")
+    tries = Tries(monkeypatch, asks)
+    tries.kept(0, further=True)
+    wait(tries.sampler.ahead["b"].answers)
+    assert sorted(asks.attempts) == [*range(1, 9)]
+    tries.kept(1)
+    assert sorted(asks.attempts) == [*range(1, 9)]
+    assert tries.sampler.ahead == {}
+
+
+def test_nothing_is_asked_ahead_of_need_once_all_checks_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, Asks("abc", "late", "a", "late"))
+    assert tries.kept(0, further=True) == "abc"
+    assert tries.sampler.ahead == {}
+
+
+def test_batches_of_builds_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, Asks("a", "b", "c", "d"))
+    tries.kept(0, further=True)
+    tries.build.active = False
+    tries.sampler._forget_ended_builds()
+    assert tries.sampler.ahead == {}
+
+
+def test_late_answers_are_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripting, "LATE_S", 0.01)
+    tries = Tries(monkeypatch, Asks("late", "a", "ab", "late"))
+    assert tries.kept() == "ab"
+    assert tries.events == ["making"]  # a cancelled question is no failure
+
+
+@pytest.mark.parametrize(("least", "kept"), [(-1, "ab"), (1, "ab"), (2, None), (3, None)])
+def test_a_script_that_passes_no_more_than_the_best_version_is_not_kept(
+    least: int, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Tries(monkeypatch, Asks("a", "ab", "b", "throws")).kept(1, least=least) == kept
+
+
+@pytest.mark.parametrize("more", [{"browser": None}, {"codes": ""}], ids=["no browser", "no code"])
+def test_one_script_is_asked_for_where_nobody_can_choose(more: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Asks("a", "abc", "abc", "abc")
+    tries = Tries(monkeypatch, asks, **more)
+    assert tries.kept() == "a"
+    assert tries.looks == []
+    assert asks.attempts == [1]
 
 
 def test_unusable_answers_are_told_and_the_others_count(monkeypatch: pytest.MonkeyPatch) -> None:
     away = EngineUnavailable("It is away.")
-    assert kept(monkeypatch, Asks(away, "abc", away, away)) == ("abc", [], ["making", "model", "model", "model"])
-    assert kept(monkeypatch, Asks(away, away, away, away))[0] is None
+    tries = Tries(monkeypatch, Asks(away, "abc", away, away))
+    assert tries.kept() == "abc"
+    assert tries.events == ["making", "model", "model", "model"]
+    assert Tries(monkeypatch, Asks(away, away, away, away)).kept() is None
 
 
 def test_a_script_is_kept_though_no_page_opens_or_the_browser_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kept(monkeypatch, Asks("throws", "throws", "throws", "throws"))[0] == "throws"
-    assert kept(monkeypatch, Asks("a", "gone", "b", "c"))[0] == "a"
+    assert Tries(monkeypatch, Asks("throws", "throws", "throws", "throws")).kept() == "throws"
+    assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept() == "a"
+    assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept(1, least=0) is None
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")

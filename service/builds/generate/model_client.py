@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -106,16 +107,19 @@ class ModelClient:
         *,
         attempt: int = 1,
         reserve_s: float = 0.0,
+        most_tokens: int | None = None,
+        unneeded: threading.Event | None = None,
     ) -> Result:
         """Ask for an answer.
 
         `attempt`: a further attempt decodes differently, and providers with unusable answers are asked last.
-        `reserve_s`: seconds of the time for making that are left to the next maker.
+        `reserve_s`: seconds of the time for making that are left to the next maker. `most_tokens`: of the answer, where
+        a longer one is of no use. `unneeded`: when it is set, the question is cancelled.
 
         Raises:
             EngineError: if no provider answered.
             RequestError: if the request is refused.
-            BuildError: if the build is cancelled or over a cap.
+            BuildError: if the build is cancelled or over a cap, or the answer is not needed any more.
             DeadlineExceeded: if the time for making is used up.
         """
         prompt = self.prompt(name)
@@ -145,7 +149,7 @@ class ModelClient:
                 left_s / 2 if number + 1 < len(waiting) else left_s
             )  # a slow provider leaves time for the next one
             try:
-                return self._asked(build, prompt, provider, inputs, share_s, attempt)
+                return self._asked(build, prompt, provider, inputs, share_s, attempt, most_tokens, unneeded)
             except (EngineError, ModelError, NotSupported) as error:
                 self.shutdown.sleep(LOOK_S)  # an engine that shuts down together with us has not failed
                 last = error
@@ -160,6 +164,8 @@ class ModelClient:
         inputs: Mapping[str, Any],
         share_s: float,
         attempt: int,
+        most_tokens: int | None,
+        unneeded: threading.Event | None,
     ) -> Result:
         began = time.monotonic()
         # The first try is the prompt as it was promoted.
@@ -174,6 +180,8 @@ class ModelClient:
             await engine.ready()
             left_s = max(0.0, began + share_s - time.monotonic())
             most = _room(prompt, engine.n_ctx or REMOTE_CONTEXT)
+            if most_tokens is not None:
+                most = min(most, most_tokens)
             try:
                 tokens = timed_answer.token_limit(prompt, self.speeds.of(provider.name), most, left_s)
             except DeadlineExceeded:  # a busy minute must not stop the questions of the next ten
@@ -187,7 +195,8 @@ class ModelClient:
                 limit_s=left_s, asked_tokens=count or int(_estimate(inputs)), learn=self.speeds, name=provider.name,
             )  # fmt: skip
 
-        result = self._wait(build, asyncio.run_coroutine_threadsafe(answer(), self.loop), share_s + CANCEL_S)
+        future = asyncio.run_coroutine_threadsafe(answer(), self.loop)
+        result = self._wait(build, future, share_s + CANCEL_S, unneeded)
         usage = result.answer.usage
         cut = result.answer.finish_reason == "length"
         self.store.event(
@@ -245,12 +254,20 @@ class ModelClient:
                 )
         return exchanges
 
-    def _wait(self, build: str, future: concurrent.futures.Future[Result], left_s: float) -> Result:
+    def _wait(
+        self,
+        build: str,
+        future: concurrent.futures.Future[Result],
+        left_s: float,
+        unneeded: threading.Event | None = None,
+    ) -> Result:
         """The result. If the waiting ends early, the request is cancelled."""
         ends = time.monotonic() + left_s
         try:
             while not concurrent.futures.wait([future], LOOK_S).done:
                 self.shutdown.check_grace()
+                if unneeded is not None and unneeded.is_set():
+                    raise BuildError("The answer is not needed any more.")
                 current = self.store.build(build)
                 if current is None or not current.active:
                     raise BuildError("The build was cancelled.")
