@@ -204,7 +204,9 @@ TOLD = {
         '<form id="x" novalidate>\n<p><label for="n">N</label> <input id="n" type="text" autocomplete="off"></p>\n'
         '<p><label for="t">T</label> <input id="t"'
     ),
-    "Guests: on submit of the form with id entry the box #word is read.": '<form id="entry" novalidate>\n<p><label for="word">',
+    "Guests: on submit of the form with id entry the box #word is read.": (
+        '<form id="entry" novalidate>\n<p><label for="word">'
+    ),
     "A form #give with #a and #b and a button #post.": '<button type="submit" id="post">Post</button>',
     "A form #f with #a and #b, and #g shows the sum.": "</form>\n<p>G: <output",
     "A form #f with the box #a and the buttons #save and #clear.": '<button type="button" id="clear">Clear</button>',
@@ -388,7 +390,8 @@ def test_every_try_is_reached_and_the_end_is_told(maker: str, fit: bool, monkeyp
         "scan": lambda build, best: best,
         "load": lambda build: build,
         "makers": dict.fromkeys(("files", "plan")),
-        "scripts": SimpleNamespace(write=lambda *_, **__: asked.append("script") or {}),
+        "_scripts": lambda build, job, number, **_: tried(build, "script", job),
+        "scripts": object(),
         "patcher": SimpleNamespace(patch=lambda *_: asked.append("patch")),
         "pieces": object(),
         "asking": SimpleNamespace(exhausted=lambda build: None),
