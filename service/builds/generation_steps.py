@@ -1,8 +1,8 @@
 """The steps of a build that ask models: the first version of the app, and its repairs.
 
 In: a build, and the best candidate so far. Out: candidates. An unusable answer is refused with a reason, which is part
-of the next question and of the outcome. Not here: checking and publishing (`steps`), asking a model (`model_client`),
-reading its answer (`generate`).
+of the outcome, and of the next question for files and plans. Not here: checking and publishing (`steps`), asking a
+model (`model_client`), reading its answer (`generate`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from service.backoff import Backoff
 from service.builds import rounds, secrets_scan
 from service.builds.brief import Attachment
 from service.builds.budget import Budget
@@ -23,7 +22,7 @@ from service.builds.forge import Files, Forge, ForgeError
 from service.builds.generate import Job, Maker, TruncatedAnswer, UnusableAnswer
 from service.builds.generate.edits import PAGE
 from service.builds.generate.fetched_sources import fetched, hosts
-from service.builds.generate.model_client import ModelClient
+from service.builds.generate.model_client import REFUSALS, ModelClient
 from service.builds.generate.pieces import PieceMaker, made_of_pieces
 from service.builds.generate.plan import without_model
 from service.builds.generate.scaffold import add_scaffold, own_readme
@@ -54,7 +53,6 @@ MOST_TRIES = max(map(len, FURTHER.values()))
 WRITTEN = ("script", "files", "patch", "repair")  # tries that ask a model that writes files
 TRIES = 3  # of one maker, when its answer is unusable
 RESERVE_SHARE, RESERVE_S = 0.2, 90.0  # of the time for making, kept for the next maker: this share, at most so long
-REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)
 SAME = "The answer is the app as it was; change what the failing checks ask for."
 
 
@@ -171,8 +169,8 @@ class GenerationSteps:
         else:
             job = self._first_job(build, self._base_files(build))
             if what == "script":
-                least, further = _passing(best, job), "script" in tries[number:]
-                output = self._scripts(build, job, before, least=least, further=further) if fits(job) else None
+                files, further = self.store.files(build.id, best.files), "script" in tries[number:]
+                output = self._scripts(build, job, before, best=files, further=further) if fits(job) else None
             elif what == "files":
                 output = self._try(build, what, job, first=before + 1)
             else:
@@ -186,13 +184,13 @@ class GenerationSteps:
         job: Job,
         number: int,
         *,
-        least: int = -1,
+        best: Files | None = None,
         further: bool = False,
         reserve_s: float = 0.0,
     ) -> MakerOutput | None:
         """The page with the best script of this try, as `ScriptSampler.write`."""
         assert self.scripts is not None
-        files = self.scripts.write(build, job, number, self.load, least=least, further=further, reserve_s=reserve_s)
+        files = self.scripts.write(build, job, number, self.load, best=best, further=further, reserve_s=reserve_s)
         return None if files is None else MakerOutput(files)
 
     def _patched(self, build: Build, best: Candidate, number: int) -> Candidate | None:
@@ -350,11 +348,3 @@ class GenerationSteps:
             earlier=rounds.earlier(earlier),
             kept_checks=tuple(check["js"] for check in kept),
         )
-
-
-def _passing(version: Candidate, job: Job) -> int:
-    """The checks with code that this version passes. -1 if others were translated: a short look cannot judge these."""
-    if len(job.expressions) < len(job.checks):
-        return -1
-    outcomes: list[dict[str, Any]] = (version.report or {}).get("outcomes", [])
-    return sum(one["verdict"] == "passed" and one.get("js") in job.expressions for one in outcomes)

@@ -1,8 +1,9 @@
 """Writes several scripts for the page of a brief at once, and keeps the one that passes most checks.
 
 In: a build, its job, and how often this was tried. Out: the files of the best page, or None. A model here answers
-several short questions in little more time than one. Those of the next try are asked while the browser judges this one.
-Not here: questions and files (`generate.script`), the report of a whole version (`verify`), which comes after this.
+several short questions in little more time than one. Those of the next try are asked while the browser judges this one
+and while patches are tried. Not here: questions and files (`generate.script`), the report of a whole version
+(`verify`), which comes after this.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from typing import Any
 from service.builds.browser import Check
 from service.builds.build import Build
 from service.builds.generate import Job, UnusableAnswer
-from service.builds.generate.model_client import ModelClient
+from service.builds.generate.model_client import REFUSALS, ModelClient
 from service.builds.generate.scaffold import add_scaffold
 from service.builds.generate.script import ScriptWriter
 from service.builds.short_looks import ShortLooks
+from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store
-from service.errors import SameboatError
+from service.errors import DeadlineExceeded, EngineError, SameboatError
 from service.prompts.run import Result
 from service.settings import Settings
 
 SAMPLES = 4  # of a try
+TRIES = 3  # while the engine refuses all questions
 MOST_TOKENS = 600  # of a script: longer ones of a small model repeat themselves
 LATE_S, LATE_SHARE = 3.0, 0.5  # after half of the answers the others are awaited so long, or so much of the time so far
 
@@ -42,9 +45,11 @@ class Batch:
     answers: list[Future[Files | None]]
     began_s: float
     enough: threading.Event
+    refused: list[EngineError]  # the engine's reasons
+    unusable: list[str]
 
     def usable(self) -> list[Files]:
-        """The different usable answers, in the order of the questions. Late ones are not awaited."""
+        """The different usable answers, in the order of the questions. Late ones are not awaited once there is one."""
         waiting = {*self.answers}
         ends_s: float | None = None
         while waiting and not self.enough.is_set():
@@ -52,7 +57,11 @@ class Batch:
             done, waiting = wait(waiting, timeout=left_s, return_when=FIRST_COMPLETED)
             if not done:
                 self.enough.set()
-            elif ends_s is None and 2 * len(waiting) <= len(self.answers):
+            elif (
+                ends_s is None
+                and 2 * len(waiting) <= len(self.answers)
+                and any(one.done() and one.result() for one in self.answers)
+            ):
                 now = time.monotonic()
                 ends_s = now + max(LATE_S, LATE_SHARE * (now - self.began_s))
         written = [files for one in self.answers if (files := one.result()) is not None]
@@ -68,6 +77,7 @@ class ScriptSampler:
     asking: ModelClient
     writer: ScriptWriter
     browser: str | None
+    shutdown: ShutdownSignal
     ahead: dict[str, Batch] = field(default_factory=dict)  # by build: the batch of its next try
 
     def write(
@@ -77,68 +87,86 @@ class ScriptSampler:
         number: int,
         load: Callable[[str], Build],
         *,
-        least: int = -1,
+        best: Files | None = None,
         further: bool = False,
         reserve_s: float = 0.0,
     ) -> Files | None:
         """The page with the best script of this try. `number` counts from 0.
 
-        The first sample of the first try is greedy, as the prompt was promoted. A script whose page throws errors is
-        kept only if there is no other. `least`: the checks that the best version passes. A page that passes no more is
-        not kept. `further`: there will be another try, and its questions are asked from now on.
+        The first sample of the first try is greedy. A script whose page throws errors is kept only if there is no
+        other. `best`: the files of the best version so far. A page that passes no more than it in an equally short look
+        is not kept. `further`: there will be another try, and its questions are asked from now on.
 
         Raises:
             BuildError: if the build was cancelled.
         """
-        load(build.id)
-        batch = self.ahead.pop(build.id, None)
-        if batch is None or batch.number != number:
-            batch = self._asked(build, job, number, reserve_s)
-        different = batch.usable()
-        if further and self.browser is not None:
+        different = self._answered(build, job, number, load, reserve_s)
+        if further and different and self.browser is not None:
             self._forget_ended_builds()
             self.ahead[build.id] = self._asked(build, job, number + 1, 0.0)
-        if self.browser is None or not job.expressions:
+        if self.browser is None or not job.expressions or not different:
             return different[0] if different else None
-        checks = [Check(code, code) for code in job.expressions]
+        checks = [Check(code, code) for code in dict.fromkeys(job.expressions)]
         sites = [add_scaffold(files, job, build.public_id, build.round, "script") for files in different]
-        seen = ShortLooks(self.settings, self.browser, load).passing(build, sites, checks, until_passed=True)
+        before = [] if best is None else [best]
+        seen = ShortLooks(self.settings, self.browser, load).passing(
+            build, [*before, *sites], checks, until_passed=True
+        )
         worth = [-1 if passed is None else len(passed) for passed in seen]
-        if worth and max(worth) == len(checks):
-            self._cancel(build)
-        if not worth:
-            return different[0] if different and least < 0 else None
-        if least >= 0 and max(worth) <= least:
+        if len(checks) in worth:
+            self.drop(build)
+        if best is None:
+            return different[worth.index(max(worth))] if worth else different[0]
+        least, *worth = worth or [0]
+        if not worth or max(worth) <= least:
             text = (
-                f"No script passes more: the best of {len(worth)} passes {max(0, max(worth))} of {len(checks)} checks."
+                f"No script is kept: the best version passes {max(0, least)} of {len(checks)} checks in a short look."
             )
             self.store.event(build.id, "making", text, maker="script")
             return None
         return different[worth.index(max(worth))]
 
+    def drop(self, build: Build) -> None:
+        """Cancel the questions that were asked ahead for this build."""
+        if (batch := self.ahead.pop(build.id, None)) is not None:
+            batch.enough.set()
+
+    def _answered(
+        self, build: Build, job: Job, number: int, load: Callable[[str], Build], reserve_s: float
+    ) -> list[Files]:
+        """The usable answers of a try. Where the engine refused all of it, it is asked again later."""
+        if build.id in self.ahead and self.ahead[build.id].number != number:
+            self.drop(build)
+        for again in range(1, TRIES + 1):
+            load(build.id)
+            batch = self.ahead.pop(build.id, None) or self._asked(build, job, number, reserve_s)
+            if different := batch.usable():
+                return different
+            if batch.unusable:
+                self.store.event(build.id, "unusable", batch.unusable[-1], maker="script")
+            if len(batch.refused) < len(batch.answers):
+                break
+            left_s = build.budget.for_generation(time.time()) - reserve_s
+            asked_s = max((error.retry_after_s or 0.0 for error in batch.refused), default=0.0)
+            if again < TRIES and left_s > 0:
+                self.shutdown.sleep(REFUSALS.wait_s(again, asked_s=asked_s or None, left_s=left_s))
+        return []
+
     def _asked(self, build: Build, job: Job, number: int, reserve_s: float) -> Batch:
         """The questions of a try, in threads of their own."""
         samples = range(SAMPLES if self.browser and job.expressions else 1)
         self.store.event(build.id, "making", f"Scripts are written: {len(samples)}.", maker="script")
-        enough = threading.Event()
+        batch = Batch(number, [], time.monotonic(), threading.Event(), [], [])
         pool = ThreadPoolExecutor(len(samples), "script")
-        # Each thread works for the build's own request and trace.
-        answers = [
-            pool.submit(
-                contextvars.copy_context().run,
-                self._answer,
-                build,
-                job,
-                1 + number * SAMPLES + sample,
-                reserve_s,
-                enough,
-            )
-            for sample in samples
-        ]
+        for sample in samples:
+            attempt = 1 + number * SAMPLES + sample
+            # Each thread works for the build's own request and trace.
+            run = contextvars.copy_context().run
+            batch.answers.append(pool.submit(run, self._answer, build, job, attempt, reserve_s, batch))
         pool.shutdown(wait=False)
-        return Batch(number, answers, time.monotonic(), enough)
+        return batch
 
-    def _answer(self, build: Build, job: Job, attempt: int, reserve_s: float, enough: threading.Event) -> Files | None:
+    def _answer(self, build: Build, job: Job, attempt: int, reserve_s: float, batch: Batch) -> Files | None:
         """The files of one answer. None if there is no usable one; the reason is an event."""
 
         def ask(prompt: str, inputs: Mapping[str, Any]) -> Result:
@@ -150,22 +178,21 @@ class ScriptSampler:
                 attempt=attempt,
                 reserve_s=reserve_s,
                 most_tokens=MOST_TOKENS,
-                unneeded=enough,
+                unneeded=batch.enough,
             )
 
         try:
             return self.writer.make(job, ask)
         except UnusableAnswer as error:
-            self.store.event(build.id, "unusable", str(error), maker="script")
+            batch.unusable.append(str(error))
+            self.store.event(build.id, "unusable script", str(error), maker="script")
         except SameboatError as error:
-            if not enough.is_set():
-                self.store.event(build.id, "model", str(error), maker="script")
+            if batch.enough.is_set():
+                return None
+            if isinstance(error, EngineError) and not isinstance(error, DeadlineExceeded):
+                batch.refused.append(error)
+            self.store.event(build.id, "model", str(error), maker="script")
         return None
-
-    def _cancel(self, build: Build) -> None:
-        """The questions of the next try are not needed: this one passes every check."""
-        if (batch := self.ahead.pop(build.id, None)) is not None:
-            batch.enough.set()
 
     def _forget_ended_builds(self) -> None:
         """Drop the batches of builds that ended. Their questions were cancelled with them."""

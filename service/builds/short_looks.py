@@ -19,7 +19,8 @@ from service.errors import BuildError
 from service.settings import Settings
 
 log = logging.getLogger("sameboat.builds")
-LOOK_S = 20.0  # of one look, at most
+LOOK_S = 20.0  # of a look at one site, at most
+LONGER = 1.5  # a look takes at most so much more than its time
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ShortLooks:
     ) -> list[frozenset[Check] | None]:
         """The checks that pass, for each site. None for a page that throws errors or does not open in time.
 
+        Sites that were not looked at are left out at the end: there was no time, or the browser ended.
+
         `until_passed`: no site is looked at after one that passes all checks.
 
         Raises:
@@ -49,7 +52,7 @@ class ShortLooks:
                 sites,
                 checks,
                 browser=self.browser,
-                timeout_s=min(LOOK_S, left_s / len(sites)),
+                timeout_s=min(LOOK_S, left_s / LONGER / len(sites)),
                 network=hosts(self.settings.build_network),
                 namespace=self.settings.browser_namespace,
                 patient=False,

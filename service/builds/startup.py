@@ -151,7 +151,7 @@ def make_steps(
         shutdown=shutdown,
         pieces=None if settings.maker == "files" else PieceMaker(),
         patcher=Patcher(settings, store, asking, browser) if small else None,
-        scripts=ScriptSampler(settings, store, asking, ScriptWriter(characters), browser) if small else None,
+        scripts=ScriptSampler(settings, store, asking, ScriptWriter(characters), browser, shutdown) if small else None,
     )
 
 

@@ -179,6 +179,8 @@ class Steps(GenerationSteps):
             reason = why.rstrip(".")
         else:
             return True
+        if self.scripts is not None:
+            self.scripts.drop(build)
         self.store.event(build.id, "settled", f"No further repair: {reason}.")
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from threading import Event
@@ -47,6 +48,8 @@ class Asks:
         assert prompt == "build-script"
         self.attempts.append(attempt)
         answer = self.answers[(attempt - 1) % SAMPLES]
+        if answer == "slow":
+            time.sleep(0.3)
         if answer == "late":
             unneeded.wait(60)
             raise BuildError("The answer is not needed any more.")
@@ -73,7 +76,9 @@ class Tries:
             event=lambda build, kind, *_, **__: self.events.append(kind), build=lambda name: self.build
         )
         self.job = Job("T", BRIEF, tuple(codes), (), "a", 2026, expressions=tuple(codes))
-        self.sampler = ScriptSampler(settings, store, asks, ScriptWriter(3000), browser)  # type: ignore[arg-type]
+        self.slept: list[float] = []
+        shutdown = SimpleNamespace(sleep=self.slept.append)
+        self.sampler = ScriptSampler(settings, store, asks, ScriptWriter(3000), browser, shutdown)  # type: ignore[arg-type]
 
     def kept(self, number: int = 0, **more: Any) -> str | None:
         """The letters of the script that is kept."""
@@ -121,10 +126,26 @@ def test_the_next_try_is_asked_ahead_and_only_once(monkeypatch: pytest.MonkeyPat
     assert tries.sampler.ahead == {}
 
 
-def test_nothing_is_asked_ahead_of_need_once_all_checks_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    tries = Tries(monkeypatch, Asks("abc", "late", "a", "late"))
-    assert tries.kept(0, further=True) == "abc"
+@pytest.mark.parametrize("end", ["all checks pass", "the build settles", "another try comes"])
+def test_what_was_asked_ahead_and_is_not_needed_is_cancelled(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = Asks("abc" if end == "all checks pass" else "a", "b", "a", "b")
+    tries = Tries(monkeypatch, asks)
+    begun: list[scripting.Batch] = []
+    real = tries.sampler._asked
+
+    def asked(*values: Any) -> scripting.Batch:
+        begun.append(real(*values))
+        return begun[-1]
+
+    monkeypatch.setattr(tries.sampler, "_asked", asked)
+    tries.kept(0, further=True)
+    if end == "the build settles":
+        tries.sampler.drop(tries.build)  # type: ignore[arg-type]
+    elif end == "another try comes":
+        tries.kept(3)
     assert tries.sampler.ahead == {}
+    assert begun[1].number == 1
+    assert begun[1].enough.is_set()
 
 
 def test_batches_of_builds_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +156,21 @@ def test_batches_of_builds_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPa
     assert tries.sampler.ahead == {}
 
 
+def test_answers_are_late_only_beside_a_usable_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripting, "LATE_S", 0.01)
+    away = EngineUnavailable("It is away.")
+    assert Tries(monkeypatch, Asks(away, away, "slow", "slow")).kept() == "slow"
+
+
+def test_a_try_that_the_engine_refuses_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = EngineUnavailable("It is away.")
+    asks = Asks(away, away, away, away)
+    tries = Tries(monkeypatch, asks)
+    assert tries.kept() is None
+    assert len(asks.attempts) == 3 * SAMPLES
+    assert len(tries.slept) == 2
+
+
 def test_late_answers_are_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripting, "LATE_S", 0.01)
     tries = Tries(monkeypatch, Asks("late", "a", "ab", "late"))
@@ -142,11 +178,19 @@ def test_late_answers_are_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tries.events == ["making"]  # a cancelled question is no failure
 
 
-@pytest.mark.parametrize(("least", "kept"), [(-1, "ab"), (1, "ab"), (2, None), (3, None)])
+@pytest.mark.parametrize(("best", "kept"), [("", "ab"), ("b", "ab"), ("bc", None), ("throws", "ab"), ("abc", None)])
 def test_a_script_that_passes_no_more_than_the_best_version_is_not_kept(
-    least: int, kept: str | None, monkeypatch: pytest.MonkeyPatch
+    best: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Tries(monkeypatch, Asks("a", "ab", "b", "throws")).kept(1, least=least) == kept
+    files = {"script.js": f'const passes = "{best}";'.encode()}
+    tries = Tries(monkeypatch, Asks("a", "ab", "b", "throws"))
+    assert tries.kept(1, best=files) == kept
+    assert tries.looks == [5]
+
+
+def test_a_check_that_is_sent_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, Asks("a", "ab", "a", "a"), codes="aab")
+    assert tries.kept(1, best={"script.js": b'const passes = "a";'}) == "ab"
 
 
 @pytest.mark.parametrize("more", [{"browser": None}, {"codes": ""}], ids=["no browser", "no code"])
@@ -169,7 +213,7 @@ def test_unusable_answers_are_told_and_the_others_count(monkeypatch: pytest.Monk
 def test_a_script_is_kept_though_no_page_opens_or_the_browser_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Tries(monkeypatch, Asks("throws", "throws", "throws", "throws")).kept() == "throws"
     assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept() == "a"
-    assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept(1, least=0) is None
+    assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept(1, best={"script.js": b'const passes = "";'}) is None
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")

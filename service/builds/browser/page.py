@@ -102,6 +102,7 @@ def look_at_all(
     A check that did not end is asked once more, with more time, because the machine may be busy. Without `patient` it
     is not, failed checks are looked at again only once and soon, there is no picture, and no check is judged in a page
     that does not open. `timeout_s`: for each site. `until_passed`: the first site that passes all is the last one.
+    Sites that a browser which ended did not open are left out at the end.
 
     Raises:
         BuildError: if the browser does not run.
@@ -126,6 +127,8 @@ def look_at_all(
             finally:
                 chromium.close()
     except Error as error:
+        if observations:  # the browser ended in the middle
+            return observations
         why = SANDBOX if "No usable sandbox" in str(error) else _words(error)
         raise BuildError(f"The browser {browser} does not run: {why}") from None
     return observations
@@ -172,7 +175,7 @@ def _opened(
     *,
     pictured: bool = True,
 ) -> tuple[PageCheckResult, bool]:
-    """The page as a visitor sees it: it opens, throws no error, has its files, and answers. Takes a picture."""
+    """The page as a visitor sees it: it opens, throws no error, has its files, and answers. Perhaps `pictured`."""
     context = _context(chromium)
     thrown: list[str] = []
     try:

@@ -92,7 +92,8 @@ def look_at_all(
     }
     _driven(os.environ.get("PLAYWRIGHT_NODEJS_PATH"))
     with _turns():
-        limit_s = STARTS_S + PER_PAGE_S * (len(checks) + 1) * len(sites)
+        site_s = PER_PAGE_S * (len(checks) + 1) if patient else 3 * timeout_s
+        limit_s = STARTS_S + site_s * len(sites)
         answer = _asked(json.dumps(request).encode() + b"\n", limit_s)
     for warning in answer.get("warnings", ()):
         _warned(warning)

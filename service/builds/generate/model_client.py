@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.backoff import Backoff
 from service.builds import secrets_scan
 from service.builds.budget import Budget
 from service.builds.generate import timed_answer
@@ -40,6 +41,7 @@ from service.errors import (
 from service.prompts.file import Prompt
 from service.prompts.run import Result
 
+REFUSALS = Backoff(2.0, 30.0, longest_asked_s=30.0)  # between questions that an engine refuses
 LOOK_S = 0.5
 CANCEL_S = 2.0  # beyond an answer's time, until its cancellation is done
 CONTEXT = 2048  # tokens, as the build prompts were promoted. In a larger context an answer may be longer

@@ -23,7 +23,7 @@ from service.builds.generate import (
 from service.builds.generate.blocks import page
 from service.builds.generate.blocks.titles import title
 from service.builds.generate.pieces import reading
-from service.builds.generate.write import ask_within, files_in_answer, refusals, require_no_check, what_was_wrong
+from service.builds.generate.write import ask_within, files_in_answer, require_no_check
 
 PAGE, SCRIPT = "index.html", "script.js"
 LEAST_ELEMENTS = 2  # a brief that names fewer says too little about its page
@@ -51,7 +51,7 @@ class ScriptWriter:
 
         def told(share: int) -> dict[str, str]:
             return {
-                "brief": shorten(job.brief, share) + what_was_wrong(refusals(job)),
+                "brief": shorten(job.brief, share),
                 "checks": describe_checks(job.checks, share),
                 "attachments": describe_attachments(job.attachments, share, job.sources),
             }
