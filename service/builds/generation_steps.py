@@ -40,7 +40,7 @@ NEEDS = {"script": "build-script", "files": "build-files", "plan": "build-plan"}
 # A script has half of a page's tokens, and a patch a tenth.
 SCRIPTS = (
     *("script", "patch", "patch", "script", "patch", "script", "patch", "patch", "script", "patch"),
-    *("patch", "files", "patch", "patch", "patch"),
+    *("patch", "files", "patch", "files", "patch"),
 )
 FURTHER = {  # the tries after the first version, by its maker
     "pieces": ("pieces 1", "pieces 2", "patch", "patch", *SCRIPTS, "patch", "repair", "repair"),
