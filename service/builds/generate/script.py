@@ -83,7 +83,18 @@ def skeleton(job: Job) -> str:
 
 
 def elements_of(html: str) -> str:
-    """The part of a skeleton that the model needs: its elements without the title, and the libraries that it loads."""
+    """The part of a skeleton that the model needs: its elements without the title, and its libraries.
+
+    Of more than six options of a select there are the first two, the chosen one and the last one.
+    """
     main = re.search(r"<main>\n(?:<h1>[^<]*</h1>\n)?(.*?)\n</main>", html, re.DOTALL)
     libraries = re.findall(r'<script src="vendor/[^"]+"></script>', html)
-    return "\n".join([*([main[1]] if main else []), *libraries])
+    options = re.compile(r"<option .*?</option>")
+
+    def shortened(match: re.Match[str]) -> str:
+        every = options.findall(match[0])
+        chosen = [part for one in every[2:-1] if " selected>" in one for part in (one, "…")]
+        return "".join([*every[:2], "…", *chosen, every[-1]])
+
+    parts = re.sub(r"(?:<option [^<]*</option>){7,}", shortened, main[1]) if main else ""
+    return "\n".join([*([parts] if main else []), *libraries])

@@ -29,8 +29,8 @@ TOLD = (  # nothing, `the text box `, `two boxes named `, `the boxes title (`
 )
 REST = r"\s*(?:\([^()]{0,60}\)\s*)?\)?\s*"  # of the element before
 HOLDS = re.compile(
-    rf"{REST}(?:,[^,#.;]{{1,40}})?,?\s*(?:(?:that|which)\s+)?(?:with|has|have|holds|contains|holding|containing|takes|includes"
-    rf"|consists of|:)\s+{TOLD}",
+    rf"{REST}(?:,[^,#.;]{{1,40}})?,?\s*(?:(?:that|which)\s+(?:has|have|holds|contains|takes|includes|consists of)"
+    rf"|(?P<verb>has|have|holds|contains|takes|includes|consists of)|with|holding|containing|:)\s+{TOLD}",
     re.I,
 )
 AND = re.compile(rf"{REST}(?:,\s*(?:and\s+)?|and\s+)(?:with\s+)?{TOLD}", re.I)
@@ -43,10 +43,12 @@ IN_IT = re.compile(
     rf"{REST}(?:in|inside|within)\s+(?:it\b|(?:the|this)\s+(?P<place>{PLACE})\b)(?!\s*(?:#|\(|with\b|id\b))", re.I
 )
 SAYS = re.compile(
-    rf"{REST}(?:shows?|tells?|says|displays?|gives?|counts?|lists?|names|appears?|becomes?|is|are|has|have|reads|holds)\b",
+    rf"{REST}(?:shows?|tells?|says|displays?|gives?|counts?|lists?|names|appears?|becomes?|is|are|has|have|reads|holds"
+    r"|turns|gets|changes|moves|stays|disappears)\b",
     re.I,
 )
 SHOWS = re.compile(rf"{REST}(?:shows?|tells?|says|displays?|gives?|counts?|lists?|reads)\b", re.I)
+LAST = re.compile(r"(?P<comma>,\s*)?(?<=[\s,])and\s+#(?P<one>[\w-]+)(?:\s+and\s+#(?P<two>[\w-]+))?(?:\s*\([^()]*\))?$")
 SHOWN = re.compile(r"\b(?:shows?|writes?|puts?|displays?)\b", re.I)  # `shows the text of the input #a in it`
 CONTROLS = ("input", "textarea", "select", "checkbox", "button")
 
@@ -57,6 +59,7 @@ def held(elements: Mapping[str, Element]) -> dict[str, str]:
     places: list[Element] = []  # the forms and boxes so far, the last one at the end
     for sentence in dict.fromkeys(element.sentence for element in elements.values() if element.sentence):
         inner: Element | None = None  # the form or box of which the parts are listed here
+        says_holds = False  # by a verb, so that the next verb has another subject: `has #a and #b is`
         before: list[Element] = []
         end = 0
         for match, own in _named(sentence, elements):
@@ -72,14 +75,15 @@ def held(elements: Mapping[str, Element]) -> dict[str, str]:
             else:
                 there = _place(IN_IT.match(sentence, right), places)
                 first = bool(before) and before[-1] is inner
+                holds = HOLDS.fullmatch(between) if first else None
+                says_holds = holds["verb"] is not None if holds else says_holds
                 if inner is not None and (
-                    HOLDS.fullmatch(between)
+                    holds
                     if first
                     else AND.fullmatch(between)
                     and not (one.kind in ("unknown", "output") and SAYS.match(sentence, right))
                 ):
-                    told = own[:-1] if _new_clause(match) else own
-                    hit.update({other.id: inner.id for other in told if other.id not in hit})
+                    hit.update({other.id: inner.id for other in _parts(match, own, says_holds) if other.id not in hit})
                 else:
                     inner = None
                     if there is not None and one.kind in CONTROLS and not SHOWN.search(between):
@@ -94,8 +98,9 @@ def _named(sentence: str, elements: Mapping[str, Element]) -> Iterator[tuple[re.
     for match in KEYED.finditer(sentence):
         if (match["key"] or match["keys"] or "").lower().startswith("class"):
             continue
-        names = re.findall(r"[A-Za-z][\w-]*", re.sub(r"\([^()]*\)", "", match["hash"] or match["one"] or match["many"]))
-        own = [elements[name] for name in names if name in elements and elements[name].sentence == sentence]
+        told = re.findall(r"[A-Za-z][\w-]*", re.sub(r"\([^()]*\)", "", match["hash"] or match["one"] or match["many"]))
+        known = [elements[name] for name in dict.fromkeys(told) if name in elements]
+        own = [one for one in known if one.sentence == sentence]
         if own:
             yield match, own
 
@@ -107,10 +112,26 @@ def _standing_in(place: Element, before: list[Element]) -> list[Element]:
     return list(takewhile(lambda one: one.kind in CONTROLS, reversed(before)))
 
 
-def _new_clause(match: re.Match[str]) -> bool:
-    """Whether the last one of several ids begins a clause: `#a and #b, and #sum shows the sum`."""
-    last = re.search(r",\s*and\s+#[\w-]+$", match[0])
-    return last is not None and SHOWS.match(match.string, match.end()) is not None
+def _parts(match: re.Match[str], own: list[Element], says_holds: bool) -> list[Element]:
+    """Those of a list that are parts: up to a form or a box, which is a subject again, and to the next clause."""
+    subjects = _next_subject(match, says_holds)
+    return list(takewhile(lambda one: one.kind not in ("form", "box") and one.id not in subjects, own))
+
+
+def _next_subject(match: re.Match[str], says_holds: bool) -> set[str]:
+    """The last ids of a list that begin a clause: `#a and #b, and #sum shows the sum`, `has #a and #b is hidden`.
+
+    Without a comma, `the form #f with #a and #b is hidden` is about the form.
+    """
+    last, says = LAST.search(match[0]), SAYS.match(match.string, match.end())
+    if last is None or says is None:
+        return set()
+    listed = match[0][: last.start()].count(",") > 0  # `with #a, #b, and #c is hidden`
+    if not says_holds and (last["comma"] is None or (listed and not SHOWS.match(match.string, match.end()))):
+        return set()
+    if last["two"] is None:
+        return {last["one"]}
+    return {last["one"], last["two"]} if re.search(r"\b(?:are|have)$", says[0]) else {last["two"]}
 
 
 def _place(told: re.Match[str] | None, places: list[Element]) -> Element | None:

@@ -18,6 +18,7 @@ KEYED = re.compile(
     rf"|(?P<hash>{HASHED}(?:(?:\s*\([^()]*\))?\s*(?:,\s*(?:and\s+|or\s+)?|(?:and|or)\s+|(?=#)){HASHED})*(?:\s*\([^()]*\))?)",
     re.IGNORECASE,
 )
+BLANKS = re.compile(r"[^\S\n]+")  # also those that do not break
 SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)\s+(?=[A-Z\"'`#(])|\n+")
 PART = re.compile(
     r"\S.{0,999}(?!\S)|\S{1,1000}"
@@ -71,7 +72,7 @@ def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
         )
         return f"{word} #{match['id']}{bounds}"
 
-    text = re.sub(r"[ \t]+", " ", brief)
+    text = BLANKS.sub(" ", brief)
     text = ID_RANGE.sub(_id_range, text)
     text = re.sub(r"(?m)^[^\S\n]*[-*\u2022]\s+", "", text)
     text = MARKUP.sub(written, text)
@@ -80,7 +81,8 @@ def plain_notation(brief: str, named: Iterable[str] = ()) -> str:
     known = set(named)
     text = _code_names(text, known)
     text = BARE_NAME.sub(lambda match: f"{match['noun']} #{match['id']}" if match["id"] in known else match[0], text)
-    return SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
+    text = SELECTOR.sub(lambda match: written(match) if {match["tag"]} & (TAGS.keys() | PLAIN_TAGS) else match[0], text)
+    return BLANKS.sub(" ", text)  # patterns for the words between two ids take long for many in a row
 
 
 def _id_range(match: re.Match[str]) -> str:

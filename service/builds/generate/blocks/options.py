@@ -30,9 +30,10 @@ OPTIONS = re.compile(
     re.IGNORECASE,
 )
 WITH_OPTIONS = re.compile(
-    r"\s*,?\s*(?:that |which )?(?:with|of|between|from|goes from|lists|has|holds|contains)\s+(?:the\s+)?"
-    r"(?:(?:options?|entries|numbers?|days|weekdays|months|hours|minutes|years)\s+)?(?:from\s+)?"
+    r"\s*,?\s*(?:that |which )?(?:with|of|between|from|goes from|lists|has|holds|contains)\s+"
+    r"(?:(?:the\s+)?(?:options?|entries|numbers?|days|weekdays|months|hours|minutes|years)\s+)?(?:from\s+)?"
     rf"(?P<list>{ITEM}(?:\s*,\s*{ITEM})*\s*,?\s+(?:and|or)\s+[\"'`]?[\w°/²-]+)"
+    r"(?![\w°/²-])(?!\s+(?:\w+\s+)?(?:to|through|until|up to)\s)"  # `from 1-3 players to 4`
 )
 BRACKET = re.compile(r"^\s*,?\s*\((?P<list>[^()]*,[^()]*)\)")
 SEVERAL = re.compile(r",|\s(?:and|or)\s")

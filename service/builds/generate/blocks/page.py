@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from service.builds.generate.blocks.reading import Element, Reading
 
 RULES = "rules"
 PIECES = "pieces.js"  # ours, like style.css: a model that changes the page is not shown it
+MOST_OPTIONS = 1000  # of the selects of a page
 FOLDER = Path(__file__).parent / "pieces"
 LIBRARIES = {
     "markdown": ("vendor/marked.umd.js",),
@@ -142,6 +144,8 @@ class _PageBody:
         steps = [step["id"] for step in self.pieces.get("wizard", {}).get("steps", [])]
         self.opened = {*steps, self.pieces.get("dialog", {}).get("box")}  # their text is there, and is shown later
         self.by_id = {element.id: element for element in reading.elements}
+        totals = accumulate(len(element.options) for element in reading.elements)
+        self.listed = {one.id for one, total in zip(reading.elements, totals, strict=True) if total <= MOST_OPTIONS}
         self.contents = self._contents()
         self.repeated = {} if plan["pieces"] and not {"rating", "toggles"} & self.pieces.keys() else repeated(reading)
 
@@ -237,7 +241,7 @@ class _PageBody:
         yield f'<form id="{form.id}"{"" if self.plan["pieces"] else " novalidate"}>'  # a script tells what is wrong
         for one in inside:
             yield self._markup(one, submits=one in sent)
-        if not buttons:
+        if not sent:
             yield f'<button type="submit">{escape(form.words.capitalize())}</button>'
         yield "</form>"
 
@@ -318,8 +322,9 @@ class _PageBody:
         if one == self._none():
             quoted = re.search(r"[\"“]([^\"”]{1,80})[\"”]", element.text)
             return f'<p id="{one}" role="status" hidden>{first or (escape(quoted[1]) if quoted else words)}</p>'
+        parts = "".join(f"\n{self._markup(part)}" for part in self.contents.get(one, ()))
         if one in self.repeated:
-            return f'<div id="{one}">{self.repeated[one]}</div>'
+            return f'<div id="{one}">{self.repeated[one]}{parts}</div>'
         if one in self.filled and kind != "box":
             return f'<div id="{one}" aria-label="{words}" role="group"{hidden}></div>'
         if one in self.opened:
@@ -331,7 +336,6 @@ class _PageBody:
             tag = told[0].lower() if (told := re.match(r"nav|section|article", element.text, re.I)) else "div"
             if re.match(r"dialog element\b", element.text, re.I) and not self.plan["pieces"]:
                 tag, hidden = "dialog", ""  # it is closed at first
-            parts = "".join(f"\n{self._markup(part)}" for part in self.contents.get(one, ()))
             return f'<{tag} id="{one}"{hidden}>{escape(text)}{parts}</{tag}>'
         if (
             re.match(r"paragraph\b", element.text, re.I)
@@ -364,7 +368,7 @@ class _PageBody:
             return f'<input id="{one}" type="checkbox">'
         if element.kind == "select":
             known = self.pieces.get("converter", {})
-            options = element.options or (
+            options = (element.options if one in self.listed else ()) or (
                 tuple(known.get("units", ())) if one in (known.get("from"), known.get("to")) else ()
             )
             chosen = element.first or (options[1] if one == known.get("to") and len(options) > 1 else "")
@@ -373,7 +377,7 @@ class _PageBody:
                 for text in options
             )
             return f'<select id="{one}">{marked}</select>'
-        kind = "number" if one in self.numbers else input_type(element, first)
+        kind = "number" if one in self.numbers else input_type(element, first, self.reading)
         more = ' step="any"' if kind == "number" else bounds(element) if kind == "range" else ""
         value = f' value="{first.lower() if kind == "color" else first}"' if first else ""
         return f'<input id="{one}" type="{kind}"{more}{value} autocomplete="off">'

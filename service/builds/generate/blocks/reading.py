@@ -360,7 +360,7 @@ def _elements(sentence: str, classes: dict[str, str]) -> Iterator[Element]:
             kind = "button"
         if kind == "unknown" and (one := IS_A.match(tail)) and (of := KIND.match(tail, one.end())):
             kind = _kind(of)
-        if kind == "input" and re.match(r"box\b", about, re.IGNORECASE) and TURNS.match(tail):
+        if kind == "input" and re.match(r"(?:colou?r[ -])?box\b", about, re.IGNORECASE) and TURNS.match(tail):
             kind = "box"
         bracketed = dict(re.findall(r"#([A-Za-z][\w-]*)\s*\(([^()]*)\)", sentence[begin:end]))
         if kind == "unknown" and (about_it := bracketed.get(names[0])) and (of := IN_BRACKETS.match(about_it)):
