@@ -1,4 +1,4 @@
-"""Several scripts at once: which one is kept, and what is asked."""
+"""Several scripts at once: the one that is kept, and the questions."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_the_next_try_is_asked_ahead_and_only_once(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("end", ["all checks pass", "the build settles", "another try comes"])
-def test_what_was_asked_ahead_and_is_not_needed_is_cancelled(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_asked_ahead_and_not_needed_are_cancelled(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asks = Asks("abc" if end == "all checks pass" else "a", "b", "a", "b")
     tries = Tries(monkeypatch, asks)
     begun: list[scripting.Batch] = []
