@@ -166,8 +166,8 @@ class ModelClient:
         inputs: Mapping[str, Any],
         share_s: float,
         attempt: int,
-        most_tokens: int | None,
-        unneeded: threading.Event | None,
+        most_tokens: int | None = None,
+        unneeded: threading.Event | None = None,
     ) -> Result:
         began = time.monotonic()
         # The first try is the prompt as it was promoted.
