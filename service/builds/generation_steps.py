@@ -169,8 +169,8 @@ class GenerationSteps:
         else:
             job = self._first_job(build, self._base_files(build))
             if what == "script":
-                files, further = self.store.files(build.id, best.files), "script" in tries[number:]
-                output = self._scripts(build, job, before, best=files, further=further) if fits(job) else None
+                further = "script" in tries[number:]
+                output = self._scripts(build, job, before, best=best, further=further) if fits(job) else None
             elif what == "files":
                 output = self._try(build, what, job, first=before + 1)
             else:
@@ -184,7 +184,7 @@ class GenerationSteps:
         job: Job,
         number: int,
         *,
-        best: Files | None = None,
+        best: Candidate | None = None,
         further: bool = False,
         reserve_s: float = 0.0,
     ) -> MakerOutput | None:

@@ -12,7 +12,6 @@ import contextvars
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from service.builds.browser import Check
 from service.builds.build import Build, Candidate
@@ -20,7 +19,7 @@ from service.builds.generate import UnusableAnswer, patch
 from service.builds.generate.edits import PAGE
 from service.builds.generate.model_client import ModelClient
 from service.builds.generate.write import require_no_check
-from service.builds.short_looks import ShortLooks
+from service.builds.short_looks import ShortLooks, judged
 from service.builds.store import Store
 from service.errors import SameboatError
 from service.settings import Settings
@@ -68,7 +67,7 @@ class Patcher:
             BuildError: if the build was cancelled.
         """
         files = self.store.files(build.id, best.files)
-        checks, failed = _judged(best)
+        checks, failed = judged(best)
         if self.browser is None or not failed or not patch.can_patch(files):
             return None
         if number < SCRIPTS_FIRST and len(failed) > max(FEW, len(checks) // 2):
@@ -162,18 +161,3 @@ class PatchChoice:
         """The checks of this round count before those of earlier rounds, as among whole versions."""
         kept = sum(check.round is not None for check in passed)
         return len(passed) - kept, kept
-
-
-def _judged(version: Candidate) -> tuple[list[Check], list[tuple[Check, str]]]:
-    """The checks of the page that were judged, and those that failed, each with its reason."""
-    checks: list[Check] = []
-    failed: list[tuple[Check, str]] = []
-    outcomes: list[dict[str, Any]] = (version.report or {}).get("outcomes", [])
-    for one in outcomes:
-        if one.get("js") is None or one["verdict"] == "not judged":
-            continue
-        check = Check(one["said"], one["js"], one["translated"], one.get("round"))
-        checks.append(check)
-        if one["verdict"] == "failed":
-            failed.append((check, one["reason"]))
-    return checks, failed

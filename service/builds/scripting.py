@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.builds.browser import Check
-from service.builds.build import Build
+from service.builds.build import Build, Candidate
+from service.builds.forge import Files
 from service.builds.generate import Job, UnusableAnswer
 from service.builds.generate.model_client import REFUSALS, ModelClient
 from service.builds.generate.scaffold import add_scaffold
 from service.builds.generate.script import ScriptWriter
-from service.builds.short_looks import ShortLooks
+from service.builds.short_looks import ShortLooks, judged
 from service.builds.shutdown import ShutdownSignal
 from service.builds.store import Store
 from service.errors import DeadlineExceeded, EngineError, SameboatError
@@ -33,8 +34,6 @@ SAMPLES = 4  # of a try
 TRIES = 3  # while the engine refuses all questions
 MOST_TOKENS = 600  # of a script: longer ones of a small model repeat themselves
 LATE_S, LATE_SHARE = 3.0, 0.5  # after half of the answers the others are awaited so long, or so much of the time so far
-
-Files = dict[str, bytes]
 
 
 @dataclass
@@ -87,15 +86,15 @@ class ScriptSampler:
         number: int,
         load: Callable[[str], Build],
         *,
-        best: Files | None = None,
+        best: Candidate | None = None,
         further: bool = False,
         reserve_s: float = 0.0,
     ) -> Files | None:
         """The page with the best script of this try. `number` counts from 0.
 
         The first sample of the first try is greedy. A script whose page throws errors is kept only if there is no
-        other. `best`: the files of the best version so far. A page that passes no more than it in an equally short look
-        is not kept. `further`: there will be another try, and its questions are asked from now on.
+        other. `best`: the best version so far. A page that passes no more of the checks that were judged in it is not
+        kept, in equally short looks. `further`: there will be another try, and its questions are asked from now on.
 
         Raises:
             BuildError: if the build was cancelled.
@@ -107,8 +106,10 @@ class ScriptSampler:
         if self.browser is None or not job.expressions or not different:
             return different[0] if different else None
         checks = [Check(code, code) for code in dict.fromkeys(job.expressions)]
+        if best is not None:  # translated ones too
+            checks = [*dict.fromkeys(one for one in judged(best)[0] if one.round is None)] or checks
         sites = [add_scaffold(files, job, build.public_id, build.round, "script") for files in different]
-        before = [] if best is None else [best]
+        before = [] if best is None else [self.store.files(build.id, best.files)]
         seen = ShortLooks(self.settings, self.browser, load).passing(
             build, [*before, *sites], checks, until_passed=True
         )

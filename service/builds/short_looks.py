@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.builds.browser import Check, PageObservation
 from service.builds.browser.process import look_at_all
-from service.builds.build import Build
+from service.builds.build import Build, Candidate
 from service.builds.generate.fetched_sources import hosts
 from service.errors import BuildError
 from service.settings import Settings
@@ -69,3 +70,18 @@ def _passed(seen: PageObservation, checks: Sequence[Check]) -> frozenset[Check] 
     if opened.verdict != "passed":
         return None
     return frozenset(check for check, one in zip(checks, judged, strict=True) if one.verdict == "passed")
+
+
+def judged(version: Candidate) -> tuple[list[Check], list[tuple[Check, str]]]:
+    """The checks of the page that were judged, and those that failed, each with its reason."""
+    checks: list[Check] = []
+    failed: list[tuple[Check, str]] = []
+    outcomes: list[dict[str, Any]] = (version.report or {}).get("outcomes", [])
+    for one in outcomes:
+        if one.get("js") is None or one["verdict"] == "not judged":
+            continue
+        check = Check(one["said"], one["js"], one["translated"], one.get("round"))
+        checks.append(check)
+        if one["verdict"] == "failed":
+            failed.append((check, one["reason"]))
+    return checks, failed

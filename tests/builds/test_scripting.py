@@ -14,6 +14,7 @@ import pytest
 from service.builds import scripting, short_looks
 from service.builds.browser import Check, PageCheckResult, PageObservation
 from service.builds.browser.process import look_at_all
+from service.builds.build import Candidate
 from service.builds.generate import Job
 from service.builds.generate.script import ScriptWriter
 from service.builds.scripting import SAMPLES, ScriptSampler
@@ -59,6 +60,15 @@ class Asks:
         return Result(Answer(text, (), "stop", Usage(1, 1), Timings(0, 0, 0)), "f", IDENTITY)
 
 
+def version(letters: str, *translated: str) -> Candidate:
+    """A version that passes the checks with these letters."""
+    outcomes = [
+        {"said": one, "js": one, "translated": one in translated, "verdict": "passed", "reason": ""}
+        for one in dict.fromkeys((*"abc", *translated))
+    ]
+    return Candidate({"script.js": f'const passes = "{letters}";'}, "pieces", report={"outcomes": outcomes})
+
+
 class Tries:
     """A sampler, with the number of sites of each look and the kinds of events."""
 
@@ -73,7 +83,9 @@ class Tries:
             id="b", public_id="p", round=1, budget=SimpleNamespace(for_generation=lambda now: 100.0), active=True
         )
         store = SimpleNamespace(
-            event=lambda build, kind, *_, **__: self.events.append(kind), build=lambda name: self.build
+            event=lambda build, kind, *_, **__: self.events.append(kind),
+            build=lambda name: self.build,
+            files=lambda build, files: {name: text.encode() for name, text in files.items()},
         )
         self.job = Job("T", BRIEF, tuple(codes), (), "a", 2026, expressions=tuple(codes))
         self.slept: list[float] = []
@@ -182,15 +194,19 @@ def test_late_answers_are_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_script_that_passes_no_more_than_the_best_version_is_not_kept(
     best: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {"script.js": f'const passes = "{best}";'.encode()}
     tries = Tries(monkeypatch, Asks("a", "ab", "b", "throws"))
-    assert tries.kept(1, best=files) == kept
+    assert tries.kept(1, best=version(best)) == kept
     assert tries.looks == [5]
+
+
+def test_a_translated_check_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, Asks("abcd", "abc", "a", "b"))
+    assert tries.kept(1, best=version("abc", "d")) == "abcd"
 
 
 def test_a_check_that_is_sent_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = Tries(monkeypatch, Asks("a", "ab", "a", "a"), codes="aab")
-    assert tries.kept(1, best={"script.js": b'const passes = "a";'}) == "ab"
+    assert tries.kept(1, best=version("a")) == "ab"
 
 
 @pytest.mark.parametrize("more", [{"browser": None}, {"codes": ""}], ids=["no browser", "no code"])
@@ -213,7 +229,7 @@ def test_unusable_answers_are_told_and_the_others_count(monkeypatch: pytest.Monk
 def test_a_script_is_kept_though_no_page_opens_or_the_browser_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Tries(monkeypatch, Asks("throws", "throws", "throws", "throws")).kept() == "throws"
     assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept() == "a"
-    assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept(1, best={"script.js": b'const passes = "";'}) is None
+    assert Tries(monkeypatch, Asks("a", "gone", "b", "c")).kept(1, best=version("")) is None
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")

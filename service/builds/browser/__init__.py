@@ -1,7 +1,7 @@
 """Generated pages in a headless browser: the checks, and the browser's observation.
 
 In: files and JavaScript expressions. Out: a `PageObservation`. Not here: the rules for a repository (`verify`).
-`process.look` starts the child process, and `page.look` runs in it. Only `page` imports Playwright.
+`process.look` starts the child process, and `page.look_at_all` runs in it. Only `page` imports Playwright.
 """
 
 from __future__ import annotations
